@@ -1,0 +1,66 @@
+"""The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
+
+__all__ = [
+    "ConstraintError",
+    "DataError",
+    "EvoFairError",
+    "NonFiniteError",
+    "ObjectiveError",
+    "ProblemError",
+    "ProfileError",
+    "RunError",
+    "StorageError",
+    "UndefinedMetricError",
+    "UnknownNameError",
+]
+
+
+class EvoFairError(Exception):
+    """Base of all of them: the command line prints its message on one line and exits with 2."""
+
+
+class ProblemError(EvoFairError, ValueError):
+    """A problem file, or a value in it, is wrong."""
+
+
+class DataError(EvoFairError, ValueError):
+    """A data set is missing, damaged or too small for what was asked."""
+
+
+class ProfileError(EvoFairError, ValueError):
+    """A device profile, or measurements to fit one, are wrong."""
+
+
+class ObjectiveError(EvoFairError, ValueError):
+    """An objective is unknown, registered twice, or does not fit the problem."""
+
+
+class ConstraintError(EvoFairError, ValueError):
+    """A constraint can't be parsed or names nothing that can be measured."""
+
+
+class UnknownNameError(EvoFairError, LookupError):
+    """A name is not among those that exist; the message lists them."""
+
+    def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{hint}{mend}")
+
+
+class UndefinedMetricError(EvoFairError, ValueError):
+    """A fairness metric has no value on these samples, for instance a rate over no positives."""
+
+
+class RunError(EvoFairError, ValueError):
+    """A run folder exists, is missing, is damaged, or belongs to another configuration."""
+
+
+class StorageError(EvoFairError, OSError):
+    """A file could not be written: a full disk, a read-only folder."""
+
+
+class NonFiniteError(EvoFairError, ArithmeticError):
+    """An objective gave NaN or infinity."""

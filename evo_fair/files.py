@@ -1,0 +1,155 @@
+"""Reading and writing files safely: atomic writes, shipped files, the user's cache, paths that stay in their folder."""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from evo_fair.errors import EvoFairError, StorageError, UnknownNameError
+
+__all__ = [
+    "atomic_write",
+    "cache_folder",
+    "digest",
+    "inside",
+    "read_json",
+    "read_toml",
+    "shipped_names",
+    "shipped_or_path",
+    "storage_errors",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _shipped_folder(kind: str) -> Path:
+    """`problems/` or `hardware_profiles/`: inside the wheel, or beside the package in a checkout."""
+    in_wheel = _PACKAGE / "_shipped" / kind
+    return in_wheel if in_wheel.is_dir() else _PACKAGE.parent / kind
+
+
+def shipped_names(kind: str, suffix: str) -> list[str]:
+    """The names, without `suffix`, of the files that evo_fair ships in the folder `kind`."""
+    return sorted(path.name.removesuffix(suffix) for path in _shipped_folder(kind).glob(f"*{suffix}"))
+
+
+def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
+    """The file that `name` means: a shipped one by its bare name, or the path of the user's own.
+
+    Anything with a separator or ending in `suffix` is a path. Raises `UnknownNameError` listing the shipped names.
+    """
+    if name.endswith(suffix) or "/" in name or os.sep in name:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise UnknownNameError(
+                what, name, shipped_names(kind, suffix), f" or the path of a {suffix} file that exists"
+            )
+        return path
+    if name not in shipped_names(kind, suffix):
+        raise UnknownNameError(what, name, shipped_names(kind, suffix), f", or the path of a {suffix} file")
+    return _shipped_folder(kind) / f"{name}{suffix}"
+
+
+def cache_folder(*parts: str) -> Path:
+    """A folder for what can be made again: under `EVO_FAIR_CACHE`, else the user's cache. Created if missing."""
+    import platformdirs
+
+    root = os.environ.get("EVO_FAIR_CACHE") or platformdirs.user_cache_dir("evo_fair", appauthor=False)
+    folder = Path(root).expanduser().joinpath(*parts)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path `name` below `folder`; raises `EvoFairError` for one that leads out of it, by `..`, root or link."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise EvoFairError(f"{name!r} leads out of {folder}: give a path relative to and below that folder")
+    return path
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns the operating system's refusal to write `path` into a `StorageError` that says what to do."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"cannot write {path}: {reason}; make room or permit writing there, then run it again"
+        ) from error
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Hands out a temporary path beside `path`, and renames it to `path` once the block has ended without an error."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes `content` to `path` atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes `content` to `path` atomically, as UTF-8."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes `content` to `path` atomically as indented JSON; refuses NaN and infinity."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
+    """The content of a JSON file; raises `error` naming the file and line when it can't be read or parsed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as reason:
+        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path} is not valid JSON ({reason}): mend or replace the file") from reason
+
+
+def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str, Any]:
+    """The content of a TOML file; raises `error` naming the file and line when it can't be read or parsed."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as reason:
+        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except (ValueError, RecursionError) as reason:
+        raise error(f"{path} is not valid TOML ({reason}): mend the file") from reason
+
+
+def digest(*parts: bytes | str | Path) -> str:
+    """SHA-256, in hex, over texts, bytes and the contents of files, each set off by its length."""
+    total = hashlib.sha256()
+    for part in parts:
+        content = part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
+        total.update(len(content).to_bytes(8, "little"))
+        total.update(content)
+    return total.hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")

@@ -1,0 +1,27 @@
+"""Fixtures that all tests share: the place of the real data sets, and caches that leave the user's alone."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["EVO_FAIR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Callable[[str], Path]:
+    """Gives the folder of a real data set, or skips the test with the reason."""
+    root = Path(os.environ.get("EVO_FAIR_DATA", ROOT.parent / "shared" / "data"))
+
+    def folder(name: str) -> Path:
+        if not (root / name).is_dir():
+            pytest.skip(f"{root / name} is absent: set EVO_FAIR_DATA to a folder that holds {name}/")
+        return root / name
+
+    return folder
