@@ -1,0 +1,131 @@
+"""Fits every shipped device profile from measurements by others, as `evo-fair calibrate --layers --latency` does.
+
+    python benchmarks/latency_profiles.py --data DIR
+
+DIR holds a folder a board, each with `layers.csv` and `latency.csv`. Writes hardware_profiles/*.json and prints how
+each holds on networks that its fit did not see.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from evo_fair.latency.calibrate import Provenance, calibrate
+from evo_fair.latency.measurements import read_measurements
+from evo_fair.latency.profile import Profile
+
+OUT = Path(__file__).parent.parent / "hardware_profiles"
+
+_MLPERF = (
+    "mlcommons/inference_results_v2.0, open division: whole networks, median of LoadGen SingleStream runs, batch 1"
+)
+_NCNN = "Tencent/ncnn benchmark/README.md: whole networks, minimum of benchncnn, batch 1"
+_FP16 = "ncnn stores and computes fp16 where the board can; the fit takes 4 bytes a value."
+_PI4 = {"device": "Raspberry Pi 4", "cores": "4x Cortex-A72 at 1.8 GHz", "licence": "Apache-2.0", "source": _MLPERF}
+_N2 = {
+    "device": "ODROID-N2+",
+    "cores": "4x Cortex-A73 at 2.2 GHz, 2x Cortex-A53 (Amlogic S922X)",
+    "licence": "Apache-2.0",
+    "source": _MLPERF,
+}
+_TFLITE = "TFLite 2.7.1 (ruy)"
+_NOT_RECORDED = "The source does not record the number of threads."
+
+PROFILES = {
+    "raspberry-pi-4": ("raspberry-pi-4-tflite-fp32", Provenance(**_PI4, runtime=_TFLITE, notes=_NOT_RECORDED), ()),
+    "raspberry-pi-4-int8": (
+        "raspberry-pi-4-tflite-int8",
+        Provenance(**_PI4, runtime=_TFLITE, precision="int8", notes=_NOT_RECORDED),
+        (),
+    ),
+    "odroid-n2-plus": ("odroid-n2-plus-tflite-fp32", Provenance(**_N2, runtime=_TFLITE, notes=_NOT_RECORDED), ()),
+    "odroid-n2-plus-int8": (
+        "odroid-n2-plus-tflite-int8",
+        Provenance(**_N2, runtime=_TFLITE, precision="int8", notes=_NOT_RECORDED),
+        (),
+    ),
+    "pixel-1": (
+        "pixel-1-mbconv-ops",
+        Provenance(
+            device="Google Pixel 1",
+            runtime="TFLite",
+            source="the ProxylessNAS Pixel 1 look-up table, as distributed with Neural-Predictor-Tensorflow: "
+            "inverted-residual blocks, batch 1",
+            licence="MIT",
+            notes="The source does not record cores and threads. Stems, classifiers and poolings were not measured.",
+        ),
+        (),
+    ),
+    "pixel-3": (
+        "pixel-3-fbnet-ops",
+        Provenance(
+            device="Google Pixel 3",
+            source="HW-NAS-Bench v1.0, FBNet look-up tables: operators, batch 1",
+            licence="MIT",
+            notes="The source does not record runtime, cores and threads.",
+        ),
+        (),
+    ),
+    **{
+        f"raspberry-pi-{board}": (
+            f"ncnn-raspberry-pi-{board}-4t",
+            Provenance(
+                device=f"Raspberry Pi {title}",
+                runtime="ncnn",
+                cores=cores,
+                threads=4,
+                source=_NCNN,
+                licence="BSD-3-Clause",
+                notes=_FP16,
+            ),
+            (),
+        )
+        for board, title, cores in (
+            ("3b-plus", "3 Model B+", "4x Cortex-A53 at 1.4 GHz"),
+            ("5", "5", "4x Cortex-A76 at 2.4 GHz"),
+            ("zero-2w", "Zero 2 W", "4x Cortex-A53 at 1.0 GHz"),
+        )
+    },
+    "odroid-xu4": (
+        "odroid-xu4-family-caffe",
+        Provenance(
+            device="ODROID-XU4 family (measured on an Exynos 5800)",
+            runtime="Caffe with OpenBLAS",
+            cores="4x Cortex-A15, 4x Cortex-A7",
+            threads=4,
+            source="dividiti ck-caffe experiment archives (Samsung Chromebook 2), Collective Knowledge: "
+            "layers, batch 1",
+            licence="BSD-3-Clause",
+            notes="Measured on the Exynos 5800, the CPU family of ODROID-XU3 and XU4. No depthwise layer, pooling or "
+            "addition was measured: their prices are carried over, see carried_over.",
+        ),
+        ("raspberry-pi-4", "odroid-n2-plus", "pixel-1", "pixel-3"),
+    ),
+}
+
+
+def main() -> None:
+    """Fits and writes all of them; devices that supply prices to others come first."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("EVO_FAIR_LATENCY_DATA"))
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error("give --data, the folder with a folder a board")
+    fitted: dict[str, Profile] = {}
+    table = Table("profile", "networks", "MAPE %", "within 10 %", "Spearman", "Kendall")
+    for name, (folder, provenance, donors) in PROFILES.items():
+        measured = read_measurements(arguments.data / folder / "layers.csv", arguments.data / folder / "latency.csv")
+        fitted[name] = calibrate(name, measured, provenance, [fitted[donor] for donor in donors])
+        fitted[name].write(OUT / f"{name}.json")
+        held_out = fitted[name].file.validation
+        figures = (f"{held_out.mape:.1f}", f"{held_out.within_10_percent:.0f}") if held_out else ("-", "-")
+        ranks = (f"{held_out.spearman:.3f}", f"{held_out.kendall:.3f}") if held_out else ("-", "-")
+        table.add_row(name, str(fitted[name].file.fitted.networks), *figures, *ranks)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

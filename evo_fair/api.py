@@ -1,0 +1,222 @@
+"""The Python API: the one place that wires problems, supernets, profiles and the search together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from evo_fair import __version__
+from evo_fair.data import Dataset
+from evo_fair.deploy import write_network
+from evo_fair.errors import EvoFairError
+from evo_fair.latency import Profile, load_profile
+from evo_fair.nets import Step
+from evo_fair.problem import Problem, load_problem
+from evo_fair.proxy import ProxyEvaluator, ProxySource
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source, train_and_store
+from evo_fair.report import Run, load_run
+from evo_fair.search import (
+    Constraint,
+    Objective,
+    Plan,
+    Progress,
+    check_new,
+    create_run,
+    describe,
+    has_begun,
+    resolve,
+    resolve_constraints,
+    resume_run,
+)
+from evo_fair.search import search as run_engine
+from evo_fair.space import SearchSpace
+
+__all__ = ["Listener", "load_problem", "load_profile", "load_run", "search", "train"]
+
+VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
+
+
+class Listener:
+    """Hears how far a search or a training is; override what is wanted."""
+
+    def training(self, step: Step) -> None:
+        """An epoch of the supernet's training has ended."""
+
+    def searching(self, progress: Progress) -> None:
+        """A generation has ended."""
+
+    def exporting(self, done: int, networks: int) -> None:
+        """A network of the front has been written and checked."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a search needs, loaded and checked."""
+
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    profile: Profile
+    plan: Plan
+
+
+def search(
+    problem: Problem | str,
+    *,
+    out: str | Path,
+    device: str | Path | None = None,
+    objectives: Sequence[str] | None = None,
+    constraints: Sequence[str] | None = None,
+    group: str | None = None,
+    algorithm: str = "nsga2",
+    budget: int | None = None,
+    population: int | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Run:
+    """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
+
+    What is left out comes from the problem file. `budget` counts the different networks that the proxy evaluates;
+    `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
+    there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
+    begun begins. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    """
+    listener = listener or Listener()
+    folder = Path(out)
+    if not (resume and has_begun(folder)):
+        check_new(folder)
+        resume = False
+    jobs = _checked_jobs(jobs)
+    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
+    supernet = ensure_supernet(prepared.problem, prepared.dataset, prepared.space, listener.training)
+    configuration = _configuration(prepared, supernet)
+    run = (resume_run if resume else create_run)(folder, configuration)
+    source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
+    with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs) as evaluator:
+        run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
+    result = load_run(folder)
+    result.write_front()
+    _write_networks(result, prepared, supernet, source, listener)
+    for name in ("pareto.png", "pareto.pdf"):
+        result.plot(folder / name)
+    return result
+
+
+def train(problem: Problem | str, *, out: str | Path | None = None, listener: Listener | None = None) -> StoredSupernet:
+    """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`."""
+    listener = listener or Listener()
+    problem = load_problem(problem) if isinstance(problem, str) else problem
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    return train_and_store(problem, dataset, space, listener.training, None if out is None else Path(out))
+
+
+def _prepare(
+    problem: Problem | str,
+    device: str | Path | None,
+    objectives: Sequence[str] | None,
+    constraints: Sequence[str] | None,
+    group: str | None,
+    algorithm: str,
+    budget: int | None,
+    population: int | None,
+    seed: int,
+) -> _Prepared:
+    problem = load_problem(problem) if isinstance(problem, str) else problem
+    defaults = problem.search
+    profile = load_profile(defaults.device if device is None else device)
+    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
+    limits = resolve_constraints(
+        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name
+    )
+    recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
+    plan = Plan(
+        objectives=goals,
+        group=group or problem.fairness.group,
+        budget=defaults.budget if budget is None else budget,
+        constraints=limits,
+        algorithm=algorithm,
+        population=defaults.population if population is None else population,
+        seed=seed,
+        also=resolve(recorded, profile.latency_ms, profile.name),
+    )
+    dataset = problem.dataset()
+    _check_metrics(dataset, plan)
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    return _Prepared(problem, dataset, space, profile, plan)
+
+
+def _names(objectives: Sequence[Objective]) -> set[str]:
+    return {objective.name for objective in objectives}
+
+
+def _check_metrics(dataset: Dataset, plan: Plan) -> None:
+    """Finds out before any training whether the metrics have a value on the validation part."""
+    samples = len(dataset.part("validation"))
+    counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
+    limits: list[Constraint] = list(plan.constraints)
+    for measure in [*plan.objectives, *(limit.objective for limit in limits)]:
+        if not measure.cheap:
+            measure.measure(counts)
+
+
+def _checked_jobs(jobs: int | None) -> int:
+    if jobs is None:
+        return int(joblib.cpu_count())
+    if jobs < 1:
+        raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
+    return jobs
+
+
+def _groupings(prepared: _Prepared) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
+
+
+def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, Any]:
+    """Everything that the result depends on, for `run.toml`."""
+    plan = prepared.plan
+    return {
+        "versions": {"evo_fair": __version__} | {name: version(name) for name in VERSIONS_THAT_COUNT},
+        "search": {
+            "algorithm": plan.algorithm,
+            "group": plan.group,
+            "constraints": [limit.text for limit in plan.constraints],
+            "budget": plan.budget,
+            "population": plan.population,
+            "seed": plan.seed,
+            "objectives": describe(plan.objectives),
+        },
+        "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
+        "supernet": {"sha256": supernet.sha256},
+        "data": {"name": prepared.dataset.name, "fingerprint": prepared.dataset.fingerprint},
+        "space": {"networks": f"{prepared.space.size():.3e}", "fingerprint": prepared.space.fingerprint},
+        "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+    }
+
+
+def _write_networks(
+    run: Run, prepared: _Prepared, supernet: StoredSupernet, source: ProxySource, listener: Listener
+) -> None:
+    proxy = source.open()
+    records = run.front_records
+    for done, record in enumerate(records, 1):
+        facts = {
+            "problem": prepared.problem.name,
+            "device": prepared.profile.name,
+            "objectives": dict(record.objectives),
+            "metrics": dict(record.metrics),
+            "hashes": {
+                "supernet": supernet.sha256,
+                "data": prepared.dataset.fingerprint,
+                "profile": prepared.profile.sha256,
+            },
+        }
+        groupings = _groupings(prepared)
+        write_network(run.path / "networks", record.id, record.genome, proxy, prepared.dataset, facts, groupings)
+        listener.exporting(done, len(records))

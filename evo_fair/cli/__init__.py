@@ -1,0 +1,58 @@
+"""The command line: one module a command, parsing and printing only."""
+
+import sys
+
+import typer
+
+from evo_fair import __version__
+from evo_fair.cli.operating_point import operating_point
+from evo_fair.cli.plot import plot
+from evo_fair.cli.problems import problems
+from evo_fair.cli.search import search
+from evo_fair.cli.train import train
+from evo_fair.errors import EvoFairError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="evo-fair",
+    help="Finds small, fast and fair neural networks for a device, and says for whom they work.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (problems, train, search, plot, operating_point):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"evo-fair {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Finds small, fast and fair neural networks for a device, and says for whom they work."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except EvoFairError as error:
+        sys.exit(_refuse(" ".join(str(error).split())))
+    except typer.TyperException as error:
+        sys.exit(_refuse(error.format_message()))
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(message: str) -> int:
+    typer.echo(f"evo-fair: {message}", err=True)
+    return 2

@@ -1,0 +1,23 @@
+"""`evo-fair problems`: what can be searched, and what is needed for it."""
+
+__all__ = ["problems"]
+
+
+def problems() -> None:
+    """Lists the problems that come with evo_fair, with what is needed to use each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evo_fair.data import REQUIREMENTS
+    from evo_fair.problem import load_problem, problem_names
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("problem", "what it is", "groups", "what it needs"):
+        table.add_column(column, overflow="fold")
+    for name in problem_names():
+        problem = load_problem(name)
+        groups = ", ".join(problem.fairness.groupings)
+        table.add_row(name, problem.title, groups, REQUIREMENTS[problem.data.source])
+    console = Console()
+    console.print(table)
+    console.print("\nYour own: copy problems/image_folder.toml and give its path instead of a name.", highlight=False)

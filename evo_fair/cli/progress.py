@@ -1,0 +1,63 @@
+"""Progress bars of training and searching, on standard error."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from evo_fair.api import Listener
+from evo_fair.nets import Step
+from evo_fair.search import Progress as Standing
+
+__all__ = ["ProgressBars"]
+
+
+class ProgressBars(Listener):
+    """A bar a stage: the supernet's epochs, the search's budget, the front's networks."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def training(self, step: Step) -> None:
+        """Moves the supernet's bar."""
+        self._show("supernet", step.epoch, step.epochs, f"loss {step.loss:.3f}")
+
+    def searching(self, progress: Standing) -> None:
+        """Moves the search's bar."""
+        left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+        note = (
+            f"generation {progress.generation}, {progress.networks_per_second:.1f} networks/s, "
+            f"hypervolume {progress.hypervolume:.4f}{left}"
+        )
+        self._show("search", progress.evaluated, progress.budget, note)
+
+    def exporting(self, done: int, networks: int) -> None:
+        """Moves the front's bar."""
+        self._show("networks", done, networks, "ONNX, checked against torch")
+
+    def _show(self, name: str, done: int, total: int, note: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total, note="")
+        self._bars.update(self._tasks[name], completed=done, note=note)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

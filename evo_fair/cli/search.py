@@ -1,0 +1,78 @@
+"""`evo-fair search`: the main job."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument
+
+__all__ = ["search"]
+
+
+def search(
+    problem: ProblemArgument,
+    data: DataOption = None,
+    device: DeviceOption = None,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option("--objective", help="An objective; repeat it for several. Default: the problem's."),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None, typer.Option("--constraint", help="A limit such as 'latency_ms<=5'; can be repeated.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
+    ] = None,
+    algorithm: Annotated[str, typer.Option("--algorithm", help="nsga2, nsga3 or random.")] = "nsga2",
+    budget: Annotated[
+        int | None,
+        typer.Option("--budget", help="Different networks that the proxy evaluates. Default: the problem's."),
+    ] = None,
+    population: Annotated[int | None, typer.Option("--population", help="Networks a generation.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the search; the supernet's is in the problem.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", help="Worker processes; changes the time only. Default: all cores.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
+) -> None:
+    """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
+    from rich.console import Console
+
+    from evo_fair.api import search as run_search
+    from evo_fair.cli.progress import ProgressBars
+    from evo_fair.problem import load_problem
+    from evo_fair.report import front_table
+
+    chosen = load_problem(problem, data=data)
+    folder = out or Path("results") / chosen.name
+    try:
+        with ProgressBars() as bars:
+            run = run_search(
+                chosen,
+                out=folder,
+                device=device,
+                objectives=objective or None,
+                constraints=constraint or None,
+                group=group,
+                algorithm=algorithm,
+                budget=budget,
+                population=population,
+                seed=seed,
+                jobs=jobs,
+                resume=resume,
+                listener=bars,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; the state is saved, go on with: {_resume_command()}", err=True)
+        raise typer.Exit(130) from None
+    Console().print(front_table(run))
+    typer.echo(f"{len(run.front)} networks on the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
+
+
+def _resume_command() -> str:
+    arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
+    return shlex.join(["evo-fair", *arguments])

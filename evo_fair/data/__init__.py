@@ -1,0 +1,81 @@
+"""Data sets as arrays with labels, groups and splits; one module a source."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
+from evo_fair.data.locate import REQUIREMENTS, find_data
+from evo_fair.data.splits import check_fractions
+from evo_fair.errors import UnknownNameError
+
+__all__ = [
+    "FRACTIONS",
+    "PARTS",
+    "REQUIREMENTS",
+    "SOURCES",
+    "Dataset",
+    "Grouping",
+    "check_samples",
+    "find_data",
+    "load_dataset",
+]
+
+SOURCES = tuple(REQUIREMENTS)
+FRACTIONS = (0.65, 0.15, 0.20)
+
+
+def load_dataset(
+    source: str,
+    folder: Path | None = None,
+    *,
+    name: str | None = None,
+    image_size: int = 64,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    positive: Sequence[str] | None = None,
+    min_samples: int = 10,
+) -> Dataset:
+    """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
+
+    `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
+    train, validation and test; `positive` replaces the labels that count as positive. Every label and every group of a
+    base grouping needs `min_samples` samples in each part; use `check_samples` for intersections. The same files and
+    arguments give the same data set. Raises `UnknownNameError`, and `DataError` for whatever is wrong with the data.
+    """
+    if source not in SOURCES:
+        raise UnknownNameError("data source", source, list(SOURCES))
+    check_fractions(fractions)
+    rng = np.random.default_rng(seed)
+    dataset = _load(source, folder, name, image_size, fractions, rng)
+    if positive is not None:
+        dataset = dataset.with_positive(positive)
+    check_samples(dataset, list(dataset.groupings), min_samples)
+    return dataset
+
+
+def _load(
+    source: str,
+    folder: Path | None,
+    name: str | None,
+    image_size: int,
+    fractions: Sequence[float],
+    rng: np.random.Generator,
+) -> Dataset:
+    if source == "digits":
+        from evo_fair.data.digits import load_digits
+
+        return load_digits(fractions, rng)
+    place = find_data(source, folder, name)
+    if source == "ham10000":
+        from evo_fair.data.ham10000 import load_ham10000
+
+        return load_ham10000(place, image_size, fractions, rng)
+    if source == "adult":
+        from evo_fair.data.adult import load_adult
+
+        return load_adult(place, fractions, rng)
+    from evo_fair.data.image_folder import load_image_folder
+
+    return load_image_folder(name or source, place, image_size, fractions, rng)

@@ -1,0 +1,208 @@
+"""Dataset: inputs, labels, groups and splits of one data set as arrays that nobody changes."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.errors import DataError, UnknownNameError
+from evo_fair.fairness import Counts, count_predictions
+
+__all__ = ["PARTS", "Dataset", "Grouping", "check_samples", "class_grouping", "grouping_of"]
+
+PARTS = ("train", "validation", "test")
+_MOST_GROUPS = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown."""
+
+    name: str
+    names: tuple[str, ...]
+    index: npt.NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "index", _frozen(self.index, np.int16))
+        if self.index.size and not -1 <= self.index.min() <= self.index.max() < len(self.names):
+            raise ValueError(f"grouping {self.name!r} points outside its {len(self.names)} groups: use -1 for unknown")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One data set, ready for training and evaluation.
+
+    `inputs` are uint8 `[samples, channels, height, width]` (images, 0 to 255) or float32 `[samples, features]`;
+    `labels` int64 `[samples]`; `groupings` the base groupings by name, `class` always among them; `split` int8
+    `[samples]`, the number of the part in `PARTS`; `units` int64 `[samples]`: samples of one unit (a lesion, a patient)
+    share a part; `positive` the indices of the labels that count as positive in metrics about a binary decision.
+    All arrays are read-only; take `inputs[indices]` for a copy to work on.
+    """
+
+    name: str
+    inputs: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    labels: npt.NDArray[np.int64]
+    label_names: tuple[str, ...]
+    groupings: Mapping[str, Grouping]
+    split: npt.NDArray[np.int8]
+    units: npt.NDArray[np.int64]
+    positive: tuple[int, ...]
+    licence: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", _frozen(self.inputs, self.inputs.dtype))
+        object.__setattr__(self, "labels", _frozen(self.labels, np.int64))
+        object.__setattr__(self, "split", _frozen(self.split, np.int8))
+        object.__setattr__(self, "units", _frozen(self.units, np.int64))
+        object.__setattr__(self, "groupings", MappingProxyType(dict(self.groupings)))
+        self._check()
+
+    def _check(self) -> None:
+        if (self.inputs.dtype.name, self.inputs.ndim) not in (("uint8", 4), ("float32", 2)):
+            raise ValueError(
+                "inputs are uint8 [samples, channels, height, width] or float32 [samples, features], got "
+                f"{self.inputs.dtype} {list(self.inputs.shape)}"
+            )
+        per_sample: dict[str, npt.NDArray[Any]] = {"labels": self.labels, "split": self.split, "units": self.units}
+        per_sample |= {f"grouping {name!r}": grouping.index for name, grouping in self.groupings.items()}
+        for what, array in per_sample.items():
+            if array.shape != (len(self.inputs),):
+                raise ValueError(f"{what} has the shape [{len(self.inputs)}], one a sample, got {list(array.shape)}")
+        if "class" not in self.groupings:
+            raise ValueError(f"the grouping 'class' is missing beside {list(self.groupings)}: add class_grouping(...)")
+        for what, array, n in (("labels", self.labels, len(self.label_names)), ("split", self.split, len(PARTS))):
+            if array.size and not 0 <= array.min() <= array.max() < n:
+                raise ValueError(f"{what} lie between 0 and {n - 1}, got {array.min()} to {array.max()}")
+        order = np.argsort(self.units, kind="stable")
+        same_unit = np.diff(self.units[order]) == 0
+        if (same_unit & (np.diff(self.split[order]) != 0)).any():
+            raise ValueError("a unit is torn across splits: split whole units, as split_units does")
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"groupings": dict(self.groupings)}  # a mapping proxy does not pickle
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input: `(channels, height, width)` or `(features,)`."""
+        return self.inputs.shape[1:]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, over inputs, labels, groups, units, splits and positive labels."""
+        total = hashlib.sha256()
+        texts: list[Any] = [self.label_names, self.positive]
+        arrays: list[npt.NDArray[Any]] = [self.inputs, self.labels, self.split, self.units]
+        for name in sorted(self.groupings):
+            texts.append((name, self.groupings[name].names))
+            arrays.append(self.groupings[name].index)
+        total.update(repr(texts).encode())
+        for array in arrays:
+            total.update(f"{array.dtype.str}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+    def part(self, name: str) -> npt.NDArray[np.int64]:
+        """The indices of the samples in the part `train`, `validation` or `test`: int64 `[n]`, ascending."""
+        if name not in PARTS:
+            raise UnknownNameError("part of the data", name, list(PARTS))
+        return np.flatnonzero(self.split == PARTS.index(name)).astype(np.int64)
+
+    def grouping(self, name: str) -> Grouping:
+        """The grouping `name`: a base one, or an intersection such as `sex*age_band`.
+
+        The groups of an intersection are the combinations that occur, named `female*under 40`; a sample is unknown
+        there where any of its groups is. Raises `UnknownNameError`, or `DataError` for more than 1000 combinations.
+        """
+        if name in self.groupings:
+            return self.groupings[name]
+        parts = [part.strip() for part in name.split("*")]
+        for part in parts:
+            if part not in self.groupings:
+                raise UnknownNameError("group", part, list(self.groupings), ", or several of them as in 'a*b'")
+        if len(set(parts)) < len(parts):
+            raise DataError(f"the intersection {name!r} names a grouping twice: name each once")
+        return _intersection("*".join(parts), [self.groupings[part] for part in parts])
+
+    def counts(self, predictions: npt.NDArray[np.uint8], part: str, grouping_name: str) -> Counts:
+        """Counts uint8 `predictions` `[networks, n]` for the samples `part(part)` by the groups of a grouping."""
+        samples = self.part(part)
+        grouping = self.grouping(grouping_name)
+        n_groups, n_labels = len(grouping.names), len(self.label_names)
+        values, rest = count_predictions(predictions, self.labels[samples], grouping.index[samples], n_groups, n_labels)
+        return Counts(values, rest, grouping.names, self.label_names, self.positive)
+
+    def with_positive(self, names: Sequence[str]) -> "Dataset":
+        """The same data with the labels `names` as the positive ones; raises `UnknownNameError`."""
+        for name in names:
+            if name not in self.label_names:
+                raise UnknownNameError("positive label", name, list(self.label_names))
+        return replace(self, positive=tuple(sorted({self.label_names.index(name) for name in names})))
+
+
+def grouping_of(name: str, values: Sequence[str], names: Sequence[str]) -> Grouping:
+    """The grouping with the groups `names` of samples with the given values; a value not among them is unknown."""
+    number = {group: i for i, group in enumerate(names)}
+    index = np.fromiter((number.get(value, -1) for value in values), np.int16, len(values))
+    return Grouping(name, tuple(names), index)
+
+
+def class_grouping(labels: npt.NDArray[np.int64], label_names: tuple[str, ...]) -> Grouping:
+    """The grouping `class`: each label is a group."""
+    return Grouping("class", label_names, labels.astype(np.int16))
+
+
+def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> None:
+    """Raises `DataError` naming the labels and groups with fewer than `minimum` samples in one of the parts."""
+    for name in groupings:
+        if len(dataset.grouping(name).names) < 2:
+            raise DataError(
+                f"{dataset.name}: grouping {name!r} has fewer than two groups, so nothing to compare: "
+                "drop it, or give the samples of the other group"
+            )
+    lacking = []
+    for name in dict.fromkeys(["class", *groupings]):
+        grouping = dataset.grouping(name)
+        what = "label" if name == "class" else name
+        for number, part in enumerate(PARTS):
+            index = grouping.index[(dataset.split == number) & (grouping.index >= 0)]
+            sizes = np.bincount(index, minlength=len(grouping.names))
+            small = np.flatnonzero(sizes < minimum)
+            lacking += [f"{what} {grouping.names[i]!r} has {sizes[i]} in {part}" for i in small]
+    if lacking:
+        shown = "; ".join(lacking[:4]) + (f"; and {len(lacking) - 4} more" if len(lacking) > 4 else "")
+        raise DataError(
+            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: "
+            "add samples, join or drop labels or groups, or lower min_samples"
+        )
+
+
+def _intersection(name: str, groupings: list[Grouping]) -> Grouping:
+    shape = tuple(len(grouping.names) for grouping in groupings)
+    known = np.all([grouping.index >= 0 for grouping in groupings], axis=0)
+    cells = np.ravel_multi_index([grouping.index[known].astype(np.int64) for grouping in groupings], shape)
+    occurring, numbers = np.unique(cells, return_inverse=True)
+    if len(occurring) > _MOST_GROUPS:
+        raise DataError(f"the intersection {name!r} has {len(occurring)} groups, at most {_MOST_GROUPS}: use fewer")
+    index = np.full(len(known), -1, np.int16)
+    index[known] = numbers
+    combinations = zip(*np.unravel_index(occurring, shape), strict=True)
+    names = ["*".join(g.names[i] for g, i in zip(groupings, cell, strict=True)) for cell in combinations]
+    return Grouping(name, tuple(names), index)
+
+
+def _frozen(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    view = np.asarray(array, dtype).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,113 @@
+"""The user's own images: a folder with a `labels.csv` that names files, labels, groups, splits and units."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evo_fair.data.dataset import PARTS, Dataset, Grouping, class_grouping, grouping_of
+from evo_fair.data.images import ImageFile, decode_images
+from evo_fair.data.splits import split_units
+from evo_fair.data.tables import first_line, read_table
+from evo_fair.errors import DataError, EvoFairError
+from evo_fair.files import inside
+
+__all__ = ["load_image_folder"]
+
+TABLE = "labels.csv"
+_OWN_COLUMNS = ("file", "label", "split", "unit")
+_MOST_GROUPS = 50
+_MOST_LABELS = 256  # predictions are uint8
+_FORM = "it needs a header with file,label and a line for each image"
+
+
+def load_image_folder(
+    name: str, folder: Path, image_size: int, fractions: Sequence[float], rng: np.random.Generator
+) -> Dataset:
+    """Inputs uint8 `[images, 3, image_size, image_size]`; `labels.csv` in `folder` says what they are.
+
+    Its columns: `file` (a path below `folder`) and `label`; optional `split` (train, validation or test) and `unit`
+    (images that must not be torn across splits, such as those of one patient); every other column is a grouping, in
+    which an empty cell means unknown. Raises `DataError` for whatever is wrong in `folder`.
+    """
+    path = folder / TABLE
+    if not path.is_file():
+        raise DataError(f"{path} is missing: {_FORM}")
+    table = read_table(path, ("file", "label"), _FORM)
+    images = _files(table, folder, path)
+    _refuse(table["label"] == "", path, "the label is empty: give one, or remove the line")
+    label_names = tuple(sorted(set(table["label"])))
+    if not 2 <= len(label_names) <= _MOST_LABELS:
+        raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: mend 'label'")
+    labels = np.array([label_names.index(label) for label in table["label"]], np.int64)
+    groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
+    units = _units(table)
+    split = _given_split(table, units, path) if "split" in table else split_units(labels, units, fractions, rng)
+    return Dataset(
+        name=name,
+        inputs=decode_images("image_folder", images, image_size),
+        labels=labels,
+        label_names=label_names,
+        groupings=groupings | {"class": class_grouping(labels, label_names)},
+        split=split,
+        units=units,
+        positive=(),
+        licence="the user's own data",
+    )
+
+
+def _refuse(wrong: "pd.Series[bool]", path: Path, fault: str) -> None:
+    if wrong.any():
+        raise DataError(f"{path}, line {first_line(wrong)}: {fault}")
+
+
+def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
+    images = []
+    _refuse(table["file"] == "", path, "the file is empty: name one, or remove the line")
+    _refuse(table["file"].duplicated(), path, "the file is in the table a second time: remove the line")
+    for number, file in zip(table.index, table["file"], strict=True):
+        try:
+            place = inside(folder, file)
+        except EvoFairError as reason:
+            raise DataError(f"{path}, line {number}: {reason}") from reason
+        if not place.is_file():
+            raise DataError(f"{path}, line {number}: {place} is missing: put it there, or remove the line")
+        about = place.stat()
+        images.append(ImageFile(place, None, about.st_size, about.st_mtime_ns))
+    return images
+
+
+def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
+    if column == "class" or "*" in column or not column or column.startswith("Unnamed:"):
+        raise DataError(
+            f"{path}: {column!r} can't name a group column ('class' are the labels, '*' joins groupings): rename it"
+        )
+    names = sorted(set(table[column]) - {""})
+    if len(names) > _MOST_GROUPS:
+        raise DataError(
+            f"{path}: the group column {column!r} has {len(names)} different values, at most {_MOST_GROUPS}: "
+            "join values or remove it; if it says which images belong together, name it unit"
+        )
+    return grouping_of(column, list(table[column]), names)
+
+
+def _units(table: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The number of each image's unit; an image without one is a unit of its own."""
+    if "unit" not in table:
+        return np.arange(len(table))
+    own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(table["unit"])]
+    return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)
+
+
+def _given_split(table: pd.DataFrame, units: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int8]:
+    wrong = ~table["split"].isin(PARTS)
+    value = table["split"][wrong].iloc[0] if wrong.any() else ""
+    _refuse(wrong, path, f"split {value!r}, expected one of {', '.join(PARTS)}")
+    split = np.array([PARTS.index(part) for part in table["split"]], np.int8)
+    first = split[np.unique(units, return_index=True)[1]]
+    torn = pd.Series(split != first[units], index=table.index)
+    unit = table["unit"][torn].iloc[0] if torn.any() else ""
+    _refuse(torn, path, f"unit {unit!r} is in two splits: give all its images the same one")
+    return split

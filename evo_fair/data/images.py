@@ -1,0 +1,157 @@
+"""Decoding images from folders and zip archives, once: the decoded array is kept in the user's cache."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+from zipfile import BadZipFile, ZipFile
+
+import numpy as np
+import numpy.typing as npt
+from joblib import cpu_count
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from evo_fair.errors import DataError
+from evo_fair.files import atomic_write, cache_folder
+
+__all__ = ["ImageFile", "decode_images", "list_folder", "list_zip"]
+
+FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+_DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_LARGEST_FILE = 256 * 2**20
+_RECIPE = "whole image, RGB, bilinear with antialiasing, version 1"  # part of the cache's key
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image file: `path` itself, or the `member` of the archive `path`; `stamp` is its CRC or time of change."""
+
+    path: Path
+    member: str | None
+    size: int
+    stamp: int
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders."""
+        return Path(self.member or self.path).name
+
+    def __str__(self) -> str:
+        return f"{self.member} in {self.path}" if self.member else str(self.path)
+
+
+def list_zip(path: Path) -> dict[str, ImageFile]:
+    """The images in a zip archive by their name without suffix; raises `DataError` for a damaged archive."""
+    with _open_zip(path) as archive:
+        found = [
+            ImageFile(path, info.filename, info.file_size, info.CRC)
+            for info in archive.infolist()
+            if _is_image(Path(info.filename))
+        ]
+    return {Path(image.name).stem: image for image in reversed(found)}
+
+
+def list_folder(folder: Path) -> dict[str, ImageFile]:
+    """The images directly in `folder` by their name without suffix."""
+    found = {}
+    for path in sorted(folder.iterdir(), reverse=True):
+        if _is_image(path):
+            about = path.stat()
+            found[path.stem] = ImageFile(path, None, about.st_size, about.st_mtime_ns)
+    return found
+
+
+def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> npt.NDArray[np.uint8]:
+    """The images as read-only uint8 `[images, 3, image_size, image_size]`, each whole and resized with antialiasing.
+
+    Comes from the cache where these files were decoded before: the key covers their names, sizes and CRCs (paths and
+    times of change outside archives) and the image size. Raises `DataError` naming the image that doesn't open, and
+    `StorageError` if the cache can't be written.
+    """
+    if not 8 <= image_size <= 1024:
+        raise DataError(f"image_size {image_size}: expected 8 to 1024 pixels")
+    shape = (len(images), 3, image_size, image_size)
+    path = cache_folder("images") / f"{name}-{image_size}-{_key(images)}.npy"
+    cached = _cached(path, shape)
+    if cached is not None:
+        return cached
+    # Written row by row rather than through a memory map, where a full disk would kill the process.
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        _write_header(file, shape)
+        for pixels in _decoded(images, image_size):
+            file.write(pixels)
+    written = _cached(path, shape)
+    if written is None:
+        raise DataError(f"the cache {path} changed while it was written: run it again")
+    return written
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES
+
+
+def _key(images: Sequence[ImageFile]) -> str:
+    total = hashlib.sha256(_RECIPE.encode())
+    for image in images:
+        total.update(f"\n{image.member or image.path}\t{image.size}\t{image.stamp}".encode())
+    return total.hexdigest()[:20]
+
+
+def _cached(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
+    """The cached array as a memory map, which several processes share; None where it is absent or damaged."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _decoded(images: Sequence[ImageFile], image_size: int) -> Iterator[bytes]:
+    """The pixels of each image in order; threads, since Pillow decodes outside Python's lock."""
+    with ExitStack() as stack:
+        archives = {
+            path: stack.enter_context(_open_zip(path)) for path in dict.fromkeys(i.path for i in images if i.member)
+        }
+        pool = stack.enter_context(ThreadPoolExecutor(cpu_count()))
+        stack.callback(pool.shutdown, cancel_futures=True)
+        yield from pool.map(_decoder(archives, image_size), images)
+
+
+def _decoder(archives: dict[Path, ZipFile], image_size: int) -> Callable[[ImageFile], bytes]:
+    def decode(image: ImageFile) -> bytes:
+        mend = f"get {image.path.name} again" if image.member else "replace the file, or take it out of the table"
+        if image.size > _LARGEST_FILE:
+            raise DataError(f"{image} has {image.size} bytes, at most {_LARGEST_FILE} are read: {mend}")
+        try:
+            content = archives[image.path].read(image.member) if image.member else image.path.read_bytes()
+            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+                upright = ImageOps.exif_transpose(opened)
+                if upright.mode in _DEEP_MODES:
+                    raise ValueError(f"its mode {upright.mode} is not 8 bits a channel; convert it")
+                small = upright.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR)
+        except UnidentifiedImageError:
+            raise DataError(f"{image} does not open: not a {', '.join(FORMATS)} image; {mend}") from None
+        except Exception as reason:  # zip and image readers raise errors of many kinds on damaged files
+            text = " ".join(str(reason).split()) or type(reason).__name__
+            raise DataError(f"{image} does not open: {text}; {mend}") from reason
+        return np.asarray(small, np.uint8).transpose(2, 0, 1).tobytes()
+
+    return decode
+
+
+def _open_zip(path: Path) -> ZipFile:
+    try:
+        return ZipFile(path)
+    except (BadZipFile, OSError, NotImplementedError) as reason:
+        raise DataError(
+            f"{path} is not a whole zip archive ({reason}); it has {path.stat().st_size} bytes: download it again"
+        ) from reason

@@ -1,0 +1,55 @@
+"""Reading the tables that users bring: all cells as text, each fault named with its file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from evo_fair.errors import DataError
+
+__all__ = ["first_line", "read_table"]
+
+
+def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
+    """The table `path`, comma or tab separated, with all cells as stripped text, the empty ones as "".
+
+    The index holds the line numbers in the file; empty lines are left out.
+    Raises `DataError`, ending in `mend`, when it can't be read, lacks one of `columns` or has no rows.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            separator = "\t" if "\t" in file.readline() else ","
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            dtype=str,
+            keep_default_na=False,
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            skip_blank_lines=False,
+        )
+    except pd.errors.EmptyDataError:
+        raise DataError(f"{path} is empty: {mend}") from None
+    except (OSError, ValueError) as reason:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+        text = " ".join(str(reason).split())
+        raise DataError(f"{path} can't be read as a table ({text}): {mend}") from reason
+    table.columns = [str(column).strip() for column in table.columns]
+    for column in columns:
+        if column not in table.columns:
+            raise DataError(f"{path} has no column {column!r}, only {', '.join(table.columns)}: {mend}")
+    if table.columns.has_duplicates:
+        double = table.columns[table.columns.duplicated()][0]
+        raise DataError(f"{path} has two columns {double!r}: {mend}")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index
+        raise DataError(f"{path} has more cells in a line than columns in its header: {mend}")
+    cells = pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
+    cells.index = pd.RangeIndex(2, len(cells) + 2)
+    filled = cells[(cells != "").any(axis=1)]
+    if filled.empty:
+        raise DataError(f"{path} has no rows below its header: {mend}")
+    return filled
+
+
+def first_line(wrong: "pd.Series[bool]") -> int:
+    """The number of the first line that is wrong."""
+    return int(wrong.index[int(wrong.to_numpy().argmax())])

@@ -1,0 +1,77 @@
+"""The card of a network: what it is, what it was measured to do and for whom, beside its ONNX file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evo_fair import __version__
+from evo_fair.data import Dataset
+from evo_fair.deploy.export import Parity, check_parity, export_onnx
+from evo_fair.fairness import Counts
+from evo_fair.fairness.summary import group_summary
+from evo_fair.files import digest, write_json
+from evo_fair.proxy import Proxy, predict_logits
+from evo_fair.space import SearchSpace
+
+__all__ = ["network_card", "write_network"]
+
+
+def write_network(
+    folder: Path,
+    name: str,
+    genome: Sequence[int],
+    proxy: Proxy,
+    dataset: Dataset,
+    facts: Mapping[str, Any],
+    groupings: Sequence[str],
+) -> Path:
+    """Writes `<name>.onnx` and its card `<name>.json`; returns the path of the former.
+
+    The ONNX file is checked against torch on the proxy's samples, the validation part; raises `EvoFairError` if it
+    computes anything else. `facts` go into the card as they are.
+    """
+    path = folder / f"{name}.onnx"
+    network = proxy.network(genome)
+    export_onnx(network, dataset.input_shape, path)
+    logits = predict_logits(network, proxy.samples)
+    parity = check_parity(path, logits, proxy.samples)
+    predictions = logits.argmax(1).astype(np.uint8)[None]
+    counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
+    card = network_card(name, genome, proxy.supernet.space, counts, facts)
+    card["input"] = {
+        "shape": list(dataset.input_shape),
+        "normalisation": "(x - mean) * scale by channel, of raw values",
+        "mean": proxy.supernet.mean.tolist(),
+        "scale": proxy.supernet.scale.tolist(),
+    }
+    card["labels"] = list(dataset.label_names)
+    card["onnx"] = _onnx_facts(path, parity)
+    write_json(folder / f"{name}.json", card)
+    return path
+
+
+def network_card(
+    name: str, genome: Sequence[int], space: SearchSpace, counts: Mapping[str, Counts], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The card's part that needs no file: genome by gene, architecture by block, accuracy by group with counts."""
+    blocks = space.architecture(np.asarray(genome, np.int16))
+    return {
+        "format": 1,
+        "id": name,
+        "evo_fair": __version__,
+        **facts,
+        "genome": dict(zip(space.gene_names, map(int, genome), strict=True)),
+        "architecture": [{**block._asdict(), "kind": block.kind.name} for block in blocks],
+        "part": "validation",
+        "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
+    }
+
+
+def _onnx_facts(path: Path, parity: Parity) -> dict[str, Any]:
+    return {
+        "bytes": path.stat().st_size,
+        "sha256": digest(path),
+        "parity": {"samples": parity.samples, "largest_logit_difference": parity.largest_difference},
+    }

@@ -1,0 +1,45 @@
+"""What networks get right and for whom: counts of predictions by group, and accuracy and fairness metrics on them."""
+
+from evo_fair.fairness.counts import Counts, concatenate, count_predictions
+from evo_fair.fairness.metrics import (
+    METRICS,
+    Metric,
+    accuracy,
+    accuracy_gap,
+    average_odds_difference,
+    balanced_accuracy,
+    balanced_error,
+    cwv,
+    demographic_parity_difference,
+    equal_opportunity_difference,
+    equalized_odds_difference,
+    error,
+    group_accuracy,
+    mcd,
+    unfairness,
+    worst_group_accuracy,
+    worst_group_error,
+)
+
+__all__ = [
+    "METRICS",
+    "Counts",
+    "Metric",
+    "accuracy",
+    "accuracy_gap",
+    "average_odds_difference",
+    "balanced_accuracy",
+    "balanced_error",
+    "concatenate",
+    "count_predictions",
+    "cwv",
+    "demographic_parity_difference",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+    "error",
+    "group_accuracy",
+    "mcd",
+    "unfairness",
+    "worst_group_accuracy",
+    "worst_group_error",
+]

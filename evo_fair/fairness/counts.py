@@ -1,0 +1,125 @@
+"""Counts: how often networks predicted what, by group and true label; all that an accuracy or fairness metric needs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+__all__ = ["Counts", "concatenate", "count_predictions"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """Confusion counts of a population of networks on one set of samples, by the groups of one grouping.
+
+    `values` is int64 `[networks, groups, labels, predictions]`; `rest`, int64 `[networks, labels, predictions]`, holds
+    the samples whose group is unknown: they count for accuracy, and for no group. `positive` are the indices of the
+    labels that count as positive where a metric is about a binary decision; `()` if none is declared.
+    """
+
+    values: IntArray
+    rest: IntArray
+    group_names: tuple[str, ...]
+    label_names: tuple[str, ...]
+    positive: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = (len(self.group_names), len(self.label_names), len(self.label_names))
+        if self.values.ndim != 4 or self.values.shape[1:] != shape:
+            raise ValueError(
+                f"counts of {shape[0]} groups and {shape[1]} labels have the shape [networks, {shape[0]}, {shape[1]}, "
+                f"{shape[2]}], got {list(self.values.shape)}: take them from count_predictions"
+            )
+        if self.rest.shape != (len(self.values), *shape[1:]):
+            raise ValueError(
+                f"rest has the shape [networks, labels, predictions] = {[len(self.values), *shape[1:]]}, "
+                f"got {list(self.rest.shape)}: take it from count_predictions"
+            )
+        if any(not 0 <= label < shape[1] for label in self.positive):
+            raise ValueError(f"positive labels are indices from 0 to {shape[1] - 1}, got {self.positive}")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, networks: int | slice | npt.NDArray[Any] | Sequence[int]) -> "Counts":
+        """The counts of the chosen networks, by number, slice, mask or list; the networks' axis always stays."""
+        chosen = [networks] if isinstance(networks, int | np.integer) else networks
+        return Counts(self.values[chosen], self.rest[chosen], self.group_names, self.label_names, self.positive)
+
+    @cached_property
+    def overall(self) -> IntArray:
+        """All samples, those of unknown group included: int64 `[networks, labels, predictions]`."""
+        return np.asarray(self.values.sum(axis=1) + self.rest, np.int64)
+
+
+def concatenate(parts: Sequence[Counts]) -> Counts:
+    """Joins the counts of several populations on the same samples along the networks' axis, in order."""
+    if not parts:
+        raise ValueError("no counts to join: give at least one")
+    first = parts[0]
+    for part in parts[1:]:
+        if (part.group_names, part.label_names, part.positive) != (
+            first.group_names,
+            first.label_names,
+            first.positive,
+        ):
+            raise ValueError(
+                f"counts of the groups {first.group_names} can't be joined with those of {part.group_names}"
+            )
+    values = np.concatenate([part.values for part in parts])
+    rest = np.concatenate([part.rest for part in parts])
+    return Counts(values, rest, first.group_names, first.label_names, first.positive)
+
+
+def count_predictions(
+    predictions: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.integer[Any]],
+    groups: npt.NDArray[np.integer[Any]],
+    n_groups: int,
+    n_labels: int,
+) -> tuple[IntArray, IntArray]:
+    """Counts uint8 `predictions` `[networks, samples]` by group, label and prediction, in one pass.
+
+    `labels` and `groups` are integers `[samples]`, with group -1 for unknown. Returns `Counts.values` and
+    `Counts.rest`. Raises `ValueError` for shapes that don't fit and for values outside 0 to n - 1.
+    """
+    if predictions.dtype != np.uint8 or predictions.ndim != 2:
+        raise ValueError(
+            f"predictions are uint8 [networks, samples], got {predictions.dtype} {list(predictions.shape)}: "
+            "for a single network add a leading axis, predictions[None]"
+        )
+    samples = predictions.shape[1]
+    for name, array in (("labels", labels), ("groups", groups)):
+        if array.shape != (samples,):
+            raise ValueError(f"{name} have the shape [{samples}], one for each prediction, got {list(array.shape)}")
+    _check_range("predictions", predictions, 0, n_labels)
+    _check_range("labels", labels, 0, n_labels)
+    _check_range("groups", groups, -1, n_groups)
+
+    # One cell number a sample, shared by all networks: unknown groups (-1) land behind the last group.
+    known = np.where(groups < 0, n_groups, groups).astype(np.int64)
+    cells = (known * n_labels + labels.astype(np.int64)) * n_labels
+    flat = _count(predictions, cells, (n_groups + 1) * n_labels * n_labels)
+    table = flat.reshape(len(predictions), n_groups + 1, n_labels, n_labels)
+    return table[:, :n_groups], table[:, n_groups]
+
+
+@njit(cache=True, nogil=True)
+def _count(predictions: npt.NDArray[np.uint8], cells: IntArray, n_cells: int) -> IntArray:
+    # Serial: workers count side by side, and Numba's own threads don't mix with theirs.
+    counts = np.zeros((predictions.shape[0], n_cells), np.int64)
+    for network in range(predictions.shape[0]):
+        for sample in range(predictions.shape[1]):
+            counts[network, cells[sample] + predictions[network, sample]] += 1
+    return counts
+
+
+def _check_range(name: str, array: npt.NDArray[np.integer[Any]], low: int, high: int) -> None:
+    if array.size and (array.min() < low or array.max() >= high):
+        raise ValueError(f"{name} lie between {low} and {high - 1}, got {array.min()} to {array.max()}")

@@ -1,0 +1,231 @@
+"""Accuracy and fairness metrics as plain functions on `Counts`, one value a network.
+
+Each takes `Counts` and returns float64 `[networks]`, except `group_accuracy`, which returns `[networks, groups]`.
+`difference` always means the largest minus the smallest value over the groups, as fairlearn's `between_groups`. The
+differences of parity, opportunity and odds see a binary decision: a label is positive or it is not, as the problem
+declares. Where a value does not exist, such as a rate over no samples, `UndefinedMetricError` says which and why;
+nothing is ever replaced by 0 or NaN.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.errors import UndefinedMetricError
+from evo_fair.fairness.counts import Counts
+
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "accuracy_gap",
+    "average_odds_difference",
+    "balanced_accuracy",
+    "balanced_error",
+    "cwv",
+    "demographic_parity_difference",
+    "equal_opportunity_difference",
+    "equalized_odds_difference",
+    "error",
+    "group_accuracy",
+    "mcd",
+    "unfairness",
+    "worst_group_accuracy",
+    "worst_group_error",
+]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+Metric = Callable[[Counts], FloatArray]
+
+
+def accuracy(counts: Counts) -> FloatArray:
+    """The share of all samples, those of unknown group included, that is predicted right: `[networks]`."""
+    return _accuracy(counts, "accuracy")
+
+
+def error(counts: Counts) -> FloatArray:
+    """1 - accuracy: `[networks]`."""
+    return 1.0 - _accuracy(counts, "error")
+
+
+def balanced_accuracy(counts: Counts) -> FloatArray:
+    """The mean over the labels of the label's recall: `[networks]`."""
+    return _mean(_recalls(counts, "balanced_accuracy"))
+
+
+def balanced_error(counts: Counts) -> FloatArray:
+    """1 - balanced accuracy: `[networks]`."""
+    return 1.0 - _mean(_recalls(counts, "balanced_error"))
+
+
+def group_accuracy(counts: Counts) -> FloatArray:
+    """The accuracy within each group: `[networks, groups]`."""
+    return _group_accuracy(counts, "group_accuracy", groups_needed=1)
+
+
+def worst_group_accuracy(counts: Counts) -> FloatArray:
+    """The accuracy of the group that fares worst: `[networks]`."""
+    return _worst(_group_accuracy(counts, "worst_group_accuracy", groups_needed=1))
+
+
+def worst_group_error(counts: Counts) -> FloatArray:
+    """1 - the accuracy of the group that fares worst: `[networks]`."""
+    return 1.0 - _worst(_group_accuracy(counts, "worst_group_error", groups_needed=1))
+
+
+def unfairness(counts: Counts) -> FloatArray:
+    """The sum over groups of |accuracy of the group - accuracy|, after FaHaNa (arXiv 2202.11317): `[networks]`."""
+    by_group = _group_accuracy(counts, "unfairness")
+    distances = np.abs(by_group - _accuracy(counts, "unfairness")[:, None])
+    return np.asarray(distances.sum(axis=1), np.float64)
+
+
+def accuracy_gap(counts: Counts) -> FloatArray:
+    """The best minus the worst group's accuracy: `[networks]`."""
+    return _difference(_group_accuracy(counts, "accuracy_gap"))
+
+
+def demographic_parity_difference(counts: Counts) -> FloatArray:
+    """The difference between the groups' shares of samples predicted positive: `[networks]`."""
+    name = "demographic_parity_difference"
+    positive = _positive(counts, name)
+    selected = counts.values[..., positive].sum(axis=(2, 3))
+    return _difference(_share(selected, _group_totals(counts, name)))
+
+
+def equal_opportunity_difference(counts: Counts) -> FloatArray:
+    """The difference between the groups' true positive rates: `[networks]`."""
+    return _difference(_positive_rate(counts, "equal_opportunity_difference", of_positives=True))
+
+
+def equalized_odds_difference(counts: Counts) -> FloatArray:
+    """The larger of the differences in true and in false positive rate (fairlearn's `worst_case`): `[networks]`."""
+    true_rate, false_rate = _odds_differences(counts, "equalized_odds_difference")
+    return np.maximum(true_rate, false_rate)
+
+
+def average_odds_difference(counts: Counts) -> FloatArray:
+    """The mean of the differences in true and in false positive rate (fairlearn's `agg="mean"`): `[networks]`."""
+    true_rate, false_rate = _odds_differences(counts, "average_odds_difference")
+    return (true_rate + false_rate) / 2.0
+
+
+def cwv(counts: Counts) -> FloatArray:
+    """Class-wise variance: the mean over labels of (recall - mean recall)^2, after Ballot (arXiv 2407.02805)."""
+    return np.asarray(_recalls(counts, "cwv").var(axis=1), np.float64)
+
+
+def mcd(counts: Counts) -> FloatArray:
+    """Maximum class-wise discrepancy: the largest minus the smallest recall, after Ballot (arXiv 2407.02805)."""
+    return _difference(_recalls(counts, "mcd"))
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.__name__: metric
+        for metric in (
+            accuracy,
+            error,
+            balanced_accuracy,
+            balanced_error,
+            unfairness,
+            accuracy_gap,
+            worst_group_accuracy,
+            worst_group_error,
+            demographic_parity_difference,
+            equal_opportunity_difference,
+            equalized_odds_difference,
+            average_odds_difference,
+            cwv,
+            mcd,
+        )
+    }
+)
+"""The metrics that give one value a network, by name."""
+
+
+def _share(part: IntArray, whole: IntArray) -> FloatArray:
+    return np.asarray(part / whole, np.float64)
+
+
+def _mean(values: FloatArray) -> FloatArray:
+    return np.asarray(values.mean(axis=1), np.float64)
+
+
+def _worst(values: FloatArray) -> FloatArray:
+    return np.asarray(values.min(axis=1), np.float64)
+
+
+def _difference(values: FloatArray) -> FloatArray:
+    return np.asarray(values.max(axis=1) - values.min(axis=1), np.float64)
+
+
+def _accuracy(counts: Counts, metric: str) -> FloatArray:
+    totals = counts.overall.sum(axis=(1, 2))
+    if not totals.all():
+        raise UndefinedMetricError(f"{metric} has no value: there is no sample; evaluate on a split that has some")
+    return _share(np.trace(counts.overall, axis1=1, axis2=2), totals)
+
+
+def _recalls(counts: Counts, metric: str) -> FloatArray:
+    """The share of each label's samples, of any group, that is predicted right: `[networks, labels]`."""
+    totals = counts.overall.sum(axis=2)
+    lacking = "has no sample; drop the label, or use a split that has some of it"
+    _refuse_empty(totals, counts.label_names, metric, "label", lacking)
+    return _share(np.diagonal(counts.overall, axis1=1, axis2=2), totals)
+
+
+def _group_totals(counts: Counts, metric: str, groups_needed: int = 2) -> IntArray:
+    """How many samples each group has: `[networks, groups]`, none of it 0."""
+    if len(counts.group_names) < groups_needed:
+        raise UndefinedMetricError(
+            f"{metric} needs at least {groups_needed} group(s), got {len(counts.group_names)} "
+            f"({', '.join(counts.group_names) or 'none'}); choose a grouping with more"
+        )
+    totals: IntArray = counts.values.sum(axis=(2, 3))
+    lacking = "has no sample; use a coarser grouping, or a split that has some of it"
+    _refuse_empty(totals, counts.group_names, metric, "group", lacking)
+    return totals
+
+
+def _group_accuracy(counts: Counts, metric: str, groups_needed: int = 2) -> FloatArray:
+    totals = _group_totals(counts, metric, groups_needed)
+    return _share(np.trace(counts.values, axis1=2, axis2=3), totals)
+
+
+def _positive(counts: Counts, metric: str) -> list[int]:
+    if not counts.positive:
+        raise UndefinedMetricError(
+            f"{metric} needs labels that count as positive, and none of {', '.join(counts.label_names)} is "
+            "declared so; declare them in the problem, or choose a metric that needs none, such as accuracy_gap"
+        )
+    return list(counts.positive)
+
+
+def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> FloatArray:
+    """How often samples with a positive label (or those without) are predicted positive, by group."""
+    predicted = _positive(counts, metric)
+    labels = predicted if of_positives else sorted(set(range(len(counts.label_names))) - set(predicted))
+    _group_totals(counts, metric)
+    rows = counts.values[:, :, labels]
+    totals = rows.sum(axis=(2, 3))
+    kind = "positive" if of_positives else "negative"
+    lacking = f"has no {kind} sample; use a coarser grouping, a split that has some, or a metric on accuracy"
+    _refuse_empty(totals, counts.group_names, metric, "group", lacking)
+    return _share(rows[..., predicted].sum(axis=(2, 3)), totals)
+
+
+def _odds_differences(counts: Counts, metric: str) -> tuple[FloatArray, FloatArray]:
+    """The differences over the groups in true positive rate and in false positive rate."""
+    true_rate = _positive_rate(counts, metric, of_positives=True)
+    false_rate = _positive_rate(counts, metric, of_positives=False)
+    return _difference(true_rate), _difference(false_rate)
+
+
+def _refuse_empty(totals: IntArray, names: tuple[str, ...], metric: str, what: str, lacking: str) -> None:
+    for name, empty in zip(names, (totals == 0).any(axis=0), strict=True):
+        if empty:
+            raise UndefinedMetricError(f"{metric} has no value: {what} {name!r} {lacking}")

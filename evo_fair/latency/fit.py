@@ -1,0 +1,159 @@
+"""Fits the latency model to measured networks: positive prices and corrections, as a regularised least squares.
+
+Unknowns are standard normal beforehand (Bayesian linear regression in the logarithm of prices; Rasmussen and Williams
+2006, chapter 2, for the corrections, of which pivoted Cholesky factors keep the strongest features). Whatever the
+measurements leave open therefore stays at the usual prices, moved with the rest of its group, and the more networks
+there are the less that weighs. All constants below hold for every device; only the noise is chosen among `NOISES`, by
+the error of leaving out one of the networks that are fitted (ibid., section 5.4.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import solve_triangular
+
+from evo_fair.errors import ProfileError
+from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.model import Model, likeness, make_model
+from evo_fair.latency.terms import NETWORK_CALLS, TERMS, layer_terms
+from evo_fair.layers import LayerTable
+
+__all__ = ["FEWEST_NETWORKS", "Fit", "fit_model"]
+
+FEWEST_NETWORKS = 8
+
+NOISES = (0.03, 0.06, 0.12)  # relative; what measurements scatter by around any model of this form
+TERM_SPREAD = 1.0  # of a price around its group's, in natural logarithms: a factor of e
+GROUP_SPREAD = 0.7  # of compute, memory and call prices against each other
+SCALE_SPREAD = 5.0  # of a device's speed: left open
+CORRECTION_SPREAD = 0.25
+HUBER = 1.5  # residuals above this many times the noise count linearly: measurements have outliers
+FEATURES = 64
+_ROUNDS = 60
+_SETTLED = 1e-4
+
+Floats = npt.NDArray[np.float64]
+_ALL_TERMS = (*TERMS, NETWORK_CALLS)
+_USUAL = np.log([term.usual for term in _ALL_TERMS])
+_GROUPS = np.array([term.group for term in _ALL_TERMS])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted model, its anchors as layers, and the names of terms that no measured layer exercises."""
+
+    model: Model
+    prices: dict[str, float]
+    anchors: npt.NDArray[np.int32]
+    weights: Floats
+    never_measured: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Design:
+    """Measured networks as counts of distinct layers `[networks, rows]` and those rows' terms `[rows, terms]`."""
+
+    rows: npt.NDArray[np.int32]
+    counts: Floats
+    terms: Floats
+    anchors: npt.NDArray[np.int32]
+    features: Floats  # [rows, features]
+    to_weights: Floats  # [anchors, features]
+
+
+def fit_model(measured: Measurements, bytes_per_value: float = 4.0) -> Fit:
+    """Fits prices and corrections to measured networks; raises `ProfileError` when there are fewer than 8."""
+    if len(measured.names) < FEWEST_NETWORKS:
+        raise ProfileError(
+            f"{len(measured.names)} measured networks are too few to fit a profile: measure at least {FEWEST_NETWORKS}"
+        )
+    design = _design(measured.table, bytes_per_value)
+    tried = [_solve(design, measured.latency_ms, noise) for noise in NOISES]
+    log_prices, beta, _ = min(tried, key=lambda solution: solution[2])
+    prices = np.exp(log_prices)
+    weights = design.to_weights @ beta
+    exercised = np.append(design.terms.any(axis=0), True)
+    return Fit(
+        make_model(prices[:-1], float(prices[-1]), bytes_per_value, design.anchors, weights),
+        {term.name: float(price) for term, price in zip(_ALL_TERMS, prices, strict=True)},
+        design.anchors,
+        weights,
+        tuple(term.name for term, seen in zip(_ALL_TERMS, exercised, strict=True) if not seen),
+    )
+
+
+def _design(table: LayerTable, bytes_per_value: float) -> _Design:
+    rows, index = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
+    counts = np.zeros((table.shape[0], len(rows)))
+    np.add.at(counts, (np.repeat(np.arange(table.shape[0]), table.shape[1]), index.ravel()), 1.0)
+    real = rows[:, 0] > 0
+    rows, counts = np.ascontiguousarray(rows[real]), counts[:, real]
+    if not counts.any(axis=1).all():
+        raise ProfileError(f"network {int((~counts.any(axis=1)).argmax())} of the measurements has no layers: add them")
+    anchors = rows[_pivots(likeness(rows, rows))]
+    lower = np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors)))
+    features = solve_triangular(lower, likeness(anchors, rows), lower=True).T
+    to_weights = CORRECTION_SPREAD * solve_triangular(lower.T, np.eye(len(anchors)))
+    return _Design(rows, counts, layer_terms(rows[:, None], bytes_per_value)[:, 0], anchors, features, to_weights)
+
+
+def _pivots(kernel: Floats) -> list[int]:
+    """The rows that a Cholesky factorisation with complete pivoting takes first: those least like any before them."""
+    left = np.diag(kernel).copy()
+    factor = np.zeros((len(kernel), min(FEATURES, len(kernel))))
+    chosen: list[int] = []
+    for j in range(factor.shape[1]):
+        pivot = int(left.argmax())
+        if left[pivot] < 1e-3:
+            break
+        chosen.append(pivot)
+        factor[:, j] = (kernel[:, pivot] - factor[:, :j] @ factor[pivot, :j]) / np.sqrt(left[pivot])
+        left = np.maximum(left - factor[:, j] ** 2, 0.0)
+    return chosen
+
+
+def _solve(design: _Design, measured: Floats, noise: float) -> tuple[Floats, Floats, float]:
+    """Log prices `[terms + 1]`, coefficients of the features, and the mean relative error of leaving one out.
+
+    Damped Gauss-Newton with Huber weights. All unknowns `z` are standard normal beforehand: overall speed, group
+    speeds, single prices, features.
+    """
+    n_terms, n_groups = len(_ALL_TERMS), int(_GROUPS.max()) + 1
+    spread = np.zeros((n_terms, 1 + n_groups + n_terms))
+    spread[:, 0] = SCALE_SPREAD
+    spread[np.arange(n_terms), 1 + _GROUPS] = GROUP_SPREAD
+    spread[:, 1 + n_groups :] = TERM_SPREAD * np.eye(n_terms)
+    n_priced = spread.shape[1]
+
+    def predict(z: Floats) -> tuple[Floats, Floats, Floats]:
+        """Milliseconds by network, and their derivatives by log price and by feature."""
+        prices = np.exp(np.clip(_USUAL + spread @ z[:n_priced], -40.0, 40.0))
+        factor = np.exp(np.clip(CORRECTION_SPREAD * (design.features @ z[n_priced:]), -4.0, 4.0))
+        worked = design.terms * (1e-6 * prices[:-1] * factor[:, None])
+        by_row = worked.sum(axis=1)
+        by_price = np.column_stack([design.counts @ worked, np.full(len(measured), 1e-6 * prices[-1])])
+        by_feature = CORRECTION_SPREAD * ((design.counts * by_row) @ design.features)
+        return by_price.sum(axis=1), by_price @ spread, by_feature
+
+    def misfit(z: Floats, weights: Floats) -> float:
+        return float((weights * (1.0 - predict(z)[0] / measured) ** 2).sum() / noise**2 + z @ z)
+
+    z = np.zeros(n_priced + design.features.shape[1])
+    z[0] = np.median(np.log(measured / predict(z)[0])) / SCALE_SPREAD
+    for _ in range(_ROUNDS):
+        ms, by_price, by_feature = predict(z)
+        slope = np.hstack([by_price, by_feature]) / measured[:, None]
+        residual = 1.0 - ms / measured
+        weights = 1.0 / np.maximum(1.0, np.abs(residual) / (HUBER * noise))
+        system = slope @ slope.T + np.diag(noise**2 / weights)
+        inverse = np.linalg.inv(system)
+        pull = inverse @ (residual + slope @ z)
+        step = slope.T @ pull - z
+        before, length = misfit(z, weights), 1.0
+        while length > 1e-3 and misfit(z + length * step, weights) > before:
+            length /= 2
+        z = z + length * step
+        if np.abs(length * step).max() < _SETTLED:
+            break
+    return _USUAL + spread @ z[:n_priced], z[n_priced:], float(np.abs(pull / np.diag(inverse)).mean())

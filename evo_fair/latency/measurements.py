@@ -1,0 +1,150 @@
+"""Measured latencies as CSV (`layers.csv`, `latency.csv`), read with every damage named by file, line and mend."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.errors import ProfileError
+from evo_fair.files import write_text
+from evo_fair.layers import COLUMNS, LayerTable, Op
+
+__all__ = ["Measurements", "read_latency", "read_layers", "read_measurements", "write_latency", "write_layers"]
+
+_OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
+_LARGEST = 2**24
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Networks that were timed: names, table int32 `[networks, layers, 8]` and milliseconds float64 `[networks]`."""
+
+    names: tuple[str, ...]
+    table: LayerTable
+    latency_ms: npt.NDArray[np.float64]
+
+    def part(self, index: npt.NDArray[np.int64]) -> "Measurements":
+        """The measurements of the networks `index`, int64 `[n]`."""
+        return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
+
+
+def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
+    """The names and the layer table int32 `[networks, layers, 8]` of a `layers.csv`, networks in order of appearance.
+
+    Raises `ProfileError` naming file and line for a missing column, an unknown operator or a value out of range.
+    """
+    path = Path(path)
+    networks: dict[str, list[tuple[int, ...]]] = {}
+    for line, row in _rows(path, ("network", *COLUMNS)):
+        networks.setdefault(row["network"], []).append(_layer(path, line, row))
+    if not networks:
+        raise ProfileError(f"{path} holds no layers: give at least one row below the header")
+    table = np.zeros((len(networks), max(map(len, networks.values())), len(COLUMNS)), np.int32)
+    for n, layers in enumerate(networks.values()):
+        table[n, : len(layers)] = layers
+    return list(networks), table
+
+
+def read_latency(path: str | Path) -> dict[str, float]:
+    """Milliseconds by network of a `latency.csv`; raises `ProfileError` for what is not a positive number."""
+    path = Path(path)
+    latency: dict[str, float] = {}
+    for line, row in _rows(path, ("network", "latency_ms")):
+        name, text = row["network"], row["latency_ms"]
+        try:
+            value = float(text)
+        except ValueError:
+            value = np.nan
+        if not (0 < value < np.inf):
+            raise ProfileError(f"{path}, line {line}: latency_ms of {name!r} is {text!r}: give a positive number of ms")
+        if name in latency:
+            raise ProfileError(f"{path}, line {line}: network {name!r} appears twice: give one latency a network")
+        latency[name] = value
+    if not latency:
+        raise ProfileError(f"{path} holds no latencies: give at least one row below the header")
+    return latency
+
+
+def read_measurements(layers: str | Path, latency: str | Path) -> Measurements:
+    """The networks of both files; raises `ProfileError` for a network that is timed and has no layers.
+
+    Networks that have layers and no latency are left out: a kit may have been measured in part.
+    """
+    names, table = read_layers(layers)
+    timed = read_latency(latency)
+    if lost := [name for name in timed if name not in set(names)]:
+        raise ProfileError(
+            f"{latency}: network {lost[0]!r} has no layers in {layers} ({len(lost)} such): add its rows there, "
+            "or remove its latency"
+        )
+    keep = [i for i, name in enumerate(names) if name in timed]
+    kept = tuple(names[i] for i in keep)
+    return Measurements(kept, table[keep], np.array([timed[name] for name in kept]))
+
+
+def write_layers(path: Path, names: Sequence[str], table: LayerTable) -> None:
+    """Writes a `layers.csv` of networks `names` and their table int32 `[networks, layers, 8]`."""
+    ops = {number: name for name, number in _OPS.items()}
+    rows = [
+        [name, ops[int(layer[0])], *(int(value) for value in layer[1:])]
+        for name, layers in zip(names, table, strict=True)
+        for layer in layers[layers[:, 0] > 0]
+    ]
+    _write(path, ["network", *COLUMNS], rows)
+
+
+def write_latency(path: Path, names: Sequence[str], latency_ms: npt.NDArray[np.float64]) -> None:
+    """Writes a `latency.csv` of milliseconds float64 `[networks]`."""
+    _write(path, ["network", "latency_ms"], [[name, f"{ms:.6f}"] for name, ms in zip(names, latency_ms, strict=True)])
+
+
+def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
+    """Line number and the stripped text of `columns`, a row a line; further columns are ignored."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
+                raise ProfileError(
+                    f"{path}, line 1: column {missing[0]!r} is missing: the header has to be {','.join(columns)}"
+                )
+            rows = []
+            for row in reader:
+                if any(not isinstance(row[column], str) or not row[column].strip() for column in columns):
+                    raise ProfileError(
+                        f"{path}, line {reader.line_num}: a value is missing: each row needs {','.join(columns)}"
+                    )
+                rows.append((reader.line_num, {column: row[column].strip() for column in columns}))
+            return rows
+    except OSError as error:
+        raise ProfileError(f"cannot read {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ProfileError(f"{path} is not a CSV file in UTF-8 ({error}): export it again") from error
+
+
+def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
+    if row["op"] not in _OPS:
+        raise ProfileError(f"{path}, line {line}: unknown op {row['op']!r}: expected one of {', '.join(_OPS)}")
+    values = [_OPS[row["op"]]]
+    for column in COLUMNS[1:]:
+        text = row[column]
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text[:9]) <= _LARGEST or len(text) > 9:
+            raise ProfileError(f"{path}, line {line}: {column} is {text!r}: give a whole number from 1 to {_LARGEST}")
+        values.append(int(text))
+    groups, c_in, c_out = values[5], values[1], values[2]
+    if c_in % groups or (values[0] in (Op.CONV, Op.DEPTHWISE) and c_out % groups):
+        raise ProfileError(
+            f"{path}, line {line}: groups {groups} does not divide c_in {c_in} and c_out {c_out}: mend the row"
+        )
+    return tuple(values)

@@ -1,0 +1,80 @@
+"""Opening ONNX files without their weights: what is no model, and shapes that are not settled, are refused."""
+
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+
+from evo_fair.errors import EvoFairError
+
+__all__ = ["Shape", "open_onnx"]
+
+Shape = tuple[int, ...]
+
+
+def open_onnx(path: Path, input_shape: Shape | None = None) -> tuple[onnx.ModelProto, Shape]:
+    """An ONNX model with the shapes of its tensors, and the shape of its input, batch included.
+
+    `input_shape` settles dynamic shapes; a free batch dimension alone is taken as 1. Raises `EvoFairError`.
+    """
+    model = _load(path)
+    shape = _fix_input(model, path, input_shape)
+    return _inferred(model, path), shape
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except OSError as error:
+        raise EvoFairError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # protobuf's own errors share no base class
+        raise EvoFairError(f"{path} is no ONNX model ({type(error).__name__}): export the network again") from error
+    if not model.graph.node or not model.graph.output:
+        raise EvoFairError(f"{path} is no ONNX model, or an empty one: export the network again")
+    return onnx.inliner.inline_local_functions(model) if model.functions else model
+
+
+def _fix_input(model: onnx.ModelProto, path: Path, wanted: Shape | None) -> Shape:
+    """Sets the input's shape in `model` and returns it."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if not inputs:
+        raise EvoFairError(f"{path} has no input: export the network with one")
+    dims = inputs[0].type.tensor_type.shape.dim
+    known = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else 0 for dim in dims]
+    if wanted is None:
+        if known and not known[0]:
+            known[0] = 1
+        if not known or not all(known):
+            free = ", ".join(
+                dim.dim_param or "?" if not size else str(size) for dim, size in zip(dims, known, strict=True)
+            )
+            raise EvoFairError(
+                f"{path} has an input {inputs[0].name!r} of dynamic shape ({free}): "
+                "give --input-shape, such as 1,3,224,224"
+            )
+        wanted = tuple(known)
+    elif known and (len(wanted) != len(known) or any(k and k != w for k, w in zip(known[1:], wanted[1:], strict=True))):
+        raise EvoFairError(
+            f"--input-shape {','.join(map(str, wanted))} does not fit {path}, whose input {inputs[0].name!r} is "
+            f"({', '.join(str(size or '?') for size in known)}): give a size for each, those that are fixed as they are"
+        )
+    del dims[:]
+    for size in wanted:
+        dims.add().dim_value = size
+    for other in inputs[1:]:
+        for dim in other.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value") or dim.dim_value < 1:
+                dim.dim_value = 1
+    return wanted
+
+
+def _inferred(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except Exception as error:  # onnx raises its own InferenceError, and protobuf's
+        reason = " ".join(str(error).split())[:200]
+        raise EvoFairError(f"{path} has shapes that do not fit together ({reason}): check --input-shape") from error

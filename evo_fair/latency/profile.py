@@ -1,0 +1,122 @@
+"""A device profile: what one device and runtime need for any layer table, and how far that was measured."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
+from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
+from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile
+from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, kind_of
+from evo_fair.layers import COLUMNS, LayerTable, check_table
+
+__all__ = ["Profile", "device_names", "kinds_of", "load_profile", "measured_ranges"]
+
+Ranges = dict[str, dict[str, tuple[int, int]]]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile ready to predict; `file` is what its JSON says."""
+
+    file: ProfileFile
+
+    @property
+    def name(self) -> str:
+        """The profile's name, such as `raspberry-pi-4`."""
+        return self.file.name
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256, in hex, of what the profile says, whatever the layout of its file."""
+        return digest(json.dumps(self.file.model_dump(mode="json", by_alias=True), sort_keys=True))
+
+    @cached_property
+    def model(self) -> Model:
+        """The numbers of the latency model."""
+        prices = self.file.prices
+        return make_model(
+            [prices[term.name] for term in TERMS],
+            prices[NETWORK_CALLS.name],
+            BYTES_PER_VALUE[self.file.precision],
+            np.array([anchor.layer for anchor in self.file.anchors], np.int32),
+            np.array([anchor.weight for anchor in self.file.anchors]),
+        )
+
+    def latency_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+        """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
+        result: npt.NDArray[np.float64] = network_ms(self.model, check_table(table))
+        return result
+
+    def layer_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+        """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
+        result: npt.NDArray[np.float64] = layer_ms(self.model, check_table(table))
+        return result
+
+    @property
+    def network_ms(self) -> float:
+        """Milliseconds that any network costs beside its layers."""
+        return 1e-6 * self.model.network_price
+
+    def extrapolated(self, table: LayerTable) -> npt.NDArray[np.bool_]:
+        """Whether a layer lies outside what was fitted, in kind or in range, bool `[networks, layers]`."""
+        table = check_table(table)
+        low = np.full((len(KINDS), len(COLUMNS)), np.iinfo(np.int32).max)
+        high = np.full((len(KINDS), len(COLUMNS)), -1)
+        for name, columns in self.file.fitted.ranges.items():
+            low[KINDS.index(name)], high[KINDS.index(name)] = 0, np.iinfo(np.int32).max
+            for column, (least, greatest) in columns.items():
+                low[KINDS.index(name), COLUMNS.index(column)] = least
+                high[KINDS.index(name), COLUMNS.index(column)] = greatest
+        kinds = kinds_of(table)
+        outside: npt.NDArray[np.bool_] = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
+        return outside
+
+    def write(self, path: Path) -> None:
+        """Writes the profile as JSON, atomically."""
+        write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """The shipped profile of that name, or the one in the JSON file at that path.
+
+    Raises `UnknownNameError` listing the shipped names, and `ProfileError` for a file that is no valid profile.
+    """
+    return Profile(read_profile(shipped_or_path(str(name_or_path), "hardware_profiles", ".json", "device")))
+
+
+def device_names() -> list[str]:
+    """The names of the shipped profiles."""
+    return shipped_names("hardware_profiles", ".json")
+
+
+def kinds_of(table: LayerTable) -> npt.NDArray[np.int64]:
+    """The index in `KINDS` of each layer, int64 `[networks, layers]`."""
+    rows, index = np.unique(table.reshape(-1, len(COLUMNS)), axis=0, return_inverse=True)
+    kinds = np.array([kind_of(row) for row in rows], np.int64)
+    return kinds[index.reshape(table.shape[:2])]
+
+
+def measured_ranges(table: LayerTable) -> Ranges:
+    """The least and greatest value of each column by layer kind, of the layers in `table`.
+
+    Left out are columns that say nothing of a kind's cost: groups that are 1 or repeat the channels, and the kernel
+    column of operators without a window.
+    """
+    rows = np.unique(table.reshape(-1, len(COLUMNS)), axis=0)
+    kinds = np.array([kind_of(row) for row in rows])
+    ranges: Ranges = {}
+    for kind in np.unique(kinds[kinds > 0]):
+        of_kind = rows[kinds == kind]
+        ranges[KINDS[kind]] = {
+            column: (int(of_kind[:, i].min()), int(of_kind[:, i].max()))
+            for i, column in enumerate(COLUMNS)
+            if i > 0
+            and not (column == "groups" and KINDS[kind] != "grouped")
+            and not (column == "kernel" and of_kind[0, 0] not in WINDOWED)
+        }
+    return ranges

@@ -1,0 +1,142 @@
+"""The form of a profile file: JSON with a schema version, limited in size, validated before anything reads it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evo_fair.errors import ProfileError
+from evo_fair.files import read_json
+from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS
+from evo_fair.layers import COLUMNS
+
+__all__ = [
+    "BYTES_PER_VALUE",
+    "SCHEMA",
+    "CarriedOver",
+    "Device",
+    "Fitted",
+    "Precision",
+    "ProfileFile",
+    "Validation",
+    "read_profile",
+]
+
+SCHEMA = 1
+LARGEST_FILE = 2**20
+PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
+
+Precision = Literal["fp32", "fp16", "int8"]
+BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Text = Annotated[str, Field(max_length=2000)]
+Size = Annotated[int, Field(ge=1, le=2**24)]
+Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Device(_Part):
+    """What was measured: the board, its cores, the threads that ran."""
+
+    name: Text
+    cores: Text = "not recorded"
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class Anchor(_Part):
+    """A measured layer at which the model is corrected, and by how much."""
+
+    layer: Annotated[tuple[Size, Size, Size, Size, Size, Size, Size, Size], Field()]
+    weight: Number
+
+
+class Fitted(_Part):
+    """What the fit saw: networks, distinct layers, and the least and greatest value of each feature by layer kind."""
+
+    networks: Size
+    distinct_layers: Size
+    ranges: dict[Literal[KINDS[1:]], dict[Literal[COLUMNS[1:]], tuple[Size, Size]]]  # type: ignore[valid-type]
+    never_measured: tuple[Text, ...] = ()
+
+
+class CarriedOver(_Part):
+    """Prices that no measured layer of this device speaks about, and the rule by which other devices supply them."""
+
+    terms: tuple[Text, ...]
+    devices: tuple[Name, ...]
+    rule: Text
+
+
+class Validation(_Part):
+    """Scores on networks that the fit did not see."""
+
+    method: Text
+    networks: Size
+    mape: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    within_10_percent: Annotated[float, Field(ge=0, le=100)]
+    spearman: Annotated[float, Field(ge=-1, le=1)]
+    kendall: Annotated[float, Field(ge=-1, le=1)]
+
+
+class ProfileFile(_Part):
+    """A profile as it stands in its file."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: Name
+    device: Device
+    runtime: Text
+    precision: Precision
+    units: dict[Literal["latency", "prices"], Literal["ms", "ns"]] = {"latency": "ms", "prices": "ns"}
+    source: Text
+    licence: Text
+    notes: Text = ""
+    fitted: Fitted
+    carried_over: CarriedOver | None = None
+    validation: Validation | None = None
+    prices: dict[str, Price]
+    anchors: Annotated[tuple[Anchor, ...], Field(max_length=1024)] = ()
+
+    @model_validator(mode="after")
+    def _check_prices(self) -> "ProfileFile":
+        if missing := [name for name in PRICED if name not in self.prices]:
+            raise ValueError(f"prices lacks {missing[0]!r}: fit the profile again")
+        if unknown := [name for name in self.prices if name not in PRICED]:
+            raise ValueError(f"prices names {unknown[0]!r}, which is no term of schema {SCHEMA}: fit the profile again")
+        return self
+
+
+def read_profile(path: Path) -> ProfileFile:
+    """Reads and validates a profile file; raises `ProfileError`, in one line, for whatever is wrong with it."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ProfileError(f"cannot read {path}: {error.strerror or error}") from error
+    if size > LARGEST_FILE:
+        raise ProfileError(f"{path} has {size} bytes: a profile has at most {LARGEST_FILE}; fit it again")
+    content = read_json(path, ProfileError)
+    if not isinstance(content, dict):
+        raise ProfileError(f"{path} holds a {type(content).__name__}, no profile: write one with 'evo-fair calibrate'")
+    version = content.get("schema")
+    if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA:
+        raise ProfileError(
+            f"{path} has schema {str(version)[:20]}: this evo_fair reads up to {SCHEMA}; update evo_fair, "
+            "or fit the profile again"
+        )
+    try:
+        return ProfileFile.model_validate(content)
+    except (ValidationError, RecursionError) as error:
+        raise ProfileError(f"{path} is not a valid profile: {_first_fault(error)}") from error
+
+
+def _first_fault(error: ValidationError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply; write it anew with 'evo-fair calibrate'"
+    first: Any = error.errors(include_url=False)[0]
+    place = ".".join(str(part)[:60] for part in first["loc"])
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{place}: {message}; mend it or fit it again" if place else message

@@ -1,0 +1,68 @@
+"""How well a fit predicts networks that it did not see: folds by network, repeated over shuffles."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import kendalltau, spearmanr
+
+from evo_fair.latency.fit import FEWEST_NETWORKS, fit_model
+from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.model import network_ms
+
+__all__ = ["Scores", "cross_validate", "score"]
+
+Floats = npt.NDArray[np.float64]
+
+FOLDS = 5
+SHUFFLES = 10
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean absolute error in percent, percent of networks within 10 %, and two rank correlations."""
+
+    networks: int
+    mape: float
+    within_10_percent: float
+    spearman: float
+    kendall: float
+
+    def as_dict(self) -> dict[str, float]:
+        """The scores by name."""
+        return asdict(self)
+
+
+def score(predicted: Floats, measured: Floats) -> Scores:
+    """Compares predicted with measured milliseconds, float64 `[networks]`."""
+    error = np.abs(predicted / measured - 1.0)
+    ranked = len(measured) > 1 and np.ptp(measured) > 0 and np.ptp(predicted) > 0
+    return Scores(
+        networks=len(measured),
+        mape=float(100 * error.mean()),
+        within_10_percent=float(100 * (error <= 0.1).mean()),
+        spearman=float(spearmanr(predicted, measured)[0]) if ranked else 0.0,
+        kendall=float(kendalltau(predicted, measured)[0]) if ranked else 0.0,
+    )
+
+
+def cross_validate(
+    measured: Measurements, bytes_per_value: float = 4.0, folds: int = FOLDS, shuffles: int = SHUFFLES
+) -> Scores | None:
+    """The median over shuffles of the scores on held-out networks; each shuffle predicts every network once.
+
+    None where leaving a fold out leaves too few networks to fit.
+    """
+    n = len(measured.names)
+    if n - -(-n // folds) < FEWEST_NETWORKS:
+        return None
+    results = []
+    for shuffle in range(shuffles):
+        predicted = np.empty(n)
+        for held_out in np.array_split(np.random.default_rng(shuffle).permutation(n), folds):
+            seen = np.setdiff1d(np.arange(n), held_out)
+            fit = fit_model(measured.part(seen), bytes_per_value)
+            predicted[held_out] = network_ms(fit.model, measured.table[held_out])
+        results.append(score(predicted, measured.latency_ms))
+    median = {name: float(np.median([result.as_dict()[name] for result in results])) for name in results[0].as_dict()}
+    return Scores(**{**median, "networks": n})  # type: ignore[arg-type]

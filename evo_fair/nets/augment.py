@@ -1,0 +1,35 @@
+"""Random flips, quarter turns and shifts of image batches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["augment"]
+
+SHIFT_FRACTION = 1 / 16
+
+
+def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Generator) -> npt.NDArray[Any]:
+    """A transformed copy of `images`, uint8 `[n, channels, height, width]`; every image draws its own transformation.
+
+    `hflip`, `vflip` mirror half of the images, `rot90` turns by a random multiple of 90 degrees (square images),
+    `shift` moves by up to a sixteenth of the size either way, repeating the border.
+    """
+    n, _, height, width = images.shape
+    rows = np.broadcast_to(np.arange(height), (n, height))
+    columns = np.broadcast_to(np.arange(width), (n, width))
+    if "hflip" in kinds:
+        columns = np.where(rng.random((n, 1)) < 0.5, columns[:, ::-1], columns)
+    if "vflip" in kinds:
+        rows = np.where(rng.random((n, 1)) < 0.5, rows[:, ::-1], rows)
+    if "shift" in kinds:
+        most_y, most_x = round(height * SHIFT_FRACTION), round(width * SHIFT_FRACTION)
+        rows = (rows + rng.integers(-most_y, most_y + 1, (n, 1))).clip(0, height - 1)
+        columns = (columns + rng.integers(-most_x, most_x + 1, (n, 1))).clip(0, width - 1)
+    moved = images[np.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].transpose(0, 3, 1, 2)
+    if "rot90" in kinds:  # with both flips, a transposition makes every multiple of 90 degrees
+        turned = rng.random(n) < 0.5
+        moved[turned] = moved[turned].swapaxes(2, 3)
+    return moved

@@ -1,0 +1,162 @@
+"""The supernet: one set of weights that holds every network of a search space as a slice of it."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch.nn import functional
+
+from evo_fair.errors import DataError
+from evo_fair.files import write_bytes
+from evo_fair.nets.network import Network
+from evo_fair.nets.topology import Unit, run_block, units_of
+from evo_fair.space import Block, Kind, SearchSpace
+
+__all__ = ["BN_EPSILON", "Supernet"]
+
+BN_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """Weights by name, `stage1.slot2.MB.expand.weight` for instance, and the normalisation of the inputs.
+
+    A network takes the first channels of each weight and the central part of each kernel. `mean` and `scale` are
+    float32 `[channels]`: a raw input `x` enters as `(x - mean) * scale`.
+    """
+
+    space: SearchSpace
+    weights: dict[str, torch.Tensor]
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def initialise(
+        cls,
+        space: SearchSpace,
+        generator: torch.Generator,
+        mean: npt.NDArray[np.float32],
+        scale: npt.NDArray[np.float32],
+    ) -> "Supernet":
+        """A supernet with random weights (He et al. 2015, fan-out for convolutions) drawn from `generator`."""
+        weights: dict[str, torch.Tensor] = {}
+        for place, unit in _largest_units(space):
+            fan = unit.c_in if unit.kernel == 0 else unit.kernel**2 * (1 if unit.depthwise else unit.c_out)
+            weights[f"{place}.weight"] = torch.randn(unit.weight_shape, generator=generator) * (2 / fan) ** 0.5
+            weights[f"{place}.gamma"] = torch.ones(unit.c_out)
+            weights[f"{place}.beta"] = torch.zeros(unit.c_out)
+        features = space.architecture(space.largest())[-1].c_out
+        weights["classifier.weight"] = torch.randn(space.labels, features, generator=generator) * features**-0.5
+        weights["classifier.bias"] = torch.zeros(space.labels)
+        return cls(space, weights, torch.from_numpy(mean.copy()), torch.from_numpy(scale.copy()))
+
+    def normalise(self, inputs: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> torch.Tensor:
+        """Raw inputs `[n, channels, ...]` as the float32 tensor that networks take; images in channels-last layout."""
+        x = torch.from_numpy(inputs.astype(np.float32))
+        shape = (-1,) + (1,) * (x.dim() - 2)
+        x = (x - self.mean.view(shape)) * self.scale.view(shape)
+        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+    def forward(self, x: torch.Tensor, blocks: list[Block]) -> torch.Tensor:
+        """Logits `[n, labels]` of one architecture for normalised inputs, batch norm on the batch's own statistics."""
+        for block in blocks:
+            units = {unit.name: unit for unit in units_of(block)}
+            x = run_block(block, x, lambda name, y, b=block, u=units: self._apply(b, u[name], y))  # type: ignore[misc]
+        if x.dim() == 4:
+            x = x.mean((2, 3))
+        classifier = self.weights["classifier.weight"][:, : x.shape[1]]
+        return functional.linear(x, classifier, self.weights["classifier.bias"])
+
+    def _apply(self, block: Block, unit: Unit, x: torch.Tensor) -> torch.Tensor:
+        weight, gamma, beta = self.slices(block, unit)
+        if unit.kernel == 0:
+            y = functional.linear(x, weight)
+        else:
+            groups = unit.c_in if unit.depthwise else 1
+            y = functional.conv2d(x, weight, None, unit.stride, unit.kernel // 2, 1, groups)
+        return functional.batch_norm(y, None, None, gamma, beta, training=True, eps=BN_EPSILON)
+
+    def slices(self, block: Block, unit: Unit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Views of the weight, gamma and beta that `unit` of `block` uses."""
+        place = _place(block, unit)
+        weight = self.weights[f"{place}.weight"]
+        weight = weight[: unit.c_out, : unit.weight_shape[1]]
+        if unit.kernel:
+            margin = (weight.shape[2] - unit.kernel) // 2
+            weight = weight[:, :, margin : margin + unit.kernel, margin : margin + unit.kernel]
+        return weight, self.weights[f"{place}.gamma"][: unit.c_out], self.weights[f"{place}.beta"][: unit.c_out]
+
+    def extract(self, genome: npt.ArrayLike) -> Network:
+        """The stand-alone network of a genome `[genes]`, with copies of its slices; to `calibrate` before use."""
+        blocks = self.space.architecture(genome)
+        with torch.device("meta"):  # the initial weights would only be thrown away
+            network = Network(blocks, self.space.labels)
+        network.to_empty(device="cpu")
+        with torch.no_grad():
+            for block in blocks:
+                for unit in units_of(block):
+                    network.unit(block, unit.name).fill(*self.slices(block, unit))
+            network.classifier.weight.copy_(self.weights["classifier.weight"][:, : blocks[-1].c_out])
+            network.classifier.bias.copy_(self.weights["classifier.bias"])
+        return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+
+    def save(self, path: Path) -> None:
+        """Writes the weights as safetensors, atomically."""
+        tensors = {name: tensor.detach().contiguous() for name, tensor in self.weights.items()}
+        tensors |= {"input.mean": self.mean, "input.scale": self.scale}
+        write_bytes(path, save(tensors, {"space": self.space.fingerprint}))
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace) -> "Supernet":
+        """Reads what `save` wrote; raises `DataError` when the file is damaged or belongs to another space."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                found = (file.metadata() or {}).get("space")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"cannot read the supernet {path}: {error}; train it again with 'evo-fair train'"
+            ) from error
+        if found != space.fingerprint:
+            raise DataError(f"{path} is the supernet of another search space: train this one with 'evo-fair train'")
+        mean, scale = tensors.pop("input.mean"), tensors.pop("input.scale")
+        return cls(space, tensors, mean, scale)
+
+
+def _largest_units(space: SearchSpace) -> Iterator[tuple[str, Unit]]:
+    """Every unit of every kind at its largest, as `(place, unit)`."""
+    stem = space.schema.stem
+    c_in = stem.widths[-1] if stem else space.input_shape[0]
+    if stem:
+        yield "stem.CB.conv", Unit("conv", space.input_shape[0], c_in, stem.kernel, stem.stride)
+    for s, stage in enumerate(space.schema.stage, 1):
+        width = stage.widths[-1] if stage.widths else stage.keep_channels[-1]
+        for slot in range(1, stage.slots + 1):
+            for kind in (Kind[name] for name in stage.kinds):
+                hidden = {Kind.MB: stage.expansions[-1] * c_in, Kind.RB: width}.get(kind, 0)
+                block = Block(
+                    name=f"stage{s}.slot{slot}",
+                    kind=kind,
+                    c_in=c_in,
+                    hidden=min(hidden, stage.keep_channels[-1]),
+                    c_out=width,
+                    kernel=stage.kernels_of(kind)[-1],
+                    stride=stage.stride if slot == 1 else 1,
+                    shortcut=0 if kind is Kind.FC else 2 if slot == 1 else 1,
+                    h_in=0,
+                    w_in=0,
+                )
+                for unit in units_of(block):
+                    yield _place(block, unit), unit
+            c_in = width
+
+
+def _place(block: Block, unit: Unit) -> str:
+    """The name of a unit's weights; the kinds of a slot share their shortcut."""
+    return f"{block.name}.shortcut" if unit.name == "shortcut" else f"{block.name}.{block.kind.name}.{unit.name}"

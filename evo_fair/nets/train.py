@@ -1,0 +1,136 @@
+"""Training of the supernet: sandwich rule with in-place distillation, after Yu et al. 2020 (BigNAS)."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
+
+from evo_fair.nets.augment import augment
+from evo_fair.nets.channels import sort_channels
+from evo_fair.nets.supernet import Supernet
+from evo_fair.problem import Training
+from evo_fair.space import SearchSpace
+
+__all__ = ["Step", "input_statistics", "train_supernet"]
+
+Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+
+
+class Step(NamedTuple):
+    """Where training stands: the epoch just ended of all epochs, and the mean loss of the largest network in it."""
+
+    epoch: int
+    epochs: int
+    loss: float
+
+
+def input_statistics(inputs: Inputs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`."""
+    axes = (0, *range(2, inputs.ndim))
+    mean = inputs.mean(axes, dtype=np.float64)
+    deviation = inputs.std(axes, dtype=np.float64)
+    return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
+
+
+def train_supernet(
+    space: SearchSpace,
+    inputs: Inputs,
+    labels: npt.NDArray[np.int64],
+    recipe: Training,
+    seed: int,
+    on_epoch: Callable[[Step], None] | None = None,
+) -> Supernet:
+    """Trains a supernet on inputs `[n, channels, ...]` and labels `[n]`; the same arguments give the same weights.
+
+    The first `recipe.warmup_fraction` of the steps trains networks of full size, whose channels are then sorted by
+    importance. From then on every step trains the largest network on the labels, and the smallest and
+    `recipe.random_networks` random ones on the largest's predictions. At the end channels are sorted again, within the
+    boundaries of the widths and keep levels that were trained, which leaves every network's function as it is.
+    """
+    rng = np.random.default_rng(seed)
+    mean, scale = input_statistics(inputs)
+    supernet = Supernet.initialise(space, torch.Generator().manual_seed(int(rng.integers(2**63))), mean, scale)
+    weights = [tensor.requires_grad_() for tensor in supernet.weights.values()]
+    optimiser = torch.optim.SGD(
+        [
+            {"params": [w for w in weights if w.dim() > 1], "weight_decay": recipe.weight_decay},
+            {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
+    batch = min(recipe.batch_size, len(labels))
+    steps_an_epoch = len(labels) // batch
+    steps = recipe.epochs * steps_an_epoch
+    schedule = LambdaLR(optimiser, lambda step: _one_cycle(step, steps))
+    warmup = round(steps * recipe.warmup_fraction)
+    step = 0
+    for epoch in range(1, recipe.epochs + 1):
+        order = rng.permutation(len(labels))
+        loss = 0.0
+        for start in range(0, steps_an_epoch * batch, batch):
+            if step == warmup and warmup:
+                sort_channels(supernet)
+                optimiser.state.clear()  # its momentum belongs to the channels' old order
+            chosen = np.sort(order[start : start + batch])
+            x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng) if recipe.augment else inputs[chosen])
+            y = torch.from_numpy(labels[chosen])
+            optimiser.zero_grad(set_to_none=False)
+            genomes = _full_size(space, rng) if step < warmup else _sandwich(space, rng, recipe.random_networks)
+            loss += _backward(supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
+            optimiser.step()
+            schedule.step()
+            step += 1
+        if on_epoch:
+            on_epoch(Step(epoch, recipe.epochs, loss))
+    for tensor in weights:
+        tensor.requires_grad_(False)
+    sort_channels(supernet, within_levels=True)
+    return supernet
+
+
+def _one_cycle(step: int, steps: int) -> float:
+    """The learning rate as a share of its peak: up in a line for a quarter of the steps, then down by a cosine to 0."""
+    rise = max(1, steps // 4)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+
+
+def _full_size(space: SearchSpace, rng: np.random.Generator) -> list[npt.NDArray[np.int16]]:
+    """The largest network, and one of full width and depth with random kinds."""
+    genome = space.largest()
+    other = (space.cardinalities - 1).astype(np.int16)
+    for gene in np.flatnonzero(~space.ordered):
+        choices = space.cardinalities[gene] - (not space.gene_names[gene].endswith("slot1.kind"))
+        other[gene] = rng.integers(choices)
+    return [genome, space.canonical(other[None])[0]]
+
+
+def _sandwich(space: SearchSpace, rng: np.random.Generator, random_networks: int) -> list[npt.NDArray[np.int16]]:
+    return [space.largest(), *space.sample(rng, random_networks), space.smallest()]
+
+
+def _backward(
+    supernet: Supernet,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    genomes: list[npt.NDArray[np.int16]],
+    smoothing: float,
+) -> float:
+    """Adds up the gradients of all genomes, the first on the labels, the others on its predictions; its loss."""
+    space = supernet.space
+    logits = supernet.forward(x, space.architecture(genomes[0]))
+    loss = functional.cross_entropy(logits, y, label_smoothing=smoothing)
+    loss.backward()  # type: ignore[no-untyped-call]
+    target = logits.detach().softmax(1)
+    for genome in genomes[1:]:
+        student = supernet.forward(x, space.architecture(genome))
+        functional.cross_entropy(student, target).backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())

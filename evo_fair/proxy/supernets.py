@@ -1,0 +1,120 @@
+"""Finds a problem's trained supernet in the cache, or trains it and stores it with its manifest."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evo_fair import __version__
+from evo_fair.data import Dataset
+from evo_fair.errors import DataError
+from evo_fair.fairness import METRICS
+from evo_fair.fairness.summary import group_summary
+from evo_fair.files import cache_folder, digest, read_json, write_json
+from evo_fair.nets import Step, train_supernet
+from evo_fair.nets.threads import torch_threads
+from evo_fair.problem import Problem
+from evo_fair.proxy.evaluator import ProxySource, calibration_samples
+from evo_fair.space import SearchSpace
+
+__all__ = ["StoredSupernet", "ensure_supernet", "find_supernet", "proxy_source", "train_and_store"]
+
+
+@dataclass(frozen=True)
+class StoredSupernet:
+    """A supernet's file and its manifest."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the weights' file."""
+        return str(self.manifest["sha256"])
+
+
+def ensure_supernet(
+    problem: Problem, dataset: Dataset, space: SearchSpace, on_epoch: Callable[[Step], None] | None = None
+) -> StoredSupernet:
+    """The problem's supernet for these data: the stored one, else one trained now."""
+    return find_supernet(problem, dataset, space) or train_and_store(problem, dataset, space, on_epoch)
+
+
+def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
+    """The stored supernet that training now would give again, or None; a damaged one counts as none."""
+    folder = _folder(problem, dataset, space)
+    path = folder / "supernet.safetensors"
+    if not path.is_file() or not (folder / "manifest.json").is_file():
+        return None
+    manifest = read_json(folder / "manifest.json", DataError)
+    return StoredSupernet(path, manifest) if manifest.get("sha256") == digest(path) else None
+
+
+def train_and_store(
+    problem: Problem,
+    dataset: Dataset,
+    space: SearchSpace,
+    on_epoch: Callable[[Step], None] | None = None,
+    folder: Path | None = None,
+) -> StoredSupernet:
+    """Trains the problem's supernet on the training part and stores it in `folder`, by default the cache.
+
+    The manifest says what it was made of, and the accuracy of its largest and smallest network on the validation part.
+    """
+    folder = folder or _folder(problem, dataset, space)
+    train = dataset.part("train")
+    with torch_threads(problem.training.threads):
+        supernet = train_supernet(
+            space, dataset.inputs[train], dataset.labels[train], problem.training, problem.training.seed, on_epoch
+        )
+    path = folder / "supernet.safetensors"
+    supernet.save(path)
+    manifest = {
+        "format": 1,
+        **_ingredients(problem, dataset, space),
+        "problem": problem.name,
+        "evo_fair": __version__,
+        "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
+        "parameters": sum(weight.numel() for weight in supernet.weights.values()),
+        "sha256": digest(path),
+        "validation": _validation(problem, dataset, space, path),
+    }
+    write_json(folder / "manifest.json", manifest)
+    return StoredSupernet(path, manifest)
+
+
+def proxy_source(problem: Problem, dataset: Dataset, space: SearchSpace, supernet: Path) -> ProxySource:
+    """The proxy that predicts the validation part with this supernet."""
+    calibration = calibration_samples(dataset, problem.proxy.calibration_samples)
+    inputs = dataset.inputs
+    return ProxySource.store(supernet, space, inputs[calibration], inputs[dataset.part("validation")])
+
+
+def _validation(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path) -> dict[str, Any]:
+    proxy = proxy_source(problem, dataset, space, path).open()
+    report: dict[str, Any] = {}
+    for name, genome in (("largest", space.largest()), ("smallest", space.smallest())):
+        predictions = proxy.predict(genome[None])
+        counts = {group: dataset.counts(predictions, "validation", group) for group in problem.fairness.groupings}
+        report[name] = {
+            "accuracy": float(METRICS["accuracy"](counts[problem.fairness.group])[0]),
+            "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
+        }
+    return report
+
+
+def _ingredients(problem: Problem, dataset: Dataset, space: SearchSpace) -> dict[str, Any]:
+    """All that the trained weights depend on."""
+    return {
+        "space": space.fingerprint,
+        "training": problem.training.model_dump(mode="json"),
+        "data_fingerprint": dataset.fingerprint,
+        "torch": torch.__version__,
+    }
+
+
+def _folder(problem: Problem, dataset: Dataset, space: SearchSpace) -> Path:
+    key = digest(repr(sorted(_ingredients(problem, dataset, space).items())))[:16]
+    return cache_folder("supernets", f"{problem.name}-{key}")

@@ -1,0 +1,91 @@
+"""A run as its user sees it: the front, the figure and the operating point, all read from its folder."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evo_fair.errors import RunError
+from evo_fair.report.operating_point import operating_point
+from evo_fair.search import (
+    Axis,
+    Limit,
+    Record,
+    RunFolder,
+    axes_from,
+    front_of,
+    networks_frame,
+    open_run,
+    parse_limit,
+    read_journal,
+    write_front,
+)
+
+__all__ = ["Run", "load_run"]
+
+
+class Run:
+    """What a search found; reads the journal when it is first needed, and changes nothing unless asked to write."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        try:
+            searched = folder.configuration["search"]
+            self.axes: tuple[Axis, ...] = axes_from(searched["objectives"])
+            self.limits: tuple[Limit, ...] = tuple(parse_limit(text) for text in searched.get("constraints", ()))
+        except (KeyError, TypeError, AttributeError) as reason:
+            raise RunError(
+                f"{folder.path / 'run.toml'} does not say what was searched ({reason}): restore it"
+            ) from None
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._folder.path
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What `run.toml` says."""
+        return self._folder.configuration
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """The journal: every network that was looked at, in order."""
+        return read_journal(self._folder.journal)
+
+    @cached_property
+    def networks(self) -> pd.DataFrame:
+        """A row a network of the journal; see `networks_frame`."""
+        return networks_frame(self.records, self.axes)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """A row a network of the front: `id`, the objectives, the other metrics, accuracies by group, `genome`."""
+        return front_of(self.networks, self.axes)
+
+    @property
+    def front_records(self) -> list[Record]:
+        """The front's records, in the front's order."""
+        by_id = {record.id: record for record in self.records}
+        return [by_id[name] for name in self.front["id"]]
+
+    def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
+        """The front's best network within `limits`, such as `accuracy >= 0.75`, or None; see `operating_point`."""
+        return operating_point(self.front, limits, minimise, self.axes)
+
+    def write_front(self) -> None:
+        """Writes `front.csv`."""
+        write_front(self._folder.front, self.front)
+
+    def plot(self, path: str | Path) -> None:
+        """Draws the front, pair by pair of objectives, to `path`; its suffix says the form (png, pdf, svg)."""
+        from evo_fair.report.plots import pareto
+
+        pareto([self], [Path(path)])
+
+
+def load_run(folder: str | Path) -> Run:
+    """The run in a folder; raises `RunError` if there is none or it is damaged."""
+    return Run(open_run(Path(folder)))

@@ -1,0 +1,61 @@
+"""The front as a table for people: in the terminal, and as Markdown."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_integer_dtype
+from rich.table import Table
+
+from evo_fair.report.run import Run
+from evo_fair.search import Axis
+
+__all__ = ["front_markdown", "front_table"]
+
+_BESIDE = ("accuracy", "worst_group_accuracy", "latency_ms", "params", "macs")
+"""What a reader wants to see of a network whether it was an objective or not."""
+
+
+def front_table(run: Run, rows: int = 20) -> Table:
+    """The front of a run for the terminal; of a longer one `rows` networks spread evenly over it."""
+    shown = _spread(run.front, rows)
+    left_out = f"; {len(shown)} of them shown, all in front.csv" if len(shown) < len(run.front) else ""
+    table = Table(title=f"{len(run.front)} networks on the front{left_out}", box=None, pad_edge=False)
+    for number, heading in enumerate(_headings(run.front, run.axes)):
+        table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=not number)
+    for cells in _cells(shown, run.axes):
+        table.add_row(*cells)
+    return table
+
+
+def front_markdown(front: pd.DataFrame, axes: Sequence[Axis]) -> str:
+    """A front as a Markdown table, every network of it."""
+    headings = _headings(front, axes)
+    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *_cells(front, axes)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _columns(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
+    beside = [name for name in _BESIDE if name in front and name not in {axis.name for axis in axes}]
+    return [axis.name for axis in axes] + beside
+
+
+def _headings(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
+    titles = {axis.name: f"{axis.title} {'↑' if axis.direction == 'max' else '↓'}" for axis in axes}
+    return ["network", *(titles.get(name, name.replace("_", " ")) for name in _columns(front, axes))]
+
+
+def _cells(front: pd.DataFrame, axes: Sequence[Axis]) -> list[list[str]]:
+    columns = [front["id"].tolist(), *(_texts(front[name]) for name in _columns(front, axes))]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _texts(values: "pd.Series[float]") -> list[str]:
+    """One form for a whole column: whole numbers, or as many decimals as its size calls for."""
+    largest = values.abs().max()
+    decimals = 0 if is_integer_dtype(values) else 4 if largest <= 1 else 3 if largest < 10 else 2
+    return ["-" if pd.isna(value) else f"{value:,.{decimals}f}" for value in values]
+
+
+def _spread(front: pd.DataFrame, rows: int) -> pd.DataFrame:
+    return front.iloc[np.unique(np.linspace(0, len(front) - 1, min(rows, len(front))).round().astype(int))]

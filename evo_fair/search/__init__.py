@@ -1,0 +1,71 @@
+"""The search: objectives and constraints, the engine with its journal and checkpoint, and the strategies it can use."""
+
+from evo_fair.search.algorithms import ALGORITHMS, make_strategy
+from evo_fair.search.constraints import Constraint, Limit, parse_limit, resolve_constraints
+from evo_fair.search.engine import Outcome, Plan, Progress, search
+from evo_fair.search.evaluator import Evaluator, Space
+from evo_fair.search.front import front_of, genome_of, networks_frame, read_front, write_front
+from evo_fair.search.hypervolume import Box, HypervolumeTracker, box_around, hypervolume, non_dominated
+from evo_fair.search.journal import Journal, read_journal
+from evo_fair.search.objectives import (
+    Axis,
+    Objective,
+    axes_from,
+    describe,
+    forget,
+    objective,
+    objective_direction,
+    objective_names,
+    register,
+    resolve,
+    to_minimise,
+)
+from evo_fair.search.record import Record
+from evo_fair.search.run_folder import RunFolder, check_new, create_run, has_begun, open_run, resume_run
+from evo_fair.search.strategy import Strategy
+
+__all__ = [
+    "ALGORITHMS",
+    "Axis",
+    "Box",
+    "Constraint",
+    "Evaluator",
+    "HypervolumeTracker",
+    "Journal",
+    "Limit",
+    "Objective",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "Record",
+    "RunFolder",
+    "Space",
+    "Strategy",
+    "axes_from",
+    "box_around",
+    "check_new",
+    "create_run",
+    "describe",
+    "forget",
+    "front_of",
+    "genome_of",
+    "has_begun",
+    "hypervolume",
+    "make_strategy",
+    "networks_frame",
+    "non_dominated",
+    "objective",
+    "objective_direction",
+    "objective_names",
+    "open_run",
+    "parse_limit",
+    "read_front",
+    "read_journal",
+    "register",
+    "resolve",
+    "resolve_constraints",
+    "resume_run",
+    "search",
+    "to_minimise",
+    "write_front",
+]

@@ -1,0 +1,65 @@
+"""The checkpoint: a strategy's state and the Generator's between two generations, as arrays and text without pickle."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evo_fair.files import atomic_write
+from evo_fair.search.journal import FORMAT
+from evo_fair.search.record import Record
+from evo_fair.search.strategy import State
+
+__all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
+
+_STATE = "state."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a search stands after `generation` generations and `lines` lines of its journal, the last one `last`'s."""
+
+    algorithm: str
+    generation: int
+    lines: int
+    last: str
+    random: dict[str, Any]
+    state: State
+
+    def fits(self, algorithm: str, records: Sequence[Record]) -> bool:
+        """Whether it belongs to this strategy and to this journal, or one that goes on from there."""
+        if self.algorithm != algorithm or not 0 < self.lines <= len(records):
+            return False
+        last = records[self.lines - 1]
+        return last.id == self.last and last.generation == self.generation - 1
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes it atomically; raises `StorageError` if it can't."""
+    head = {
+        "format": FORMAT,
+        "algorithm": checkpoint.algorithm,
+        "generation": checkpoint.generation,
+        "lines": checkpoint.lines,
+        "last": checkpoint.last,
+        "random": checkpoint.random,
+    }
+    arrays = {f"{_STATE}{name}": array for name, array in checkpoint.state.items()}
+    with atomic_write(path) as temporary:
+        np.savez(temporary, allow_pickle=False, head=np.array(json.dumps(head)), **arrays)
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """The checkpoint, or None if there is none that can be read: the journal alone is enough to go on."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            head = json.loads(str(content["head"]))
+            state = {name.removeprefix(_STATE): content[name] for name in content.files if name.startswith(_STATE)}
+        if head.pop("format") != FORMAT:
+            return None
+        return Checkpoint(state=state, **head)
+    except Exception:  # A damaged zip fails in a dozen ways, and all of them mean the same here.
+        return None

@@ -1,0 +1,49 @@
+"""What the search asks for: a space of genomes, and an evaluator that counts what their networks get right."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.fairness import Counts
+from evo_fair.layers import LayerTable
+
+__all__ = ["Evaluator", "Genomes", "Space"]
+
+Genomes = npt.NDArray[np.int16]
+
+
+class Space(Protocol):
+    """The genomes there are: int16 `[networks, genes]`, gene `i` from 0 to `cardinalities[i] - 1`."""
+
+    @property
+    def gene_names(self) -> tuple[str, ...]:
+        """The genes' names, `[genes]`."""
+
+    @property
+    def cardinalities(self) -> npt.NDArray[np.int16]:
+        """How many values each gene takes, int16 `[genes]`."""
+
+    @property
+    def ordered(self) -> npt.NDArray[np.bool_]:
+        """Whether neighbouring values of a gene mean neighbouring networks, bool `[genes]`."""
+
+    def sample(self, rng: np.random.Generator, n: int) -> Genomes:
+        """Draws `n` genomes; duplicates can occur."""
+
+    def canonical(self, genomes: npt.ArrayLike) -> Genomes:
+        """The one form that all genomes of the same network share, of the same shape."""
+
+    def decode(self, genomes: npt.ArrayLike) -> LayerTable:
+        """The layer table, int32 `[networks, layers, 8]`."""
+
+    def ids(self, genomes: npt.ArrayLike) -> list[str]:
+        """A name for each genome's network: equal for equal networks, and only for those."""
+
+
+class Evaluator(Protocol):
+    """Whatever can tell what networks predict; the counts of a network depend on its genome alone."""
+
+    def evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
+        """The counts of canonical genomes, int16 `[networks, genes]`, by the name of the grouping."""

@@ -1,0 +1,78 @@
+"""Hypervolume: how much of a box of objective values a front dominates, in one number that follows a search."""
+
+from dataclasses import dataclass
+
+import moocore
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Box", "HypervolumeTracker", "box_around", "hypervolume", "non_dominated"]
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Box:
+    """The part of objective space, all minimised, that is measured: from `ideal` `[m]` to `reference` `[m]`."""
+
+    ideal: Points
+    reference: Points
+
+
+def non_dominated(points: Points) -> npt.NDArray[np.bool_]:
+    """Which of the points `[n, m]`, all minimised, no other dominates: bool `[n]`; equal points all stay."""
+    if not len(points):
+        return np.zeros(0, np.bool_)
+    return np.asarray(moocore.is_nondominated(points, keep_weakly=True), np.bool_)
+
+
+def hypervolume(points: Points, box: Box) -> float:
+    """The volume that `points` `[n, m]`, all minimised, dominate below the reference, as a share of the box's.
+
+    Points better than the box's ideal count fully, so that it can exceed 1; points beyond the reference don't count.
+    """
+    inside = points[(points < box.reference).all(axis=1)] if len(points) else points
+    if not len(inside):
+        return 0.0
+    width = box.reference - box.ideal
+    # Scaled first: the volume of a box of milliseconds times megabytes is needlessly large or small.
+    scaled = (inside - box.reference) / width
+    if scaled.shape[1] == 1:
+        return float(-scaled.min())
+    return float(moocore.hypervolume(scaled, ref=np.zeros(scaled.shape[1])))
+
+
+def box_around(points: Points) -> Box:
+    """The box of these points `[n, m]`, its reference a tenth of their range beyond the worst value of each objective.
+
+    Where all values are the same, their size (or 1, if it is 0) stands for the range.
+    """
+    best, worst = points.min(axis=0), points.max(axis=0)
+    size = np.where(worst > best, worst - best, np.where(worst != 0, np.abs(worst), 1.0))
+    return Box(best, worst + 0.1 * size)
+
+
+class HypervolumeTracker:
+    """Follows the front of a search; its box is fixed, once and for all, by the first generation with a feasible one.
+
+    The box is that around all networks evaluated until then, feasible or not, and so depends on the journal alone.
+    """
+
+    def __init__(self, objectives: int) -> None:
+        self._seen = np.empty((0, objectives))
+        self._front = np.empty((0, objectives))
+        self.box: Box | None = None
+
+    def add(self, points: Points, feasible: npt.NDArray[np.bool_]) -> None:
+        """Takes a generation's evaluated networks, their minimised objectives `[n, m]` and whether they're feasible."""
+        if self.box is None:
+            self._seen = np.concatenate([self._seen, points])
+            if feasible.any():
+                self.box = box_around(self._seen)
+        front = np.concatenate([self._front, points[feasible]])
+        self._front = front[non_dominated(front)]
+
+    @property
+    def value(self) -> float:
+        """The hypervolume of all feasible networks so far; 0 before there is one."""
+        return 0.0 if self.box is None else hypervolume(self._front, self.box)

@@ -1,0 +1,37 @@
+"""Random search: genomes as the space samples them, the baseline of every other strategy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.search.evaluator import Genomes, Space
+from evo_fair.search.strategy import State
+
+__all__ = ["RandomSearch"]
+
+
+class RandomSearch:
+    """Learns nothing."""
+
+    def __init__(self, space: Space, rng: np.random.Generator, population: int, objectives: int) -> None:
+        del population, objectives
+        self._space = space
+        self._rng = rng
+
+    def ask(self, n: int) -> Genomes:
+        """`n` samples."""
+        return self._space.sample(self._rng, n)
+
+    def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
+        """Nothing to do."""
+
+    def state(self) -> State:
+        """Nothing to keep."""
+        return {}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Raises `ValueError` for a state that isn't empty."""
+        if state:
+            raise ValueError("random search has no state")

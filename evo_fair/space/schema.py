@@ -1,0 +1,114 @@
+"""What a problem file says of its search space: a stem, stages of slots, and the choices of each."""
+
+from enum import IntEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+
+__all__ = ["Kind", "SpaceSchema", "Stage", "Stem"]
+
+
+class Kind(IntEnum):
+    """What a slot holds; the values stand in block tables."""
+
+    SKIP = 0
+    MB = 1
+    DB = 2
+    RB = 3
+    CB = 4
+    FC = 5
+
+
+KindName = Literal["MB", "DB", "RB", "CB", "FC"]
+Choices = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=32)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
+    if list(values) != sorted(set(values)):
+        raise ValueError(f"{name} = {list(values)} must be strictly ascending; use {sorted(set(values))}")
+    return values
+
+
+class Stem(_Section):
+    """The first convolution of a network on images."""
+
+    widths: Choices
+    kernel: Literal[3, 5] = 3
+    stride: Literal[1, 2] = 1
+
+    @field_validator("widths")
+    @classmethod
+    def _check_widths(cls, widths: tuple[int, ...]) -> tuple[int, ...]:
+        return _ascending("widths", widths)
+
+
+class Stage(_Section):
+    """Slots that share one output width, so that shortcuts between them fit; the first can't be skipped.
+
+    `widths` are the stage's possible output channels; `keep_channels` the possible counts of channels that pruning
+    leaves inside a block (MB, RB) or of units of a layer (FC). `kernels` is a list for all kinds or a table by kind.
+    """
+
+    slots: Annotated[int, Field(ge=1, le=16)]
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
+    widths: tuple[PositiveInt, ...] = ()
+    stride: Literal[1, 2] = 1
+    kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
+    expansions: Choices = (4,)
+    keep_channels: Choices
+
+    @field_validator("kernels", mode="before")
+    @classmethod
+    def _spread_kernels(cls, kernels: Any) -> Any:
+        return {kind.name: kernels for kind in Kind if kind is not Kind.SKIP} if isinstance(kernels, list) else kernels
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("widths", "expansions", "keep_channels"):
+            _ascending(name, getattr(self, name))
+        if len(set(self.kinds)) != len(self.kinds):
+            raise ValueError(f"kinds = {list(self.kinds)} repeats a kind; list each once")
+        if "FC" in self.kinds and (len(self.kinds) > 1 or self.widths or self.stride != 1):
+            raise ValueError("FC stands alone: kinds = ['FC'], no widths and no stride; its units are keep_channels")
+        if "FC" not in self.kinds and not self.widths:
+            raise ValueError("widths is missing: list the possible output channels of the stage")
+        return self
+
+    def kernels_of(self, kind: Kind) -> tuple[int, ...]:
+        """The kernel sizes open to `kind`, ascending; 3 where the problem names none."""
+        return tuple(sorted(self.kernels.get(kind.name, ()))) or (3,)  # type: ignore[call-overload]
+
+
+class SpaceSchema(_Section):
+    """The `[space]` section of a problem file."""
+
+    channel_multiple: Literal[1, 4, 8, 16] = 8
+    stem: Stem | None = None
+    stage: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.stem is None and any("FC" not in stage.kinds for stage in self.stage):
+            raise ValueError("stem is missing: a space of convolutions starts with [space.stem]")
+        if self.stem is not None and any("FC" in stage.kinds for stage in self.stage):
+            raise ValueError("FC stages are for tabular problems, which have no [space.stem]; use MB, DB, RB or CB")
+        named = [("width", "the stem", "widths", self.stem.widths)] if self.stem else []
+        for number, stage in enumerate(self.stage, 1):
+            named.append(("width", f"stage {number}", "widths", stage.widths))
+            named.append(("keep level", f"stage {number}", "keep_channels", stage.keep_channels))
+        for what, where, key, values in named:
+            for value in values:
+                self._check_multiple(what, where, key, value, values)
+        return self
+
+    def _check_multiple(self, what: str, where: str, key: str, value: int, values: tuple[int, ...]) -> None:
+        step = self.channel_multiple
+        if value % step:
+            lower, upper = value // step * step, -(-value // step) * step
+            use = f"{lower} or {upper}" if lower else f"{upper}"
+            listed = f"{where} lists {key} = {list(values)}"
+            raise ValueError(f"{what} {value} is not a multiple of {step}: {listed}; use {use}")

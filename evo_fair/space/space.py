@@ -1,0 +1,173 @@
+"""The search space: which genomes there are, what they mean, and when two of them are the same network."""
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.files import digest
+from evo_fair.layers import LayerTable, macs
+from evo_fair.space.decode import BlockTable, Genomes, blocks_of, canonical, layers_of, make_plan
+from evo_fair.space.schema import Kind, SpaceSchema, Stage
+
+__all__ = ["Block", "SearchSpace"]
+
+
+class Block(NamedTuple):
+    """One block of an architecture; `name` is its place, such as `stem` or `stage2.slot1`."""
+
+    name: str
+    kind: Kind
+    c_in: int
+    hidden: int
+    c_out: int
+    kernel: int
+    stride: int
+    shortcut: int
+    h_in: int
+    w_in: int
+
+
+class SearchSpace:
+    """A schema on inputs of a given shape and labels of a given number.
+
+    `input_shape` is `(channels, height, width)`, or `(features,)` for a table. Genomes are int16 `[networks, genes]`;
+    the columns are `gene_names`, gene `i` takes the values `0 .. cardinalities[i] - 1`, and where `ordered[i]` holds
+    neighbouring values mean neighbouring networks.
+    """
+
+    def __init__(self, schema: SpaceSchema, input_shape: tuple[int, ...], labels: int) -> None:
+        self.schema = schema
+        self.input_shape = input_shape
+        self.labels = labels
+        shape = (input_shape[0], 1, 1) if len(input_shape) == 1 else input_shape
+        if len(shape) != 3 or (schema.stem is None) != (len(input_shape) == 1):
+            expected = "(features,)" if schema.stem is None else "(channels, height, width)"
+            raise ValueError(f"input shape {input_shape} does not fit the space: expected {expected}")
+        self.plan = make_plan(schema, (shape[0], shape[1], shape[2]), labels)
+        genes = list(self._genes())
+        self.gene_names: tuple[str, ...] = tuple(name for name, _, _ in genes)
+        self.cardinalities: Genomes = np.array([count for _, count, _ in genes], np.int16)
+        self.ordered: npt.NDArray[np.bool_] = np.array([ordered for _, _, ordered in genes])
+        self.block_names: tuple[str, ...] = tuple(self._block_names())
+        self.fingerprint = digest(schema.model_dump_json(), str(input_shape), str(labels))
+
+    def _genes(self) -> Iterator[tuple[str, int, bool]]:
+        if self.schema.stem:
+            yield "stem.width", len(self.schema.stem.widths), True
+        for s, stage in enumerate(self.schema.stage, 1):
+            yield f"stage{s}.width", max(1, len(stage.widths)), True
+            kernels = max(len(stage.kernels_of(Kind[name])) for name in stage.kinds)
+            for slot in range(1, stage.slots + 1):
+                yield f"stage{s}.slot{slot}.kind", len(stage.kinds) + (slot > 1), False
+                yield f"stage{s}.slot{slot}.kernel", kernels, True
+                yield f"stage{s}.slot{slot}.expansion", len(stage.expansions), True
+                yield f"stage{s}.slot{slot}.keep", len(stage.keep_channels), True
+
+    def _block_names(self) -> Iterator[str]:
+        if self.schema.stem:
+            yield "stem"
+        for s, stage in enumerate(self.schema.stage, 1):
+            for slot in range(1, stage.slots + 1):
+                yield f"stage{s}.slot{slot}"
+
+    def check(self, genomes: npt.ArrayLike) -> Genomes:
+        """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range."""
+        array = np.asarray(genomes)
+        if array.ndim != 2 or array.shape[1] != len(self.gene_names) or array.dtype.kind not in "iu":
+            raise ValueError(
+                f"genomes are integers [networks, {len(self.gene_names)}], got {array.dtype} {list(array.shape)}: "
+                "give one row of genes a network"
+            )
+        wrong = np.argwhere((array < 0) | (array >= self.cardinalities))
+        if wrong.size:
+            network, gene = wrong[0]
+            raise ValueError(
+                f"gene {self.gene_names[gene]} of genome {network} is {array[network, gene]}: "
+                f"expected 0 to {self.cardinalities[gene] - 1}"
+            )
+        return np.ascontiguousarray(array, np.int16)
+
+    def sample(self, rng: np.random.Generator, n: int) -> Genomes:
+        """Draws `n` genomes, every gene uniformly, in canonical form; duplicates can occur."""
+        drawn = rng.integers(0, self.cardinalities, (n, self.cardinalities.size), dtype=np.int16)
+        return self.canonical(drawn)
+
+    def canonical(self, genomes: npt.ArrayLike) -> Genomes:
+        """Brings genomes to the one form that all genomes of the same network share."""
+        form: Genomes = canonical(self.plan, self.check(genomes))
+        return form
+
+    def blocks(self, genomes: npt.ArrayLike) -> BlockTable:
+        """The block table of genomes, int32 `[networks, blocks, 9]`; see `evo_fair.space.decode`."""
+        table: BlockTable = blocks_of(self.plan, self.check(genomes))
+        return table
+
+    def decode(self, genomes: npt.ArrayLike) -> LayerTable:
+        """The layer table of genomes, int32 `[networks, layers, 8]`; see `evo_fair.layers`."""
+        table: LayerTable = layers_of(self.plan, self.blocks(genomes))
+        return table
+
+    def architecture(self, genome: npt.ArrayLike) -> list[Block]:
+        """The blocks of one genome `[genes]`, without skipped slots."""
+        rows = self.blocks(np.asarray(genome)[None])[0]
+        return [
+            Block(name, Kind(int(row[0])), *(int(value) for value in row[1:]))
+            for name, row in zip(self.block_names, rows, strict=True)
+            if row[0]
+        ]
+
+    def ids(self, genomes: npt.ArrayLike) -> list[str]:
+        """The names of the genomes' networks: 12 hex digits of a hash of the space and the canonical genome."""
+        return [digest(self.fingerprint, row.tobytes())[:12] for row in self.canonical(genomes).astype("<i2")]
+
+    def largest(self) -> Genomes:
+        """The genome `[genes]` with every ordered gene at its top and, slot by slot, the kind with the most MACs."""
+        top = (self.cardinalities - 1).astype(np.int16)
+        return self._best_kinds(top, most=True)
+
+    def smallest(self) -> Genomes:
+        """The genome `[genes]` with every ordered gene at its bottom, slots skipped, and the kinds with fewest MACs."""
+        return self._best_kinds(np.zeros_like(self.cardinalities), most=False)
+
+    def _best_kinds(self, start: Genomes, most: bool) -> Genomes:
+        genome = start.copy()
+        for gene in np.flatnonzero(~self.ordered):
+            variants = np.repeat(genome[None], self.cardinalities[gene], axis=0)
+            variants[:, gene] = np.arange(self.cardinalities[gene])
+            cost = macs(self.decode(variants))
+            genome[gene] = cost.argmax() if most else cost.argmin()
+        result: Genomes = self.canonical(genome[None])[0]
+        return result
+
+    def size(self) -> int:
+        """How many different networks the space holds, exactly: the number of canonical genomes."""
+        before = dict.fromkeys(self.schema.stem.widths if self.schema.stem else self.input_shape[:1], 1)
+        for stage in self.schema.stage:
+            after = {
+                width: sum(ways * _choices(stage, c_in, width) for c_in, ways in before.items())
+                * (1 + _choices(stage, width, width)) ** (stage.slots - 1)
+                for width in stage.widths or (0,)
+            }
+            before = after
+        return sum(before.values())
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({len(self.gene_names)} genes, 10^{math.log10(self.size()):.1f} networks)"
+
+
+def _choices(stage: Stage, c_in: int, width: int) -> int:
+    """How many different blocks a slot can hold between `c_in` and `width` channels, skipping not counted."""
+    total = 0
+    for kind in (Kind[name] for name in stage.kinds):
+        hidden = 1
+        if kind is Kind.MB:
+            hidden = len({min(keep, ratio * c_in) for keep in stage.keep_channels for ratio in stage.expansions})
+        elif kind is Kind.RB:
+            hidden = len({min(keep, width) for keep in stage.keep_channels})
+        elif kind is Kind.FC:
+            hidden = len(stage.keep_channels)
+        total += hidden * (1 if kind is Kind.FC else len(stage.kernels_of(kind)))
+    return total

@@ -1,0 +1,176 @@
+"""The form that every data set has: groups, intersections, parts, counts, fingerprint."""
+
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evo_fair.data import PARTS, Dataset, Grouping, check_samples
+from evo_fair.data.dataset import class_grouping, grouping_of
+from evo_fair.errors import DataError, UnknownNameError
+from evo_fair.fairness import accuracy, group_accuracy
+
+SEX = ("f", "m", "f", "?", "m", "f")
+AGE = ("old", "young", "young", "old", "", "old")
+LABELS = np.array([0, 1, 1, 0, 1, 0])
+
+
+def _dataset() -> Dataset:
+    sex = grouping_of("sex", SEX, ("f", "m"))
+    age = grouping_of("age", AGE, ("young", "old"))
+    return Dataset(
+        name="six",
+        inputs=np.arange(6 * 12, dtype=np.uint8).reshape(6, 3, 2, 2),
+        labels=LABELS,
+        label_names=("no", "yes"),
+        groupings={"sex": sex, "age": age, "class": class_grouping(LABELS, ("no", "yes"))},
+        split=np.array([0, 1, 1, 1, 2, 1], np.int8),
+        units=np.arange(6),
+        positive=(1,),
+        licence="none",
+    )
+
+
+def test_a_value_outside_the_groups_is_unknown() -> None:
+    assert _dataset().grouping("sex").index.tolist() == [0, 1, 0, -1, 1, 0]
+    assert _dataset().grouping("class").names == ("no", "yes")
+
+
+@pytest.mark.parametrize(
+    ("name", "names", "index"),
+    [
+        ("sex*age", ("f*young", "f*old", "m*young"), [1, 2, 0, -1, -1, 1]),  # no old man: no such group
+        ("age * sex", ("young*f", "young*m", "old*f"), [2, 1, 0, -1, -1, 2]),
+        ("sex*class*age", ("f*no*old", "f*yes*young", "m*yes*young"), [0, 2, 1, -1, -1, 0]),
+    ],
+)
+def test_an_intersection_has_the_combinations_that_occur(name: str, names: tuple[str, ...], index: list[int]) -> None:
+    grouping = _dataset().grouping(name)
+    assert grouping.names == names
+    assert grouping.index.tolist() == index
+
+
+def test_unknown_groupings_and_parts_are_named_with_those_that_exist() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown group 'sx': expected one of sex, age, class; did you mean 'sex'"
+    ):
+        _dataset().grouping("sx*age")
+    with pytest.raises(UnknownNameError, match="train, validation, test"):
+        _dataset().part("valid")
+    with pytest.raises(DataError, match="twice"):
+        _dataset().grouping("sex*sex")
+
+
+def test_parts_hold_every_sample_once() -> None:
+    dataset = _dataset()
+    assert dataset.part("validation").tolist() == [1, 2, 3, 5]
+    assert sorted(np.concatenate([dataset.part(part) for part in PARTS])) == list(range(6))
+
+
+def test_counts_of_a_part_are_by_group_and_hold_the_unknown_apart() -> None:
+    predictions = np.array([[1, 0, 0, 0], [1, 1, 1, 1]], np.uint8)  # of samples 1, 2, 3, 5 with labels 1, 1, 0, 0
+    counts = _dataset().counts(predictions, "validation", "sex")
+    assert counts.group_names == ("f", "m")
+    assert counts.positive == (1,)
+    assert counts.rest.sum(axis=(1, 2)).tolist() == [1, 1]
+    assert group_accuracy(counts).tolist() == [[0.5, 1.0], [0.5, 1.0]]
+    assert accuracy(counts).tolist() == [0.75, 0.5]
+
+
+def test_arrays_cannot_be_changed() -> None:
+    dataset = _dataset()
+    for array in (dataset.inputs, dataset.labels, dataset.split, dataset.units, dataset.grouping("sex").index):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    with pytest.raises(TypeError):
+        dataset.groupings["new"] = dataset.grouping("sex")  # type: ignore[index]
+
+
+def test_a_pickled_dataset_is_the_same_and_as_unchangeable() -> None:
+    dataset = _dataset()
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.fingerprint == dataset.fingerprint
+    assert not copy.inputs.flags.writeable
+
+
+def _changed(name: str, at: int, value: int) -> dict[str, np.ndarray]:
+    array = np.array(getattr(_dataset(), name))
+    array.flat[at] = value
+    return {name: array}
+
+
+def _regrouped(grouping: Grouping) -> dict[str, dict[str, Grouping]]:
+    return {"groupings": dict(_dataset().groupings) | {grouping.name: grouping}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _changed("inputs", 71, 0),
+        _changed("labels", 0, 1),
+        _changed("split", 5, 2),
+        _changed("units", 5, 9),
+        {"positive": (0,)},
+        {"label_names": ("no", "maybe")},
+        _regrouped(grouping_of("sex", (*SEX[:-1], "m"), ("f", "m"))),
+        _regrouped(grouping_of("sex", SEX, ("f", "m", "x"))),
+        _regrouped(grouping_of("more", SEX, ("f", "m"))),
+    ],
+    ids=["input", "label", "split", "unit", "positive", "label name", "group of a sample", "group name", "grouping"],
+)
+def test_the_fingerprint_covers(change: dict[str, object]) -> None:
+    dataset = _dataset()
+    assert replace(dataset).fingerprint == dataset.fingerprint
+    assert replace(dataset, **change).fingerprint != dataset.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": np.zeros((6, 3, 2, 2), np.float64)}, "inputs are uint8"),
+        ({"labels": LABELS[:5]}, "labels has the shape"),
+        ({"labels": LABELS + 1}, "labels lie between 0 and 1, got 1 to 2"),
+        ({"groupings": {}}, "'class' is missing"),
+        ({"units": np.array([0, 1, 1, 1, 1, 1])}, "torn"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_together_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(_dataset(), **change)
+    with pytest.raises(ValueError, match="points outside"):
+        Grouping("sex", ("f",), np.array([0, 1], np.int16))
+
+
+def test_positive_labels_can_be_replaced_by_name() -> None:
+    assert _dataset().with_positive(["no"]).positive == (0,)
+    with pytest.raises(UnknownNameError, match="unknown positive label 'ja'"):
+        _dataset().with_positive(["ja"])
+
+
+def test_labels_and_groups_with_too_few_samples_are_named() -> None:
+    with pytest.raises(DataError) as caught:
+        check_samples(_dataset(), ["sex"], 1)
+    message = str(caught.value)
+    assert (
+        "label 'yes' has 0 in train; label 'no' has 0 in test; sex 'm' has 0 in train; sex 'f' has 0 in test" in message
+    )
+    assert "lower min_samples" in message
+    check_samples(_dataset(), ["sex"], 0)
+
+
+def test_a_grouping_with_a_single_group_is_refused() -> None:
+    alone = replace(_dataset(), **_regrouped(grouping_of("site", ["x"] * 6, ("x",))))
+    with pytest.raises(DataError, match="'site' has fewer than two groups"):
+        check_samples(alone, ["site"], 0)
+
+
+def test_an_intersection_of_too_many_groups_is_refused() -> None:
+    n = 1001
+    index = np.arange(n).astype(np.int16)
+    names = tuple(map(str, range(n)))
+    labels = np.zeros(n, np.int64)
+    groupings = {"id": Grouping("id", names, index), "class": class_grouping(labels, ("no", "yes"))}
+    many = Dataset("many", np.zeros((n, 1), np.float32), labels, ("no", "yes"), groupings, labels, index, (), "none")
+    with pytest.raises(DataError, match="1001 groups, at most 1000"):
+        many.grouping("id*class")

@@ -1,0 +1,199 @@
+"""The user's own images with a labels.csv."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evo_fair.data import PARTS, Dataset, images, load_dataset
+from evo_fair.errors import DataError
+
+from .fakes import encoded, jpeg, write_table
+
+HEADER = ["file", "label", "site", "split", "unit"]
+
+
+def _rows() -> list[list[str]]:
+    """Sixty images of two labels and two sites, three to a unit, the site of the first unknown."""
+    rows = []
+    for i in range(60):
+        site = "" if i == 0 else ("north", "south")[i // 3 % 2]
+        part = PARTS[(0, 0, 1, 2)[i // 6 % 4]]
+        rows.append([f"{i % 2}/{i}.jpg", ("cat", "bird")[i % 2], site, part, f"u{i // 3}"])
+    return rows
+
+
+def _write(folder: Path, rows: list[list[str]] | None = None, columns: tuple[str, ...] = tuple(HEADER)) -> None:
+    rows = _rows() if rows is None else rows
+    for i, row in enumerate(_rows()):
+        path = folder / row[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(jpeg(i))
+    chosen = [HEADER.index(column) for column in columns]
+    write_table(folder / "labels.csv", [[row[i] for i in chosen] for row in [HEADER, *rows]])
+
+
+def _load(folder: Path, image_size: int = 8, **options: object) -> Dataset:
+    return load_dataset("image_folder", folder, image_size=image_size, **{"min_samples": 1} | options)
+
+
+def test_labels_groups_splits_and_units_are_those_of_the_table(tmp_path: Path) -> None:
+    _write(tmp_path)
+    dataset = _load(tmp_path, name="zoo", positive=["cat"])
+    rows = _rows()
+    assert dataset.name == "zoo"
+    assert dataset.inputs.shape == (60, 3, 8, 8)
+    assert dataset.label_names == ("bird", "cat")
+    assert dataset.positive == (1,)
+    assert [dataset.label_names[label] for label in dataset.labels] == [row[1] for row in rows]
+    site = dataset.grouping("site")
+    assert site.index[0] == -1
+    assert [site.names[i] for i in site.index[1:]] == [row[2] for row in rows[1:]]
+    assert [PARTS[part] for part in dataset.split] == [row[3] for row in rows]
+    assert set(dataset.groupings) == {"site", "class"}
+
+
+def test_without_a_split_whole_units_are_split(tmp_path: Path) -> None:
+    _write(tmp_path, columns=("unit", "label", "file", "site"))
+    dataset = _load(tmp_path)
+    assert [len(dataset.part(part)) for part in PARTS] == pytest.approx([39, 9, 12], abs=3)
+    for unit in range(20):
+        assert len(set(dataset.split[3 * unit : 3 * unit + 3])) == 1
+
+
+def test_without_units_each_image_is_its_own(tmp_path: Path) -> None:
+    _write(tmp_path, columns=("file", "label"))
+    dataset = _load(tmp_path)
+    assert [len(dataset.part(part)) for part in PARTS] == [39, 9, 12]
+    rows = _rows()
+    for row in rows[:30]:
+        row[4] = ""
+    _write(tmp_path, rows)
+    assert len(np.unique(_load(tmp_path).units)) == 30 + 10
+
+
+def test_images_of_any_colour_mode_become_rgb_and_upright(tmp_path: Path) -> None:
+    _write(tmp_path)
+    Image.new("L", (9, 7), 100).save(tmp_path / "0/0.jpg", "PNG")
+    Image.new("RGBA", (9, 7), (10, 20, 30, 255)).save(tmp_path / "1/1.jpg", "PNG")
+    turned = Image.new("RGB", (16, 16), "black")
+    turned.paste("white", (0, 0, 16, 8))  # white above; orientation 3 turns it upside down
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    turned.save(tmp_path / "0/2.jpg", "PNG", exif=exif)
+    inputs = _load(tmp_path).inputs
+    assert (inputs[0] == 100).all()
+    assert inputs[1].reshape(3, -1).T.tolist() == [[10, 20, 30]] * 64
+    assert (inputs[2, :, :3] == 0).all()
+    assert (inputs[2, :, 5:] == 255).all()
+
+
+def test_shrinking_averages_over_all_pixels(tmp_path: Path) -> None:
+    _write(tmp_path)
+    stripes = np.zeros((80, 80, 3), np.uint8)
+    stripes[:, ::2] = 200  # without antialiasing each output pixel would be 0 or 200
+    Image.fromarray(stripes).save(tmp_path / "0/0.jpg", "PNG")
+    inner = _load(tmp_path).inputs[0, :, :, 1:-1].astype(int)
+    assert np.abs(inner - 100).max() <= 8
+
+
+def test_a_second_load_comes_from_the_cache_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path)
+    first = _load(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_decoded", lambda *_: pytest.fail("decoded again"))
+        assert _load(tmp_path).fingerprint == first.fingerprint
+    (tmp_path / "0/0.jpg").write_bytes(jpeg(999, (31, 17)))
+    second = _load(tmp_path)
+    assert second.fingerprint != first.fingerprint
+    np.testing.assert_array_equal(second.inputs[1:], first.inputs[1:])
+
+
+def _cell(line: int, column: str, value: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        rows = _rows()
+        rows[line - 2][HEADER.index(column)] = value
+        _write(folder, rows)
+
+    return change
+
+
+def _table(text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / "labels.csv").write_text(text) and None
+
+
+def _column(name: str, value: Callable[[int], str]) -> Callable[[Path], None]:
+    def add(folder: Path) -> None:
+        table = [[*HEADER, name], *([*row, value(i)] for i, row in enumerate(_rows()))]
+        write_table(folder / "labels.csv", table)
+
+    return add
+
+
+def _link_outside(folder: Path) -> None:
+    (folder.parent / "outside.jpg").write_bytes(jpeg(0))
+    (folder / "0/0.jpg").unlink()
+    (folder / "0/0.jpg").symlink_to(folder.parent / "outside.jpg")
+
+
+def _sixteen_bit(folder: Path) -> None:
+    (folder / "0/0.jpg").write_bytes(encoded(Image.fromarray(np.full((9, 9), 5000, np.uint16)), "PNG"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "labels.csv").unlink(), r"labels\.csv is missing: it needs a header with file,label"),
+        (_table(""), r"labels\.csv is empty"),
+        (_table("file,label\n\n"), r"labels\.csv has no rows"),
+        (_table("file;label\na.jpg;cat\n"), r"no column 'file', only file;label"),
+        (_table("file,label,label\na.jpg,cat,dog\n"), r"labels\.csv"),
+        (_table("file,label\na.jpg,cat,x,y\n"), r"labels\.csv has more cells"),
+        (_table("file,label\na.jpg,cat\nb.jpg,cat,x,y\n"), r"labels\.csv can't be read as a table \(.*line 3"),
+        (_cell(3, "file", "1/nothing.jpg"), r"labels\.csv, line 3: .*1/nothing\.jpg is missing"),
+        (_cell(3, "file", "../a.jpg"), r"labels\.csv, line 3: '\.\./a\.jpg' leads out of"),
+        (_cell(3, "file", "/etc/hostname"), r"line 3: '/etc/hostname' leads out of"),
+        (_link_outside, r"line 2: '0/0\.jpg' leads out of"),
+        (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
+        (_cell(5, "file", ""), r"line 5: the file is empty"),
+        (_cell(5, "label", " "), r"line 5: the label is empty"),
+        (_cell(6, "split", "val"), r"line 6: split 'val', expected one of train, validation, test"),
+        (_cell(6, "split", "test"), r"line \d: unit 'u1' is in two splits"),
+        (_cell(6, "unit", "u4"), r"unit 'u4' is in two splits"),
+        (lambda f: (f / "0/4.jpg").write_bytes(b"x"), r"0/4\.jpg does not open: not a JPEG.*take it out of the table"),
+        (_sixteen_bit, r"0/0\.jpg does not open: its mode I;16 is not 8 bits a channel; convert it"),
+        (_column("patient_id", str), r"'patient_id' has 60 different values, at most 50: .*name it unit"),
+        (_column("camera", lambda _: "x"), r"grouping 'camera' has fewer than two groups"),
+        (_column("camera", lambda _: ""), r"grouping 'camera' has fewer than two groups"),
+        (_column("camera", lambda i: "y" if i == 1 else "x"), r"too few samples \(camera 'y' has 0 in validation"),
+        (_column("class", str), r"'class' can't name a group column"),
+        (_column("a*b", str), r"'a\*b' can't name a group column"),
+        (_column("", str), r"can't name a group column"),
+        (lambda f: _write(f, [[r[0], "cat", *r[2:]] for r in _rows()]), r"1 different label\(s\), expected 2 to 256"),
+        (_cell(2, "label", "dog"), r"too few samples \(label 'dog' has 0 in validation; label 'dog' has 0 in test\)"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
+    folder = tmp_path / "zoo"
+    _write(folder)
+    damage(folder)
+    with pytest.raises(DataError, match=message) as caught:
+        _load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_empty_lines_do_not_shift_the_line_that_is_named(tmp_path: Path) -> None:
+    _write(tmp_path)
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    lines[1:1] = ["", ""]
+    lines[5] = lines[5].replace("train", "tran")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match="line 6: split 'tran'"):
+        _load(tmp_path)
+    lines[5] = lines[5].replace("tran", "train")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    assert len(_load(tmp_path)) == 60

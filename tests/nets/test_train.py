@@ -1,0 +1,104 @@
+"""Training of a supernet, small enough for a test."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+from evo_fair.nets import Step, Supernet, train_supernet
+from evo_fair.nets.augment import augment
+from evo_fair.nets.train import input_statistics
+from evo_fair.problem import Training
+from evo_fair.space import SearchSpace, SpaceSchema
+
+RECIPE = Training(epochs=4, batch_size=50, learning_rate=0.05, random_networks=1)
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    inputs, labels = load_digits(return_X_y=True)
+    return (inputs.reshape(-1, 1, 8, 8) * 15).astype(np.uint8), labels.astype(np.int64)
+
+
+@pytest.fixture(scope="module")
+def space() -> SearchSpace:
+    stage = {"slots": 2, "kinds": ["MB", "CB"], "widths": [8, 16], "stride": 2, "keep_channels": [8, 16, 32]}
+    return SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]}), (1, 8, 8), 10)
+
+
+def accuracy(supernet: Supernet, genome: np.ndarray, inputs: np.ndarray, labels: np.ndarray) -> float:
+    network = supernet.extract(genome)
+    network.calibrate(supernet.normalise(inputs[:500]))
+    with torch.no_grad():
+        return float((network(supernet.normalise(inputs[1000:])).argmax(1).numpy() == labels[1000:]).mean())
+
+
+def test_largest_and_smallest_learn_and_epochs_are_reported(
+    digits: tuple[np.ndarray, np.ndarray], space: SearchSpace
+) -> None:
+    inputs, labels = digits
+    steps: list[Step] = []
+    supernet = train_supernet(space, inputs[:1000], labels[:1000], RECIPE, 0, steps.append)
+    assert [step[:2] for step in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert steps[-1].loss < 0.5 * steps[0].loss
+    assert accuracy(supernet, space.largest(), inputs, labels) > 0.8  # a tenth is what guessing gets
+    assert accuracy(supernet, space.smallest(), inputs, labels) > 0.5
+
+
+def test_same_seed_same_weights_and_no_global_randomness(
+    digits: tuple[np.ndarray, np.ndarray], space: SearchSpace
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1, "augment": ("shift", "hflip")})
+    nets = []
+    for noise, seed in [(1, 7), (2, 7), (3, 8)]:
+        torch.manual_seed(noise)
+        nets.append(train_supernet(space, digits[0][:200], digits[1][:200], recipe, seed).weights)
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    assert any(not torch.equal(nets[0][name], nets[2][name]) for name in nets[0])
+    assert not any(weight.requires_grad for weight in nets[0].values())
+
+
+def test_input_statistics_are_by_channel() -> None:
+    inputs = np.stack([np.arange(8).reshape(2, 4), np.full((2, 4), 7)]).astype(np.uint8)[None]
+    mean, scale = input_statistics(inputs)
+    assert mean.tolist() == [3.5, 7.0]
+    assert scale[0] == pytest.approx(1 / np.std(np.arange(8)))
+    assert np.isfinite(scale[1])  # a constant channel must not divide by 0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "same"),
+    [
+        ((), {"identity"}),
+        (("hflip",), {"identity", "hflip"}),
+        (("vflip",), {"identity", "vflip"}),
+        (("hflip", "vflip", "rot90"), {"identity", "hflip", "vflip", "rot180", "rot90", "rot270", "transpose", "anti"}),
+    ],
+)
+def test_augmentation_draws_from_the_named_transformations(kinds: tuple[str, ...], same: set[str]) -> None:
+    image = np.arange(2 * 6 * 6, dtype=np.uint8).reshape(2, 6, 6)
+    known = {
+        "identity": image,
+        "hflip": image[:, :, ::-1],
+        "vflip": image[:, ::-1],
+        "rot180": image[:, ::-1, ::-1],
+        "rot90": np.rot90(image, 1, (1, 2)),
+        "rot270": np.rot90(image, 3, (1, 2)),
+        "transpose": image.swapaxes(1, 2),
+        "anti": np.rot90(image, 2, (1, 2)).swapaxes(1, 2),
+    }
+    names = {
+        name
+        for name in known
+        for moved in augment(np.repeat(image[None], 200, 0), kinds, np.random.default_rng(0))
+        if np.array_equal(moved, known[name])
+    }
+    assert names == same
+
+
+def test_shift_moves_by_at_most_a_sixteenth_and_repeats_the_border() -> None:
+    image = np.zeros((1, 16, 16), np.uint8)
+    image[0, 8, 8] = 255
+    moved = augment(np.repeat(image[None], 300, 0), ("shift",), np.random.default_rng(0))
+    places = {tuple(np.argwhere(m[0])[0]) for m in moved}
+    assert places == {(y, x) for y in (7, 8, 9) for x in (7, 8, 9)}

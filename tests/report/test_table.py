@@ -1,0 +1,37 @@
+from io import StringIO
+
+from rich.console import Console
+
+from evo_fair.report import front_markdown, front_table
+
+from .conftest import write_run
+
+
+def test_the_markdown_table_has_every_network(run):
+    lines = front_markdown(run.front, run.axes).splitlines()
+    assert lines[0] == "| network | accuracy ↑ | unfairness ↓ | latency on a board (ms) ↓ | params |"
+    assert lines[2] == "| 000000000000 | 0.9000 | 0.3000 | 8.000 | 90,000 |"
+    assert len(lines) == 2 + 5
+
+
+def printed(table):
+    console = Console(width=120, file=StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_the_terminal_table_names_the_networks(run):
+    text = printed(front_table(run))
+    assert "5 networks on the front" in text
+    assert all(name in text for name in run.front["id"])
+    assert "90,000" in text
+
+
+def test_a_long_front_is_thinned_evenly_and_says_so(run):
+    text = printed(front_table(run, rows=3))
+    assert "3 of them shown, all in front.csv" in text
+    assert [name[-1] for name in run.front["id"] if name in text] == ["0", "2", "4"]
+
+
+def test_an_empty_front_has_a_table_too(tmp_path):
+    assert "0 networks on the front" in printed(front_table(write_run(tmp_path / "none", networks=())))

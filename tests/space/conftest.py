@@ -1,0 +1,34 @@
+"""A small space whose networks can be worked out by hand."""
+
+import pytest
+
+from evo_fair.space import SearchSpace, SpaceSchema
+
+
+@pytest.fixture(scope="session")
+def space() -> SearchSpace:
+    schema = SpaceSchema.model_validate(
+        {
+            "stem": {"widths": [8, 16], "stride": 2},
+            "stage": [
+                {
+                    "slots": 2,
+                    "kinds": ["MB", "DB", "RB", "CB"],
+                    "widths": [8, 16],
+                    "stride": 2,
+                    "kernels": {"MB": [3, 5]},
+                    "expansions": [2, 3],
+                    "keep_channels": [8, 16, 24, 32],
+                }
+            ],
+        }
+    )
+    return SearchSpace(schema, (3, 10, 8), 4)
+
+
+@pytest.fixture(scope="session")
+def tabular() -> SearchSpace:
+    schema = SpaceSchema.model_validate(
+        {"channel_multiple": 4, "stage": [{"slots": 2, "kinds": ["FC"], "keep_channels": [4, 8]}]}
+    )
+    return SearchSpace(schema, (5,), 2)

@@ -1,0 +1,54 @@
+"""The checks on the [space] section of a problem."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from evo_fair.space import Kind, SpaceSchema
+
+STAGE: dict[str, Any] = {"slots": 2, "kinds": ["MB"], "widths": [8, 16], "keep_channels": [8, 16]}
+
+
+def schema(**stage: Any) -> SpaceSchema:
+    return SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [STAGE, {**STAGE, **stage}]})
+
+
+def test_keep_level_off_the_multiple_is_named_with_its_mend() -> None:
+    with pytest.raises(ValidationError) as error:
+        schema(keep_channels=[8, 9, 16])
+    expected = "keep level 9 is not a multiple of 8: stage 2 lists keep_channels = [8, 9, 16]; use 8 or 16"
+    assert expected in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"widths": [16, 8]}, "strictly ascending"),
+        ({"widths": []}, "widths is missing"),
+        ({"kinds": ["MB", "MB"]}, "repeats a kind"),
+        ({"kinds": ["XB"]}, "'MB', 'DB', 'RB', 'CB' or 'FC'"),
+        ({"kinds": ["FC", "MB"]}, "FC stands alone"),
+        ({"slots": 0}, "greater than or equal to 1"),
+        ({"kernels": [4]}, "Input should be 3 or 5"),
+        ({"colour": 1}, "Extra inputs are not permitted"),
+    ],
+)
+def test_wrong_stage_is_refused(stage: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        schema(**stage)
+
+
+def test_convolutions_need_a_stem_and_layers_must_not_have_one() -> None:
+    with pytest.raises(ValidationError, match="stem is missing"):
+        SpaceSchema.model_validate({"stage": [STAGE]})
+    stage = {"slots": 1, "kinds": ["FC"], "keep_channels": [8]}
+    with pytest.raises(ValidationError, match="tabular"):
+        SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]})
+
+
+def test_kernels_are_a_list_for_all_kinds_or_a_table_by_kind() -> None:
+    stage = schema(kinds=["MB", "RB"], kernels=[3, 5]).stage[1]
+    assert stage.kernels_of(Kind.MB) == stage.kernels_of(Kind.RB) == (3, 5)
+    stage = schema(kinds=["MB", "RB"], kernels={"MB": [5]}).stage[1]
+    assert (stage.kernels_of(Kind.MB), stage.kernels_of(Kind.RB)) == ((5,), (3,))
