@@ -125,7 +125,7 @@ def looped_latency(profile: Profile, space: SearchSpace, genomes: np.ndarray) ->
         for row in space.decode(genome[None])[0].tolist():
             if row[0]:
                 counts = [0.0] * len(TERMS)
-                count(row, model.bytes_per_value, counts)
+                count(row, model.bytes_per_value, model.block, counts)
                 k = kind(row)
                 place = (log2(row[1]), log2(row[2]), 0.5 * log2(row[6] * row[7]), log2(row[3]), log2(row[4]))
                 correction = 0.0

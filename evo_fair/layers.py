@@ -11,7 +11,7 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 __all__ = ["COLUMNS", "LayerTable", "Op", "check_table", "macs", "params", "peak_memory_bytes"]
 
@@ -57,7 +57,7 @@ def _macs_and_params(table: LayerTable) -> tuple[npt.NDArray[np.int64], npt.NDAr
     networks, layers = table.shape[0], table.shape[1]
     macs = np.zeros(networks, np.int64)
     params = np.zeros(networks, np.int64)
-    for n in prange(networks):
+    for n in range(networks):
         for i in range(layers):
             row = table[n, i]
             if row[OP] == _CONV or row[OP] == _DEPTHWISE:
@@ -138,10 +138,10 @@ def _peak_values(rows: LayerTable) -> np.int64:
     return peak
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _peak_values_of(table: LayerTable) -> npt.NDArray[np.int64]:
     peaks = np.empty(table.shape[0], np.int64)
-    for n in prange(table.shape[0]):
+    for n in range(table.shape[0]):
         peaks[n] = _peak_values(table[n])
     return peaks
 

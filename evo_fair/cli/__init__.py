@@ -1,12 +1,16 @@
 """The command line: one module a command, parsing and printing only."""
 
+import errno
 import sys
 
 import typer
 
 from evo_fair import __version__
+from evo_fair.cli.calibrate import calibrate
+from evo_fair.cli.devices import devices
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
+from evo_fair.cli.predict import predict
 from evo_fair.cli.problems import problems
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
@@ -22,8 +26,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (problems, train, search, plot, operating_point):
+for command in (problems, devices, train, search, plot, operating_point, predict, calibrate):
     app.command(command.__name__.replace("_", "-"))(command)
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""A full disk can meet libraries, too, when they write their own caches."""
 
 
 def _version(wanted: bool) -> None:
@@ -47,6 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(_refuse(" ".join(str(error).split())))
     except typer.TyperException as error:
         sys.exit(_refuse(error.format_message()))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        sys.exit(_refuse(f"cannot write {error.filename or 'a file'}: {error.strerror}; make room, then run it again"))
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(130)

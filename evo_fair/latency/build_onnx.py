@@ -5,7 +5,10 @@ A row reads the output of the row before it, or the latest earlier one of its in
 except where an addition comes next.
 """
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper
 
@@ -64,7 +67,7 @@ class _Writer:
             inputs = [self._image(source, shape), *self._weights(name, weights)]
             return self._activated(stays, self._node("Conv", inputs, name, group=row[GROUPS], **_window(row)))
         if op == Op.LINEAR:
-            inputs = [self._flat(source, shape, row[C_IN]), *self._weights(name, [row[C_OUT], row[C_IN]])]
+            inputs = [self._flat(source, row[C_IN]), *self._weights(name, [row[C_OUT], row[C_IN]])]
             self.flat |= {name, f"{name}.relu"}
             return self._activated(stays, self._node("Gemm", inputs, name, transB=1))
         if op == Op.POOL:
@@ -122,7 +125,7 @@ class _Writer:
     def _image(self, name: str, shape: Shape) -> str:
         return self._reshaped(name, [1, *shape], "image") if name in self.flat else name
 
-    def _flat(self, name: str, shape: Shape, features: int) -> str:
+    def _flat(self, name: str, features: int) -> str:
         return name if name in self.flat else self._reshaped(name, [1, features], "flat")
 
     def _reshaped(self, name: str, shape: list[int], suffix: str) -> str:
@@ -137,18 +140,18 @@ class _Writer:
             self._node("ConstantOfShape", [f"{name}.{part}.shape"], f"{name}.{part}", value=value)
         return f"{name}.weight", f"{name}.bias"
 
-    def _constant(self, name: str, value: np.ndarray) -> None:
+    def _constant(self, name: str, value: npt.NDArray[np.int64]) -> None:
         self.initializers.append(onnx.numpy_helper.from_array(value, name))
 
-    def _node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
         return output
 
 
-def _window(row: list[int]) -> dict[str, object]:
+def _window(row: list[int]) -> dict[str, Any]:
     """Kernel, stride and a padding that gives the rounded up size."""
     kernel, stride = row[KERNEL], row[STRIDE]
-    window: dict[str, object] = {"kernel_shape": [kernel, kernel], "strides": [stride, stride]}
+    window: dict[str, Any] = {"kernel_shape": [kernel, kernel], "strides": [stride, stride]}
     if kernel % 2 and kernel >= stride:
         return {**window, "pads": [kernel // 2] * 4}
     return {**window, "auto_pad": "SAME_UPPER"}

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evo_fair.errors import ProfileError
 from evo_fair.latency.fit import Fit, fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.profile import Profile, measured_ranges
-from evo_fair.latency.schema import BYTES_PER_VALUE, SCHEMA, Precision, ProfileFile
+from evo_fair.latency.schema import BYTES_PER_VALUE, SCHEMA, Precision, check_profile
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
 from evo_fair.latency.validation import FOLDS, SHUFFLES, Scores, cross_validate
 
@@ -71,19 +70,14 @@ def calibrate(
         },
         "carried_over": carried,
         "validation": None if held_out is None else {"method": held_out[0], **held_out[1].as_dict()},
+        "channel_block": fit.model.block,
         "prices": prices,
         "anchors": [
             {"layer": tuple(int(value) for value in layer), "weight": float(weight)}
             for layer, weight in zip(fit.anchors, fit.weights, strict=True)
         ],
     }
-    try:
-        return Profile(ProfileFile.model_validate(content))
-    except ValueError as error:
-        first = str(error).splitlines()
-        raise ProfileError(
-            f"cannot make a profile named {name!r}: {' '.join(first[1:3])}: a name has letters, digits, '.', '_', '-'"
-        ) from error
+    return Profile(check_profile(content, f"profile {name!r}"))
 
 
 def _carry_over(fit: Fit, donors: Sequence[Profile]) -> tuple[dict[str, float], dict[str, object] | None]:

@@ -43,10 +43,10 @@ class Campaign:
 def make_campaign(space: SearchSpace, seed: int = 0) -> Campaign:
     """Draws the networks: 110 of the space and 50 beyond it to fit, 60 of the space to validate."""
     rng = np.random.default_rng(seed)
-    genomes = np.unique(space.sample(rng, 2 * (FROM_SPACE + HELD_OUT)), axis=0)
+    genomes = np.unique(space.sample(rng, 4 * (FROM_SPACE + HELD_OUT)), axis=0)
     genomes = rng.permutation(genomes)[: FROM_SPACE + HELD_OUT]
     known = space.decode(genomes)
-    held_out = min(HELD_OUT, len(genomes) // 3)
+    held_out = min(HELD_OUT, len(genomes) * HELD_OUT // (FROM_SPACE + HELD_OUT))
     inside = len(genomes) - held_out
     wild = [_wild_network(rng) for _ in range(BEYOND if space.plan.stem.size else 0)]
     layers = max([known.shape[1], *map(len, wild)])
@@ -97,7 +97,7 @@ def _wild_block(rng: np.random.Generator, c_in: int, c_out: int, stride: int, si
     kind = rng.choice(["inverted", "excited", "separable", "dense", "grouped", "pooled"])
     if kind in ("inverted", "excited"):
         hidden = int(rng.choice([2, 3, 4, 6])) * c_in
-        rows = [
+        rows: list[tuple[int, ...]] = [
             (Op.CONV, c_in, hidden, 1, 1, 1, size, size),
             (Op.DEPTHWISE, hidden, hidden, kernel, stride, hidden, size, size),
             (Op.CONV, hidden, c_out, 1, 1, 1, out, out),
@@ -118,7 +118,7 @@ def _wild_block(rng: np.random.Generator, c_in: int, c_out: int, stride: int, si
         return [(Op.DEPTHWISE, c_in, c_in, kernel, stride, c_in, size, size), (Op.CONV, c_in, c_out, 1, 1, 1, out, out)]
     if kind == "grouped":
         return [(Op.CONV, c_in, c_out, 3, stride, int(rng.choice([2, 4, 8])), size, size)]
-    rows = [(Op.CONV, c_in, c_out, int(rng.choice([1, 3])), 1, 1, size, size)]
+    dense = (Op.CONV, c_in, c_out, int(rng.choice([1, 3])), 1, 1, size, size)
     if kind == "pooled" or stride > 1:
-        rows.append((Op.POOL, c_out, c_out, int(rng.choice([2, 3])), stride, 1, size, size))
-    return rows
+        return [dense, (Op.POOL, c_out, c_out, int(rng.choice([2, 3])), stride, 1, size, size)]
+    return [dense]

@@ -3,8 +3,8 @@
 Unknowns are standard normal beforehand (Bayesian linear regression in the logarithm of prices; Rasmussen and Williams
 2006, chapter 2, for the corrections, of which pivoted Cholesky factors keep the strongest features). Whatever the
 measurements leave open therefore stays at the usual prices, moved with the rest of its group, and the more networks
-there are the less that weighs. All constants below hold for every device; only the noise is chosen among `NOISES`, by
-the error of leaving out one of the networks that are fitted (ibid., section 5.4.2).
+there are the less that weighs. All constants below hold for every device; only the noise and the block of channels are
+chosen among `NOISES` and `BLOCKS`, by the error of leaving out one of the networks that are fitted (ibid., 5.4.2).
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from evo_fair.errors import ProfileError
 from evo_fair.latency.measurements import Measurements
@@ -28,10 +29,12 @@ TERM_SPREAD = 1.0  # of a price around its group's, in natural logarithms: a fac
 GROUP_SPREAD = 0.7  # of compute, memory and call prices against each other
 SCALE_SPREAD = 5.0  # of a device's speed: left open
 CORRECTION_SPREAD = 0.25
+BLOCKS = (8, 16)  # the second has to be better by `CLEARLY`: most widths are multiples of both
+CLEARLY = 0.8
 HUBER = 1.5  # residuals above this many times the noise count linearly: measurements have outliers
 FEATURES = 64
 _ROUNDS = 60
-_SETTLED = 1e-4
+_SETTLED = 1e-4  # relative gain of a round at which the fit ends
 
 Floats = npt.NDArray[np.float64]
 _ALL_TERMS = (*TERMS, NETWORK_CALLS)
@@ -52,11 +55,10 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Design:
-    """Measured networks as counts of distinct layers `[networks, rows]` and those rows' terms `[rows, terms]`."""
+    """Measured networks as counts of distinct layers `[networks, rows]`, and the features of those rows."""
 
     rows: npt.NDArray[np.int32]
     counts: Floats
-    terms: Floats
     anchors: npt.NDArray[np.int32]
     features: Floats  # [rows, features]
     to_weights: Floats  # [anchors, features]
@@ -68,14 +70,24 @@ def fit_model(measured: Measurements, bytes_per_value: float = 4.0) -> Fit:
         raise ProfileError(
             f"{len(measured.names)} measured networks are too few to fit a profile: measure at least {FEWEST_NETWORKS}"
         )
-    design = _design(measured.table, bytes_per_value)
-    tried = [_solve(design, measured.latency_ms, noise) for noise in NOISES]
-    log_prices, beta, _ = min(tried, key=lambda solution: solution[2])
+    with threadpool_limits(limits=1):  # the systems are small: more threads cost more than they save
+        return _fit(measured, bytes_per_value)
+
+
+def _fit(measured: Measurements, bytes_per_value: float) -> Fit:
+    design = _design(measured.table)
+    found: list[tuple[float, int, Floats, Floats, Floats]] = []
+    for block, handicap in zip(BLOCKS, (1.0, 1.0 / CLEARLY), strict=True):
+        terms = layer_terms(design.rows[:, None], bytes_per_value, block)[:, 0]
+        for noise in NOISES:
+            log_prices, beta, error = _solve(design, terms, measured.latency_ms, noise)
+            found.append((error * handicap, block, log_prices, beta, terms))
+    _, block, log_prices, beta, terms = min(found, key=lambda solution: solution[0])
     prices = np.exp(log_prices)
     weights = design.to_weights @ beta
-    exercised = np.append(design.terms.any(axis=0), True)
+    exercised = np.append(terms.any(axis=0), True)
     return Fit(
-        make_model(prices[:-1], float(prices[-1]), bytes_per_value, design.anchors, weights),
+        make_model(prices[:-1], float(prices[-1]), bytes_per_value, block, design.anchors, weights),
         {term.name: float(price) for term, price in zip(_ALL_TERMS, prices, strict=True)},
         design.anchors,
         weights,
@@ -83,7 +95,7 @@ def fit_model(measured: Measurements, bytes_per_value: float = 4.0) -> Fit:
     )
 
 
-def _design(table: LayerTable, bytes_per_value: float) -> _Design:
+def _design(table: LayerTable) -> _Design:
     rows, index = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
     counts = np.zeros((table.shape[0], len(rows)))
     np.add.at(counts, (np.repeat(np.arange(table.shape[0]), table.shape[1]), index.ravel()), 1.0)
@@ -95,7 +107,7 @@ def _design(table: LayerTable, bytes_per_value: float) -> _Design:
     lower = np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors)))
     features = solve_triangular(lower, likeness(anchors, rows), lower=True).T
     to_weights = CORRECTION_SPREAD * solve_triangular(lower.T, np.eye(len(anchors)))
-    return _Design(rows, counts, layer_terms(rows[:, None], bytes_per_value)[:, 0], anchors, features, to_weights)
+    return _Design(rows, counts, anchors, features, to_weights)
 
 
 def _pivots(kernel: Floats) -> list[int]:
@@ -113,7 +125,7 @@ def _pivots(kernel: Floats) -> list[int]:
     return chosen
 
 
-def _solve(design: _Design, measured: Floats, noise: float) -> tuple[Floats, Floats, float]:
+def _solve(design: _Design, terms: Floats, measured: Floats, noise: float) -> tuple[Floats, Floats, float]:
     """Log prices `[terms + 1]`, coefficients of the features, and the mean relative error of leaving one out.
 
     Damped Gauss-Newton with Huber weights. All unknowns `z` are standard normal beforehand: overall speed, group
@@ -126,34 +138,35 @@ def _solve(design: _Design, measured: Floats, noise: float) -> tuple[Floats, Flo
     spread[:, 1 + n_groups :] = TERM_SPREAD * np.eye(n_terms)
     n_priced = spread.shape[1]
 
-    def predict(z: Floats) -> tuple[Floats, Floats, Floats]:
-        """Milliseconds by network, and their derivatives by log price and by feature."""
+    def priced(z: Floats) -> tuple[Floats, Floats, float]:
+        """Milliseconds by distinct layer and term, their sum by layer, and the fixed milliseconds of a network."""
         prices = np.exp(np.clip(_USUAL + spread @ z[:n_priced], -40.0, 40.0))
         factor = np.exp(np.clip(CORRECTION_SPREAD * (design.features @ z[n_priced:]), -4.0, 4.0))
-        worked = design.terms * (1e-6 * prices[:-1] * factor[:, None])
-        by_row = worked.sum(axis=1)
-        by_price = np.column_stack([design.counts @ worked, np.full(len(measured), 1e-6 * prices[-1])])
-        by_feature = CORRECTION_SPREAD * ((design.counts * by_row) @ design.features)
-        return by_price.sum(axis=1), by_price @ spread, by_feature
+        worked = terms * (1e-6 * prices[:-1] * factor[:, None])
+        return worked, worked.sum(axis=1), float(1e-6 * prices[-1])
 
     def misfit(z: Floats, weights: Floats) -> float:
-        return float((weights * (1.0 - predict(z)[0] / measured) ** 2).sum() / noise**2 + z @ z)
+        _, by_layer, fixed = priced(z)
+        residual = 1.0 - (design.counts @ by_layer + fixed) / measured
+        return float((weights * residual**2).sum() / noise**2 + z @ z)
 
     z = np.zeros(n_priced + design.features.shape[1])
-    z[0] = np.median(np.log(measured / predict(z)[0])) / SCALE_SPREAD
+    _, by_layer, fixed = priced(z)
+    z[0] = np.median(np.log(measured / (design.counts @ by_layer + fixed))) / SCALE_SPREAD
     for _ in range(_ROUNDS):
-        ms, by_price, by_feature = predict(z)
-        slope = np.hstack([by_price, by_feature]) / measured[:, None]
-        residual = 1.0 - ms / measured
+        worked, by_layer, fixed = priced(z)
+        by_price = np.column_stack([design.counts @ worked, np.full(len(measured), fixed)])
+        by_feature = CORRECTION_SPREAD * ((design.counts * by_layer) @ design.features)
+        slope = np.hstack([by_price @ spread, by_feature]) / measured[:, None]
+        residual = 1.0 - by_price.sum(axis=1) / measured
         weights = 1.0 / np.maximum(1.0, np.abs(residual) / (HUBER * noise))
-        system = slope @ slope.T + np.diag(noise**2 / weights)
-        inverse = np.linalg.inv(system)
+        inverse = np.linalg.inv(slope @ slope.T + np.diag(noise**2 / weights))
         pull = inverse @ (residual + slope @ z)
         step = slope.T @ pull - z
         before, length = misfit(z, weights), 1.0
-        while length > 1e-3 and misfit(z + length * step, weights) > before:
+        while length > 1e-3 and (after := misfit(z + length * step, weights)) > before:
             length /= 2
         z = z + length * step
-        if np.abs(length * step).max() < _SETTLED:
+        if before - after < _SETTLED * before:
             break
     return _USUAL + spread @ z[:n_priced], z[n_priced:], float(np.abs(pull / np.diag(inverse)).mean())

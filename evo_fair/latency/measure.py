@@ -7,14 +7,20 @@ of them; a visit is a few runs after one that warms up; a network's latency is t
 latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted.
 """
 
+from __future__ import annotations
+
 import argparse
 import csv
 import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable  # noqa: UP035  # boards may run Python 3.8
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Timings", "measure", "open_session", "pin", "write_csv"]
 
@@ -25,48 +31,46 @@ FEWEST_ROUNDS = 5
 
 
 class Timings:
-    """Milliseconds by round and network, float64 [rounds, networks], with what they say of themselves."""
+    """Milliseconds by round and network, float64 `[rounds, networks]`, and what they say of themselves."""
 
-    def __init__(self, names, rounds):
-        """`rounds`: lists of milliseconds, one a network."""
-        self.names = list(names)
-        self.rounds = np.asarray(rounds, dtype=np.float64)
-
-    @property
-    def latency_ms(self):
-        """The median over rounds, [networks]."""
-        return np.median(self.rounds, axis=0)
+    def __init__(self, names: list[str], rounds: list[list[float]]) -> None:
+        self.names = names
+        self.rounds: npt.NDArray[np.float64] = np.asarray(rounds, dtype=np.float64)
 
     @property
-    def spread(self):
-        """Half the range between quartiles over the median, [networks]."""
+    def latency_ms(self) -> npt.NDArray[np.float64]:
+        """The median over rounds, float64 `[networks]`."""
+        median: npt.NDArray[np.float64] = np.median(self.rounds, axis=0)
+        return median
+
+    @property
+    def spread(self) -> float:
+        """Half the range between quartiles over the median, of the median network."""
         low, high = np.percentile(self.rounds, [25, 75], axis=0)
-        return (high - low) / 2 / self.latency_ms
+        return float(np.median((high - low) / 2 / self.latency_ms))
 
     @property
-    def repeatability(self):
+    def repeatability(self) -> float:
         """The mean relative difference between the medians of odd and of even rounds."""
-        if len(self.rounds) < 2:
-            return float("nan")
         first, second = np.median(self.rounds[::2], axis=0), np.median(self.rounds[1::2], axis=0)
         return float(np.mean(np.abs(first - second) / self.latency_ms))
 
     @property
-    def drift(self):
-        """By how much the slowest third of the time, as a whole, exceeds the fastest: 0 for a steady machine."""
+    def drift(self) -> float:
+        """By how much the slowest third of the rounds exceeds the fastest, over all networks: 0 on a steady machine."""
         relative = (self.rounds / self.latency_ms).mean(axis=1)
-        thirds = [part.mean() for part in np.array_split(relative, 3) if len(part)]
-        return float(max(thirds) / min(thirds) - 1)
+        thirds = [float(part.mean()) for part in np.array_split(relative, 3)]
+        return max(thirds) / min(thirds) - 1
 
 
-def pin(threads):
+def pin(threads: int) -> None:
     """Keeps this process on the first `threads` processors that it may use, where the system can."""
     if hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, set(allowed[:threads]))
 
 
-def open_session(model, threads):
+def open_session(model: bytes | str, threads: int) -> Any:
     """An ONNX Runtime session on the CPU for a model's bytes or path, with a fixed number of threads."""
     import onnxruntime
 
@@ -78,22 +82,21 @@ def open_session(model, threads):
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def measure(sessions, minutes, progress=lambda done, total: None, most_rounds=MOST_ROUNDS, seed=0):
-    """Times sessions by name, interleaved, for at most `minutes`; returns `Timings`."""
+def measure(
+    sessions: dict[str, Any],
+    minutes: float,
+    progress: Callable[[int, int], None],
+    most_rounds: int = MOST_ROUNDS,
+    seed: int = 0,
+) -> Timings:
+    """Times sessions by name, interleaved, for about `minutes` at most, but at least 5 rounds."""
     names = list(sessions)
     generator = np.random.default_rng(seed)
-    feeds = {}
-    for name, session in sessions.items():
-        feeds[name] = {
-            value.name: generator.standard_normal([size if isinstance(size, int) else 1 for size in value.shape]).astype(
-                np.float32
-            )
-            for value in session.get_inputs()
-        }
+    feeds = {name: _feed(session, generator) for name, session in sessions.items()}
     started = time.perf_counter()
     first = {name: _visit(sessions[name], feeds[name], 1) for name in names}
     runs = {name: int(min(max(VISIT_MS / max(first[name], 1e-6), 3), MOST_RUNS)) for name in names}
-    rounds = []
+    rounds: list[list[float]] = []
     while len(rounds) < most_rounds:
         begun = time.perf_counter()
         times = {}
@@ -102,13 +105,21 @@ def measure(sessions, minutes, progress=lambda done, total: None, most_rounds=MO
         rounds.append([times[name] for name in names])
         took = time.perf_counter() - begun
         left = 60 * minutes - (time.perf_counter() - started)
-        progress(len(rounds), min(most_rounds, len(rounds) + max(0, int(left / took))))
-        if len(rounds) >= FEWEST_ROUNDS and left < took:
+        progress(len(rounds), min(most_rounds, max(FEWEST_ROUNDS, len(rounds) + max(0, int(left / took)))))
+        if len(rounds) >= min(FEWEST_ROUNDS, most_rounds) and left < took:
             break
     return Timings(names, rounds)
 
 
-def _visit(session, feed, runs):
+def _feed(session: Any, generator: np.random.Generator) -> dict[str, Any]:
+    feed = {}
+    for value in session.get_inputs():
+        shape = [size if isinstance(size, int) else 1 for size in value.shape]
+        feed[value.name] = generator.standard_normal(shape).astype(np.float32)
+    return feed
+
+
+def _visit(session: Any, feed: dict[str, Any], runs: int) -> float:
     """The median of `runs` runs after one that warms up, in milliseconds."""
     session.run(None, feed)
     times = []
@@ -119,17 +130,17 @@ def _visit(session, feed, runs):
     return float(np.median(times)) / 1e6
 
 
-def write_csv(path, timings):
+def write_csv(path: Path, timings: Timings) -> None:
     """Writes latency.csv by way of a temporary file."""
-    temporary = "{}.tmp".format(path)
-    with open(temporary, "w", newline="") as stream:  # noqa: PTH123
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["network", "latency_ms"])
-        writer.writerows((name, "%.6f" % ms) for name, ms in zip(timings.names, timings.latency_ms))
-    os.replace(temporary, str(path))  # noqa: PTH105
+        writer.writerows([name, f"{timings.latency_ms[i]:.6f}"] for i, name in enumerate(timings.names))
+    temporary.replace(path)
 
 
-def main():
+def main() -> None:
     """Times the networks of the kit that this file lies in."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
@@ -143,23 +154,17 @@ def main():
     sessions = {}
     for done, path in enumerate(files, 1):
         sessions[path.stem] = open_session(str(path), arguments.threads)
-        _say("loading {}/{}".format(done, len(files)))
-    timings = measure(sessions, arguments.minutes, lambda done, total: _say("round {}/{}".format(done, total)))
+        _say(f"loading {done}/{len(files)}")
+    timings = measure(sessions, arguments.minutes, lambda done, total: _say(f"round {done}/{total}"))
     write_csv(here / "latency.csv", timings)
     _say("")
     sys.stdout.write(
-        "{} networks, {} rounds: repeatability {:.1%}, median spread {:.1%}, drift {:.1%}\n{}\n".format(
-            len(files),
-            len(timings.rounds),
-            timings.repeatability,
-            float(np.median(timings.spread)),
-            timings.drift,
-            here / "latency.csv",
-        )
+        f"{len(files)} networks, {len(timings.rounds)} rounds: repeatability {timings.repeatability:.1%}, "
+        f"median spread {timings.spread:.1%}, drift {timings.drift:.1%}\n{here / 'latency.csv'}\n"
     )
 
 
-def _say(text):
+def _say(text: str) -> None:
     sys.stderr.write("\r\x1b[K" + text)
     sys.stderr.flush()
 

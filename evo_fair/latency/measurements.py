@@ -69,8 +69,8 @@ def read_latency(path: str | Path) -> dict[str, float]:
     return latency
 
 
-def read_measurements(layers: str | Path, latency: str | Path) -> Measurements:
-    """The networks of both files; raises `ProfileError` for a network that is timed and has no layers.
+def read_measurements(layers: str | Path, latency: str | Path, fewest: int = 1) -> Measurements:
+    """The networks of both files; raises `ProfileError` for a timed network without layers, or fewer than `fewest`.
 
     Networks that have layers and no latency are left out: a kit may have been measured in part.
     """
@@ -80,6 +80,10 @@ def read_measurements(layers: str | Path, latency: str | Path) -> Measurements:
         raise ProfileError(
             f"{latency}: network {lost[0]!r} has no layers in {layers} ({len(lost)} such): add its rows there, "
             "or remove its latency"
+        )
+    if len(timed) < fewest:
+        raise ProfileError(
+            f"{latency} times {len(timed)} networks, too few to fit a profile: measure at least {fewest}"
         )
     keep = [i for i, name in enumerate(names) if name in timed]
     kept = tuple(names[i] for i in keep)

@@ -31,6 +31,7 @@ class Model(NamedTuple):
     prices: Floats  # [terms], ns
     network_price: float  # ns
     bytes_per_value: float
+    block: int  # channels are padded to multiples of it
     anchors: Floats  # [anchors, 5], coordinates
     weights: Floats  # [anchors]
     starts: npt.NDArray[np.int64]  # [kinds + 1], where the anchors of each kind begin
@@ -76,6 +77,7 @@ def make_model(
     prices: npt.ArrayLike,
     network_price: float,
     bytes_per_value: float,
+    block: int,
     anchors: npt.NDArray[np.int32],
     weights: npt.ArrayLike,
 ) -> Model:
@@ -88,6 +90,7 @@ def make_model(
         np.ascontiguousarray(prices, np.float64),
         float(network_price),
         float(bytes_per_value),
+        int(block),
         coordinates(np.ascontiguousarray(anchors[order])),
         np.ascontiguousarray(np.asarray(weights, np.float64)[order]),
         starts,
@@ -99,7 +102,7 @@ def _one_layer(model: Model, row: npt.NDArray[np.int32], counts: Floats) -> floa
     if row[0] <= 0:
         return 0.0
     counts[:] = 0.0
-    add_terms(row, model.bytes_per_value, counts)
+    add_terms(row, model.bytes_per_value, model.block, counts)
     total = 0.0
     for t in range(_N_TERMS):
         total += counts[t] * model.prices[t]

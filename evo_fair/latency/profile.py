@@ -43,6 +43,7 @@ class Profile:
             [prices[term.name] for term in TERMS],
             prices[NETWORK_CALLS.name],
             BYTES_PER_VALUE[self.file.precision],
+            self.file.channel_block,
             np.array([anchor.layer for anchor in self.file.anchors], np.int32),
             np.array([anchor.weight for anchor in self.file.anchors]),
         )

@@ -19,6 +19,7 @@ __all__ = [
     "Precision",
     "ProfileFile",
     "Validation",
+    "check_profile",
     "read_profile",
 ]
 
@@ -98,6 +99,7 @@ class ProfileFile(_Part):
     fitted: Fitted
     carried_over: CarriedOver | None = None
     validation: Validation | None = None
+    channel_block: Annotated[int, Field(ge=1, le=1024)]
     prices: dict[str, Price]
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=1024)] = ()
 
@@ -127,16 +129,20 @@ def read_profile(path: Path) -> ProfileFile:
             f"{path} has schema {str(version)[:20]}: this evo_fair reads up to {SCHEMA}; update evo_fair, "
             "or fit the profile again"
         )
+    return check_profile(content, str(path))
+
+
+def check_profile(content: dict[str, Any], where: str) -> ProfileFile:
+    """Validates what a profile file is to say; raises `ProfileError` naming `where` and the first key that is wrong."""
     try:
         return ProfileFile.model_validate(content)
-    except (ValidationError, RecursionError) as error:
-        raise ProfileError(f"{path} is not a valid profile: {_first_fault(error)}") from error
+    except ValidationError as error:
+        raise ProfileError(f"{where} is not a valid profile: {_first_fault(error)}") from error
 
 
-def _first_fault(error: ValidationError | RecursionError) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply; write it anew with 'evo-fair calibrate'"
+def _first_fault(error: ValidationError) -> str:
     first: Any = error.errors(include_url=False)[0]
     place = ".".join(str(part)[:60] for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{place}: {message}; mend it or fit it again" if place else message
+    given = f", got {str(first['input'])[:60]!r}" if isinstance(first["input"], str | int | float) else ""
+    return f"{place}: {message}{given}; mend it or fit it again" if place else message

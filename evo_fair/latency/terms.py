@@ -1,7 +1,7 @@
 """What a layer makes a processor do, as counts of work (padded MACs, values moved, calls) that a profile prices.
 
-The terms follow how inference runtimes on CPUs work: convolutions are matrix products on packed operands, output
-channels are padded to the register block, a kernel above 1x1 copies patches (im2col), depthwise layers are bound by
+The terms follow how inference runtimes on CPUs work: convolutions are matrix products on packed operands, channels are
+padded to a block, a kernel above 1x1 copies patches (im2col), depthwise layers are bound by
 loads and cost more with a stride, and what does not fit into the cache costs extra for the share that spills.
 """
 
@@ -80,8 +80,6 @@ KINDS = (
 )
 
 CACHE_BYTES = 2**19
-_BLOCK = 8  # output channels that a matrix kernel computes together
-_LANES = 4  # channels that a depthwise kernel computes together
 _STEM_CHANNELS = 4
 
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
@@ -105,12 +103,24 @@ def kind_of(row: _Row) -> int:
 
 
 @njit(cache=True)
-def add_terms(row: _Row, bytes_per_value: float, out: npt.NDArray[np.float64]) -> None:
-    """Adds the counts of one layer row int32 `[8]` to `out`, float64 `[len(TERMS)]`."""
+def _padded(channels: int, block: int) -> float:
+    return float((channels + block - 1) // block * block)
+
+
+@njit(cache=True)
+def add_terms(row: _Row, bytes_per_value: float, block: int, out: npt.NDArray[np.float64]) -> None:
+    """Adds the counts of one layer row int32 `[8]` to `out`, float64 `[len(TERMS)]`.
+
+    Channels are padded to multiples of `block`, as SIMD kernels and blocked layouts do; those of an input image and of
+    linear layers are not.
+    """
     op, kernel, stride, groups = row[0], row[3], row[4], row[5]
     if op <= 0:
         return
     c_in, c_out = float(row[1]), float(row[2])
+    if op != _LINEAR and (op != _CONV or groups == 1):
+        c_in = c_in if row[1] <= _STEM_CHANNELS else _padded(row[1], block)
+        c_out = _padded(row[2], block)
     pixels_in = float(row[6]) * row[7]
     pixels = float((row[6] + stride - 1) // stride) * ((row[7] + stride - 1) // stride)
     area = float(kernel) * kernel
@@ -119,8 +129,7 @@ def add_terms(row: _Row, bytes_per_value: float, out: npt.NDArray[np.float64]) -
     weights = 0.0
     if op == _CONV:
         weights = c_out * (c_in / groups) * area
-        padded = float((row[2] // groups + _BLOCK - 1) // _BLOCK * _BLOCK) * groups
-        work = padded * (c_in / groups) * area * pixels
+        work = _padded(row[2] // groups, block) * c_in * area * pixels
         out[23] += 1.0
         out[10] += weights
         stem = kernel > 1 and groups == 1 and row[1] <= _STEM_CHANNELS
@@ -136,8 +145,7 @@ def add_terms(row: _Row, bytes_per_value: float, out: npt.NDArray[np.float64]) -
             out[9] += written
     elif op == _DEPTHWISE:
         weights = c_out * area
-        work = float((row[2] + _LANES - 1) // _LANES * _LANES) * area * pixels
-        out[4 + (1 if stride > 1 else 0) + (2 if kernel > 3 else 0)] += work
+        out[4 + (1 if stride > 1 else 0) + (2 if kernel > 3 else 0)] += c_out * area * pixels
         out[13] += read
         out[14] += written
         out[24] += 1.0
@@ -161,15 +169,15 @@ def add_terms(row: _Row, bytes_per_value: float, out: npt.NDArray[np.float64]) -
 
 
 @njit(cache=True, parallel=True)
-def _layer_terms(table: LayerTable, bytes_per_value: float) -> npt.NDArray[np.float64]:
+def _layer_terms(table: LayerTable, bytes_per_value: float, block: int) -> npt.NDArray[np.float64]:
     out = np.zeros((table.shape[0], table.shape[1], _N_TERMS))
     for n in prange(table.shape[0]):
         for i in range(table.shape[1]):
-            add_terms(table[n, i], bytes_per_value, out[n, i])
+            add_terms(table[n, i], bytes_per_value, block, out[n, i])
     return out
 
 
-def layer_terms(table: LayerTable, bytes_per_value: float) -> npt.NDArray[np.float64]:
-    """The counts of work of each layer, float64 `[networks, layers, len(TERMS)]`."""
-    result: npt.NDArray[np.float64] = _layer_terms(table, float(bytes_per_value))
+def layer_terms(table: LayerTable, bytes_per_value: float, block: int) -> npt.NDArray[np.float64]:
+    """The counts of work of each layer, float64 `[networks, layers, len(TERMS)]`; see `add_terms`."""
+    result: npt.NDArray[np.float64] = _layer_terms(table, float(bytes_per_value), int(block))
     return result

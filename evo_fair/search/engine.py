@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from evo_fair.errors import EvoFairError, ObjectiveError
-from evo_fair.search.algorithms import make_strategy
+from evo_fair.search.algorithms import check_algorithm, make_strategy
 from evo_fair.search.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from evo_fair.search.constraints import Constraint
 from evo_fair.search.evaluator import Evaluator, Genomes, Space
@@ -47,6 +47,7 @@ class Plan:
     patience: int = 50
 
     def __post_init__(self) -> None:
+        check_algorithm(self.algorithm)
         if not self.objectives:
             raise ObjectiveError("a search needs at least one objective: name one, such as error")
         for name, value, least in (("budget", self.budget, 1), ("population", self.population, 2)):

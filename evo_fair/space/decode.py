@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit, prange
+from numba import njit
 
 from evo_fair.layers import LayerTable, Op
 from evo_fair.space.schema import Kind, SpaceSchema
@@ -73,31 +73,31 @@ def _padded(rows: list[tuple[int, ...]], length: int = 0) -> _Ints:
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int32)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
     """The block table, int32 `[networks, blocks, 9]`, of genomes `[networks, genes]`."""
     stem = 1 if plan.stem.size else 0
     blocks = np.zeros((genomes.shape[0], stem + plan.slots.sum(), 9), np.int32)
-    for n in prange(genomes.shape[0]):
+    for n in range(genomes.shape[0]):
         _decode(plan, genomes[n], blocks[n])
     return blocks
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def canonical(plan: Plan, genomes: Genomes) -> Genomes:
     """The one genome among all that mean the same network: unused genes are 0, used ones the smallest that do."""
     blocks = blocks_of(plan, genomes)
     result = genomes.copy()
-    for n in prange(genomes.shape[0]):
+    for n in range(genomes.shape[0]):
         _reduce(plan, blocks[n], result[n])
     return result
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier."""
     table = np.zeros((blocks.shape[0], blocks.shape[1] * MOST_LAYERS_OF_A_BLOCK + 2, 8), np.int32)
-    for n in prange(blocks.shape[0]):
+    for n in range(blocks.shape[0]):
         _lay_out(plan, blocks[n], table[n])
     return table
 

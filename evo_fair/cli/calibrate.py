@@ -1,0 +1,152 @@
+"""`evo-fair calibrate`: a device profile for this machine, for a board by way of a kit, or from measurements as CSV."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from evo_fair.latency import Profile
+    from evo_fair.latency.campaign import Campaign
+    from evo_fair.latency.measurements import Measurements
+
+__all__ = ["calibrate"]
+
+
+def calibrate(
+    name: Annotated[str, typer.Option("--name", help="The profile's name.")] = "this-machine",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The profile's file, or a folder for it. Default: ./NAME.json.")
+    ] = None,
+    layers: Annotated[Path | None, typer.Option("--layers", help="layers.csv of measured networks.")] = None,
+    latency: Annotated[Path | None, typer.Option("--latency", help="latency.csv of measured networks.")] = None,
+    kit: Annotated[Path | None, typer.Option("--kit", help="Write a kit for a board into this new folder.")] = None,
+    problem: Annotated[
+        str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
+    ] = "ham10000",
+    threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads that run. Default here: 1.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="The most that timing may take.")] = 5.0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the networks that are measured.")] = 0,
+    keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
+    board: Annotated[str | None, typer.Option("--board", help="What was measured, for the profile's record.")] = None,
+    cores: Annotated[str, typer.Option("--cores", help="Its processor cores, for the record.")] = "not recorded",
+    runtime: Annotated[str, typer.Option("--runtime", help="The runtime, for the record.")] = "not recorded",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"], typer.Option("--precision", help="The numbers that the runtime computes with.")
+    ] = "fp32",
+    source: Annotated[
+        str, typer.Option("--source", help="Who measured, for the record.")
+    ] = "measurements of the user's own",
+    licence: Annotated[
+        str, typer.Option("--licence", help="The measurements' licence, for the record.")
+    ] = "the user's own",
+    carry_from: Annotated[
+        list[str] | None,
+        typer.Option("--carry-from", help="A device that supplies prices of layers never measured; can be repeated."),
+    ] = None,
+) -> None:
+    """Makes a device profile: times this machine, writes a measuring kit for a board, or fits measurements (CSV)."""
+    from evo_fair.errors import ProfileError
+    from evo_fair.latency import load_profile
+    from evo_fair.latency.calibrate import Provenance
+    from evo_fair.latency.calibrate import calibrate as fit_profile
+    from evo_fair.latency.fit import FEWEST_NETWORKS
+    from evo_fair.latency.measurements import read_measurements
+
+    if (layers is None) != (latency is None):
+        missing = "--latency" if latency is None else "--layers"
+        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
+    if layers is not None and kit is not None:
+        raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
+    if kit is not None:
+        _write_kit(_campaign(problem, seed), kit, name)
+        return
+    path = _target(out, name)
+    if layers is None or latency is None:
+        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep)
+        return
+    provenance = Provenance(board or name, runtime, precision, cores, threads, source, licence)
+    donors = [load_profile(device) for device in carry_from or ()]
+    measured = read_measurements(layers, latency, FEWEST_NETWORKS)
+    profile = fit_profile(name, measured, provenance, donors)
+    profile.write(path)
+    _report(profile, path)
+
+
+def _target(out: Path | None, name: str) -> Path:
+    if out is None:
+        return Path(f"{name}.json")
+    return out if out.suffix == ".json" else out / f"{name}.json"
+
+
+def _campaign(problem: str, seed: int) -> "Campaign":
+    from evo_fair.latency.campaign import make_campaign
+    from evo_fair.problem import load_problem
+
+    chosen = load_problem(problem)
+    shapes: dict[str, tuple[int, ...]] = {"digits": (1, 8, 8), "adult": (100,)}
+    size = chosen.data.image_size
+    return make_campaign(chosen.search_space(shapes.get(chosen.data.source, (3, size, size)), 10), seed)
+
+
+def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:
+    from evo_fair.latency.campaign import write_kit
+
+    write_kit(campaign, folder)
+    typer.echo(
+        f"{len(campaign.names)} networks and measure.py are in {folder}: copy it to the board, run "
+        f"'python3 measure.py' there, copy latency.csv back, then\n"
+        f"evo-fair calibrate --layers {folder}/layers.csv --latency {folder}/latency.csv --name {name}"
+    )
+
+
+def _time_this_machine(
+    campaign: "Campaign", name: str, path: Path, threads: int, minutes: float, keep: Path | None
+) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from evo_fair.latency.this_machine import calibrate_this_machine
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        result = calibrate_this_machine(name, campaign, threads, minutes, show)
+    result.profile.write(path)
+    if keep is not None:
+        _keep(result.measured, keep)
+    _report(result.profile, path)
+    typer.echo(result.profile.file.notes)
+    if not result.steady:
+        typer.echo("the machine was not steady: run it again with nothing else running", err=True)
+
+
+def _keep(measured: "Measurements", folder: Path) -> None:
+    from evo_fair.latency.measurements import write_latency, write_layers
+
+    write_layers(folder / "layers.csv", measured.names, measured.table)
+    write_latency(folder / "latency.csv", measured.names, measured.latency_ms)
+
+
+def _report(profile: "Profile", path: Path) -> None:
+    file = profile.file
+    typer.echo(f"{path}: {profile.name}, fitted to {file.fitted.networks} networks")
+    if file.validation is None:
+        typer.echo("too few networks to hold any out: how well it predicts is not known")
+    else:
+        held_out = file.validation
+        typer.echo(
+            f"held out: {held_out.networks} networks ({held_out.method}): mean error {held_out.mape:.1f} %, "
+            f"{held_out.within_10_percent:.0f} % within 10 %, Spearman {held_out.spearman:.3f}, "
+            f"Kendall {held_out.kendall:.3f}"
+        )
+    if file.carried_over:
+        typer.echo(f"carried over from {', '.join(file.carried_over.devices)}: {', '.join(file.carried_over.terms)}")
+    elif file.fitted.never_measured:
+        typer.echo(f"never measured, at usual prices: {', '.join(file.fitted.never_measured)}")

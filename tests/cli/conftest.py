@@ -1,0 +1,60 @@
+"""A problem that trains in a second, and the command line as a process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROBLEM = """
+title = "a tiny search on the digits"
+[data]
+source = "digits"
+[fairness]
+group = "class"
+[space]
+channel_multiple = 4
+stem = { widths = [4, 8], stride = 2 }
+[[space.stage]]
+slots = 2
+kinds = ["MB", "DB", "RB", "CB"]
+widths = [4, 8, 16]
+stride = 2
+kernels = { MB = [3, 5] }
+expansions = [2, 3]
+keep_channels = [4, 8, 16, 24]
+[training]
+epochs = 2
+learning_rate = 0.2
+[search]
+objectives = ["error", "unfairness", "latency_ms"]
+budget = 40
+population = 12
+"""
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def problem_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("problem") / "tiny.toml"
+    path.write_text(PROBLEM)
+    return path
+
+
+@pytest.fixture(scope="session")
+def command_line() -> list[str]:
+    return [sys.executable, "-c", "from evo_fair.cli import main; main()"]
+
+
+@pytest.fixture(scope="session")
+def evo_fair(command_line: list[str]) -> Command:
+    """Runs a command to its end; the search's supernet is trained by the first that needs it."""
+
+    def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
+        full = [*command_line, *map(str, arguments)]
+        return subprocess.run(full, capture_output=True, text=True, env=os.environ | environment, check=False)
+
+    return run
