@@ -1,20 +1,24 @@
 """How well latency is predicted for networks that a fit did not see, beside a plain non-negative least squares.
 
-    python benchmarks/latency_accuracy.py --data DIR [--this-machine latency_this_machine]
+    python benchmarks/latency_accuracy.py --data DIR [--here]
 
-DIR holds a folder a board, each with `layers.csv` and `latency.csv`. Writes results/benchmarks/latency_accuracy.csv.
-Folds are drawn by network: five of them, the median of ten shuffles, the same for both models.
+DIR holds a folder a board, each with `layers.csv` and `latency.csv`; `--here` also times this machine with ONNX Runtime
+(on one thread; it should do nothing else). Folds are drawn by network: five of them, the median of ten shuffles, the
+same for both models. Writes results/benchmarks/latency_accuracy.csv.
 """
 
 import argparse
+import csv
+import io
 import os
 import platform
 import sys
-import time
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,64 +26,98 @@ from rich.table import Table
 from scipy.optimize import nnls
 
 from evo_fair.files import write_text
+from evo_fair.latency.campaign import make_campaign
 from evo_fair.latency.fit import fit_model
 from evo_fair.latency.measurements import Measurements, read_measurements
 from evo_fair.latency.model import network_ms
+from evo_fair.latency.this_machine import calibrate_this_machine
 from evo_fair.latency.validation import Scores, score
 from evo_fair.layers import Op
+from evo_fair.problem import load_problem
 
 SHUFFLES, FOLDS = 10, 5
 OUT = Path(__file__).parent.parent / "results" / "benchmarks" / "latency_accuracy.csv"
 FAMILIES = ("mobilenet-v1", "mobilenet-v2", "mobilenet-v3", "efficientnet-lite")
+FIGURES = ("mape", "within_10_percent", "spearman", "kendall")
 
-Predict = Callable[[np.ndarray], np.ndarray]
-Fitter = Callable[[Measurements, float], Predict]
+Array = np.ndarray
+Predict = Callable[[Array], Array]
+Fitter = Callable[[Measurements], Predict]
+Protocol = Callable[[Fitter, Measurements], Scores]
+Row = dict[str, Any]
 
 
 def main() -> None:
     """Runs every row, prints the table and writes the CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("EVO_FAIR_LATENCY_DATA"))
-    parser.add_argument("--this-machine", type=Path, help="a folder written by latency_this_machine.py")
+    parser.add_argument("--here", action="store_true", help="also time this machine")
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("give --data, the folder with a folder a board")
-    boards = {folder.name: folder for folder in sorted(arguments.data.iterdir()) if (folder / "layers.csv").is_file()}
+    rows = [*board_rows(Path(arguments.data)), *(own_rows() if arguments.here else ())]
+    table = Table("what", "networks", "asked: MAPE, <= 10 %, Spearman", "reached", "plain least squares")
+    for row in rows:
+        reached, plain = (
+            f"{row[w + 'mape']:.2f} %, {row[w + 'within_10_percent']:.1f} %, {row[w + 'spearman']:.4f}"
+            for w in ("", "plain_")
+        )
+        table.add_row(row["what"], str(row["networks"]), row["asked"], reached, plain)
+    Console(width=140).print(table)
+    write_rows(rows)
+
+
+def board_rows(folder: Path) -> list[Row]:
+    """The rows that measurements by others give."""
 
     def board(name: str) -> Measurements:
-        return read_measurements(boards[name] / "layers.csv", boards[name] / "latency.csv")
+        return read_measurements(folder / name / "layers.csv", folder / name / "latency.csv")
 
-    pi4, ops = board("raspberry-pi-4-tflite-fp32"), board("raspberry-pi-4-fbnet-ops")
+    pi4, operators = board("raspberry-pi-4-tflite-fp32"), board("raspberry-pi-4-fbnet-ops")
+    searched = board("raspberry-pi-4-nb201")
     rows = [
-        _row("raspberry-pi-4, TFLite fp32", "3.5 / 95 / 0.995", folds, pi4),
-        _row("raspberry-pi-4-int8, TFLite", "3.5 / 97 / -", folds, board("raspberry-pi-4-tflite-int8"), 1.0),
-        _row("odroid-n2-plus, TFLite fp32", "4 / 95 / -", folds, board("odroid-n2-plus-tflite-fp32")),
-        _row("NAS-Bench-201 on Pi 4, 100 to fit", "6 / 85 / -", few_to_fit, board("raspberry-pi-4-nb201")),
-        _row("family never seen, Pi 4 fp32", "8 / - / -", families, pi4),
-        _row("Pi 4 operators (FBNet)", "12 / - / -", folds, ops),
-        _row("Pi 4 operators -> whole networks", "9 / - / 0.99", lambda f, m, b: transfer(f, ops, m, b), pi4),
-        _row("pixel-1 blocks", "3 / - / -", folds, board("pixel-1-mbconv-ops")),
-        _row("odroid-xu4 layers", "6.5 / - / -", folds, board("odroid-xu4-family-caffe")),
+        make_row("raspberry-pi-4, TFLite fp32", "3.5 %, 95 %, 0.995", folds, pi4),
+        make_row("raspberry-pi-4-int8, TFLite", "3.5 %, 97 %", folds, board("raspberry-pi-4-tflite-int8"), 1.0),
+        make_row("odroid-n2-plus, TFLite fp32", "4 %, 95 %", folds, board("odroid-n2-plus-tflite-fp32")),
+        make_row("NAS-Bench-201 on Pi 4, 100 to fit", "6 %, 85 %", few_to_fit, searched),
+        make_row("the same, any function of layer counts told the answers", "", told_the_answers, searched),
+        make_row("family never seen, Pi 4 fp32", "8 %", families, pi4),
+        make_row("Pi 4 operators (FBNet)", "12 %", folds, operators),
+        make_row("Pi 4 operators -> whole networks", "9 %, -, 0.99", lambda f, m: transfer(f, operators, m), pi4),
+        make_row("pixel-1 blocks", "3 %", folds, board("pixel-1-mbconv-ops")),
+        make_row("odroid-xu4 layers", "6.5 %", folds, board("odroid-xu4-family-caffe")),
+        make_row("NAS-Bench-201 on Pixel 3, 100 to fit", "", few_to_fit, board("pixel-3-nb201")),
     ]
-    if arguments.this_machine:
-        own = read_measurements(arguments.this_machine / "layers.csv", arguments.this_machine / "latency.csv")
-        rows.append(_row("this machine, ONNX Runtime, 1 thread", "4.5 / 90 / 0.985", folds, own))
-    asked = {"raspberry-pi-4-tflite-fp32", "raspberry-pi-4-tflite-int8", "odroid-n2-plus-tflite-fp32",
-             "raspberry-pi-4-fbnet-ops", "pixel-1-mbconv-ops", "odroid-xu4-family-caffe"}  # fmt: skip
-    others = [name for name in boards if name not in asked and "nb201" not in name]
-    rows += [_row(name, "", folds, board(name), 1.0 if "int8" in name else 4.0) for name in others]
-    rows.append(_row("NAS-Bench-201 on Pixel 3, 100 to fit", "", few_to_fit, board("pixel-3-nb201")))
-    _print(rows)
-    _write(rows)
+    done = {"raspberry-pi-4-tflite-fp32", "raspberry-pi-4-tflite-int8", "odroid-n2-plus-tflite-fp32"}
+    done |= {"raspberry-pi-4-fbnet-ops", "pixel-1-mbconv-ops", "odroid-xu4-family-caffe"}
+    others = sorted(path.parent.name for path in folder.glob("*/layers.csv"))
+    return rows + [
+        make_row(name, "", folds, board(name), 1.0 if "int8" in name else 4.0)
+        for name in others
+        if name not in done and "nb201" not in name
+    ]
 
 
-def our_model(measured: Measurements, bytes_per_value: float) -> Predict:
-    """evo_fair's fit."""
-    model = fit_model(measured, bytes_per_value).model
-    return lambda table: network_ms(model, table)
+def own_rows() -> list[Row]:
+    """Times this machine now: a fit to a campaign validated on its 60 held-out networks, and folds within those."""
+    campaign = make_campaign(load_problem("ham10000").search_space((3, 64, 64), 7))
+    result = calibrate_this_machine("this-machine", campaign)
+    measured, apart = result.measured, len(campaign.names) - campaign.held_out
+    held_out = measured.part(np.arange(apart, len(campaign.names)))
+
+    def held_out_apart(fitter: Fitter, _: Measurements) -> Scores:
+        return score(fitter(measured.part(np.arange(apart)))(held_out.table), held_out.latency_ms)
+
+    what = "this machine, ONNX Runtime, 1 thread, ham10000 space"
+    asked = "4.5 %, 90 %, 0.985"
+    steadiness = {"repeatability": f"{result.timings.repeatability:.4f}", "drift": f"{result.timings.drift:.4f}"}
+    return [
+        make_row(f"{what}: fitted to {apart} others", asked, held_out_apart, held_out) | steadiness,
+        make_row(f"{what}: folds within them", asked, folds, held_out) | steadiness,
+    ]
 
 
-def plain_model(measured: Measurements, _: float) -> Predict:
+def plain_model(measured: Measurements) -> Predict:
     """Non-negative least squares of the relative error on MACs by operator, bytes moved, layers and a constant."""
     features = _plain_features(measured.table) / measured.latency_ms[:, None]
     scale = features.max(axis=0) + 1e-30
@@ -87,7 +125,7 @@ def plain_model(measured: Measurements, _: float) -> Predict:
     return lambda table: np.maximum(_plain_features(table) @ prices, 1e-9)
 
 
-def _plain_features(table: np.ndarray) -> np.ndarray:
+def _plain_features(table: Array) -> Array:
     op, c_in, c_out, kernel, stride, groups, h, w = np.moveaxis(table.astype(float), 2, 0)
     stride, groups = np.maximum(stride, 1), np.maximum(groups, 1)
     pixels = np.ceil(h / stride) * np.ceil(w / stride)
@@ -108,89 +146,93 @@ def _plain_features(table: np.ndarray) -> np.ndarray:
     return np.column_stack([*(column.sum(axis=1) for column in columns), np.ones(len(table))])
 
 
-def folds(fitter: Fitter, measured: Measurements, bytes_per_value: float) -> Scores:
+def folds(fitter: Fitter, measured: Measurements) -> Scores:
     """Five folds by network, the median of ten shuffles."""
-    results = []
     n = len(measured.names)
+    results = []
     for shuffle in range(SHUFFLES):
         predicted = np.empty(n)
         for held_out in np.array_split(np.random.default_rng(shuffle).permutation(n), FOLDS):
             seen = np.setdiff1d(np.arange(n), held_out)
-            predicted[held_out] = fitter(measured.part(seen), bytes_per_value)(measured.table[held_out])
+            predicted[held_out] = fitter(measured.part(seen))(measured.table[held_out])
         results.append(score(predicted, measured.latency_ms))
-    return _median(results)
+    return _over(results, np.median)
 
 
-def few_to_fit(fitter: Fitter, measured: Measurements, bytes_per_value: float) -> Scores:
+def few_to_fit(fitter: Fitter, measured: Measurements) -> Scores:
     """100 random networks to fit, the rest to test, the median of ten draws."""
     results = []
     for shuffle in range(SHUFFLES):
         order = np.random.default_rng(shuffle).permutation(len(measured.names))
         seen, rest = order[:100], order[100:]
-        predicted = fitter(measured.part(seen), bytes_per_value)(measured.table[rest])
-        results.append(score(predicted, measured.latency_ms[rest]))
-    return _median(results)
+        results.append(score(fitter(measured.part(seen))(measured.table[rest]), measured.latency_ms[rest]))
+    return _over(results, np.median)
 
 
-def families(fitter: Fitter, measured: Measurements, bytes_per_value: float) -> Scores:
+def told_the_answers(_: Fitter, measured: Measurements) -> Scores:
+    """What networks with equal layers differ by: one latency, the best one, for all networks of equal layer counts.
+
+    No model that adds up layers, whatever its form and training, does better than this does on its own data.
+    """
+    alike = defaultdict(list)
+    for i, rows in enumerate(measured.table):
+        alike[rows[np.lexsort(rows.T)].tobytes()].append(i)
+    predicted = np.empty(len(measured.names))
+    for index in alike.values():
+        ms = measured.latency_ms[index]
+        predicted[index] = min(ms, key=lambda candidate: np.abs(candidate / ms - 1).mean())
+    return score(predicted, measured.latency_ms)
+
+
+def families(fitter: Fitter, measured: Measurements) -> Scores:
     """Each family in turn left out of the fit; the mean over the families."""
     results = []
     for family in FAMILIES:
         out = np.array([name.startswith(family) for name in measured.names])
-        predict = fitter(measured.part(np.flatnonzero(~out)), bytes_per_value)
-        results.append(score(predict(measured.table[out]), measured.latency_ms[out]))
-    return _median(results, np.mean)
+        predicted = fitter(measured.part(np.flatnonzero(~out)))(measured.table[out])
+        results.append(score(predicted, measured.latency_ms[out]))
+    return _over(results, np.mean)
 
 
-def transfer(fitter: Fitter, source: Measurements, target: Measurements, bytes_per_value: float) -> Scores:
+def transfer(fitter: Fitter, source: Measurements, target: Measurements) -> Scores:
     """A fit to operators predicts whole networks of another runtime, up to the one factor that suits them best."""
-    ratio = fitter(source, bytes_per_value)(target.table) / target.latency_ms
+    ratio = fitter(source)(target.table) / target.latency_ms
     factor = min(1 / ratio, key=lambda candidate: np.abs(candidate * ratio - 1).mean())
     return score(factor * ratio * target.latency_ms, target.latency_ms)
 
 
-def _median(results: list[Scores], average: Callable[[list[float]], float] = np.median) -> Scores:
-    values = {name: average([result.as_dict()[name] for result in results]) for name in results[0].as_dict()}
-    return Scores(
-        **{**values, "networks": int(sum(r.networks for r in results) if average is np.mean else results[0].networks)}
+def _over(results: list[Scores], average: Callable[[list[float]], Any]) -> Scores:
+    return Scores(results[0].networks, *(float(average([getattr(r, name) for r in results])) for name in FIGURES))
+
+
+def make_row(what: str, asked: str, protocol: Protocol, measured: Measurements, bytes_per_value: float = 4.0) -> Row:
+    """Runs a protocol with both models."""
+
+    def our_model(seen: Measurements) -> Predict:
+        model = fit_model(seen, bytes_per_value).model
+        return lambda table: network_ms(model, table)
+
+    ours, plain = protocol(our_model, measured), protocol(plain_model, measured)
+    print(f"{what}: {ours.mape:.2f} %", file=sys.stderr, flush=True)
+    row: Row = {"what": what, "networks": len(measured.names), "asked": asked}
+    for who, scores in (("", ours), ("plain_", plain)):
+        row |= {f"{who}{name}": round(getattr(scores, name), 4) for name in FIGURES}
+    return row | {"repeatability": "", "drift": ""}
+
+
+def write_rows(rows: list[Row]) -> None:
+    """Writes the CSV below a line that says how it was made."""
+    flags = [argument for argument in sys.argv[1:] if argument.startswith("--")]
+    versions = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "numpy", "scipy", "numba", "onnxruntime"))
+    text = io.StringIO()
+    text.write(
+        f"# python benchmarks/latency_accuracy.py {' '.join(flags)}; {versions}; Python {platform.python_version()}; "
+        f"{os.cpu_count()} cores; {date.today()}\n"
     )
-
-
-def _row(name: str, asked: str, protocol: Callable, measured: Measurements, bytes_per_value: float = 4.0) -> dict:
-    started = time.perf_counter()
-    ours, plain = (protocol(fitter, measured, bytes_per_value) for fitter in (our_model, plain_model))
-    print(f"{name}: {ours.mape:.2f} % ({time.perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
-    return {"row": name, "protocol": protocol.__name__.strip("<>"), "asked": asked, "networks": ours.networks} | {
-        f"{who}{what}": round(getattr(scores, field), 4)
-        for who, scores in (("", ours), ("plain_", plain))
-        for what, field in (
-            ("mape", "mape"),
-            ("within_10", "within_10_percent"),
-            ("spearman", "spearman"),
-            ("kendall", "kendall"),
-        )
-    }
-
-
-def _print(rows: list[dict]) -> None:
-    table = Table("what", "networks", "asked: MAPE / <= 10 % / Spearman", "reached", "plain least squares")
-    for row in rows:
-        figures = [
-            f"{row[w + 'mape']:.2f} / {row[w + 'within_10']:.1f} / {row[w + 'spearman']:.4f}" for w in ("", "plain_")
-        ]
-        table.add_row(row["row"], str(row["networks"]), row["asked"], *figures)
-    Console().print(table)
-
-
-def _write(rows: list[dict]) -> None:
-    command = "python benchmarks/latency_accuracy.py " + " ".join(
-        a if a.startswith("--") else Path(a).name for a in sys.argv[1:]
-    )
-    versions = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "numpy", "scipy", "numba"))
-    lines = [f"# {command}; {versions}; Python {platform.python_version()}; {os.cpu_count()} cores; {date.today()}"]
-    lines.append(",".join(rows[0]))
-    lines += [",".join(f'"{value}"' if "," in str(value) else str(value) for value in row.values()) for row in rows]
-    write_text(OUT, "\n".join(lines) + "\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(OUT, text.getvalue())
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
 class Listener:
     """Hears how far a search or a training is; override what is wanted."""
 
+    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+        """Data and space have been loaded and checked."""
+
     def training(self, step: Step) -> None:
         """An epoch of the supernet's training has ended."""
 
@@ -94,6 +97,7 @@ def search(
         resume = False
     jobs = _checked_jobs(jobs)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
+    listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(prepared.problem, prepared.dataset, prepared.space, listener.training)
     configuration = _configuration(prepared, supernet)
     run = (resume_run if resume else create_run)(folder, configuration)
@@ -114,6 +118,7 @@ def train(problem: Problem | str, *, out: str | Path | None = None, listener: Li
     problem = load_problem(problem) if isinstance(problem, str) else problem
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    listener.prepared(dataset, space)
     return train_and_store(problem, dataset, space, listener.training, None if out is None else Path(out))
 
 

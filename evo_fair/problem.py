@@ -63,7 +63,6 @@ class Training(_Section):
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     random_networks: Annotated[int, Field(ge=0, le=16)] = 2
     seed: Annotated[int, Field(ge=0)] = 0
-    threads: PositiveInt = 1
 
 
 class Proxy(_Section):

@@ -1,5 +1,6 @@
 """Progress bars of training and searching, on standard error."""
 
+import math
 from types import TracebackType
 from typing import Self
 
@@ -7,8 +8,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evo_fair.api import Listener
+from evo_fair.data import PARTS, Dataset
 from evo_fair.nets import Step
 from evo_fair.search import Progress as Standing
+from evo_fair.space import SearchSpace
 
 __all__ = ["ProgressBars"]
 
@@ -35,6 +38,15 @@ class ProgressBars(Listener):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bars.stop()
+
+    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+        """Says how large everything is."""
+        parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
+        self._bars.console.print(
+            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, "
+            f"10^{math.log10(space.size()):.1f} different networks",
+            highlight=False,
+        )
 
     def training(self, step: Step) -> None:
         """Moves the supernet's bar."""

@@ -12,11 +12,13 @@ SHIFT_FRACTION = 1 / 16
 
 
 def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Generator) -> npt.NDArray[Any]:
-    """A transformed copy of `images`, uint8 `[n, channels, height, width]`; every image draws its own transformation.
+    """Transformed `images`, uint8 `[n, channels, height, width]`; every image draws its own transformation.
 
     `hflip`, `vflip` mirror half of the images, `rot90` turns by a random multiple of 90 degrees (square images),
     `shift` moves by up to a sixteenth of the size either way, repeating the border.
     """
+    if not kinds:
+        return images
     n, _, height, width = images.shape
     rows = np.broadcast_to(np.arange(height), (n, height))
     columns = np.broadcast_to(np.arange(width), (n, width))

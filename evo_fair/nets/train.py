@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,8 +15,9 @@ from torch.optim.lr_scheduler import LambdaLR
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.supernet import Supernet
+from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
-from evo_fair.space import SearchSpace
+from evo_fair.space import Block, SearchSpace
 
 __all__ = ["Step", "input_statistics", "train_supernet"]
 
@@ -56,43 +59,49 @@ def train_supernet(
     mean, scale = input_statistics(inputs)
     supernet = Supernet.initialise(space, torch.Generator().manual_seed(int(rng.integers(2**63))), mean, scale)
     weights = [tensor.requires_grad_() for tensor in supernet.weights.values()]
-    optimiser = torch.optim.SGD(
-        [
-            {"params": [w for w in weights if w.dim() > 1], "weight_decay": recipe.weight_decay},
-            {"params": [w for w in weights if w.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-    )
+    for weight in weights:
+        weight.grad = torch.zeros_like(weight)
+    optimiser = _optimiser(weights, recipe)
     batch = min(recipe.batch_size, len(labels))
     steps_an_epoch = len(labels) // batch
     steps = recipe.epochs * steps_an_epoch
     schedule = LambdaLR(optimiser, lambda step: _one_cycle(step, steps))
     warmup = round(steps * recipe.warmup_fraction)
-    step = 0
-    for epoch in range(1, recipe.epochs + 1):
-        order = rng.permutation(len(labels))
-        loss = 0.0
-        for start in range(0, steps_an_epoch * batch, batch):
-            if step == warmup and warmup:
-                sort_channels(supernet)
-                optimiser.state.clear()  # its momentum belongs to the channels' old order
-            chosen = np.sort(order[start : start + batch])
-            x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng) if recipe.augment else inputs[chosen])
-            y = torch.from_numpy(labels[chosen])
-            optimiser.zero_grad(set_to_none=False)
-            genomes = _full_size(space, rng) if step < warmup else _sandwich(space, rng, recipe.random_networks)
-            loss += _backward(supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
-            optimiser.step()
-            schedule.step()
-            step += 1
-        if on_epoch:
-            on_epoch(Step(epoch, recipe.epochs, loss))
-    for tensor in weights:
-        tensor.requires_grad_(False)
+    with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+        for epoch in range(recipe.epochs):
+            order = rng.permutation(len(labels))
+            loss = 0.0
+            for number in range(steps_an_epoch):
+                step = epoch * steps_an_epoch + number
+                if step == warmup and warmup:
+                    sort_channels(supernet)
+                    optimiser.state.clear()  # its momentum belongs to the channels' old order
+                chosen = np.sort(order[number * batch : (number + 1) * batch])
+                x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
+                y = torch.from_numpy(labels[chosen])
+                genomes = _full_size(space, rng) if step < warmup else _sandwich(space, rng, recipe.random_networks)
+                loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
+                optimiser.step()
+                schedule.step()
+            if on_epoch:
+                on_epoch(Step(epoch + 1, recipe.epochs, loss))
+    for weight in weights:
+        weight.requires_grad_(False).grad = None
     sort_channels(supernet, within_levels=True)
     return supernet
+
+
+def _optimiser(weights: list[torch.Tensor], recipe: Training) -> torch.optim.SGD:
+    """Weight decay is for convolutions and linear layers alone."""
+    return torch.optim.SGD(
+        [
+            {"params": [weight for weight in weights if weight.dim() > 1], "weight_decay": recipe.weight_decay},
+            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
 
 
 def _one_cycle(step: int, steps: int) -> float:
@@ -117,20 +126,35 @@ def _sandwich(space: SearchSpace, rng: np.random.Generator, random_networks: int
     return [space.largest(), *space.sample(rng, random_networks), space.smallest()]
 
 
-def _backward(
+def _gradients(
+    pool: ThreadPoolExecutor,
     supernet: Supernet,
     x: torch.Tensor,
     y: torch.Tensor,
     genomes: list[npt.NDArray[np.int16]],
     smoothing: float,
 ) -> float:
-    """Adds up the gradients of all genomes, the first on the labels, the others on its predictions; its loss."""
-    space = supernet.space
-    logits = supernet.forward(x, space.architecture(genomes[0]))
+    """Sets every weight's gradient to the sum over genomes, the first on the labels, the others on its predictions.
+
+    Networks are computed beside each other and added up in their order, so the sum does not depend on the number of
+    threads. Returns the first one's loss.
+    """
+    weights = list(supernet.weights.values())
+    architectures = [supernet.space.architecture(genome) for genome in genomes]
+    logits = supernet.forward(x, architectures[0])
     loss = functional.cross_entropy(logits, y, label_smoothing=smoothing)
-    loss.backward()  # type: ignore[no-untyped-call]
     target = logits.detach().softmax(1)
-    for genome in genomes[1:]:
-        student = supernet.forward(x, space.architecture(genome))
-        functional.cross_entropy(student, target).backward()  # type: ignore[no-untyped-call]
+
+    def student(blocks: list[Block]) -> tuple[torch.Tensor | None, ...]:
+        distance = functional.cross_entropy(supernet.forward(x, blocks), target)
+        return torch.autograd.grad(distance, weights, allow_unused=True)
+
+    students = [pool.submit(student, blocks) for blocks in architectures[1:]]
+    gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *(future.result() for future in students)]
+    for weight, *parts in zip(weights, *gradients, strict=True):
+        assert weight.grad is not None
+        weight.grad.zero_()
+        for part in parts:
+            if part is not None:
+                weight.grad += part
     return float(loss.detach())

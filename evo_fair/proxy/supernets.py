@@ -14,7 +14,6 @@ from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import cache_folder, digest, read_json, write_json
 from evo_fair.nets import Step, train_supernet
-from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Problem
 from evo_fair.proxy.evaluator import ProxySource, calibration_samples
 from evo_fair.space import SearchSpace
@@ -65,10 +64,9 @@ def train_and_store(
     """
     folder = folder or _folder(problem, dataset, space)
     train = dataset.part("train")
-    with torch_threads(problem.training.threads):
-        supernet = train_supernet(
-            space, dataset.inputs[train], dataset.labels[train], problem.training, problem.training.seed, on_epoch
-        )
+    supernet = train_supernet(
+        space, dataset.inputs[train], dataset.labels[train], problem.training, problem.training.seed, on_epoch
+    )
     path = folder / "supernet.safetensors"
     supernet.save(path)
     manifest = {

@@ -58,6 +58,17 @@ def test_same_seed_same_weights_and_no_global_randomness(
     assert not any(weight.requires_grad for weight in nets[0].values())
 
 
+def test_number_of_cores_does_not_change_the_weights(
+    digits: tuple[np.ndarray, np.ndarray], space: SearchSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1, "random_networks": 3})
+    nets = []
+    for cores in (1, 4):
+        monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
+        nets.append(train_supernet(space, digits[0][:200], digits[1][:200], recipe, 0).weights)
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+
+
 def test_input_statistics_are_by_channel() -> None:
     inputs = np.stack([np.arange(8).reshape(2, 4), np.full((2, 4), 7)]).astype(np.uint8)[None]
     mean, scale = input_statistics(inputs)

@@ -1,0 +1,47 @@
+"""Validation: scores by hand, and folds that never test on what they fit."""
+
+import numpy as np
+import pytest
+
+from evo_fair.latency import validation
+from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.validation import cross_validate, score
+
+
+def test_scores_of_four_networks() -> None:
+    measured = np.array([1.0, 2.0, 4.0, 10.0])
+    scores = score(measured * [1.0, 1.05, 0.8, 1.3], measured)
+    assert scores.networks == 4
+    assert scores.mape == pytest.approx((0 + 5 + 20 + 30) / 4)
+    assert scores.within_10_percent == 50
+    assert scores.spearman == pytest.approx(1)
+    assert score(np.array([2.0, 1.0, 3.0]), np.array([1.0, 2.0, 3.0])).kendall == pytest.approx(1 / 3)
+
+
+def test_one_network_has_no_rank() -> None:
+    assert score(np.array([1.0]), np.array([1.0])).spearman == 0
+
+
+def test_every_network_is_predicted_by_a_fit_without_it(
+    made_up: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[set[str]] = []
+    fit_model = validation.fit_model
+
+    def spy(measured: Measurements, bytes_per_value: float) -> object:
+        fitted.append(set(measured.names))
+        return fit_model(measured, bytes_per_value)
+
+    monkeypatch.setattr(validation, "fit_model", spy)
+    scores = cross_validate(made_up, shuffles=2)
+    assert scores is not None
+    assert scores.networks == 60
+    assert [len(names) for names in fitted] == [48] * 10
+    for shuffle in (fitted[:5], fitted[5:]):
+        left_out = [set(made_up.names) - names for names in shuffle]
+        assert sorted(name for names in left_out for name in names) == sorted(made_up.names)
+
+
+def test_too_few_networks_to_hold_any_out(made_up: Measurements) -> None:
+    assert cross_validate(made_up.part(np.arange(9))) is None
+    assert cross_validate(made_up.part(np.arange(10)), shuffles=1) is not None

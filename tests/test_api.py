@@ -1,0 +1,90 @@
+"""The Python API as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import evo_fair as ef
+from evo_fair.search import forget
+
+from .cli.conftest import problem_file
+
+__all__ = ["problem_file"]
+
+
+def test_import_is_light_and_every_public_name_is_there() -> None:
+    code = (
+        "import sys, evo_fair as ef\n"
+        "assert not {'torch', 'numba', 'pandas', 'pymoo'} & set(sys.modules)\n"
+        "assert set(ef.__all__) <= set(dir(ef))\n"
+        "for name in ef.__all__: assert getattr(ef, name).__module__.startswith('evo_fair'), name\n"
+        "import evo_fair.search.engine\n"
+        "assert ef.search.__module__ == 'evo_fair.api'\n"
+        "try: ef.serach\n"
+        "except AttributeError as error: assert 'serach' in str(error)\n"
+        "else: raise SystemExit('a wrong name was found')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("module", ["space", "latency", "fairness", "search", "report", "data"])
+def test_rooms_below_the_networks_do_without_torch(module: str) -> None:
+    code = f"import sys, evo_fair.{module}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_search_with_objectives_of_the_users_own(problem_file: Path, tmp_path: Path) -> None:
+    @ef.objective(direction="min")
+    def worst_class_error(counts: ef.Counts) -> np.ndarray:
+        totals = counts.overall.sum(axis=2)
+        return 1 - (np.diagonal(counts.overall, axis1=1, axis2=2) / totals).min(axis=1)
+
+    @ef.objective(direction="min", cheap=True)
+    def layers_in_all(layers: np.ndarray) -> np.ndarray:
+        return (layers[:, :, 0] > 0).sum(axis=1)
+
+    class Heard(ef.Listener):
+        generations = 0
+        networks = 0
+
+        def searching(self, progress: object) -> None:
+            self.generations += 1
+
+        def exporting(self, done: int, networks: int) -> None:
+            self.networks = done
+
+    heard = Heard()
+    try:
+        run = ef.search(
+            ef.load_problem(str(problem_file)),
+            objectives=["worst_class_error", "layers_in_all"],
+            constraints=["params <= 5000"],
+            budget=24,
+            population=8,
+            seed=3,
+            jobs=1,
+            out=tmp_path / "run",
+            listener=heard,
+        )
+    finally:
+        forget("worst_class_error")
+        forget("layers_in_all")
+    front = run.front
+    assert isinstance(front, pd.DataFrame)
+    assert front["params"].max() <= 5000
+    assert front["layers_in_all"].is_monotonic_decreasing  # the front is sorted by the first objective
+    assert heard.generations >= 3
+    assert heard.networks == len(front)
+    assert sum(record.evaluated for record in run.records) == 24
+    point = run.operating_point(["worst_class_error <= 1"], minimise="latency_ms")
+    assert point is not None
+    assert point["latency_ms"] == front["latency_ms"].min()
+    again = ef.load_run(tmp_path / "run")  # needs the registry no more
+    pd.testing.assert_frame_equal(again.front, front)
+    run.plot(tmp_path / "mine.pdf")
+    assert (tmp_path / "mine.pdf").read_bytes().startswith(b"%PDF")

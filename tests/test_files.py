@@ -1,0 +1,114 @@
+"""Files: what is written is whole or not there, and what is read is refused by name and line when it is damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from evo_fair.errors import EvoFairError, ProblemError, ProfileError, StorageError, UnknownNameError
+from evo_fair.files import (
+    atomic_write,
+    cache_folder,
+    digest,
+    inside,
+    read_json,
+    read_toml,
+    shipped_names,
+    shipped_or_path,
+    write_json,
+    write_text,
+)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "kept.txt"
+    write_text(path, "before")
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writing_makes_the_folder(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {"x": [1, 2.5, "é"]})
+    assert read_json(tmp_path / "a" / "b.json") == {"x": [1, 2.5, "é"]}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .*file/below.json: .*; make room or permit writing"):
+        write_json(tmp_path / "file" / "below.json", {})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_holds_no_numbers_that_it_does_not_know(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "x.json", {"x": value})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": 1,\n}', "line 2"),
+        (b'{"a": NaN}', "NaN is not a number"),
+        (b"\xff\xfe", "not valid JSON"),
+        (b"", "line 1"),
+    ],
+)
+def test_damaged_json_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.json"
+    path.write_bytes(content)
+    with pytest.raises(ProfileError, match=message) as refused:
+        read_json(path, ProfileError)
+    assert str(path) in str(refused.value)
+
+
+def test_json_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(EvoFairError, match="not valid JSON"):
+        read_json(path)
+
+
+def test_damaged_toml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.toml"
+    path.write_text('title = "x"\nslots = \n')
+    with pytest.raises(ProblemError, match="line 2"):
+        read_toml(path, ProblemError)
+    with pytest.raises(ProblemError, match="cannot read"):
+        read_toml(tmp_path / "absent.toml", ProblemError)
+
+
+def test_shipped_files_go_by_name_and_others_by_path(tmp_path: Path) -> None:
+    assert "raspberry-pi-4" in shipped_names("hardware_profiles", ".json")
+    assert shipped_or_path("raspberry-pi-4", "hardware_profiles", ".json", "device").name == "raspberry-pi-4.json"
+    own = tmp_path / "own.json"
+    own.write_text("{}")
+    assert shipped_or_path(str(own), "hardware_profiles", ".json", "device") == own
+    with pytest.raises(UnknownNameError, match="did you mean 'raspberry-pi-4'"):
+        shipped_or_path("raspbery-pi-4", "hardware_profiles", ".json", "device")
+    with pytest.raises(UnknownNameError, match="path of a .json file that exists"):
+        shipped_or_path(str(tmp_path / "absent.json"), "hardware_profiles", ".json", "device")
+
+
+def test_paths_stay_in_their_folder(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a/b.jpg") == tmp_path.resolve() / "a" / "b.jpg"
+    (tmp_path / "link").symlink_to("/")
+    for name in ("../x", "/etc/passwd", "a/../../x", "link/etc"):
+        with pytest.raises(EvoFairError, match="leads out of"):
+            inside(tmp_path, name)
+
+
+def test_the_cache_goes_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    assert cache_folder("supernets", "x") == tmp_path / "cache" / "supernets" / "x"
+    assert (tmp_path / "cache" / "supernets" / "x").is_dir()
+
+
+def test_digests_tell_where_one_part_ends(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"ab")
+    assert digest("ab", "c") != digest("a", "bc")
+    assert digest("ab") == digest(b"ab") == digest(tmp_path / "x")
+    # sha256 of the length, eight bytes with the lowest first, and the content
+    assert digest("ab") == "5dff2b3fa79721a8181b9beb1db6bcce93b482f9aa3a5c9b864fc4429e31d5f2"
