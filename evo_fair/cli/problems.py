@@ -9,6 +9,7 @@ def problems() -> None:
     from rich.table import Table
 
     from evo_fair.data import REQUIREMENTS
+    from evo_fair.files import shipped_or_path
     from evo_fair.problem import load_problem, problem_names
 
     table = Table(box=None, pad_edge=False)
@@ -20,4 +21,5 @@ def problems() -> None:
         table.add_row(name, problem.title, groups, REQUIREMENTS[problem.data.source])
     console = Console()
     console.print(table)
-    console.print("\nYour own: copy problems/image_folder.toml and give its path instead of a name.", highlight=False)
+    own = shipped_or_path("image_folder", "problems", ".toml", "problem")
+    console.print(f"\nYour own images: copy {own} and give the path of the copy instead of a name.", highlight=False)

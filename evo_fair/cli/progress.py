@@ -1,6 +1,7 @@
 """Progress bars of training and searching, on standard error."""
 
 import math
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,7 @@ __all__ = ["ProgressBars"]
 
 
 class ProgressBars(Listener):
-    """A bar a stage: the supernet's epochs, the search's budget, the front's networks."""
+    """A bar a stage: the supernet's epochs, the search's budget, the front's networks; plain lines in a log."""
 
     def __init__(self) -> None:
         self._bars = Progress(
@@ -27,6 +28,7 @@ class ProgressBars(Listener):
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}
 
@@ -46,6 +48,7 @@ class ProgressBars(Listener):
             f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, "
             f"10^{math.log10(space.size()):.1f} different networks",
             highlight=False,
+            soft_wrap=True,
         )
 
     def training(self, step: Step) -> None:
@@ -63,9 +66,14 @@ class ProgressBars(Listener):
 
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""
+        if done < networks and not self._bars.console.is_terminal:
+            return
         self._show("networks", done, networks, "ONNX, checked against torch")
 
     def _show(self, name: str, done: int, total: int, note: str) -> None:
+        if not self._bars.console.is_terminal:
+            self._bars.console.print(f"{name} {done}/{total}: {note}", highlight=False, soft_wrap=True)
+            return
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total, note="")
         self._bars.update(self._tasks[name], completed=done, note=note)
