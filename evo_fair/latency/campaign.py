@@ -43,11 +43,10 @@ class Campaign:
 def make_campaign(space: SearchSpace, seed: int = 0) -> Campaign:
     """Draws the networks: 110 of the space and 50 beyond it to fit, 60 of the space to validate."""
     rng = np.random.default_rng(seed)
-    genomes = np.unique(space.sample(rng, 4 * (FROM_SPACE + HELD_OUT)), axis=0)
-    genomes = rng.permutation(genomes)[: FROM_SPACE + HELD_OUT]
-    known = space.decode(genomes)
-    held_out = min(HELD_OUT, len(genomes) * HELD_OUT // (FROM_SPACE + HELD_OUT))
-    inside = len(genomes) - held_out
+    distinct = np.unique(space.decode(space.sample(rng, 4 * (FROM_SPACE + HELD_OUT))), axis=0)
+    known = rng.permutation(distinct)[: FROM_SPACE + HELD_OUT]
+    held_out = len(known) * HELD_OUT // (FROM_SPACE + HELD_OUT)
+    inside = len(known) - held_out
     wild = [_wild_network(rng) for _ in range(BEYOND if space.plan.stem.size else 0)]
     layers = max([known.shape[1], *map(len, wild)])
     table = np.zeros((len(known) + len(wild), layers, len(COLUMNS)), np.int32)

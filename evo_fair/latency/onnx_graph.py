@@ -309,7 +309,7 @@ class _Reader:
     def _values(self, node: onnx.NodeProto) -> int:
         """The values that a node reads and writes, weights not counted."""
         names = [name for name in (*node.input, *node.output) if name and name not in self.constants]
-        return sum(prod(self.shapes.get(name, ())) for name in names)
+        return sum(prod(self.shapes[name]) for name in names if name in self.shapes)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The fit: it finds a known device again, stands outliers, and falls back on usual prices where nothing was measured."""
+"""The fit: it finds a known device again, stands outliers, and keeps usual prices where nothing was measured."""
 
 import numpy as np
 import pytest

@@ -73,7 +73,9 @@ def test_every_layer_that_exists_has_a_finite_positive_time() -> None:
 def test_more_channels_never_cost_less_without_corrections(op: Op) -> None:
     model = make_model(made_up_prices(), 1.0, 4.0, 8, NO_ANCHORS, [])
     widths = range(8, 1025, 8)
-    ms = network_ms(model, np.array([[(op, c, c, 3, 1, c if op == Op.DEPTHWISE else 1, 14, 14)] for c in widths], np.int32))
+    ms = network_ms(
+        model, np.array([[(op, c, c, 3, 1, c if op == Op.DEPTHWISE else 1, 14, 14)] for c in widths], np.int32)
+    )
     assert (np.diff(ms) > 0).all()
 
 

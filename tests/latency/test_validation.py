@@ -22,9 +22,7 @@ def test_one_network_has_no_rank() -> None:
     assert score(np.array([1.0]), np.array([1.0])).spearman == 0
 
 
-def test_every_network_is_predicted_by_a_fit_without_it(
-    made_up: Measurements, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_network_is_predicted_by_a_fit_without_it(made_up: Measurements, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[set[str]] = []
     fit_model = validation.fit_model
 

@@ -1,0 +1,125 @@
+"""`evo-fair calibrate`: measurements become a profile that predicts, a kit is written, wrong input takes one line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from evo_fair.cli import app, main
+from evo_fair.latency import load_profile
+from evo_fair.latency.measurements import Measurements, write_latency, write_layers
+from evo_fair.problem import load_problem
+
+
+@pytest.fixture(scope="module")
+def measured() -> Measurements:
+    """Networks of the digits' space, with the Pi 4's own predictions as measurements."""
+    space = load_problem("digits").search_space((1, 8, 8), 10)
+    table = space.decode(np.unique(space.sample(np.random.default_rng(0), 24), axis=0))
+    ms = 3 * load_profile("raspberry-pi-4").latency_ms(table)
+    return Measurements(tuple(f"n{i}" for i in range(len(table))), table, ms)
+
+
+@pytest.fixture
+def files(measured: Measurements, tmp_path: Path) -> list[str]:
+    write_layers(tmp_path / "layers.csv", measured.names, measured.table)
+    write_latency(tmp_path / "latency.csv", measured.names, measured.latency_ms)
+    return ["calibrate", "--layers", str(tmp_path / "layers.csv"), "--latency", str(tmp_path / "latency.csv")]
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    return line
+
+
+def test_measurements_become_a_profile(files: list[str], measured: Measurements, tmp_path: Path) -> None:
+    out = tmp_path / "own.json"
+    record = ["--board", "my board", "--threads", "2", "--runtime", "mine", "--source", "me", "--licence", "CC0"]
+    result = CliRunner().invoke(app, [*files, "--name", "own", "--out", str(out), *record])
+    assert result.exit_code == 0, result.output
+    assert f"fitted to {len(measured.names)} networks" in result.output
+    assert "5 folds by network" in result.output
+    profile = load_profile(out)
+    assert profile.name == "own"
+    assert (profile.file.device.name, profile.file.device.threads) == ("my board", 2)
+    np.testing.assert_allclose(profile.latency_ms(measured.table), measured.latency_ms, rtol=0.05)
+
+
+def test_a_folder_takes_the_profile_by_its_name(files: list[str], tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [*files, "--name", "own", "--out", str(tmp_path / "profiles")])
+    assert result.exit_code == 0, result.output
+    assert load_profile(tmp_path / "profiles" / "own.json").name == "own"
+
+
+def test_prices_can_be_carried_over(files: list[str], tmp_path: Path) -> None:
+    arguments = [*files, "--name", "own", "--out", str(tmp_path / "own.json"), "--carry-from", "pixel-3"]
+    result = CliRunner().invoke(app, arguments)
+    assert "carried over from pixel-3" in result.output
+    carried = load_profile(tmp_path / "own.json").file.carried_over
+    assert carried is not None
+    assert "grouped_macs" in carried.terms
+
+
+def test_a_kit_is_written_for_the_problem_that_is_asked_for(tmp_path: Path) -> None:
+    kit = tmp_path / "kit"
+    result = CliRunner().invoke(app, ["calibrate", "--kit", str(kit), "--problem", "digits", "--name", "board"])
+    assert result.exit_code == 0, result.output
+    assert (kit / "measure.py").is_file()
+    assert len(list((kit / "networks").glob("*.onnx"))) > 100
+    assert f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv --name board" in result.output
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda latency: latency.replace("latency_ms", "ms"), "line 1: column 'latency_ms' is missing"),
+        (lambda latency: latency.replace("n3,", "n3,-"), "line 5: latency_ms of 'n3' is '-"),
+        (lambda latency: latency.replace("n3,", "n3,x"), "line 5: latency_ms of 'n3' is 'x"),
+        (lambda latency: latency.replace("n3,", "m3,"), "network 'm3' has no layers"),
+        (lambda latency: "\n".join(latency.splitlines()[:6]), "times 5 networks, too few to fit a profile: measure at"),
+    ],
+)
+def test_damaged_measurements_are_refused(
+    damage: Callable[[str], str],
+    message: str,
+    files: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "latency.csv"
+    path.write_text(damage(path.read_text()))
+    line = refusal(capsys, [*files, "--out", str(tmp_path / "own.json")])
+    assert message in line
+    assert str(path) in line
+    assert not (tmp_path / "own.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--layers", "x.csv"], "--latency is missing"),
+        (["--latency", "x.csv"], "--layers is missing"),
+        (["--layers", "x.csv", "--latency", "y.csv", "--kit", "k"], "--kit and --layers exclude each other"),
+        (["--layers", "x.csv", "--latency", "y.csv"], "cannot read x.csv"),
+        (["--kit", "k", "--problem", "nothing"], "unknown problem 'nothing'"),
+        (["--threads", "0"], "--threads"),
+        (["--precision", "fp8"], "--precision"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in refusal(capsys, ["calibrate", *arguments])
+    assert not list(tmp_path.iterdir())

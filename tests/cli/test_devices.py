@@ -1,0 +1,28 @@
+"""`evo-fair devices`: every shipped device, how well it holds, and how to add one's own."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from evo_fair.cli import app
+from evo_fair.latency import device_names
+
+
+def test_every_device_is_listed_with_the_way_to_add_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(app, ["devices"])
+    assert result.exit_code == 0
+    for name in device_names():
+        assert f"{name} " in result.output
+    assert "TFLite 2.7.1 (ruy)" in result.output
+    assert "evo-fair calibrate --kit DIR" in result.output
+
+
+def test_json_holds_provenance_and_validation() -> None:
+    rows = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["devices", "--json"]).stdout)}
+    assert set(rows) == set(device_names())
+    assert rows["raspberry-pi-4"]["licence"] == "Apache-2.0"
+    assert rows["raspberry-pi-4"]["validation"]["mape"] < 3.5
+    assert rows["raspberry-pi-4"]["fitted_networks"] == 39
+    assert "prices" not in rows["raspberry-pi-4"]

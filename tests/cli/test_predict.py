@@ -1,0 +1,94 @@
+"""`evo-fair predict`: tables and JSON of any ONNX network, and one line for what can't be read."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from evo_fair.cli import app, main
+from evo_fair.latency.build_onnx import layers_to_onnx
+from evo_fair.layers import Op
+
+ROWS = np.array(
+    [
+        (Op.CONV, 3, 16, 3, 2, 1, 32, 32),
+        (Op.DEPTHWISE, 16, 16, 3, 1, 16, 16, 16),
+        (Op.GLOBAL_POOL, 16, 16, 1, 1, 1, 16, 16),
+        (Op.LINEAR, 16, 10, 1, 1, 1, 1, 1),
+    ],
+    np.int32,
+)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    onnx.save(layers_to_onnx(ROWS), tmp_path / "network.onnx")
+    return tmp_path / "network.onnx"
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs a command that has to end with 2 and one line."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    return line
+
+
+def test_the_table_names_layers_and_totals(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    result = CliRunner().invoke(app, ["predict", str(network), "--device", "raspberry-pi-4"])
+    assert result.exit_code == 0
+    assert "3x32x32 -> 16 3x3/2" in result.output
+    assert "147,616 MACs, 778 parameters" in result.output  # 16*27*256 + 16*9*256 + 160; 448 + 160 + 170
+    assert "on raspberry-pi-4:" in result.output
+    assert "mean error on networks it did not see: 3.3 %" in result.output
+
+
+def test_json_adds_up(network: Path) -> None:
+    result = CliRunner().invoke(app, ["predict", str(network), "--device", "pixel-3", "--json"])
+    content = json.loads(result.stdout)
+    assert content["model"] == str(network)
+    total = content["network_ms"] + sum(layer["ms"] for layer in content["layers"])
+    assert content["latency_ms"] == pytest.approx(total)
+    assert [layer["op"] for layer in content["layers"]] == ["conv", "depthwise", "global_pool", "linear"]
+
+
+def test_unknown_operators_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    model = layers_to_onnx(ROWS)
+    model.graph.node[-1].op_type = "Magic"  # the last node is the identity that names the output
+    onnx.save(model, tmp_path / "x.onnx")
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "x.onnx"), "--device", "pixel-3"])
+    assert "not in the total, because the model does not know them: Magic (1 nodes" in result.output
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("1,3,a", "'1,3,a' is no shape: give sizes above 0"),
+        ("1,3,0,5", "is no shape"),
+        ("", "is no shape"),
+        ("1,3,8,8", "does not fit"),
+    ],
+)
+def test_a_wrong_shape_is_refused(shape: str, message: str, network: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, "predict", network, "--device", "pixel-3", "--input-shape", shape)
+    assert message in line
+
+
+def test_what_is_no_network_or_device_is_refused(
+    network: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.onnx").write_text("hello")
+    assert "is no ONNX model" in refusal(capsys, "predict", tmp_path / "text.onnx", "--device", "pixel-3")
+    assert "cannot read" in refusal(capsys, "predict", tmp_path / "absent.onnx", "--device", "pixel-3")
+    assert "unknown device 'pixel-9'" in refusal(capsys, "predict", network, "--device", "pixel-9")
+    (tmp_path / "newer.json").write_text('{"schema": 2}')
+    line = refusal(capsys, "predict", network, "--device", tmp_path / "newer.json")
+    assert "has schema 2: this evo_fair reads up to 1" in line

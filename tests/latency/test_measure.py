@@ -1,0 +1,60 @@
+"""Timing: every round visits every network, and what rounds say of themselves is worked out by hand."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from evo_fair.latency.measure import Timings, measure, write_csv
+from evo_fair.latency.measurements import read_latency
+
+
+class FakeSession:
+    """Counts its runs and takes no time."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def get_inputs(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name="x", shape=["batch", 3, 4, 4])]
+
+    def run(self, outputs: None, feed: dict[str, np.ndarray]) -> None:
+        assert feed["x"].shape == (1, 3, 4, 4)
+        assert feed["x"].dtype == np.float32
+        self.runs += 1
+
+
+def test_rounds_are_summed_up_by_their_medians() -> None:
+    timings = Timings(["a", "b"], [[1.0, 10.0], [1.1, 10.0], [1.0, 12.0], [5.0, 10.0]])
+    np.testing.assert_allclose(timings.latency_ms, [1.05, 10.0])
+    # Odd rounds have the medians 1.0 and 11.0, even rounds 3.05 and 10.0.
+    assert timings.repeatability == pytest.approx((2.05 / 1.05 + 1.0 / 10.0) / 2)
+
+
+def test_a_machine_that_slows_down_drifts() -> None:
+    steady = Timings(["a"], [[1.0]] * 9)
+    assert steady.drift == pytest.approx(0)
+    assert steady.spread == pytest.approx(0)
+    slowing = Timings(["a"], [[1.0]] * 6 + [[1.3]] * 3)
+    assert slowing.drift == pytest.approx(0.3)
+
+
+def test_every_round_visits_every_network_and_reports() -> None:
+    sessions = {"a": FakeSession(), "b": FakeSession()}
+    heard: list[tuple[int, int]] = []
+    timings = measure(sessions, 1.0, lambda done, total: heard.append((done, total)), most_rounds=6)
+    assert timings.rounds.shape == (6, 2)
+    assert (timings.rounds > 0).all()
+    assert [done for done, _ in heard] == [1, 2, 3, 4, 5, 6]
+    assert sessions["a"].runs == sessions["b"].runs == 2 + 6 * 51  # a warm-up run a visit, 50 that count
+
+
+def test_without_time_left_five_rounds_remain() -> None:
+    assert len(measure({"a": FakeSession()}, 0.0, lambda done, total: None).rounds) == 5
+
+
+def test_what_is_written_can_be_fitted(tmp_path: Path) -> None:
+    write_csv(tmp_path / "latency.csv", Timings(["a", "b,c"], [[1.0, 2.0]]))
+    assert read_latency(tmp_path / "latency.csv") == {"a": 1.0, "b,c": 2.0}
+    assert [path.name for path in tmp_path.iterdir()] == ["latency.csv"]

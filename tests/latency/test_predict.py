@@ -1,0 +1,50 @@
+"""Predictions of graphs: layers and the fixed cost add up, and what is unknown is said."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from evo_fair.latency import load_profile
+from evo_fair.latency.build_onnx import layers_to_onnx
+from evo_fair.latency.onnx_graph import GraphLayer, GraphLayers, UnknownOperator, read_onnx
+from evo_fair.latency.predict import predict
+from evo_fair.layers import macs, params, peak_memory_bytes
+from evo_fair.space import SearchSpace
+
+
+def test_a_network_of_a_space_costs_what_its_table_does(space: SearchSpace, tmp_path: Path) -> None:
+    table = space.decode(space.sample(np.random.default_rng(3), 1))
+    onnx.save(layers_to_onnx(table[0]), tmp_path / "x.onnx")
+    profile = load_profile("raspberry-pi-4")
+    prediction = predict(read_onnx(tmp_path / "x.onnx"), profile)
+    assert prediction.latency_ms == pytest.approx(profile.latency_ms(table)[0])
+    assert prediction.latency_ms == pytest.approx(prediction.layer_ms.sum() + profile.network_ms)
+    assert prediction.macs == macs(table)[0]
+    assert prediction.params == params(table)[0]
+    assert prediction.peak_memory_bytes == peak_memory_bytes(table)[0]
+    assert prediction.unknown_share == 0
+
+
+def test_the_precision_decides_the_bytes(space: SearchSpace, tmp_path: Path) -> None:
+    onnx.save(layers_to_onnx(space.decode(space.largest()[None])[0]), tmp_path / "x.onnx")
+    graph = read_onnx(tmp_path / "x.onnx")
+    wide = predict(graph, load_profile("raspberry-pi-4")).peak_memory_bytes
+    assert wide == 4 * predict(graph, load_profile("raspberry-pi-4-int8")).peak_memory_bytes
+
+
+def test_all_of_it_is_plain_values() -> None:
+    layers = (
+        GraphLayer("a", "Conv", (1, 3, 8, 3, 2, 1, 32, 32), 55_296, 224),
+        GraphLayer("b", "Pad", (8,) + (4,) * 7, 0, 0),
+    )
+    graph = GraphLayers(layers, (UnknownOperator("Magic", 2, 0.25),), (1, 3, 32, 32))
+    content = predict(graph, load_profile("raspberry-pi-4")).as_dict()
+    assert content["device"] == "raspberry-pi-4"
+    assert content["unknown"] == [{"operator": "Magic", "nodes": 2, "share": 0.25}]
+    assert content["unknown_share"] == 0.25
+    assert content["extrapolated"] is True
+    assert [layer["op"] for layer in content["layers"]] == ["conv", "activation"]
+    assert content["layers"][0]["stride"] == 2
+    assert content["macs"] == 55_296

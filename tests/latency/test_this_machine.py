@@ -1,0 +1,49 @@
+"""Calibrating this machine: fitted to what is timed, validated on what the fit did not see."""
+
+import numpy as np
+import pytest
+
+from evo_fair.errors import ProfileError
+from evo_fair.latency import this_machine
+from evo_fair.latency.campaign import Campaign, make_campaign
+from evo_fair.latency.measure import Timings
+from evo_fair.latency.this_machine import OwnCalibration, calibrate_this_machine
+from evo_fair.space import SearchSpace
+
+
+@pytest.fixture
+def campaign(space: SearchSpace) -> Campaign:
+    whole = make_campaign(space)
+    chosen = np.r_[0:12, -4:0]
+    return Campaign(tuple(whole.names[i] for i in chosen), whole.table[chosen], 4)
+
+
+def test_a_small_campaign_gives_a_profile(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_machine, "pin", lambda threads: None)  # the other tests share this process
+    heard: list[str] = []
+    result = calibrate_this_machine("here", campaign, 1, 0.01, lambda stage, done, total: heard.append(stage))
+    file = result.profile.file
+    assert set(heard) == {"loading networks", "timing, rounds"}
+    assert file.fitted.networks == 12
+    assert file.validation is not None
+    assert file.validation.networks == 4
+    assert file.runtime.startswith("ONNX Runtime ")
+    assert file.device.threads == 1
+    assert "repeatability" in file.notes
+    assert result.measured.names == campaign.names
+    assert (result.profile.latency_ms(campaign.table) > 0).all()
+
+
+def test_an_unsteady_machine_is_told_from_a_steady_one() -> None:
+    def steady(rounds: list[list[float]]) -> bool:
+        return OwnCalibration(None, None, Timings(["a"], rounds)).steady  # type: ignore[arg-type]
+
+    assert steady([[1.0]] * 9)
+    assert not steady([[1.0]] * 3 + [[1.2]] * 6)
+    assert not steady([[1.0], [1.3]] * 5)
+
+
+@pytest.mark.parametrize(("threads", "minutes"), [(0, 1.0), (1, 0.0)])
+def test_no_threads_and_no_time_are_refused(threads: int, minutes: float, campaign: Campaign) -> None:
+    with pytest.raises(ProfileError, match="both have to be above 0"):
+        calibrate_this_machine("here", campaign, threads, minutes)
