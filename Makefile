@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-OUT ?= results/digits
 
 .PHONY: demo test install clean
 
@@ -16,8 +15,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	rm -rf $(OUT)
-	$(BIN)/evo-fair search digits --seed 0 --out $(OUT)
+	rm -rf results/demo
+	$(BIN)/evo-fair search digits --seed 0 --out results/demo
 
 test: install
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ __all__ = [
     "Problem",
     "Profile",
     "Run",
+    "forget",
     "load_problem",
     "load_profile",
     "load_run",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from evo_fair.latency import Profile, load_profile, read_layers
     from evo_fair.problem import Problem, load_problem
     from evo_fair.report import Run, load_run
-    from evo_fair.search import objective
+    from evo_fair.search import forget, objective
 
 _HOMES = {
     "Counts": "evo_fair.fairness",
@@ -39,6 +40,7 @@ _HOMES = {
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
+    "forget": "evo_fair.search",
     "load_problem": "evo_fair.problem",
     "load_profile": "evo_fair.latency",
     "load_run": "evo_fair.report",

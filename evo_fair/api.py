@@ -1,5 +1,6 @@
 """The Python API: the one place that wires problems, supernets, profiles and the search together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,9 +11,10 @@ import joblib
 import numpy as np
 
 from evo_fair import __version__
-from evo_fair.data import Dataset
+from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.errors import EvoFairError
+from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.nets import Step
 from evo_fair.problem import Problem, load_problem
@@ -22,12 +24,14 @@ from evo_fair.report import Run, load_run
 from evo_fair.search import (
     Constraint,
     Objective,
+    Outcome,
     Plan,
     Progress,
     check_new,
     create_run,
     describe,
     has_begun,
+    open_run,
     resolve,
     resolve_constraints,
     resume_run,
@@ -51,6 +55,9 @@ class Listener:
 
     def searching(self, progress: Progress) -> None:
         """A generation has ended."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The search has ended: by its budget, or before, for want of new networks."""
 
     def exporting(self, done: int, networks: int) -> None:
         """A network of the front has been written and checked."""
@@ -95,6 +102,8 @@ def search(
     if not (resume and has_begun(folder)):
         check_new(folder)
         resume = False
+    else:
+        open_run(folder)  # a folder that is no run is refused before anything is loaded or trained
     jobs = _checked_jobs(jobs)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
     listener.prepared(prepared.dataset, prepared.space)
@@ -103,12 +112,13 @@ def search(
     run = (resume_run if resume else create_run)(folder, configuration)
     source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
     with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs) as evaluator:
-        run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
+        outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
+    listener.ended(outcome)
     result = load_run(folder)
     result.write_front()
-    _write_networks(result, prepared, supernet, source, listener)
     for name in ("pareto.png", "pareto.pdf"):
         result.plot(folder / name)
+    _write_networks(result, prepared, supernet, source, listener)
     return result
 
 
@@ -152,6 +162,7 @@ def _prepare(
         also=resolve(recorded, profile.latency_ms, profile.name),
     )
     dataset = problem.dataset()
+    check_samples(dataset, [plan.group], problem.data.min_samples)
     _check_metrics(dataset, plan)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     return _Prepared(problem, dataset, space, profile, plan)
@@ -199,8 +210,15 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, A
         },
         "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
         "supernet": {"sha256": supernet.sha256},
-        "data": {"name": prepared.dataset.name, "fingerprint": prepared.dataset.fingerprint},
-        "space": {"networks": f"{prepared.space.size():.3e}", "fingerprint": prepared.space.fingerprint},
+        "data": {
+            "name": prepared.dataset.name,
+            "fingerprint": prepared.dataset.fingerprint,
+            "licence": prepared.dataset.licence,
+        },
+        "space": {
+            "networks": f"10^{math.log10(prepared.space.size()):.1f}",
+            "fingerprint": prepared.space.fingerprint,
+        },
         "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
     }
 
@@ -208,11 +226,14 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, A
 def _write_networks(
     run: Run, prepared: _Prepared, supernet: StoredSupernet, source: ProxySource, listener: Listener
 ) -> None:
+    for place in (run.path, run.path / "networks"):
+        remove_leftovers(place)
     proxy = source.open()
     records = run.front_records
     for done, record in enumerate(records, 1):
         facts = {
             "problem": prepared.problem.name,
+            "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
             "device": prepared.profile.name,
             "objectives": dict(record.objectives),
             "metrics": dict(record.metrics),

@@ -18,6 +18,7 @@ __all__ = [
     "inside",
     "read_json",
     "read_toml",
+    "remove_leftovers",
     "shipped_names",
     "shipped_or_path",
     "storage_errors",
@@ -103,6 +104,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes the temporary files that a killed process left in `folder`; none may be writing there now."""
+    for path in folder.glob(".*.tmp*"):
+        path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Data(_Section):
@@ -78,7 +78,7 @@ class Search(_Section):
     constraints: tuple[str, ...] = ()
     device: str = "raspberry-pi-4"
     budget: PositiveInt = 1000
-    population: Annotated[int, Field(ge=4)] = 48
+    population: Annotated[int, Field(ge=2)] = 48
 
 
 class Problem(_Section):
@@ -93,6 +93,16 @@ class Problem(_Section):
     training: Training = Training()
     proxy: Proxy = Proxy()
     search: Search
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        tabular = self.data.source == "adult"
+        if (self.space.stem is None) != tabular:
+            kind = "a table, whose space has FC stages and no stem" if tabular else "images, whose space has a stem"
+            raise ValueError(f"space does not fit the source {self.data.source!r}, {kind}")
+        if tabular and self.training.augment:
+            raise ValueError(f"augment = {list(self.training.augment)} is for images: leave it out for a table")
+        return self
 
     def dataset(self) -> Dataset:
         """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks; raises `DataError`.
@@ -132,6 +142,9 @@ def load_problem(name: str, data: str | Path | None = None) -> Problem:
     """
     path = shipped_or_path(name, "problems", ".toml", "problem")
     content = read_toml(path, ProblemError)
+    for key in ("name", "folder"):
+        if key in content:
+            raise ProblemError(f"{path}: {key} can't be set here: the name is the file's, the folder --data's")
     try:
         return Problem.model_validate({**content, "name": path.stem, "folder": data})
     except ValidationError as error:

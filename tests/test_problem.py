@@ -62,6 +62,9 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("[fairness]", "[data.more]\n[fairness]", "data.more: Extra inputs are not permitted"),
         ("[fairness]", "fractions = [0.5, 0.2, 0.2]\n[fairness]", "add up to 0.9; make them add up to 1"),
         ("title =", "title", "is not valid TOML"),
+        ("title", 'name = "x"\ntitle', "name can't be set here"),
+        ('"digits"', '"adult"', "a table, whose space has FC stages and no stem"),
+        ("[search]", "[training]\nlearning_rate = inf\n[search]", "training.learning_rate"),
     ],
 )
 def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -54,7 +54,8 @@ def main(arguments: list[str] | None = None) -> None:
     except EvoFairError as error:
         sys.exit(_refuse(" ".join(str(error).split())))
     except typer.TyperException as error:
-        sys.exit(_refuse(error.format_message()))
+        message = error.format_message()  # empty where the command's help was printed instead
+        sys.exit(_refuse(message) if message else 0)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise

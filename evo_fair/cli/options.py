@@ -12,8 +12,11 @@ ProblemArgument = Annotated[
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="The data set's own folder; else a folder of its name under EVO_FAIR_DATA."),
+    typer.Option("--data", help="The data set's own folder; else one of its name under EVO_FAIR_DATA or the cache."),
 ]
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="A device's name (see 'evo-fair devices') or the path of a profile.")
+    str | None,
+    typer.Option(
+        "--device", help="A device's name (see 'evo-fair devices') or the path of a profile. Default: the problem's."
+    ),
 ]

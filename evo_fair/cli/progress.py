@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from evo_fair.api import Listener
 from evo_fair.data import PARTS, Dataset
 from evo_fair.nets import Step
+from evo_fair.search import Outcome
 from evo_fair.search import Progress as Standing
 from evo_fair.space import SearchSpace
 
@@ -63,6 +64,17 @@ class ProgressBars(Listener):
             f"hypervolume {progress.hypervolume:.4f}{left}"
         )
         self._show("search", progress.evaluated, progress.budget, note)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Says why a search ended before its budget was spent."""
+        why = {
+            "exhausted": "there is no network left that was not looked at",
+            "stalled": "nothing new is within the limits of the constraints",
+        }
+        if outcome.reason in why:
+            self._bars.console.print(
+                f"ended after {outcome.evaluated} networks: {why[outcome.reason]}", highlight=False, soft_wrap=True
+            )
 
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""

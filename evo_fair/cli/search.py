@@ -46,6 +46,7 @@ def search(
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
     from evo_fair.report import front_table
+    from evo_fair.search import has_begun
 
     chosen = load_problem(problem, data=data)
     folder = out or Path("results") / chosen.name
@@ -67,7 +68,8 @@ def search(
                 listener=bars,
             )
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; the state is saved, go on with: {_resume_command()}", err=True)
+        state = "the state is saved" if has_begun(folder) else "nothing had been searched yet"
+        typer.echo(f"interrupted; {state}, go on with: {_resume_command()}", err=True)
         raise typer.Exit(130) from None
     Console().print(front_table(run))
     typer.echo(f"{len(run.front)} networks on the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")

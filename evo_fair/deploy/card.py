@@ -11,7 +11,7 @@ from evo_fair.data import Dataset
 from evo_fair.deploy.export import Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import digest, write_json
+from evo_fair.files import atomic_write, digest, write_json
 from evo_fair.proxy import Proxy, predict_logits
 from evo_fair.space import SearchSpace
 
@@ -34,14 +34,18 @@ def write_network(
     """
     path = folder / f"{name}.onnx"
     network = proxy.network(genome)
-    export_onnx(network, dataset.input_shape, path)
     logits = predict_logits(network, proxy.samples)
-    parity = check_parity(path, logits, proxy.samples)
+    with atomic_write(path) as candidate:  # it gets its name only once it has passed
+        export_onnx(network, dataset.input_shape, candidate)
+        parity = check_parity(candidate, logits, proxy.samples)
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
     card = network_card(name, genome, proxy.supernet.space, counts, facts)
     card["input"] = {
         "shape": list(dataset.input_shape),
+        "layout": "channels, height, width; RGB or grey, 0 to 255; the whole image resized to this shape"
+        if len(dataset.input_shape) == 3
+        else "features, as evo_fair.data prepares them",
         "normalisation": "(x - mean) * scale by channel, of raw values",
         "mean": proxy.supernet.mean.tolist(),
         "scale": proxy.supernet.scale.tolist(),

@@ -23,8 +23,8 @@ BATCH = 256
 def export_onnx(network: Network, input_shape: tuple[int, ...], path: Path) -> None:
     """Writes a folded network as ONNX: normalised `input` `[batch, *input_shape]` to `logits` `[batch, labels]`.
 
-    torch's TorchScript exporter is used: it gives the same graph as the newer one for these networks, a twentieth as
-    fast to wait for and without tens of kilobytes of source positions in each file.
+    torch's TorchScript exporter is used: for these networks it gives the same graph as the newer one, in a
+    twentieth of the time and without tens of kilobytes of source positions in each file.
     """
     example = torch.zeros(1, *input_shape)
     batch = {0: "batch"}

@@ -15,7 +15,7 @@ def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Gener
     """Transformed `images`, uint8 `[n, channels, height, width]`; every image draws its own transformation.
 
     `hflip`, `vflip` mirror half of the images, `rot90` turns by a random multiple of 90 degrees (square images),
-    `shift` moves by up to a sixteenth of the size either way, repeating the border.
+    `shift` moves by up to a sixteenth of the size, at least a pixel, either way, repeating the border.
     """
     if not kinds:
         return images
@@ -27,7 +27,7 @@ def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Gener
     if "vflip" in kinds:
         rows = np.where(rng.random((n, 1)) < 0.5, rows[:, ::-1], rows)
     if "shift" in kinds:
-        most_y, most_x = round(height * SHIFT_FRACTION), round(width * SHIFT_FRACTION)
+        most_y, most_x = (max(1, round(size * SHIFT_FRACTION)) for size in (height, width))
         rows = (rows + rng.integers(-most_y, most_y + 1, (n, 1))).clip(0, height - 1)
         columns = (columns + rng.integers(-most_x, most_x + 1, (n, 1))).clip(0, width - 1)
     moved = images[np.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].transpose(0, 3, 1, 2)

@@ -10,7 +10,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from evo_fair.nets.topology import Unit, run_block, units_of
 from evo_fair.space import Block
 
-__all__ = ["Network", "UnitModule"]
+__all__ = ["BN_EPSILON", "Network", "UnitModule"]
+
+BN_EPSILON = 1e-5
 
 
 class UnitModule(nn.Module):
@@ -22,12 +24,12 @@ class UnitModule(nn.Module):
         self.norm: nn.BatchNorm2d | nn.BatchNorm1d | nn.Identity
         if unit.kernel == 0:
             self.layer = nn.Linear(unit.c_in, unit.c_out, bias=False)
-            self.norm = nn.BatchNorm1d(unit.c_out)
+            self.norm = nn.BatchNorm1d(unit.c_out, BN_EPSILON)
         else:
             groups = unit.c_in if unit.depthwise else 1
             padding = unit.kernel // 2
             self.layer = nn.Conv2d(unit.c_in, unit.c_out, unit.kernel, unit.stride, padding, groups=groups, bias=False)
-            self.norm = nn.BatchNorm2d(unit.c_out)
+            self.norm = nn.BatchNorm2d(unit.c_out, BN_EPSILON)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Runs the layer and its batch norm."""

@@ -14,13 +14,11 @@ from torch.nn import functional
 
 from evo_fair.errors import DataError
 from evo_fair.files import write_bytes
-from evo_fair.nets.network import Network
+from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.topology import Unit, run_block, units_of
 from evo_fair.space import Block, Kind, SearchSpace
 
-__all__ = ["BN_EPSILON", "Supernet"]
-
-BN_EPSILON = 1e-5
+__all__ = ["Supernet"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
+from evo_fair.errors import NonFiniteError
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.supernet import Supernet
@@ -19,7 +20,10 @@ from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 from evo_fair.space import Block, SearchSpace
 
-__all__ = ["Step", "input_statistics", "train_supernet"]
+__all__ = ["TRAINING_CODE", "Step", "input_statistics", "train_supernet"]
+
+TRAINING_CODE = 1
+"""To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
 
 Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
@@ -83,6 +87,11 @@ def train_supernet(
                 loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
                 optimiser.step()
                 schedule.step()
+            if not math.isfinite(loss) or not all(bool(weight.isfinite().all()) for weight in weights):
+                raise NonFiniteError(
+                    f"training diverged in epoch {epoch + 1}: the loss is {loss}; "
+                    f"lower learning_rate, now {recipe.learning_rate:g}, in the problem's [training]"
+                )
             if on_epoch:
                 on_epoch(Step(epoch + 1, recipe.epochs, loss))
     for weight in weights:

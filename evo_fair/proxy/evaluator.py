@@ -31,6 +31,7 @@ class ProxySource:
     """What a worker needs to make its proxy: names of files and the space, small enough to send with every task."""
 
     supernet: Path
+    sha256: str  # of the supernet's file: another one in its place is another source
     calibration: Path
     samples: Path
     schema: str  # as JSON, because a worker's cache needs it hashable
@@ -42,6 +43,7 @@ class ProxySource:
         """Puts the samples into the cache, where workers map them into memory."""
         return cls(
             supernet,
+            digest(supernet),
             _stored(calibration),
             _stored(samples),
             space.schema.model_dump_json(),

@@ -14,6 +14,7 @@ from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import cache_folder, digest, read_json, write_json
 from evo_fair.nets import Step, train_supernet
+from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
 from evo_fair.proxy.evaluator import ProxySource, calibration_samples
 from evo_fair.space import SearchSpace
@@ -47,8 +48,12 @@ def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> Sto
     path = folder / "supernet.safetensors"
     if not path.is_file() or not (folder / "manifest.json").is_file():
         return None
-    manifest = read_json(folder / "manifest.json", DataError)
-    return StoredSupernet(path, manifest) if manifest.get("sha256") == digest(path) else None
+    try:
+        manifest = read_json(folder / "manifest.json", DataError)
+    except DataError:
+        return None
+    sound = isinstance(manifest, dict) and manifest.get("sha256") == digest(path)
+    return StoredSupernet(path, manifest) if sound else None
 
 
 def train_and_store(
@@ -109,6 +114,7 @@ def _ingredients(problem: Problem, dataset: Dataset, space: SearchSpace) -> dict
         "space": space.fingerprint,
         "training": problem.training.model_dump(mode="json"),
         "data_fingerprint": dataset.fingerprint,
+        "training_code": TRAINING_CODE,
         "torch": torch.__version__,
     }
 

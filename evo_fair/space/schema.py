@@ -61,10 +61,12 @@ class Stage(_Section):
     expansions: Choices = (4,)
     keep_channels: Choices
 
-    @field_validator("kernels", mode="before")
+    @model_validator(mode="before")
     @classmethod
-    def _spread_kernels(cls, kernels: Any) -> Any:
-        return {kind.name: kernels for kind in Kind if kind is not Kind.SKIP} if isinstance(kernels, list) else kernels
+    def _spread_kernels(cls, stage: Any) -> Any:
+        if isinstance(stage, dict) and isinstance(stage.get("kernels"), list):
+            return {**stage, "kernels": dict.fromkeys(stage.get("kinds", ()), stage["kernels"])}
+        return stage
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -72,6 +74,10 @@ class Stage(_Section):
             _ascending(name, getattr(self, name))
         if len(set(self.kinds)) != len(self.kinds):
             raise ValueError(f"kinds = {list(self.kinds)} repeats a kind; list each once")
+        for kind, kernels in self.kernels.items():
+            _ascending(f"kernels of {kind}", kernels)
+            if kind not in self.kinds or not kernels:
+                raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: list at least one, for a kind of the stage")
         if "FC" in self.kinds and (len(self.kinds) > 1 or self.widths or self.stride != 1):
             raise ValueError("FC stands alone: kinds = ['FC'], no widths and no stride; its units are keep_channels")
         if "FC" not in self.kinds and not self.widths:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -80,6 +81,28 @@ def test_three_kills_and_resumes_give_the_same_journal(
     assert done.returncode == 0, done.stderr
     for name in ("journal.jsonl", "front.csv", "run.toml"):
         assert (out / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_journal_cut_in_the_middle_of_a_line_resumes_from_the_line_before(
+    run: Path, evo_fair: Command, problem_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    journal = out / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-100])
+    done = evo_fair("search", problem_file, "--out", out, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert journal.read_bytes() == (run / "journal.jsonl").read_bytes()
+
+
+def test_kill_during_export_leaves_no_unchecked_network(
+    run: Path, evo_fair: Command, problem_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    (out / "networks" / ".abc.1.tmp.onnx").write_bytes(b"half a network")
+    assert evo_fair("search", problem_file, "--out", out, "--resume").returncode == 0
+    assert {path.name for path in (out / "networks").iterdir()} == {path.name for path in (run / "networks").iterdir()}
 
 
 def test_interrupt_says_how_to_go_on(command_line: list[str], problem_file: Path, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from typer.testing import CliRunner
 
 from evo_fair.cli import app, main
-from tests.data.fakes import write_ham
+from tests.data.fakes import ham_rows, write_ham
 
 from .conftest import Command
 
@@ -48,6 +49,7 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
         (["train", "digit"], "unknown problem 'digit'"),
         (["plot", "/nowhere"], "there is no run in /nowhere"),
         (["operating-point", "/nowhere"], "there is no run in /nowhere"),
+        (["plot", "/nowhere", "/elsewhere"], "a figure of several runs needs a place of its own"),
         (["sarch", "digits"], "No such command 'sarch'"),
     ],
 )
@@ -77,8 +79,28 @@ def spoil_zip(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
 
-def spoil_image(folder: Path) -> None:
+def remove_zip(folder: Path) -> None:
     (folder / "HAM10000_images_part_1.zip").unlink()
+
+
+def spoil_image(folder: Path) -> None:
+    rows = ham_rows()
+    write_ham(folder, rows)
+    path = folder / "HAM10000_images_part_1.zip"
+    with ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content[f"{rows[3][1]}.jpg"] = b"no image"
+    with ZipFile(path, "w") as archive:
+        for name, image in content.items():
+            archive.writestr(name, image)
+
+
+def thin_out(folder: Path) -> None:
+    write_ham(folder, ham_rows(lesions=3))
+
+
+def remove_table(folder: Path) -> None:
+    (folder / "HAM10000_metadata.csv").unlink()
 
 
 def spoil_column(folder: Path) -> None:
@@ -90,7 +112,10 @@ def spoil_column(folder: Path) -> None:
     ("spoil", "named"),
     [
         (spoil_zip, "HAM10000_images_part_2.zip"),
-        (spoil_image, "HAM10000_images_part_1"),
+        (remove_zip, "HAM10000_images_part_1"),
+        (spoil_image, "ISIC_0024309"),
+        (remove_table, "HAM10000_metadata"),
+        (thin_out, "akiec"),
         (spoil_column, "lesion_id"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from evo_fair.errors import NonFiniteError
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.augment import augment
 from evo_fair.nets.train import input_statistics
@@ -69,6 +70,12 @@ def test_number_of_cores_does_not_change_the_weights(
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
 
 
+def test_divergence_is_named_with_its_mend(digits: tuple[np.ndarray, np.ndarray], space: SearchSpace) -> None:
+    wild = RECIPE.model_copy(update={"learning_rate": 1e30})
+    with pytest.raises(NonFiniteError, match=r"training diverged in epoch 1: .* lower learning_rate, now 1e\+30"):
+        train_supernet(space, digits[0][:200], digits[1][:200], wild, 0)
+
+
 def test_input_statistics_are_by_channel() -> None:
     inputs = np.stack([np.arange(8).reshape(2, 4), np.full((2, 4), 7)]).astype(np.uint8)[None]
     mean, scale = input_statistics(inputs)
@@ -107,9 +114,10 @@ def test_augmentation_draws_from_the_named_transformations(kinds: tuple[str, ...
     assert names == same
 
 
-def test_shift_moves_by_at_most_a_sixteenth_and_repeats_the_border() -> None:
-    image = np.zeros((1, 16, 16), np.uint8)
-    image[0, 8, 8] = 255
+@pytest.mark.parametrize("size", [8, 16])
+def test_shift_moves_by_a_pixel_or_a_sixteenth(size: int) -> None:
+    image = np.zeros((1, size, size), np.uint8)
+    image[0, 4, 4] = 255
     moved = augment(np.repeat(image[None], 300, 0), ("shift",), np.random.default_rng(0))
     places = {tuple(np.argwhere(m[0])[0]) for m in moved}
-    assert places == {(y, x) for y in (7, 8, 9) for x in (7, 8, 9)}
+    assert places == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}

@@ -1,5 +1,7 @@
 """Predictions of populations: they depend on the genome alone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,20 @@ def test_company_order_and_workers_do_not_matter(source: ProxySource, dataset: D
         counts = evaluator.evaluate(genomes)["class"]
     right = (alone == dataset.labels[dataset.part("validation")]).sum(1)
     assert np.trace(counts.overall, axis1=1, axis2=2).tolist() == right.tolist()
+
+
+def test_another_supernet_in_the_same_place_is_loaded_anew(
+    problem: Problem, dataset: Dataset, space: SearchSpace, stored: StoredSupernet, tmp_path: Path
+) -> None:
+    path = tmp_path / "supernet.safetensors"
+    path.write_bytes(stored.path.read_bytes())
+    first = proxy_source(problem, dataset, space, path).open()
+    changed = Supernet.load(path, space)
+    changed.weights["classifier.bias"] += 1
+    changed.save(path)
+    second = proxy_source(problem, dataset, space, path).open()
+    gap = second.logits(space.largest()) - first.logits(space.largest())
+    np.testing.assert_allclose(gap, 1, atol=1e-4)
 
 
 def test_no_genomes_give_no_predictions(source: ProxySource, dataset: Dataset, space: SearchSpace) -> None:

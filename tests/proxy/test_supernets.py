@@ -46,3 +46,5 @@ def test_stored_supernet_is_found_until_something_changes(
     assert find_supernet(problem, dataset, space) is None
     first.path.write_bytes(first.path.read_bytes()[:-1])
     assert find_supernet(short, dataset, space) is None
+    (first.path.parent / "manifest.json").write_text("[")
+    assert find_supernet(short, dataset, space) is None

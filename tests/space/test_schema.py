@@ -31,6 +31,9 @@ def test_keep_level_off_the_multiple_is_named_with_its_mend() -> None:
         ({"kinds": ["FC", "MB"]}, "FC stands alone"),
         ({"slots": 0}, "greater than or equal to 1"),
         ({"kernels": [4]}, "Input should be 3 or 5"),
+        ({"kernels": [3, 3]}, "strictly ascending"),
+        ({"kernels": {"RB": [3]}}, "for a kind of the stage"),
+        ({"kernels": {"MB": []}}, "list at least one"),
         ({"colour": 1}, "Extra inputs are not permitted"),
     ],
 )

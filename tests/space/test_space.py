@@ -26,9 +26,11 @@ def test_genes_are_named_in_order(space: SearchSpace) -> None:
             MB_THEN_SKIP,
             [
                 [Op.CONV, 3, 16, 3, 2, 1, 10, 8],
+                [Op.CONV, 16, 8, 1, 2, 1, 5, 4],
                 [Op.CONV, 16, 24, 1, 1, 1, 5, 4],
                 [Op.DEPTHWISE, 24, 24, 5, 2, 24, 5, 4],
                 [Op.CONV, 24, 8, 1, 1, 1, 3, 2],
+                [Op.ADD, 8, 8, 4, 1, 1, 3, 2],
                 [Op.GLOBAL_POOL, 8, 8, 3, 1, 1, 3, 2],
                 [Op.LINEAR, 8, 4, 1, 1, 1, 1, 1],
             ],
@@ -53,9 +55,12 @@ def test_genes_are_named_in_order(space: SearchSpace) -> None:
             [0, 0, 1, 0, 0, 0, 3, 0, 0, 0],  # DB, then CB
             [
                 [Op.CONV, 3, 8, 3, 2, 1, 10, 8],
+                [Op.CONV, 8, 8, 1, 2, 1, 5, 4],
                 [Op.DEPTHWISE, 8, 8, 3, 2, 8, 5, 4],
                 [Op.CONV, 8, 8, 1, 1, 1, 3, 2],
+                [Op.ADD, 8, 8, 3, 1, 1, 3, 2],
                 [Op.CONV, 8, 8, 3, 1, 1, 3, 2],
+                [Op.ADD, 8, 8, 2, 1, 1, 3, 2],
                 [Op.GLOBAL_POOL, 8, 8, 3, 1, 1, 3, 2],
                 [Op.LINEAR, 8, 4, 1, 1, 1, 1, 1],
             ],
@@ -70,9 +75,10 @@ def test_decode_lays_out_the_layers(space: SearchSpace, genome: list[int], rows:
 
 def test_macs_and_params_by_hand(space: SearchSpace) -> None:
     table = space.decode([MB_THEN_SKIP])
-    weights = [16 * 3 * 9, 24 * 16, 24 * 25, 8 * 24, 4 * 8]
-    assert macs(table)[0] == 20 * weights[0] + 20 * weights[1] + 6 * weights[2] + 6 * weights[3] + weights[4]
-    assert params(table)[0] == sum(weights) + 16 + 24 + 24 + 8 + 4
+    weights = [16 * 3 * 9, 8 * 16, 24 * 16, 24 * 25, 8 * 24, 4 * 8]
+    pixels = [20, 6, 20, 6, 6, 1]
+    assert macs(table)[0] == sum(w * p for w, p in zip(weights, pixels, strict=True))
+    assert params(table)[0] == sum(weights) + 16 + 8 + 24 + 24 + 8 + 4
 
 
 def test_tabular_space_is_a_chain_of_linear_layers(tabular: SearchSpace) -> None:
@@ -121,7 +127,7 @@ def test_sample_depends_on_the_generator_alone(space: SearchSpace) -> None:
 def test_architecture_lists_the_blocks(space: SearchSpace) -> None:
     stem, block = space.architecture(MB_THEN_SKIP)
     assert (stem.name, stem.kind, stem.c_out) == ("stem", Kind.CB, 16)
-    assert block == ("stage1.slot1", Kind.MB, 16, 24, 8, 5, 2, 0, 5, 4)
+    assert block == ("stage1.slot1", Kind.MB, 16, 24, 8, 5, 2, 2, 5, 4)
 
 
 @pytest.mark.parametrize(
