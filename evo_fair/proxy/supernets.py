@@ -13,7 +13,7 @@ from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import cache_folder, digest, read_json, write_json
-from evo_fair.nets import Step, train_supernet
+from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
 from evo_fair.proxy.evaluator import ProxySource, calibration_samples
@@ -74,7 +74,13 @@ def train_and_store(
     )
     path = folder / "supernet.safetensors"
     supernet.save(path)
-    manifest = {
+    manifest = _manifest(problem, dataset, space, path, supernet)
+    write_json(folder / "manifest.json", manifest)
+    return StoredSupernet(path, manifest)
+
+
+def _manifest(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path, supernet: Supernet) -> dict[str, Any]:
+    return {
         "format": 1,
         **_ingredients(problem, dataset, space),
         "problem": problem.name,
@@ -84,8 +90,6 @@ def train_and_store(
         "sha256": digest(path),
         "validation": _validation(problem, dataset, space, path),
     }
-    write_json(folder / "manifest.json", manifest)
-    return StoredSupernet(path, manifest)
 
 
 def proxy_source(problem: Problem, dataset: Dataset, space: SearchSpace, supernet: Path) -> ProxySource:
