@@ -72,7 +72,7 @@ def search(
         typer.echo(f"interrupted; {state}, go on with: {_resume_command()}", err=True)
         raise typer.Exit(130) from None
     Console().print(front_table(run))
-    typer.echo(f"{len(run.front)} networks on the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
+    typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
 
 
 def _resume_command() -> str:

@@ -12,14 +12,21 @@ from evo_fair.data import Dataset
 from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, write_json
+from evo_fair.files import cache_folder, digest, read_json, shipped_names, shipped_or_path, write_json
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
 from evo_fair.proxy.evaluator import ProxySource, calibration_samples
 from evo_fair.space import SearchSpace
 
-__all__ = ["StoredSupernet", "ensure_supernet", "find_supernet", "proxy_source", "train_and_store"]
+__all__ = [
+    "StoredSupernet",
+    "ensure_supernet",
+    "find_supernet",
+    "proxy_source",
+    "shipped_supernet",
+    "train_and_store",
+]
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,36 @@ def ensure_supernet(
 
 
 def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
-    """The stored supernet that training now would give again, or None; a damaged one counts as none."""
+    """The supernet in the cache that training now would give again, else the one that comes with evo_fair, else None.
+
+    One that comes along has to be of the same recipe, space and split; its images may have been decoded by another
+    library, so their exact values are not compared. A damaged file counts as none.
+    """
     folder = _folder(problem, dataset, space)
-    path = folder / "supernet.safetensors"
-    if not path.is_file() or not (folder / "manifest.json").is_file():
+    if stored := _read(folder / "supernet.safetensors", folder / "manifest.json"):
+        return stored
+    shipped = shipped_supernet(problem.name)
+    if shipped is None:
+        return None
+    recipe = problem.training.model_dump(mode="json")
+    same = (space.fingerprint, recipe, TRAINING_CODE, _split_fingerprint(dataset))
+    there = tuple(shipped.manifest.get(key) for key in ("space", "training", "training_code", "split"))
+    return shipped if there == same else None
+
+
+def shipped_supernet(name: str) -> StoredSupernet | None:
+    """The supernet that comes with evo_fair for the problem `name`, or None."""
+    if name not in shipped_names("problems", ".safetensors"):
+        return None
+    weights = shipped_or_path(name, "problems", ".safetensors", "supernet")
+    return _read(weights, weights.with_suffix(".manifest.json"))
+
+
+def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
+    if not path.is_file() or not manifest_path.is_file():
         return None
     try:
-        manifest = read_json(folder / "manifest.json", DataError)
+        manifest = read_json(manifest_path, DataError)
     except DataError:
         return None
     sound = isinstance(manifest, dict) and manifest.get("sha256") == digest(path)
@@ -83,7 +113,9 @@ def _manifest(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path
     return {
         "format": 1,
         **_ingredients(problem, dataset, space),
+        "split": _split_fingerprint(dataset),
         "problem": problem.name,
+        "command": f"evo-fair train {problem.name}",
         "evo_fair": __version__,
         "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
         "parameters": sum(weight.numel() for weight in supernet.weights.values()),
@@ -121,6 +153,12 @@ def _ingredients(problem: Problem, dataset: Dataset, space: SearchSpace) -> dict
         "training_code": TRAINING_CODE,
         "torch": torch.__version__,
     }
+
+
+def _split_fingerprint(dataset: Dataset) -> str:
+    """Which sample belongs to which part: equal for equal downloads, however their images were decoded."""
+    arrays = (dataset.labels, dataset.split, dataset.units)
+    return digest(dataset.name, str(dataset.input_shape), *(array.tobytes() for array in arrays))
 
 
 def _folder(problem: Problem, dataset: Dataset, space: SearchSpace) -> Path:

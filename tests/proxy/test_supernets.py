@@ -1,13 +1,15 @@
 """Storing trained supernets and finding them again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evo_fair.data import Dataset
 from evo_fair.files import digest
-from evo_fair.problem import Problem
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, find_supernet, train_and_store
+from evo_fair.nets import Supernet
+from evo_fair.problem import Problem, load_problem
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, find_supernet, shipped_supernet, train_and_store
 from evo_fair.space import SearchSpace
 
 
@@ -31,6 +33,35 @@ def test_training_again_gives_the_same_bytes(
     again = train_and_store(problem, dataset, space, folder=tmp_path)
     assert again.path.read_bytes() == stored.path.read_bytes()
     assert (tmp_path / "manifest.json").read_bytes() == (stored.path.parent / "manifest.json").read_bytes()
+
+
+def test_supernet_that_comes_along_is_that_of_its_problem() -> None:
+    shipped = shipped_supernet("ham10000")
+    assert shipped is not None
+    problem = load_problem("ham10000")
+    assert shipped.manifest["training"] == problem.training.model_dump(mode="json")
+    space = problem.search_space((3, 64, 64), 7)
+    assert shipped.manifest["space"] == space.fingerprint
+    assert shipped.path.stat().st_size <= 8 * 2**20
+    Supernet.load(shipped.path, space)
+    assert shipped.manifest["validation"]["largest"]["accuracy"] >= 0.785
+    assert shipped.manifest["validation"]["smallest"]["accuracy"] >= 0.74
+    assert "CC BY-NC" in shipped.manifest["data"]["licence"]
+    assert shipped_supernet("digits") is None
+
+
+@pytest.mark.data
+def test_search_on_ham10000_needs_no_training(
+    data_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    problem = load_problem("ham10000", data=data_folder("ham10000"))
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
+    found = find_supernet(problem, dataset, space)
+    assert found == shipped_supernet("ham10000")
+    other = problem.model_copy(update={"data": problem.data.model_copy(update={"split_seed": 1})})
+    assert find_supernet(other, other.dataset(), space) is None  # its training images would be validated on
 
 
 def test_stored_supernet_is_found_until_something_changes(
