@@ -12,7 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.files import atomic_write
@@ -185,7 +185,7 @@ def _scale_one(
         set_scale("log")
         set_limits(low / margin, high * margin)
         ruler.set_minor_formatter(NullFormatter())
-        ruler.set_major_formatter(LogFormatter())
+        ruler.set_major_formatter(StrMethodFormatter("{x:g}"))
     else:
         margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.05
         set_limits(low - margin, high + margin)
