@@ -19,6 +19,7 @@ __all__ = [
     "read_json",
     "read_toml",
     "remove_leftovers",
+    "sha256_of",
     "shipped_names",
     "shipped_or_path",
     "storage_errors",
@@ -146,6 +147,12 @@ def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str,
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
     except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not valid TOML ({reason}): mend the file") from reason
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hex, as sha256sum prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(*parts: bytes | str | Path) -> str:

@@ -11,7 +11,7 @@ from evo_fair.data import Dataset
 from evo_fair.deploy.export import Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import atomic_write, digest, write_json
+from evo_fair.files import atomic_write, sha256_of, write_json
 from evo_fair.proxy import Proxy, predict_logits
 from evo_fair.space import SearchSpace
 
@@ -76,6 +76,6 @@ def network_card(
 def _onnx_facts(path: Path, parity: Parity) -> dict[str, Any]:
     return {
         "bytes": path.stat().st_size,
-        "sha256": digest(path),
+        "sha256": sha256_of(path),
         "parity": {"samples": parity.samples, "largest_logit_difference": parity.largest_difference},
     }

@@ -12,7 +12,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
-from evo_fair.files import atomic_write, cache_folder, digest
+from evo_fair.files import atomic_write, cache_folder, digest, sha256_of
 from evo_fair.nets import Supernet
 from evo_fair.proxy.proxy import Inputs, Proxy
 from evo_fair.space import SearchSpace, SpaceSchema
@@ -43,7 +43,7 @@ class ProxySource:
         """Puts the samples into the cache, where workers map them into memory."""
         return cls(
             supernet,
-            digest(supernet),
+            sha256_of(supernet),
             _stored(calibration),
             _stored(samples),
             space.schema.model_dump_json(),

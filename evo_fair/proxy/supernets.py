@@ -12,7 +12,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, shipped_names, shipped_or_path, write_json
+from evo_fair.files import cache_folder, digest, read_json, sha256_of, shipped_names, shipped_or_path, write_json
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
@@ -82,7 +82,7 @@ def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
         manifest = read_json(manifest_path, DataError)
     except DataError:
         return None
-    sound = isinstance(manifest, dict) and manifest.get("sha256") == digest(path)
+    sound = isinstance(manifest, dict) and manifest.get("sha256") == sha256_of(path)
     return StoredSupernet(path, manifest) if sound else None
 
 
@@ -119,7 +119,7 @@ def _manifest(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path
         "evo_fair": __version__,
         "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
         "parameters": sum(weight.numel() for weight in supernet.weights.values()),
-        "sha256": digest(path),
+        "sha256": sha256_of(path),
         "validation": _validation(problem, dataset, space, path),
     }
 
