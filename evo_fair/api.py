@@ -1,6 +1,5 @@
 """The Python API: the one place that wires problems, supernets, profiles and the search together."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -27,6 +26,8 @@ from evo_fair.search import (
     Outcome,
     Plan,
     Progress,
+    Record,
+    RunFolder,
     check_new,
     create_run,
     describe,
@@ -118,7 +119,7 @@ def search(
     result.write_front()
     for name in ("pareto.png", "pareto.pdf"):
         result.plot(folder / name)
-    _write_networks(result, prepared, supernet, source, listener)
+    _write_networks(run, result.front_records, prepared, supernet, source, listener)
     return result
 
 
@@ -216,7 +217,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, A
             "licence": prepared.dataset.licence,
         },
         "space": {
-            "networks": f"10^{math.log10(prepared.space.size()):.1f}",
+            "networks": prepared.space.magnitude,
             "fingerprint": prepared.space.fingerprint,
         },
         "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
@@ -224,12 +225,17 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, A
 
 
 def _write_networks(
-    run: Run, prepared: _Prepared, supernet: StoredSupernet, source: ProxySource, listener: Listener
+    run: RunFolder,
+    records: Sequence[Record],
+    prepared: _Prepared,
+    supernet: StoredSupernet,
+    source: ProxySource,
+    listener: Listener,
 ) -> None:
-    for place in (run.path, run.path / "networks"):
+    for place in (run.path, run.networks):
         remove_leftovers(place)
     proxy = source.open()
-    records = run.front_records
+    groupings = _groupings(prepared)
     for done, record in enumerate(records, 1):
         facts = {
             "problem": prepared.problem.name,
@@ -243,6 +249,5 @@ def _write_networks(
                 "profile": prepared.profile.sha256,
             },
         }
-        groupings = _groupings(prepared)
-        write_network(run.path / "networks", record.id, record.genome, proxy, prepared.dataset, facts, groupings)
+        write_network(run.networks, record.id, record.genome, proxy, prepared.dataset, facts, groupings)
         listener.exporting(done, len(records))

@@ -3,23 +3,20 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from evo_fair.data import Dataset, check_samples, load_dataset
 from evo_fair.errors import ProblemError
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.space import SearchSpace, SpaceSchema
+from evo_fair.space.schema import Section
 
 __all__ = ["Data", "Fairness", "Problem", "Proxy", "Search", "Training", "load_problem", "problem_names"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Data(_Section):
+class Data(Section):
     """`[data]`: where the samples come from and how they are split."""
 
     source: Literal["digits", "ham10000", "adult", "image_folder"]
@@ -38,7 +35,7 @@ class Data(_Section):
         return self
 
 
-class Fairness(_Section):
+class Fairness(Section):
     """`[fairness]`: the grouping that objectives look at, and those that are reported beside it."""
 
     group: str
@@ -50,7 +47,7 @@ class Fairness(_Section):
         return tuple(dict.fromkeys((self.group, *self.report)))
 
 
-class Training(_Section):
+class Training(Section):
     """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate."""
 
     epochs: PositiveInt = 30
@@ -65,13 +62,13 @@ class Training(_Section):
     seed: Annotated[int, Field(ge=0)] = 0
 
 
-class Proxy(_Section):
+class Proxy(Section):
     """`[proxy]`: how the frozen supernet is asked."""
 
     calibration_samples: Annotated[int, Field(ge=16)] = 512
 
 
-class Search(_Section):
+class Search(Section):
     """`[search]`: what a search does unless told otherwise."""
 
     objectives: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -81,7 +78,7 @@ class Search(_Section):
     population: Annotated[int, Field(ge=2)] = 48
 
 
-class Problem(_Section):
+class Problem(Section):
     """A problem file, validated."""
 
     name: str

@@ -1,6 +1,5 @@
 """Progress bars of training and searching, on standard error."""
 
-import math
 import sys
 from types import TracebackType
 from typing import Self
@@ -46,8 +45,7 @@ class ProgressBars(Listener):
         """Says how large everything is."""
         parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
         self._bars.console.print(
-            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, "
-            f"10^{math.log10(space.size()):.1f} different networks",
+            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks",
             highlight=False,
             soft_wrap=True,
         )

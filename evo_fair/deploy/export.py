@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
+from evo_fair.latency.measure import open_session
 from evo_fair.nets import Network
 
 __all__ = ["Parity", "check_parity", "export_onnx", "onnx_logits"]
@@ -44,10 +44,7 @@ def export_onnx(network: Network, input_shape: tuple[int, ...], path: Path) -> N
 
 def onnx_logits(path: Path, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Logits `[n, labels]` that ONNX Runtime computes, on one thread, for normalised inputs `[n, ...]`."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = open_session(str(path), threads=1)
     name = session.get_inputs()[0].name
     return np.concatenate([session.run(None, {name: x[start : start + BATCH]})[0] for start in range(0, len(x), BATCH)])
 

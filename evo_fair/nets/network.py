@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from evo_fair.nets.topology import Unit, run_block, units_of
+from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block
 
 __all__ = ["BN_EPSILON", "Network", "UnitModule"]
@@ -72,11 +72,8 @@ class Network(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `[n, labels]`."""
-        for block in self.blocks:
-            x = run_block(block, x, lambda name, y, block=block: self.units[_key(block, name)](y))  # type: ignore[misc]
-        if x.dim() == 4:
-            x = x.mean((2, 3))
-        logits: torch.Tensor = self.classifier(x)
+        features = run_blocks(self.blocks, x, lambda block, unit, y: self.unit(block, unit.name)(y))
+        logits: torch.Tensor = self.classifier(features)
         return logits
 
     def unit(self, block: Block, name: str) -> UnitModule:

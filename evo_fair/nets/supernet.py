@@ -15,7 +15,7 @@ from torch.nn import functional
 from evo_fair.errors import DataError
 from evo_fair.files import write_bytes
 from evo_fair.nets.network import BN_EPSILON, Network
-from evo_fair.nets.topology import Unit, run_block, units_of
+from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block, Kind, SearchSpace
 
 __all__ = ["Supernet"]
@@ -63,13 +63,9 @@ class Supernet:
 
     def forward(self, x: torch.Tensor, blocks: list[Block]) -> torch.Tensor:
         """Logits `[n, labels]` of one architecture for normalised inputs, batch norm on the batch's own statistics."""
-        for block in blocks:
-            units = {unit.name: unit for unit in units_of(block)}
-            x = run_block(block, x, lambda name, y, b=block, u=units: self._apply(b, u[name], y))  # type: ignore[misc]
-        if x.dim() == 4:
-            x = x.mean((2, 3))
-        classifier = self.weights["classifier.weight"][:, : x.shape[1]]
-        return functional.linear(x, classifier, self.weights["classifier.bias"])
+        features = run_blocks(blocks, x, self._apply)
+        classifier = self.weights["classifier.weight"][:, : features.shape[1]]
+        return functional.linear(features, classifier, self.weights["classifier.bias"])
 
     def _apply(self, block: Block, unit: Unit, x: torch.Tensor) -> torch.Tensor:
         weight, gamma, beta = self.slices(block, unit)

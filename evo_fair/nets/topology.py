@@ -1,6 +1,6 @@
 """What each block kind computes: its units (a convolution or linear layer with batch norm) and how they are joined."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from evo_fair.space import Block, Kind
 
-__all__ = ["Unit", "run_block", "units_of"]
+__all__ = ["Unit", "run_blocks", "units_of"]
 
 
 class Unit(NamedTuple):
@@ -27,6 +27,9 @@ class Unit(NamedTuple):
         if self.kernel == 0:
             return (self.c_out, self.c_in)
         return (self.c_out, 1 if self.depthwise else self.c_in, self.kernel, self.kernel)
+
+
+Apply = Callable[[Block, Unit, torch.Tensor], torch.Tensor]
 
 
 def units_of(block: Block) -> list[Unit]:
@@ -59,16 +62,23 @@ def units_of(block: Block) -> list[Unit]:
     return shortcut + body
 
 
-def run_block(block: Block, x: torch.Tensor, apply: Callable[[str, torch.Tensor], torch.Tensor]) -> torch.Tensor:
-    """The output of `block` for the input `x`; `apply(unit name, tensor)` runs one unit, batch norm included.
+def run_blocks(blocks: Sequence[Block], x: torch.Tensor, apply: Apply) -> torch.Tensor:
+    """The features `[n, channels]` that `blocks` and, on images, global average pooling make of the input `x`.
 
-    Every unit is followed by ReLU, the last one after the shortcut has been added.
+    `apply(block, unit, tensor)` runs one unit, batch norm included. Every unit is followed by ReLU, the last one of a
+    block after the shortcut has been added.
     """
-    *inner, last = [unit.name for unit in units_of(block) if unit.name != "shortcut"]
-    y = x
-    for name in inner:
-        y = functional.relu(apply(name, y))
-    y = apply(last, y)
-    if block.shortcut:
-        y = y + (apply("shortcut", x) if block.shortcut == 2 else x)
-    return functional.relu(y)
+    for block in blocks:
+        units = {unit.name: unit for unit in units_of(block)}
+        shortcut = units.pop("shortcut", None)
+        *inner, last = units.values()
+        y = x
+        for unit in inner:
+            y = functional.relu(apply(block, unit, y))
+        y = apply(block, last, y)
+        if shortcut:
+            y = y + apply(block, shortcut, x)
+        elif block.shortcut:
+            y = y + x
+        x = functional.relu(y)
+    return x.mean((2, 3)) if x.dim() == 4 else x

@@ -71,6 +71,7 @@ def train_supernet(
     steps = recipe.epochs * steps_an_epoch
     schedule = LambdaLR(optimiser, lambda step: _one_cycle(step, steps))
     warmup = round(steps * recipe.warmup_fraction)
+    largest, smallest = space.largest(), space.smallest()
     with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for epoch in range(recipe.epochs):
             order = rng.permutation(len(labels))
@@ -83,7 +84,10 @@ def train_supernet(
                 chosen = np.sort(order[number * batch : (number + 1) * batch])
                 x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
                 y = torch.from_numpy(labels[chosen])
-                genomes = _full_size(space, rng) if step < warmup else _sandwich(space, rng, recipe.random_networks)
+                if step < warmup:
+                    genomes = [largest, _full_size(space, rng)]
+                else:
+                    genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
                 loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
                 optimiser.step()
                 schedule.step()
@@ -121,18 +125,14 @@ def _one_cycle(step: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
 
 
-def _full_size(space: SearchSpace, rng: np.random.Generator) -> list[npt.NDArray[np.int16]]:
-    """The largest network, and one of full width and depth with random kinds."""
-    genome = space.largest()
-    other = (space.cardinalities - 1).astype(np.int16)
+def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """A network of full width and depth with random kinds."""
+    genome = (space.cardinalities - 1).astype(np.int16)
     for gene in np.flatnonzero(~space.ordered):
         choices = space.cardinalities[gene] - (not space.gene_names[gene].endswith("slot1.kind"))
-        other[gene] = rng.integers(choices)
-    return [genome, space.canonical(other[None])[0]]
-
-
-def _sandwich(space: SearchSpace, rng: np.random.Generator, random_networks: int) -> list[npt.NDArray[np.int16]]:
-    return [space.largest(), *space.sample(rng, random_networks), space.smallest()]
+        genome[gene] = rng.integers(choices)
+    full: npt.NDArray[np.int16] = space.canonical(genome[None])[0]
+    return full
 
 
 def _gradients(

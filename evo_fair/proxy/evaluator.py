@@ -85,12 +85,11 @@ class ProxyEvaluator:
         self.dataset = dataset
         self.groupings = groupings
         self.jobs = jobs
-        self._parallel = Parallel(n_jobs=jobs)
+        with parallel_config(backend="loky", inner_max_num_threads=1):
+            self._parallel = Parallel(n_jobs=jobs, max_nbytes=None)
 
     def __enter__(self) -> Self:
         if self.jobs > 1:
-            with parallel_config(backend="loky", inner_max_num_threads=1):
-                self._parallel = Parallel(n_jobs=self.jobs, max_nbytes=None)
             self._parallel.__enter__()
         return self
 

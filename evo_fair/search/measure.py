@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evo_fair.errors import NonFiniteError, UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts
+from evo_fair.fairness.summary import group_summary
 from evo_fair.search.constraints import Constraint
 from evo_fair.search.evaluator import Evaluator, Genomes, Space
 from evo_fair.search.objectives import Objective, Values
@@ -136,12 +137,8 @@ def _metrics(counts: Counts) -> dict[str, Number | None]:
 
 
 def _group_accuracy(counts: Counts) -> dict[str, Number | None]:
-    right = np.trace(counts.values[0], axis1=1, axis2=2)
-    total = counts.values[0].sum(axis=(1, 2))
-    return {
-        name: round(int(r) / int(t), _GROUP_DIGITS) if t else None
-        for name, r, t in zip(counts.group_names, right, total, strict=True)
-    }
+    accuracies = {name: group["accuracy"] for name, group in group_summary(counts).items()}
+    return {name: None if value is None else round(value, _GROUP_DIGITS) for name, value in accuracies.items()}
 
 
 def _plain(value: Any) -> Number:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
-__all__ = ["Kind", "SpaceSchema", "Stage", "Stem"]
+__all__ = ["Kind", "Section", "SpaceSchema", "Stage", "Stem"]
 
 
 class Kind(IntEnum):
@@ -23,8 +23,10 @@ KindName = Literal["MB", "DB", "RB", "CB", "FC"]
 Choices = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=32)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(BaseModel):
+    """A section of a problem file: nothing unknown in it, nothing infinite, and nothing changes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
@@ -33,7 +35,7 @@ def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
-class Stem(_Section):
+class Stem(Section):
     """The first convolution of a network on images."""
 
     widths: Choices
@@ -46,7 +48,7 @@ class Stem(_Section):
         return _ascending("widths", widths)
 
 
-class Stage(_Section):
+class Stage(Section):
     """Slots that share one output width, so that shortcuts between them fit; the first can't be skipped.
 
     `widths` are the stage's possible output channels; `keep_channels` the possible counts of channels that pruning
@@ -89,7 +91,7 @@ class Stage(_Section):
         return tuple(sorted(self.kernels.get(kind.name, ()))) or (3,)  # type: ignore[call-overload]
 
 
-class SpaceSchema(_Section):
+class SpaceSchema(Section):
     """The `[space]` section of a problem file."""
 
     channel_multiple: Literal[1, 4, 8, 16] = 8

@@ -154,8 +154,13 @@ class SearchSpace:
             before = after
         return sum(before.values())
 
+    @property
+    def magnitude(self) -> str:
+        """Its size in words: `10^13.2`."""
+        return f"10^{math.log10(self.size()):.1f}"
+
     def __repr__(self) -> str:
-        return f"SearchSpace({len(self.gene_names)} genes, 10^{math.log10(self.size()):.1f} networks)"
+        return f"SearchSpace({len(self.gene_names)} genes, {self.magnitude} networks)"
 
 
 def _choices(stage: Stage, c_in: int, width: int) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from evo_fair.cli import main
+
 PROBLEM = """
 title = "a tiny search on the digits"
 [data]
@@ -58,3 +60,14 @@ def evo_fair(command_line: list[str]) -> Command:
         return subprocess.run(full, capture_output=True, text=True, env=os.environ | environment, check=False)
 
     return run
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs a command that has to end with 2 and one line."""
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    (line,) = captured.err.strip().splitlines()
+    return line

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from evo_fair.cli import app, main
+from evo_fair.cli import app
 from evo_fair.latency import load_profile
 from evo_fair.latency.measurements import Measurements, write_latency, write_layers
 from evo_fair.problem import load_problem
+
+from .conftest import refusal
 
 
 @pytest.fixture(scope="module")
@@ -27,16 +29,6 @@ def files(measured: Measurements, tmp_path: Path) -> list[str]:
     write_layers(tmp_path / "layers.csv", measured.names, measured.table)
     write_latency(tmp_path / "latency.csv", measured.names, measured.latency_ms)
     return ["calibrate", "--layers", str(tmp_path / "layers.csv"), "--latency", str(tmp_path / "latency.csv")]
-
-
-def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    captured = capsys.readouterr()
-    assert stop.value.code == 2
-    assert captured.out == ""
-    (line,) = captured.err.strip().splitlines()
-    return line
 
 
 def test_measurements_become_a_profile(files: list[str], measured: Measurements, tmp_path: Path) -> None:
@@ -95,7 +87,7 @@ def test_damaged_measurements_are_refused(
 ) -> None:
     path = tmp_path / "latency.csv"
     path.write_text(damage(path.read_text()))
-    line = refusal(capsys, [*files, "--out", str(tmp_path / "own.json")])
+    line = refusal(capsys, *files, "--out", tmp_path / "own.json")
     assert message in line
     assert str(path) in line
     assert not (tmp_path / "own.json").exists()
@@ -121,5 +113,5 @@ def test_arguments_that_do_not_go_together_are_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert message in refusal(capsys, ["calibrate", *arguments])
+    assert message in refusal(capsys, "calibrate", *arguments)
     assert not list(tmp_path.iterdir())

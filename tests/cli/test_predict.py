@@ -8,9 +8,11 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from evo_fair.cli import app, main
+from evo_fair.cli import app
 from evo_fair.latency.build_onnx import layers_to_onnx
 from evo_fair.layers import Op
+
+from .conftest import refusal
 
 ROWS = np.array(
     [
@@ -27,17 +29,6 @@ ROWS = np.array(
 def network(tmp_path: Path) -> Path:
     onnx.save(layers_to_onnx(ROWS), tmp_path / "network.onnx")
     return tmp_path / "network.onnx"
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Runs a command that has to end with 2 and one line."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert stop.value.code == 2
-    assert captured.out == ""
-    (line,) = captured.err.strip().splitlines()
-    return line
 
 
 def test_the_table_names_layers_and_totals(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:

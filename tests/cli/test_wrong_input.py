@@ -9,22 +9,10 @@ from zipfile import ZipFile
 import pytest
 from typer.testing import CliRunner
 
-from evo_fair.cli import app, main
+from evo_fair.cli import app
 from tests.data.fakes import ham_rows, write_ham
 
-from .conftest import Command
-
-
-def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Runs the command in this process and returns the one line that it must end with."""
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    assert stop.value.code == 2
-    assert captured.out == ""
-    lines = captured.err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
+from .conftest import Command, refusal
 
 
 @pytest.mark.parametrize(
@@ -61,14 +49,14 @@ def test_one_line_and_no_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert message in failure(capsys, *arguments)
+    assert message in refusal(capsys, *arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_problem_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], problem_file: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(problem_file.read_text().replace("widths = [4, 8, 16]", "widths = [4, 9, 16]"))
-    line = failure(capsys, "search", wrong, "--out", tmp_path / "run")
+    line = refusal(capsys, "search", wrong, "--out", tmp_path / "run")
     assert line == (
         f"evo-fair: {wrong}: space: width 9 is not a multiple of 4: stage 1 lists widths = [4, 9, 16]; use 8 or 12"
     )
@@ -125,7 +113,7 @@ def test_damaged_download_is_named(
     folder = tmp_path / "data"
     write_ham(folder)
     spoil(folder)
-    assert named in failure(capsys, "search", "ham10000", "--data", folder, "--out", tmp_path / "run")
+    assert named in refusal(capsys, "search", "ham10000", "--data", folder, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
