@@ -1,0 +1,102 @@
+"""Bootstrap intervals of accuracy and fairness metrics: whole units (lesions, patients) are drawn, not samples.
+
+Samples of one unit resemble each other, so drawing samples would make intervals too narrow (Field and Welsh 2007, the
+cluster bootstrap). The counts of a resample are exact: every sample counts as often as its unit was drawn.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from evo_fair.errors import UndefinedMetricError
+from evo_fair.fairness.counts import Counts
+
+__all__ = ["Interval", "draw_weights", "interval", "resampled_counts"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Interval(NamedTuple):
+    """A value and the two ends of its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def draw_weights(
+    units: npt.NDArray[np.integer[Any]],
+    replicates: int,
+    rng: np.random.Generator,
+    needed: tuple[npt.NDArray[np.integer[Any]], ...] = (),
+) -> IntArray:
+    """How often each sample counts in each resample, int64 `[replicates, samples]`.
+
+    `units` `[samples]` are drawn with replacement, as many as there are, and bring all their samples along. Where
+    `needed` lists partitions `[samples]` (labels, groups; -1 for none), a resample without any sample of one of their
+    members is drawn anew, because metrics have no value on it. Raises `UndefinedMetricError` where that hardly ends.
+    """
+    _, unit = np.unique(units, return_inverse=True)
+    n_units = int(unit.max()) + 1
+    members = [sparse.csr_array(_one_hot(part)) for part in needed]
+    kept: list[IntArray] = []
+    missing = replicates
+    for _ in range(100):
+        drawn = rng.integers(0, n_units, (missing, n_units)) + n_units * np.arange(missing)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=missing * n_units).reshape(missing, n_units)
+        weights = times[:, unit].astype(np.int64)
+        whole = np.ones(missing, np.bool_)
+        for part in members:
+            whole &= (np.asarray(part.T @ weights.T) > 0).all(axis=0)
+        kept.append(weights[whole])
+        missing -= int(whole.sum())
+        if not missing:
+            return np.concatenate(kept)
+    raise UndefinedMetricError(
+        f"of {replicates} resamples {missing} lack a label or a group after 100 attempts: "
+        "some of them have too few units for an interval; use a coarser grouping"
+    )
+
+
+def resampled_counts(
+    weights: IntArray,
+    predictions: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.integer[Any]],
+    groups: npt.NDArray[np.integer[Any]],
+    like: Counts,
+) -> Counts:
+    """The counts of one network on every resample, as if each resample were a network of its own.
+
+    `weights` come from `draw_weights`; `predictions`, `labels` and `groups` (-1 for unknown) are `[samples]`; `like`
+    supplies the names. Networks counted with the same weights can be compared resample by resample.
+    """
+    n_groups, n_labels = len(like.group_names), len(like.label_names)
+    known = np.where(groups < 0, n_groups, groups).astype(np.int64)
+    cells = (known * n_labels + labels) * n_labels + predictions
+    table = (_one_hot(cells, (n_groups + 1) * n_labels**2).T @ weights.T).T
+    counts = np.asarray(table, np.int64).reshape(len(weights), n_groups + 1, n_labels, n_labels)
+    return Counts(counts[:, :n_groups], counts[:, n_groups], like.group_names, like.label_names, like.positive)
+
+
+def interval(
+    metric: Callable[[Counts], npt.NDArray[np.float64]], counts: Counts, resampled: Counts, level: float = 0.95
+) -> Interval:
+    """A metric's value on `counts` of one network, with the percentile interval of its values on `resampled`.
+
+    Noise moves groups apart, so a metric that sums absolute differences, such as unfairness, is larger on resamples
+    than on the samples: its interval lies a little too high, and never reaches 0.
+    """
+    tail = 50 * (1 - level)
+    low, high = np.percentile(metric(resampled), [tail, 100 - tail])
+    return Interval(float(metric(counts)[0]), float(low), float(high))
+
+
+def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":
+    """A sparse matrix `[samples, columns]` with a 1 where each sample's number says; negative numbers have none."""
+    rows = np.flatnonzero(numbers >= 0)
+    values = numbers[rows].astype(np.int64)
+    width = columns if columns is not None else int(values.max(initial=-1)) + 1
+    return sparse.csr_array((np.ones(len(rows), np.int64), (rows, values)), shape=(len(numbers), width))

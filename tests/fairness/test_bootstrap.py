@@ -1,0 +1,96 @@
+"""Bootstrap by unit, against enumeration by hand and scipy."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evo_fair.errors import UndefinedMetricError
+from evo_fair.fairness import METRICS, Counts, count_predictions
+from evo_fair.fairness.bootstrap import draw_weights, interval, resampled_counts
+
+LABELS = np.array([0, 0, 1, 1, 0, 1])
+GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
+PREDICTIONS = np.array([0, 1, 1, 1, 0, 0], np.uint8)
+UNITS = np.array([7, 7, 2, 3, 3, 9])
+
+
+def counts_of(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Counts:
+    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
+    return Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
+
+
+def test_resamples_are_those_that_counting_repeated_samples_gives() -> None:
+    weights = draw_weights(UNITS, 50, np.random.default_rng(0))
+    like = counts_of(PREDICTIONS, LABELS, GROUPS)
+    resampled = resampled_counts(weights, PREDICTIONS, LABELS, GROUPS, like)
+    for number, weight in enumerate(weights):
+        repeated = np.repeat(np.arange(6), weight)
+        expected = counts_of(PREDICTIONS[repeated], LABELS[repeated], GROUPS[repeated])
+        assert (resampled.values[number] == expected.values[0]).all()
+        assert (resampled.rest[number] == expected.rest[0]).all()
+
+
+def test_units_stay_whole_and_are_drawn_as_often_as_there_are() -> None:
+    weights = draw_weights(UNITS, 200, np.random.default_rng(1))
+    assert (weights[:, 0] == weights[:, 1]).all()
+    assert (weights[:, 3] == weights[:, 4]).all()
+    assert (weights[:, [0, 2, 3, 5]].sum(axis=1) == 4).all()
+
+
+def test_distribution_is_that_of_all_resamples_enumerated() -> None:
+    """Three units have 27 resamples; the shares of each accuracy among them are the probabilities."""
+    units, right, size = np.array([0, 1, 1, 2]), np.array([1, 1, 0, 0]), np.array([1, 2, 1])
+    labels, groups = np.zeros(4, np.int64), np.array([0, 0, 1, 1], np.int16)
+    by_unit = np.array([1, 1, 0])
+    enumerated = [by_unit[list(draw)].sum() / size[list(draw)].sum() for draw in product(range(3), repeat=3)]
+    values, shares = np.unique(np.round(enumerated, 9), return_counts=True)
+    predictions = (1 - right).astype(np.uint8)
+    weights = draw_weights(units, 40_000, np.random.default_rng(2))
+    resampled = resampled_counts(weights, predictions, labels, groups, counts_of(predictions, labels, groups))
+    seen, times = np.unique(np.round(METRICS["accuracy"](resampled), 9), return_counts=True)
+    assert seen.tolist() == values.tolist()
+    np.testing.assert_allclose(times / 40_000, shares / 27, atol=0.01)
+
+
+def test_interval_agrees_with_scipys_where_units_are_samples() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 400)
+    groups = rng.integers(0, 2, 400).astype(np.int16)
+    predictions = np.where(rng.random(400) < 0.8, labels, 1 - labels).astype(np.uint8)
+    right = predictions == labels
+    oracle = stats.bootstrap((right,), np.mean, n_resamples=20_000, method="percentile", rng=4).confidence_interval
+    weights = draw_weights(np.arange(400), 20_000, np.random.default_rng(5))
+    counts = counts_of(predictions, labels, groups)
+    found = interval(METRICS["accuracy"], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    assert found.value == right.mean()
+    np.testing.assert_allclose(found[1:], [oracle.low, oracle.high], atol=0.003)
+
+
+def test_duplicated_samples_of_a_unit_do_not_narrow_the_interval() -> None:
+    rng = np.random.default_rng(6)
+    labels, groups = rng.integers(0, 2, 100), rng.integers(0, 2, 100).astype(np.int16)
+    predictions = np.where(rng.random(100) < 0.7, labels, 1 - labels).astype(np.uint8)
+    widths = []
+    for times in (1, 9):
+        units = np.repeat(np.arange(100), times)
+        p, y, g = (np.repeat(array, times) for array in (predictions, labels, groups))
+        counts = counts_of(p, y, g)
+        weights = draw_weights(units, 4000, np.random.default_rng(7))
+        found = interval(METRICS["accuracy"], counts, resampled_counts(weights, p, y, g, counts))
+        widths.append(found.high - found.low)
+    assert widths[0] == pytest.approx(widths[1], abs=1e-12)
+
+
+def test_every_resample_holds_what_is_needed() -> None:
+    weights = draw_weights(np.arange(6), 500, np.random.default_rng(8), (LABELS, GROUPS))
+    for part in (LABELS, GROUPS):
+        for member in range(2):
+            assert (weights[:, part == member].sum(axis=1) > 0).all()
+
+
+def test_too_few_units_are_refused() -> None:
+    """Forty groups of a unit each: a resample that holds all of them has a probability of 40! / 40^40."""
+    with pytest.raises(UndefinedMetricError, match="too few units"):
+        draw_weights(np.arange(40), 3, np.random.default_rng(9), (np.arange(40),))
