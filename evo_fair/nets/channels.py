@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from evo_fair.nets.supernet import Supernet
 from evo_fair.space import Kind, SearchSpace
 
-__all__ = ["ChannelGroup", "channel_groups", "sort_channels"]
+__all__ = ["ChannelGroup", "channel_groups", "reader_importance", "reorder_channels", "sort_channels"]
 
 
 class ChannelGroup(NamedTuple):
@@ -59,21 +60,37 @@ def channel_groups(space: SearchSpace) -> Iterator[ChannelGroup]:
 def sort_channels(supernet: Supernet, within_levels: bool = False) -> None:
     """Sorts every group of channels by falling importance, in place; the full-size networks compute what they did.
 
-    A channel's importance is the L1 norm of the weights that read it (Cai et al. 2020, Once-for-All), each reader
-    scaled to a mean of 1. `within_levels` sorts only between neighbouring levels, so that no network changes.
+    A channel's importance is `reader_importance` (after Cai et al. 2020, Once-for-All). `within_levels` sorts only
+    between neighbouring levels, so that no network changes.
     """
     for group in channel_groups(supernet.space):
-        readers = [supernet.weights[name] for name in group.inputs]
-        norms = [reader.abs().sum((0, *range(2, reader.dim()))) for reader in readers]
-        importance = sum(norm / norm.mean().clamp_min(1e-12) for norm in norms)
-        assert isinstance(importance, torch.Tensor)
+        importance = reader_importance(supernet, group)
         bounds = (0, *group.levels) if within_levels else (0,)
         segment = np.searchsorted(np.asarray(bounds), np.arange(importance.numel()), side="right")
-        order = torch.from_numpy(np.lexsort((-importance.numpy(), segment)))
-        for name in group.outputs:
-            supernet.weights[name].copy_(supernet.weights[name][order])
-        for name in group.inputs:
-            supernet.weights[name].copy_(supernet.weights[name][:, order])
+        reorder_channels(supernet, group, np.lexsort((-importance.numpy(), segment)))
+
+
+@torch.no_grad()
+def reader_importance(supernet: Supernet, group: ChannelGroup) -> torch.Tensor:
+    """The L1 norm of the weights that read each channel of a group, each reader scaled to a mean of 1: `[channels]`."""
+    readers = [supernet.weights[name] for name in group.inputs]
+    norms = [reader.abs().sum((0, *range(2, reader.dim()))) for reader in readers]
+    importance = sum(norm / norm.mean().clamp_min(1e-12) for norm in norms)
+    assert isinstance(importance, torch.Tensor)
+    return importance
+
+
+@torch.no_grad()
+def reorder_channels(supernet: Supernet, group: ChannelGroup, order: npt.NDArray[np.int64]) -> None:
+    """Puts the channels of a group into `order` `[channels]`, in place; the full-size networks compute what they did.
+
+    Networks take the first channels, so the first of `order` are the last to be pruned.
+    """
+    chosen = torch.from_numpy(order)
+    for name in group.outputs:
+        supernet.weights[name].copy_(supernet.weights[name][chosen])
+    for name in group.inputs:
+        supernet.weights[name].copy_(supernet.weights[name][:, chosen])
 
 
 _ENDS: dict[Kind, tuple[list[str], str]] = {
