@@ -12,12 +12,12 @@ from evo_fair.errors import EvoFairError, ObjectiveError
 from evo_fair.search.algorithms import check_algorithm, make_strategy
 from evo_fair.search.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from evo_fair.search.constraints import Constraint
-from evo_fair.search.evaluator import Evaluator, Genomes, Space
+from evo_fair.search.evaluator import Evaluator, Space
 from evo_fair.search.hypervolume import Box
 from evo_fair.search.journal import Journal
 from evo_fair.search.measure import Measurer
 from evo_fair.search.objectives import Objective
-from evo_fair.search.proposals import fresh_genomes
+from evo_fair.search.proposals import Proposals, fresh_genomes
 from evo_fair.search.record import Record
 from evo_fair.search.strategy import Strategy
 from evo_fair.search.tally import Tally
@@ -47,9 +47,9 @@ class Plan:
     patience: int = 50
 
     def __post_init__(self) -> None:
-        check_algorithm(self.algorithm)
         if not self.objectives:
             raise ObjectiveError("a search needs at least one objective: name one, such as error")
+        check_algorithm(self.algorithm, self.objectives)
         for name, value, least in (("budget", self.budget, 1), ("population", self.population, 2)):
             if value < least:
                 raise EvoFairError(f"{name} {value} is too small: it must be at least {least}")
@@ -124,8 +124,7 @@ class _Loop:
 
     def _begin(self) -> tuple[np.random.Generator, Strategy]:
         rng = np.random.default_rng(self.plan.seed)
-        objectives = len(self.plan.objectives)
-        return rng, make_strategy(self.plan.algorithm, self.space, rng, self.plan.population, objectives)
+        return rng, make_strategy(self.plan.algorithm, self.space, rng, self.plan.population, self.plan.objectives)
 
     def _restore(self) -> None:
         saved = read_checkpoint(self.checkpoint)
@@ -146,23 +145,24 @@ class _Loop:
         while self.tally.evaluated < self.plan.budget:
             if self.tally.idle_generations >= self.plan.patience:
                 return "stalled"
-            genomes = fresh_genomes(self.strategy, self.space, self.rng, self.plan.population, self.tally.ids)
-            if not len(genomes):
+            proposals = fresh_genomes(self.strategy, self.space, self.rng, self.plan.population, self.tally.seen)
+            if not len(proposals.new):
                 return "exhausted"
-            records = self._generation(genomes)
+            records = self._generation(proposals)
             if progress is not None:
                 rate = (self.tally.evaluated - before) / max(time.monotonic() - started, 1e-9)
                 progress(self._progress(len(records), rate))
         return "budget"
 
-    def _generation(self, genomes: Genomes) -> list[Record]:
+    def _generation(self, proposals: Proposals) -> list[Record]:
         allowance = self.plan.budget - self.tally.evaluated
-        records = self.measurer.records(genomes, self.generation, allowance, self.known)
+        records = self.measurer.records(proposals.new, self.generation, allowance, self.known)
         self.journal.append(records)
         self.tally.add(records)
-        told = np.array([record.genome for record in records], np.int16)
-        violations = np.array([record.violation for record in records])
-        self.strategy.tell(told, self.tally.minimised(records), violations)
+        told = [*records, *(self.tally.seen[name] for name in proposals.known)] if self.strategy.reviews else records
+        genomes = np.array([record.genome for record in told], np.int16)
+        violations = np.array([record.violation for record in told])
+        self.strategy.tell(genomes, self.tally.minimised(told), violations)
         self.generation += 1
         # Only now: a checkpoint taken before tell would ask for the same generation again and never find it new.
         state = Checkpoint(

@@ -1,8 +1,8 @@
 """What NSGA-II and NSGA-III share: a population that survives and mates by pymoo's operators, saved as plain arrays."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pymoo.core.selection import Selection
 from pymoo.core.survival import Survival
 
 from evo_fair.search.evaluator import Genomes, Space
+from evo_fair.search.objectives import Objective
 from evo_fair.search.operators import GeneMutation, gene_crossover
 from evo_fair.search.strategy import State
 
@@ -33,15 +34,24 @@ class Evolution(ABC):
     without pickle.
     """
 
-    def __init__(self, space: Space, rng: np.random.Generator, population: int, objectives: int) -> None:
+    reviews: ClassVar[bool] = False
+
+    def __init__(
+        self, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+    ) -> None:
         self._space = space
         self._rng = rng
         self._size = population
         self._problem = Problem(
-            n_var=len(space.gene_names), n_obj=objectives, n_ieq_constr=1, xl=0, xu=space.cardinalities - 1, vtype=int
+            n_var=len(space.gene_names),
+            n_obj=len(objectives),
+            n_ieq_constr=1,
+            xl=0,
+            xu=space.cardinalities - 1,
+            vtype=int,
         )
         self._mating = Mating(self._selection(), gene_crossover(), GeneMutation(space), n_max_iterations=1)
-        self._survival = self._make_survival(objectives)
+        self._survival = self._make_survival(len(objectives))
         self._members = Population()
 
     @abstractmethod

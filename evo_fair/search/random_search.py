@@ -1,12 +1,13 @@
 """Random search: genomes as the space samples them, the baseline of every other strategy."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.search.evaluator import Genomes, Space
+from evo_fair.search.objectives import Objective
 from evo_fair.search.strategy import State
 
 __all__ = ["RandomSearch"]
@@ -15,7 +16,11 @@ __all__ = ["RandomSearch"]
 class RandomSearch:
     """Learns nothing."""
 
-    def __init__(self, space: Space, rng: np.random.Generator, population: int, objectives: int) -> None:
+    reviews: ClassVar[bool] = False
+
+    def __init__(
+        self, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+    ) -> None:
         del population, objectives
         self._space = space
         self._rng = rng

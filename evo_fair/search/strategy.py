@@ -1,7 +1,7 @@
 """What a search strategy is to the engine: asked for genomes, told their worth, saved and restored as arrays."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ State = dict[str, npt.NDArray[Any]]
 class Strategy(Protocol):
     """Proposes genomes. All its randomness comes from the Generator it was built with, whose state the engine keeps."""
 
+    reviews: ClassVar[bool]
+    """Whether it is also told networks that were known when it proposed them, with what was recorded of them then."""
+
     def ask(self, n: int) -> Genomes:
         """About `n` genomes to look at, int16 `[networks, genes]`; known and repeated ones are sorted out elsewhere.
 
@@ -23,7 +26,10 @@ class Strategy(Protocol):
         """
 
     def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
-        """Learns the minimised objectives `[networks, objectives]` and violations `[networks]` of new genomes.
+        """Learns the minimised objectives `[networks, objectives]` and violations `[networks]` of canonical genomes.
+
+        They are the generation's new networks, and if it `reviews`, then also the known ones that it proposed since it
+        was last told, once each.
 
         A network is feasible where its violation is 0. Objectives that were not measured, as the network broke a
         cheap constraint, are NaN; its violation is then larger than that of any network that was evaluated.

@@ -22,7 +22,7 @@ class Tally:
     def __init__(self, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> None:
         self._objectives = objectives
         self._limits = [_LimitTally(constraint) for constraint in constraints]
-        self.ids: set[str] = set()
+        self.seen: dict[str, Record] = {}
         self.evaluated = 0
         self.feasible = 0
         self.idle_generations = 0
@@ -31,7 +31,7 @@ class Tally:
     @property
     def looked_at(self) -> int:
         """How many records there were."""
-        return len(self.ids)
+        return len(self.seen)
 
     def add(self, records: Sequence[Record]) -> None:
         """Takes whole generations of records, in order."""
@@ -59,7 +59,7 @@ class Tally:
         )
 
     def _add_generation(self, records: list[Record]) -> None:
-        self.ids.update(record.id for record in records)
+        self.seen.update((record.id, record) for record in records)
         evaluated = [record for record in records if record.evaluated]
         self.evaluated += len(evaluated)
         self.idle_generations = 0 if evaluated else self.idle_generations + 1

@@ -81,6 +81,9 @@ def fake_latency(table: LayerTable) -> npt.NDArray[np.float64]:
     return (table[:, :, 1] * table[:, :, 3] ** 2).sum(axis=1) / 327.0 + table[:, 0, 6] / 100.0
 
 
+GOALS = resolve(["error", "unfairness", "latency_ms"], fake_latency, "a board")
+
+
 def make_plan(*constraints: str, objectives: tuple[str, ...] = ("error", "unfairness", "latency_ms"), **rest) -> Plan:
     options = {"budget": 60, "population": 12, "seed": 0, "group": "sex"} | rest
     return Plan(

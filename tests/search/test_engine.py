@@ -178,7 +178,7 @@ def test_progress_is_told_after_every_generation(tmp_path):
 
 
 def test_a_single_objective_works(tmp_path):
-    for algorithm in sorted(ALGORITHMS):
+    for algorithm in sorted(set(ALGORITHMS) - {"reinforce"}):
         (tmp_path / algorithm).mkdir()
         outcome = run(tmp_path / algorithm, make_plan(objectives=("accuracy",), algorithm=algorithm))
         assert outcome.evaluated == 60

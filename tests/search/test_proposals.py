@@ -4,7 +4,7 @@ import pytest
 from evo_fair.search.proposals import fresh_genomes
 from evo_fair.search.random_search import RandomSearch
 
-from .fakes import FakeSpace
+from .fakes import GOALS, FakeSpace
 
 SPACE = FakeSpace()
 
@@ -18,13 +18,13 @@ class Stubborn(RandomSearch):
 
 def drawn(kind, n, known, seed=0):
     rng = np.random.default_rng(seed)
-    return fresh_genomes(kind(SPACE, rng, 12, 2), SPACE, rng, n, known)
+    return fresh_genomes(kind(SPACE, rng, 12, GOALS), SPACE, rng, n, known)
 
 
 @pytest.mark.parametrize("kind", [RandomSearch, Stubborn])
 def test_genomes_are_new_different_and_canonical(kind):
     known = set(SPACE.ids(SPACE.sample(np.random.default_rng(1), 100)))
-    genomes = drawn(kind, 40, known)
+    genomes = drawn(kind, 40, known).new
     ids = SPACE.ids(genomes)
     assert len(set(ids)) == 40
     assert not set(ids) & known
@@ -34,7 +34,7 @@ def test_genomes_are_new_different_and_canonical(kind):
 @pytest.mark.parametrize("kind", [RandomSearch, Stubborn])
 def test_a_space_is_gone_through_to_its_last_network(kind):
     known: set[str] = set()
-    while len(genomes := drawn(kind, 50, known, seed=len(known))):
+    while len(genomes := drawn(kind, 50, known, seed=len(known)).new):
         assert not set(SPACE.ids(genomes)) & known
         known |= set(SPACE.ids(genomes))
     assert len(known) == SPACE.size
@@ -55,6 +55,6 @@ def test_a_large_space_in_which_nothing_new_is_found_ends_too():
             return np.zeros((n, 20), np.int16)
 
     space, rng = Large(), np.random.default_rng(0)
-    strategy = RandomSearch(space, rng, 12, 2)
-    assert len(fresh_genomes(strategy, space, rng, 12, set())) == 1
-    assert fresh_genomes(strategy, space, rng, 12, set(space.ids(space.sample(rng, 1)))).shape == (0, 20)
+    strategy = RandomSearch(space, rng, 12, GOALS)
+    assert len(fresh_genomes(strategy, space, rng, 12, set()).new) == 1
+    assert fresh_genomes(strategy, space, rng, 12, set(space.ids(space.sample(rng, 1)))).new.shape == (0, 20)

@@ -8,7 +8,7 @@ from evo_fair.errors import UnknownNameError
 from evo_fair.search import ALGORITHMS, make_strategy
 from evo_fair.search.nsga3 import Nsga3, reference_directions
 
-from .fakes import FakeSpace
+from .fakes import GOALS, FakeSpace
 
 SPACE = FakeSpace()
 NAMES = sorted(ALGORITHMS)
@@ -35,7 +35,7 @@ def grow(strategy, generations, n=12):
 
 def made(name, seed=0, population=12):
     rng = np.random.default_rng(seed)
-    return rng, make_strategy(name, SPACE, rng, population, 3)
+    return rng, make_strategy(name, SPACE, rng, population, GOALS)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -139,10 +139,10 @@ def test_reference_directions_are_at_most_the_population():
 def test_nsga3_leaves_the_warnings_of_others_on():
     before = list(warnings.filters)
     rng = np.random.default_rng(0)
-    grow(Nsga3(SPACE, rng, 12, 3), 4)
+    grow(Nsga3(SPACE, rng, 12, GOALS), 4)
     assert list(warnings.filters) == before
 
 
 def test_an_unknown_algorithm_lists_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"nsga2, nsga3, random.*did you mean 'nsga2'"):
-        make_strategy("nsga22", SPACE, np.random.default_rng(0), 4, 2)
+    with pytest.raises(UnknownNameError, match=r"nsga2, nsga3, random, reinforce.*did you mean 'nsga2'"):
+        make_strategy("nsga22", SPACE, np.random.default_rng(0), 4, GOALS)
