@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from evo_fair.errors import DataError
 from evo_fair.files import write_bytes
+from evo_fair.nets.inputs import Inputs, normalise
 from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block, Kind, SearchSpace
@@ -54,12 +55,9 @@ class Supernet:
         weights["classifier.bias"] = torch.zeros(space.labels)
         return cls(space, weights, torch.from_numpy(mean.copy()), torch.from_numpy(scale.copy()))
 
-    def normalise(self, inputs: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> torch.Tensor:
+    def normalise(self, inputs: Inputs) -> torch.Tensor:
         """Raw inputs `[n, channels, ...]` as the float32 tensor that networks take; images in channels-last layout."""
-        x = torch.from_numpy(inputs.astype(np.float32))
-        shape = (-1,) + (1,) * (x.dim() - 2)
-        x = (x - self.mean.view(shape)) * self.scale.view(shape)
-        return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+        return normalise(inputs, self.mean, self.scale)
 
     def forward(self, x: torch.Tensor, blocks: list[Block]) -> torch.Tensor:
         """Logits `[n, labels]` of one architecture for normalised inputs, batch norm on the batch's own statistics."""

@@ -1,9 +1,7 @@
 """Training of the supernet: sandwich rule with in-place distillation, after Yu et al. 2020 (BigNAS)."""
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import joblib
 import numpy as np
@@ -12,36 +10,19 @@ import torch
 from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
-from evo_fair.errors import NonFiniteError
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
+from evo_fair.nets.inputs import Inputs, input_statistics
+from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 from evo_fair.space import Block, SearchSpace
 
-__all__ = ["TRAINING_CODE", "Step", "input_statistics", "train_supernet"]
+__all__ = ["TRAINING_CODE", "train_supernet"]
 
 TRAINING_CODE = 1
 """To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
-
-Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-
-
-class Step(NamedTuple):
-    """Where training stands: the epoch just ended of all epochs, and the mean loss of the largest network in it."""
-
-    epoch: int
-    epochs: int
-    loss: float
-
-
-def input_statistics(inputs: Inputs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`."""
-    axes = (0, *range(2, inputs.ndim))
-    mean = inputs.mean(axes, dtype=np.float64)
-    deviation = inputs.std(axes, dtype=np.float64)
-    return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
 
 
 def train_supernet(
@@ -65,11 +46,11 @@ def train_supernet(
     weights = [tensor.requires_grad_() for tensor in supernet.weights.values()]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
-    optimiser = _optimiser(weights, recipe)
+    sgd = optimiser(weights, recipe)
     batch = min(recipe.batch_size, len(labels))
     steps_an_epoch = len(labels) // batch
     steps = recipe.epochs * steps_an_epoch
-    schedule = LambdaLR(optimiser, lambda step: _one_cycle(step, steps))
+    schedule = LambdaLR(sgd, lambda step: one_cycle(step, steps))
     warmup = round(steps * recipe.warmup_fraction)
     largest, smallest = space.largest(), space.smallest()
     with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
@@ -80,7 +61,7 @@ def train_supernet(
                 step = epoch * steps_an_epoch + number
                 if step == warmup and warmup:
                     sort_channels(supernet)
-                    optimiser.state.clear()  # its momentum belongs to the channels' old order
+                    sgd.state.clear()  # its momentum belongs to the channels' old order
                 chosen = np.sort(order[number * batch : (number + 1) * batch])
                 x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
                 y = torch.from_numpy(labels[chosen])
@@ -89,40 +70,15 @@ def train_supernet(
                 else:
                     genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
                 loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
-                optimiser.step()
+                sgd.step()
                 schedule.step()
-            if not math.isfinite(loss) or not all(bool(weight.isfinite().all()) for weight in weights):
-                raise NonFiniteError(
-                    f"training diverged in epoch {epoch + 1}: the loss is {loss}; "
-                    f"lower learning_rate, now {recipe.learning_rate:g}, in the problem's [training]"
-                )
+            check_finite(epoch + 1, loss, weights, recipe)
             if on_epoch:
                 on_epoch(Step(epoch + 1, recipe.epochs, loss))
     for weight in weights:
         weight.requires_grad_(False).grad = None
     sort_channels(supernet, within_levels=True)
     return supernet
-
-
-def _optimiser(weights: list[torch.Tensor], recipe: Training) -> torch.optim.SGD:
-    """Weight decay is for convolutions and linear layers alone."""
-    return torch.optim.SGD(
-        [
-            {"params": [weight for weight in weights if weight.dim() > 1], "weight_decay": recipe.weight_decay},
-            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-    )
-
-
-def _one_cycle(step: int, steps: int) -> float:
-    """The learning rate as a share of its peak: up in a line for a quarter of the steps, then down by a cosine to 0."""
-    rise = max(1, steps // 4)
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
 
 
 def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:

@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 from evo_fair.errors import NonFiniteError
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.augment import augment
-from evo_fair.nets.train import input_statistics
+from evo_fair.nets.inputs import input_statistics
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace, SpaceSchema
 

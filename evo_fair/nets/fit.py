@@ -1,0 +1,188 @@
+"""Trains one network by a problem's recipe, from its present weights, reproducibly and resumably."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+from torch.nn import functional
+
+from evo_fair.errors import NonFiniteError, RunError
+from evo_fair.files import digest, write_bytes
+from evo_fair.nets.augment import augment
+from evo_fair.nets.inputs import Inputs
+from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
+from evo_fair.nets.threads import torch_threads
+from evo_fair.problem import Training
+
+__all__ = ["fit", "initialise"]
+
+
+def fit(
+    network: nn.Module,
+    inputs: Inputs,
+    labels: npt.NDArray[np.int64],
+    recipe: Training,
+    seed: int,
+    *,
+    normalise: Callable[[Inputs], torch.Tensor],
+    loss: Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor] | None = None,
+    draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
+    after_step: Callable[[int], None] | None = None,
+    on_epoch: Callable[[Step], None] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Trains `network` in place on inputs `[n, channels, ...]` and labels `[n]`; it ends in evaluation mode.
+
+    `normalise` makes raw inputs what the network takes. `loss` gives a scalar from a batch's logits
+    `[batch, labels]` and its samples' indices `[batch]`; by default cross-entropy with the recipe's label smoothing.
+    `draw` gives the samples of an epoch in order, by default a permutation of all; every epoch must draw as many.
+    `after_step` hears the number of steps done, `on_epoch` every epoch's mean loss.
+
+    The same arguments give the same bytes: one thread, all randomness (dropout's too) from `seed`. With `checkpoint`
+    the state is written there after every epoch, a second call with the same arguments goes on from it to the same
+    bytes, and the file is removed at the end; functions are not compared. Raises `RunError` when the file belongs to
+    another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite.
+    """
+    if inputs.ndim == 4:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    sgd = optimiser(weights, recipe)
+    rng = np.random.default_rng(seed)
+    epoch, identity = 0, ""
+    if checkpoint:
+        identity = _identity(network, inputs, labels, recipe, seed)
+        if checkpoint.exists():
+            epoch = _read(checkpoint, identity, network, weights, sgd, rng)
+    with torch_threads(1), torch.random.fork_rng(devices=[]):
+        while epoch < recipe.epochs:
+            torch.manual_seed(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
+            order = draw(rng) if draw else rng.permutation(len(labels))
+            batch = min(recipe.batch_size, len(order))
+            steps = len(order) // batch
+            network.train()
+            mean_loss = 0.0
+            for number in range(steps):
+                step = epoch * steps + number
+                for group in sgd.param_groups:
+                    group["lr"] = recipe.learning_rate * one_cycle(step, recipe.epochs * steps)
+                chosen = np.sort(order[number * batch : (number + 1) * batch])
+                logits = network(normalise(augment(inputs[chosen], recipe.augment, rng)))
+                if loss:
+                    value = loss(logits, chosen)
+                else:
+                    target = torch.from_numpy(labels[chosen])
+                    value = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+                sgd.zero_grad()
+                value.backward()  # type: ignore[no-untyped-call]
+                sgd.step()
+                if after_step:
+                    after_step(step + 1)
+                mean_loss += float(value.detach()) / steps
+            epoch += 1
+            try:
+                check_finite(epoch, mean_loss, weights, recipe)
+            except NonFiniteError:
+                if checkpoint:  # it could only diverge again
+                    checkpoint.unlink(missing_ok=True)
+                raise
+            if checkpoint and epoch < recipe.epochs:
+                _write(checkpoint, identity, epoch, network, weights, sgd, rng)
+            if on_epoch:
+                on_epoch(Step(epoch, recipe.epochs, mean_loss))
+    network.eval()
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
+    """Draws every weight anew (He et al. 2015, fan-out for convolutions), as a supernet's are, from `generator`.
+
+    Biases start at 0, batch norms as the identity. A linear layer with a bias is taken for a classifier, which no ReLU
+    follows, and gets the variance 1 / fan-in.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            _fill(module, (2 / fan) ** 0.5, generator)
+        elif isinstance(module, nn.Linear):
+            gain = 2 if module.bias is None else 1
+            _fill(module, (gain / module.in_features) ** 0.5, generator)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_parameters()
+
+
+def _fill(module: nn.Conv2d | nn.Linear, deviation: float, generator: torch.Generator) -> None:
+    drawn = torch.randn(module.weight.shape, generator=generator)  # in one order, whatever the weight's layout
+    module.weight.copy_(drawn * deviation)
+    if module.bias is not None:
+        module.bias.zero_()
+
+
+def _identity(network: nn.Module, inputs: Inputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+    """A hash of all arguments that can be hashed, the initial weights among them."""
+    samples = np.ascontiguousarray(inputs)
+    return digest(
+        recipe.model_dump_json(),
+        str(seed),
+        save(_state(network)),
+        repr((samples.shape, samples.dtype)),
+        samples.tobytes(),
+        labels.tobytes(),
+        torch.__version__,
+    )
+
+
+def _state(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _write(
+    path: Path,
+    identity: str,
+    epoch: int,
+    network: nn.Module,
+    weights: Sequence[torch.Tensor],
+    sgd: torch.optim.SGD,
+    rng: np.random.Generator,
+) -> None:
+    tensors = _state(network)
+    for i, weight in enumerate(weights):
+        momentum = sgd.state[weight].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{i}"] = momentum.contiguous()
+    progress = {"identity": identity, "epoch": epoch, "rng": rng.bit_generator.state}
+    write_bytes(path, save(tensors, {"progress": json.dumps(progress)}))
+
+
+def _read(
+    path: Path,
+    identity: str,
+    network: nn.Module,
+    weights: Sequence[torch.Tensor],
+    sgd: torch.optim.SGD,
+    rng: np.random.Generator,
+) -> int:
+    """Puts back what `_write` stored; returns the number of epochs done."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress: dict[str, Any] = json.loads((file.metadata() or {}).get("progress", "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise RunError(f"cannot read the checkpoint {path}: {error}; remove it to train from the start") from error
+    if progress.get("identity") != identity:
+        raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
+    prefix = "network."
+    network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    for i, weight in enumerate(weights):
+        if f"momentum.{i}" in tensors:
+            sgd.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(tensors[f"momentum.{i}"]).detach()
+    rng.bit_generator.state = progress["rng"]
+    return int(progress["epoch"])

@@ -1,0 +1,28 @@
+"""Raw inputs of networks: their statistics and their normalisation."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+__all__ = ["Inputs", "input_statistics", "normalise"]
+
+Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+
+
+def input_statistics(inputs: Inputs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`."""
+    axes = (0, *range(2, inputs.ndim))
+    mean = inputs.mean(axes, dtype=np.float64)
+    deviation = inputs.std(axes, dtype=np.float64)
+    return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
+
+
+def normalise(inputs: Inputs, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Raw inputs `[n, channels, ...]` as the float32 tensor `(x - mean) * scale`; images in channels-last layout.
+
+    `mean` and `scale` are float32 `[channels]`.
+    """
+    x = torch.from_numpy(inputs.astype(np.float32))
+    shape = (-1,) + (1,) * (x.dim() - 2)
+    x = (x - mean.view(shape)) * scale.view(shape)
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x

@@ -1,0 +1,50 @@
+"""What a recipe means in torch, for the supernet and lone networks alike: optimiser, learning rate, divergence."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from evo_fair.errors import NonFiniteError
+from evo_fair.problem import Training
+
+__all__ = ["Step", "check_finite", "one_cycle", "optimiser"]
+
+
+class Step(NamedTuple):
+    """Where training stands: the epoch just ended of all epochs, and the mean loss (a supernet's largest network's)."""
+
+    epoch: int
+    epochs: int
+    loss: float
+
+
+def optimiser(weights: Sequence[torch.Tensor], recipe: Training) -> torch.optim.SGD:
+    """Weight decay is for convolutions and linear layers alone."""
+    return torch.optim.SGD(
+        [
+            {"params": [weight for weight in weights if weight.dim() > 1], "weight_decay": recipe.weight_decay},
+            {"params": [weight for weight in weights if weight.dim() <= 1], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """The learning rate as a share of its peak: up in a line for a quarter of the steps, then down by a cosine to 0."""
+    rise = max(1, steps // 4)
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+
+
+def check_finite(epoch: int, loss: float, weights: Sequence[torch.Tensor], recipe: Training) -> None:
+    """Raises `NonFiniteError` when an epoch's loss or any weight is no longer a number."""
+    if not math.isfinite(loss) or not all(bool(weight.isfinite().all()) for weight in weights):
+        raise NonFiniteError(
+            f"training diverged in epoch {epoch}: the loss is {loss}; "
+            f"lower learning_rate, now {recipe.learning_rate:g}, in the problem's [training]"
+        )
