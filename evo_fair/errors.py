@@ -1,6 +1,7 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
 __all__ = [
+    "AuditError",
     "ConstraintError",
     "DataError",
     "EvoFairError",
@@ -8,6 +9,7 @@ __all__ = [
     "ObjectiveError",
     "ProblemError",
     "ProfileError",
+    "PruningError",
     "RunError",
     "StorageError",
     "UndefinedMetricError",
@@ -54,6 +56,10 @@ class UndefinedMetricError(EvoFairError, ValueError):
     """A fairness metric has no value on these samples, for instance a rate over no positives."""
 
 
+class PruningError(EvoFairError, ValueError):
+    """A network, or a part of it, can't be pruned as asked."""
+
+
 class RunError(EvoFairError, ValueError):
     """A run folder exists, is missing, is damaged, or belongs to another configuration."""
 
@@ -64,3 +70,7 @@ class StorageError(EvoFairError, OSError):
 
 class NonFiniteError(EvoFairError, ArithmeticError):
     """An objective gave NaN or infinity."""
+
+
+class AuditError(EvoFairError, ValueError):
+    """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
