@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
 
 from evo_fair import __version__
 from evo_fair.data import Dataset
@@ -15,7 +18,7 @@ from evo_fair.files import atomic_write, sha256_of, write_json
 from evo_fair.proxy import Proxy, predict_logits
 from evo_fair.space import SearchSpace
 
-__all__ = ["network_card", "write_network"]
+__all__ = ["file_facts", "network_card", "write_network", "write_onnx"]
 
 
 def write_network(
@@ -32,28 +35,49 @@ def write_network(
     The ONNX file is checked against torch on the proxy's samples, the validation part; raises `EvoFairError` if it
     computes anything else. `facts` go into the card as they are.
     """
-    path = folder / f"{name}.onnx"
     network = proxy.network(genome)
     logits = predict_logits(network, proxy.samples)
-    with atomic_write(path) as candidate:  # it gets its name only once it has passed
-        export_onnx(network, dataset.input_shape, candidate)
-        parity = check_parity(candidate, logits, proxy.samples)
+    path = folder / f"{name}.onnx"
+    parity = write_onnx(path, network, dataset.input_shape, proxy.samples, logits)
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
     card = network_card(name, genome, proxy.supernet.space, counts, facts)
-    card["input"] = {
-        "shape": list(dataset.input_shape),
-        "layout": "channels, height, width; RGB or grey, 0 to 255; the whole image resized to this shape"
-        if len(dataset.input_shape) == 3
-        else "features, as evo_fair.data prepares them",
-        "normalisation": "(x - mean) * scale by channel, of raw values",
-        "mean": proxy.supernet.mean.tolist(),
-        "scale": proxy.supernet.scale.tolist(),
-    }
-    card["labels"] = list(dataset.label_names)
-    card["onnx"] = _onnx_facts(path, parity)
+    card |= file_facts(path, parity, dataset, proxy.supernet.mean, proxy.supernet.scale)
     write_json(folder / f"{name}.json", card)
     return path
+
+
+def write_onnx(
+    path: Path, network: nn.Module, input_shape: tuple[int, ...], x: torch.Tensor, logits: npt.NDArray[np.float32]
+) -> Parity:
+    """Exports a network and checks it on normalised inputs `x` `[n, ...]` against torch's logits `[n, labels]`.
+
+    The file gets its name only once it has passed; raises `EvoFairError` if it computes anything else.
+    """
+    with atomic_write(path) as candidate:
+        export_onnx(network, input_shape, candidate)
+        return check_parity(candidate, logits, x)
+
+
+def file_facts(path: Path, parity: Parity, dataset: Dataset, mean: torch.Tensor, scale: torch.Tensor) -> dict[str, Any]:
+    """The card's part on the file: what goes in, what comes out, its hash and how closely it follows torch."""
+    return {
+        "input": {
+            "shape": list(dataset.input_shape),
+            "layout": "channels, height, width; RGB or grey, 0 to 255; the whole image resized to this shape"
+            if len(dataset.input_shape) == 3
+            else "features, as evo_fair.data prepares them",
+            "normalisation": "(x - mean) * scale by channel, of raw values",
+            "mean": mean.tolist(),
+            "scale": scale.tolist(),
+        },
+        "labels": list(dataset.label_names),
+        "onnx": {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "parity": {"samples": parity.samples, "largest_logit_difference": parity.largest_difference},
+        },
+    }
 
 
 def network_card(
@@ -70,12 +94,4 @@ def network_card(
         "architecture": [{**block._asdict(), "kind": block.kind.name} for block in blocks],
         "part": "validation",
         "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
-    }
-
-
-def _onnx_facts(path: Path, parity: Parity) -> dict[str, Any]:
-    return {
-        "bytes": path.stat().st_size,
-        "sha256": sha256_of(path),
-        "parity": {"samples": parity.samples, "largest_logit_difference": parity.largest_difference},
     }

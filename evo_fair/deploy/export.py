@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
 from evo_fair.latency.measure import open_session
-from evo_fair.nets import Network
 
 __all__ = ["Parity", "check_parity", "export_onnx", "onnx_logits"]
 
@@ -20,8 +20,8 @@ OPSET = 17
 BATCH = 256
 
 
-def export_onnx(network: Network, input_shape: tuple[int, ...], path: Path) -> None:
-    """Writes a folded network as ONNX: normalised `input` `[batch, *input_shape]` to `logits` `[batch, labels]`.
+def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
+    """Writes a network as ONNX: normalised `input` `[batch, *input_shape]` to `logits` `[batch, labels]`.
 
     torch's TorchScript exporter is used: for these networks it gives the same graph as the newer one, in a
     twentieth of the time and without tens of kilobytes of source positions in each file.
