@@ -1,63 +1,23 @@
 """The front as a figure: every pair of objectives, readable in print and without colour."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis as Ruler
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from evo_fair.errors import EvoFairError, RunError
-from evo_fair.files import atomic_write
+from evo_fair.errors import RunError
+from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.search import Axis, non_dominated, to_minimise
 
 if TYPE_CHECKING:
     from evo_fair.report.run import Run
 
-__all__ = ["pareto", "pareto_figure"]
-
-Points = npt.NDArray[np.float64]
-
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 7,
-    "axes.labelsize": 7,
-    "xtick.labelsize": 6.5,
-    "ytick.labelsize": 6.5,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "evo_fair",
-}
-# Nothing that changes from one day or version to the next may get into a file.
-_METADATA: dict[str, dict[str, None]] = {
-    ".png": {"Software": None},
-    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
-    ".svg": {"Creator": None, "Date": None},
-}
-_WIDTHS = {1: 3.4, 2: 5.2}
-"""Inches by number of panels in a row: 3.4 is a paper's column; three take both columns, 7.0."""
-_LOGARITHMIC = 20.0
-"""An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
-_FRONTS = (
-    ("D", "#0b3c5d", "-", True),
-    ("o", "#d06f00", "--", False),
-    ("^", "#4f8a5b", "-.", True),
-    ("s", "#8e8e8e", ":", False),
-    ("v", "#7b2d43", "-", True),
-    ("h", "#3f94d0", "--", False),
-)
-"""Marker, colour, line and whether it is filled, of each run's front: told apart without the colour, too."""
-Look = tuple[str, str, str, bool]
+__all__ = ["common_axes", "pareto", "pareto_figure"]
 
 
 def pareto(runs: "Sequence[Run]", paths: Sequence[Path]) -> None:
@@ -65,14 +25,7 @@ def pareto(runs: "Sequence[Run]", paths: Sequence[Path]) -> None:
 
     Raises `EvoFairError` for a suffix other than .png, .pdf and .svg before anything is drawn.
     """
-    for path in paths:
-        if path.suffix not in _METADATA:
-            raise EvoFairError(f"can't draw {path.name!r}: the name of a figure ends in {', '.join(_METADATA)}")
-    with mpl.rc_context(_STYLE):
-        figure = pareto_figure(runs)
-        for path in paths:
-            with atomic_write(path) as temporary:
-                figure.savefig(temporary, dpi=300, metadata=_METADATA[path.suffix])
+    save_figure(lambda: pareto_figure(runs), paths)
 
 
 def pareto_figure(runs: "Sequence[Run]") -> Figure:
@@ -83,34 +36,25 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
     no other network of the run beats in the two objectives of the panel. The view fits the feasible networks; others
     can lie beyond it. Raises `RunError` for runs whose objectives differ.
     """
-    axes = _common_axes(runs)
+    axes = common_axes(runs)
     pairs = [(Axis("generation"), axes[0])] if len(axes) == 1 else [(x, y) for y, x in combinations(axes, 2)]
-    columns = min(len(pairs), 3)
-    rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(_WIDTHS.get(columns, 7.0), 0.3 + 2.3 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel, (x, y) in zip(panels, pairs, strict=False):
+    figure, panels, columns = grid(len(pairs))
+    for panel, (x, y) in zip(panels, pairs, strict=True):
         shown = [_points(run, x, y)[run.networks["feasible" if len(runs) == 1 else "front"]] for run in runs]
-        _scale(panel, np.concatenate(shown), x, y)
+        scale(panel, np.concatenate(shown), x, y)
         if len(runs) == 1:
             _draw_networks(panel, runs[0], x, y)
         else:
-            for run, look in zip(runs, _looks(len(runs)), strict=True):
+            for run, look in zip(runs, looks(len(runs)), strict=True):
                 best = _points(run, x, y)[run.networks["front"].to_numpy(bool)]
                 _draw_front(panel, best, x, y, look, f"{run.path.name} ({len(best)})")
-        panel.set_xlabel(_label(x))
-        panel.set_ylabel(_label(y))
-    for panel in panels[len(pairs) :]:
-        panel.set_visible(False)
-    handles, labels = (
-        entries[::-1] if len(runs) == 1 else entries for entries in panels[0].get_legend_handles_labels()
-    )
-    columns_of_legend = min(len(labels), columns + 1 if columns > 1 else 2)
-    figure.legend(handles, labels, loc="outside upper center", ncols=columns_of_legend, frameon=False, markerscale=1.3)
+        panel.set_xlabel(axis_label(x))
+        panel.set_ylabel(axis_label(y))
+    common_legend(figure, panels[0], columns, backwards=len(runs) == 1)
     return figure
 
 
-def _common_axes(runs: "Sequence[Run]") -> list[Axis]:
+def common_axes(runs: "Sequence[Run]") -> list[Axis]:
     """The runs' objectives; what they are called where the runs agree on it (two devices' latencies don't)."""
     first = runs[0]
     for run in runs[1:]:
@@ -137,7 +81,7 @@ def _draw_networks(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
     label = f"dominated ({len(dominated)})"
     look = {"s": 9, "c": "none", "edgecolors": "#8c8c8c", "marker": "o", "zorder": 2}
     panel.scatter(dominated[:, 0], dominated[:, 1], label=label, **look, **common)
-    _draw_front(panel, points[front], x, y, _FRONTS[0], f"front ({front.sum()})")
+    _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})")
     limits = {limit.name: limit.number for limit in run.limits}
     for axis, line in ((x, panel.axvline), (y, panel.axhline)):
         if axis.name in limits:
@@ -163,36 +107,3 @@ def _draw_front(panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label
 
 def _points(run: "Run", x: Axis, y: Axis) -> Points:
     return np.asarray(run.networks[[x.name, y.name]].to_numpy(float))
-
-
-def _looks(runs: int) -> list[Look]:
-    return [_FRONTS[number % len(_FRONTS)] for number in range(runs)]
-
-
-def _scale(panel: Axes, points: Points, x: Axis, y: Axis) -> None:
-    if not len(points):
-        return
-    _scale_one(panel.xaxis, panel.set_xscale, panel.set_xlim, points[:, 0], x)
-    _scale_one(panel.yaxis, panel.set_yscale, panel.set_ylim, points[:, 1], y)
-
-
-def _scale_one(
-    ruler: Ruler, set_scale: Callable[..., Any], set_limits: Callable[..., Any], values: Points, axis: Axis
-) -> None:
-    low, high = float(values.min()), float(values.max())
-    if low > 0 and high / low > _LOGARITHMIC:
-        margin = (high / low) ** 0.06
-        set_scale("log")
-        set_limits(low / margin, high * margin)
-        ruler.set_minor_formatter(NullFormatter())
-        ruler.set_major_formatter(StrMethodFormatter("{x:g}"))
-    else:
-        margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.05
-        set_limits(low - margin, high + margin)
-        ruler.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=axis.name == "generation"))
-    if high >= 1e4:
-        ruler.set_major_formatter(EngFormatter(sep=""))
-
-
-def _label(axis: Axis) -> str:
-    return axis.title if axis.name == "generation" else f"{axis.title}\n{axis.better}"

@@ -1,0 +1,125 @@
+"""How figures look and how they are saved: one style, told apart without colour, the same bytes for the same data."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis as Ruler
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
+
+from evo_fair.errors import EvoFairError
+from evo_fair.files import atomic_write
+from evo_fair.search import Axis
+
+__all__ = ["Look", "Points", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
+
+Points = npt.NDArray[np.float64]
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "evo_fair",
+}
+# Nothing that changes from one day or version to the next may get into a file.
+_METADATA: dict[str, dict[str, None]] = {
+    ".png": {"Software": None},
+    ".pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+    ".svg": {"Creator": None, "Date": None},
+}
+_WIDTHS = {1: 3.4, 2: 5.2}
+"""Inches by number of panels in a row: 3.4 is a paper's column; three take both columns, 7.0."""
+_LOGARITHMIC = 20.0
+"""An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
+_FRONTS = (
+    ("D", "#0b3c5d", "-", True),
+    ("o", "#d06f00", "--", False),
+    ("^", "#4f8a5b", "-.", True),
+    ("s", "#8e8e8e", ":", False),
+    ("v", "#7b2d43", "-", True),
+    ("h", "#3f94d0", "--", False),
+)
+"""Marker, colour, line and whether it is filled, of each run's front: told apart without the colour, too."""
+Look = tuple[str, str, str, bool]
+
+
+def save_figure(make: Callable[[], Figure], paths: Sequence[Path]) -> None:
+    """Makes a figure in this style and draws it to each path, atomically; the suffix says the form.
+
+    Raises `EvoFairError` for a suffix other than .png, .pdf and .svg before anything is drawn.
+    """
+    for path in paths:
+        if path.suffix not in _METADATA:
+            raise EvoFairError(f"can't draw {path.name!r}: the name of a figure ends in {', '.join(_METADATA)}")
+    with mpl.rc_context(_STYLE):
+        figure = make()
+        for path in paths:
+            with atomic_write(path) as temporary:
+                figure.savefig(temporary, dpi=300, metadata=_METADATA[path.suffix])
+
+
+def grid(panels: int) -> tuple[Figure, list[Axes], int]:
+    """A figure with so many panels, at most three in a row; those panels and the number of columns."""
+    columns = min(panels, 3)
+    rows = -(-panels // columns)
+    figure = Figure(figsize=(_WIDTHS.get(columns, 7.0), 0.3 + 2.3 * rows), layout="constrained")
+    all_panels = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for panel in all_panels[panels:]:
+        panel.set_visible(False)
+    return figure, all_panels[:panels], columns
+
+
+def common_legend(figure: Figure, panel: Axes, columns: int, backwards: bool = False) -> None:
+    """One legend above all panels, of what is drawn in one of them; `backwards` lists the last one first."""
+    entries: Any = panel.get_legend_handles_labels()
+    handles, labels = (part[::-1] for part in entries) if backwards else entries
+    width = min(len(labels), columns + 1 if columns > 1 else 2)
+    figure.legend(handles, labels, loc="outside upper center", ncols=width, frameon=False, markerscale=1.3)
+
+
+def looks(fronts: int) -> list[Look]:
+    """Marker, colour, line and whether it is filled, of each of so many fronts."""
+    return [_FRONTS[number % len(_FRONTS)] for number in range(fronts)]
+
+
+def scale(panel: Axes, points: Points, x: Axis, y: Axis) -> None:
+    """Fits a panel's view and rulers to points `[n, 2]`, logarithmic where they span much."""
+    if not len(points):
+        return
+    _scale_one(panel.xaxis, panel.set_xscale, panel.set_xlim, points[:, 0], x)
+    _scale_one(panel.yaxis, panel.set_yscale, panel.set_ylim, points[:, 1], y)
+
+
+def _scale_one(
+    ruler: Ruler, set_scale: Callable[..., Any], set_limits: Callable[..., Any], values: Points, axis: Axis
+) -> None:
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high / low > _LOGARITHMIC:
+        margin = (high / low) ** 0.06
+        set_scale("log")
+        set_limits(low / margin, high * margin)
+        ruler.set_minor_formatter(NullFormatter())
+        ruler.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.05
+        set_limits(low - margin, high + margin)
+        ruler.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=axis.name == "generation"))
+    if high >= 1e4:
+        ruler.set_major_formatter(EngFormatter(sep=""))
+
+
+def axis_label(axis: Axis) -> str:
+    """What stands beside a ruler."""
+    return axis.title if axis.name == "generation" else f"{axis.title}\n{axis.better}"
