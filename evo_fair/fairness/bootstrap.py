@@ -36,29 +36,30 @@ def draw_weights(
     """How often each sample counts in each resample, int64 `[replicates, samples]`.
 
     `units` `[samples]` are drawn with replacement, as many as there are, and bring all their samples along. Where
-    `needed` lists partitions `[samples]` (labels, groups; -1 for none), a resample without any sample of one of their
-    members is drawn anew, because metrics have no value on it. Raises `UndefinedMetricError` where that hardly ends.
+    `needed` lists partitions `[samples]` (labels, groups; -1 for none), a resample without any sample of one of the
+    members that occur is drawn anew, because metrics have no value on it. Raises `UndefinedMetricError` where fewer
+    than one resample in twenty has them all.
     """
     _, unit = np.unique(units, return_inverse=True)
     n_units = int(unit.max()) + 1
-    members = [sparse.csr_array(_one_hot(part)) for part in needed]
+    members = [_one_hot(np.unique(part, return_inverse=True)[1] - (part.min() < 0)) for part in needed]
     kept: list[IntArray] = []
     missing = replicates
-    for _ in range(100):
+    while missing:
         drawn = rng.integers(0, n_units, (missing, n_units)) + n_units * np.arange(missing)[:, None]
         times = np.bincount(drawn.ravel(), minlength=missing * n_units).reshape(missing, n_units)
         weights = times[:, unit].astype(np.int64)
         whole = np.ones(missing, np.bool_)
         for part in members:
             whole &= (np.asarray(part.T @ weights.T) > 0).all(axis=0)
+        if missing == replicates and 20 * whole.sum() < replicates:
+            raise UndefinedMetricError(
+                f"of {replicates} resamples {replicates - whole.sum()} lack a label or a group: some of them have "
+                "too few units for an interval; use a coarser grouping"
+            )
         kept.append(weights[whole])
         missing -= int(whole.sum())
-        if not missing:
-            return np.concatenate(kept)
-    raise UndefinedMetricError(
-        f"of {replicates} resamples {missing} lack a label or a group after 100 attempts: "
-        "some of them have too few units for an interval; use a coarser grouping"
-    )
+    return np.concatenate(kept)
 
 
 def resampled_counts(
