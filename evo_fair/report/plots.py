@@ -62,7 +62,7 @@ def common_axes(runs: "Sequence[Run]") -> list[Axis]:
         if ours != theirs:
             names = [", ".join(name for name, _ in side) for side in (ours, theirs)]
             raise RunError(
-                f"{first.path} searched {names[0]}, and {run.path} {names[1]}: draw runs with the same objectives"
+                f"{first.path} searched {names[0]}, and {run.path} {names[1]}: give runs with the same objectives"
             )
     together = zip(*(run.axes for run in runs), strict=True)
     return [axes[0] if len(set(axes)) == 1 else replace(axes[0], label="") for axes in together]

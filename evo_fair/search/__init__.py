@@ -5,7 +5,14 @@ from evo_fair.search.constraints import Constraint, Limit, parse_limit, resolve_
 from evo_fair.search.engine import Outcome, Plan, Progress, search
 from evo_fair.search.evaluator import Evaluator, Space
 from evo_fair.search.front import front_of, genome_of, networks_frame, read_front, write_front
-from evo_fair.search.hypervolume import Box, HypervolumeTracker, box_around, hypervolume, non_dominated
+from evo_fair.search.hypervolume import (
+    Box,
+    HypervolumeTracker,
+    box_around,
+    hypervolume,
+    hypervolume_trace,
+    non_dominated,
+)
 from evo_fair.search.journal import Journal, read_journal
 from evo_fair.search.objectives import (
     Axis,
@@ -51,6 +58,7 @@ __all__ = [
     "genome_of",
     "has_begun",
     "hypervolume",
+    "hypervolume_trace",
     "make_strategy",
     "networks_frame",
     "non_dominated",

@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Box", "HypervolumeTracker", "box_around", "hypervolume", "non_dominated"]
+__all__ = ["Box", "HypervolumeTracker", "box_around", "hypervolume", "hypervolume_trace", "non_dominated"]
 
 Points = npt.NDArray[np.float64]
 
@@ -40,6 +40,21 @@ def hypervolume(points: Points, box: Box) -> float:
     if scaled.shape[1] == 1:
         return float(-scaled.min())
     return float(moocore.hypervolume(scaled, ref=np.zeros(scaled.shape[1])))
+
+
+def hypervolume_trace(points: Points, box: Box) -> Points:
+    """The hypervolume after each of the points `[n, m]`, all minimised, in the order in which they were found: `[n]`.
+
+    A point with a NaN or infinity, such as an infeasible one's, changes nothing.
+    """
+    volumes = np.zeros(len(points))
+    front, volume = np.empty((0, points.shape[1])), 0.0
+    for number, point in enumerate(points):
+        if np.isfinite(point).all() and not (front <= point).all(axis=1).any():
+            front = np.concatenate([front[~(point <= front).all(axis=1)], point[None]])
+            volume = hypervolume(front, box)
+        volumes[number] = volume
+    return volumes
 
 
 def box_around(points: Points) -> Box:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from evo_fair.search import Box, HypervolumeTracker, box_around, hypervolume, non_dominated
+from evo_fair.search import Box, HypervolumeTracker, box_around, hypervolume, hypervolume_trace, non_dominated
 
 UNIT = Box(np.zeros(2), np.ones(2))
 
@@ -71,3 +71,15 @@ def test_the_tracker_takes_generations_without_evaluations():
     tracker = HypervolumeTracker(2)
     tracker.add(np.empty((0, 2)), np.zeros(0, bool))
     assert tracker.value == 0.0
+
+
+def test_the_trace_follows_a_search_point_by_point():
+    points = np.array([[2.0, 0.1], [0.25, 0.75], [np.nan, 0.0], [0.8, 0.8], [0.75, 0.25], [0.25, 0.75], [0.0, 0.0]])
+    assert hypervolume_trace(points, UNIT) == pytest.approx([0, 0.1875, 0.1875, 0.1875, 0.3125, 0.3125, 1])
+
+
+@given(st_numpy.arrays(float, st.tuples(st.integers(1, 12), st.just(3)), elements=st.integers(0, 4)))
+def test_the_trace_is_the_hypervolume_of_all_points_so_far(points):
+    box = Box(np.zeros(3), np.full(3, 4.0))
+    expected = [hypervolume(points[: n + 1], box) for n in range(len(points))]
+    np.testing.assert_allclose(hypervolume_trace(points, box), expected)

@@ -1,0 +1,215 @@
+"""Several runs side by side: hypervolumes with intervals, attainment surfaces, and whose front dominates whose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import moocore
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.report.plots import common_axes
+from evo_fair.report.run import Run
+from evo_fair.report.style import Points
+from evo_fair.search import Axis, Box, box_around, hypervolume_trace, to_minimise
+
+__all__ = ["Comparison", "attainment", "compare", "coverage", "mean_interval"]
+
+CONFIDENCE = 0.95
+
+
+def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> "Comparison":
+    """Compares runs, grouped by their labels `[runs]`, by default their algorithms.
+
+    Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
+    objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
+    """
+    if not runs:
+        raise EvoFairError("there is nothing to compare: give the folders of at least two runs")
+    if labels and len(labels) != len(runs):
+        raise EvoFairError(f"{len(labels)} labels for {len(runs)} runs: give one a run, in the runs' order")
+    axes = common_axes(runs)
+    _check_alike(runs)
+    for run in runs:
+        if run.front.empty:
+            raise RunError(f"{run.path} has no feasible network, so there is no front to compare: leave it out")
+    names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in runs]
+    return Comparison(tuple(runs), tuple(names), tuple(axes))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs with their labels; objectives are measured in the `box` around all fronts."""
+
+    runs: tuple[Run, ...]
+    labels: tuple[str, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The labels, once each, in the order in which they first came."""
+        return tuple(dict.fromkeys(self.labels))
+
+    @cached_property
+    def fronts(self) -> tuple[Points, ...]:
+        """Each run's front, minimised, `[networks, objectives]`."""
+        return tuple(to_minimise(run.front[self._names].to_numpy(float), self.axes) for run in self.runs)
+
+    @cached_property
+    def box(self) -> Box:
+        """From the best values on any front to a tenth of their range beyond the worst: the same for all runs."""
+        return box_around(np.concatenate(self.fronts))
+
+    @cached_property
+    def traces(self) -> tuple[Points, ...]:
+        """Each run's hypervolume, as a share of the box, after every network that it evaluated."""
+        traces = []
+        for run in self.runs:
+            networks = run.networks[run.networks["evaluated"].to_numpy(bool)]
+            points = to_minimise(networks[self._names].to_numpy(float), self.axes)
+            points[~networks["feasible"].to_numpy(bool)] = np.nan
+            traces.append(hypervolume_trace(points, self.box))
+        return tuple(traces)
+
+    @cached_property
+    def by_run(self) -> pd.DataFrame:
+        """A row a run: `label`, `run` (its folder), `seed`, `evaluated`, `front` (networks on it), `hypervolume`."""
+        rows = [
+            {
+                "label": label,
+                "run": str(run.path),
+                "seed": run.configuration["search"].get("seed"),
+                "evaluated": len(trace),
+                "front": len(front),
+                "hypervolume": float(trace[-1]),
+            }
+            for label, run, front, trace in zip(self.labels, self.runs, self.fronts, self.traces, strict=True)
+        ]
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def by_label(self) -> pd.DataFrame:
+        """A row a label: `label`, `runs`, `evaluated` and `front` (means), `hypervolume` (mean), its `low` and `high`.
+
+        The interval is Student's for the mean, 95 %; NaN for a single run. `attained` is the hypervolume of what half
+        of the label's runs attain; NaN for more than three objectives.
+        """
+        rows = []
+        for label in self.groups:
+            own = self.by_run[self.by_run["label"] == label]
+            mean, low, high = mean_interval(own["hypervolume"].to_numpy(float))
+            rows.append(
+                {
+                    "label": label,
+                    "runs": len(own),
+                    "evaluated": float(own["evaluated"].mean()),
+                    "front": float(own["front"].mean()),
+                    "hypervolume": mean,
+                    "low": low,
+                    "high": high,
+                    "attained": self._attained(label),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @cached_property
+    def dominated(self) -> pd.DataFrame:
+        """Row A, column B: the share of A's front that B's front dominates, the mean over all pairs of their runs."""
+        return self._pairs(lambda a, b: coverage(self.fronts[a], self.fronts[b]))
+
+    @cached_property
+    def larger(self) -> pd.DataFrame:
+        """Row A, column B: in what share of all pairs of their runs A's hypervolume is larger; a tie counts half."""
+        volumes = [trace[-1] for trace in self.traces]
+        return self._pairs(lambda a, b: (1.0 + np.sign(volumes[a] - volumes[b])) / 2.0)
+
+    def surface(self, label: str, percentile: float, objectives: Sequence[int] | None = None) -> Points:
+        """What `percentile` % of a label's runs attain in two or three objectives: minimised points `[n, objectives]`.
+
+        The objectives are given by their numbers; all of them by default.
+        """
+        chosen = list(range(len(self.axes)) if objectives is None else objectives)
+        return attainment([self.fronts[run][:, chosen] for run in self._of(label)], percentile)
+
+    @property
+    def _names(self) -> list[str]:
+        return [axis.name for axis in self.axes]
+
+    def _of(self, label: str) -> list[int]:
+        return [number for number, own in enumerate(self.labels) if own == label]
+
+    def _attained(self, label: str) -> float:
+        if len(self.axes) > 3:
+            return float("nan")
+        return float(hypervolume_trace(self.surface(label, 50.0), self.box)[-1])
+
+    def _pairs(self, value: Any) -> pd.DataFrame:
+        groups = list(self.groups)
+        table = [
+            [float(np.mean([value(a, b) for a in self._of(x) for b in self._of(y)])) for y in groups] for x in groups
+        ]
+        frame = pd.DataFrame(table, index=groups, columns=groups)
+        return frame.mask(np.eye(len(groups), dtype=bool))
+
+
+def attainment(fronts: Sequence[Points], percentile: float) -> Points:
+    """The empirical attainment surface (Fonseca et al. 2011) of fronts `[n, m]`, all minimised: points `[k, m]`.
+
+    What lies on or beyond it was dominated or reached by at least `percentile` % of the fronts; 0 is the best surface,
+    that of all fronts together. m is 1 to 3.
+    """
+    if fronts[0].shape[1] == 1:
+        ranked = np.sort([front.min() for front in fronts])
+        return np.array([[ranked[max(0, int(np.ceil(percentile / 100 * len(ranked))) - 1)]]])
+    points, sets = np.concatenate(fronts), np.repeat(np.arange(1, len(fronts) + 1), [len(front) for front in fronts])
+    return np.asarray(moocore.eaf(points, sets, percentiles=[percentile])[:, :-1], np.float64)
+
+
+def coverage(front: Points, other: Points) -> float:
+    """The share of the points of `front` `[n, m]` that some point of `other` `[k, m]` dominates, all minimised.
+
+    C(other, front) of Zitzler and Thiele 1998, with strict domination: equal points don't dominate each other.
+    """
+    not_worse = (other[None] <= front[:, None]).all(axis=2)
+    better = (other[None] < front[:, None]).any(axis=2)
+    return float(np.mean(np.any(not_worse & better, axis=1)))
+
+
+def mean_interval(values: Points) -> tuple[float, float, float]:
+    """The mean of values `[n]` and Student's 95 % interval for it; NaN for the ends where n is 1."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return mean, float("nan"), float("nan")
+    half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half
+
+
+def _check_alike(runs: Sequence[Run]) -> None:
+    """Raises `RunError` naming the first thing in which a run differs that changes what objectives mean."""
+    asked = [
+        ("the group", ("search", "group")),
+        ("the data", ("data", "fingerprint")),
+        ("the supernet", ("supernet", "sha256")),
+    ]
+    if any(axis.name == "latency_ms" for axis in runs[0].axes):
+        asked.append(("the device", ("device", "sha256")))
+    for run in runs[1:]:
+        for what, path in asked:
+            ours, theirs = (_value(other.configuration, path) for other in (runs[0], run))
+            if ours != theirs:
+                raise RunError(
+                    f"{runs[0].path} and {run.path} differ in {what} ({_short(ours)}, {_short(theirs)}), so that their "
+                    "objectives can't be compared: give runs that were measured alike"
+                )
+
+
+def _value(configuration: dict[str, Any], path: tuple[str, str]) -> str | None:
+    value = configuration.get(path[0], {}).get(path[1])
+    return None if value is None else str(value)
+
+
+def _short(value: str | None) -> str:
+    return "unknown" if value is None else value[:16]

@@ -1,0 +1,162 @@
+"""A comparison of runs as Markdown, as CSV, and as a figure."""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evo_fair.files import write_text
+from evo_fair.report.compare import Comparison, mean_interval
+from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
+from evo_fair.search import Axis, non_dominated
+
+__all__ = ["comparison_figure", "comparison_markdown", "write_comparison"]
+
+FILES = ("compare.md", "compare.csv", "runs.csv", "attainment.csv", "compare.png", "compare.pdf")
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+    """Writes `FILES` into a folder; what is there already is replaced."""
+    paths = [folder / name for name in FILES]
+    tables = (comparison.by_label, comparison.by_run, attainment_frame(comparison))
+    write_text(paths[0], comparison_markdown(comparison))
+    for path, table in zip(paths[1:4], tables, strict=True):
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    save_figure(lambda: comparison_figure(comparison), paths[4:])
+    return paths
+
+
+def attainment_frame(comparison: Comparison) -> pd.DataFrame:
+    """The surfaces that a quarter, half and three quarters of each label's runs attain, in the objectives' own signs.
+
+    A row a point: `label`, `percentile`, the objectives. Empty for more than three objectives.
+    """
+    names = [axis.name for axis in comparison.axes]
+    parts = [pd.DataFrame(columns=["label", "percentile", *names])]
+    signs = np.array([axis.sign for axis in comparison.axes])
+    for label in comparison.groups if len(names) <= 3 else ():
+        for percentile in (25, 50, 75):
+            points = comparison.surface(label, percentile) * signs
+            part = pd.DataFrame(points[np.lexsort(points.T[::-1])], columns=names)
+            part.insert(0, "percentile", percentile)
+            part.insert(0, "label", label)
+            parts.append(part)
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """Tables: hypervolumes, whose front dominates whose, whose hypervolume is larger; and the box they rest on."""
+    head = ["", "runs", "networks evaluated", "on the front", "hypervolume", "95 % interval", "median surface"]
+    rows = [
+        [
+            row["label"],
+            f"{row['runs']}",
+            f"{row['evaluated']:,.0f}",
+            f"{row['front']:.1f}",
+            f"{row['hypervolume']:.4f}",
+            "one run" if np.isnan(row["low"]) else f"{row['low']:.4f} to {row['high']:.4f}",
+            "-" if np.isnan(row["attained"]) else f"{row['attained']:.4f}",
+        ]
+        for _, row in comparison.by_label.iterrows()
+    ]
+    parts = [_table(head, rows), _box(comparison)]
+    if len(comparison.groups) > 1:
+        parts += [
+            "The share of a row's front that a column's front dominates (mean over pairs of runs):\n",
+            _matrix(comparison.dominated),
+            "In how many of the pairs of runs a row's hypervolume is larger than a column's:\n",
+            _matrix(comparison.larger),
+        ]
+    return "\n".join(parts)
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """A panel for each pair of objectives, and one of the hypervolume over the networks evaluated.
+
+    In the former a line is what half of a label's runs attain in the two objectives, and the shade around it reaches
+    from what a quarter to what three quarters do; in the latter, the mean over the runs and its interval.
+    """
+    numbers = list(combinations(range(len(comparison.axes)), 2))
+    figure, panels, columns = grid(len(numbers) + 1)
+    styles = dict(zip(comparison.groups, looks(len(comparison.groups)), strict=True))
+    signs = np.array([axis.sign for axis in comparison.axes])
+    for panel, (y, x) in zip(panels, numbers, strict=False):
+        pair = comparison.axes[x], comparison.axes[y]
+        everything = np.concatenate(comparison.fronts)[:, [x, y]] * signs[[x, y]]
+        scale(panel, everything, *pair)
+        for label, look in styles.items():
+            surfaces = [comparison.surface(label, share, (x, y)) for share in (25.0, 50.0, 75.0)]
+            _draw_surfaces(panel, surfaces, pair, look, len(comparison.runs) > len(styles))
+        panel.set_xlabel(axis_label(pair[0]))
+        panel.set_ylabel(axis_label(pair[1]))
+    _draw_traces(panels[-1], comparison, styles)
+    common_legend(figure, panels[-1], columns)
+    return figure
+
+
+def _draw_surfaces(panel: Axes, surfaces: list[Points], pair: tuple[Axis, Axis], look: Look, shaded: bool) -> None:
+    signs = np.array([axis.sign for axis in pair])
+    corners = np.array([panel.get_xlim()[pair[0].sign > 0], panel.get_ylim()[pair[1].sign > 0]]) * signs
+    steps = []
+    for surface in surfaces:
+        points = surface[non_dominated(surface)]
+        points = points[np.argsort(points[:, 0], kind="stable")]
+        # From the best x on: beyond the view's worst values, then down the stairs, then on to the worst x.
+        ends = [[points[0, 0], max(corners[1], points[0, 1])]], [[max(corners[0], points[-1, 0]), points[-1, 1]]]
+        steps.append(np.vstack([ends[0], points, ends[1]]))
+    _, colour, line, _ = look
+    if shaded:
+        at = np.unique(np.concatenate([step[:, 0] for step in steps]))
+        low, high = (_stairs(steps[number], at, corners[1]) * signs[1] for number in (0, 2))
+        panel.fill_between(at * signs[0], low, high, step="post", color=colour, alpha=0.18, linewidth=0)
+    middle = steps[1] * signs
+    panel.step(middle[:, 0], middle[:, 1], where="post", color=colour, linestyle=line, linewidth=1.0)
+
+
+def _stairs(step: Points, at: Points, worst: float) -> Points:
+    """The height of stairs at each x of `at`: the worst before they begin."""
+    place = np.searchsorted(step[:, 0], at, side="right") - 1
+    return np.asarray(np.where(place < 0, max(worst, step[0, 1]), step[np.maximum(place, 0), 1]))
+
+
+def _draw_traces(panel: Axes, comparison: Comparison, styles: dict[str, Look]) -> None:
+    for label, (_, colour, line, _) in styles.items():
+        traces = [t for t, own in zip(comparison.traces, comparison.labels, strict=True) if own == label]
+        length = min(map(len, traces))
+        together = np.array([trace[:length] for trace in traces])
+        mean, low, high = np.array([mean_interval(column) for column in together.T]).T
+        evaluations = np.arange(1, length + 1)
+        panel.plot(evaluations, mean, color=colour, linestyle=line, linewidth=1.0, label=f"{label} ({len(traces)})")
+        if len(traces) > 1:
+            panel.fill_between(evaluations, low, high, color=colour, alpha=0.18, linewidth=0)
+    panel.set_xlabel("networks evaluated")
+    panel.set_ylabel("hypervolume\nhigher is better")
+
+
+def _box(comparison: Comparison) -> str:
+    def corner(values: Points) -> str:
+        return ", ".join(
+            f"{axis.name} {value * axis.sign:.6g}" for axis, value in zip(comparison.axes, values, strict=True)
+        )
+
+    return (
+        "Hypervolume is the share of one box for all runs, from the best values on any front to a reference point a "
+        f"tenth of their range beyond the worst. Best: {corner(comparison.box.ideal)}. "
+        f"Reference point: {corner(comparison.box.reference)}. Intervals are Student's, over the runs of a label.\n"
+    )
+
+
+def _matrix(frame: pd.DataFrame) -> str:
+    rows = [
+        [str(name), *("" if np.isnan(value) else f"{100 * value:.0f} %" for value in values)]
+        for name, values in zip(frame.index, frame.to_numpy(float), strict=True)
+    ]
+    return _table(["", *map(str, frame.columns)], rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

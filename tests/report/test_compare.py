@@ -1,0 +1,208 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.report import compare, comparison_markdown, load_run, write_comparison
+from evo_fair.report.compare import attainment, coverage, mean_interval
+from evo_fair.report.compare_text import attainment_frame, comparison_figure
+from evo_fair.search import Axis, Record, create_run, describe
+
+AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
+
+# accuracy and latency: the best of all fronts are 0.9 and 1 ms, the worst 0.4 and 11 ms, so that the box reaches from
+# (-0.9, 1) to (-0.4 + 0.05, 11 + 1) = (-0.35, 12): 0.55 by 11.
+GOOD = ((0.9, 6.0), (0.6, 1.0), (0.5, 9.0))
+POOR = ((0.8, 6.0), (0.6, 1.0), (0.85, 11.0))
+WORST = ((0.4, 1.0),)
+
+
+def made(path, networks, algorithm="nsga2", seed=0, axes=AXES, **other):
+    configuration = {
+        "search": {"algorithm": algorithm, "seed": seed, "objectives": describe(axes), "group": "sex"},
+        "data": {"fingerprint": "a1"},
+        "device": {"sha256": "b2"},
+        "supernet": {"sha256": "c3"},
+    }
+    for section, values in other.items():
+        configuration[section] |= values
+    run = create_run(path, configuration)
+    lines = []
+    for number, (accuracy, latency) in enumerate(networks):
+        values = dict(zip([axis.name for axis in axes], (accuracy, latency), strict=False))
+        lines.append(
+            Record(f"{number:012d}", number, (number,), 0.0, values, {}, values, {"sex": {"female": accuracy}}).line()
+        )
+    run.journal.write_bytes(b"".join(lines))
+    return load_run(path)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        made(tmp_path / "a", GOOD),
+        made(tmp_path / "b", POOR, "random"),
+        made(tmp_path / "c", WORST, "random", 1),
+    ]
+
+
+def test_hypervolumes_by_hand(runs):
+    comparison = compare(runs)
+    np.testing.assert_allclose(comparison.box.ideal, [-0.9, 1.0])
+    np.testing.assert_allclose(comparison.box.reference, [-0.35, 12.0])
+    area = 0.55 * 11
+    good = 0.55 * 6 + 0.25 * 5  # 0.9 at 6 ms; 0.6 at 1 ms beside it
+    poor = 0.45 * 6 + 0.25 * 5 + 0.05 * 1
+    worst = 0.05 * 11
+    by_run = comparison.by_run
+    np.testing.assert_allclose(by_run["hypervolume"], np.array([good, poor, worst]) / area)
+    assert by_run["front"].tolist() == [2, 3, 1]
+    assert by_run["evaluated"].tolist() == [3, 3, 1]
+    np.testing.assert_allclose(comparison.traces[0], np.array([0.55 * 6, good, good]) / area)
+
+
+def test_runs_go_together_by_algorithm_with_students_interval(runs):
+    comparison = compare(runs)
+    assert comparison.groups == ("nsga2", "random")
+    table = comparison.by_label.set_index("label")
+    both = comparison.by_run["hypervolume"].to_numpy()[1:]
+    assert table.loc["random", "hypervolume"] == pytest.approx(both.mean())
+    # With one degree of freedom the 97.5 % quantile of t is 12.706.
+    half = 12.7062 * abs(both[0] - both[1]) / 2
+    assert table.loc["random", "high"] - table.loc["random", "hypervolume"] == pytest.approx(half, rel=1e-5)
+    assert np.isnan(table.loc["nsga2", "low"])
+
+
+def test_labels_say_what_goes_together(runs):
+    assert compare(runs, ["x", "y", "x"]).by_label["runs"].tolist() == [2, 1]
+
+
+def test_who_dominates_whom(runs):
+    """GOOD's front dominates 0.8 at 6 ms and 0.85 at 11 ms of POOR's, and equals 0.6 at 1 ms; it dominates WORST."""
+    comparison = compare(runs)
+    assert comparison.dominated.loc["random", "nsga2"] == pytest.approx((2 / 3 + 1) / 2)
+    assert comparison.dominated.loc["nsga2", "random"] == 0.0
+    assert np.isnan(comparison.dominated.loc["random", "random"])
+    assert comparison.larger.loc["nsga2", "random"] == 1.0
+    assert comparison.larger.loc["random", "nsga2"] == 0.0
+
+
+def test_equal_runs_are_level(tmp_path):
+    comparison = compare([made(tmp_path / "a", GOOD), made(tmp_path / "b", GOOD)], ["x", "y"])
+    assert comparison.larger.loc["x", "y"] == comparison.larger.loc["y", "x"] == 0.5
+    assert comparison.dominated.loc["x", "y"] == 0.0
+
+
+def test_coverage_needs_strict_domination():
+    front = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])
+    assert coverage(front, front) == 0.0
+    assert coverage(front, np.array([[1.0, 2.5], [2.0, 2.0]])) == pytest.approx(1 / 3)
+    assert coverage(front, np.array([[2.0, 1.0]])) == pytest.approx(2 / 3)
+
+
+def test_the_attainment_surface_is_what_its_share_of_the_fronts_dominates():
+    rng = np.random.default_rng(0)
+    fronts = [rng.integers(0, 20, (6, 2)).astype(float) for _ in range(5)]
+    places = np.indices((22, 22)).reshape(2, -1).T.astype(float)
+
+    def attained(front):
+        return (front[None] <= places[:, None]).all(axis=2).any(axis=1)
+
+    times = np.sum([attained(front) for front in fronts], axis=0)
+    for percentile, least in ((0, 1), (20, 1), (50, 3), (60, 3), (100, 5)):
+        np.testing.assert_array_equal(attained(attainment(fronts, percentile)), times >= least)
+
+
+def test_the_surface_of_one_objective_is_a_rank():
+    fronts = [np.array([[value]]) for value in (4.0, 1.0, 3.0, 2.0)]
+    assert [attainment(fronts, share)[0, 0] for share in (0, 25, 50, 75, 100)] == [1, 1, 2, 3, 4]
+
+
+def test_the_mean_interval_is_students():
+    values = np.random.default_rng(1).normal(size=9)
+    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    assert mean_interval(values)[1:] == pytest.approx((expected.low, expected.high))
+
+
+def test_infeasible_networks_do_not_count(tmp_path):
+    run = made(tmp_path / "a", GOOD)
+    lines = run.path.joinpath("journal.jsonl").read_text().splitlines()
+    broken = lines[0].replace('"violation":0.0', '"violation":0.5')
+    run.path.joinpath("journal.jsonl").write_text("\n".join([broken, *lines[1:]]) + "\n")
+    (trace,) = compare([load_run(run.path)]).traces
+    assert trace[0] == 0.0
+    assert trace[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"search": {"group": "age"}}, r"differ in the group \(sex, age\)"),
+        ({"data": {"fingerprint": "z9"}}, r"differ in the data \(a1, z9\)"),
+        ({"supernet": {"sha256": "z9"}}, "differ in the supernet"),
+        ({"device": {"sha256": "z9"}}, "differ in the device"),
+    ],
+)
+def test_runs_that_were_measured_otherwise_are_refused_in_one_line(tmp_path, other, told):
+    with pytest.raises(RunError, match=told) as caught:
+        compare([made(tmp_path / "a", GOOD), made(tmp_path / "b", GOOD, **other)])
+    assert "\n" not in str(caught.value)
+
+
+def test_another_device_does_not_matter_where_latency_is_no_objective(tmp_path):
+    axes = (Axis("accuracy", "max"), Axis("params"))
+    runs = [made(tmp_path / "a", GOOD, axes=axes), made(tmp_path / "b", GOOD, axes=axes, device={"sha256": "z9"})]
+    assert len(compare(runs, ["x", "y"]).by_label) == 2
+
+
+def test_runs_with_other_objectives_are_refused(tmp_path):
+    with pytest.raises(RunError, match=r"accuracy, latency_ms, and .* accuracy, params: give runs"):
+        compare([made(tmp_path / "a", GOOD), made(tmp_path / "b", GOOD, axes=(AXES[0], Axis("params")))])
+
+
+def test_a_run_without_a_front_and_labels_that_do_not_fit_are_refused(tmp_path, runs):
+    with pytest.raises(RunError, match="no feasible network"):
+        compare([*runs, made(tmp_path / "none", ())])
+    with pytest.raises(EvoFairError, match="2 labels for 3 runs"):
+        compare(runs, ["x", "y"])
+
+
+def test_the_files_hold_what_was_compared(runs, tmp_path):
+    comparison = compare(runs)
+    first, second = (write_comparison(comparison, tmp_path / name) for name in ("one", "two"))
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+    text = (tmp_path / "one" / "compare.md").read_text()
+    assert text == comparison_markdown(comparison)
+    assert "| nsga2 | 1 | 3 | 2.0 | 0.7521 | one run |" in text  # (0.55 * 6 + 0.25 * 5) / (0.55 * 11)
+    assert "Reference point: accuracy 0.35, latency_ms 12." in text
+    assert "| random | 83 % |  |" in text
+    table = pd.read_csv(tmp_path / "one" / "runs.csv")
+    np.testing.assert_allclose(table["hypervolume"], comparison.by_run["hypervolume"])
+    assert (tmp_path / "one" / "compare.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_the_attainment_table_is_in_the_objectives_own_signs(runs):
+    frame = attainment_frame(compare(runs))
+    median = frame[(frame["label"] == "nsga2") & (frame["percentile"] == 50)]
+    assert sorted(zip(median["accuracy"], median["latency_ms"], strict=True)) == [(0.6, 1.0), (0.9, 6.0)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_any_number_of_objectives_is_drawn(tmp_path, count):
+    axes = (Axis("accuracy", "max"), Axis("latency_ms"), Axis("params"), Axis("macs"))[:count]
+    runs = []
+    for number, networks in enumerate((GOOD, POOR, WORST)):
+        run = create_run(tmp_path / str(number), {"search": {"objectives": describe(axes), "algorithm": "x"}})
+        lines = []
+        for place, (accuracy, latency) in enumerate(networks):
+            values = dict(zip([axis.name for axis in axes], (accuracy, latency, latency**2, 5.0), strict=False))
+            record = Record(f"{place:012d}", 0, (place,), 0.0, values, {}, values, {"sex": {"female": 0.5}})
+            lines.append(record.line())
+        run.journal.write_bytes(b"".join(lines))
+        runs.append(load_run(run.path))
+    comparison = compare(runs, ["x", "x", "y"])
+    figure = comparison_figure(comparison)
+    assert sum(panel.get_visible() for panel in figure.axes) == count * (count - 1) // 2 + 1
+    write_comparison(comparison, tmp_path / "out")
+    assert (tmp_path / "out" / "compare.md").read_text().count("\n| x |") == 3
