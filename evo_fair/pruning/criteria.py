@@ -1,0 +1,283 @@
+"""Importance criteria: what a channel and a single weight are worth, by rules that look at size, loss or groups.
+
+A criterion is a function `(network, structure, samples, rng) -> Scores`; of all scores, the lowest go first. The
+network is left as it is, and runs with batch norm on its running statistics.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.pruning.greedy import shares_kept
+from evo_fair.pruning.samples import Gradients, Samples, batch_gradients, sample_losses, squared_gradients
+from evo_fair.pruning.structure import ChannelGroup, Structure
+
+__all__ = ["CRITERIA", "GROUP_CRITERIA", "Criterion", "Scores", "criterion_named", "fairness_weights"]
+
+FloatArray = npt.NDArray[np.float64]
+
+BETA = 1 / 3
+"""How much the privileged groups' need of a parameter weighs against it in `fairprune`; our choice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What everything is worth; the lowest go first.
+
+    `weights` holds float64 arrays in the shape of each prunable weight, by its name (`structure.weights`); `channels`
+    float64 `[channels]` by the name of each channel group (`structure.groups`). Scores of different layers can be
+    compared with each other, as `global` scope does.
+    """
+
+    weights: Mapping[str, FloatArray]
+    channels: Mapping[str, FloatArray]
+
+
+Criterion = Callable[[nn.Module, Structure, Samples, np.random.Generator], Scores]
+
+
+def random(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """Everything is worth a random number between 0 and 1."""
+    del samples
+    tensors = dict(network.named_parameters())
+    weights = {name: rng.random(tuple(tensors[name].shape)) for name in structure.weights}
+    return Scores(weights, {name: rng.random(group.size) for name, group in structure.groups.items()})
+
+
+def magnitude_l1(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """A weight is worth its absolute value, a channel the mean absolute value of all weights that make or read it."""
+    del samples, rng
+    sizes = {name: tensor.abs() for name, tensor in _weights(network, structure).items()}
+    return Scores(_arrays(sizes), _by_channel(structure, sizes, lambda total, count: total / count))
+
+
+def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """A weight is worth its absolute value, a channel the root mean square of all weights that make or read it."""
+    del samples, rng
+    weights = _weights(network, structure)
+    squares = {name: tensor.square() for name, tensor in weights.items()}
+    sizes = {name: tensor.abs() for name, tensor in weights.items()}
+    return Scores(_arrays(sizes), _by_channel(structure, squares, lambda total, count: np.sqrt(total / count)))
+
+
+def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """A channel is worth the mean |scale| of its batch norms (Liu et al. 2017, network slimming).
+
+    A single weight is worth its absolute value times the |scale| of the channel that it makes, where that has one.
+    Raises `PruningError` for a network in which a group of channels has no batch norm.
+    """
+    del samples, rng
+    tensors = dict(network.named_parameters())
+    weights = {name: tensor.abs() for name, tensor in _weights(network, structure).items()}
+    channels: dict[str, FloatArray] = {}
+    for name, group in structure.groups.items():
+        total, count = np.zeros(group.size), np.zeros(group.size)
+        for member in group.members:
+            if member.role == "scale":
+                values = tensors[member.tensor].detach().abs().double().numpy()[member.slices]
+                np.add.at(total, member.channel, values)
+                np.add.at(count, member.channel, 1)
+        if not count.all():
+            raise PruningError(
+                f"bn_scale has no value for the channels of {name!r}: no batch norm follows them; "
+                "use another criterion, such as magnitude_l1"
+            )
+        channels[name] = total / count
+        for member in group.members:
+            if member.role == "weight" and member.makes:
+                scale = torch.ones(weights[member.tensor].shape[0], dtype=torch.float64)
+                scale[torch.from_numpy(member.slices)] = torch.from_numpy(channels[name][member.channel])
+                shape = (-1,) + (1,) * (weights[member.tensor].dim() - 1)
+                weights[member.tensor] = weights[member.tensor] * scale.view(shape)
+    return Scores(_arrays(weights), channels)
+
+
+def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """What the loss would change by without it, to first order: (gradient * value)^2 (Molchanov et al. 2019).
+
+    Gradients of the mean loss of a batch; squares are averaged over batches of 64. A channel's change is the sum over
+    all its parameters, squared after summing.
+    """
+    del rng
+    tensors = _parameters(network)
+    uniform = np.concatenate([np.full(b.stop - b.start, 1 / (b.stop - b.start)) for b in samples.batches()])
+    weights = {name: torch.zeros_like(tensors[name]) for name in structure.weights}
+    channels = {name: np.zeros(group.size) for name, group in structure.groups.items()}
+    batches = len(list(samples.batches()))
+    for (gradients,) in batch_gradients(network, samples, uniform[None]):
+        change = {name: gradients[name].double() * tensor for name, tensor in tensors.items()}
+        for name in weights:
+            weights[name] += change[name].square() / batches
+        for name, group in structure.groups.items():
+            channels[name] += _sum_by_channel(group, change)[0] ** 2 / batches
+    return Scores(_arrays(weights), channels)
+
+
+def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """What the unprivileged groups would lose without it, less what the privileged would, after FairPrune (2022).
+
+    1/2 theta^2 (h_unprivileged - beta * h_privileged), with beta = 1/3 and the diagonal h of the empirical Fisher
+    matrix on a group's samples in the place of the Hessian's; a channel's is the sum over its parameters. First to go
+    is what serves the privileged alone. Privileged is a group whose mean loss is at most that of all groups.
+    """
+    del rng
+    tensors = _parameters(network)
+    better = _privileged(network, samples)
+    need = {}
+    for privileged in (True, False):
+        chosen = np.flatnonzero((samples.groups >= 0) & (better == privileged))
+        part = Samples(samples.x[torch.from_numpy(chosen)], samples.labels[chosen], samples.groups[chosen])
+        need[privileged] = squared_gradients(network, part)
+    saliency = {
+        name: 0.5 * tensor.square() * (need[False][name].double() - BETA * need[True][name].double())
+        for name, tensor in tensors.items()
+    }
+    weights = {name: saliency[name] for name in structure.weights}
+    channels = {name: _sum_by_channel(group, saliency)[0] for name, group in structure.groups.items()}
+    return Scores(_arrays(weights), channels)
+
+
+def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """Keeps each group's share of importance, after FairGRAPE (2022); a score is a place in the order, from 0 to 1.
+
+    Importance to a group is (gradient * value)^2 of the group's mean loss. What is worth most is chosen first: again
+    and again the group that has kept the smallest share of its importance so far chooses what matters most to it.
+    """
+    del rng
+    tensors = _parameters(network)
+    numbers = samples.group_numbers()
+    rows = np.stack([(samples.groups == number) / (samples.groups == number).sum() for number in numbers])
+    totals: list[Gradients] = [{name: torch.zeros_like(t) for name, t in tensors.items()} for _ in numbers]
+    for gradients in batch_gradients(network, samples, rows):
+        for total, gradient in zip(totals, gradients, strict=True):
+            for name in total:
+                total[name] += gradient[name]
+    changes = [{name: total[name] * tensor for name, tensor in tensors.items()} for total in totals]
+    flat = np.stack([np.concatenate([c[name].numpy().ravel() for name in structure.weights]) for c in changes])
+    weights = _split(shares_kept(flat**2), {name: tuple(tensors[name].shape) for name in structure.weights})
+    summed = [[_sum_by_channel(group, c)[0] for group in structure.groups.values()] for c in changes]
+    channels: dict[str, FloatArray] = {}
+    if structure.groups:
+        by_group = np.stack([np.concatenate(parts) for parts in summed])
+        channels = _split(shares_kept(by_group**2), {name: (g.size,) for name, g in structure.groups.items()})
+    return Scores(weights, channels)
+
+
+def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """The cosine between the accuracy's and the fairness's gradient: parts in conflict, at -1, go first. Ballot-style.
+
+    The accuracy's gradient is that of the mean loss, the fairness's that of the variance of the groups' mean losses
+    (`fairness_weights`). A part's two vectors hold gradient * value on each batch of 64 samples, so that what is 0
+    anyway has no say: a channel's for all its parameters, a single weight's its own. The paper's own formula is not
+    known to us. A part whose gradients vanish scores 0.
+    """
+    del rng
+    tensors = _parameters(network)
+    rows = np.stack([np.full(len(samples), 1 / len(samples)), fairness_weights(network, samples)])
+    products = {name: torch.zeros((3, *tensor.shape), dtype=torch.float64) for name, tensor in tensors.items()}
+    for accuracy, fairness in batch_gradients(network, samples, rows):
+        for name, product in products.items():
+            a, f = accuracy[name] * tensors[name], fairness[name] * tensors[name]
+            product += torch.stack([a * f, a.square(), f.square()])
+    weights = {name: _cosine(products[name].numpy()) for name in structure.weights}
+    channels = {}
+    for name, group in structure.groups.items():
+        parts = [_sum_by_channel(group, {n: p[i] for n, p in products.items()})[0] for i in range(3)]
+        channels[name] = _cosine(np.stack(parts))
+    return Scores(weights, channels)
+
+
+CRITERIA: Mapping[str, Criterion] = MappingProxyType(
+    {
+        function.__name__: function
+        for function in (random, magnitude_l1, magnitude_l2, bn_scale, taylor, fairprune, fairgrape, conflict)
+    }
+)
+"""The criteria by name."""
+
+GROUP_CRITERIA = frozenset({"fairprune", "fairgrape", "conflict"})
+"""Those that compare groups: their samples need at least two."""
+
+
+def criterion_named(name: str) -> Criterion:
+    """The criterion called `name`; raises `UnknownNameError` listing those there are."""
+    if name not in CRITERIA:
+        raise UnknownNameError("criterion", name, sorted(CRITERIA))
+    return CRITERIA[name]
+
+
+def fairness_weights(network: nn.Module, samples: Samples) -> FloatArray:
+    """What each sample's loss weighs in the gradient of the variance of the groups' mean losses: float64 `[n]`.
+
+    d/dtheta 1/G sum_g (L_g - mean L)^2 = sum_i 2 (L_g(i) - mean L) / (G n_g(i)) d loss_i/dtheta; unknown groups have 0.
+    """
+    numbers = samples.group_numbers()
+    losses = sample_losses(network, samples)
+    means = np.array([losses[samples.groups == number].mean() for number in numbers])
+    weights = np.zeros(len(samples))
+    for number, mean in zip(numbers, means, strict=True):
+        inside = samples.groups == number
+        weights[inside] = 2 * (mean - means.mean()) / (len(numbers) * inside.sum())
+    return weights
+
+
+def _privileged(network: nn.Module, samples: Samples) -> npt.NDArray[np.bool_]:
+    """Whether each sample's group has a mean loss of at most the mean over groups, bool `[n]`."""
+    numbers = samples.group_numbers()
+    losses = sample_losses(network, samples)
+    means = np.array([losses[samples.groups == number].mean() for number in numbers])
+    better = means <= means.mean()
+    if better.all():
+        better[means.argmax()] = False  # equal losses: any choice will do, but there has to be one
+    return np.isin(samples.groups, numbers[better])
+
+
+def _parameters(network: nn.Module) -> Gradients:
+    return {name: tensor.detach().double() for name, tensor in network.named_parameters()}
+
+
+def _weights(network: nn.Module, structure: Structure) -> Gradients:
+    tensors = dict(network.named_parameters())
+    return {name: tensors[name].detach().double() for name in structure.weights}
+
+
+def _arrays(tensors: Gradients) -> dict[str, FloatArray]:
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[FloatArray, FloatArray]:
+    """Sums of a group's parameters by channel, and how many values each sum has: float64 `[channels]` twice."""
+    total, count = np.zeros(group.size), np.zeros(group.size)
+    for member in group.members:
+        if member.tensor not in values:
+            continue
+        tensor = values[member.tensor].movedim(member.dim, 0).flatten(1) if values[member.tensor].dim() > 1 else None
+        slices = (tensor.sum(1) if tensor is not None else values[member.tensor]).double().numpy()
+        np.add.at(total, member.channel, slices[member.slices])
+        np.add.at(count, member.channel, tensor.shape[1] if tensor is not None else 1)
+    return total, count
+
+
+def _by_channel(
+    structure: Structure, values: Gradients, combine: Callable[[FloatArray, FloatArray], FloatArray]
+) -> dict[str, FloatArray]:
+    return {name: combine(*_sum_by_channel(group, values)) for name, group in structure.groups.items()}
+
+
+def _cosine(parts: FloatArray) -> FloatArray:
+    """Cosines `[...]` of `parts` `[3, ...]`: inner products, and both vectors' squared lengths."""
+    length = np.sqrt(parts[1] * parts[2])
+    cosine: FloatArray = np.divide(parts[0], length, out=np.zeros_like(parts[0]), where=length > 0)
+    return cosine
+
+
+def _split(flat: FloatArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, FloatArray]:
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+    parts = np.split(flat, ends[:-1])
+    return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

@@ -1,0 +1,110 @@
+"""Takes channels out of a network: physically, or by masks that compute the same."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from evo_fair.nets import Network
+from evo_fair.nets.topology import units_of
+from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, module_of
+from evo_fair.space import Block
+
+__all__ = ["Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
+
+
+@dataclass(frozen=True)
+class Mask:
+    """What stays of a network: bool tensors by parameter, True where a value stays; others are untouched.
+
+    `keep` says which channels stay where whole channels leave, and is None for a mask of single weights.
+    """
+
+    values: Mapping[str, torch.Tensor]
+    keep: Keep | None = None
+
+
+def channel_mask(network: nn.Module, structure: Structure, keep: Keep) -> Mask:
+    """The mask that silences the channels that don't stay: weights, biases and batch norms that make or read them."""
+    tensors = dict(network.named_parameters())
+    values: dict[str, torch.Tensor] = {}
+    for name, stays in keep.items():
+        for member in structure.groups[name].members:
+            if member.role == "statistic":
+                continue
+            mask = values.setdefault(member.tensor, torch.ones_like(tensors[member.tensor], dtype=torch.bool))
+            mask.index_fill_(member.dim, torch.from_numpy(member.slices[~stays[member.channel]]), False)
+    return Mask(values, {name: np.asarray(stays, np.bool_) for name, stays in keep.items()})
+
+
+@torch.no_grad()
+def apply_mask(network: nn.Module, mask: Mask) -> None:
+    """Sets all that doesn't stay to 0, in place."""
+    tensors = dict(network.named_parameters())
+    for name, stays in mask.values.items():
+        tensors[name].mul_(stays)
+
+
+def masked(network: nn.Module, mask: Mask) -> nn.Module:
+    """A copy of `network` with all that doesn't stay at 0."""
+    copied = copy.deepcopy(network)
+    apply_mask(copied, mask)
+    return copied
+
+
+def remove_channels(network: nn.Module, groups: Mapping[str, ChannelGroup], keep: Keep) -> nn.Module:
+    """A copy of `network` without the channels that don't stay: smaller tensors, the rest in its order."""
+    smaller = copy.deepcopy(network)
+    modules = dict(smaller.named_modules())
+    left: dict[tuple[str, int], torch.Tensor] = {}  # several groups can shorten one dimension, behind a concatenation
+    for name, stays in keep.items():
+        for member in groups[name].members:
+            module, _, tensor = member.tensor.rpartition(".")
+            size = getattr(modules[module], tensor).shape[member.dim]
+            whole = left.setdefault((member.tensor, member.dim), torch.ones(size, dtype=torch.bool))
+            whole[torch.from_numpy(member.slices[~stays[member.channel]])] = False
+    for (name, dim), stays_here in left.items():
+        _shorten(modules[module_of(name)], name.rpartition(".")[2], dim, stays_here)
+    for module_name in {module_of(name) for name, _ in left}:
+        _state_sizes(modules[module_name])
+    if isinstance(smaller, Network):
+        smaller.blocks = tuple(_present(smaller, block) for block in smaller.blocks)
+    return smaller
+
+
+def _shorten(module: nn.Module, name: str, dim: int, stays: torch.Tensor) -> None:
+    tensor = getattr(module, name)
+    shorter = tensor.detach().index_select(dim, stays.nonzero()[:, 0])
+    if isinstance(tensor, nn.Parameter):
+        shorter = nn.Parameter(shorter, tensor.requires_grad)
+    setattr(module, name, shorter)
+
+
+def _state_sizes(module: nn.Module) -> None:
+    """Makes a layer's own account of its channels agree with its tensors."""
+    if isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        held = module.weight if module.weight is not None else module.running_mean
+        assert held is not None
+        module.num_features = len(held)
+    elif isinstance(module, nn.Conv2d):
+        depthwise = module.groups > 1
+        module.out_channels = module.weight.shape[0]
+        module.in_channels = module.out_channels if depthwise else module.weight.shape[1]
+        module.groups = module.out_channels if depthwise else 1
+
+
+def _present(network: Network, block: Block) -> Block:
+    """The block with the channel counts that its units have now."""
+    layers = [network.unit(block, unit.name).layer for unit in units_of(block) if unit.name != "shortcut"]
+    sizes = [
+        (layer.in_channels, layer.out_channels)
+        if isinstance(layer, nn.Conv2d)
+        else (layer.in_features, layer.out_features)
+        for layer in layers
+    ]
+    return block._replace(c_in=sizes[0][0], hidden=sizes[0][1] if block.hidden else 0, c_out=sizes[-1][1])

@@ -1,0 +1,121 @@
+"""The samples that a criterion looks at, and gradients of a network's loss on them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from evo_fair.errors import PruningError
+from evo_fair.nets.threads import torch_threads
+from evo_fair.pruning.structure import training_mode
+
+__all__ = ["Gradients", "Samples", "batch_gradients", "sample_losses", "squared_gradients"]
+
+BATCH = 64
+
+Gradients = dict[str, torch.Tensor]
+"""A gradient by parameter."""
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Normalised inputs `x` `[n, ...]`, their `labels` int64 `[n]` and `groups` int16 `[n]`, -1 where it is unknown."""
+
+    x: torch.Tensor
+    labels: npt.NDArray[np.int64]
+    groups: npt.NDArray[np.int16]
+
+    def __post_init__(self) -> None:
+        for name, array in (("labels", self.labels), ("groups", self.groups)):
+            if array.shape != (len(self.x),):
+                raise ValueError(f"{name} have the shape [{len(self.x)}], one a sample, got {list(array.shape)}")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batches(self) -> Iterator[slice]:
+        """Slices of at most 64 samples."""
+        for start in range(0, len(self), BATCH):
+            yield slice(start, min(start + BATCH, len(self)))
+
+    def group_numbers(self) -> npt.NDArray[np.int64]:
+        """The groups that occur, ascending; raises `PruningError` where fewer than two do."""
+        numbers = np.unique(self.groups[self.groups >= 0]).astype(np.int64)
+        if len(numbers) < 2:
+            raise PruningError(
+                f"the samples hold {len(numbers)} group(s): a criterion that compares groups needs at least 2"
+            )
+        return numbers
+
+
+def sample_losses(network: nn.Module, samples: Samples) -> npt.NDArray[np.float64]:
+    """The cross-entropy of each sample, float64 `[n]`, batch norm on its running statistics."""
+    with torch.no_grad(), torch_threads(1), training_mode(network, False):
+        parts = [
+            functional.cross_entropy(network(samples.x[b]), torch.from_numpy(samples.labels[b]), reduction="none")
+            for b in samples.batches()
+        ]
+    losses: npt.NDArray[np.float64] = torch.cat(parts).double().numpy()
+    return losses
+
+
+def batch_gradients(
+    network: nn.Module, samples: Samples, weights: npt.NDArray[np.float64]
+) -> Iterator[list[Gradients]]:
+    """Batch by batch, the gradients of the weighted sums of the samples' losses, one for each row of `weights`.
+
+    `weights` are float64 `[sums, n]`. Over all batches the gradients of a row add up to that of its whole sum.
+    """
+    tensors = dict(network.named_parameters())
+    with torch_threads(1), training_mode(network, False), _all_gradients(network):
+        for batch in samples.batches():
+            labels = torch.from_numpy(samples.labels[batch])
+            losses = functional.cross_entropy(network(samples.x[batch]), labels, reduction="none")
+            rows = torch.from_numpy(weights[:, batch]).to(losses.dtype)
+            found: list[Gradients] = []
+            for number, row in enumerate(rows):
+                last = number + 1 == len(rows)
+                got = torch.autograd.grad(
+                    (losses * row).sum(), list(tensors.values()), retain_graph=not last, allow_unused=True
+                )
+                found.append(
+                    {
+                        name: torch.zeros_like(tensor) if part is None else part
+                        for (name, tensor), part in zip(tensors.items(), got, strict=True)
+                    }
+                )
+            yield found
+
+
+def squared_gradients(network: nn.Module, samples: Samples) -> Gradients:
+    """The mean over the samples of their squared gradients: the diagonal of the empirical Fisher matrix.
+
+    It stands for the Hessian's diagonal of a trained network.
+    """
+    total: Gradients = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
+    for number in range(len(samples)):
+        one = slice(number, number + 1)
+        single = Samples(samples.x[one], samples.labels[one], samples.groups[one])
+        for (gradients,) in batch_gradients(network, single, np.ones((1, 1))):
+            for name, gradient in gradients.items():
+                total[name] += gradient.square() / len(samples)
+    return total
+
+
+class _all_gradients:  # noqa: N801 - reads like torch.no_grad
+    """Lets every parameter of a network have a gradient for a block, frozen ones too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    def __enter__(self) -> None:
+        self._frozen = [p for p in self._network.parameters() if not p.requires_grad]
+        self._network.requires_grad_(True)
+
+    def __exit__(self, *_: object) -> None:
+        for parameter in self._frozen:
+            parameter.requires_grad_(False)

@@ -1,0 +1,135 @@
+"""From scores to what stays: uniform by layer, global, or in given shares; whole channels or single weights."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.pruning.criteria import Scores
+from evo_fair.pruning.removal import Mask, channel_mask
+from evo_fair.pruning.structure import Structure
+
+__all__ = ["SCOPES", "STRUCTURES", "Scope", "StructureKind", "check_sparsity", "choose", "choose_given", "count_kept"]
+
+StructureKind = Literal["structured", "unstructured"]
+Scope = Literal["uniform", "global"]
+STRUCTURES: tuple[StructureKind, ...] = ("structured", "unstructured")
+SCOPES: tuple[Scope, ...] = ("uniform", "global")
+
+FloatArray = npt.NDArray[np.float64]
+Stays = dict[str, npt.NDArray[np.bool_]]
+
+
+def check_sparsity(sparsity: float, what: str = "sparsity") -> None:
+    """Raises `PruningError` unless `sparsity` lies in [0, 1)."""
+    if not 0 <= sparsity < 1:
+        raise PruningError(f"{what} {sparsity:g} is outside [0, 1): give the share that leaves, such as 0.5")
+
+
+def choose(
+    network: nn.Module, structure: Structure, scores: Scores, sparsity: float, kind: StructureKind, scope: Scope
+) -> Mask:
+    """The mask that takes out the share `sparsity` of all channels (`structured`) or of all weights (`unstructured`).
+
+    `uniform` takes it from each layer (each group of channels) alike, `global` from wherever scores are lowest. At
+    least one channel of each group and one weight of each layer stays. What an equal score ties goes by position.
+    """
+    check_sparsity(sparsity)
+    if kind not in STRUCTURES:
+        raise UnknownNameError("structure", kind, list(STRUCTURES))
+    if scope not in SCOPES:
+        raise UnknownNameError("scope", scope, list(SCOPES))
+    parts = _parts(structure, scores, kind)
+    if scope == "uniform":
+        return _mask(network, structure, {name: _best(s, sparsity) for name, s in parts.items()}, kind)
+    return _mask(network, structure, _best_of_all(parts, sparsity), kind)
+
+
+def choose_given(
+    network: nn.Module, structure: Structure, scores: Scores, ratios: Mapping[str, float], kind: StructureKind
+) -> Mask:
+    """The mask that takes the given share out of each named layer; the others stay whole.
+
+    Layers are named as modules of the network; one whose channels are tied to others takes those along. Raises
+    `PruningError` for a layer that can't be pruned, saying why, and for a share outside [0, 1).
+    """
+    parts = _parts(structure, scores, kind)
+    stays: Stays = {}
+    for layer, ratio in ratios.items():
+        check_sparsity(ratio, f"the share of layer {layer!r},")
+        if kind == "structured":
+            name = structure.group_of(layer).name
+        else:
+            name = f"{layer}.weight"
+            if name not in parts:
+                known = ", ".join(weight.removesuffix(".weight") for weight in parts)
+                raise PruningError(
+                    f"layer {layer!r} can't be pruned: it is no convolution or linear layer; expected one of {known}"
+                )
+        if name in stays:
+            raise PruningError(
+                f"layer {layer!r} shares its channels with {name!r}, which has a share already: drop one"
+            )
+        stays[name] = _best(parts[name], ratio)
+    return _mask(network, structure, stays, kind)
+
+
+def count_kept(mask: Mask, structure: Structure) -> tuple[int, int]:
+    """How many channels (or single weights) of the maskable ones stay, and how many there are."""
+    if mask.keep is not None:
+        sizes = {name: group.size for name, group in structure.groups.items()}
+        kept = sum(int(mask.keep[name].sum()) if name in mask.keep else size for name, size in sizes.items())
+        return kept, sum(sizes.values())
+    values = [mask.values[name] for name in structure.weights if name in mask.values]
+    return sum(int(value.sum()) for value in values), sum(value.numel() for value in values)
+
+
+def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[str, FloatArray]:
+    if kind == "unstructured":
+        parts = {name: scores.weights[name] for name in structure.weights}
+    else:
+        parts = {name: scores.channels[name] for name in structure.groups}
+        if not parts:
+            why = "; ".join(f"{layer}: {reason}" for layer, reason in structure.fixed.items())
+            raise PruningError(f"no layer of the network can lose channels ({why}): use --structure unstructured")
+    for name, part in parts.items():
+        if not np.isfinite(part).all():
+            raise PruningError(f"the scores of {name!r} are not finite: the network's weights or gradients are not")
+    return parts
+
+
+def _best(scores: FloatArray, sparsity: float) -> npt.NDArray[np.bool_]:
+    """What stays of one layer: all but the lowest share, and at least one."""
+    gone = min(round(sparsity * scores.size), scores.size - 1)
+    stays = np.ones(scores.size, np.bool_)
+    stays[np.argsort(scores.ravel(), kind="stable")[:gone]] = False
+    return stays.reshape(scores.shape)
+
+
+def _best_of_all(parts: Mapping[str, FloatArray], sparsity: float) -> Stays:
+    """What stays of each layer when the lowest of all layers leave; the best of each layer stays in any case."""
+    names = list(parts)
+    sizes = [parts[name].size for name in names]
+    flat = np.concatenate([parts[name].ravel() for name in names])
+    starts = np.cumsum([0, *sizes[:-1]])
+    sure = [start + int(parts[name].argmax()) for start, name in zip(starts, names, strict=True)]
+    free = np.ones(len(flat), np.bool_)
+    free[sure] = False
+    order = np.argsort(flat, kind="stable")
+    gone = order[free[order]][: round(sparsity * len(flat))]
+    stays = np.ones(len(flat), np.bool_)
+    stays[gone] = False
+    return {
+        name: stays[start : start + size].reshape(parts[name].shape)
+        for name, start, size in zip(names, starts, sizes, strict=True)
+    }
+
+
+def _mask(network: nn.Module, structure: Structure, stays: Stays, kind: StructureKind) -> Mask:
+    if kind == "structured":
+        return channel_mask(network, structure, stays)
+    return Mask({name: torch.from_numpy(kept) for name, kept in stays.items()})

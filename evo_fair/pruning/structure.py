@@ -1,0 +1,90 @@
+"""Which channels of a network belong together: what pruning can take out, and what it can't."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
+
+from evo_fair.errors import PruningError
+
+__all__ = ["ChannelGroup", "Keep", "Member", "Structure", "module_of", "training_mode"]
+
+Role = Literal["weight", "scale", "shift", "statistic"]
+Keep = Mapping[str, npt.NDArray[np.bool_]]
+"""Which channels stay, bool `[channels]` by the name of the group; a group that is left out stays whole."""
+
+
+class Member(NamedTuple):
+    """Slices of one tensor that belong to a group's channels.
+
+    Slice `slices[i]` along `dim` of the parameter or buffer `tensor` belongs to the channel `channel[i]`. `role` is
+    `weight` for weights of convolutions and linear layers, `scale` and `shift` for those of batch norm and for biases,
+    `statistic` for running statistics. `makes` says whether the layer makes the channels or reads them.
+    """
+
+    tensor: str
+    dim: int
+    slices: npt.NDArray[np.int64]
+    channel: npt.NDArray[np.int64]
+    role: Role
+    makes: bool
+
+
+@dataclass(frozen=True)
+class ChannelGroup:
+    """Channels tied across layers by depthwise convolutions, batch norms and shortcuts: they stay or leave together.
+
+    `name` is that of the first convolution or linear layer that makes them.
+    """
+
+    name: str
+    size: int
+    members: tuple[Member, ...]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that make the channels."""
+        return tuple(dict.fromkeys(module_of(m.tensor) for m in self.members if m.makes and m.role == "weight"))
+
+
+@dataclass(frozen=True)
+class Structure:
+    """The channel groups of a network by name, the names of its prunable weights, and why other layers stay whole."""
+
+    groups: Mapping[str, ChannelGroup]
+    weights: tuple[str, ...]
+    fixed: Mapping[str, str]
+
+    def group_of(self, layer: str) -> ChannelGroup:
+        """The group whose channels `layer` makes; raises `PruningError` saying why there is none."""
+        for group in self.groups.values():
+            if layer == group.name or layer in group.layers:
+                return group
+        if layer in self.fixed:
+            raise PruningError(f"the channels of layer {layer!r} can't be pruned: {self.fixed[layer]}")
+        known = ", ".join(self.groups)
+        raise PruningError(f"layer {layer!r} can't be pruned: there is no layer of that name; expected one of {known}")
+
+
+def module_of(tensor: str) -> str:
+    """The name of the module that owns the parameter or buffer `tensor`."""
+    return tensor.rpartition(".")[0]
+
+
+class training_mode:  # noqa: N801 - reads like torch.no_grad
+    """Puts a network into training or evaluation mode for a block, and each of its modules back afterwards."""
+
+    def __init__(self, network: nn.Module, training: bool) -> None:
+        self._network = network
+        self._training = training
+
+    def __enter__(self) -> None:
+        self._before = {module: module.training for module in self._network.modules()}
+        self._network.train(self._training)
+
+    def __exit__(self, *_: object) -> None:
+        for module, training in self._before.items():
+            module.training = training
