@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from evo_fair.space import Block, Kind
 
-__all__ = ["Unit", "run_blocks", "units_of"]
+__all__ = ["Unit", "run_block", "run_blocks", "units_of"]
 
 
 class Unit(NamedTuple):
@@ -69,16 +69,21 @@ def run_blocks(blocks: Sequence[Block], x: torch.Tensor, apply: Apply) -> torch.
     block after the shortcut has been added.
     """
     for block in blocks:
-        units = {unit.name: unit for unit in units_of(block)}
-        shortcut = units.pop("shortcut", None)
-        *inner, last = units.values()
-        y = x
-        for unit in inner:
-            y = functional.relu(apply(block, unit, y))
-        y = apply(block, last, y)
-        if shortcut:
-            y = y + apply(block, shortcut, x)
-        elif block.shortcut:
-            y = y + x
-        x = functional.relu(y)
+        x = run_block(block, x, apply)
     return x.mean((2, 3)) if x.dim() == 4 else x
+
+
+def run_block(block: Block, x: torch.Tensor, apply: Apply) -> torch.Tensor:
+    """The feature maps that one block makes of `x`; see `run_blocks`."""
+    units = {unit.name: unit for unit in units_of(block)}
+    shortcut = units.pop("shortcut", None)
+    *inner, last = units.values()
+    y = x
+    for unit in inner:
+        y = functional.relu(apply(block, unit, y))
+    y = apply(block, last, y)
+    if shortcut:
+        y = y + apply(block, shortcut, x)
+    elif block.shortcut:
+        y = y + x
+    return functional.relu(y)

@@ -36,9 +36,13 @@ class SearchSpace:
     `input_shape` is `(channels, height, width)`, or `(features,)` for a table. Genomes are int16 `[networks, genes]`;
     the columns are `gene_names`, gene `i` takes the values `0 .. cardinalities[i] - 1`, and where `ordered[i]` holds
     neighbouring values mean neighbouring networks.
+
+    The first `header` blocks, the stem counted as one, are frozen to those of the largest network: every network has
+    them, and their genes have one value, which stands in canonical genomes as in the space without a header; other
+    values given for them count as that one. Genomes of both spaces name the same networks by the same ids.
     """
 
-    def __init__(self, schema: SpaceSchema, input_shape: tuple[int, ...], labels: int) -> None:
+    def __init__(self, schema: SpaceSchema, input_shape: tuple[int, ...], labels: int, header: int = 0) -> None:
         self.schema = schema
         self.input_shape = input_shape
         self.labels = labels
@@ -53,6 +57,26 @@ class SearchSpace:
         self.ordered: npt.NDArray[np.bool_] = np.array([ordered for _, _, ordered in genes])
         self.block_names: tuple[str, ...] = tuple(self._block_names())
         self.fingerprint = digest(schema.model_dump_json(), str(input_shape), str(labels))
+        self.header = 0
+        self._free = np.ones(len(genes), np.bool_)
+        self._frozen = np.zeros(len(genes), np.int16)
+        if header:
+            self._freeze(header)
+
+    def _freeze(self, blocks: int) -> None:
+        if not 0 < blocks < len(self.block_names):
+            raise ValueError(
+                f"a header of {blocks} blocks: the space has {len(self.block_names)}, and at least one must stay free"
+            )
+        owners = [*self.block_names[:blocks], *(name.split(".")[0] for name in self.block_names[:blocks])]
+        self._frozen = self.largest()
+        self._free = np.array([gene.rpartition(".")[0] not in owners for gene in self.gene_names])
+        self.cardinalities = np.where(self._free, self.cardinalities, 1).astype(np.int16)
+        self.header = blocks
+
+    def frozen(self, blocks: int) -> "SearchSpace":
+        """This space with a header of so many blocks, from the input on, frozen; 0 frees all. See the class."""
+        return SearchSpace(self.schema, self.input_shape, self.labels, blocks)
 
     def _genes(self) -> Iterator[tuple[str, int, bool]]:
         if self.schema.stem:
@@ -81,13 +105,15 @@ class SearchSpace:
                 f"genomes are integers [networks, {len(self.gene_names)}], got {array.dtype} {list(array.shape)}: "
                 "give one row of genes a network"
             )
-        wrong = np.argwhere((array < 0) | (array >= self.cardinalities))
+        wrong = np.argwhere(((array < 0) | (array >= self.cardinalities)) & self._free)
         if wrong.size:
             network, gene = wrong[0]
             raise ValueError(
                 f"gene {self.gene_names[gene]} of genome {network} is {array[network, gene]}: "
                 f"expected 0 to {self.cardinalities[gene] - 1}"
             )
+        if self.header:
+            array = np.where(self._free, array, self._frozen)
         return np.ascontiguousarray(array, np.int16)
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
@@ -144,14 +170,19 @@ class SearchSpace:
 
     def size(self) -> int:
         """How many different networks the space holds, exactly: the number of canonical genomes."""
-        before = dict.fromkeys(self.schema.stem.widths if self.schema.stem else self.input_shape[:1], 1)
+        stem, frozen = self.schema.stem, self.header
+        before = dict.fromkeys(stem.widths if stem else self.input_shape[:1], 1)
+        if stem and frozen:
+            before, frozen = {stem.widths[-1]: 1}, frozen - 1
         for stage in self.schema.stage:
-            after = {
-                width: sum(ways * _choices(stage, c_in, width) for c_in, ways in before.items())
-                * (1 + _choices(stage, width, width)) ** (stage.slots - 1)
-                for width in stage.widths or (0,)
+            here = min(frozen, stage.slots)
+            frozen -= here
+            widths = stage.widths or (0,)
+            before = {
+                width: (1 if here else sum(ways * _choices(stage, c_in, width) for c_in, ways in before.items()))
+                * (1 + _choices(stage, width, width)) ** (stage.slots - max(here, 1))
+                for width in (widths[-1:] if here else widths)
             }
-            before = after
         return sum(before.values())
 
     @property

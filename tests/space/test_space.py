@@ -148,3 +148,35 @@ def test_wrong_genomes_are_refused(space: SearchSpace, genomes: list[object], me
 def test_input_shape_must_fit_the_space(space: SearchSpace) -> None:
     with pytest.raises(ValueError, match=r"expected \(channels, height, width\)"):
         SearchSpace(space.schema, (30,), 2)
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("space", 1), ("space", 2), ("tabular", 1)])
+def test_a_frozen_header_leaves_exactly_the_networks_that_have_it(
+    name: str, blocks: int, request: pytest.FixtureRequest
+) -> None:
+    space: SearchSpace = request.getfixturevalue(name)
+    frozen = space.frozen(blocks)
+    everything = np.stack([axis.ravel() for axis in np.indices(space.cardinalities)], axis=1).astype(np.int16)
+    header = space.blocks(space.largest()[None])[0, :blocks]
+    having = (space.blocks(everything)[:, :blocks] == header).all(axis=(1, 2))
+    expected = set(space.ids(everything[having]))
+    free = np.stack([axis.ravel() for axis in np.indices(frozen.cardinalities)], axis=1).astype(np.int16)
+    assert set(frozen.ids(free)) == expected
+    assert frozen.size() == len(expected)
+    # What it calls canonical is canonical in the whole space too: proxies and supernets need not know of the header.
+    canonical = frozen.canonical(free)
+    assert (space.canonical(canonical) == canonical).all()
+    assert space.ids(canonical) == frozen.ids(free)
+    assert (space.decode(canonical) == frozen.decode(free)).all()
+
+
+def test_a_frozen_space_samples_and_ends_inside_itself(space: SearchSpace) -> None:
+    frozen = space.frozen(2)
+    header = space.blocks(space.largest()[None])[0, :2]
+    for genomes in (frozen.sample(np.random.default_rng(0), 50), frozen.smallest()[None], frozen.largest()[None]):
+        assert (space.blocks(genomes)[:, :2] == header).all()
+    assert frozen.ids(frozen.largest()[None]) == space.ids(space.largest()[None])
+    assert frozen.fingerprint == space.fingerprint
+    assert frozen.frozen(0).size() == space.size()
+    with pytest.raises(ValueError, match="a header of 3 blocks: the space has 3, and at least one must stay free"):
+        space.frozen(3)
