@@ -1,0 +1,182 @@
+"""Audits pruned versions of a problem's networks through its frozen supernet, without training any of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from evo_fair import __version__
+from evo_fair.audit.dense import DenseFacts
+from evo_fair.audit.measure import check_groups, metrics_of, rows_of, with_losses
+from evo_fair.audit.orders import check_orders, importance_by_gene, ordered, seeded
+from evo_fair.audit.paths import Importance
+from evo_fair.audit.plan import Grid, genomes_of, plan_networks
+from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.data import Dataset
+from evo_fair.errors import AuditError
+from evo_fair.files import cache_folder
+from evo_fair.nets import Supernet
+from evo_fair.problem import Problem
+from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
+from evo_fair.space import SearchSpace
+
+__all__ = ["PART_SIZE", "Standing", "audit_proxy"]
+
+PART_SIZE = 64
+COMPLEXITY_SAMPLES = 4096
+PART = "validation"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far an audit is: networks done and in all, and networks a second in this call."""
+
+    done: int
+    networks: int
+    rate: float
+
+
+def audit_proxy(
+    problem: Problem,
+    grid: Grid,
+    *,
+    out: Path,
+    group: str | None = None,
+    jobs: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    listener: Callable[[Standing], None] | None = None,
+) -> AuditFolder:
+    """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files.
+
+    `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
+    longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With
+    `resume` an audit that was broken off goes on.
+    """
+    check_orders(grid.criteria)
+    dataset = problem.dataset()
+    group = group or problem.fairness.group
+    groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
+    check_groups(dataset, ("class", *groupings), PART)
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    supernet = ensure_supernet(problem, dataset, space)
+    orders = _Orders(supernet, space)
+    plan = plan_networks(space, grid, orders.importance, seeded)
+    configuration = _configuration(problem, dataset, grid, group, groupings, supernet)
+    folder = start_audit(out, configuration, plan, resume)
+    calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
+
+    def source(order: str, samples: npt.NDArray[np.int64]) -> ProxySource:
+        return ProxySource.store(orders.file(order), space, calibration, dataset.inputs[samples])
+
+    workers = int(joblib.cpu_count()) if jobs is None else jobs
+    genomes = genomes_of(plan)
+    done = sum(len(rows) for number, rows in enumerate(folder.parts) if folder.finished(number))
+    start, measured = time.monotonic(), 0
+    for number, rows in enumerate(folder.parts):
+        if folder.finished(number):
+            continue
+        chosen = plan.iloc[rows]
+        with ProxyEvaluator(
+            source(chosen["order"].iloc[0], dataset.part(PART)), dataset, groupings, workers
+        ) as evaluator:
+            predictions = evaluator.predict(genomes[rows])
+        ids = chosen["id"].tolist()
+        table = metrics_of(ids, predictions, dataset, PART, group, groupings)
+        folder.write_part(number, table, rows_of(ids, predictions, dataset, PART, groupings or ("class",)), predictions)
+        done, measured = done + len(rows), measured + len(rows)
+        rate = measured / (time.monotonic() - start)
+        if listener:
+            listener(Standing(done, len(plan), rate))
+        if measured == len(rows):
+            _check_time(len(plan) - done, rate, minutes, grid)
+    _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
+    write_table(folder.table, with_losses(folder.networks, group))
+    return folder
+
+
+def _check_time(left: int, rate: float, minutes: float | None, grid: Grid) -> None:
+    if minutes is None or left / rate <= 60 * minutes:
+        return
+    fitting = max(2, int(60 * minutes * rate))
+    raise AuditError(
+        f"an audit of {grid.networks:,} networks takes about {left / rate / 60:.0f} minutes more at {rate:.1f} "
+        f"networks a second, and --time allows {minutes:g}: allow that many and --resume, or ask for about {fitting:,}"
+    )
+
+
+class _Orders:
+    """The supernet in every order of channels that is asked for, in memory and as files in the cache."""
+
+    def __init__(self, stored: StoredSupernet, space: SearchSpace) -> None:
+        self._stored = stored
+        self._supernet = Supernet.load(stored.path, space)
+        self._made: dict[str, Supernet] = {"trained": self._supernet}
+
+    def supernet(self, order: str) -> Supernet:
+        if order not in self._made:
+            criterion, _, seed = order.partition("-")
+            self._made[order] = ordered(self._supernet, criterion, int(seed or 0))
+        return self._made[order]
+
+    def importance(self, order: str, base: npt.NDArray[np.int16]) -> Importance:
+        return importance_by_gene(self.supernet(order), base)
+
+    def file(self, order: str) -> Path:
+        if order == "trained":
+            return self._stored.path
+        path = cache_folder("orders") / f"{self._stored.sha256[:24]}-{order}.safetensors"
+        self.supernet(order).save(path) if not path.exists() else None
+        return path
+
+
+def _dense_facts(
+    folder: AuditFolder,
+    dataset: Dataset,
+    source: Callable[[str, npt.NDArray[np.int64]], ProxySource],
+    groupings: tuple[str, ...],
+) -> DenseFacts:
+    """What the dense networks alone say of the samples, and of classes and groups in training."""
+    dense = folder.plan[folder.plan["dense"].to_numpy(bool)]
+    samples = dataset.part(PART)
+    train = calibration_samples(dataset, COMPLEXITY_SAMPLES)
+    logits: list[npt.NDArray[np.float32]] = []
+    entropies: list[npt.NDArray[np.float32]] = []
+    for chosen, found in ((samples, logits), (train, entropies)):
+        proxy = source("trained", chosen).open()
+        for genome in genomes_of(dense):
+            values = proxy.logits(genome)
+            if chosen is train:
+                p = softmax(values.astype(np.float64), axis=1)
+                values = (-(p * np.log(np.maximum(p, 1e-12))).sum(axis=1) / np.log(p.shape[1])).astype(np.float32)
+            found.append(values)
+    return DenseFacts.gather(dense["base"].tolist(), np.stack(logits), np.stack(entropies), train, dataset, groupings)
+
+
+def _configuration(
+    problem: Problem,
+    dataset: Dataset,
+    grid: Grid,
+    group: str,
+    groupings: tuple[str, ...],
+    supernet: StoredSupernet,
+) -> dict[str, Any]:
+    return {
+        "source": "proxy",
+        "evo_fair": __version__,
+        "part": PART,
+        "part_size": PART_SIZE,
+        "group": group,
+        "groupings": list(groupings),
+        "grid": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(grid).items()},
+        "supernet": {"sha256": supernet.sha256},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
+        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+    }
