@@ -14,6 +14,7 @@ __all__ = [
     "Problem",
     "Profile",
     "Run",
+    "deploy",
     "forget",
     "load_problem",
     "load_profile",
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from evo_fair.api import Listener, search, train
+    from evo_fair.api import Listener, deploy, search, train
     from evo_fair.errors import EvoFairError
     from evo_fair.fairness import Counts
     from evo_fair.latency import Profile, load_profile, read_layers
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Counts": "evo_fair.fairness",
     "EvoFairError": "evo_fair.errors",
-    "Listener": "evo_fair.api",
+    "Listener": "evo_fair.listener",
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
@@ -50,11 +51,19 @@ _HOMES = {
 }
 
 
-class _Package(ModuleType):
-    """Imports a public name when it is first used: `import evo_fair` and the command line answer at once.
+def _instead_of_subpackage(name: str) -> property:
+    """A function of the API that has a subpackage's name: importing that would otherwise take the function's place.
 
-    `search` is a property because importing the subpackage of that name would otherwise take the function's place.
+    The import system offers the subpackage, which is let pass; `from evo_fair.search import ...` finds it all the same.
     """
+    return property(lambda _: getattr(import_module("evo_fair.api"), name), lambda _, _subpackage: None)
+
+
+class _Package(ModuleType):
+    """Imports a public name when it is first used: `import evo_fair` and the command line answer at once."""
+
+    search = _instead_of_subpackage("search")
+    deploy = _instead_of_subpackage("deploy")
 
     def __getattr__(self, name: str) -> Any:
         if name not in _HOMES:
@@ -63,14 +72,6 @@ class _Package(ModuleType):
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *__all__})
-
-    @property
-    def search(self) -> Any:
-        return import_module("evo_fair.api").search
-
-    @search.setter
-    def search(self, value: ModuleType) -> None:
-        """The import system offers the subpackage here; `from evo_fair.search import ...` finds it all the same."""
 
 
 sys.modules[__name__].__class__ = _Package

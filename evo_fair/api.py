@@ -12,10 +12,11 @@ import numpy as np
 from evo_fair import __version__
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
+from evo_fair.deployment import deploy
 from evo_fair.errors import EvoFairError
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
-from evo_fair.nets import Step
+from evo_fair.listener import Listener
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source, train_and_store
@@ -23,9 +24,7 @@ from evo_fair.report import Run, load_run
 from evo_fair.search import (
     Constraint,
     Objective,
-    Outcome,
     Plan,
-    Progress,
     Record,
     RunFolder,
     check_new,
@@ -40,28 +39,9 @@ from evo_fair.search import (
 from evo_fair.search import search as run_engine
 from evo_fair.space import SearchSpace
 
-__all__ = ["Listener", "load_problem", "load_profile", "load_run", "search", "train"]
+__all__ = ["Listener", "deploy", "load_problem", "load_profile", "load_run", "search", "train"]
 
 VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
-
-
-class Listener:
-    """Hears how far a search or a training is; override what is wanted."""
-
-    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
-        """Data and space have been loaded and checked."""
-
-    def training(self, step: Step) -> None:
-        """An epoch of the supernet's training has ended."""
-
-    def searching(self, progress: Progress) -> None:
-        """A generation has ended."""
-
-    def ended(self, outcome: Outcome) -> None:
-        """The search has ended: by its budget, or before, for want of new networks."""
-
-    def exporting(self, done: int, networks: int) -> None:
-        """A network of the front has been written and checked."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import typer
 from evo_fair import __version__
 from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
+from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (problems, devices, train, search, plot, compare, operating_point, predict, calibrate):
+for command in (problems, devices, train, search, deploy, plot, compare, operating_point, predict, calibrate):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -7,8 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from evo_fair.api import Listener
 from evo_fair.data import PARTS, Dataset
+from evo_fair.listener import Listener
 from evo_fair.nets import Step
 from evo_fair.search import Outcome
 from evo_fair.search import Progress as Standing
@@ -79,6 +79,22 @@ class ProgressBars(Listener):
         if done < networks and not self._bars.console.is_terminal:
             return
         self._show("networks", done, networks, "ONNX, checked against torch")
+
+    def tuning(self, network: str, step: Step) -> None:
+        """Moves the bar of a network that is trained."""
+        if step.epoch < step.epochs and not self._bars.console.is_terminal:
+            return
+        self._show(network, step.epoch, step.epochs, f"loss {step.loss:.3f}")
+
+    def deployed(self, done: int, networks: int) -> None:
+        """Moves the bar of the networks to deploy."""
+        self._show("deployed", done, networks, "trained, ONNX checked against torch")
+
+    def timing(self, done: int, rounds: int) -> None:
+        """Moves the bar of the latency measurement."""
+        if done < rounds and not self._bars.console.is_terminal:
+            return
+        self._show("timing", done, rounds, "rounds over all networks")
 
     def _show(self, name: str, done: int, total: int, note: str) -> None:
         if not self._bars.console.is_terminal:

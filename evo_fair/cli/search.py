@@ -1,13 +1,11 @@
 """`evo-fair search`: the main job."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument
+from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, resume_command
 
 __all__ = ["search"]
 
@@ -69,12 +67,7 @@ def search(
             )
     except KeyboardInterrupt:
         state = "the state is saved" if has_begun(folder) else "nothing had been searched yet"
-        typer.echo(f"interrupted; {state}, go on with: {_resume_command()}", err=True)
+        typer.echo(f"interrupted; {state}, go on with: {resume_command()}", err=True)
         raise typer.Exit(130) from None
     Console().print(front_table(run))
     typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
-
-
-def _resume_command() -> str:
-    arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
-    return shlex.join(["evo-fair", *arguments])

@@ -8,7 +8,7 @@ from scipy import stats
 
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions
-from evo_fair.fairness.bootstrap import draw_weights, interval, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, ends, interval, resampled_counts
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
@@ -60,7 +60,7 @@ def test_interval_agrees_with_scipys_where_units_are_samples() -> None:
     groups = rng.integers(0, 2, 400).astype(np.int16)
     predictions = np.where(rng.random(400) < 0.8, labels, 1 - labels).astype(np.uint8)
     right = predictions == labels
-    oracle = stats.bootstrap((right,), np.mean, n_resamples=20_000, method="percentile", rng=4).confidence_interval
+    oracle = stats.bootstrap((right,), np.mean, n_resamples=20_000, method="basic", rng=4).confidence_interval
     weights = draw_weights(np.arange(400), 20_000, np.random.default_rng(5))
     counts = counts_of(predictions, labels, groups)
     found = interval(METRICS["accuracy"], counts, resampled_counts(weights, predictions, labels, groups, counts))
@@ -96,3 +96,26 @@ def test_too_few_units_are_refused() -> None:
     """Forty groups of a unit each: a resample that holds all of them has a probability of 40! / 40^40."""
     with pytest.raises(UndefinedMetricError, match="too few units"):
         draw_weights(np.arange(40), 3, np.random.default_rng(9), (np.arange(40),))
+
+
+def test_ends_mirror_the_resamples_and_stay_within_bounds() -> None:
+    """Of 0, 0.01, ..., 1 the 2.5 and 97.5 % points are 0.025 and 0.975, to be mirrored at the value."""
+    resampled = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(ends(np.float64(0.5), resampled), [0.025, 0.975])
+    np.testing.assert_allclose(ends(np.float64(0.4), resampled), [0.0, 0.775])
+    np.testing.assert_allclose(ends(np.float64(0.9), resampled), [0.825, 1.0])
+    np.testing.assert_allclose(ends(np.array([0.4, 0.9]), np.stack([resampled] * 2, 1)), [[0, 0.825], [0.775, 1]])
+
+
+def test_equal_groups_are_not_called_unfair() -> None:
+    """Ten groups with one accuracy: what unfairness shows is noise, and 0 lies in the interval."""
+    rng = np.random.default_rng(11)
+    groups = np.repeat(np.arange(10), 36).astype(np.int16)
+    labels = np.arange(360) % 2
+    predictions = np.where(rng.random(360) < 0.93, labels, 1 - labels).astype(np.uint8)
+    values, rest = count_predictions(predictions[None], labels, groups, 10, 2)
+    counts = Counts(values, rest, tuple("abcdefghij"), ("no", "yes"))
+    weights = draw_weights(np.arange(360), 1000, rng, (groups,))
+    found = interval(METRICS["unfairness"], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    assert found.value > 0.1
+    assert found.low == 0.0

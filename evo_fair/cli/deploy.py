@@ -1,0 +1,127 @@
+"""`evo-fair deploy`: from a run's front to networks that are trained, checked, measured and tested."""
+
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evo_fair.cli.options import DataOption, resume_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that a search wrote.")],
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            help="A network of the front by its id, or all; can be repeated. Default: the best in each objective "
+            "and one between them.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--epochs",
+            help="Epochs of training; 0 takes the supernet's weights. Default: 10, or the recipe's from scratch.",
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate", help="Its peak. Default: a fifth of the recipe's, or the recipe's from scratch."
+        ),
+    ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train from random weights instead of the supernet's.")
+    ] = False,
+    fairness_weight: Annotated[
+        float,
+        typer.Option("--fairness-weight", help="Weight of the squared difference of the groups' mean losses."),
+    ] = 0.0,
+    balance_groups: Annotated[
+        bool, typer.Option("--balance-groups", help="Draw every group equally often in training.")
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Also write and report 8-bit networks.")] = False,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option("--reference", help="An ONNX file to time in the same rounds; can be repeated."),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", help="A device to predict latency for; can be repeated. Default: the run's."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on; networks that are there are kept.")] = False,
+) -> None:
+    """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
+    from evo_fair.api import deploy as deploy_run
+    from evo_fair.cli.progress import ProgressBars
+    from evo_fair.search import has_begun
+
+    folder = out or run / "deployed"
+    try:
+        with ProgressBars() as bars:
+            table = deploy_run(
+                run,
+                networks=network,
+                data=data,
+                epochs=epochs,
+                learning_rate=learning_rate,
+                from_scratch=from_scratch,
+                fairness_weight=fairness_weight,
+                balance_groups=balance_groups,
+                int8=int8,
+                references=reference or (),
+                devices=device,
+                seed=seed,
+                out=out,
+                resume=resume,
+                listener=bars,
+            )
+    except KeyboardInterrupt:
+        state = "the state is saved" if has_begun(folder) else "nothing had been made yet"
+        typer.echo(f"interrupted; {state}, go on with: {resume_command()}", err=True)
+        raise typer.Exit(130) from None
+    _show(table)
+    typer.echo(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
+
+
+def _show(table: "pd.DataFrame") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = [str(name) for name in table]
+    wanted = ("accuracy", "unfairness[", "worst_group_accuracy[")  # of the run's own grouping, which comes first
+    found = [next((name for name in columns if name.startswith(start)), None) for start in wanted]
+    metrics = [name for name in found if name]
+    predicted = [name for name in columns if name.startswith("predicted_ms[")]
+    shown = Table(title="test split, 95 % intervals", box=None, pad_edge=False)
+    shown.add_column("network", overflow="fold")
+    headings = ["precision", "params", "bytes", "here ms", *(name[13:-1] + " ms" for name in predicted)]
+    for heading in [*headings, *(name.replace("_", " ") for name in metrics)]:
+        shown.add_column(heading, justify="right")
+    for row in table.to_dict("records"):
+        latencies = [row["measured_ms"], *(row[name] for name in predicted)]
+        shown.add_row(
+            row["id"],
+            row["precision"],
+            f"{row['params']:,}",
+            f"{row['onnx_bytes']:,}",
+            *("-" if isnan(value) else f"{value:.3f}" for value in latencies),
+            *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
+        )
+    Console().print(shown)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    if isnan(value):
+        return "-"
+    return f"{value:.3f}" if isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"

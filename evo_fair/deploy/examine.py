@@ -1,0 +1,103 @@
+"""What networks get right on one part of the data, and for whom, with bootstrap intervals by unit."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.data import Dataset
+from evo_fair.errors import UndefinedMetricError
+from evo_fair.fairness import METRICS, Counts, group_accuracy
+from evo_fair.fairness.bootstrap import Interval, draw_weights, ends, interval, resampled_counts
+
+__all__ = ["Examination", "Examiner"]
+
+Examination = dict[str, Interval]
+"""Intervals by name: `accuracy`, `unfairness[age_band]`, `accuracy[age_band:under 40]`; NaN for ends that are none."""
+
+REPLICATES = 2000
+OVERALL = ("accuracy", "balanced_accuracy")
+BY_GROUPING = ("unfairness", "worst_group_accuracy", "accuracy_gap")
+
+
+class Examiner:
+    """Examines networks on the same resamples of a part, so that two networks can be compared resample by resample."""
+
+    def __init__(
+        self, dataset: Dataset, part: str, groupings: Sequence[str], seed: int, replicates: int = REPLICATES
+    ) -> None:
+        self.dataset = dataset
+        self.part = part
+        self.groupings = tuple(groupings)
+        self.seed = seed
+        self.replicates = replicates
+
+    def examine(self, predictions: npt.NDArray[np.uint8]) -> Examination:
+        """Accuracy overall and by group, and fairness by grouping, of one network's predictions `[samples]`.
+
+        What has no value on the part, because a group of it is empty, is left out; a value without an interval,
+        because a group has too few units to be in most resamples, has NaN for its ends.
+        """
+        found: Examination = {}
+        for grouping in self.groupings:
+            counts = self.dataset.counts(predictions[None], self.part, grouping)
+            resampled = self.resampled(predictions, grouping)
+            for name in OVERALL if grouping == self.groupings[0] else ():
+                found |= _value(name, name, counts, resampled)
+            for name in BY_GROUPING:
+                found |= _value(f"{name}[{grouping}]", name, counts, resampled)
+            found |= _groups(grouping, counts, resampled)
+        return found
+
+    def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:
+        """The counts of one network's predictions `[samples]` on every resample; None where a group is too small."""
+        weights = self._weights[grouping]
+        if weights is None:
+            return None
+        index = self._samples
+        groups = self.dataset.grouping(grouping).index[index]
+        like = self.dataset.counts(predictions[None], self.part, grouping)
+        return resampled_counts(weights, predictions, self.dataset.labels[index], groups, like)
+
+    @cached_property
+    def _samples(self) -> npt.NDArray[np.int64]:
+        return self.dataset.part(self.part)
+
+    @cached_property
+    def _weights(self) -> dict[str, npt.NDArray[np.int64] | None]:
+        return {grouping: self._drawn(grouping) for grouping in self.groupings}
+
+    def _drawn(self, grouping: str) -> npt.NDArray[np.int64] | None:
+        index = self._samples
+        needed = (self.dataset.labels[index], self.dataset.grouping(grouping).index[index])
+        try:
+            return draw_weights(
+                self.dataset.units[index], self.replicates, np.random.default_rng(self.seed), needed=needed
+            )
+        except UndefinedMetricError:
+            return None
+
+
+def _value(name: str, metric: str, counts: Counts, resampled: Counts | None) -> Examination:
+    try:
+        if resampled is None:
+            return {name: Interval(float(METRICS[metric](counts)[0]), np.nan, np.nan)}
+        return {name: interval(METRICS[metric], counts, resampled)}
+    except UndefinedMetricError:
+        return {}
+
+
+def _groups(grouping: str, counts: Counts, resampled: Counts | None) -> Examination:
+    try:
+        values = group_accuracy(counts)[0]
+        if resampled is None:
+            low, high = np.full((2, len(values)), np.nan)
+        else:
+            low, high = ends(values, group_accuracy(resampled))
+    except UndefinedMetricError:
+        return {}
+    return {
+        f"accuracy[{grouping}:{group}]": Interval(float(values[i]), float(low[i]), float(high[i]))
+        for i, group in enumerate(counts.group_names)
+    }

@@ -1,0 +1,106 @@
+"""Training of the networks that are deployed: from the supernet's weights or from scratch, plainly or for groups."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError
+from evo_fair.nets import Step
+from evo_fair.nets.fair_training import balanced_draw, fair_loss
+from evo_fair.nets.fit import fit
+from evo_fair.nets.inputs import Inputs, normalise
+from evo_fair.problem import Training
+
+__all__ = ["Scaling", "Tuning", "train_network"]
+
+FINE_TUNING_EPOCHS = 10
+FINE_TUNING_RATE = 0.2  # of the problem's learning rate
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a network is trained before it is deployed; None stands for what suits the kind of training.
+
+    Fine-tuning goes on for 10 epochs (or the recipe's, if fewer) at a fifth of the recipe's learning rate; from scratch
+    it is the problem's own recipe. `fairness_weight` is that of the fairness term in the loss, `balance_groups` draws
+    every group equally often; both look at the run's grouping.
+    """
+
+    from_scratch: bool = False
+    epochs: int | None = None
+    learning_rate: float | None = None
+    fairness_weight: float = 0.0
+    balance_groups: bool = False
+
+    def __post_init__(self) -> None:
+        least = 1 if self.from_scratch else 0
+        if self.epochs is not None and self.epochs < least:
+            reason = "a network from scratch needs" if least else "give"
+            raise EvoFairError(f"epochs {self.epochs} is too few: {reason} {least} or more")
+        if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
+            raise EvoFairError(f"learning rate {self.learning_rate:g}: give a number above 0, such as 0.01")
+        if not 0 <= self.fairness_weight < np.inf:
+            raise EvoFairError(
+                f"fairness weight {self.fairness_weight:g}: give 0 (none) or a number above it, such as 1"
+            )
+
+    def recipe(self, training: Training) -> Training:
+        """The problem's recipe with this one's epochs and learning rate; 0 epochs leave the supernet's weights."""
+        scratch = self.from_scratch
+        epochs = training.epochs if scratch else min(training.epochs, FINE_TUNING_EPOCHS)
+        rate = training.learning_rate * (1.0 if scratch else FINE_TUNING_RATE)
+        return training.model_copy(
+            update={
+                "epochs": epochs if self.epochs is None else self.epochs,
+                "learning_rate": rate if self.learning_rate is None else self.learning_rate,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw inputs enter networks, as `(x - mean) * scale`; both are float32 `[channels]`."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __call__(self, inputs: Inputs) -> torch.Tensor:
+        """Normalised inputs, float32 `[n, channels, ...]`."""
+        return normalise(inputs, self.mean, self.scale)
+
+
+def train_network(
+    network: nn.Module,
+    dataset: Dataset,
+    grouping: str,
+    tuning: Tuning,
+    recipe: Training,
+    seed: int,
+    scaling: Scaling,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[Step], None] | None = None,
+) -> None:
+    """Trains a network, of this project or any other, in place on the training part; see `fit` for `checkpoint`."""
+    train = dataset.part("train")
+    groups = dataset.grouping(grouping).index[train]
+    labels = dataset.labels[train]
+    if not recipe.epochs:
+        return
+    fit(
+        network,
+        dataset.inputs[train],
+        labels,
+        recipe,
+        seed,
+        normalise=scaling,
+        loss=fair_loss(labels, groups, tuning.fairness_weight, recipe.label_smoothing),
+        draw=balanced_draw(groups) if tuning.balance_groups else None,
+        on_epoch=on_epoch,
+        checkpoint=checkpoint,
+    )

@@ -1,0 +1,130 @@
+"""The folder in which a run's networks are trained, exported and checked, one after the other, each once."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from evo_fair.data import Dataset
+from evo_fair.deploy.card import file_facts, network_card, write_onnx
+from evo_fair.deploy.export import onnx_logits
+from evo_fair.deploy.quantise import quantise_onnx
+from evo_fair.deploy.tuning import Scaling, Tuning, train_network
+from evo_fair.errors import RunError
+from evo_fair.files import read_json, sha256_of, write_json
+from evo_fair.nets import Network, Step, Supernet
+from evo_fair.nets.fit import initialise
+from evo_fair.nets.inputs import input_statistics
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples, predict_logits
+from evo_fair.search import Record
+from evo_fair.space import SearchSpace
+
+__all__ = ["Workshop"]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What networks are made from, and the folder that they go into; `supernet` is None where they start anew."""
+
+    folder: Path
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    supernet: Supernet | None
+    grouping: str
+    tuning: Tuning
+    seed: int
+    int8: bool
+    hashes: dict[str, str]
+
+    @property
+    def scaling(self) -> Scaling:
+        """How raw inputs enter the networks: as the supernet has it, else by the training part's own statistics."""
+        if self.supernet is not None:
+            return Scaling(self.supernet.mean, self.supernet.scale)
+        mean, scale = input_statistics(self.dataset.inputs[self.dataset.part("train")])
+        return Scaling(torch.from_numpy(mean), torch.from_numpy(scale))
+
+    def files(self, name: str) -> dict[str, Path]:
+        """The ONNX files of a network by precision."""
+        paths = {"fp32": self.folder / f"{name}.onnx"}
+        return paths | {"int8": self.folder / f"{name}.int8.onnx"} if self.int8 else paths
+
+    def finished(self, name: str) -> bool:
+        """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
+        card = self.folder / f"{name}.json"
+        if not card.is_file():
+            return False
+        content = read_json(card, RunError)
+        known = {key: content[key]["sha256"] for key in ("onnx", "int8") if key in content}
+        files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
+        return all(path.is_file() and known.get(key) == sha256_of(path) for key, path in files.items())
+
+    def make(self, record: Record, on_epoch: Callable[[Step], None] | None = None) -> None:
+        """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""
+        name, scaling = record.id, self.scaling
+        recipe = self.tuning.recipe(self.problem.training)
+        network = self._untrained(record)
+        checkpoint = self.folder / f"{name}.checkpoint.safetensors"
+        train_network(
+            network,
+            self.dataset,
+            self.grouping,
+            self.tuning,
+            recipe,
+            self.seed,
+            scaling,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
+        final = network.folded()
+        validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
+        logits = predict_logits(final, validation)
+        files = self.files(name)
+        parity = write_onnx(files["fp32"], final, self.dataset.input_shape, validation, logits)
+        predictions = logits.argmax(1).astype(np.uint8)[None]
+        groupings = dict.fromkeys((self.grouping, *self.problem.fairness.groupings))
+        counts = {group: self.dataset.counts(predictions, "validation", group) for group in groupings}
+        facts = {
+            "problem": self.problem.name,
+            "data": {"name": self.dataset.name, "licence": self.dataset.licence},
+            "trained": {
+                **asdict(self.tuning),
+                "grouping": self.grouping,
+                "seed": self.seed,
+                "recipe": recipe.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"}),
+            },
+            "hashes": self.hashes,
+        }
+        card = network_card(name, record.genome, self.space, counts, facts)
+        card |= file_facts(files["fp32"], parity, self.dataset, scaling.mean, scaling.scale)
+        if self.int8:
+            card["int8"] = self._quantised(files, predictions[0])
+        write_json(self.folder / f"{name}.json", card)
+
+    def _untrained(self, record: Record) -> Network:
+        if self.supernet is None:
+            network = Network(self.space.architecture(record.genome), self.space.labels)
+            initialise(network, torch.Generator().manual_seed(self.seed))
+            return network
+        network = self.supernet.extract(record.genome)
+        network.calibrate(self._calibration())  # running statistics start from what the weights are used to
+        return network
+
+    def _calibration(self) -> torch.Tensor:
+        chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+        return self.scaling(self.dataset.inputs[chosen])
+
+    def _quantised(self, files: dict[str, Path], expected: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+        quantise_onnx(files["fp32"], files["int8"], self._calibration().contiguous().numpy())
+        validation = self.scaling(self.dataset.inputs[self.dataset.part("validation")]).contiguous().numpy()
+        same = onnx_logits(files["int8"], validation).argmax(1) == expected
+        return {
+            "bytes": files["int8"].stat().st_size,
+            "sha256": sha256_of(files["int8"]),
+            "validation_labels_as_fp32": float(same.mean()),
+        }

@@ -1,0 +1,188 @@
+"""Deploying networks of a run, the API's part of it: run, data, supernet and workshop wired together."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from evo_fair import __version__
+from evo_fair.data import Dataset
+from evo_fair.deploy.choice import choose_networks
+from evo_fair.deploy.examine import Examiner
+from evo_fair.deploy.reference import Reference, open_reference
+from evo_fair.deploy.report import Deployed, deployed_table, time_networks
+from evo_fair.deploy.tuning import Tuning
+from evo_fair.deploy.workshop import Workshop
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.files import remove_leftovers, write_json, write_text
+from evo_fair.latency import Profile, device_names, load_profile
+from evo_fair.listener import Listener
+from evo_fair.nets import Supernet
+from evo_fair.problem import Problem
+from evo_fair.proxy.supernets import StoredSupernet, find_supernet
+from evo_fair.report import Run, load_run
+from evo_fair.search import check_new, create_run, has_begun, open_run, resume_run
+from evo_fair.space import SearchSpace
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    run: Run | str | Path,
+    *,
+    networks: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    from_scratch: bool = False,
+    fairness_weight: float = 0.0,
+    balance_groups: bool = False,
+    int8: bool = False,
+    references: Sequence[str | Path] = (),
+    devices: Sequence[str | Path] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> pd.DataFrame:
+    """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
+
+    `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
+    starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
+    its own; `fairness_weight` and `balance_groups` look at the run's grouping. `references` are ONNX files timed in
+    the same rounds. `out` is `RUN/deployed` by default. Networks that are there are not made again with `resume`,
+    which needs the settings that they were made with. Returns the table that is written to `deployed.csv` in the run's
+    folder, or in `out` where that is given. Raises `EvoFairError` of the kind that fits for wrong input.
+    """
+    listener = listener or Listener()
+    run = run if isinstance(run, Run) else load_run(run)
+    folder = run.path / "deployed" if out is None else Path(out)
+    resume = resume and has_begun(folder)
+    if resume:
+        open_run(folder)
+    else:
+        check_new(folder)
+    tuning = Tuning(from_scratch, epochs, learning_rate, fairness_weight, balance_groups)
+    if seed < 0:
+        raise EvoFairError(f"seed {seed} is negative: give 0 or more")
+    chosen = choose_networks(run.front, run.axes, networks)
+    profiles = _profiles(run, devices)
+    problem, grouping = _searched(run, data)
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    others = [open_reference(Path(path), dataset) for path in references]
+    stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    listener.prepared(dataset, space)
+    configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
+    (resume_run if resume else create_run)(folder, configuration)
+    remove_leftovers(folder)
+    supernet = Supernet.load(stored.path, space) if stored else None
+    hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
+    workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes)
+    _make(workshop, run, chosen, listener)
+    table = _report(workshop, chosen, others, profiles, listener)
+    write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table
+
+
+def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
+    records = {record.id: record for record in run.front_records}
+    for done, name in enumerate(chosen, 1):
+        if not workshop.finished(name):
+            workshop.make(records[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
+        listener.deployed(done, len(chosen))
+
+
+def _report(
+    workshop: Workshop,
+    chosen: Sequence[str],
+    references: Sequence[Reference],
+    profiles: Sequence[Profile],
+    listener: Listener,
+) -> pd.DataFrame:
+    networks = [
+        Deployed(name, "front", precision, path, workshop.files(name)["fp32"], workshop.scaling)
+        for name in chosen
+        for precision, path in workshop.files(name).items()
+    ]
+    networks += [
+        Deployed(other.name, "reference", "fp32", other.path, other.path, other.scaling) for other in references
+    ]
+    timings = time_networks(networks, listener.timing, workshop.seed)
+    conditions = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "runtime": f"ONNX Runtime {version('onnxruntime')}, 1 thread",
+        "rounds": len(timings.rounds),
+        "repeatability": timings.repeatability,
+        "spread": timings.spread,
+        "drift": timings.drift,
+    }
+    write_json(workshop.folder / "timing.json", conditions)
+    groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
+    examiner = Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
+    return deployed_table(networks, timings, profiles, examiner)
+
+
+def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:
+    """The run's problem, on the data in the folder `data`, and the grouping that its search looked at."""
+    try:
+        problem = Problem.model_validate({**run.configuration["problem"], "folder": data})
+        return problem, str(run.configuration["search"]["group"])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise RunError(f"{run.path / 'run.toml'} does not say which problem was searched: restore it") from error
+
+
+def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
+    """The devices asked for, else the run's own, if it is one that comes along."""
+    if not devices:
+        own = str(run.configuration.get("device", {}).get("name", ""))
+        return [load_profile(own)] if own in device_names() else []
+    profiles = [load_profile(device) for device in devices]
+    return list({profile.name: profile for profile in profiles}.values())
+
+
+def _checked_supernet(
+    run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool
+) -> StoredSupernet | None:
+    """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
+    if space.fingerprint != run.configuration.get("space", {}).get("fingerprint"):
+        raise RunError(f"the run in {run.path} is of another search space than this evo_fair makes: search again")
+    if from_scratch:
+        if dataset.fingerprint != run.configuration.get("data", {}).get("fingerprint"):
+            raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
+        return None
+    wanted = run.configuration.get("supernet", {}).get("sha256")
+    stored = find_supernet(problem, dataset, space)
+    if stored is None or stored.sha256 != wanted:
+        raise RunError(
+            f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "
+            f"train it again with 'evo-fair train {problem.name}', or use --from-scratch"
+        )
+    return stored
+
+
+def _configuration(
+    problem: Problem,
+    grouping: str,
+    dataset: Dataset,
+    stored: StoredSupernet | None,
+    tuning: Tuning,
+    seed: int,
+    int8: bool,
+) -> dict[str, Any]:
+    """Everything that deployed networks depend on, for the folder's `run.toml`."""
+    settings = {key: value for key, value in asdict(tuning).items() if value is not None}
+    return {
+        "versions": {"evo_fair": __version__} | {name: version(name) for name in ("numpy", "onnxruntime", "torch")},
+        "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},
+        "supernet": {"sha256": stored.sha256 if stored else "none"},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
+        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+    }

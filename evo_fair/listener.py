@@ -1,0 +1,39 @@
+"""What long jobs tell while they run."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evo_fair.data import Dataset
+    from evo_fair.nets import Step
+    from evo_fair.search import Outcome, Progress
+    from evo_fair.space import SearchSpace
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """Hears how far a search, a training or a deployment is; override what is wanted."""
+
+    def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
+        """Data and space have been loaded and checked."""
+
+    def training(self, step: "Step") -> None:
+        """An epoch of the supernet's training has ended."""
+
+    def searching(self, progress: "Progress") -> None:
+        """A generation has ended."""
+
+    def ended(self, outcome: "Outcome") -> None:
+        """The search has ended: by its budget, or before, for want of new networks."""
+
+    def exporting(self, done: int, networks: int) -> None:
+        """A network of the front has been written and checked."""
+
+    def tuning(self, network: str, step: "Step") -> None:
+        """An epoch of the training of one network has ended."""
+
+    def deployed(self, done: int, networks: int) -> None:
+        """A network has been trained, written and checked."""
+
+    def timing(self, done: int, rounds: int) -> None:
+        """A round of latency measurements has ended."""

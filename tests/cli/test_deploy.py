@@ -1,0 +1,193 @@
+"""`evo-fair deploy`: what it writes, that it goes on after a kill, and what it refuses."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+import evo_fair as ef
+from evo_fair.cli import main
+from evo_fair.errors import RunError
+
+from .conftest import Command, refusal
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(problem_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("searched") / "run"
+    ef.search(ef.load_problem(str(problem_file)), out=out, jobs=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def ids(run: Path) -> list[str]:
+    return [str(name) for name in ef.load_run(run).front["id"][:2]]
+
+
+@pytest.fixture(scope="module")
+def whole(run: Path, ids: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two networks, fine-tuned without a break, with 8-bit versions and a reference."""
+    out = tmp_path_factory.mktemp("deployed") / "whole"
+    reference = run / "networks" / f"{ids[0]}.onnx"
+    ef.deploy(
+        run,
+        networks=ids,
+        epochs=12,
+        int8=True,
+        references=[reference],
+        devices=["raspberry-pi-4", "raspberry-pi-4-int8"],
+        out=out,
+    )
+    return out
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"id": str})
+
+
+def test_table_holds_every_file_with_its_figures(whole: Path, ids: list[str]) -> None:
+    rows = table(whole / "deployed.csv")
+    assert rows[["id", "role", "precision"]].to_numpy().tolist() == [
+        [ids[0], "front", "fp32"],
+        [ids[0], "front", "int8"],
+        [ids[1], "front", "fp32"],
+        [ids[1], "front", "int8"],
+        [ids[0], "reference", "fp32"],
+    ]
+    assert (rows["measured_ms"] > 0).all()
+    floats = rows["precision"] == "fp32"
+    assert (rows["predicted_ms[raspberry-pi-4]"].notna() == floats).all()
+    assert (rows["predicted_ms[raspberry-pi-4-int8]"].notna() == ~floats).all()
+    for name in ("accuracy", "balanced_accuracy", "unfairness[class]", "worst_group_accuracy[class]"):
+        assert (rows[f"{name}_low"] <= rows[name]).all()
+        assert (rows[name] <= rows[f"{name}_high"]).all()
+
+
+def test_accuracy_is_that_of_the_file_on_the_test_split(whole: Path, ids: list[str], problem_file: Path) -> None:
+    rows = table(whole / "deployed.csv")
+    dataset = ef.load_problem(str(problem_file)).dataset()
+    test = dataset.part("test")
+    card = json.loads((whole / f"{ids[1]}.json").read_text())
+    mean, scale = (np.float32(card["input"][key])[:, None, None] for key in ("mean", "scale"))
+    session = onnxruntime.InferenceSession(whole / f"{ids[1]}.onnx")
+    logits = session.run(None, {"input": (dataset.inputs[test].astype(np.float32) - mean) * scale})[0]
+    right = logits.argmax(1) == dataset.labels[test]
+    assert rows["accuracy"][2] == pytest.approx(right.mean())
+    assert rows["onnx_bytes"][2] == (whole / f"{ids[1]}.onnx").stat().st_size
+    assert card["trained"]["recipe"]["epochs"] == 12
+
+
+def test_training_on_helps_a_supernet_of_two_epochs(whole: Path) -> None:
+    """The reference is the first network as the search left it."""
+    accuracy = table(whole / "deployed.csv")["accuracy"]
+    assert accuracy[0] > accuracy[4] + 0.1
+
+
+def test_resume_keeps_what_is_there_and_adds_networks(run: Path, whole: Path, ids: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(whole, out)
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.onnx")}
+    third = str(ef.load_run(run).front["id"][2])
+    rows = ef.deploy(run, networks=[*ids, third], epochs=12, int8=True, out=out, resume=True)
+    assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.onnx") if path.name in before} == before
+    assert rows["id"].unique().tolist() == [*ids, third]
+    with pytest.raises(RunError, match=r"made with deploy.epochs = 12, not 11"):
+        ef.deploy(run, networks=ids, epochs=11, int8=True, out=out, resume=True)
+
+
+def test_damaged_network_is_made_again_the_same(run: Path, whole: Path, ids: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    shutil.copytree(whole, out)
+    (out / f"{ids[0]}.onnx").write_bytes(b"half")
+    ef.deploy(run, networks=ids, epochs=12, int8=True, out=out, resume=True)
+    assert (out / f"{ids[0]}.onnx").read_bytes() == (whole / f"{ids[0]}.onnx").read_bytes()
+
+
+def test_kill_and_resume_give_the_same_networks(
+    run: Path, whole: Path, ids: list[str], command_line: list[str], evo_fair: Command, tmp_path: Path
+) -> None:
+    out = tmp_path / "killed"
+    options = ["--network", ids[0], "--network", ids[1], "--epochs", "12", "--int8", "--out", str(out)]
+    with subprocess.Popen([*command_line, "deploy", str(run), *options], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*.checkpoint.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+    assert list(out.glob("*.checkpoint.safetensors"))
+    assert not (out / "deployed.csv").exists()
+    assert "exists already" in evo_fair("deploy", run, *options).stderr
+    done = evo_fair("deploy", run, *options, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "95 % intervals" in done.stdout
+    for name in ids:
+        for suffix in (".onnx", ".int8.onnx", ".json"):
+            assert (out / f"{name}{suffix}").read_bytes() == (whole / f"{name}{suffix}").read_bytes()
+    assert not [path for path in out.iterdir() if path.name.startswith(".") or "checkpoint" in path.name]
+
+
+def test_from_scratch_needs_no_supernet_and_writes_into_the_run(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    text = (copy / "run.toml").read_text()
+    start = text.index("[supernet]")
+    (copy / "run.toml").write_text(text[:start] + '[supernet]\nsha256 = "gone"\n' + text[text.index("[data]") :])
+    with pytest.raises(RunError, match=r"supernet of the run .* is not there"):
+        ef.deploy(copy, epochs=1)
+    rows = ef.deploy(copy, from_scratch=True, balance_groups=True, fairness_weight=1.0, epochs=1)
+    assert 1 <= len(rows) <= 4
+    assert len(table(copy / "deployed.csv")) == len(rows)
+    assert len(list((copy / "deployed").glob("*.onnx"))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--network", "nobody"], "unknown network of the front 'nobody'"),
+        (["--epochs", -1], "epochs -1 is too few"),
+        (["--epochs", 0, "--from-scratch"], "epochs 0 is too few"),
+        (["--learning-rate", 0], "learning rate 0"),
+        (["--learning-rate", 1e6], "training diverged in epoch 1"),
+        (["--fairness-weight", -2], "fairness weight -2"),
+        (["--device", "abacus"], "unknown device 'abacus'"),
+        (["--reference", "nowhere.onnx"], "unknown reference network 'nowhere.onnx'"),
+        (["--reference", "text.onnx"], "text.onnx is no ONNX model"),
+        (["--seed", -1], "seed -1 is negative"),
+        (["--out", "full"], "full exists already"),
+        (["--out", "full", "--resume"], "full holds no run.toml"),
+        (["--int9"], "No such option: --int9"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    options: list[object],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    (tmp_path / "text.onnx").write_text("no model")
+    out = [] if "--out" in options else ["--out", "deployed"]
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in ["deploy", run, *out, *options]])
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.out == ""
+    assert message in captured.err.strip().splitlines()[-1]
+    assert not list(tmp_path.glob("deployed/*.onnx"))
+
+
+def test_what_is_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "there is no run in /nowhere" in refusal(capsys, "deploy", "/nowhere")
+    assert "holds no run.toml" in refusal(capsys, "deploy", tmp_path)

@@ -1,0 +1,34 @@
+"""Eight-bit networks."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from evo_fair.data import Dataset
+from evo_fair.deploy import export_onnx, onnx_logits
+from evo_fair.deploy.quantise import quantise_onnx
+from evo_fair.problem import Problem
+from evo_fair.proxy.supernets import StoredSupernet, proxy_source
+from evo_fair.space import SearchSpace
+
+
+def test_eight_bits_predict_nearly_the_same(
+    problem: Problem, dataset: Dataset, space: SearchSpace, stored: StoredSupernet, tmp_path: Path
+) -> None:
+    proxy = proxy_source(problem, dataset, space, stored.path).open()
+    export_onnx(proxy.network(space.largest()), dataset.input_shape, tmp_path / "a.onnx")
+    training = proxy.calibration.contiguous().numpy()
+    for name in ("b.onnx", "c.onnx"):
+        quantise_onnx(tmp_path / "a.onnx", tmp_path / name, training)
+    assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "c.onnx").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.onnx", "b.onnx", "c.onnx"]
+
+    x = proxy.samples.contiguous().numpy()
+    before, after = (onnx_logits(tmp_path / name, x) for name in ("a.onnx", "b.onnx"))
+    assert (before.argmax(1) == after.argmax(1)).mean() > 0.95
+    assert 0 < np.abs(before - after).max() < 0.2 * np.ptp(before)
+
+    stored_as = {tensor.data_type for tensor in onnx.load(tmp_path / "b.onnx").graph.initializer if tensor.dims}
+    assert onnx.TensorProto.INT8 in stored_as
+    assert (tmp_path / "b.onnx").stat().st_size < (tmp_path / "a.onnx").stat().st_size
