@@ -1,4 +1,4 @@
-"""`evo-fair operating-point`: the best network of a run under declared limits."""
+"""`evo-fair operating-point`: the best network under declared limits, and what each limit costs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,19 +9,34 @@ __all__ = ["operating_point"]
 
 
 def operating_point(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that a search wrote.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The folder of a search, an audit or a pruning; or a CSV of networks.")
+    ],
     constraint: Annotated[
         list[str] | None, typer.Option("--constraint", help="A limit such as 'accuracy>=0.75'; can be repeated.")
     ] = None,
     minimise: Annotated[
-        str, typer.Option("--minimise", help="The column to make as small as possible.")
-    ] = "latency_ms",
+        str | None, typer.Option("--minimise", help="The column to make as small as possible. Default: latency_ms.")
+    ] = None,
+    maximise: Annotated[
+        str | None,
+        typer.Option("--maximise", help="The column to make as large as possible. Default of audits: sparsity."),
+    ] = None,
 ) -> None:
-    """Names the network of the front with the least of a quantity among those within all limits, or none."""
-    from evo_fair.report import load_run
+    """Names the non-dominated network that is best in one goal within all limits, or none, and each limit's cost."""
+    from evo_fair.report.candidates import choose_in
 
-    point = load_run(run).operating_point(constraint or [], minimise=minimise)
-    if point is None:
+    choice = choose_in(run, constraint or [], minimise, maximise)
+    if choice.point is None:
         typer.echo("none: no network of the front is within all limits")
-        return
-    typer.echo(point.drop("genome").to_string(dtype=False))
+    else:
+        typer.echo(choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False))
+    better = "highest" if choice.goal.direction == "max" else "lowest"
+    for cost in choice.costs:
+        if cost.best is None:
+            told = "without it there is still none"
+        elif cost.cost is None:
+            told = f"without it the {better} {choice.goal.name} is {cost.best:g}"
+        else:
+            told = f"costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
+        typer.echo(f"limit {cost.limit} {told}")

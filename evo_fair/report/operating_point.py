@@ -1,6 +1,7 @@
-"""The operating point: the network to deploy, under limits that were declared before looking."""
+"""The operating point: the network to deploy, under limits that were declared before looking, and what they cost."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,30 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import ConstraintError, UnknownNameError
-from evo_fair.search import Axis, non_dominated, objective_direction, parse_limit, to_minimise
+from evo_fair.search import Axis, Limit, non_dominated, objective_direction, objective_names, parse_limit, to_minimise
 
-__all__ = ["operating_point"]
+__all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
+
+
+@dataclass(frozen=True)
+class LimitCost:
+    """What one limit costs: `best` is the goal's best value without that limit alone, None where there still is none.
+
+    `cost` is by how much the limit makes the goal worse, never negative; None where there is nothing to compare.
+    """
+
+    limit: str
+    best: float | None
+    cost: float | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The operating point, or None, with the goal that it is best in and what each limit costs."""
+
+    goal: Axis
+    point: "pd.Series[Any] | None"
+    costs: tuple[LimitCost, ...]
 
 
 def operating_point(
@@ -24,34 +46,108 @@ def operating_point(
     Raises `ConstraintError` for a limit that can't be read or names no column, and for a `minimise` that is better the
     higher it is; `UnknownNameError` for one that is no column.
     """
-    names = [str(name) for name in networks if is_numeric_dtype(networks[name]) and not is_bool_dtype(networks[name])]
-    if minimise not in names:
-        raise UnknownNameError("metric", minimise, names)
-    if _direction(minimise, axes) == "max":
-        raise ConstraintError(
-            f"{minimise!r} is better the higher it is: minimise another metric, and give this one a floor, "
-            f"as in '{minimise} >= 0.75'"
-        )
-    kept = networks[minimise].notna().to_numpy(bool, copy=True)
+    return choose(networks, limits, minimise=minimise, axes=axes).point
+
+
+def choose(
+    networks: pd.DataFrame,
+    limits: Sequence[str],
+    *,
+    minimise: str | None = None,
+    maximise: str | None = None,
+    axes: Sequence[Axis] = (),
+) -> Choice:
+    """The best network in one goal within all limits, as `operating_point` finds it, and what each limit costs.
+
+    The goal is to `minimise` one column or to `maximise` one; a column whose better direction is known is refused in
+    the other one.
+    """
+    goal = _goal(networks, minimise, maximise, axes)
+    kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
         kept &= networks["feasible"].to_numpy(bool)
     kept[kept] = non_dominated(_points(networks[kept], axes)) if axes else True
-    for text in limits:
-        limit = parse_limit(text)
-        if limit.name not in names:
-            raise ConstraintError(f"can't use the limit {text!r}: {UnknownNameError('metric', limit.name, names)}")
-        kept &= limit.met(networks[limit.name])
+    parsed = [_limit(text, networks) for text in limits]
+    met = [limit.met(networks[limit.name]) for limit in parsed]
+    point = _best(networks, kept & np.all([np.ones_like(kept), *met], axis=0), goal, axes)
+    costs = []
+    for number, limit in enumerate(parsed):
+        others = [within for i, within in enumerate(met) if i != number]
+        without = _best(networks, kept & np.all([np.ones_like(kept), *others], axis=0), goal, axes)
+        best = None if without is None else float(without[goal.name])
+        both = best is not None and point is not None
+        cost = abs(best - float(point[goal.name])) if both and best is not None and point is not None else None
+        costs.append(LimitCost(limit.text, best, cost))
+    return Choice(goal, point, tuple(costs))
+
+
+def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, direction: str) -> tuple[Axis, ...]:
+    """The objectives of a table that declares none: the goal, what limits name, and sparsity and accuracy if it has
+    them. A column that is wanted in both directions is none."""
+    wanted: dict[str, set[str]] = {goal: {direction}}
+    for limit in map(parse_limit, limits):
+        wanted.setdefault(limit.name, set()).add("max" if limit.relation == ">=" else "min")
+    for name in ("sparsity", "accuracy"):
+        if name in networks:
+            wanted.setdefault(name, set()).add("max")
+    numeric = set(_numeric(networks))
+    return tuple(
+        Axis(name, "max" if "max" in ways else "min")
+        for name, ways in wanted.items()
+        if len(ways) == 1 and name in numeric
+    )
+
+
+def _best(
+    networks: pd.DataFrame, kept: "np.ndarray[Any, np.dtype[np.bool_]]", goal: Axis, axes: Sequence[Axis]
+) -> "pd.Series[Any] | None":
     if not kept.any():
         return None
     rows = networks[kept]
-    keys = [rows[minimise].to_numpy(float), *_points(rows, axes).T, rows["id"].to_numpy(str)]
+    keys = [rows[goal.name].to_numpy(float) * goal.sign, *_points(rows, axes).T, rows["id"].to_numpy(str)]
     return rows.iloc[int(np.lexsort(keys[::-1])[0])]
 
 
+def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, axes: Sequence[Axis]) -> Axis:
+    name = minimise if minimise is not None else maximise
+    if name is None or (minimise is not None and maximise is not None):
+        raise ConstraintError("an operating point has one goal: give a column to minimise, or one to maximise")
+    names = _numeric(networks)
+    if name not in names:
+        raise UnknownNameError("metric", name, names)
+    if minimise is not None and _direction(name, axes) == "max":
+        raise ConstraintError(
+            f"{name!r} is better the higher it is: minimise another metric, and give this one a floor, "
+            f"as in '{name} >= 0.75'; or maximise it"
+        )
+    if maximise is not None and _direction(name, axes) == "min" and _known(name, axes):
+        raise ConstraintError(f"{name!r} is better the lower it is: minimise it, or maximise another metric")
+    return Axis(name, "min" if minimise is not None else "max")
+
+
+def _limit(text: str, networks: pd.DataFrame) -> Limit:
+    limit = parse_limit(text)
+    names = _numeric(networks)
+    if limit.name not in names:
+        raise ConstraintError(f"can't use the limit {text!r}: {UnknownNameError('metric', limit.name, names)}")
+    return limit
+
+
+def _numeric(networks: pd.DataFrame) -> list[str]:
+    return [str(name) for name in networks if is_numeric_dtype(networks[name]) and not is_bool_dtype(networks[name])]
+
+
 def _points(rows: pd.DataFrame, axes: Sequence[Axis]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    return to_minimise(rows[[axis.name for axis in axes]].to_numpy(float), axes)
+    points = to_minimise(rows[[axis.name for axis in axes]].to_numpy(float), axes)
+    return np.where(np.isnan(points), np.inf, points)  # what was not measured beats nothing
+
+
+def _known(name: str, axes: Sequence[Axis]) -> bool:
+    return name in {axis.name for axis in axes} or name in objective_names()
 
 
 def _direction(name: str, axes: Sequence[Axis]) -> str:
     declared = {axis.name: axis.direction for axis in axes}
-    return "max" if name.startswith("accuracy[") else declared.get(name) or objective_direction(name)
+    if name.startswith("accuracy[") or name == "sparsity":
+        return "max"
+    return declared.get(name) or objective_direction(name)

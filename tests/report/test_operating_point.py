@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.errors import ConstraintError, RunError, UnknownNameError
 from evo_fair.report import operating_point
+from evo_fair.report.candidates import choose_in
+from evo_fair.report.operating_point import choose, table_axes
 from evo_fair.search.objectives import Axis
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms"), Axis("size"))
@@ -79,3 +81,69 @@ def test_an_unmeasured_value_meets_no_limit():
 def test_wrong_wishes_are_refused(run, limits, minimise, error, told):
     with pytest.raises(error, match=told):
         operating_point(run.networks, limits, minimise, run.axes)
+
+
+# Sparsity, accuracy and what the worst group loses. The third is dominated by the second.
+TABLE = pd.DataFrame(
+    {
+        "id": list("abcde"),
+        "sparsity": [0.0, 0.5, 0.5, 0.7, 0.9],
+        "accuracy": [0.90, 0.88, 0.87, 0.85, 0.60],
+        "worst_group_loss": [0.00, 0.02, 0.03, 0.05, 0.40],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "best", "costs"),
+    [
+        ([], "e", []),
+        (["worst_group_loss <= 0.02"], "b", [(0.9, 0.4)]),
+        (["worst_group_loss <= 0.05", "accuracy >= 0.86"], "b", [(0.5, 0.0), (0.7, 0.2)]),
+        (["worst_group_loss <= 0.05", "accuracy >= 0.8"], "d", [(0.7, 0.0), (0.7, 0.0)]),
+        (["worst_group_loss <= 0.01", "sparsity >= 0.5"], None, [(0.9, None), (0.0, None)]),
+        (["worst_group_loss <= -1", "accuracy >= 1"], None, [(None, None), (None, None)]),
+    ],
+)
+def test_highest_sparsity_within_limits_and_what_they_cost(limits, best, costs):
+    choice = choose(TABLE, limits, maximise="sparsity", axes=table_axes(TABLE, limits, "sparsity", "max"))
+    assert (None if choice.point is None else choice.point["id"]) == best
+    assert [cost.limit for cost in choice.costs] == limits
+    for found, (value, cost) in zip(choice.costs, costs, strict=True):
+        assert found.best == (None if value is None else pytest.approx(value))
+        assert found.cost == (None if cost is None else pytest.approx(cost))
+
+
+def test_a_dominated_network_is_never_chosen():
+    table = TABLE.assign(latency_ms=[5.0, 3.0, 3.0, 4.0, 4.0])
+    axes = table_axes(table, ["worst_group_loss <= 0.1"], "latency_ms", "min")
+    choice = choose(table.iloc[::-1], ["worst_group_loss <= 0.1"], minimise="latency_ms", axes=axes)
+    assert choice.point is not None
+    assert choice.point["id"] == "b"
+
+
+def test_a_goal_is_needed_and_has_a_direction():
+    for goals in ({}, {"minimise": "sparsity", "maximise": "accuracy"}):
+        with pytest.raises(ConstraintError, match="one goal"):
+            choose(TABLE, [], **goals)
+    with pytest.raises(ConstraintError, match="better the higher"):
+        choose(TABLE, [], minimise="sparsity")
+    with pytest.raises(ConstraintError, match="better the lower"):
+        choose(TABLE.assign(cwv=0.1), [], maximise="cwv")
+
+
+def test_tables_are_read_from_files_and_folders(tmp_path, run):
+    TABLE.drop(columns="id").to_csv(tmp_path / "networks.csv", index=False)
+    for source in (tmp_path, tmp_path / "networks.csv"):
+        choice = choose_in(source, ["worst_group_loss <= 0.02"])
+        assert choice.point is not None
+        assert choice.point["id"] == "row 2"
+    assert choose_in(run.path, []).goal == Axis("latency_ms")
+    point = choose_in(run.path, [], maximise="accuracy").point
+    assert point is not None
+    assert point["accuracy"] == 0.9
+    (tmp_path / "empty.csv").write_text("id,sparsity\n")
+    with pytest.raises(RunError, match="lists no network"):
+        choose_in(tmp_path / "empty.csv", [])
+    with pytest.raises(RunError, match="there is no run in"):
+        choose_in(tmp_path / "nowhere", [])

@@ -1,0 +1,57 @@
+"""The networks that an operating point is chosen from: a run's front, an audit's or a pruning's table, any CSV."""
+
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+
+from evo_fair.errors import RunError
+from evo_fair.report.operating_point import Choice, choose, table_axes
+from evo_fair.report.run import load_run
+
+__all__ = ["choose_in", "read_candidates"]
+
+TABLES = ("networks.csv", "pruned.csv")
+"""What folders that are no run hold their networks in."""
+
+
+def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, maximise: str | None = None) -> Choice:
+    """The operating point of a run's folder, of an audit's or a pruning's, or of a CSV file; see `choose`.
+
+    Without a goal it is the least latency of a run, and the highest sparsity of a table that has one.
+    """
+    if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
+        run = load_run(source)  # refuses what is no run
+        given = minimise is not None or maximise is not None
+        goal = minimise if given else "latency_ms"
+        return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
+    networks = read_candidates(source)
+    if minimise is None and maximise is None:
+        maximise, minimise = ("sparsity", None) if "sparsity" in networks else (None, "latency_ms")
+    goal, direction = (minimise, "min") if minimise is not None else (str(maximise), "max")
+    axes = table_axes(networks, limits, goal, direction)
+    return choose(networks, limits, minimise=minimise, maximise=maximise, axes=axes)
+
+
+def read_candidates(source: Path) -> pd.DataFrame:
+    """The table of a folder or CSV file, a row a network; without a column `id` the rows are numbered from 1.
+
+    Raises `RunError` if it can't be read or is empty.
+    """
+    path = source if source.is_file() else (_table_of(source) or source)
+    try:
+        table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype={"id": str, "genome": str, "base": str})
+    except OSError as reason:
+        raise RunError(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except ValueError as reason:
+        raise RunError(f"{path} is no table of networks ({reason}): give a CSV with a row a network") from reason
+    if table.empty:
+        raise RunError(f"{path} lists no network: there is nothing to choose from")
+    if "id" not in table:
+        table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
+    return table
+
+
+def _table_of(folder: Path) -> Path | None:
+    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
