@@ -21,9 +21,10 @@ __all__ = ["Comparison", "attainment", "compare", "coverage", "mean_interval"]
 CONFIDENCE = 0.95
 
 
-def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> "Comparison":
+def compare(runs: Sequence[Run], labels: Sequence[str] | None = None, box: Box | None = None) -> "Comparison":
     """Compares runs, grouped by their labels `[runs]`, by default their algorithms.
 
+    Hypervolumes are shares of `box`, in minimised objectives; by default it is made of the runs' own fronts.
     Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
     objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
     """
@@ -37,16 +38,17 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None) -> "Compar
         if run.front.empty:
             raise RunError(f"{run.path} has no feasible network, so there is no front to compare: leave it out")
     names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in runs]
-    return Comparison(tuple(runs), tuple(names), tuple(axes))
+    return Comparison(tuple(runs), tuple(names), tuple(axes), box)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs with their labels; objectives are measured in the `box` around all fronts."""
+    """Runs with their labels; hypervolumes are shares of one `box` for all, the `chosen_box` if there is one."""
 
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
     axes: tuple[Axis, ...]
+    chosen_box: Box | None = None
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -60,8 +62,8 @@ class Comparison:
 
     @cached_property
     def box(self) -> Box:
-        """From the best values on any front to a tenth of their range beyond the worst: the same for all runs."""
-        return box_around(np.concatenate(self.fronts))
+        """The one chosen, else from the best values on any front to a tenth of their range beyond the worst."""
+        return self.chosen_box or box_around(np.concatenate(self.fronts))
 
     @cached_property
     def traces(self) -> tuple[Points, ...]:

@@ -142,9 +142,9 @@ def _box(comparison: Comparison) -> str:
             f"{axis.name} {value * axis.sign:.6g}" for axis, value in zip(comparison.axes, values, strict=True)
         )
 
+    made = "of a given box" if comparison.chosen_box else "of a box around all fronts, a tenth larger at the worse end"
     return (
-        "Hypervolume is the share of one box for all runs, from the best values on any front to a reference point a "
-        f"tenth of their range beyond the worst. Best: {corner(comparison.box.ideal)}. "
+        f"Hypervolume is the share {made}, the same for all runs. Best corner: {corner(comparison.box.ideal)}. "
         f"Reference point: {corner(comparison.box.reference)}. Intervals are Student's, over the runs of a label.\n"
     )
 

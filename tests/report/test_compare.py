@@ -7,7 +7,7 @@ from evo_fair.errors import EvoFairError, RunError
 from evo_fair.report import compare, comparison_markdown, load_run, write_comparison
 from evo_fair.report.compare import attainment, coverage, mean_interval
 from evo_fair.report.compare_text import attainment_frame, comparison_figure
-from evo_fair.search import Axis, Record, create_run, describe
+from evo_fair.search import Axis, Box, Record, create_run, describe
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 
@@ -60,6 +60,14 @@ def test_hypervolumes_by_hand(runs):
     assert by_run["front"].tolist() == [2, 3, 1]
     assert by_run["evaluated"].tolist() == [3, 3, 1]
     np.testing.assert_allclose(comparison.traces[0], np.array([0.55 * 6, good, good]) / area)
+
+
+def test_a_box_can_be_given(runs):
+    comparison = compare(runs, box=Box(np.array([-1.0, 0.0]), np.array([-0.5, 10.0])))
+    # 0.9 at 6 ms covers 0.4 by 4, and 0.6 at 1 ms another 0.1 by 5, of 0.5 by 10.
+    assert comparison.by_run["hypervolume"][0] == pytest.approx((0.4 * 4 + 0.1 * 5) / 5)
+    assert "of a given box" in comparison_markdown(comparison)
+    assert "Reference point: accuracy 0.5, latency_ms 10." in comparison_markdown(comparison)
 
 
 def test_runs_go_together_by_algorithm_with_students_interval(runs):
