@@ -1,6 +1,6 @@
 """Orders of a supernet's channels by a criterion: which of them its smaller networks keep."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -8,26 +8,19 @@ import torch
 
 from evo_fair.audit.paths import Importance
 from evo_fair.errors import UnknownNameError
-from evo_fair.nets import Supernet
+from evo_fair.nets import Network, Supernet
 from evo_fair.nets.channels import ChannelGroup, channel_groups, reader_importance, reorder_channels
+from evo_fair.pruning import CRITERIA, Samples, trace_structure
 from evo_fair.space import Kind, SearchSpace
 
-__all__ = ["ORDERS", "check_orders", "importance_by_gene", "ordered", "seeded"]
+__all__ = ["ORDERS", "ORDER_CODE", "check_orders", "importance_by_gene", "ordered", "seeded"]
 
-Sorter = Callable[[Supernet, ChannelGroup, np.random.Generator], npt.NDArray[np.int64]]
+ORDERS = ("trained", *CRITERIA)
+"""`trained` keeps the order that the supernet was trained with, in which its small networks learned to work; the
+criteria of `evo_fair.pruning` put the channels of its full-width networks in an order of their own, as pruning does."""
 
-
-def _by_magnitude(supernet: Supernet, group: ChannelGroup, _: np.random.Generator) -> npt.NDArray[np.int64]:
-    return np.argsort(-reader_importance(supernet, group).numpy(), kind="stable")
-
-
-def _at_random(supernet: Supernet, group: ChannelGroup, rng: np.random.Generator) -> npt.NDArray[np.int64]:
-    return rng.permutation(len(supernet.weights[group.outputs[0]]))
-
-
-ORDERS: dict[str, Sorter | None] = {"trained": None, "magnitude": _by_magnitude, "random": _at_random}
-"""The criteria: `trained` keeps the order that the supernet was trained with, in which its small networks learned to
-work; the others take the channels of its full-size networks in an order of their own, as pruning a network does."""
+ORDER_CODE = 1
+"""Counts up when the same criterion would give another order, so that stored orders are made anew."""
 
 
 def check_orders(names: tuple[str, ...]) -> None:
@@ -42,24 +35,73 @@ def seeded(criterion: str) -> bool:
     return criterion == "random"
 
 
-def ordered(supernet: Supernet, criterion: str, seed: int) -> Supernet:
-    """A copy of the supernet, its channels in a criterion's order; full-width networks compute what they did."""
+def ordered(supernet: Supernet, criterion: str, seed: int, samples: Samples) -> Supernet:
+    """A copy of the supernet, its channels in a criterion's order; full-width networks compute what they did.
+
+    A criterion scores the channels of full-width networks, one for each kind of block, as ranks within each group of
+    channels that move together; of channels that several of them have, the mean rank counts. `samples` are what the
+    criterion looks at, and give the networks their batch-norm statistics.
+    """
     weights = {name: tensor.detach().clone() for name, tensor in supernet.weights.items()}
     copy = Supernet(supernet.space, weights, supernet.mean, supernet.scale)
-    sorter = ORDERS[criterion]
+    if criterion == "trained":
+        return copy
+    groups = list(channel_groups(copy.space))
     rng = np.random.default_rng(seed)
-    if sorter is not None:
-        for group in list(channel_groups(copy.space)):
-            reorder_channels(copy, group, sorter(copy, group, rng))
+    if criterion == "random":
+        for group in groups:
+            reorder_channels(copy, group, rng.permutation(_size(copy, group)))
+        return copy
+    ranks = {group.outputs[0]: np.zeros(_size(copy, group)) for group in groups}
+    for network in _networks_of_one_kind(copy, samples.x):
+        structure = trace_structure(network, samples.x[:2])
+        scores = CRITERIA[criterion](network, structure, samples, rng)
+        for name, values in scores.channels.items():
+            place = _place_of(name, ranks)
+            ranks[place] += np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+    for group in groups:
+        reorder_channels(copy, group, np.argsort(-ranks[group.outputs[0]], kind="stable"))
     return copy
 
 
-@torch.no_grad()
+def _networks_of_one_kind(supernet: Supernet, x: torch.Tensor) -> Iterator[Network]:
+    """The full-width network of each kind, with the largest kernels, calibrated on `x`; other kinds where a stage
+    lacks it."""
+    space = supernet.space
+    for kind in dict.fromkeys(name for stage in space.schema.stage for name in stage.kinds):
+        genome = space.largest()
+        for gene, name in enumerate(space.gene_names):
+            genome[gene] = space.cardinalities[gene] - 1
+            if name.endswith(".kind"):
+                kinds = space.schema.stage[int(name.split(".")[0].removeprefix("stage")) - 1].kinds
+                genome[gene] = kinds.index(kind) if kind in kinds else 0
+        network = supernet.extract(space.canonical(genome[None])[0])
+        network.calibrate(x)
+        yield network.eval()
+
+
+def _place_of(layer: str, places: dict[str, npt.NDArray[np.float64]]) -> str:
+    """The first tensor of the supernet's channel group that a network's layer, `units.stage1_slot2_expand.layer`,
+    makes."""
+    *place, unit = layer.split(".")[1].split("_")
+    kind = {"expand": Kind.MB, "first": Kind.RB}.get(unit)
+    if place == ["stem"]:
+        return "stem.CB.conv.weight"
+    if kind is not None:
+        return f"{'.'.join(place)}.{kind.name}.{unit}.weight"
+    found = [name for name in places if name.startswith((f"{place[0]}.slot1.shortcut.", f"{place[0]}.slot1.FC."))]
+    return found[0]
+
+
+def _size(supernet: Supernet, group: ChannelGroup) -> int:
+    return len(supernet.weights[group.outputs[0]])
+
+
 def importance_by_gene(supernet: Supernet, base: npt.NDArray[np.int16]) -> Importance:
     """What `pruning_path` asks for the scope `global`: the importance of the channels behind each gene of `base`.
 
     It is `reader_importance`, 1 on average for every weight that reads a channel, divided by the number of readers, so
-    that layers can be compared.
+    that layers can be compared; the criterion says which channels a layer keeps, and this which layers lose most.
     """
     space = supernet.space
     kinds = {block.name: block.kind for block in space.architecture(base)}

@@ -14,17 +14,18 @@ from scipy.special import softmax
 from evo_fair import __version__
 from evo_fair.audit.dense import DenseFacts
 from evo_fair.audit.measure import check_groups, metrics_of, rows_of, with_losses
-from evo_fair.audit.orders import check_orders, importance_by_gene, ordered, seeded
+from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
 from evo_fair.audit.paths import Importance
 from evo_fair.audit.plan import Grid, genomes_of, plan_networks
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
-from evo_fair.files import cache_folder
+from evo_fair.files import cache_folder, digest
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
+from evo_fair.pruning import Samples
 from evo_fair.space import SearchSpace
 
 __all__ = ["PART_SIZE", "Standing", "audit_proxy"]
@@ -67,7 +68,9 @@ def audit_proxy(
     check_groups(dataset, ("class", *groupings), PART)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     supernet = ensure_supernet(problem, dataset, space)
-    orders = _Orders(supernet, space)
+    orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)
+    for order in _orders_of(grid):
+        orders.supernet(order)
     plan = plan_networks(space, grid, orders.importance, seeded)
     configuration = _configuration(problem, dataset, grid, group, groupings, supernet)
     folder = start_audit(out, configuration, plan, resume)
@@ -102,6 +105,14 @@ def audit_proxy(
     return folder
 
 
+def _orders_of(grid: Grid) -> list[str]:
+    return [
+        f"{name}-{seed}" if seeded(name) else name
+        for name in grid.criteria
+        for seed in (grid.seeds if seeded(name) else (0,))
+    ]
+
+
 def _check_time(left: int, rate: float, minutes: float | None, grid: Grid) -> None:
     if minutes is None or left / rate <= 60 * minutes:
         return
@@ -113,28 +124,43 @@ def _check_time(left: int, rate: float, minutes: float | None, grid: Grid) -> No
 
 
 class _Orders:
-    """The supernet in every order of channels that is asked for, in memory and as files in the cache."""
+    """The supernet in every order of channels that is asked for, as files in the cache."""
 
-    def __init__(self, stored: StoredSupernet, space: SearchSpace) -> None:
+    def __init__(
+        self, stored: StoredSupernet, space: SearchSpace, dataset: Dataset, group: str, calibration: int
+    ) -> None:
         self._stored = stored
-        self._supernet = Supernet.load(stored.path, space)
-        self._made: dict[str, Supernet] = {"trained": self._supernet}
+        self._space = space
+        self._dataset = dataset
+        self._group = group
+        self._calibration = calibration
+        self._made = {"trained": Supernet.load(stored.path, space)}
 
     def supernet(self, order: str) -> Supernet:
+        """The supernet in an order: read from the cache, else made and stored there."""
         if order not in self._made:
-            criterion, _, seed = order.partition("-")
-            self._made[order] = ordered(self._supernet, criterion, int(seed or 0))
+            path = self.file(order)
+            if not path.exists():
+                criterion, _, seed = order.partition("-")
+                ordered(self._made["trained"], criterion, int(seed or 0), self._samples()).save(path)
+            self._made[order] = Supernet.load(path, self._space)
         return self._made[order]
 
     def importance(self, order: str, base: npt.NDArray[np.int16]) -> Importance:
+        """See `importance_by_gene`."""
         return importance_by_gene(self.supernet(order), base)
 
     def file(self, order: str) -> Path:
+        """Where an order is kept; its name says all that the order depends on."""
         if order == "trained":
             return self._stored.path
-        path = cache_folder("orders") / f"{self._stored.sha256[:24]}-{order}.safetensors"
-        self.supernet(order).save(path) if not path.exists() else None
-        return path
+        origin = (self._stored.sha256, self._dataset.fingerprint, self._group, str(self._calibration), str(ORDER_CODE))
+        return cache_folder("orders") / f"{digest(*origin)[:24]}-{order}.safetensors"
+
+    def _samples(self) -> Samples:
+        chosen = calibration_samples(self._dataset, self._calibration)
+        x = self._made["trained"].normalise(self._dataset.inputs[chosen])
+        return Samples(x, self._dataset.labels[chosen], self._dataset.grouping(self._group).index[chosen])
 
 
 def _dense_facts(

@@ -20,10 +20,11 @@ from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.proxy.supernets import ensure_supernet, proxy_source
+from evo_fair.pruning import Samples
 
 from ..cli.conftest import PROBLEM
 
-GRID = Grid(60, ("trained", "magnitude", "random"), ("uniform", "global"), (0.3, 0.6), (0, 1))
+GRID = Grid(60, ("trained", "taylor", "random"), ("uniform", "global"), (0.3, 0.6), (0, 1))
 
 
 @pytest.fixture(scope="module")
@@ -137,24 +138,54 @@ def test_samples_of_unknown_group_have_rows_of_their_own(problem):
     assert rows["correct"].sum() == 2 * (dataset.labels[dataset.part("validation")] == 0).sum()
 
 
-@pytest.mark.parametrize("criterion", ORDERS)
-def test_orders_leave_full_width_networks_as_they_are(problem, criterion):
+@pytest.fixture(scope="module")
+def supernet(problem):
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    supernet = Supernet.load(ensure_supernet(problem, dataset, space).path, space)
-    changed = ordered(supernet, criterion, 3)
-    x = supernet.normalise(dataset.inputs[:64])
-    for genome in full_width(space, np.random.default_rng(0), 4):
+    return Supernet.load(ensure_supernet(problem, dataset, space).path, space)
+
+
+@pytest.fixture(scope="module")
+def samples(problem, supernet):
+    dataset = problem.dataset()
+    return Samples(supernet.normalise(dataset.inputs[:96]), dataset.labels[:96], (dataset.labels[:96] % 3).astype("i2"))
+
+
+@pytest.mark.parametrize("criterion", ORDERS)
+def test_orders_leave_full_width_networks_as_they_are(supernet, samples, criterion):
+    changed = ordered(supernet, criterion, 3, samples)
+    same = all((changed.weights[name] == tensor).all() for name, tensor in supernet.weights.items())
+    assert same == (criterion == "trained")
+    for genome in full_width(supernet.space, np.random.default_rng(0), 4):
         logits = []
         for net in (supernet, changed):
             network = net.extract(genome)
-            network.calibrate(x)
-            logits.append(predict_logits(network.eval(), x))
+            network.calibrate(samples.x)
+            logits.append(predict_logits(network.eval(), samples.x))
         assert np.abs(logits[0] - logits[1]).max() < 1e-3
-    first = importance_by_gene(ordered(supernet, "magnitude", 0), space.largest())
-    assert {space.gene_names[gene] for gene in first} >= {"stem.width", "stage1.width"}
-    if criterion == "magnitude":
-        assert all((np.diff(values) <= 1e-6).all() for values in first.values())
+
+
+def test_channels_stand_by_falling_magnitude(supernet, samples):
+    """A channel planted to be the smallest of its group in every tensor comes last, and the largest first."""
+    planted = ordered(supernet, "trained", 0, samples)
+    for name in ("stage1.slot1.MB.expand", "stage1.slot1.MB.depthwise"):
+        planted.weights[f"{name}.weight"][3] *= 1e-3
+        planted.weights[f"{name}.weight"][5] *= 1e3
+    planted.weights["stage1.slot1.MB.project.weight"][:, 3] *= 1e-3
+    sizes = planted.weights["stage1.slot1.MB.expand.weight"].abs().sum((1, 2, 3))
+    found = ordered(planted, "magnitude_l1", 0, samples).weights["stage1.slot1.MB.expand.weight"].abs().sum((1, 2, 3))
+    assert found[0] == sizes[5]
+    assert found[-1] == sizes[3]
+
+
+def test_importance_is_known_for_the_genes_of_each_kind(supernet):
+    space = supernet.space
+    base = space.largest()
+    names = {space.gene_names[gene] for gene in importance_by_gene(supernet, base)}
+    kinds = {block.name: block.kind for block in space.architecture(base)}
+    assert names == {"stem.width", "stage1.width"} | {
+        f"{name}.keep" for name, kind in kinds.items() if kind.name in ("MB", "RB")
+    }
 
 
 def test_dense_facts_come_back_as_they_were(whole):
