@@ -17,6 +17,7 @@ from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.files import digest, write_bytes
 from evo_fair.nets.augment import augment
 from evo_fair.nets.inputs import Inputs
+from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
@@ -50,6 +51,7 @@ def fit(
     bytes, and the file is removed at the end; functions are not compared. Raises `RunError` when the file belongs to
     another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite.
     """
+    keep_memory()
     if inputs.ndim == 4:
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = [weight for weight in network.parameters() if weight.requires_grad]

@@ -1,0 +1,226 @@
+"""How faithfully the proxy ranks networks: Kendall's tau with networks trained alone, beside what a second seed gives.
+
+    python benchmarks/proxy_fidelity.py --data DIR --work FOLDER [--networks 16] [--report]
+
+Takes the smallest and the largest network of the ham10000 space, and random ones between them: 20,000 genomes are drawn
+and one taken at random from each of equally wide bins of log MACs, without a look at the proxy. Each is trained from
+scratch by the problem's recipe with two seeds, on one thread, and asked on the validation part. The ceiling is the tau
+between the two seeds: no proxy can know which seed is meant. Intervals are 95 % percentiles of 2,000 bootstrap
+resamples of the networks. A finished training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint
+there: started again, the script goes on. `--report` trains nothing and reports on the networks finished so far.
+Writes results/benchmarks/proxy_fidelity.csv and proxy_fidelity_networks.csv.
+"""
+
+import argparse
+import csv
+import io
+import json
+import os
+import platform
+import sys
+import time
+from datetime import date
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import kendalltau
+
+from evo_fair import layers
+from evo_fair.data import Dataset
+from evo_fair.fairness import METRICS
+from evo_fair.files import digest, write_text
+from evo_fair.nets import Network, fit, initialise
+from evo_fair.nets.inputs import input_statistics, normalise
+from evo_fair.problem import Problem, load_problem
+from evo_fair.proxy import predict_labels
+from evo_fair.proxy.supernets import ensure_supernet, proxy_source
+from evo_fair.space import SearchSpace
+
+OUT = Path(__file__).parent.parent / "results" / "benchmarks"
+GROUP = "age_band"
+METRIC_NAMES = ("accuracy", "worst_group_accuracy", "unfairness")
+SEEDS = (0, 1)
+DRAWN, RESAMPLES = 20_000, 2000
+
+Array = np.ndarray
+Row = dict[str, Any]
+
+
+def main() -> None:
+    """Trains what is left to train, then reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of HAM10000")
+    parser.add_argument("--work", type=Path, required=True, help="folder for finished trainings and the checkpoint")
+    parser.add_argument("--networks", type=int, default=16)
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    arguments = parser.parse_args()
+    problem = load_problem("ham10000", data=arguments.data)
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    genomes = choose(space, arguments.networks)
+    work = Work(arguments.work, problem, dataset, space)
+    if not arguments.report:
+        for genome in genomes:
+            for seed in SEEDS:
+                work.train(genome, seed)
+    done = np.array([genome for genome in genomes if all(work.find(genome, seed) for seed in SEEDS)])
+    if len(done) < 3:
+        sys.exit(f"only {len(done)} networks are finished: at least 3 make a ranking")
+    report(problem, dataset, space, work, done)
+
+
+def choose(space: SearchSpace, networks: int) -> Array:
+    """Genomes `[networks, genes]`, smallest and largest first, the others in an order that leaves any part spread."""
+    rng = np.random.default_rng(0)
+    ends = np.stack([space.smallest(), space.largest()])
+    drawn = space.sample(rng, DRAWN)
+    size = np.log(layers.macs(space.decode(drawn)))
+    edges = np.linspace(size.min(), size.max(), networks - 1)
+    bins = np.digitize(size, edges[1:-1])
+    chosen = np.stack([drawn[rng.choice(np.flatnonzero(bins == b))] for b in np.unique(bins)])
+    return np.concatenate([ends, rng.permutation(chosen)])
+
+
+class Work:
+    """The folder with all trainings: finished ones as lines of JSON, the one under way as a checkpoint."""
+
+    def __init__(self, folder: Path, problem: Problem, dataset: Dataset, space: SearchSpace) -> None:
+        self.path = folder / "trained.jsonl"
+        self.problem, self.dataset, self.space = problem, dataset, space
+        self.made_of = digest(problem.training.model_dump_json(), dataset.fingerprint, space.fingerprint)[:16]
+        text = self.path.read_text() if self.path.exists() else ""
+        self.lines: list[Row] = [json.loads(line) for line in text.splitlines()]
+
+    def find(self, genome: Array, seed: int) -> Row | None:
+        """The line of a finished training with this recipe on these data."""
+        key = (self.space.ids(genome[None])[0], seed, self.made_of)
+        return next((line for line in self.lines if (line["id"], line["seed"], line["made_of"]) == key), None)
+
+    def train(self, genome: Array, seed: int) -> None:
+        """Trains one network from scratch unless that is done."""
+        if self.find(genome, seed):
+            return
+        begin, cpu = time.perf_counter(), time.process_time()
+        name = self.space.ids(genome[None])[0]
+        dataset, recipe = self.dataset, self.problem.training
+        train, validation = dataset.part("train"), dataset.part("validation")
+        inputs, labels = dataset.inputs[train], dataset.labels[train]
+        mean, scale = (torch.from_numpy(part) for part in input_statistics(inputs))
+        prepare = partial(normalise, mean=mean, scale=scale)
+        network = Network(self.space.architecture(genome), self.space.labels)
+        initialise(network, torch.Generator().manual_seed(seed))
+        path = self.path.with_name(f"{name}-{seed}.safetensors")
+        fit(network, inputs, labels, recipe, seed, normalise=prepare, checkpoint=path)
+        predictions = predict_labels(network, prepare(dataset.inputs[validation]))
+        line = {
+            "id": name,
+            "seed": seed,
+            "made_of": self.made_of,
+            "genome": genome.tolist(),
+            "seconds": round(time.perf_counter() - begin, 1),  # of the last part only, if it was resumed
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "validation": "".join(map(str, predictions)),
+        }
+        self.lines.append(line)
+        write_text(self.path, "".join(json.dumps(each) + "\n" for each in self.lines))
+        accuracy = (predictions == dataset.labels[validation]).mean()
+        print(f"{name} seed {seed}: {accuracy:.4f}, {line['cpu_seconds']} s of CPU", flush=True)
+
+    def predictions(self, genomes: Array, seed: int) -> Array:
+        """What finished networks predict on the validation part, uint8 `[networks, samples]`."""
+        found = [self.find(genome, seed) for genome in genomes]
+        return np.array([[int(label) for label in line["validation"]] for line in found if line], np.uint8)
+
+
+def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, genomes: Array) -> None:
+    """Prints the table and writes both CSV files."""
+    supernet = ensure_supernet(problem, dataset, space)
+    proxy = proxy_source(problem, dataset, space, supernet.path).open()
+    scores = {"proxy": values(dataset, proxy.predict(genomes))}
+    for seed in SEEDS:
+        scores[f"seed {seed}"] = values(dataset, work.predictions(genomes, seed))
+    table = Table("metric", "pair", "Kendall's tau", "95 %", "share of the ceiling", "95 %")
+    rows: list[Row] = []
+    for column, metric in enumerate(METRIC_NAMES):
+        for row in correlations({name: score[:, column] for name, score in scores.items()}):
+            rows.append({"metric": metric, "networks": len(genomes), **row})
+            shown = [f"{row[key]:.2f}" if row[key] != "" else "" for key in NUMBERS]
+            table.add_row(metric, row["pair"], shown[0], " to ".join(shown[1:3]), shown[3], " to ".join(shown[4:]))
+    Console(width=120).print(table)
+    write_rows(OUT / "proxy_fidelity.csv", rows, supernet.sha256)
+    write_rows(OUT / "proxy_fidelity_networks.csv", network_rows(space, genomes, scores), supernet.sha256)
+
+
+def values(dataset: Dataset, predictions: Array) -> Array:
+    """The metrics `[networks, metrics]` of predictions on the validation part."""
+    counts = dataset.counts(predictions, "validation", GROUP)
+    return np.column_stack([METRICS[name](counts) for name in METRIC_NAMES])
+
+
+NUMBERS = ("tau", "low", "high", "share", "share_low", "share_high")
+
+
+def correlations(scores: dict[str, Array]) -> list[Row]:
+    """Kendall's tau-b of every pair with its interval, and the proxy's as a share of the ceiling.
+
+    `proxy, one seed` is the mean of its two taus with one seed each: what the ceiling, a tau of single trainings too,
+    is comparable with. The mean of two seeds is less noisy, so its tau may come out higher.
+    """
+    first, second = (scores[f"seed {seed}"] for seed in SEEDS)
+    proxy, n = scores["proxy"], len(scores["proxy"])
+    resamples = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+
+    def taus(chosen: Array) -> list[float]:
+        p, a, b = proxy[chosen], first[chosen], second[chosen]
+        single = [kendalltau(p, a).statistic, kendalltau(p, b).statistic]
+        return [kendalltau(a, b).statistic, kendalltau(p, (a + b) / 2).statistic, float(np.mean(single)), *single]
+
+    names = ("ceiling: seed 0, seed 1", "proxy, mean of seeds", "proxy, one seed", "proxy, seed 0", "proxy, seed 1")
+    point = np.array(taus(np.arange(n)))
+    drawn = np.array([taus(chosen) for chosen in resamples])
+    rows = []
+    for i, name in enumerate(names):
+        numbers = [point[i], *np.nanpercentile(drawn[:, i], [2.5, 97.5])]
+        if i:
+            share = drawn[:, i] / np.where(drawn[:, 0] > 0, drawn[:, 0], np.nan)
+            numbers += [point[i] / point[0], *np.nanpercentile(share, [2.5, 97.5])]
+        padded = [round(float(number), 4) for number in numbers] + [""] * (len(NUMBERS) - len(numbers))
+        rows.append({"pair": name, **dict(zip(NUMBERS, padded, strict=True))})
+    return rows
+
+
+def network_rows(space: SearchSpace, genomes: Array, scores: dict[str, Array]) -> list[Row]:
+    """What is known of each network, by size."""
+    tables = space.decode(genomes)
+    macs, params = layers.macs(tables), layers.params(tables)
+    rows = []
+    for i in np.argsort(macs):
+        row: Row = {"id": space.ids(genomes[i : i + 1])[0], "macs": int(macs[i]), "params": int(params[i])}
+        for name, score in scores.items():
+            row |= {f"{metric}_{name.replace(' ', '')}": round(score[i, m], 4) for m, metric in enumerate(METRIC_NAMES)}
+        rows.append(row | {"genome": " ".join(map(str, genomes[i]))})
+    return rows
+
+
+def write_rows(path: Path, rows: list[Row], supernet: str) -> None:
+    """Writes a CSV below a line that says how it was made."""
+    versions = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "torch", "numpy", "scipy"))
+    text = io.StringIO()
+    text.write(
+        f"# python benchmarks/proxy_fidelity.py --data --work; group {GROUP}; supernet {supernet[:12]}; {versions}; "
+        f"Python {platform.python_version()}; {os.cpu_count()} cores; {date.today()}\n"
+    )
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    main()
