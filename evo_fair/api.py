@@ -1,7 +1,7 @@
 """The Python API: the one place that wires problems, supernets, profiles and the search together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource
+from evo_fair.proxy.header import Header, check_header, find_header
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source, train_and_store
 from evo_fair.report import Run, load_run
+from evo_fair.report.header import write_header
 from evo_fair.search import (
     Constraint,
     Objective,
@@ -69,6 +71,7 @@ def search(
     seed: int = 0,
     jobs: int | None = None,
     resume: bool = False,
+    freeze_header: str | int = "off",
     listener: Listener | None = None,
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
@@ -76,7 +79,9 @@ def search(
     What is left out comes from the problem file. `budget` counts the different networks that the proxy evaluates;
     `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
     there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
-    begun begins. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
+    them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
+    goes into the folder. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
     """
     listener = listener or Listener()
     folder = Path(out)
@@ -87,10 +92,20 @@ def search(
         open_run(folder)  # a folder that is no run is refused before anything is loaded or trained
     jobs = _checked_jobs(jobs)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
+    choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(prepared.problem, prepared.dataset, prepared.space, listener.training)
-    configuration = _configuration(prepared, supernet)
+    header: Header | None = None
+    if choice != "off":
+        group = prepared.plan.group
+        header = find_header(choice, prepared.problem, prepared.dataset, prepared.space, supernet.path, group)
+        prepared = replace(prepared, space=header.space)
+        listener.frozen(header.blocks, header.whole, header.space)
+    configuration = _configuration(prepared, supernet, header)
     run = (resume_run if resume else create_run)(folder, configuration)
+    if header:
+        sizes = (header.whole.magnitude, header.space.magnitude)
+        write_header(folder, header.rows(), header.group, header.threshold, sizes)
     source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
     with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs) as evaluator:
         outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
@@ -175,7 +190,7 @@ def _groupings(prepared: _Prepared) -> tuple[str, ...]:
     return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
 
 
-def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, Any]:
+def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header | None) -> dict[str, Any]:
     """Everything that the result depends on, for `run.toml`."""
     plan = prepared.plan
     return {
@@ -200,6 +215,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet) -> dict[str, A
             "networks": prepared.space.magnitude,
             "fingerprint": prepared.space.fingerprint,
         },
+        **({"header": header.configuration()} if header else {}),
         "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
     }
 

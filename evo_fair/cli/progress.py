@@ -54,6 +54,11 @@ class ProgressBars(Listener):
         """Moves the supernet's bar."""
         self._show("supernet", step.epoch, step.epochs, f"loss {step.loss:.3f}")
 
+    def frozen(self, blocks: tuple[str, ...], before: SearchSpace, after: SearchSpace) -> None:
+        """Says what is frozen and how much is left."""
+        what = f"{', '.join(blocks)}: {before.magnitude} networks become {after.magnitude}" if blocks else "nothing"
+        self._bars.console.print(f"header frozen: {what}", highlight=False, soft_wrap=True)
+
     def searching(self, progress: Standing) -> None:
         """Moves the search's bar."""
         left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"

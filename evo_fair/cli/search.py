@@ -31,6 +31,15 @@ def search(
     ] = None,
     population: Annotated[int | None, typer.Option("--population", help="Networks a generation.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the search; the supernet's is in the problem.")] = 0,
+    freeze_header: Annotated[
+        str,
+        typer.Option(
+            "--freeze-header",
+            metavar="auto|N|off",
+            help="Fix the first N blocks (the stem is one) to the largest network's; auto takes those whose feature "
+            "maps hardly differ between groups.",
+        ),
+    ] = "off",
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Worker processes; changes the time only. Default: all cores.")
     ] = None,
@@ -63,6 +72,7 @@ def search(
                 seed=seed,
                 jobs=jobs,
                 resume=resume,
+                freeze_header=freeze_header,
                 listener=bars,
             )
     except KeyboardInterrupt:

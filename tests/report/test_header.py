@@ -1,0 +1,27 @@
+"""The header's table and figure."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from evo_fair.report.header import write_header
+
+ROWS = [
+    {"block": "input", "layer": "output", "variation": 0.1, "frozen": False},
+    {"block": "stem", "layer": "conv", "variation": 0.3, "frozen": True},
+    {"block": "stem", "layer": "output", "variation": 0.12345678, "frozen": True},
+    {"block": "stage1.slot1", "layer": "output", "variation": 0.2, "frozen": False},
+]
+
+
+@pytest.mark.parametrize("threshold", [None, 0.12])
+def test_same_rows_same_files(threshold: float | None, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_header(tmp_path / name, ROWS, "sex", threshold, ("10^9.0", "10^3.0"))
+    files = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()}
+    assert set(files) == {"header.csv", "header.png"}
+    table = pd.read_csv(tmp_path / "a" / "header.csv")
+    assert table["variation"].tolist() == [0.1, 0.3, 0.123457, 0.2]
+    assert table.loc[table["frozen"], "block"].unique().tolist() == ["stem"]
