@@ -105,14 +105,16 @@ def fit(
 
 @torch.no_grad()
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
-    """Draws every weight anew (He et al. 2015, fan-out for convolutions), as a supernet's are, from `generator`.
+    """Draws every weight anew from `generator` (He et al. 2015); a `Network`'s come out as a supernet's do.
 
-    Biases start at 0, batch norms as the identity. A linear layer with a bias is taken for a classifier, which no ReLU
-    follows, and gets the variance 1 / fan-in.
+    Biases start at 0, batch norms as the identity. Convolutions without a bias, because a batch norm follows, count
+    their fan-out; the others, whose scale nothing puts right, their fan-in. A linear layer with a bias is taken for a
+    classifier, which no ReLU follows, and gets the variance 1 / fan-in.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            fan = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+            channels = module.out_channels if module.bias is None else module.in_channels
+            fan = module.kernel_size[0] * module.kernel_size[1] * channels // module.groups
             _fill(module, (2 / fan) ** 0.5, generator)
         elif isinstance(module, nn.Linear):
             gain = 2 if module.bias is None else 1

@@ -1,0 +1,22 @@
+"""MobileNetV2 (Sandler et al. 2018, table 2), width 1.0."""
+
+from torch import nn
+
+from evo_fair.nets.reference.parts import mobile_network, stages
+
+__all__ = ["mobilenet_v2"]
+
+STAGES = (
+    (3, 1, 16, 1, 1),
+    (3, 6, 24, 2, 2),
+    (3, 6, 32, 3, 2),
+    (3, 6, 64, 4, 2),
+    (3, 6, 96, 3, 1),
+    (3, 6, 160, 3, 2),
+    (3, 6, 320, 1, 1),
+)  # kernel, expansion, channels, blocks, stride of the first
+
+
+def mobilenet_v2(labels: int) -> nn.Module:
+    """MobileNetV2 for a number of labels."""
+    return mobile_network(stages(STAGES), labels, nn.ReLU6)

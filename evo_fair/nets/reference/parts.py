@@ -1,0 +1,104 @@
+"""What the mobile families are built of: convolution units, inverted residuals, squeeze and excitation."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import nn
+
+__all__ = ["InvertedResidual", "SqueezeExcite", "conv_unit", "mobile_network", "stages"]
+
+Activation = type[nn.Module]
+
+
+def conv_unit(
+    c_in: int,
+    c_out: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation | None = nn.ReLU6,
+    epsilon: float = 1e-5,
+) -> nn.Sequential:
+    """A convolution, its batch norm and, unless that is None, its activation."""
+    layers: list[nn.Module] = [
+        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(c_out, epsilon),
+    ]
+    return nn.Sequential(*layers, *([activation()] if activation else []))
+
+
+class SqueezeExcite(nn.Module):
+    """Scales channels by what a small network makes of their means (Hu et al. 2018), with a hard sigmoid."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.ReLU(),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`x` `[n, channels, height, width]`, scaled."""
+        scaled: torch.Tensor = x * self.gate(x)
+        return scaled
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1 (unless `hidden` is `c_in`), depthwise, project 1x1 (Sandler et al. 2018), with a shortcut if it fits.
+
+    `squeezed` channels of squeeze and excitation follow the depthwise convolution unless they are 0.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        hidden: int,
+        c_out: int,
+        kernel: int,
+        stride: int,
+        activation: Activation = nn.ReLU6,
+        epsilon: float = 1e-5,
+        squeezed: int = 0,
+    ) -> None:
+        super().__init__()
+        expand = [conv_unit(c_in, hidden, 1, 1, 1, activation, epsilon)] if hidden != c_in else []
+        excite = [SqueezeExcite(hidden, squeezed)] if squeezed else []
+        self.body = nn.Sequential(
+            *expand,
+            conv_unit(hidden, hidden, kernel, stride, hidden, activation, epsilon),
+            *excite,
+            conv_unit(hidden, c_out, 1, 1, 1, None, epsilon),
+        )
+        self.shortcut = stride == 1 and c_in == c_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[n, c_in, height, width]` to `[n, c_out, height / stride, width / stride]`."""
+        y: torch.Tensor = self.body(x)
+        return x + y if self.shortcut else y
+
+
+def stages(rows: Iterable[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks `(kernel, expansion, c_out, stride)` of the table that papers print: `(..., c_out, repeats, stride)`."""
+    for kernel, expansion, c_out, repeats, stride in rows:
+        for repeat in range(repeats):
+            yield kernel, expansion, c_out, stride if repeat == 0 else 1
+
+
+def mobile_network(
+    blocks: Iterable[tuple[int, int, int, int]],
+    labels: int,
+    activation: Activation,
+    epsilon: float = 1e-5,
+    dropout: float = 0.2,
+) -> nn.Sequential:
+    """A stem of 32 channels, inverted residuals `(kernel, expansion, c_out, stride)`, 1,280 features, a classifier."""
+    layers: list[nn.Module] = [conv_unit(3, 32, 3, 2, 1, activation, epsilon)]
+    c_in = 32
+    for kernel, expansion, c_out, stride in blocks:
+        layers.append(InvertedResidual(c_in, expansion * c_in, c_out, kernel, stride, activation, epsilon))
+        c_in = c_out
+    layers += [conv_unit(c_in, 1280, 1, 1, 1, activation, epsilon), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(1280, labels))

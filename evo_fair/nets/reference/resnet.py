@@ -1,0 +1,34 @@
+"""ResNet-18 (He et al. 2016, table 1)."""
+
+import torch
+from torch import nn
+
+from evo_fair.nets.reference.parts import conv_unit
+
+__all__ = ["resnet_18"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut, projected where the shape changes."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            conv_unit(c_in, c_out, 3, stride, activation=nn.ReLU), conv_unit(c_out, c_out, 3, activation=None)
+        )
+        projected = stride > 1 or c_in != c_out
+        self.shortcut = conv_unit(c_in, c_out, 1, stride, activation=None) if projected else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """`[n, c_in, height, width]` to `[n, c_out, height / stride, width / stride]`."""
+        return nn.functional.relu(self.body(x) + self.shortcut(x))
+
+
+def resnet_18(labels: int) -> nn.Module:
+    """ResNet-18 for a number of labels."""
+    layers: list[nn.Module] = [conv_unit(3, 64, 7, 2, activation=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
+    c_in = 64
+    for c_out in (64, 128, 256, 512):
+        layers += [BasicBlock(c_in, c_out, 1 if c_out == 64 else 2), BasicBlock(c_out, c_out, 1)]
+        c_in = c_out
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, labels))
