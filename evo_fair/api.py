@@ -94,7 +94,9 @@ def search(
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
-    supernet = ensure_supernet(prepared.problem, prepared.dataset, prepared.space, listener.training)
+    supernet = ensure_supernet(
+        prepared.problem, prepared.dataset, prepared.space, listener.training, listener.training_resumed
+    )
     header: Header | None = None
     if choice != "off":
         group = prepared.plan.group
@@ -125,7 +127,8 @@ def train(problem: Problem | str, *, out: str | Path | None = None, listener: Li
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener.prepared(dataset, space)
-    return train_and_store(problem, dataset, space, listener.training, None if out is None else Path(out))
+    folder = None if out is None else Path(out)
+    return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed)
 
 
 def _prepare(

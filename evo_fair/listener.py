@@ -20,6 +20,9 @@ class Listener:
     def training(self, step: "Step") -> None:
         """An epoch of the supernet's training has ended."""
 
+    def training_resumed(self, step: "Step") -> None:
+        """A broken-off training of the supernet goes on after this epoch."""
+
     def frozen(self, blocks: "tuple[str, ...]", before: "SearchSpace", after: "SearchSpace") -> None:
         """The first blocks have been frozen, perhaps none; the search space before and after."""
 

@@ -54,6 +54,14 @@ class ProgressBars(Listener):
         """Moves the supernet's bar."""
         self._show("supernet", step.epoch, step.epochs, f"loss {step.loss:.3f}")
 
+    def training_resumed(self, step: Step) -> None:
+        """Says where it goes on."""
+        self._bars.console.print(
+            f"supernet: its training was broken off, and goes on after epoch {step.epoch} of {step.epochs}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
     def frozen(self, blocks: tuple[str, ...], before: SearchSpace, after: SearchSpace) -> None:
         """Says what is frozen and how much is left."""
         what = f"{', '.join(blocks)}: {before.magnitude} networks become {after.magnitude}" if blocks else "nothing"

@@ -75,7 +75,7 @@ def group_variation(
             def apply(
                 block: Block, unit: Unit, x: torch.Tensor, members: npt.NDArray[np.int16] = members
             ) -> torch.Tensor:
-                y = network.unit(block, unit.name)(x)
+                y: torch.Tensor = network.unit(block, unit.name)(x)
                 sums.add((block.name, unit.name), y, members)
                 return y
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 
+from evo_fair.files import digest
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
+from evo_fair.nets.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from evo_fair.nets.inputs import Inputs, input_statistics
 from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
@@ -32,6 +34,9 @@ def train_supernet(
     recipe: Training,
     seed: int,
     on_epoch: Callable[[Step], None] | None = None,
+    *,
+    checkpoint: Path | None = None,
+    on_resume: Callable[[Step], None] | None = None,
 ) -> Supernet:
     """Trains a supernet on inputs `[n, channels, ...]` and labels `[n]`; the same arguments give the same weights.
 
@@ -39,6 +44,10 @@ def train_supernet(
     importance. From then on every step trains the largest network on the labels, and the smallest and
     `recipe.random_networks` random ones on the largest's predictions. At the end channels are sorted again, within the
     boundaries of the widths and keep levels that were trained, which leaves every network's function as it is.
+
+    With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
+    from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none.
+    It is removed at the end.
     """
     rng = np.random.default_rng(seed)
     mean, scale = input_statistics(inputs)
@@ -50,11 +59,18 @@ def train_supernet(
     batch = min(recipe.batch_size, len(labels))
     steps_an_epoch = len(labels) // batch
     steps = recipe.epochs * steps_an_epoch
-    schedule = LambdaLR(sgd, lambda step: one_cycle(step, steps))
     warmup = round(steps * recipe.warmup_fraction)
     largest, smallest = space.largest(), space.smallest()
+    identity, first = "", 0
+    if checkpoint:
+        identity = _identity(space, inputs, labels, recipe, seed)
+        if found := read_checkpoint(checkpoint, identity):
+            _take_up(found, supernet, sgd, rng)
+            first = found.step.epoch
+            if on_resume:
+                on_resume(found.step)
     with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
-        for epoch in range(recipe.epochs):
+        for epoch in range(first, recipe.epochs):
             order = rng.permutation(len(labels))
             loss = 0.0
             for number in range(steps_an_epoch):
@@ -69,16 +85,49 @@ def train_supernet(
                     genomes = [largest, _full_size(space, rng)]
                 else:
                     genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
+                for group in sgd.param_groups:
+                    group["lr"] = recipe.learning_rate * one_cycle(step, steps)
                 loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
                 sgd.step()
-                schedule.step()
             check_finite(epoch + 1, loss, weights, recipe)
+            done = Step(epoch + 1, recipe.epochs, loss)
+            if checkpoint and done.epoch < done.epochs:
+                write_checkpoint(checkpoint, identity, done, rng, _state(supernet, sgd))
             if on_epoch:
-                on_epoch(Step(epoch + 1, recipe.epochs, loss))
+                on_epoch(done)
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
     for weight in weights:
         weight.requires_grad_(False).grad = None
     sort_channels(supernet, within_levels=True)
     return supernet
+
+
+def _identity(space: SearchSpace, inputs: Inputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+    """A hash of all that the weights depend on."""
+    samples = np.ascontiguousarray(inputs)
+    what = (TRAINING_CODE, seed, samples.shape, str(samples.dtype), torch.__version__)
+    return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
+
+
+def _state(supernet: Supernet, sgd: torch.optim.SGD) -> dict[str, torch.Tensor]:
+    """Weights and momentum by name; without momentum in the recipe there is none."""
+    state = {f"weight.{name}": weight for name, weight in supernet.weights.items()}
+    for name, weight in supernet.weights.items():
+        momentum = sgd.state[weight].get("momentum_buffer")
+        if momentum is not None:
+            state[f"momentum.{name}"] = momentum
+    return state
+
+
+@torch.no_grad()
+def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, rng: np.random.Generator) -> None:
+    """Puts back what `_state` gave, and the generator's state."""
+    for name, weight in supernet.weights.items():
+        weight.copy_(checkpoint.tensors[f"weight.{name}"])
+        if f"momentum.{name}" in checkpoint.tensors:
+            sgd.state[weight]["momentum_buffer"] = checkpoint.tensors[f"momentum.{name}"].clone()
+    rng.bit_generator.state = checkpoint.generator
 
 
 def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:

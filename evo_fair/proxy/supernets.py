@@ -43,10 +43,15 @@ class StoredSupernet:
 
 
 def ensure_supernet(
-    problem: Problem, dataset: Dataset, space: SearchSpace, on_epoch: Callable[[Step], None] | None = None
+    problem: Problem,
+    dataset: Dataset,
+    space: SearchSpace,
+    on_epoch: Callable[[Step], None] | None = None,
+    on_resume: Callable[[Step], None] | None = None,
 ) -> StoredSupernet:
     """The problem's supernet for these data: the stored one, else one trained now."""
-    return find_supernet(problem, dataset, space) or train_and_store(problem, dataset, space, on_epoch)
+    found = find_supernet(problem, dataset, space)
+    return found or train_and_store(problem, dataset, space, on_epoch, on_resume=on_resume)
 
 
 def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
@@ -92,15 +97,24 @@ def train_and_store(
     space: SearchSpace,
     on_epoch: Callable[[Step], None] | None = None,
     folder: Path | None = None,
+    on_resume: Callable[[Step], None] | None = None,
 ) -> StoredSupernet:
     """Trains the problem's supernet on the training part and stores it in `folder`, by default the cache.
 
+    A training that was broken off goes on there after its last whole epoch, to the same weights.
     The manifest says what it was made of, and the accuracy of its largest and smallest network on the validation part.
     """
     folder = folder or _folder(problem, dataset, space)
     train = dataset.part("train")
     supernet = train_supernet(
-        space, dataset.inputs[train], dataset.labels[train], problem.training, problem.training.seed, on_epoch
+        space,
+        dataset.inputs[train],
+        dataset.labels[train],
+        problem.training,
+        problem.training.seed,
+        on_epoch,
+        checkpoint=folder / "training.safetensors",
+        on_resume=on_resume,
     )
     path = folder / "supernet.safetensors"
     supernet.save(path)

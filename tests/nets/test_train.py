@@ -1,5 +1,7 @@
 """Training of a supernet, small enough for a test."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,49 @@ def test_number_of_cores_does_not_change_the_weights(
         monkeypatch.setattr("joblib.cpu_count", lambda cores=cores: cores)
         nets.append(train_supernet(space, digits[0][:200], digits[1][:200], recipe, 0).weights)
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+
+
+class BreakError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("damage", [None, "truncated", "of another recipe"])
+def test_broken_off_training_goes_on_to_the_same_weights(
+    digits: tuple[np.ndarray, np.ndarray], space: SearchSpace, tmp_path: Path, damage: str | None
+) -> None:
+    # Channels are sorted in the second of four epochs, which clears the momentum: the file must carry both sides of it.
+    recipe = RECIPE.model_copy(update={"epochs": 4, "warmup_fraction": 0.3, "augment": ("shift",)})
+    file = tmp_path / "training.safetensors"
+    data = digits[0][:200], digits[1][:200]
+
+    def stop(step: Step) -> None:
+        if step.epoch == 2:
+            raise BreakError
+
+    with pytest.raises(BreakError):
+        train_supernet(space, *data, recipe, 0, stop, checkpoint=file)
+    epochs, resumed = [3, 4], [2]
+    if damage:
+        epochs, resumed = [1, 2, 3, 4], []
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-1000])
+    elif damage:
+        recipe = recipe.model_copy(update={"weight_decay": 0.0})
+    seen: list[int] = []
+    went_on: list[int] = []
+    continued = train_supernet(
+        space,
+        *data,
+        recipe,
+        0,
+        lambda step: seen.append(step.epoch),
+        checkpoint=file,
+        on_resume=lambda step: went_on.append(step.epoch),
+    )
+    assert (seen, went_on) == (epochs, resumed)
+    assert not file.exists()
+    whole = train_supernet(space, *data, recipe, 0)
+    assert all(torch.equal(whole.weights[name], continued.weights[name]) for name in whole.weights)
 
 
 def test_divergence_is_named_with_its_mend(digits: tuple[np.ndarray, np.ndarray], space: SearchSpace) -> None:

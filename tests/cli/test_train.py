@@ -1,0 +1,30 @@
+"""`evo-fair train` as a user meets it."""
+
+from pathlib import Path
+
+import pytest
+
+import evo_fair as ef
+from evo_fair.nets import Step
+
+from .conftest import Command
+
+
+class Interrupting(ef.Listener):
+    def training(self, step: Step) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_interrupted_training_goes_on_and_says_so(evo_fair: Command, problem_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        ef.train(str(problem_file), out=tmp_path / "broken", listener=Interrupting())
+    resumed = evo_fair("train", problem_file, "--out", tmp_path / "broken")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "goes on after epoch 1 of 2" in resumed.stderr
+    whole = evo_fair("train", problem_file, "--out", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert "goes on" not in whole.stderr
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("broken", "whole")]
+    assert files[0] == files[1]
+    assert set(files[0]) == {"supernet.safetensors", "manifest.json"}
