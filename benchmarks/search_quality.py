@@ -1,0 +1,337 @@
+"""How good the fronts are that strategies find at the same budget with the same evaluator: hypervolume over seeds.
+
+    python benchmarks/search_quality.py --data HAM10000 --work DIR [--budget 1000] [--seeds 10] [--algorithms nsga2 ...]
+
+Every strategy searches ham10000 with the supernet that comes along for error, unfairness (age_band) and latency on a
+Raspberry Pi 4; `optuna` is Optuna's NSGA-II with the same population, which pays for no network twice either. Each
+algorithm with each seed has a run folder below DIR, left as it is once it is finished: the command goes on where it
+was broken off, and `evo-fair compare` reads the folders. What a network predicts depends on its genome alone, so all
+runs share one store of predictions, for one supernet, data set and version of the evaluating code; it changes no
+result.
+
+Writes results/benchmarks/search_quality.csv (a row a run) and the folder results/benchmarks/search_quality/.
+`--problem`, `--out` and `--box` are for trying it out on something else.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+import evo_fair
+from evo_fair.data import Dataset
+from evo_fair.fairness import Counts
+from evo_fair.files import digest, write_json, write_text
+from evo_fair.latency import Profile, load_profile
+from evo_fair.problem import Problem, load_problem
+from evo_fair.proxy import ProxyEvaluator
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.report import Comparison, Run, compare, load_run, write_comparison
+from evo_fair.search import (
+    ALGORITHMS,
+    Box,
+    Journal,
+    Plan,
+    Record,
+    RunFolder,
+    create_run,
+    describe,
+    has_begun,
+    resolve,
+    resume_run,
+    search,
+    to_minimise,
+)
+from evo_fair.search.measure import Measurer
+from evo_fair.space import SearchSpace
+
+OBJECTIVES = ("error", "unfairness", "latency_ms")
+# The worst values of 1,000 random networks, rounded up, and round numbers better than any: fixed before any search.
+BOX = Box(np.array([0.20, 0.15, 0.5]), np.array([0.29, 0.48, 5.0]))
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
+PATIENCE = 20
+"""Optuna's proposals, known ones included, end at so many times the budget."""
+
+Genomes = np.ndarray[Any, np.dtype[np.int16]]
+
+
+def main() -> None:
+    """Runs what is missing, prints the tables and writes them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the data set's folder")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for runs and predictions")
+    parser.add_argument("--budget", type=int, default=1000)
+    parser.add_argument("--population", type=int, default=48)
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first-seed", type=int, default=0)
+    known = ["nsga2", *sorted(set(ALGORITHMS) - {"nsga2"}), "optuna"]
+    parser.add_argument("--algorithms", nargs="+", choices=known, default=known)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--problem", default="ham10000")
+    parser.add_argument("--box", type=float, nargs=6, help="best and worst error, unfairness and latency in ms")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    bench = Bench.prepare(arguments)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    with bench.evaluator(arguments.jobs) as evaluator:
+        runs = [bench.run(algorithm, seed, evaluator) for seed in seeds for algorithm in arguments.algorithms]
+    box = BOX if arguments.box is None else Box(np.array(arguments.box[:3]), np.array(arguments.box[3:]))
+    report(compare(runs, box=box), arguments.out)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that the runs share."""
+
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    profile: Profile
+    supernet: StoredSupernet
+    folder: Path
+    budget: int
+    population: int
+
+    @classmethod
+    def prepare(cls, arguments: argparse.Namespace) -> Self:
+        """Loads it; a problem without a supernet gets one."""
+        problem = load_problem(arguments.problem, data=arguments.data)
+        dataset = problem.dataset()
+        space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+        supernet = ensure_supernet(problem, dataset, space)
+        profile = load_profile("raspberry-pi-4")
+        return cls(problem, dataset, space, profile, supernet, arguments.work, arguments.budget, arguments.population)
+
+    def plan(self, algorithm: str, seed: int) -> Plan:
+        """The same for all but the algorithm; Optuna's is only measured by."""
+        return Plan(
+            objectives=resolve(OBJECTIVES, self.profile.latency_ms, self.profile.name),
+            group=self.problem.fairness.group,
+            budget=self.budget,
+            algorithm=algorithm if algorithm in ALGORITHMS else "random",
+            population=self.population,
+            seed=seed,
+            also=resolve(["params", "macs"]),
+        )
+
+    def evaluator(self, jobs: int) -> "StoredEvaluator":
+        """The proxy with its store, as a context manager."""
+        key = digest(self.supernet.sha256, self.space.fingerprint, self.dataset.fingerprint, *evaluating_code())[:16]
+        source = proxy_source(self.problem, self.dataset, self.space, self.supernet.path)
+        proxy = ProxyEvaluator(source, self.dataset, (self.problem.fairness.group,), jobs)
+        return StoredEvaluator(self, proxy, self.folder / f"predictions-{key}.bin")
+
+    def run(self, algorithm: str, seed: int, evaluator: "StoredEvaluator") -> Run:
+        """The run of an algorithm with a seed: read if it is finished, else taken up or begun."""
+        path = self.folder / f"{algorithm}-{seed}-of-{self.budget}"
+        plan = self.plan(algorithm, seed)
+        folder = (resume_run if has_begun(path) else create_run)(path, self.configuration(algorithm, plan))
+        if not (path / "done.json").exists():
+            before = evaluator.evaluated
+            run_optuna(self, plan, folder, evaluator) if algorithm == "optuna" else search(
+                plan, self.space, evaluator, folder.journal, folder.checkpoint
+            )
+            new = evaluator.evaluated - before
+            print(f"{path.name}: {new} networks were new to the store", file=sys.stderr, flush=True)
+            write_json(path / "done.json", {"new": new})
+        return load_run(path)
+
+    def configuration(self, algorithm: str, plan: Plan) -> dict[str, Any]:
+        """What a run depends on; one that was made with other code or settings is not taken for this one."""
+        return {
+            "search": {
+                "algorithm": algorithm,
+                "group": plan.group,
+                "budget": plan.budget,
+                "population": plan.population,
+                "seed": plan.seed,
+                "constraints": [],
+                "objectives": describe(plan.objectives),
+            },
+            "device": {"name": self.profile.name, "sha256": self.profile.sha256},
+            "supernet": {"sha256": self.supernet.sha256},
+            "data": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint},
+            "code": {"evaluating": digest(*evaluating_code()), "searching": digest(*code_of("search"))},
+        }
+
+
+def code_of(*rooms: str) -> list[Path]:
+    """The source files of parts of evo_fair."""
+    return sorted(path for room in rooms for path in (Path(evo_fair.__file__).parent / room).rglob("*.py"))
+
+
+def evaluating_code() -> list[Path]:
+    """The files whose change may change a prediction."""
+    return code_of("proxy", "nets")
+
+
+class StoredEvaluator:
+    """The proxy with all that it predicted on disk: a row of genes, labels and a checksum for each network.
+
+    A row that a kill cut or damaged is left out, and what follows it with it.
+    """
+
+    def __init__(self, bench: Bench, proxy: ProxyEvaluator, path: Path) -> None:
+        self.dataset, self.groups = bench.dataset, proxy.groupings
+        self.proxy, self.path = proxy, path
+        self.evaluated = 0
+        genes, samples = len(bench.space.gene_names), len(bench.dataset.part("validation"))
+        self._row = np.dtype([("genome", "<i2", genes), ("labels", "u1", samples), ("check", "<u4")])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes() if path.exists() else b""
+        rows = np.frombuffer(content[: len(content) // self._row.itemsize * self._row.itemsize], self._row)
+        sound = np.array([row["check"] == _check(row["genome"], row["labels"]) for row in rows], np.bool_)
+        whole = len(rows) if sound.all() else int(sound.argmin())
+        self._known = {row["genome"].tobytes(): row["labels"] for row in rows[:whole]}
+        self._file = path.open("ab")
+        self._file.truncate(whole * self._row.itemsize)
+
+    def __enter__(self) -> Self:
+        self.proxy.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._file.close()
+        self.proxy.__exit__(*failure)
+
+    def evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
+        """Counts of canonical genomes, from the store where it has them."""
+        genomes = np.ascontiguousarray(genomes, "<i2")
+        new = np.array([genome for genome in genomes if genome.tobytes() not in self._known], np.int16)
+        if len(new):
+            rows = np.zeros(len(new), self._row)
+            rows["genome"], rows["labels"] = new, self.proxy.predict(new)
+            rows["check"] = [_check(row["genome"], row["labels"]) for row in rows]
+            self._file.write(rows.tobytes())
+            self._file.flush()
+            self._known |= {row["genome"].tobytes(): row["labels"] for row in rows}
+            self.evaluated += len(new)
+        labels = np.array([self._known[genome.tobytes()] for genome in genomes])
+        return {group: self.dataset.counts(labels, "validation", group) for group in self.groups}
+
+
+def _check(genome: Any, labels: Any) -> int:
+    return zlib.crc32(genome.tobytes() + labels.tobytes())
+
+
+def run_optuna(bench: Bench, plan: Plan, folder: RunFolder, evaluator: StoredEvaluator) -> None:
+    """Optuna's NSGA-II, a generation at a time: ordered genes are integers to it, the others categories.
+
+    Known networks are told as they were recorded and cost nothing, as for the others. A journal that was broken off is
+    written again from the store.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.NSGAIISampler(population_size=plan.population, seed=plan.seed)
+    study = optuna.create_study(directions=["minimize"] * len(plan.objectives), sampler=sampler)
+    space, names = bench.space, [objective.name for objective in plan.objectives]
+    measurer = Measurer(space, evaluator, plan.objectives, (), plan.group, plan.also)
+    seen: dict[str, Record] = {}
+    generation = 0
+    folder.journal.unlink(missing_ok=True)
+    with Journal(folder.journal) as journal:
+        while len(seen) < plan.budget and generation * plan.population < PATIENCE * plan.budget:
+            trials = [study.ask() for _ in range(plan.population)]
+            genomes = space.canonical(np.array([_suggest(trial, space) for trial in trials], np.int16))
+            ids = space.ids(genomes)
+            first = {name: place for place, name in reversed(list(enumerate(ids))) if name not in seen}
+            new = genomes[sorted(first.values())]
+            records = measurer.records(new, generation, plan.budget - len(seen), {}) if len(new) else []
+            journal.append(records)
+            seen |= {record.id: record for record in records}
+            for trial, name in zip(trials, ids, strict=True):
+                if name in seen:
+                    values = [[seen[name].objectives[objective] for objective in names]]
+                    study.tell(trial, to_minimise(values, plan.objectives)[0].tolist())
+            generation += 1
+
+
+def _suggest(trial: Any, space: SearchSpace) -> list[int]:
+    return [
+        trial.suggest_int(name, 0, int(count) - 1)
+        if ordered
+        else trial.suggest_categorical(name, list(range(int(count))))
+        for name, count, ordered in zip(space.gene_names, space.cardinalities, space.ordered, strict=True)
+    ]
+
+
+def report(comparison: Comparison, out: Path) -> None:
+    """Prints and writes hypervolumes, wins, and evaluations to the final hypervolume of the RL controller."""
+    table = comparison.by_run.drop(columns="run")
+    goal = float(table.loc[table["label"] == "reinforce", "hypervolume"].mean())
+    table["evaluations_to_reinforce"] = [first_reaching(trace, goal) for trace in comparison.traces]
+    volumes = table.pivot(index="seed", columns="label", values="hypervolume")
+    ours = volumes.get("nsga2")
+    rows = []
+    for row in comparison.by_label.to_dict("records"):
+        label = row["label"]
+        reached = table.loc[table["label"] == label, "evaluations_to_reinforce"]
+        rows.append(
+            {
+                "algorithm": label,
+                "runs": row["runs"],
+                "hypervolume": f"{row['hypervolume']:.4f}",
+                "95 % interval": f"{row['low']:.4f} to {row['high']:.4f}",
+                "networks on the front": f"{row['front']:.1f}",
+                "nsga2 is better": ""
+                if ours is None or label == "nsga2"
+                else f"{int((ours > volumes[label]).sum())} of {int((ours.notna() & volumes[label].notna()).sum())}",
+                "runs that reach reinforce's mean": ""
+                if np.isnan(goal)
+                else f"{reached.notna().sum()} of {len(reached)}",
+                "evaluations to it, median": "" if np.isnan(goal) else median_reached(reached),
+            }
+        )
+    shown = Table(*rows[0])
+    for line in rows:
+        shown.add_row(*map(str, line.values()))
+    Console(width=150).print(shown)
+    write_text(out / "search_quality.csv", f"# {how()}\n" + table.to_csv(index=False, lineterminator="\n"))
+    write_comparison(comparison, out / "search_quality")
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([str(value) for value in line.values()] for line in rows)]
+    markdown = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    write_text(out / "search_quality" / "summary.md", f"{markdown}\n`{how()}`\n")
+
+
+def first_reaching(trace: np.ndarray[Any, np.dtype[np.float64]], goal: float) -> float:
+    """How many evaluations it took to reach a hypervolume; NaN where it never did."""
+    reached = trace >= goal
+    return float(reached.argmax() + 1) if reached.any() else float("nan")
+
+
+def median_reached(evaluations: "pd.Series[float]") -> str:
+    """The median over all runs, those that never reached it counting as later than all others."""
+    median = float(np.median(evaluations.fillna(np.inf)))
+    return f"{median:.0f}" if np.isfinite(median) else "not reached"
+
+
+def how() -> str:
+    """The command, without places on this machine, versions, cores and date."""
+    flags, skip = [], False
+    for argument in sys.argv[1:]:
+        flags.append("DIR" if skip else argument)
+        skip = argument in ("--data", "--work", "--out")
+    versions = " ".join(
+        f"{name} {version(name)}" for name in ("evo-fair", "numpy", "pymoo", "optuna", "torch", "moocore")
+    )
+    return (
+        f"python benchmarks/search_quality.py {' '.join(flags)}; {versions}; Python {platform.python_version()}; "
+        f"{os.cpu_count()} cores; {date.today()}"
+    )
+
+
+if __name__ == "__main__":
+    main()
