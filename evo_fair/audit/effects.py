@@ -20,14 +20,18 @@ __all__ = ["FACTORS", "changes_of", "effects", "formula_of"]
 FACTORS = ("criterion", "scope", "structure", "treatment")
 """The factors of a pruned network, each with an effect of its own and one that grows with sparsity."""
 
+LEAST_TO_LOSE = 0.1
+
 
 def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.DataFrame:
     """A row a pruned network and group of `grouping`: `change`, its accuracy there minus the dense network's.
 
     Beside it stand `id`, `base`, `group`, `sparsity`, the factors, and the group's `share` and `complexity` in
-    training.
+    training. A group of which dense networks get less than a tenth right on average has nothing to lose and is left
+    out; `attrs["left_out"]` names it.
     """
-    names = facts.names[grouping]
+    accuracy = facts.by_group(grouping).groupby("group")["dense"].mean()
+    names = [name for name in facts.names[grouping] if accuracy[name] >= LEAST_TO_LOSE]
     columns = [f"accuracy[{grouping}:{name}]" for name in names]
     dense = networks[networks["dense"].to_numpy(bool)].set_index("base")
     pruned = networks[~networks["dense"].to_numpy(bool) & networks["base"].isin(dense.index)]
@@ -37,7 +41,9 @@ def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.D
     table["group"] = np.tile(np.array(names, object), len(pruned))
     table["change"] = change.ravel()
     told = facts.by_group(grouping)[["base", "group", "share", "complexity"]]
-    return table.merge(told, on=["base", "group"], how="inner", validate="many_to_one")
+    changes = table.merge(told, on=["base", "group"], how="inner", validate="many_to_one")
+    changes.attrs["left_out"] = [name for name in facts.names[grouping] if name not in names]
+    return changes
 
 
 def formula_of(changes: pd.DataFrame) -> str:
@@ -57,19 +63,19 @@ def effects(
     """Ordinary least squares of `change` with intervals robust to clusters, by default one a network.
 
     Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs` the formula, R squared, and how
-    many rows and clusters there are. So that each term can be read by itself, sparsity counts from 0.5, `share` is the
-    logarithm to base 2 of the share times the number of groups (`groups`, by default those in the table; 1 is twice an
-    even share), and `complexity` counts from its mean. The intercept is then the change at a sparsity of 50 % for a
-    group of even share and mean complexity under the first criterion and scope. Raises `AuditError` for fewer than two
-    clusters.
+    many rows and clusters there are. So that each term can be read by itself, `sparsity` counts tenths from 0.5,
+    `share` is the logarithm to base 2 of the share times the number of groups (`groups`, by default those in the
+    table; 1 is twice an even share), and `complexity` counts tenths from its mean. The intercept is then the change at
+    a sparsity of 50 % for a group of even share and mean complexity under the first criterion and scope. Raises
+    `AuditError` for fewer than two clusters.
     """
     data = changes.copy()
     clusters = pd.factorize(data[cluster])[0]
     if clusters.max(initial=0) < 1:
         raise AuditError(f"a regression needs pruned networks of two or more values of {cluster}: audit more networks")
-    data["sparsity"] -= 0.5
+    data["sparsity"] = 10 * (data["sparsity"] - 0.5)
     data["share"] = np.log2(data["share"] * (groups or data["group"].nunique()))
-    data["complexity"] -= data["complexity"].mean()
+    data["complexity"] = 10 * (data["complexity"] - data["complexity"].mean())
     formula = formula or formula_of(changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a rank or a covariance that is too small: told by the width of intervals

@@ -20,7 +20,7 @@ from evo_fair.audit.plan import Grid, genomes_of, plan_networks
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
-from evo_fair.files import cache_folder, digest
+from evo_fair.files import cache_folder, digest, write_json
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
@@ -100,6 +100,10 @@ def audit_proxy(
             listener(Standing(done, len(plan), rate))
         if measured == len(rows):
             _check_time(len(plan) - done, rate, minutes, grid)
+    if measured:
+        seconds = time.monotonic() - start
+        note = {"networks": measured, "seconds": round(seconds, 1), "rate": round(measured / seconds, 2)}
+        write_json(folder.path / "timing.json", note | {"jobs": workers})
     _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder

@@ -17,7 +17,7 @@ import pandas as pd
 import tomli_w
 
 from evo_fair.errors import AuditError
-from evo_fair.files import atomic_write, read_toml, storage_errors, write_text
+from evo_fair.files import atomic_write, read_json, read_toml, storage_errors, write_text
 
 __all__ = ["ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
@@ -50,6 +50,12 @@ class AuditFolder:
         order = self.plan["order"].to_numpy(str)
         runs = np.split(np.arange(len(order)), np.flatnonzero(order[1:] != order[:-1]) + 1)
         return [run[start : start + size] for run in runs for start in range(0, len(run), size)]
+
+    @property
+    def timing(self) -> dict[str, Any] | None:
+        """How fast the last call measured: `networks`, `seconds`, `rate` and `jobs`; None where none was noted."""
+        path = self.path / "timing.json"
+        return dict(read_json(path, AuditError)) if path.is_file() else None
 
     def finished(self, part: int) -> bool:
         """Whether a part has been measured."""

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from evo_fair import __version__
+from evo_fair.cli.audit import audit
 from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (problems, devices, train, search, deploy, plot, compare, operating_point, predict, calibrate):
+for command in (problems, devices, train, search, deploy, plot, compare, audit, operating_point, predict, calibrate):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

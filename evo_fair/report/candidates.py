@@ -12,8 +12,8 @@ from evo_fair.report.run import load_run
 
 __all__ = ["choose_in", "read_candidates"]
 
-TABLES = ("networks.csv", "pruned.csv")
-"""What folders that are no run hold their networks in."""
+TABLES = ("networks.csv", "pruned.csv", "front.csv")
+"""What folders that are no run hold their networks in; an audit's front stands in where its large table is absent."""
 
 
 def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, maximise: str | None = None) -> Choice:

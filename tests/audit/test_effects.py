@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,14 +9,14 @@ from evo_fair.errors import AuditError
 
 PLANTED = {
     "Intercept": -0.10,
-    "sparsity": -0.30,
-    "sparsity squared": -0.20,
+    "sparsity": -0.030,
+    "sparsity squared": -0.0020,
     "share": 0.02,
-    "sparsity x share": 0.05,
-    "complexity": -0.10,
-    "sparsity x complexity": -0.25,
+    "sparsity x share": 0.005,
+    "complexity": -0.010,
+    "sparsity x complexity": -0.0025,
     "criterion random": -0.15,
-    "sparsity x criterion random": -0.40,
+    "sparsity x criterion random": -0.040,
 }
 
 
@@ -36,8 +38,8 @@ def planted(rng, networks, noise_of_networks=0.0) -> pd.DataFrame:
             "complexity": np.tile(complexity, networks),
         }
     )
-    s, random = table["sparsity"] - 0.5, table["criterion"] == "random"
-    size, hard = np.log2(table["share"] * 5), table["complexity"] - complexity.mean()
+    s, random = 10 * (table["sparsity"] - 0.5), table["criterion"] == "random"
+    size, hard = np.log2(table["share"] * 5), 10 * (table["complexity"] - complexity.mean())
     p = PLANTED
     table["change"] = (
         p["Intercept"]
@@ -104,3 +106,14 @@ def test_changes_are_pruned_minus_dense(facts):
     assert found["change"].tolist() == pytest.approx([-0.1, 0.25])
     assert found["share"].tolist() == [0.75, 0.25]
     assert found["complexity"].tolist() == [0.2, 0.6]
+
+
+def test_groups_that_dense_networks_never_get_right_are_left_out_and_named(facts):
+    hopeless = dataclasses.replace(facts, logits=facts.logits.copy())
+    hopeless.logits[:, facts.target == 1] = [1.0, 0.0]
+    networks = pd.DataFrame({"id": ["d", "p"], "base": "x", "dense": [True, False], "sparsity": [0.0, 0.5]})
+    networks = networks.assign(criterion="random", scope="late", structure="structured", treatment="statistics")
+    networks = networks.assign(**{"accuracy[class:a]": [0.9, 0.8], "accuracy[class:b]": 0.0})
+    found = changes_of(networks, hopeless, "class")
+    assert found["group"].tolist() == ["a"]
+    assert found.attrs["left_out"] == ["b"]

@@ -18,7 +18,7 @@ from .conftest import Command, refusal
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "digit"], "evo-fair: unknown problem 'digit': expected one of adult, digits, ham10000"),
+        (["search", "digit"], "evo-fair: unknown problem 'digit': expected one of adult, cifar10_lt, digits, ham10000"),
         (["search", "digits", "--device", "abacus"], "unknown device 'abacus'"),
         (["search", "digits", "--objective", "eror"], "unknown objective 'eror'"),
         (["search", "digits", "--objective", "error", "--objective", "error"], "'error' is given twice"),
@@ -37,6 +37,11 @@ from .conftest import Command, refusal
         (["train", "digit"], "unknown problem 'digit'"),
         (["plot", "/nowhere"], "there is no run in /nowhere"),
         (["operating-point", "/nowhere"], "there is no run in /nowhere"),
+        (["audit", "digits", "--sparsity", 1.0], "sparsity 1 is not in [0, 1)"),
+        (["audit", "digits", "--networks", 1], "an audit needs 2 or more"),
+        (["audit", "digits", "--criterion", "tailor"], "did you mean 'taylor'"),
+        (["audit", "digits", "--imbalance", "cvw"], "unknown imbalance 'cvw'"),
+        (["audit", "digits", "--group", "sex"], "unknown group 'sex': expected one of class"),
         (["plot", "/nowhere", "/elsewhere"], "a figure of several runs needs a place of its own"),
         (["sarch", "digits"], "No such command 'sarch'"),
     ],

@@ -1,0 +1,135 @@
+"""The report of an audit: tables as CSV, figures, and Markdown that names who loses, how sure that is, and what is
+not known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evo_fair.audit.dense import DenseFacts
+from evo_fair.audit.effects import changes_of, effects
+from evo_fair.audit.figures import draw_effects, draw_forecast, draw_losses, draw_pareto
+from evo_fair.audit.flips import FlipForecast, count_flips, forecast_flips
+from evo_fair.audit.losses import losses_by_factor, losses_by_group
+from evo_fair.audit.report_text import report_text
+from evo_fair.audit.store import AuditFolder, write_table
+from evo_fair.errors import UnknownNameError
+from evo_fair.files import write_text
+from evo_fair.report.operating_point import Choice, choose, table_axes
+from evo_fair.search import Axis, non_dominated, objective_direction, to_minimise
+
+__all__ = ["IMBALANCES", "LIMITS", "Findings", "check_imbalance", "find", "write_report"]
+
+IMBALANCES = ("worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd", "unfairness", "accuracy_gap")
+LIMITS = ("worst_group_loss <= 0.02", "accuracy_loss <= 0.01")
+FEWEST_CLUSTERS = 20
+"""Intervals that are robust to fewer clusters are too narrow to be shown."""
+LOSSES = ("accuracy_loss", "worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an audit found; `effects` by grouping, once with a cluster a network and once with one an architecture."""
+
+    networks: pd.DataFrame
+    facts: DenseFacts
+    group: str
+    imbalance: Axis
+    losses: pd.DataFrame
+    by_criterion: pd.DataFrame
+    by_scope: pd.DataFrame
+    effects: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]]
+    left_out: dict[str, list[str]]
+    forecast: FlipForecast
+    front: pd.DataFrame
+    choice: Choice
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Sparsity, accuracy and the imbalance."""
+        return (Axis("sparsity", "max"), Axis("accuracy", "max"), self.imbalance)
+
+
+def check_imbalance(name: str) -> None:
+    """Raises `UnknownNameError` for a name that is no imbalance which audits measure."""
+    if name not in IMBALANCES:
+        raise UnknownNameError("imbalance", name, list(IMBALANCES))
+
+
+def find(
+    folder: AuditFolder, imbalance: str = "worst_group_loss", limits: Sequence[str] = LIMITS, seed: int = 0
+) -> Findings:
+    """Works out what a finished audit says; `seed` is that of the bootstrap."""
+    networks = pd.read_csv(folder.table, dtype={"base": str})
+    check_imbalance(imbalance)
+    facts = DenseFacts.read(folder.path / "dense.npz")
+    predictions = folder.predictions[folder.networks["id"].isin(networks["id"]).to_numpy(bool)]
+    group = str(folder.configuration["group"])
+    groupings = tuple(dict.fromkeys(("class", group)))
+    fitted: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}
+    left_out = {}
+    for grouping in groupings:
+        changes = changes_of(networks, facts, grouping)
+        groups = len(facts.names[grouping])
+        enough = changes["base"].nunique() >= FEWEST_CLUSTERS
+        by_base = effects(changes, "base", groups=groups) if enough else None
+        fitted[grouping] = (effects(changes, groups=groups), by_base)
+        left_out[grouping] = list(changes.attrs["left_out"])
+    flips, counts = count_flips(networks, predictions, facts)
+    axes = (Axis("sparsity", "max"), Axis("accuracy", "max"), Axis(imbalance, objective_direction(imbalance)))
+    points = to_minimise(networks[[axis.name for axis in axes]].to_numpy(float), axes)
+    return Findings(
+        networks=networks,
+        facts=facts,
+        group=group,
+        imbalance=axes[2],
+        losses=losses_by_group(networks, predictions, facts, np.random.default_rng(seed)),
+        by_criterion=losses_by_factor(networks, "criterion", LOSSES),
+        by_scope=losses_by_factor(networks, "scope", LOSSES),
+        effects=fitted,
+        left_out=left_out,
+        forecast=forecast_flips(facts, flips, counts, groupings, np.random.default_rng(seed)),
+        front=networks[non_dominated(points)].sort_values(["sparsity", "id"]).reset_index(drop=True),
+        choice=choose(networks, limits, maximise="sparsity", axes=table_axes(networks, limits, "sparsity", "max")),
+    )
+
+
+def write_report(folder: AuditFolder, findings: Findings) -> Path:
+    """Writes `report.md` with its figures (PNG and PDF) and tables into the audit's folder; returns its path."""
+    path = folder.path
+    groupings = tuple(findings.effects)
+    draw_losses(findings.losses, groupings, _both(path, "losses"))
+    draw_pareto(findings.networks, findings.axes, _both(path, "pareto"))
+    draw_effects([(name, tables[0]) for name, tables in findings.effects.items()], _both(path, "effects"))
+    draw_forecast(findings.forecast, _both(path, "forecast"))
+    write_table(path / "losses.csv", findings.losses)
+    write_table(path / "losses_by_factor.csv", _by_factor(findings))
+    write_table(path / "effects.csv", _effects(findings))
+    write_table(path / "forecast.csv", findings.forecast.quality)
+    write_table(path / "risk.csv", findings.forecast.risk)
+    write_table(path / "front.csv", findings.front)
+    write_text(path / "report.md", report_text(folder, findings))
+    return path / "report.md"
+
+
+def _both(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.png", folder / f"{name}.pdf"]
+
+
+def _by_factor(findings: Findings) -> pd.DataFrame:
+    tables = {"criterion": findings.by_criterion, "scope": findings.by_scope}
+    named = [table.rename(columns={name: "level"}).assign(factor=name) for name, table in tables.items()]
+    return pd.concat(named, ignore_index=True)[["factor", "level", "band", "networks", *LOSSES]]
+
+
+def _effects(findings: Findings) -> pd.DataFrame:
+    rows: list[pd.DataFrame] = []
+    for grouping, (by_network, by_base) in findings.effects.items():
+        for table in (by_network, by_base):
+            if table is not None:
+                facts: dict[str, Any] = {key: table.attrs[key] for key in ("cluster", "clusters", "rows", "r_squared")}
+                rows.append(table.assign(grouping=grouping, **facts))
+    return pd.concat(rows, ignore_index=True)
