@@ -19,7 +19,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class Data(Section):
     """`[data]`: where the samples come from and how they are split."""
 
-    source: Literal["digits", "ham10000", "adult", "image_folder"]
+    source: Literal["digits", "ham10000", "adult", "cifar10_lt", "image_folder"]
     image_size: Annotated[int, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
     split_seed: Annotated[int, Field(ge=0)] = 0

@@ -34,7 +34,7 @@ def written(folder: Path, old: str = "", new: str = "") -> str:
 
 
 def test_every_shipped_problem_loads() -> None:
-    assert problem_names() == ["adult", "digits", "ham10000", "image_folder"]
+    assert problem_names() == ["adult", "cifar10_lt", "digits", "ham10000", "image_folder"]
     for name in problem_names():
         problem = load_problem(name)
         assert problem.name == name
@@ -53,7 +53,7 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"digits"', '"digit"', "data.source: Input should be 'digits', 'ham10000', 'adult' or 'image_folder'"),
+        ('"digits"', '"digit"', "data.source: Input should be 'digits', 'ham10000', 'adult', 'cifar10_lt' or"),
         ("widths = [4, 8]", "widths = [4, 9]", "width 9 is not a multiple of 4: stage 1 lists widths"),
         ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
         ("[search]", "[serach]", "search: Field required"),
@@ -77,5 +77,5 @@ def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: st
 
 @pytest.mark.parametrize("name", ["digit", "none.toml", "../digits"])
 def test_unknown_problem_lists_those_there_are(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="adult, digits, ham10000, image_folder"):
+    with pytest.raises(UnknownNameError, match="adult, cifar10_lt, digits, ham10000, image_folder"):
         load_problem(name)

@@ -72,6 +72,10 @@ def _load(
         from evo_fair.data.ham10000 import load_ham10000
 
         return load_ham10000(place, image_size, fractions, rng)
+    if source == "cifar10_lt":
+        from evo_fair.data.cifar10 import load_cifar10_lt
+
+        return load_cifar10_lt(place, image_size, rng)
     if source == "adult":
         from evo_fair.data.adult import load_adult
 

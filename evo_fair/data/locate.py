@@ -18,10 +18,16 @@ REQUIREMENTS: Mapping[str, str] = MappingProxyType(
             "(and newly_discovered_duplicates.csv where you have it) from https://doi.org/10.7910/DVN/DBW86T"
         ),
         "adult": "download adult.data and adult.test from https://archive.ics.uci.edu/dataset/2/adult",
+        "cifar10_lt": (
+            "CIFAR-10 as JPEGs: cifar10_jpg.tar.xz, or the folders train/CLASS and test/CLASS that it unpacks to"
+        ),
         "image_folder": "a folder of images with a labels.csv that has the columns file,label",
     }
 )
 """What each source needs, in words for the user."""
+
+_FOLDERS = {"cifar10_lt": "cifar10"}
+"""The folder of a source's data where it has another name."""
 
 
 def find_data(source: str, folder: Path | None, name: str | None = None) -> Path:
@@ -31,19 +37,20 @@ def find_data(source: str, folder: Path | None, name: str | None = None) -> Path
     where to put it.
     """
     needed = REQUIREMENTS[source]
+    name = name or _FOLDERS.get(source, source)
     if folder is not None:
         folder = folder.expanduser()
         if not folder.is_dir():
             reason = "is not a folder" if folder.exists() else "does not exist"
             raise DataError(f"the data folder {folder} {reason}; {source} needs: {needed}; give its folder with --data")
         return folder
-    places = [cache_folder("data") / (name or source)]
+    places = [cache_folder("data") / name]
     if root := os.environ.get("EVO_FAIR_DATA"):
-        places.insert(0, Path(root).expanduser() / (name or source))
+        places.insert(0, Path(root).expanduser() / name)
     for place in places:
         if place.is_dir():
             return place
     raise DataError(
-        f"the data of {name or source} are not in {' or '.join(map(str, places))}; {source} needs: {needed}; "
+        f"the data of {name} are not in {' or '.join(map(str, places))}; {source} needs: {needed}; "
         "put that there, or give its folder with --data"
     )

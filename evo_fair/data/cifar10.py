@@ -1,0 +1,152 @@
+"""CIFAR-10 as JPEG files, with a long tail of classes in its training part.
+
+Krizhevsky: Learning Multiple Layers of Features from Tiny Images (2009). Figures on JPEGs, which lose a little, are
+not comparable with those on the original. Long tails after Cui et al. 2019: Class-Balanced Loss.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from evo_fair.data.dataset import Dataset, class_grouping
+from evo_fair.errors import DataError
+from evo_fair.files import atomic_write, cache_folder, digest
+
+__all__ = ["CLASSES", "load_cifar10_lt", "long_tail"]
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+IMBALANCE = 50
+"""How many times as many training samples the first class has as the last."""
+
+VALIDATION = 500
+"""Images of each class of the download's training part that become the validation part."""
+
+SIZE = 32
+_ARCHIVES = ("cifar10_jpg.tar.xz", "cifar10_jpg.tar")
+_AGAIN = "get the archive, or the folders train/CLASS and test/CLASS that it unpacks to, again"
+_LARGEST_FILE = 2**20
+
+
+def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
+    """Inputs uint8 `[samples, 3, image_size, image_size]`; training classes fall off to 1/50, the others are balanced.
+
+    Of the download's training images of a class 500, drawn by `rng`, are the validation part; of the rest, class `i`
+    keeps a share of 50 ** (-i / 9). The test part is the download's. Raises `DataError` for what is missing or damaged.
+    """
+    images, labels, tested = _read(folder)
+    split = np.full(len(labels), 2, np.int8)
+    chosen = np.zeros(len(labels), np.bool_)
+    chosen[tested] = True
+    for label in range(len(CLASSES)):
+        own = rng.permutation(np.flatnonzero((labels == label) & ~tested))
+        if len(own) <= VALIDATION:
+            raise DataError(
+                f"{folder}: {len(own)} training images of {CLASSES[label]}, more than {VALIDATION} needed; {_AGAIN}"
+            )
+        kept = long_tail(len(own) - VALIDATION)[label]
+        split[own[:VALIDATION]], split[own[VALIDATION:]] = 1, 0
+        chosen[own[: VALIDATION + kept]] = True
+    inputs = images[chosen]
+    if image_size != SIZE:
+        inputs = np.stack([_resized(image, image_size) for image in inputs])
+    kept_labels = labels[chosen]
+    return Dataset(
+        name="cifar10_lt",
+        inputs=inputs,
+        labels=kept_labels,
+        label_names=CLASSES,
+        groupings={"class": class_grouping(kept_labels, CLASSES)},
+        split=split[chosen],
+        units=np.arange(len(kept_labels)),
+        positive=(),
+        licence="CIFAR-10 (Krizhevsky 2009), for research; its terms name no licence",
+    )
+
+
+def long_tail(most: int) -> list[int]:
+    """How many training samples each class has, the first `most` and the last a fiftieth of it."""
+    last = len(CLASSES) - 1
+    return [round(most * IMBALANCE ** (-label / last)) for label in range(len(CLASSES))]
+
+
+def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Images `[n, 3, 32, 32]` in the order of their names, their labels and whether they are of the test part."""
+    archive = next((folder / name for name in _ARCHIVES if (folder / name).is_file()), None)
+    if archive is None and not (folder / "train").is_dir():
+        raise DataError(f"{folder} has neither {_ARCHIVES[0]} nor a folder train: {_AGAIN}")
+    about = (archive or folder / "train").stat()
+    key = digest(str(archive or folder), str(about.st_size), str(about.st_mtime_ns))[:20]
+    cached = cache_folder("images") / f"cifar10-{key}.npz"
+    try:
+        with np.load(cached, allow_pickle=False) as stored:
+            return stored["images"], stored["labels"], stored["tested"]
+    except (OSError, ValueError, KeyError, EOFError):
+        pass
+    found = sorted(_archived(archive) if archive else _unpacked(folder))
+    if not found:
+        raise DataError(f"{archive or folder} holds no images: {_AGAIN}")
+    images = np.stack([_decoded(content, name) for name, content in found])
+    parts = [name.split("/") for name, _ in found]
+    labels = np.array([CLASSES.index(part[1]) for part in parts], np.int64)
+    tested = np.array([part[0] == "test" for part in parts])
+    if not np.bincount(labels[tested], minlength=len(CLASSES)).all():
+        raise DataError(f"{archive or folder} lacks test images of a class: {_AGAIN}")
+    with atomic_write(cached) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=images, labels=labels, tested=tested)
+    return images, labels, tested
+
+
+def _archived(archive: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            for member in tar:
+                if member.isfile() and _is_image(member.name):
+                    if member.size > _LARGEST_FILE:
+                        raise DataError(f"{member.name} in {archive} has {member.size} bytes: {_AGAIN}")
+                    stream = tar.extractfile(member)
+                    assert stream is not None
+                    yield _short(member.name), stream.read()
+    except (tarfile.TarError, OSError, EOFError) as reason:
+        raise DataError(f"{archive} is not a whole archive ({reason}): {_AGAIN}") from reason
+    except Exception as reason:  # lzma raises errors of its own
+        if isinstance(reason, DataError):
+            raise
+        raise DataError(f"{archive} is not a whole archive ({reason}): {_AGAIN}") from reason
+
+
+def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
+    for path in folder.glob("t*/*/*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and _is_image(name):
+            yield _short(name), path.read_bytes()
+
+
+def _short(name: str) -> str:
+    return "/".join(name.removeprefix("./").split("/")[-3:])
+
+
+def _is_image(name: str) -> bool:
+    parts = name.removeprefix("./").split("/")
+    known = len(parts) >= 3 and parts[-3] in ("train", "test") and parts[-2] in CLASSES
+    return known and parts[-1].lower().endswith((".jpg", ".jpeg", ".png"))
+
+
+def _decoded(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as opened:
+            pixels = np.asarray(opened.convert("RGB"), np.uint8)
+    except Exception as reason:  # image readers raise errors of many kinds on damaged files
+        raise DataError(f"{name} does not open ({reason}): {_AGAIN}") from reason
+    if pixels.shape != (SIZE, SIZE, 3):
+        raise DataError(f"{name} has the shape {list(pixels.shape)}, expected [{SIZE}, {SIZE}, 3]: {_AGAIN}")
+    return pixels.transpose(2, 0, 1)
+
+
+def _resized(image: npt.NDArray[np.uint8], image_size: int) -> npt.NDArray[np.uint8]:
+    small = Image.fromarray(image.transpose(1, 2, 0)).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return np.asarray(small, np.uint8).transpose(2, 0, 1)

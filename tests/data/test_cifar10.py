@@ -1,0 +1,64 @@
+"""Long-tailed CIFAR-10 from a small made-up archive."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evo_fair.data import load_dataset
+from evo_fair.data.cifar10 import CLASSES, VALIDATION, long_tail
+from evo_fair.errors import DataError
+from tests.data.fakes import encoded
+
+SPARE = 50
+
+
+def write_archive(folder: Path, without: str = "") -> Path:
+    """550 training and 12 test images of each class, all of a class alike."""
+    path = folder / "cifar10_jpg.tar"
+    with tarfile.open(path, "w") as tar:
+        for label, name in enumerate(CLASSES):
+            content = encoded(Image.new("RGB", (32, 32), (20 * label, 0, 0)), "PNG")
+            for part, count in (("train", VALIDATION + SPARE), ("test", 12)):
+                for number in range(count if f"{part}/{name}" != without else 0):
+                    member = tarfile.TarInfo(f"{part}/{name}/{number:04d}.png")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def test_the_tail_falls_to_a_fiftieth() -> None:
+    assert long_tail(4500) == [4500, 2914, 1887, 1221, 791, 512, 332, 215, 139, 90]
+
+
+def test_training_is_long_tailed_and_the_rest_balanced(tmp_path: Path) -> None:
+    write_archive(tmp_path)
+    data = load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1)
+    sizes = [np.bincount(data.labels[data.split == part]).tolist() for part in range(3)]
+    assert sizes == [long_tail(SPARE), [VALIDATION] * 10, [12] * 10]
+    assert data.inputs.shape[1:] == (3, 32, 32)
+    assert (data.inputs[:, 0, 0, 0] == 20 * data.labels).all()
+    again = load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1)
+    assert again.fingerprint == data.fingerprint
+
+
+def test_a_damaged_or_incomplete_download_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nor a folder train"):
+        load_dataset("cifar10_lt", tmp_path)
+    path = write_archive(tmp_path, without="test/dog")
+    with pytest.raises(DataError, match="lacks test images of a class"):
+        load_dataset("cifar10_lt", tmp_path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(DataError, match="is not a whole archive"):
+        load_dataset("cifar10_lt", tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_real_archive(data_folder: Callable[[str], Path]) -> None:
+    data = load_dataset("cifar10_lt", data_folder("cifar10"), image_size=32)
+    assert [int((data.split == part).sum()) for part in range(3)] == [12601, 5000, 10000]
