@@ -152,7 +152,9 @@ def supernet(problem):
 @pytest.fixture(scope="module")
 def samples(problem, supernet):
     dataset = problem.dataset()
-    return Samples(supernet.normalise(dataset.inputs[:96]), dataset.labels[:96].copy(), (dataset.labels[:96] % 3).astype("i2"))
+    return Samples(
+        supernet.normalise(dataset.inputs[:96]), dataset.labels[:96].copy(), (dataset.labels[:96] % 3).astype("i2")
+    )
 
 
 @pytest.mark.parametrize("criterion", ORDERS)
