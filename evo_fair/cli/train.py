@@ -1,11 +1,16 @@
-"""`evo-fair train`: the supernet of a problem."""
+"""`evo-fair train`: the supernet of a problem, or a well-known network to compare with."""
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evo_fair.cli.options import DataOption, ProblemArgument
+
+if TYPE_CHECKING:
+    from evo_fair.problem import Problem
 
 __all__ = ["train"]
 
@@ -13,22 +18,57 @@ __all__ = ["train"]
 def train(
     problem: ProblemArgument,
     data: DataOption = None,
+    network: Annotated[
+        str | None,
+        typer.Option("--network", help="A well-known network instead, such as mobilenet-v2, by the same recipe."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed of a --network (default 0); a supernet's is in the problem file.")
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the supernet; by default the cache, where searches look.")
+        Path | None, typer.Option("--out", help="Folder for the result; by default the cache, where searches look.")
     ] = None,
 ) -> None:
-    """Trains a problem's supernet and stores it with its manifest; goes on where a training was broken off."""
-    from evo_fair.api import train as train_supernet
-    from evo_fair.cli.progress import ProgressBars
+    """Trains a problem's supernet, or with --network a reference network, and stores it with its manifest.
+
+    A training that was broken off goes on when the same command is given again.
+    """
     from evo_fair.problem import load_problem
 
+    if network is None and seed is not None:
+        raise typer.BadParameter("--seed is for --network; a supernet's seed is set by [training] in the problem file")
     chosen = load_problem(problem, data=data)
     try:
-        with ProgressBars() as bars:
-            stored = train_supernet(chosen, out=out, listener=bars)
+        if network is None:
+            _train_supernet(chosen, out)
+        else:
+            _train_reference(chosen, network, seed or 0, out)
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on after the last whole epoch", err=True)
+        command = shlex.join(["evo-fair", *sys.argv[1:]])
+        typer.echo(f"interrupted; finished epochs are saved, go on with: {command}", err=True)
         raise typer.Exit(130) from None
+
+
+def _train_supernet(problem: "Problem", out: Path | None) -> None:
+    from evo_fair.api import train as train_supernet
+    from evo_fair.cli.progress import ProgressBars
+
+    with ProgressBars() as bars:
+        stored = train_supernet(problem, out=out, listener=bars)
     for name, report in stored.manifest["validation"].items():
         typer.echo(f"{name} network: accuracy {report['accuracy']:.4f} on the validation part")
     typer.echo(f"supernet: {stored.path}")
+
+
+def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None) -> None:
+    from evo_fair.cli.progress import ProgressBars
+    from evo_fair.reference_training import train_reference
+
+    with ProgressBars() as bars:
+        stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
+    report = stored.manifest["validation"]
+    typer.echo(f"{network}: accuracy {report['accuracy']:.4f} on the validation part")
+    for name, part in report["groups"][problem.fairness.group].items():
+        accuracy = "-" if part["accuracy"] is None else f"{part['accuracy']:.4f}"
+        typer.echo(f"  {problem.fairness.group} {name}: {accuracy} of {part['samples']} samples")
+    typer.echo(f"network: {stored.path}, {stored.onnx}")

@@ -23,7 +23,7 @@ PUBLISHED = {
     "resnet-18": 11_689_512,
     "efficientnet-lite0": 4_652_008,
 }
-# multiply-adds of convolutions and linear layers at 224 pixels in millions, as published (SqueezeNet: torchvision's 0.35 G)
+# multiply-adds of convolutions and linear layers at 224 pixels in millions (some from torchvision)
 PUBLISHED_MACS = {
     "mobilenet-v2": 300,
     "mobilenet-v3-small": 56,
