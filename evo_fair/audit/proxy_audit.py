@@ -1,26 +1,26 @@
 """Audits pruned versions of a problem's networks through its frozen supernet, without training any of them."""
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.special import softmax
 
 from evo_fair import __version__
 from evo_fair.audit.dense import DenseFacts
-from evo_fair.audit.measure import check_groups, metrics_of, rows_of, with_losses
+from evo_fair.audit.measure import check_groups, with_losses
 from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
 from evo_fair.audit.paths import Importance
 from evo_fair.audit.plan import Grid, genomes_of, plan_networks
+from evo_fair.audit.runner import Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset
-from evo_fair.errors import AuditError
-from evo_fair.files import cache_folder, digest, write_json
+from evo_fair.files import cache_folder, digest
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
@@ -28,20 +28,11 @@ from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
 from evo_fair.pruning import Samples
 from evo_fair.space import SearchSpace
 
-__all__ = ["PART_SIZE", "Standing", "audit_proxy"]
+__all__ = ["PART_SIZE", "audit_proxy"]
 
 PART_SIZE = 64
 COMPLEXITY_SAMPLES = 4096
 PART = "validation"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far an audit is: networks done and in all, and networks a second in this call."""
-
-    done: int
-    networks: int
-    rate: float
 
 
 def audit_proxy(
@@ -77,33 +68,19 @@ def audit_proxy(
     calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
 
     def source(order: str, samples: npt.NDArray[np.int64]) -> ProxySource:
-        return ProxySource.store(orders.file(order), space, calibration, dataset.inputs[samples])
+        return ProxySource(orders.file(order), space, calibration, dataset.inputs[samples])
 
     workers = int(joblib.cpu_count()) if jobs is None else jobs
-    genomes = genomes_of(plan)
-    done = sum(len(rows) for number, rows in enumerate(folder.parts) if folder.finished(number))
-    start, measured = time.monotonic(), 0
-    for number, rows in enumerate(folder.parts):
-        if folder.finished(number):
-            continue
-        chosen = plan.iloc[rows]
-        with ProxyEvaluator(
-            source(chosen["order"].iloc[0], dataset.part(PART)), dataset, groupings, workers
-        ) as evaluator:
-            predictions = evaluator.predict(genomes[rows])
-        ids = chosen["id"].tolist()
-        table = metrics_of(ids, predictions, dataset, PART, group, groupings)
-        folder.write_part(number, table, rows_of(ids, predictions, dataset, PART, groupings or ("class",)), predictions)
-        done, measured = done + len(rows), measured + len(rows)
-        rate = measured / (time.monotonic() - start)
-        if listener:
-            listener(Standing(done, len(plan), rate))
-        if measured == len(rows):
-            _check_time(len(plan) - done, rate, minutes, grid)
-    if measured:
-        seconds = time.monotonic() - start
-        note = {"networks": measured, "seconds": round(seconds, 1), "rate": round(measured / seconds, 2)}
-        write_json(folder.path / "timing.json", note | {"jobs": workers})
+    sources: dict[str, ProxySource] = {}
+
+    def predict(chosen: pd.DataFrame) -> npt.NDArray[np.uint8]:
+        (order,) = chosen["order"].unique()
+        if order not in sources:
+            sources[order] = source(order, dataset.part(PART))
+        with ProxyEvaluator(sources[order], dataset, groupings, workers) as evaluator:
+            return evaluator.predict(genomes_of(chosen))
+
+    run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
     _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
@@ -115,16 +92,6 @@ def _orders_of(grid: Grid) -> list[str]:
         for name in grid.criteria
         for seed in (grid.seeds if seeded(name) else (0,))
     ]
-
-
-def _check_time(left: int, rate: float, minutes: float | None, grid: Grid) -> None:
-    if minutes is None or left / rate <= 60 * minutes:
-        return
-    fitting = max(2, int(60 * minutes * rate))
-    raise AuditError(
-        f"an audit of {grid.networks:,} networks takes about {left / rate / 60:.0f} minutes more at {rate:.1f} "
-        f"networks a second, and --time allows {minutes:g}: allow that many and --resume, or ask for about {fitting:,}"
-    )
 
 
 class _Orders:

@@ -54,7 +54,7 @@ def test_operating_point_of_an_audit_and_its_costs(whole: Path, evo_fair: Comman
 def test_too_large_for_its_time_is_one_line(whole: Path, evo_fair: Command, problem_file: Path, tmp_path: Path) -> None:
     done = evo_fair("audit", problem_file, *SMALL, "--out", tmp_path / "a", "--time", 1e-6)
     assert done.returncode == 2
-    assert "minutes more" in done.stderr.splitlines()[-1]
+    assert "seconds more" in done.stderr.splitlines()[-1]
 
 
 def test_killed_audit_goes_on_with_what_it_had(

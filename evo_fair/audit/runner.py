@@ -1,0 +1,82 @@
+"""Runs an audit part by part: measures, stores, keeps within a stated time, and says how far it is."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evo_fair.audit.measure import metrics_of, rows_of
+from evo_fair.audit.store import AuditFolder
+from evo_fair.data import Dataset
+from evo_fair.errors import AuditError
+from evo_fair.files import write_json
+
+__all__ = ["Standing", "run_parts"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far an audit is: networks done and in all, and networks a second in this call."""
+
+    done: int
+    networks: int
+    rate: float
+
+
+def run_parts(
+    folder: AuditFolder,
+    dataset: Dataset,
+    part: str,
+    group: str,
+    groupings: Sequence[str],
+    predict: Callable[[pd.DataFrame], npt.NDArray[np.uint8]],
+    jobs: int,
+    minutes: float | None = None,
+    listener: Callable[[Standing], None] | None = None,
+) -> None:
+    """Measures every part that is not finished: `predict` takes its rows of the plan and returns `[rows, samples]`.
+
+    With `minutes`, an audit that would take longer, going by the first part that is measured, raises `AuditError`
+    saying how long; that part stays. How fast it went is noted in `timing.json`.
+    """
+    plan, parts = folder.plan, folder.parts
+    done = sum(len(rows) for number, rows in enumerate(parts) if folder.finished(number))
+    start, measured = time.monotonic(), 0
+    for number, rows in enumerate(parts):
+        if folder.finished(number):
+            continue
+        chosen = plan.iloc[rows]
+        ids = chosen["id"].tolist()
+        predictions = predict(chosen)
+        table = metrics_of(ids, predictions, dataset, part, group, groupings)
+        folder.write_part(number, table, rows_of(ids, predictions, dataset, part, groupings or ("class",)), predictions)
+        first = not measured
+        done, measured = done + len(rows), measured + len(rows)
+        rate = measured / (time.monotonic() - start)
+        if listener:
+            listener(Standing(done, len(plan), rate))
+        if first:
+            _check_time(len(plan), len(plan) - done, rate, minutes)
+    if measured:
+        seconds = time.monotonic() - start
+        note = {"networks": measured, "seconds": round(seconds, 1), "rate": round(measured / seconds, 2), "jobs": jobs}
+        write_json(folder.path / "timing.json", note)
+
+
+def _check_time(networks: int, left: int, rate: float, minutes: float | None) -> None:
+    if minutes is None or left / rate <= 60 * minutes:
+        return
+    raise AuditError(
+        f"an audit of {networks:,} networks takes about {_duration(left / rate)} more at {rate:.2g} networks a second, "
+        f"and --time allows {minutes:g} minutes: allow that long and --resume, or ask for about "
+        f"{max(2, int(60 * minutes * rate)):,} networks"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
