@@ -9,15 +9,14 @@ import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import softmax
 
 from evo_fair import __version__
-from evo_fair.audit.dense import DenseFacts
+from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.audit.measure import check_groups, with_losses
 from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
 from evo_fair.audit.paths import Importance
 from evo_fair.audit.plan import Grid, genomes_of, plan_networks
-from evo_fair.audit.runner import Standing, run_parts
+from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset
 from evo_fair.files import cache_folder, digest
@@ -73,12 +72,12 @@ def audit_proxy(
     workers = int(joblib.cpu_count()) if jobs is None else jobs
     sources: dict[str, ProxySource] = {}
 
-    def predict(chosen: pd.DataFrame) -> npt.NDArray[np.uint8]:
+    def predict(chosen: pd.DataFrame) -> Measured:
         (order,) = chosen["order"].unique()
         if order not in sources:
             sources[order] = source(order, dataset.part(PART))
         with ProxyEvaluator(sources[order], dataset, groupings, workers) as evaluator:
-            return evaluator.predict(genomes_of(chosen))
+            return evaluator.predict(genomes_of(chosen)), {}
 
     run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
     _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
@@ -151,8 +150,7 @@ def _dense_facts(
         for genome in genomes_of(dense):
             values = proxy.logits(genome)
             if chosen is train:
-                p = softmax(values.astype(np.float64), axis=1)
-                values = (-(p * np.log(np.maximum(p, 1e-12))).sum(axis=1) / np.log(p.shape[1])).astype(np.float32)
+                values = entropy_of(values)
             found.append(values)
     return DenseFacts.gather(dense["base"].tolist(), np.stack(logits), np.stack(entropies), train, dataset, groupings)
 

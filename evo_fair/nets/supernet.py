@@ -19,7 +19,7 @@ from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block, Kind, SearchSpace
 
-__all__ = ["Supernet"]
+__all__ = ["Supernet", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Supernet:
 
     def slices(self, block: Block, unit: Unit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Views of the weight, gamma and beta that `unit` of `block` uses."""
-        place = _place(block, unit)
+        place = place_of(block, unit)
         weight = self.weights[f"{place}.weight"]
         weight = weight[: unit.c_out, : unit.weight_shape[1]]
         if unit.kernel:
@@ -145,10 +145,10 @@ def _largest_units(space: SearchSpace) -> Iterator[tuple[str, Unit]]:
                     w_in=0,
                 )
                 for unit in units_of(block):
-                    yield _place(block, unit), unit
+                    yield place_of(block, unit), unit
             c_in = width
 
 
-def _place(block: Block, unit: Unit) -> str:
+def place_of(block: Block, unit: Unit) -> str:
     """The name of a unit's weights; the kinds of a slot share their shortcut."""
     return f"{block.name}.shortcut" if unit.name == "shortcut" else f"{block.name}.{block.kind.name}.{unit.name}"

@@ -1,30 +1,41 @@
 """The proxy: the frozen supernet asked what genomes' networks predict, without any training."""
 
+import os
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.threads import torch_threads
+from evo_fair.proxy.population import Population
 
-__all__ = ["Proxy", "predict_labels", "predict_logits"]
+__all__ = ["Proxy", "predict_labels", "predict_logits", "torch_device"]
 
 Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 BATCH = 256
+
+_MEMORY = 2 << 30
 
 
 class Proxy:
     """A frozen supernet with the samples that set batch-norm statistics and those that are predicted.
 
     A prediction depends on the genome alone: every network gets statistics of its own from the same calibration
-    samples, and everything runs on one thread.
+    samples, and neither the company of other genomes nor the number of threads changes a bit. On the CPU populations
+    are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one.
     """
 
-    def __init__(self, supernet: Supernet, calibration: Inputs, samples: Inputs) -> None:
+    def __init__(
+        self, supernet: Supernet, calibration: Inputs, samples: Inputs, threads: int = 1, device: str = "cpu"
+    ) -> None:
         self.supernet = supernet
         self.calibration = supernet.normalise(calibration)
         self.samples = supernet.normalise(samples)
+        self.device = device
+        self.population = Population(supernet, _rows(self.calibration), _rows(self.samples), threads, _memory())
 
     def network(self, genome: npt.ArrayLike) -> Network:
         """The stand-alone network of a genome `[genes]`: calibrated, batch norm folded, ready to run or export."""
@@ -35,13 +46,45 @@ class Proxy:
 
     def logits(self, genome: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Logits of one genome's network on the samples, float32 `[samples, labels]`."""
-        return predict_logits(self.network(genome), self.samples)
+        if self.device != "cpu":
+            return self._torch_logits(genome)
+        logits: npt.NDArray[np.float32] = self.population.logits([self.supernet.space.architecture(genome)])[0]
+        return logits
 
     def predict(self, genomes: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
-        """Predicted labels, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
-        if len(genomes) == 0:
-            return np.zeros((0, len(self.samples)), np.uint8)
-        return np.stack([predict_labels(self.network(genome), self.samples) for genome in genomes])
+        """Predicted labels, uint8 `[networks, samples]`, of genomes `[networks, genes]`; ties go to the first label."""
+        if self.device != "cpu":
+            labels = np.empty((len(genomes), len(self.samples)), np.uint8)
+            for row, genome in zip(labels, genomes, strict=True):
+                row[:] = self._torch_logits(genome).argmax(1)
+            return labels
+        return self.population.labels([self.supernet.space.architecture(genome) for genome in genomes])
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self.population.runner.close()
+
+    def _torch_logits(self, genome: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The same on torch's device, a network at a time."""
+        device = torch.device(self.device)
+        network = self.supernet.extract(genome).to(device)
+        network.calibrate(self.calibration.to(device))
+        with torch.inference_mode():
+            logits: npt.NDArray[np.float32] = network.folded()(self.samples.to(device)).cpu().numpy()
+        return logits
+
+
+def torch_device(name: str) -> str:
+    """The device `cpu` or `cuda` that `name` stands for; `auto` is the GPU where torch sees one.
+
+    Raises `EvoFairError` for another name, and for `cuda` where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise EvoFairError(f"torch device {name!r} is unknown: give auto, cpu or cuda")
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise EvoFairError("torch device 'cuda' is not there: torch sees no GPU; give auto or cpu")
+    return "cuda" if there and name != "cpu" else "cpu"
 
 
 @torch.inference_mode()
@@ -55,3 +98,16 @@ def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.
     """Predicted labels, uint8 `[n]`, of a network for normalised inputs `x`; ties go to the first label."""
     labels: npt.NDArray[np.uint8] = predict_logits(network, x).argmax(1).astype(np.uint8)
     return labels
+
+
+def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
+    """Inputs `[n, channels, height, width]`, or `[n, features]`, as `[n, height, width, channels]`."""
+    rows: npt.NDArray[np.float32] = (x.permute(0, 2, 3, 1) if x.dim() == 4 else x[:, None, None]).contiguous().numpy()
+    return rows
+
+
+def _memory() -> int:
+    """Bytes for features that are kept: two gigabytes, or an eighth of the machine's memory if that is less."""
+    if not hasattr(os, "sysconf"):
+        return _MEMORY // 4
+    return min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)

@@ -142,7 +142,7 @@ def proxy_source(problem: Problem, dataset: Dataset, space: SearchSpace, superne
     """The proxy that predicts the validation part with this supernet."""
     calibration = calibration_samples(dataset, problem.proxy.calibration_samples)
     inputs = dataset.inputs
-    return ProxySource.store(supernet, space, inputs[calibration], inputs[dataset.part("validation")])
+    return ProxySource(supernet, space, inputs[calibration], inputs[dataset.part("validation")])
 
 
 def _validation(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path) -> dict[str, Any]:

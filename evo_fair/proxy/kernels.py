@@ -1,0 +1,275 @@
+"""Runs a program, a short list of layer operations, over one image after another, whose activations stay in cache.
+
+Images lie as `[height, width, channels]`, float32, with channels filled up with zeros to a multiple of 8. Buffers of a
+program live in an arena; those that a larger kernel reads have a border of zeros.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import carray, njit, types  # type: ignore[attr-defined]
+from numba.extending import intrinsic
+
+from evo_fair.proxy.tile_choice import Floats, dense, depthwise, pixels_of_next_tile, units_of_next_tile
+from evo_fair.proxy.tiles import UNIT, affine_line, statistics_line
+
+__all__ = ["Column", "Op", "run_program"]
+
+Integers = npt.NDArray[np.int64]
+
+
+class Op(IntEnum):
+    """What an operation does."""
+
+    LOAD = 0  # source (scaled, shifted, added) -> buffer
+    DENSE = 1  # convolution or linear layer, with bias, residual and ReLU
+    DEPTHWISE = 2
+    POOL = 3  # mean over a whole feature map
+    STATISTICS = 4  # an image's mean and squared deviations by channel
+    STORE = 5  # buffer -> target
+
+
+class Column(IntEnum):
+    """The columns of a program, int64 `[operations, 18]`; places and steps count float32 values."""
+
+    OP = 0
+    SOURCE = 1  # place of the first input of the first output; of LOAD: number of the source
+    SOURCE_ROW = 2  # from a row of the input to the next
+    STEP_Y = 3  # from the first input of an output to that of the one below
+    STEP_X = 4  # ... and to that of the one beside
+    LENGTH = 5  # values of a kernel row; depthwise: from a tap to the next; LOAD: channels of the source
+    KERNEL = 6  # rows of the kernel; LOAD: whether to add to what is there
+    TARGET = 7  # place of the first output
+    TARGET_ROW = 8
+    CHANNELS = 9  # of the output, a multiple of 8
+    HEIGHT = 10
+    WIDTH = 11
+    WEIGHT = 12  # place in the weights; LOAD: of the scale
+    BIAS = 13  # LOAD: of the shift
+    RESIDUAL = 14  # place of the first value to add, -1 if there is none
+    RESIDUAL_ROW = 15
+    RELU = 16
+    BORDER = 17  # pixels around the output that are set to zero
+
+
+_OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_ROW = (int(c) for c in list(Column)[:9])
+_CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER = (
+    int(c) for c in list(Column)[9:]
+)
+_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE = (int(op) for op in Op)
+
+_affine_1, _affine_2 = affine_line(1), affine_line(2)
+_statistics_1, _statistics_2, _statistics_6 = statistics_line(1), statistics_line(2), statistics_line(6)
+
+
+def _as_pointer(_context: Any, _address: Any) -> Any:
+    pointer = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(pointer))
+
+    return pointer(types.intp), generate
+
+
+_pointer: Any = intrinsic(_as_pointer)  # an address as a pointer to float32
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_program(
+    program: Integers,
+    weights: Floats,
+    arena: Floats,
+    sources: Integers,
+    strides: Integers,
+    target: Floats,
+    statistics: Floats,
+    first: int,
+    last: int,
+) -> None:
+    """Runs a program on images `first` to `last - 1`.
+
+    `sources` are addresses of arrays of images and `strides` how many values each image of theirs has. STORE writes
+    `target` `[images, values]`; STATISTICS writes `statistics` `[images, 2, channels]`: mean and squared deviations.
+    """
+    for image in range(first, last):
+        for number in range(len(program)):
+            op = program[number]
+            if op[_BORDER] > 0:
+                _clear_border(op, arena)
+            if op[_OP] == _DENSE:
+                _run_dense(op, weights, arena)
+            elif op[_OP] == _DEPTHWISE:
+                _run_depthwise(op, weights, arena)
+            elif op[_OP] == _LOAD:
+                which = op[_SOURCE]
+                _load(op, weights, arena, sources[which] + 4 * image * strides[which])
+            elif op[_OP] == _POOL:
+                _pool(op, arena)
+            elif op[_OP] == _STATISTICS:
+                _statistics(op, arena, statistics[image, 0], statistics[image, 1])
+            else:
+                _store(op, arena, target[image])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _run_dense(op: Integers, weights: Floats, arena: Floats) -> None:
+    height, width, channels = op[_HEIGHT], op[_WIDTH], op[_CHANNELS]
+    residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
+    if (
+        op[_KERNEL] == 1
+        and op[_STEP_Y] == width * op[_STEP_X]
+        and op[_TARGET_ROW] == width * channels
+        and (residual < 0 or residual_row == width * channels)
+    ):
+        width, height = width * height, 1  # the rows lie behind each other: one long row
+    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    done, units = 0, channels // UNIT
+    while done < units:
+        wide = units_of_next_tile(units - done)
+        for y in range(height):
+            x = 0
+            while x < width:
+                pixels = pixels_of_next_tile(width - x)
+                dense(
+                    pixels,
+                    wide,
+                    base + 4 * (op[_SOURCE] + y * op[_STEP_Y] + x * op[_STEP_X]),
+                    op[_SOURCE_ROW],
+                    op[_STEP_X],
+                    op[_KERNEL],
+                    op[_LENGTH],
+                    w,
+                    bias + 4 * UNIT * done,
+                    base + 4 * (residual + y * residual_row + x * channels + UNIT * done) if residual >= 0 else 0,
+                    channels,
+                    op[_RELU],
+                    base + 4 * (op[_TARGET] + y * op[_TARGET_ROW] + x * channels + UNIT * done),
+                )
+                x += pixels
+        w += 4 * op[_KERNEL] * op[_LENGTH] * wide * UNIT
+        done += wide
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _run_depthwise(op: Integers, weights: Floats, arena: Floats) -> None:
+    channels, size = op[_CHANNELS], op[_KERNEL]
+    x_row, x_column, x_step = op[_SOURCE_ROW], op[_LENGTH], op[_STEP_X]
+    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    relu, width = op[_RELU], op[_WIDTH]
+    for y in range(op[_HEIGHT]):
+        row = base + 4 * (op[_SOURCE] + y * op[_STEP_Y])
+        out_row = base + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
+        done = 0
+        while done < channels:
+            wide = 2 if channels - done >= 2 * UNIT else 1
+            x = 0
+            while x < width:
+                a, out = row + 4 * (x * x_step + done), out_row + 4 * (x * channels + done)
+                v, c = w + 4 * done, bias + 4 * done
+                pixels = pixels_of_next_tile(width - x)
+                depthwise(pixels, wide, a, x_row, x_column, x_step, size, v, c, relu, out, channels)
+                x += pixels
+            done += wide * UNIT
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _clear_border(op: Integers, arena: Floats) -> None:
+    border, channels, row = op[_BORDER], op[_CHANNELS], op[_TARGET_ROW]
+    height = op[_HEIGHT]
+    first = op[_TARGET] - border * (row + channels)
+    arena[first : first + border * row] = 0
+    below = first + (border + height) * row
+    arena[below : below + border * row] = 0
+    for y in range(height):
+        left = op[_TARGET] + y * row
+        arena[left - border * channels : left] = 0
+        right = left + op[_WIDTH] * channels
+        arena[right : right + border * channels] = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _load(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
+    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
+    if step < channels:
+        _load_narrow(op, arena, source)
+        return
+    scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    for y in range(op[_HEIGHT]):
+        x = source + 4 * y * op[_SOURCE_ROW]
+        out = arena.ctypes.data + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
+        done = 0
+        while done < channels:
+            a, b, c, d = x + 4 * done, scale + 4 * done, shift + 4 * done, out + 4 * done
+            if channels - done >= 2 * UNIT:
+                _affine_2(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
+                done += 2 * UNIT
+            else:
+                _affine_1(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
+                done += UNIT
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _load_narrow(op: Integers, arena: Floats, source: int) -> None:
+    """Copies pixels of fewer channels than a vector has, and fills them up with zeros."""
+    count, channels = op[_LENGTH], op[_CHANNELS]
+    image = carray(_pointer(source), op[_HEIGHT] * op[_SOURCE_ROW])
+    for y in range(op[_HEIGHT]):
+        for x in range(op[_WIDTH]):
+            place = op[_TARGET] + y * op[_TARGET_ROW] + x * channels
+            for c in range(channels):
+                arena[place + c] = image[y * op[_SOURCE_ROW] + x * op[_STEP_X] + c] if c < count else 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _pool(op: Integers, arena: Floats) -> None:
+    channels = op[_CHANNELS]
+    sums = arena[op[_TARGET] : op[_TARGET] + channels]
+    sums[:] = 0
+    for y in range(op[_KERNEL]):
+        for x in range(op[_LENGTH]):
+            a = op[_SOURCE] + y * op[_SOURCE_ROW] + x * channels
+            values = arena[a : a + channels]
+            for c in range(channels):
+                sums[c] += values[c]
+    pixels = np.float32(op[_KERNEL] * op[_LENGTH])
+    for c in range(channels):
+        sums[c] /= pixels
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _statistics(op: Integers, arena: Floats, mean: Floats, squares: Floats) -> None:
+    """Sums of distances from the first pixel, which lies among the others, lose nothing to cancellation."""
+    channels, width = op[_CHANNELS], op[_WIDTH]
+    mean[:channels] = 0
+    squares[:channels] = 0
+    origin = arena.ctypes.data + 4 * op[_SOURCE]
+    for y in range(op[_HEIGHT]):
+        x = origin + 4 * y * op[_SOURCE_ROW]
+        done = 0
+        while done < channels:
+            a, first = x + 4 * done, origin + 4 * done
+            sums, powers = mean.ctypes.data + 4 * done, squares.ctypes.data + 4 * done
+            if channels - done >= 6 * UNIT:
+                _statistics_6(a, channels, width, first, sums, powers)
+                done += 6 * UNIT
+            elif channels - done >= 2 * UNIT:
+                _statistics_2(a, channels, width, first, sums, powers)
+                done += 2 * UNIT
+            else:
+                _statistics_1(a, channels, width, first, sums, powers)
+                done += UNIT
+    pixels = np.float32(op[_HEIGHT] * op[_WIDTH])
+    for c in range(channels):
+        distance = mean[c] / pixels
+        squares[c] = max(squares[c] - mean[c] * distance, np.float32(0))
+        mean[c] = arena[op[_SOURCE] + c] + distance
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _store(op: Integers, arena: Floats, target: Floats) -> None:
+    line = op[_WIDTH] * op[_CHANNELS]
+    for y in range(op[_HEIGHT]):
+        a = op[_SOURCE] + y * op[_SOURCE_ROW]
+        target[y * line : (y + 1) * line] = arena[a : a + line]
