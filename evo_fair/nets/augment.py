@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 __all__ = ["augment"]
 
@@ -30,8 +31,23 @@ def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Gener
         most_y, most_x = (max(1, round(size * SHIFT_FRACTION)) for size in (height, width))
         rows = (rows + rng.integers(-most_y, most_y + 1, (n, 1))).clip(0, height - 1)
         columns = (columns + rng.integers(-most_x, most_x + 1, (n, 1))).clip(0, width - 1)
-    moved = images[np.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].transpose(0, 3, 1, 2)
-    if "rot90" in kinds:  # with both flips, a transposition makes every multiple of 90 degrees
-        turned = rng.random(n) < 0.5
-        moved[turned] = moved[turned].swapaxes(2, 3)
+    turned = rng.random(n) < 0.5 if "rot90" in kinds else np.zeros(n, np.bool_)
+    moved = np.empty_like(images, order="C")
+    _gather(np.ascontiguousarray(images), rows.astype(np.int32), columns.astype(np.int32), turned, moved)
     return moved
+
+
+@njit(cache=True, nogil=True)
+def _gather(images: Any, rows: Any, columns: Any, turned: Any, moved: Any) -> None:
+    """Picks pixels by row and column; with both flips, a transposition makes every multiple of 90 degrees."""
+    n, channels, height, width = images.shape
+    for i in range(n):
+        for channel in range(channels):
+            source, target = images[i, channel], moved[i, channel]
+            for y in range(height):
+                line = source[rows[i, y]]
+                for x in range(width):
+                    if turned[i]:
+                        target[x, y] = line[columns[i, x]]
+                    else:
+                        target[y, x] = line[columns[i, x]]

@@ -166,3 +166,16 @@ def test_shift_moves_by_a_pixel_or_a_sixteenth(size: int) -> None:
     moved = augment(np.repeat(image[None], 300, 0), ("shift",), np.random.default_rng(0))
     places = {tuple(np.argwhere(m[0])[0]) for m in moved}
     assert places == {(y, x) for y in (3, 4, 5) for x in (3, 4, 5)}
+
+
+@pytest.mark.parametrize("kinds", [("shift", "vflip"), ("hflip", "vflip", "shift")])
+def test_channels_move_together_and_images_apart(kinds: tuple[str, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 12, 10), np.uint8)
+    batch = np.repeat(np.concatenate([image, image, 255 - image])[None], 50, 0)
+    for inputs in (batch, batch.astype(np.float32)):
+        moved = augment(inputs, kinds, np.random.default_rng(1))
+        assert moved.shape == inputs.shape
+        assert moved.dtype == inputs.dtype
+        assert np.array_equal(moved[:, 0], moved[:, 1])
+        assert np.array_equal(moved[:, 0], 255 - moved[:, 2])
+        assert len(np.unique(moved, axis=0)) > 5
