@@ -26,6 +26,7 @@ from evo_fair.listener import Listener
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
+from evo_fair.reference_training import find_reference
 from evo_fair.report import Run, load_run
 from evo_fair.search import check_new, create_run, has_begun, open_run, resume_run
 from evo_fair.space import SearchSpace
@@ -55,10 +56,12 @@ def deploy(
 
     `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
     starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own; `fairness_weight` and `balance_groups` look at the run's grouping. `references` are ONNX files timed in
-    the same rounds. `out` is `RUN/deployed` by default. Networks that are there are not made again with `resume`,
-    which needs the settings that they were made with. Returns the table that is written to `deployed.csv` in the run's
-    folder, or in `out` where that is given. Raises `EvoFairError` of the kind that fits for wrong input.
+    its own; `fairness_weight` and `balance_groups` look at the run's grouping. `references`, timed in the same rounds,
+    are ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by
+    default. With `resume`, which needs the settings of before, networks that are there are not made again.
+
+    Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
+    `EvoFairError` of the kind that fits for wrong input.
     """
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
@@ -76,7 +79,7 @@ def deploy(
     problem, grouping = _searched(run, data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    others = [open_reference(Path(path), dataset) for path in references]
+    others = [_reference(name, problem, dataset, seed) for name in references]
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
     listener.prepared(dataset, space)
     configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
@@ -137,6 +140,12 @@ def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:
         return problem, str(run.configuration["search"]["group"])
     except (KeyError, TypeError, ValidationError) as error:
         raise RunError(f"{run.path / 'run.toml'} does not say which problem was searched: restore it") from error
+
+
+def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:
+    """A reference network: the trained one of a name, or the ONNX file at a path."""
+    is_path = isinstance(name, Path) or name.endswith(".onnx") or "/" in name
+    return open_reference(Path(name) if is_path else find_reference(problem, dataset, str(name), seed), dataset)
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:

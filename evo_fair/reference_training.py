@@ -14,10 +14,10 @@ from evo_fair import __version__
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.deploy.tuning import Scaling
-from evo_fair.errors import EvoFairError, ProblemError, UnknownNameError
+from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import input_statistics
@@ -25,7 +25,7 @@ from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 
-__all__ = ["StoredReference", "train_reference"]
+__all__ = ["StoredReference", "find_reference", "train_reference"]
 
 LEAST_PIXELS = 32
 
@@ -80,6 +80,23 @@ def train_reference(
         checkpoint=folder / f"{network}.checkpoint.safetensors",
     )
     return _store(model.requires_grad_(False), folder / network, problem, dataset, scaling, seed)
+
+
+def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:
+    """The ONNX file of the reference network that `train_reference` has put into the cache with the same arguments.
+
+    Raises `UnknownNameError` for a network that is none, `RunError` where it was not trained yet or is damaged.
+    """
+    if network not in REFERENCES:
+        raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
+    onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
+    manifest = onnx.with_suffix(".json")
+    if not onnx.is_file() or not manifest.is_file() or read_json(manifest)["onnx"]["sha256"] != sha256_of(onnx):
+        raise RunError(
+            f"{network} is not trained for these data: 'evo-fair train {problem.name} --network {network} "
+            f"--seed {seed}' does so, or give the path of an .onnx file"
+        )
+    return onnx
 
 
 def _store(

@@ -51,7 +51,10 @@ def deploy(
     int8: Annotated[bool, typer.Option("--int8", help="Also write and report 8-bit networks.")] = False,
     reference: Annotated[
         list[str] | None,
-        typer.Option("--reference", help="An ONNX file to time in the same rounds; can be repeated."),
+        typer.Option(
+            "--reference",
+            help="A trained reference network's name, or an ONNX file, to time in the same rounds; can be repeated.",
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,

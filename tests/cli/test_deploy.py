@@ -89,7 +89,7 @@ def test_accuracy_is_that_of_the_file_on_the_test_split(whole: Path, ids: list[s
 def test_training_on_helps_a_supernet_of_two_epochs(whole: Path) -> None:
     """The reference is the first network as the search left it."""
     accuracy = table(whole / "deployed.csv")["accuracy"]
-    assert accuracy[0] > accuracy[4] + 0.1
+    assert accuracy[0] > accuracy[4] + 0.02
 
 
 def test_resume_keeps_what_is_there_and_adds_networks(run: Path, whole: Path, ids: list[str], tmp_path: Path) -> None:
@@ -159,6 +159,8 @@ def test_from_scratch_needs_no_supernet_and_writes_into_the_run(run: Path, tmp_p
         (["--fairness-weight", -2], "fairness weight -2"),
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--reference", "nowhere.onnx"], "unknown reference network 'nowhere.onnx'"),
+        (["--reference", "mobilenet-v4"], "unknown reference network 'mobilenet-v4': expected one of mobilenet-v2"),
+        (["--reference", "mobilenet-v2"], "mobilenet-v2 is not trained for these data: 'evo-fair train tiny --network"),
         (["--reference", "text.onnx"], "text.onnx is no ONNX model"),
         (["--seed", -1], "seed -1 is negative"),
         (["--out", "full"], "full exists already"),

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from evo_fair.errors import RunError
 from evo_fair.files import sha256_of
 from evo_fair.listener import Listener
 from evo_fair.nets import Step
 from evo_fair.problem import Problem, load_problem
-from evo_fair.reference_training import train_reference
+from evo_fair.reference_training import find_reference, train_reference
 
 from .conftest import Command, refusal
 
@@ -126,3 +127,10 @@ def test_by_default_the_cache_takes_it(problem: Problem, tmp_path: Path, monkeyp
     stored = train_reference(brief, "squeezenet")
     assert stored.path.is_relative_to(tmp_path / "references")
     assert stored.path.parent.name.startswith("lamps-")
+    dataset = brief.dataset()
+    assert find_reference(brief, dataset, "squeezenet", 0) == stored.onnx
+    with pytest.raises(RunError, match="squeezenet is not trained for these data: 'evo-fair train lamps --network"):
+        find_reference(brief, dataset, "squeezenet", 1)
+    stored.onnx.write_bytes(b"half")
+    with pytest.raises(RunError, match="not trained"):
+        find_reference(brief, dataset, "squeezenet", 0)
