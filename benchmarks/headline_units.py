@@ -1,0 +1,175 @@
+"""Trainings of the headline as units on disk: each is made once, and is there when its unit.json is."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair.data import Dataset
+from evo_fair.deploy.card import write_onnx
+from evo_fair.deploy.tuning import Scaling, Tuning, train_network
+from evo_fair.errors import RunError
+from evo_fair.files import atomic_write, read_json, write_json
+from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.nets import Network, Supernet
+from evo_fair.nets.fit import initialise
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples, predict_logits
+from evo_fair.proxy.supernets import StoredSupernet
+from evo_fair.space import SearchSpace
+
+REFERENCE_NAMES = (
+    "mobilenet-v2",
+    "mobilenet-v3-small",
+    "squeezenet",
+    "mnasnet",
+    "proxylessnas-mobile",
+    "resnet-18",
+    "efficientnet-lite0",
+)
+OPTIONS = ("plain", "fair", "balanced")
+STARTS = ("scratch", "tuned")
+PARTS = ("validation", "test")
+
+
+@dataclass(frozen=True, order=True)
+class Unit:
+    """One training: a network, where its weights start, what the training does for groups, how long, which seed."""
+
+    network: str
+    start: str
+    option: str
+    epochs: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return f"{self.network}.{self.start}.{self.option}.e{self.epochs}.s{self.seed}"
+
+    @property
+    def variant(self) -> tuple[str, str, str, int]:
+        """All but the seed."""
+        return self.network, self.start, self.option, self.epochs
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """What units are trained with and on."""
+
+    work: Path
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    stored: StoredSupernet
+    supernet: Supernet
+    genomes: dict[str, npt.NDArray[np.int16]]
+    fairness_weight: float
+
+    @property
+    def scaling(self) -> Scaling:
+        """The same for all networks: by channel, from the training part."""
+        return Scaling(self.supernet.mean, self.supernet.scale)
+
+    def made_of(self, unit: Unit) -> dict[str, Any]:
+        """All that the unit's weights depend on, beside its own fields."""
+        tuning, recipe = self.training(unit)
+        ours = unit.network in self.genomes
+        return {
+            "recipe": recipe.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"}),
+            "fairness_weight": tuning.fairness_weight,
+            "group": self.problem.fairness.group,
+            "data": self.dataset.fingerprint,
+            "supernet": self.stored.sha256 if unit.start == "tuned" else "none",
+            "genome": self.genomes[unit.network].tolist() if ours else None,
+        }
+
+    def training(self, unit: Unit) -> tuple[Tuning, Any]:
+        """How the unit is trained: both sides by the same recipe and for as many epochs."""
+        tuning = Tuning(
+            from_scratch=unit.start == "scratch",
+            epochs=unit.epochs,
+            fairness_weight=self.fairness_weight if unit.option == "fair" else 0.0,
+            balance_groups=unit.option == "balanced",
+        )
+        return tuning, tuning.recipe(self.problem.training)
+
+    def network(self, unit: Unit) -> nn.Module:
+        """The unit's network before training."""
+        generator = torch.Generator().manual_seed(unit.seed)
+        if unit.network not in self.genomes:
+            from evo_fair.nets.reference import REFERENCES
+
+            network: nn.Module = REFERENCES[unit.network](len(self.dataset.label_names))
+        elif unit.start == "tuned":
+            extracted = self.supernet.extract(self.genomes[unit.network])
+            chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+            extracted.calibrate(self.scaling(self.dataset.inputs[chosen]))
+            return extracted
+        else:
+            network = Network(self.space.architecture(self.genomes[unit.network]), self.space.labels)
+        initialise(network, generator)
+        return network
+
+    def make(self, unit: Unit) -> dict[str, Any]:
+        """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts."""
+        folder = self.work / unit.name
+        if (folder / "unit.json").is_file():
+            facts: dict[str, Any] = read_json(folder / "unit.json", RunError)
+            if facts["made_of"] != self.made_of(unit):
+                raise RunError(f"{folder} was made of something else: remove it, or give another --work")
+            return facts
+        folder.mkdir(parents=True, exist_ok=True)
+        tuning, recipe = self.training(unit)
+        network = self.network(unit)
+        started = time.perf_counter()
+        train_network(
+            network,
+            self.dataset,
+            self.problem.fairness.group,
+            tuning,
+            recipe,
+            unit.seed,
+            self.scaling,
+            checkpoint=folder / "checkpoint.safetensors",
+        )
+        seconds = time.perf_counter() - started
+        final = network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
+        for part in PARTS:
+            x = self.scaling(self.dataset.inputs[self.dataset.part(part)])
+            logits = predict_logits(final, x)
+            if part == "validation":
+                parity = write_onnx(folder / "network.onnx", final, self.dataset.input_shape, x, logits)
+            with atomic_write(folder / f"{part}.npy") as temporary, temporary.open("wb") as file:
+                np.save(file, logits.argmax(1).astype(np.uint8), allow_pickle=False)
+        graph = read_onnx(folder / "network.onnx")
+        facts = {
+            **asdict(unit),
+            "made_of": self.made_of(unit),
+            "params": sum(layer.params for layer in graph.layers),
+            "macs": sum(layer.macs for layer in graph.layers),
+            "onnx_bytes": (folder / "network.onnx").stat().st_size,
+            "largest_logit_difference": parity.largest_difference,
+            "training_seconds_of_this_call": round(seconds, 1),
+        }
+        write_json(folder / "unit.json", facts)
+        return facts
+
+
+def finished_units(work: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """The units that are there, whole, with their facts."""
+    for path in sorted(work.glob("*/unit.json")):
+        facts = read_json(path, RunError)
+        yield Unit(**{key: facts[key] for key in ("network", "start", "option", "epochs", "seed")}), facts
+
+
+def read_predictions(work: Path, unit: Unit, part: str) -> npt.NDArray[np.uint8]:
+    """The labels that a unit predicts for the samples of a part, uint8 `[samples]`."""
+    found: npt.NDArray[np.uint8] = np.load(work / unit.name / f"{part}.npy", allow_pickle=False)
+    return found
