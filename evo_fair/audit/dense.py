@@ -14,7 +14,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
 from evo_fair.files import atomic_write
 
-__all__ = ["DenseFacts"]
+__all__ = ["DenseFacts", "entropy_of"]
 
 
 @dataclass(frozen=True)
@@ -119,3 +119,10 @@ class DenseFacts:
                 "dense": accuracy.ravel(),
             }
         )
+
+
+def entropy_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The entropy of predictions `[..., labels]` as a share of that of a uniform guess: `[...]`, from 0 to 1."""
+    p = softmax(logits.astype(np.float64), axis=-1)
+    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1) / np.log(p.shape[-1])
+    return np.asarray(entropy, np.float32)

@@ -15,7 +15,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from evo_fair.audit.dense import DenseFacts
+from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.errors import AuditError
 from evo_fair.fairness.bootstrap import draw_weights
 
@@ -42,8 +42,7 @@ def dense_signs(facts: DenseFacts) -> FloatArray:
     Confidence is the largest probability, margin the distance to the next, entropy 1 for a uniform guess.
     """
     p = np.sort(facts.probabilities, axis=2)
-    entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=2) / np.log(p.shape[2])
-    return np.stack([p[..., -1], p[..., -1] - p[..., -2], entropy], axis=2)
+    return np.stack([p[..., -1], p[..., -1] - p[..., -2], entropy_of(facts.logits)], axis=2)
 
 
 def count_flips(

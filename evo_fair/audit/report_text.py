@@ -63,8 +63,10 @@ def _grid(grid: dict[str, Any], pruned: pd.DataFrame) -> str:
     least, most = 100 * pruned["sparsity"].min(), 100 * pruned["sparsity"].max()
     return (
         f"Criteria: {', '.join(grid['criteria'])}. Scopes: {', '.join(grid['scopes'])}. Sparsities aimed at: {aims} %; "
-        f"reached: {least:.0f} to {most:.0f} %, as shares of parameters. Seeds: {', '.join(map(str, grid['seeds']))}; "
-        f"seed of the plan: {grid['seed']}."
+        f"reached: {least:.0f} to {most:.0f} %, as shares of parameters. Seeds: {', '.join(map(str, grid['seeds']))}"
+        + (f"; seed of the plan: {grid['seed']}." if "seed" in grid else ".")
+        + (f" Structures: {', '.join(grid['structures'])}." if "structures" in grid else "")
+        + (f" Treatments: {', '.join(grid['treatments'])}." if "treatments" in grid else "")
     )
 
 
@@ -79,8 +81,10 @@ def _source(about: dict[str, Any]) -> str:
             "help that no ordinary network has."
         )
     return (
-        "**What was pruned.** One trained network, by every combination of criterion, structure, scope, treatment and "
-        "sparsity below; the treatments train as long as the table of networks says."
+        f"**What was pruned.** One trained network, {about['network']['name']}, by every combination of criterion, "
+        f"structure, scope, treatment, sparsity and seed. Those that train spend {about['grid']['epochs']} epochs. "
+        "Sparsities aimed at are shares of channels or of single weights; those reached count the parameters that are "
+        "gone or 0."
     )
 
 
@@ -262,9 +266,9 @@ def _not_measured(folder: AuditFolder, findings: "Findings") -> str:
             "single weights (unstructured pruning), and networks that were trained alone",
             "other trainings of the supernet: all figures are of one, with one seed",
         ]
-    points.append(
-        f"sparsities above {100 * networks['sparsity'].max():.0f} %, which the space's smallest choices do not reach"
-    )
+    else:
+        points.append("other networks, and other trainings of this one: all figures are of one dense network")
+    points.append(f"sparsities above {100 * networks['sparsity'].max():.0f} % of the parameters")
     few = findings.losses[
         (findings.losses["samples"] < 30) & (findings.losses["grouping"].isin(["class", findings.group]))
     ]

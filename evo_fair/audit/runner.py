@@ -14,7 +14,11 @@ from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
 from evo_fair.files import write_json
 
-__all__ = ["Standing", "run_parts"]
+__all__ = ["Measured", "Standing", "run_parts"]
+
+
+Measured = tuple[npt.NDArray[np.uint8], dict[str, list[float]]]
+"""Predictions `[networks, samples]`, and what else is only known now, by column of the table of networks."""
 
 
 @dataclass(frozen=True)
@@ -32,33 +36,34 @@ def run_parts(
     part: str,
     group: str,
     groupings: Sequence[str],
-    predict: Callable[[pd.DataFrame], npt.NDArray[np.uint8]],
+    predict: Callable[[pd.DataFrame], Measured],
     jobs: int,
     minutes: float | None = None,
     listener: Callable[[Standing], None] | None = None,
+    pilots: int = 1,
 ) -> None:
-    """Measures every part that is not finished: `predict` takes its rows of the plan and returns `[rows, samples]`.
+    """Measures every part that is not finished: `predict` takes its rows of the plan.
 
-    With `minutes`, an audit that would take longer, going by the first part that is measured, raises `AuditError`
-    saying how long; that part stays. How fast it went is noted in `timing.json`.
+    With `minutes`, an audit that would take longer, going by the first `pilots` parts that are measured, raises
+    `AuditError` saying how long; those parts stay. How fast it went is noted in `timing.json`.
     """
     plan, parts = folder.plan, folder.parts
     done = sum(len(rows) for number, rows in enumerate(parts) if folder.finished(number))
-    start, measured = time.monotonic(), 0
+    start, measured, measured_parts = time.monotonic(), 0, 0
     for number, rows in enumerate(parts):
         if folder.finished(number):
             continue
         chosen = plan.iloc[rows]
         ids = chosen["id"].tolist()
-        predictions = predict(chosen)
-        table = metrics_of(ids, predictions, dataset, part, group, groupings)
+        predictions, facts = predict(chosen)
+        table = metrics_of(ids, predictions, dataset, part, group, groupings).assign(**facts)
         folder.write_part(number, table, rows_of(ids, predictions, dataset, part, groupings or ("class",)), predictions)
-        first = not measured
+        measured_parts += 1
         done, measured = done + len(rows), measured + len(rows)
         rate = measured / (time.monotonic() - start)
         if listener:
             listener(Standing(done, len(plan), rate))
-        if first:
+        if measured_parts == pilots:
             _check_time(len(plan), len(plan) - done, rate, minutes)
     if measured:
         seconds = time.monotonic() - start

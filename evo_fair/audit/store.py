@@ -78,7 +78,8 @@ class AuditFolder:
         if not numbers:
             raise AuditError(f"{self.path} holds no measured network yet: go on with it, evo-fair audit ... --resume")
         measured = pd.concat([_read(self._file(number, "networks.csv")) for number in numbers], ignore_index=True)
-        return self.plan.merge(measured, on="id", how="inner", validate="one_to_one")
+        known = self.plan.drop(columns=[name for name in self.plan if name in measured and name != "id"])
+        return known.merge(measured, on="id", how="inner", validate="one_to_one")
 
     @cached_property
     def rows(self) -> pd.DataFrame:
