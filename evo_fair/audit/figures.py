@@ -17,7 +17,8 @@ from evo_fair.search import Axis, non_dominated, to_minimise
 
 __all__ = ["draw_effects", "draw_forecast", "draw_losses", "draw_pareto"]
 
-DARK, PALE, WARM = "#0b3c5d", "#8c8c8c", "#d06f00"
+DARK, WARM = "#0b3c5d", "#d06f00"
+DIFFERENT_LOOKS = 6
 
 
 def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
@@ -33,6 +34,8 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
             ends = []
             for number, (group, look) in enumerate(zip(groups, looks(len(groups)), strict=True)):
                 marker, colour, line, filled = look
+                if number >= DIFFERENT_LOOKS:
+                    colour, filled = "#c02f6a", not filled
                 rows = table[table["group"] == group].set_index("band").loc[bands]
                 x = np.arange(len(bands)) + (number - (len(groups) - 1) / 2) * shift
                 value, low, high = (100 * rows[name].to_numpy(float) for name in ("loss", "low", "high"))
