@@ -158,6 +158,7 @@ class Bench:
                 "population": plan.population,
                 "seed": plan.seed,
                 "constraints": [],
+                "initial": plan.initial,
                 "objectives": describe(plan.objectives),
             },
             "device": {"name": self.profile.name, "sha256": self.profile.sha256},

@@ -25,6 +25,7 @@ from evo_fair.report import Run, load_run
 from evo_fair.report.header import write_header
 from evo_fair.search import (
     Constraint,
+    Initial,
     Objective,
     Plan,
     Record,
@@ -88,10 +89,13 @@ def search(
     if not (resume and has_begun(folder)):
         check_new(folder)
         resume = False
+        initial: Initial = "spread"
     else:
-        open_run(folder)  # a folder that is no run is refused before anything is loaded or trained
+        # A folder that is no run is refused before anything is loaded or trained. Runs that don't say how they began
+        # are of a time when all began at random.
+        initial = open_run(folder).configuration.get("search", {}).get("initial", "random")
     jobs = _checked_jobs(jobs)
-    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed)
+    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(
@@ -141,6 +145,7 @@ def _prepare(
     budget: int | None,
     population: int | None,
     seed: int,
+    initial: Initial,
 ) -> _Prepared:
     problem = load_problem(problem) if isinstance(problem, str) else problem
     defaults = problem.search
@@ -159,6 +164,7 @@ def _prepare(
         population=defaults.population if population is None else population,
         seed=seed,
         also=resolve(recorded, profile.latency_ms, profile.name),
+        initial=initial,
     )
     dataset = problem.dataset()
     check_samples(dataset, [plan.group], problem.data.min_samples)
@@ -206,6 +212,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
             "population": plan.population,
             "seed": plan.seed,
             "objectives": describe(plan.objectives),
+            **({"initial": plan.initial} if plan.initial != "random" else {}),
         },
         "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
         "supernet": {"sha256": supernet.sha256},

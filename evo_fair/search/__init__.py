@@ -29,6 +29,7 @@ from evo_fair.search.objectives import (
 )
 from evo_fair.search.record import Record
 from evo_fair.search.run_folder import RunFolder, check_new, create_run, has_begun, open_run, resume_run
+from evo_fair.search.start import Initial
 from evo_fair.search.strategy import Strategy
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Constraint",
     "Evaluator",
     "HypervolumeTracker",
+    "Initial",
     "Journal",
     "Limit",
     "Objective",

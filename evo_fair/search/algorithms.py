@@ -11,17 +11,19 @@ from evo_fair.search.nsga3 import Nsga3
 from evo_fair.search.objectives import Objective
 from evo_fair.search.random_search import RandomSearch
 from evo_fair.search.reinforce import Reinforce, Reward
+from evo_fair.search.start import Initial
 from evo_fair.search.strategy import Strategy
 
 __all__ = ["ALGORITHMS", "check_algorithm", "make_strategy"]
 
-ALGORITHMS: dict[str, Callable[[Space, np.random.Generator, int, Sequence[Objective]], Strategy]] = {
+ALGORITHMS: dict[str, Callable[[Space, np.random.Generator, int, Sequence[Objective], Initial], Strategy]] = {
     "nsga2": Nsga2,
     "nsga3": Nsga3,
     "random": RandomSearch,
     "reinforce": Reinforce,
 }
-"""Each is built from the space, the one Generator, the population's size and the objectives."""
+"""Each is built from the space, the one Generator, the population's size the objectives, and how
+an evolution begins."""
 
 
 def check_algorithm(name: str, objectives: Sequence[Objective]) -> None:
@@ -36,8 +38,13 @@ def check_algorithm(name: str, objectives: Sequence[Objective]) -> None:
 
 
 def make_strategy(
-    name: str, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+    name: str,
+    space: Space,
+    rng: np.random.Generator,
+    population: int,
+    objectives: Sequence[Objective],
+    initial: Initial = "spread",
 ) -> Strategy:
     """The strategy called `name`; raises as `check_algorithm` does."""
     check_algorithm(name, objectives)
-    return ALGORITHMS[name](space, rng, population, objectives)
+    return ALGORITHMS[name](space, rng, population, objectives, initial)

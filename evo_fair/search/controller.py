@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from evo_fair.search.evaluator import Genomes
 
-__all__ = ["Parameters", "initial", "log_probabilities", "policy_gradient", "sample"]
+__all__ = ["Parameters", "fresh_parameters", "log_probabilities", "policy_gradient", "sample"]
 
 Array = npt.NDArray[np.float64]
 Parameters = Mapping[str, Array]
@@ -19,7 +19,9 @@ _SPREAD = 0.1
 """Weights start so small that the first genomes are drawn nearly uniformly."""
 
 
-def initial(cardinalities: npt.NDArray[np.int16], hidden: int, width: int, rng: np.random.Generator) -> Parameters:
+def fresh_parameters(
+    cardinalities: npt.NDArray[np.int16], hidden: int, width: int, rng: np.random.Generator
+) -> Parameters:
     """Parameters of a controller for genes of these cardinalities `[genes]`, drawn uniformly around 0."""
     genes, values = len(cardinalities), int(cardinalities.max())
     shapes = {

@@ -19,6 +19,7 @@ from evo_fair.search.measure import Measurer
 from evo_fair.search.objectives import Objective
 from evo_fair.search.proposals import Proposals, fresh_genomes
 from evo_fair.search.record import Record
+from evo_fair.search.start import Initial
 from evo_fair.search.strategy import Strategy
 from evo_fair.search.tally import Tally
 
@@ -33,7 +34,7 @@ class Plan:
 
     `group` names the grouping that predictive objectives are about; `budget` is how many different networks may be
     evaluated; `also` are cheap measures to record beside the objectives. After `patience` generations in a row
-    in which every network broke a cheap constraint the search ends.
+    in which every network broke a cheap constraint the search ends. `initial` says how an evolution begins.
     """
 
     objectives: Sequence[Objective]
@@ -45,6 +46,7 @@ class Plan:
     seed: int = 0
     also: Sequence[Objective] = ()
     patience: int = 50
+    initial: Initial = "spread"
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -124,7 +126,9 @@ class _Loop:
 
     def _begin(self) -> tuple[np.random.Generator, Strategy]:
         rng = np.random.default_rng(self.plan.seed)
-        return rng, make_strategy(self.plan.algorithm, self.space, rng, self.plan.population, self.plan.objectives)
+        return rng, make_strategy(
+            self.plan.algorithm, self.space, rng, self.plan.population, self.plan.objectives, self.plan.initial
+        )
 
     def _restore(self) -> None:
         saved = read_checkpoint(self.checkpoint)

@@ -16,6 +16,7 @@ from pymoo.core.survival import Survival
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.objectives import Objective
 from evo_fair.search.operators import GeneMutation, gene_crossover
+from evo_fair.search.start import Initial, spread_sample
 from evo_fair.search.strategy import State
 
 __all__ = ["Evolution"]
@@ -37,11 +38,18 @@ class Evolution(ABC):
     reviews: ClassVar[bool] = False
 
     def __init__(
-        self, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        population: int,
+        objectives: Sequence[Objective],
+        initial: Initial = "spread",
     ) -> None:
         self._space = space
         self._rng = rng
         self._size = population
+        self._objectives = objectives
+        self._initial = initial
         self._problem = Problem(
             n_var=len(space.gene_names),
             n_obj=len(objectives),
@@ -61,9 +69,11 @@ class Evolution(ABC):
     def _make_survival(self, objectives: int) -> Survival: ...
 
     def ask(self, n: int) -> Genomes:
-        """`n` offspring of the population, or samples of the space before there is one."""
+        """`n` offspring of the population; before there is one, genomes as `initial` says."""
         if not len(self._members):
-            return self._space.sample(self._rng, n)
+            if self._initial == "random":
+                return self._space.sample(self._rng, n)
+            return spread_sample(self._space, self._rng, n, self._objectives)
         children = self._mating.do(self._problem, self._members, n, algorithm=self, random_state=self._rng)
         return np.asarray(children.get("X"), np.int16)
 

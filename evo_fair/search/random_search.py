@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.objectives import Objective
+from evo_fair.search.start import Initial
 from evo_fair.search.strategy import State
 
 __all__ = ["RandomSearch"]
@@ -19,9 +20,14 @@ class RandomSearch:
     reviews: ClassVar[bool] = False
 
     def __init__(
-        self, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        population: int,
+        objectives: Sequence[Objective],
+        initial: Initial = "spread",
     ) -> None:
-        del population, objectives
+        del population, objectives, initial
         self._space = space
         self._rng = rng
 

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evo_fair.errors import ObjectiveError
-from evo_fair.search.controller import initial, policy_gradient, sample
+from evo_fair.search.controller import fresh_parameters, policy_gradient, sample
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.objectives import Objective
+from evo_fair.search.start import Initial
 from evo_fair.search.strategy import State
 
 __all__ = ["ALPHA", "BETA", "Reinforce", "Reward"]
@@ -69,13 +70,18 @@ class Reinforce:
     reviews: ClassVar[bool] = True
 
     def __init__(
-        self, space: Space, rng: np.random.Generator, population: int, objectives: Sequence[Objective]
+        self,
+        space: Space,
+        rng: np.random.Generator,
+        population: int,
+        objectives: Sequence[Objective],
+        initial: Initial = "spread",
     ) -> None:
-        del population
+        del population, initial
         self._space = space
         self._rng = rng
         self._reward = Reward(objectives)
-        self._parameters = dict(initial(space.cardinalities, _HIDDEN, _WIDTH, rng))
+        self._parameters = dict(fresh_parameters(space.cardinalities, _HIDDEN, _WIDTH, rng))
         self._first = {name: np.zeros_like(value) for name, value in self._parameters.items()}
         self._second = {name: np.zeros_like(value) for name, value in self._parameters.items()}
         self._steps = 0

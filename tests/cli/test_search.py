@@ -9,9 +9,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+
+from evo_fair.problem import load_problem
 
 from .conftest import Command
 
@@ -137,6 +140,25 @@ def test_second_run_refuses_the_folder_and_resume_of_a_finished_run_changes_noth
     resumed = evo_fair("search", problem_file, "--out", run, "--resume", "--jobs", 2)
     assert resumed.returncode == 0, resumed.stderr
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_does_not_say_how_it_began_goes_on_as_one_that_began_at_random(
+    run: Path, evo_fair: Command, problem_file: Path, tmp_path: Path
+) -> None:
+    """Runs of the time before evolutions began with networks of all sizes."""
+    out = tmp_path / "run"
+    out.mkdir()
+    said = 'initial = "spread"\n'
+    configuration = (run / "run.toml").read_text()
+    assert said in configuration
+    (out / "run.toml").write_text(configuration.replace(said, ""))
+    done = evo_fair("search", problem_file, "--out", out, "--resume", "--jobs", 1)
+    assert done.returncode == 0, done.stderr
+    assert (out / "run.toml").read_text() == configuration.replace(said, "")
+    first = json.loads((out / "journal.jsonl").read_text().splitlines()[0])
+    space = load_problem(str(problem_file)).search_space((1, 8, 8), 10)
+    assert first["genome"] == space.sample(np.random.default_rng(0), 12)[0].tolist()
+    assert first["genome"] != json.loads((run / "journal.jsonl").read_text().splitlines()[0])["genome"]
 
 
 def test_constraint_keeps_slow_networks_from_the_proxy(

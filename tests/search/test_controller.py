@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from evo_fair.search.controller import initial, log_probabilities, policy_gradient, sample
+from evo_fair.search.controller import fresh_parameters, log_probabilities, policy_gradient, sample
 
 CARDINALITIES = np.array([3, 2, 4, 1], np.int16)
 
 
 @pytest.fixture
 def parameters():
-    small = initial(CARDINALITIES, hidden=5, width=3, rng=np.random.default_rng(0))
+    small = fresh_parameters(CARDINALITIES, hidden=5, width=3, rng=np.random.default_rng(0))
     return {name: 6.0 * value for name, value in small.items()}  # far from uniform, and from where tanh is a line
 
 
@@ -51,6 +51,6 @@ def test_genomes_are_drawn_as_often_as_their_probability_says(parameters):
 
 
 def test_a_new_controller_draws_nearly_uniformly():
-    fresh = initial(CARDINALITIES, hidden=64, width=32, rng=np.random.default_rng(3))
+    fresh = fresh_parameters(CARDINALITIES, hidden=64, width=32, rng=np.random.default_rng(3))
     every = np.indices(CARDINALITIES).reshape(4, -1).T.astype(np.int16)
     np.testing.assert_allclose(np.exp(log_probabilities(fresh, CARDINALITIES, every)), 1 / 24, rtol=0.35)

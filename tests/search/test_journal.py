@@ -125,11 +125,11 @@ def test_a_journal_of_the_first_format_stays_readable():
 
 
 def test_a_run_of_the_first_format_is_resumed_from_it(tmp_path):
-    """The old lines are taken as they are: same genomes, same form."""
+    """The old lines are taken as they are: same genomes, same form. All runs of that time began at random."""
     old = (DATA / "journal-format-1.jsonl").read_bytes()
     (tmp_path / "journal.jsonl").write_bytes(old)
     evaluator = FakeEvaluator()
-    plan = make_plan("latency_ms <= 5", budget=6, population=8)
+    plan = make_plan("latency_ms <= 5", budget=6, population=8, initial="random")
     search(plan, FakeSpace(), evaluator, tmp_path / "journal.jsonl", tmp_path / "checkpoint.npz")
     assert (tmp_path / "journal.jsonl").read_bytes() == old
     assert evaluator.asked == []
