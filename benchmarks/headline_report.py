@@ -271,6 +271,7 @@ def _readme(
         _markdown(shown),
         "",
         *_aims(table, roles, base),
+        *_missing(variants, base),
         "",
         _conditions(timing),
         "",
@@ -321,6 +322,14 @@ def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list
     return lines
 
 
+def _missing(variants: Sequence[Variant], base: Variant) -> list[str]:
+    """A line that names what has fewer seeds than the baseline, or none."""
+    seeds = {variant.title: len(variant.units) for variant in variants}
+    wanted = [*REFERENCE_NAMES, f"{base.network}, fairness term", f"{base.network}, balanced groups", *seeds]
+    lacking = [name for name in dict.fromkeys(wanted) if seeds.get(name, 0) < len(base.units)]
+    return ["", f"Not finished yet: {'; '.join(f'{n} ({seeds.get(n, 0)} seeds)' for n in lacking)}."] if lacking else []
+
+
 def _conditions(timing: dict[str, Any]) -> str:
     if not timing:
         return "Latency was not measured yet: run the stage `time`."
@@ -351,6 +360,6 @@ def _figure(table: pd.DataFrame) -> Figure:
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"latency on {DEVICES[0]} (ms, predicted)")
-        panel.set_ylabel({"accuracy": "accuracy, test part"}.get(y, "unfairness between age bands, test part"))
+        panel.set_ylabel({"accuracy": "accuracy, test part"}.get(y, "unfairness (age bands), test part"))
     common_legend(figure, panels[0], columns)
     return figure

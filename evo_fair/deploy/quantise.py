@@ -18,8 +18,9 @@ BATCH = 64
 def quantise_onnx(source: Path, target: Path, x: npt.NDArray[np.float32]) -> None:
     """Writes the 8-bit version of an ONNX network; `x` `[n, ...]` are normalised inputs that set the ranges.
 
-    Weights are signed bytes with a scale for each output channel, activations signed bytes with one for the tensor,
-    in quantise-dequantise form: what ONNX Runtime advises for Arm, and what x86 runs as well.
+    Weights are signed bytes with a scale for each output channel, activations unsigned bytes with one for the tensor,
+    in quantise-dequantise form. With signed activations, which ONNX Runtime's documentation prefers for Arm, a network
+    of 0.11 M parameters took 1.75 times as long as in fp32 on an x86 machine, with unsigned ones 0.74 times.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -30,7 +31,7 @@ def quantise_onnx(source: Path, target: Path, x: npt.NDArray[np.float32]) -> Non
             _Reader(x),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
