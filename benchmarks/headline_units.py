@@ -19,20 +19,13 @@ from evo_fair.files import atomic_write, read_json, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fit import initialise
+from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.space import SearchSpace
 
-REFERENCE_NAMES = (
-    "mobilenet-v2",
-    "mobilenet-v3-small",
-    "squeezenet",
-    "mnasnet",
-    "proxylessnas-mobile",
-    "resnet-18",
-    "efficientnet-lite0",
-)
+REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
@@ -104,8 +97,6 @@ class Workplace:
         """The unit's network before training."""
         generator = torch.Generator().manual_seed(unit.seed)
         if unit.network not in self.genomes:
-            from evo_fair.nets.reference import REFERENCES
-
             network: nn.Module = REFERENCES[unit.network](len(self.dataset.label_names))
         elif unit.start == "tuned":
             extracted = self.supernet.extract(self.genomes[unit.network])
