@@ -150,9 +150,10 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
     for column, metric in enumerate(METRIC_NAMES):
         for row in correlations({name: score[:, column] for name, score in scores.items()}):
             rows.append({"metric": metric, "networks": len(genomes), **row})
-            shown = [f"{row[key]:.2f}" if row[key] != "" else "" for key in NUMBERS]
-            table.add_row(metric, row["pair"], shown[0], " to ".join(shown[1:3]), shown[3], " to ".join(shown[4:]))
-    Console(width=120).print(table)
+            cells = [f"{row[key]:.2f}" for key in NUMBERS if row[key] != ""]  # the ceiling has no share of itself
+            tau, span, *share = [cells[0], " to ".join(cells[1:3]), *cells[3:4], " to ".join(cells[4:])]
+            table.add_row(metric, row["pair"], tau, span, *share)
+    Console(width=140).print(table)
     write_rows(OUT / "proxy_fidelity.csv", rows, supernet.sha256)
     write_rows(OUT / "proxy_fidelity_networks.csv", network_rows(space, genomes, scores), supernet.sha256)
 
