@@ -14,7 +14,7 @@ _MOST = 2**31 - 1
 def keep_memory() -> None:
     """Tells glibc's allocator to give nothing back to the system until the process ends; elsewhere does nothing.
 
-    By default each activation of megabytes is a mapping of its own, whose pages fault anew in every step: a quarter of
+    By default each activation of megabytes is a mapping of its own, whose pages fault anew in every step: a fifth of
     the time that a small network's training takes. It changes no result.
     """
     if sys.platform == "linux":
