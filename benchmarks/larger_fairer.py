@@ -154,7 +154,7 @@ def sentence(correlations: dict[str, dict[str, float]], networks: int) -> str:
     """What the correlations say to the paper's observation."""
     unfair, worst = correlations["unfairness"], correlations["worst_group_accuracy"]
     if unfair["low"] <= 0 <= unfair["high"]:
-        verdict = "size and unfairness go together neither way"
+        verdict = "the interval leaves open whether larger is fairer"
     else:
         verdict = "larger is fairer" if unfair["high"] < 0 else "larger is less fair"
     texts = [f"{c['spearman']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in (unfair, worst)]
