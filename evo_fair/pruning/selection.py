@@ -13,7 +13,17 @@ from evo_fair.pruning.criteria import Scores
 from evo_fair.pruning.removal import Mask, channel_mask
 from evo_fair.pruning.structure import Structure
 
-__all__ = ["SCOPES", "STRUCTURES", "Scope", "StructureKind", "check_sparsity", "choose", "choose_given", "count_kept"]
+__all__ = [
+    "SCOPES",
+    "STRUCTURES",
+    "Scope",
+    "StructureKind",
+    "check_sparsity",
+    "choose",
+    "choose_given",
+    "choose_parts",
+    "count_kept",
+]
 
 StructureKind = Literal["structured", "unstructured"]
 Scope = Literal["uniform", "global"]
@@ -31,12 +41,19 @@ def check_sparsity(sparsity: float, what: str = "sparsity") -> None:
 
 
 def choose(
-    network: nn.Module, structure: Structure, scores: Scores, sparsity: float, kind: StructureKind, scope: Scope
+    network: nn.Module,
+    structure: Structure,
+    scores: Scores,
+    sparsity: float,
+    kind: StructureKind,
+    scope: Scope,
+    already: Mask | None = None,
 ) -> Mask:
     """The mask that takes out the share `sparsity` of all channels (`structured`) or of all weights (`unstructured`).
 
     `uniform` takes it from each layer (each group of channels) alike, `global` from wherever scores are lowest. At
-    least one channel of each group and one weight of each layer stays. What an equal score ties goes by position.
+    least one channel of each group and one weight of each layer stays; of equal scores the first goes first. What an
+    earlier mask `already` took out is among what leaves.
     """
     check_sparsity(sparsity)
     if kind not in STRUCTURES:
@@ -44,6 +61,8 @@ def choose(
     if scope not in SCOPES:
         raise UnknownNameError("scope", scope, list(SCOPES))
     parts = _parts(structure, scores, kind)
+    if already is not None:
+        parts = {name: _lowest_where_gone(part, already, name) for name, part in parts.items()}
     if scope == "uniform":
         return _mask(network, structure, {name: _best(s, sparsity) for name, s in parts.items()}, kind)
     return _mask(network, structure, _best_of_all(parts, sparsity), kind)
@@ -58,7 +77,7 @@ def choose_given(
     `PruningError` for a layer that can't be pruned, saying why, and for a share outside [0, 1).
     """
     parts = _parts(structure, scores, kind)
-    stays: Stays = {}
+    shares: dict[str, float] = {}
     for layer, ratio in ratios.items():
         check_sparsity(ratio, f"the share of layer {layer!r},")
         if kind == "structured":
@@ -70,11 +89,20 @@ def choose_given(
                 raise PruningError(
                     f"layer {layer!r} can't be pruned: it is no convolution or linear layer; expected one of {known}"
                 )
-        if name in stays:
+        if name in shares:
             raise PruningError(
                 f"layer {layer!r} shares its channels with {name!r}, which has a share already: drop one"
             )
-        stays[name] = _best(parts[name], ratio)
+        shares[name] = ratio
+    return choose_parts(network, structure, scores, shares, kind)
+
+
+def choose_parts(
+    network: nn.Module, structure: Structure, scores: Scores, shares: Mapping[str, float], kind: StructureKind
+) -> Mask:
+    """The mask that takes the given share out of each weight or channel group, named as in `scores`."""
+    parts = _parts(structure, scores, kind)
+    stays = {name: _best(parts[name], share) for name, share in shares.items()}
     return _mask(network, structure, stays, kind)
 
 
@@ -100,6 +128,11 @@ def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[st
         if not np.isfinite(part).all():
             raise PruningError(f"the scores of {name!r} are not finite: the network's weights or gradients are not")
     return parts
+
+
+def _lowest_where_gone(scores: FloatArray, already: Mask, name: str) -> FloatArray:
+    held = already.values.get(name) if already.keep is None else already.keep.get(name)
+    return scores if held is None else np.where(np.asarray(held), scores, -np.inf)
 
 
 def _best(scores: FloatArray, sparsity: float) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,10 @@ from evo_fair.errors import PruningError
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of, training_mode
 
-__all__ = ["trace_structure"]
+__all__ = ["OUTPUTS", "trace_structure"]
+
+OUTPUTS = "its channels are the network's outputs"
+"""Why a network's last layer keeps its channels."""
 
 
 def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
@@ -116,7 +119,7 @@ def _hindrance(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> 
         module = node.module
         named = names.get(module) if isinstance(module, nn.Module) else None
         if _makes(graph, item) and not node.outputs:
-            return "its channels are the network's outputs"
+            return OUTPUTS
         if isinstance(module, nn.Conv2d):
             if module.groups > 1 and not _depthwise(module):
                 return f"{named!r} is a convolution in {module.groups} groups, neither plain nor depthwise"

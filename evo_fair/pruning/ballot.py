@@ -1,0 +1,48 @@
+"""Conflict detection and refined training, after Ballot (arXiv 2407.02805)."""
+
+import copy
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.pruning.criteria import CRITERIA, Scores
+from evo_fair.pruning.gates import places
+from evo_fair.pruning.refine import refine
+from evo_fair.pruning.selection import choose, choose_given
+from evo_fair.pruning.task import Dense, Pruned, Request, Task
+
+__all__ = ["ballot", "conflict_scores"]
+
+WEIGHT = 0.05
+"""What the cosine of a part, from -1 to 1, adds to its place in the order of magnitudes, from 0 to 1."""
+
+
+def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
+    """A sparse network whose parts conflict little, trained towards equal groups within `request.epsilon`.
+
+    Ballot-style: of parts of equal size those leave first whose accuracy and fairness gradients conflict. The sparsity
+    is the limit Omega, the accuracy that may be lost on the validation part the limit epsilon.
+    """
+    network = copy.deepcopy(dense.network)
+    structure = task.structure(network)
+    rng = request.rng(1)
+    samples = task.natural_samples(rng, 1024)
+    size, cosine = (CRITERIA[name](network, structure, samples, rng) for name in ("magnitude_l1", "conflict"))
+    scores = conflict_scores(size, cosine)
+    if request.ratios is not None:
+        mask = choose_given(network, structure, scores, request.ratios, request.kind)
+    else:
+        mask = choose(network, structure, scores, request.sparsity, request.kind, request.scope)
+    steps, notes = refine(network, mask, structure, dense, task, request)
+    return Pruned(network.eval(), mask, steps, notes)
+
+
+def conflict_scores(size: Scores, cosine: Scores) -> Scores:
+    """Places in the order of magnitudes, lowered by conflict and raised by agreement of the gradients."""
+
+    def joined(
+        sizes: "dict[str, npt.NDArray[np.float64]]", cosines: "dict[str, npt.NDArray[np.float64]]"
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        return {name: place + WEIGHT * cosines[name] for name, place in places(sizes, "global").items()}
+
+    return Scores(joined(dict(size.weights), dict(cosine.weights)), joined(dict(size.channels), dict(cosine.channels)))

@@ -1,0 +1,226 @@
+"""What a pruning method works on: data, groups and recipe, the dense network, and what is asked of it."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair.data import Dataset
+from evo_fair.errors import PruningError
+from evo_fair.fairness import Counts
+from evo_fair.nets import fit
+from evo_fair.nets.inputs import Inputs, input_statistics, normalise
+from evo_fair.nets.recipe import Step
+from evo_fair.nets.threads import torch_threads
+from evo_fair.problem import Training
+from evo_fair.pruning.removal import Mask, apply_mask
+from evo_fair.pruning.samples import Samples
+from evo_fair.pruning.selection import Scope, StructureKind
+from evo_fair.pruning.structure import Structure
+from evo_fair.pruning.trace import trace_structure
+
+__all__ = ["Dense", "Loss", "Pruned", "Request", "State", "Task", "state_of"]
+
+Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
+State = dict[str, torch.Tensor]
+
+SCORED = 512
+"""How many training samples a criterion looks at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """The network to prune, trained and in evaluation mode.
+
+    `early` are the weights that `rewind` goes back to, None where they are not known; `epochs` is what its training
+    took, which methods that start from nothing may spend too.
+    """
+
+    network: nn.Module
+    early: State | None
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked: the share that leaves, of whole channels or single weights, uniformly by layer or globally.
+
+    `epochs` is what a method may train for, beyond the dense network's own; `ratios` gives shares by layer in the
+    place of `sparsity`; `epsilon` is the accuracy that `ballot` and `evo` may lose on the validation part.
+    """
+
+    sparsity: float
+    kind: StructureKind = "unstructured"
+    scope: Scope = "global"
+    seed: int = 0
+    epochs: int = 10
+    ratios: Mapping[str, float] | None = None
+    epsilon: float = 0.01
+
+    def rng(self, purpose: int = 0) -> np.random.Generator:
+        """A Generator of its own for each purpose of a method."""
+        return np.random.default_rng([self.seed, purpose])
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """A method's result: the network in evaluation mode, with zeros where its mask took something out.
+
+    `iterations` counts all training steps, forward and backward, of the method; `notes` are figures of its own.
+    """
+
+    network: nn.Module
+    mask: Mask
+    iterations: int
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A data set with the grouping that fairness is about, and the recipe by which networks are trained."""
+
+    dataset: Dataset
+    group: str
+    recipe: Training
+
+    def __post_init__(self) -> None:
+        if len(self.dataset.part("train")) < 2:
+            raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
+
+    @cached_property
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and reciprocal deviation of the training part's inputs, float32 `[channels]` each."""
+        mean, scale = input_statistics(self.train_inputs)
+        return torch.from_numpy(mean), torch.from_numpy(scale)
+
+    @cached_property
+    def train_inputs(self) -> Inputs:
+        """Raw inputs of the training part."""
+        return self.dataset.inputs[self.dataset.part("train")]
+
+    @cached_property
+    def train_labels(self) -> npt.NDArray[np.int64]:
+        """Labels of the training part."""
+        return self.dataset.labels[self.dataset.part("train")]
+
+    @cached_property
+    def train_groups(self) -> npt.NDArray[np.int16]:
+        """Groups of the training part, -1 where unknown."""
+        return self.dataset.grouping(self.group).index[self.dataset.part("train")]
+
+    def normalise(self, inputs: Inputs) -> torch.Tensor:
+        """Raw inputs as networks take them."""
+        return normalise(inputs, *self.statistics)
+
+    @property
+    def example(self) -> torch.Tensor:
+        """Two normalised training samples, to trace networks with."""
+        return self.normalise(self.train_inputs[:2])
+
+    def structure(self, network: nn.Module) -> Structure:
+        """What can be pruned in a network for these data."""
+        return trace_structure(network, self.example)
+
+    def samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
+        """About `count` training samples for criteria; each group has as many, or all that it has."""
+        groups = self.train_groups
+        members = [np.flatnonzero(groups == group) for group in np.unique(groups[groups >= 0])]
+        share = -(-count // max(1, len(members)))
+        chosen = np.sort(np.concatenate([rng.permutation(m)[:share] for m in members]))
+        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
+
+    def natural_samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
+        """`count` training samples with the groups in the shares that they have."""
+        chosen = np.sort(rng.permutation(len(self.train_labels))[:count])
+        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], self.train_groups[chosen])
+
+    def train(
+        self,
+        network: nn.Module,
+        epochs: int,
+        seed: int,
+        *,
+        rate: float = 1.0,
+        mask: Mask | None = None,
+        loss: Loss | None = None,
+        draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
+        after_step: Callable[[int], None] | None = None,
+        on_epoch: Callable[[Step], None] | None = None,
+    ) -> int:
+        """Trains `network` in place by the recipe at `rate` times its learning rate; returns the steps it took.
+
+        What `mask` took out stays out; `after_step` hears of each step after that.
+        """
+        if epochs < 1:
+            return 0
+        steps = 0
+
+        def after(step: int) -> None:
+            nonlocal steps
+            steps = step
+            if mask:
+                apply_mask(network, mask)
+            if after_step:
+                after_step(step)
+
+        if mask:
+            apply_mask(network, mask)
+        recipe = self.recipe.model_copy(update={"epochs": epochs, "learning_rate": self.recipe.learning_rate * rate})
+        fit(
+            network,
+            self.train_inputs,
+            self.train_labels,
+            recipe,
+            seed,
+            normalise=self.normalise,
+            loss=loss,
+            draw=draw,
+            after_step=after,
+            on_epoch=on_epoch,
+        )
+        return steps
+
+    def counts(self, network: nn.Module, part: str, grouping: str | None = None) -> Counts:
+        """What a network predicts on a part of the data, by the task's grouping or another."""
+        return self.dataset.counts(self.predictions(network, part)[None], part, grouping or self.group)
+
+    def predictions(self, network: nn.Module, part: str) -> npt.NDArray[np.uint8]:
+        """Predicted labels of a part's samples, uint8 `[n]`; ties go to the first label."""
+        return np.asarray(self.logits(network, part).argmax(1), np.uint8)
+
+    def logits(self, network: nn.Module, part: str) -> npt.NDArray[np.float32]:
+        """Logits of a part's samples, float32 `[n, labels]`."""
+        inputs = self.dataset.inputs[self.dataset.part(part)]
+        with torch.inference_mode(), torch_threads(1):
+            return np.concatenate(
+                [network(self.normalise(inputs[start : start + 256])).numpy() for start in range(0, len(inputs), 256)]
+            )
+
+    def check_outputs(self, network: nn.Module) -> None:
+        """Raises `PruningError` unless the network makes one finite logit a label of the samples."""
+        try:
+            with torch.no_grad():
+                logits = copy.deepcopy(network).eval()(self.example)
+        except Exception as error:  # a user's module can fail in any way
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            shape = list(self.example.shape)
+            raise PruningError(f"the network does not run on inputs of the shape {shape} ({reason})") from error
+        labels = len(self.dataset.label_names)
+        if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):
+            got = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise PruningError(
+                f"the network's outputs for {len(self.example)} samples are {got}, but {self.dataset.name} has "
+                f"{labels} labels: it has to return logits of the shape {[len(self.example), labels]}"
+            )
+        if not bool(logits.isfinite().all()):
+            raise PruningError("the network's outputs are not finite: check its weights")
+
+
+def state_of(network: nn.Module) -> State:
+    """A copy of all that a network's state dictionary holds."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

@@ -1,0 +1,168 @@
+"""Treatments and named methods on two thousand parameters and the digits."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from evo_fair.data import load_dataset
+from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.nets import initialise
+from evo_fair.problem import Training
+from evo_fair.pruning import CRITERIA, Scores, count_kept, remove_channels
+from evo_fair.pruning.ballot import WEIGHT, conflict_scores
+from evo_fair.pruning.bifp import degradation_loss
+from evo_fair.pruning.evo import PruningSpace, shares_of
+from evo_fair.pruning.gates import places
+from evo_fair.pruning.methods import METHODS, NAMED_METHODS, method_named
+from evo_fair.pruning.refine import output_bias, tempered_draw
+from evo_fair.pruning.task import Dense, Request, Task, state_of
+from evo_fair.pruning.treatments import epochs_by_round, prune_and_train, round_sparsities
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return Task(load_dataset("digits"), "class", Training(epochs=3, batch_size=128, learning_rate=0.2))
+
+
+@pytest.fixture(scope="module")
+def dense(task: Task) -> Dense:
+    network = nn.Sequential(
+        nn.Conv2d(1, 8, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
+    initialise(network, torch.Generator().manual_seed(0))
+    early = state_of(network)
+    task.train(network, 3, 0)
+    return Dense(network.eval(), early, 3)
+
+
+@pytest.mark.parametrize("kind", ["structured", "unstructured"])
+@pytest.mark.parametrize("method", NAMED_METHODS)
+def test_every_method_gives_the_sparsity_and_counts_its_steps(
+    method: str, kind: str, task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.pruning.evo.BUDGET", 6)
+    monkeypatch.setattr("evo_fair.pruning.evo.POPULATION", 3)
+    request = Request(0.5, kind, "global", seed=1, epochs=2)  # type: ignore[arg-type]
+    before = state_of(dense.network)
+    if (method, kind) == ("safecompress", "structured"):
+        with pytest.raises(PruningError, match="single weights: use --structure unstructured"):
+            METHODS[method](dense, task, request)
+        return
+    pruned = METHODS[method](dense, task, request)
+    structure = task.structure(dense.network)
+    kept, of = count_kept(pruned.mask, structure)
+    assert 1 - kept / of == pytest.approx(0.5, abs=0.02 if method == "evo" else 0.001)
+    steps = len(task.train_labels) // 128
+    assert pruned.iterations == steps * (5 if method in ("safecompress", "fair-scratch") else 2)
+    for name, value in pruned.network.state_dict().items():
+        if name in pruned.mask.values and kind == "unstructured":
+            assert not value[~pruned.mask.values[name]].any()
+    if pruned.mask.keep is not None:
+        small = remove_channels(pruned.network, structure.groups, pruned.mask.keep)
+        with torch.no_grad():
+            assert torch.allclose(pruned.network(task.example), small.eval()(task.example), atol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in dense.network.state_dict().items())
+    again = METHODS[method](dense, task, request).network.state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in pruned.network.state_dict().items())
+
+
+def test_a_fifth_leaves_in_each_round() -> None:
+    assert round_sparsities(0.488, True) == pytest.approx([0.2, 0.36, 0.488])
+    assert round_sparsities(0.5, True) == pytest.approx([0.2, 0.36, 0.488, 0.5])
+    assert round_sparsities(0.875, True, most=3) == pytest.approx([0.5, 0.75, 0.875])
+    assert round_sparsities(0.9, False) == [0.9]
+    assert round_sparsities(0.0, True) == [0.0]
+
+
+def test_the_last_round_gets_half_of_the_epochs() -> None:
+    assert epochs_by_round(6, 1) == [6]
+    assert epochs_by_round(8, 3) == [2, 2, 4]
+    assert epochs_by_round(1, 3) == [0, 0, 1]
+
+
+def test_treatments(task: Task, dense: Dense) -> None:
+    request = Request(0.5, "unstructured", "uniform", seed=0, epochs=0)
+    result = {
+        name: prune_and_train(dense, task, request, CRITERIA["magnitude_l1"], name)  # type: ignore[arg-type]
+        for name in ("none", "finetune", "rewind", "reinit")
+    }
+    assert dense.early is not None
+    stays = result["none"].mask.values["0.weight"]
+    weights = {name: pruned.network.state_dict()["0.weight"] for name, pruned in result.items()}
+    assert torch.equal(weights["finetune"], dense.network.state_dict()["0.weight"] * stays)
+    assert torch.equal(weights["rewind"], dense.early["0.weight"] * stays)
+    assert not torch.equal(weights["reinit"], weights["rewind"])
+    with pytest.raises(UnknownNameError, match="unknown treatment 'freeze'"):
+        prune_and_train(dense, task, request, CRITERIA["random"], "freeze")  # type: ignore[arg-type]
+
+
+def test_what_is_out_stays_out_in_later_rounds(task: Task, dense: Dense) -> None:
+    request = Request(0.5, "unstructured", "global", seed=0, epochs=2)
+    pruned = prune_and_train(dense, task, request, CRITERIA["random"], "finetune", iterative=True)
+    assert pruned.notes["rounds"] == 4
+    kept, of = count_kept(pruned.mask, task.structure(dense.network))
+    assert kept / of == pytest.approx(0.5, abs=0.001)
+
+
+def test_tempered_draw_takes_the_root_of_sizes() -> None:
+    groups = np.repeat([0, 1, -1], [900, 100, 200]).astype(np.int16)
+    drawn = tempered_draw(groups, 0.5)(np.random.default_rng(0))
+    # 900 : 100 becomes 30 : 10, of 1,000 samples that have a group.
+    assert np.bincount(groups[drawn] + 1) == pytest.approx(np.array([200, 750, 250]), abs=10)
+    plain = tempered_draw(groups, 0.0)(np.random.default_rng(0))
+    assert sorted(plain.tolist()) == list(range(1200))
+
+
+def test_conflict_lowers_the_place_of_a_weight() -> None:
+    size = Scores({"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0, 5.0])}, {})
+    cosine = Scores({"a": np.array([0.0, -1.0]), "b": np.array([1.0, 0.0, 0.5])}, {})
+    joined = conflict_scores(size, cosine).weights
+    assert joined["a"] == pytest.approx([0.0, 0.25 - WEIGHT])
+    assert joined["b"] == pytest.approx([0.5 + WEIGHT, 0.75, 1.0 + WEIGHT / 2])
+    assert places(size.weights, "uniform")["b"].tolist() == [0.0, 0.5, 1.0]
+
+
+def test_shares_make_up_the_sparsity() -> None:
+    shares = shares_of(np.array([2, 0, 6], np.int16), [100, 200, 50], [0.5, 0.4, 0.9], 0.5)
+    assert (shares * [100, 200, 50]).sum() == pytest.approx(175)
+    assert shares[2] == 0  # 0.9 * 2 ** 3 is more than all of it
+    assert (1 - shares[0]) / (1 - shares[1]) == pytest.approx(0.5 * 2 / 0.4)
+
+
+def test_genomes_that_differ_by_a_constant_are_one() -> None:
+    space = PruningSpace((10, 20), ("random", "taylor"))
+    assert space.canonical([[0, 2, 1], [4, 6, 1]]).tolist() == [[4, 6, 1], [4, 6, 1]]
+
+
+def test_degradation_counts_what_is_lost_against_the_dense_network(task: Task, dense: Dense) -> None:
+    chosen = np.arange(60)
+    with torch.no_grad():
+        logits = dense.network(task.normalise(task.train_inputs[chosen]))
+    plain, fair = (degradation_loss(dense, task, weight)(logits, chosen) for weight in (0.0, 5.0))
+    assert float(fair) == pytest.approx(float(plain), abs=1e-5)  # nothing is lost, whatever the groups' losses
+    worse = logits.clone()
+    worse[task.train_labels[chosen] == 3, 3] -= 20
+    plain, fair = (degradation_loss(dense, task, weight)(worse, chosen) for weight in (0.0, 5.0))
+    assert float(fair) > float(plain) + 1
+
+
+def test_the_outputs_bias_is_found(task: Task, dense: Dense) -> None:
+    network = copy.deepcopy(dense.network)
+    assert output_bias(network, task.structure(network)) is network[7].bias
+    network[7] = nn.Linear(64, 10, bias=False)
+    assert output_bias(network, task.structure(network)) is None
+
+
+def test_unknown_method_is_named() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown method 'balot'.*did you mean 'ballot'"):
+        method_named("balot")
