@@ -15,6 +15,7 @@ from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
 from evo_fair.cli.problems import problems
+from evo_fair.cli.prune import prune
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
 from evo_fair.errors import EvoFairError
@@ -29,7 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (problems, devices, train, search, deploy, plot, compare, audit, operating_point, predict, calibrate):
+for command in (
+    problems,
+    devices,
+    train,
+    search,
+    deploy,
+    plot,
+    compare,
+    prune,
+    audit,
+    operating_point,
+    predict,
+    calibrate,
+):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -1,0 +1,127 @@
+"""`evo-fair prune`: fair pruning of one network."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument
+
+__all__ = ["prune"]
+
+
+def prune(
+    problem: ProblemArgument,
+    data: DataOption = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network",
+            help="A reference network's name, a .safetensors file of 'train --network', or with --run a network's id. "
+            "Default: the problem's largest.",
+        ),
+    ] = None,
+    run: Annotated[Path | None, typer.Option("--run", help="The run that --network is an id of.")] = None,
+    module: Annotated[
+        str | None,
+        typer.Option("--module", help="Your own network: file.py:function, which returns a torch.nn.Module."),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="The --module's weights, safetensors; else it is trained first.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", help="magnitude, ballot, evo, bifp, ... or a criterion; repeat it for several."),
+    ] = None,
+    sparsity: Annotated[
+        list[float] | None, typer.Option("--sparsity", help="The share that leaves, 0 to below 1; can be repeated.")
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="A seed of the methods; can be repeated.")] = None,
+    structure: Annotated[
+        str, typer.Option("--structure", help="structured: whole channels leave; unstructured: single weights.")
+    ] = "structured",
+    scope: Annotated[str, typer.Option("--scope", help="global, or uniform by layer.")] = "global",
+    ratio: Annotated[
+        list[str] | None,
+        typer.Option("--ratio", help="The share of one layer, LAYER=0.5, in the place of --sparsity; can be repeated."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="The grouping that fairness is about. Default: the problem's.")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", help="What a method may train, beyond the network. Default: a quarter of the recipe."),
+    ] = None,
+    epsilon: Annotated[
+        float, typer.Option("--epsilon", help="The accuracy that ballot and evo may lose on the validation part.")
+    ] = 0.01,
+    device: DeviceOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: results/PROBLEM-pruned.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
+) -> None:
+    """Prunes one network by one method or several, and says what that does to whom."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evo_fair.problem import load_problem
+    from evo_fair.prune_networks import prune as run_prune
+
+    chosen = load_problem(problem, data=data)
+    ratios = _ratios(ratio or [])
+    if ratios and sparsity:
+        raise typer.BadParameter("--sparsity and --ratio are both given: leave one out")
+    folder = out or Path("results") / f"{chosen.name}-pruned"
+    try:
+        frame = run_prune(
+            chosen,
+            out=folder,
+            methods=method or ["magnitude"],
+            sparsities=sparsity or [0.0 if ratios else 0.5],
+            seeds=seed or [0],
+            structure=structure,
+            scope=scope,
+            ratios=ratios or None,
+            network=network,
+            run=run,
+            module=module,
+            weights=weights,
+            group=group,
+            epochs=epochs,
+            epsilon=epsilon,
+            device=device,
+            resume=resume,
+            told=lambda line: typer.echo(line, err=True),
+        )
+    except KeyboardInterrupt:
+        arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
+        command = shlex.join(["evo-fair", *arguments])
+        typer.echo(f"interrupted; what is finished is saved, go on with: {command}", err=True)
+        raise typer.Exit(130) from None
+    table = Table(box=None, pad_edge=False)
+    shown = ("sparsity_reached", "params", "accuracy", "cwv", "mcd", "degradation_fairness")
+    table.add_column("network", no_wrap=True)
+    for column in (*shown, "latency_ms", "iterations"):
+        table.add_column(column.removesuffix("_reached").replace("_fairness", ""), justify="right")
+    for _, row in frame.iterrows():
+        cells = [f"{row[name]:,}" if name == "params" else f"{row[name]:.4f}" for name in shown]
+        table.add_row(str(row["name"]), *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
+    Console().print(table)
+    typer.echo(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
+
+
+def _ratios(texts: list[str]) -> dict[str, float]:
+    ratios: dict[str, float] = {}
+    for text in texts:
+        layer, equals, share = text.rpartition("=")
+        try:
+            value = float(share)
+        except ValueError:
+            value = float("nan")
+        if not equals or not layer or value != value:
+            raise typer.BadParameter(f"{text!r} is no layer's share: write LAYER=0.5")
+        if layer in ratios:
+            raise typer.BadParameter(f"layer {layer!r} is given twice: give each once")
+        ratios[layer] = value
+    return ratios
