@@ -1,0 +1,276 @@
+"""All pruning methods against each other: accuracy and fairness of sparse networks at equal training budgets.
+
+    python benchmarks/fair_pruning.py --work FOLDER [--data DIR] [--dense-epochs 12] [--epochs 6] [--seeds 3]
+
+On HAM10000 at 32 pixels and on long-tailed CIFAR-10 (imbalance 50), a ResNet-8 of 8 to 32 channels and a MobileNetV2 of
+a quarter of the width and of fewer blocks are trained, then pruned to 50, 70 and 90 % of their weights by every named
+method, with whatever randomness there is from each seed. `--epochs` is what a method may train after the dense network;
+methods that train from nothing get the dense network's epochs too. `bifp-half` is `bifp` with half of the epochs;
+`magnitude-refined` is magnitude pruning with `ballot`'s training, to tell the effect of its selection from that of its
+training.
+
+Every unit of work is stored in `--work`: a second call goes on, and `--table` makes the tables of what is there.
+Tables go to results/benchmarks: fair_pruning_runs.csv (a row a network, on the test part), fair_pruning.csv (means and
+95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the others, by setting and on average).
+"""
+
+import argparse
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load, save
+from scipy import stats
+from torch import nn
+from torch.nn import functional
+
+from evo_fair.errors import EvoFairError
+from evo_fair.fairness import METRICS, accuracy, group_accuracy
+from evo_fair.files import read_json, write_bytes, write_json, write_text
+from evo_fair.nets import Network, initialise
+from evo_fair.problem import load_problem
+from evo_fair.pruning import count_kept
+from evo_fair.pruning.methods import METHODS, NAMED_METHODS
+from evo_fair.pruning.task import Dense, Request, Task, state_of
+from evo_fair.space import Block, Kind
+
+OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
+DATA = {"ham10000": "ham10000", "cifar10_lt": "cifar10"}
+SPARSITIES = (0.5, 0.7, 0.9)
+EXTRA = ("magnitude-refined", "bifp-half")
+OURS = ("ballot", "evo", "magnitude-refined")
+BASELINES = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch")
+MEASURED = ("accuracy", "balanced_accuracy", "cwv", "mcd", "performance_fairness", "degradation_fairness")
+
+
+class Unit(NamedTuple):
+    """One pruned network."""
+
+    seed: int
+    data: str
+    network: str
+    sparsity: float
+    method: str
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.data}-{self.network}-{self.sparsity:g}-{self.method}-{self.seed}"
+
+
+def resnet8(labels: int) -> nn.Module:
+    """He et al. 2016 for 32 pixels with a block a stage, 8, 16 and 32 channels, 1x1 convolutions as shortcuts."""
+    blocks = [Block("stem", Kind.CB, 3, 0, 8, 3, 1, 0, 32, 32)]
+    for stage, (c_in, c_out, stride) in enumerate(((8, 8, 1), (8, 16, 2), (16, 32, 2)), 1):
+        shortcut = 1 if c_in == c_out and stride == 1 else 2
+        blocks.append(Block(f"stage{stage}", Kind.RB, c_in, c_out, c_out, 3, stride, shortcut, 32, 32))
+    return Network(blocks, labels)
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution and a linear bottleneck (Sandler et al. 2018)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = c_in * expansion
+        expand = [nn.Conv2d(c_in, hidden, 1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU6()] if expansion > 1 else []
+        self.layers = nn.Sequential(
+            *expand,
+            nn.Conv2d(hidden, hidden, 3, stride, 1, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU6(),
+            nn.Conv2d(hidden, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out),
+        )
+        self.shortcut = stride == 1 and c_in == c_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The block's output."""
+        return x + self.layers(x) if self.shortcut else self.layers(x)
+
+
+class MobileNetV2(nn.Module):
+    """A quarter of the width, 10 of 17 blocks, and strides for 32 pixels: the stem and two later stages halve."""
+
+    STAGES = ((1, 8, 1, 1), (6, 8, 2, 1), (6, 8, 2, 2), (6, 16, 2, 2), (6, 24, 2, 1), (6, 40, 1, 1))
+
+    def __init__(self, labels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6()]
+        c_in = 8
+        for expansion, c_out, count, stride in self.STAGES:
+            for number in range(count):
+                layers.append(InvertedResidual(c_in, c_out, stride if number == 0 else 1, expansion))
+                c_in = c_out
+        layers += [nn.Conv2d(c_in, 160, 1, bias=False), nn.BatchNorm2d(160), nn.ReLU6()]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(160, labels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self.classifier(functional.adaptive_avg_pool2d(self.features(x), 1).flatten(1))
+
+
+NETWORKS = {"resnet8": resnet8, "mobilenetv2": MobileNetV2}
+
+
+def units(seeds: int) -> Iterator[Unit]:
+    """Whole seeds first, so that what is there at any time is balanced."""
+    methods = (*NAMED_METHODS, *EXTRA)
+    for unit in itertools.product(range(seeds), DATA, NETWORKS, SPARSITIES, methods):
+        yield Unit(*unit)
+
+
+@lru_cache(maxsize=2)
+def task_of(data: str, folder: str | None) -> Task:
+    """Recipe: SGD, batches of 128, peak 0.1, the problem's augmentation, no label smoothing; groups are the classes."""
+    problem = load_problem(data, data=Path(folder) / DATA[data] if folder else None)
+    problem = problem.model_copy(update={"data": problem.data.model_copy(update={"image_size": 32})})
+    recipe = problem.training.model_copy(update={"batch_size": 128, "learning_rate": 0.1, "label_smoothing": 0.0})
+    return Task(problem.dataset(), "class", recipe)
+
+
+def dense_of(unit: Unit, task: Task, work: Path, epochs: int) -> Dense:
+    """The trained network of a setting and seed, with the weights that it began with; trained if it is not there."""
+    network = NETWORKS[unit.network](len(task.dataset.label_names))
+    initialise(network, torch.Generator().manual_seed(unit.seed))
+    early = state_of(network)
+    path = work / "dense" / f"{unit.data}-{unit.network}-{unit.seed}.safetensors"
+    if path.exists():
+        network.load_state_dict(load(path.read_bytes()))
+    else:
+        started = time.process_time()
+        steps = task.train(network, epochs, unit.seed)
+        row = measures(network, network, task) | {"iterations": steps, "seconds": time.process_time() - started}
+        write_json(path.with_suffix(".json"), unit._replace(method="dense", sparsity=0.0)._asdict() | row)
+        write_bytes(path, save({name: tensor.contiguous() for name, tensor in network.state_dict().items()}))
+    return Dense(network.eval(), early, epochs)
+
+
+def measures(network: nn.Module, dense: nn.Module, task: Task) -> dict[str, Any]:
+    """Figures on the test part; of degradation, too, by class."""
+    counts, before = task.counts(network.eval(), "test"), task.counts(dense.eval(), "test")
+    lost = group_accuracy(before)[0] - group_accuracy(counts)[0]
+    row: dict[str, Any] = {name: float(METRICS[name](counts)[0]) for name in ("accuracy", "balanced_accuracy")}
+    row |= {name: float(METRICS[name](counts)[0]) for name in ("cwv", "mcd")}
+    row |= {"performance_fairness": row["mcd"], "degradation_fairness": float(lost.max() - lost.min())}
+    row |= {"accuracy_lost": float(accuracy(before)[0] - accuracy(counts)[0])}
+    for other in task.dataset.groupings:
+        if other != "class":
+            row[f"accuracy_gap_{other}"] = float(METRICS["accuracy_gap"](task.counts(network, "test", other))[0])
+    return row
+
+
+def run(unit: Unit, arguments: argparse.Namespace) -> None:
+    """Does one unit and stores its row."""
+    task = task_of(unit.data, arguments.data)
+    dense = dense_of(unit, task, arguments.work, arguments.dense_epochs)
+    half = unit.method == "bifp-half"
+    method = METHODS["bifp" if half else unit.method]
+    request = Request(unit.sparsity, seed=unit.seed, epochs=arguments.epochs // 2 if half else arguments.epochs)
+    started = time.process_time()
+    pruned = method(dense, task, request)
+    kept, of = count_kept(pruned.mask, task.structure(dense.network))
+    row = unit._asdict() | {"iterations": pruned.iterations, "kept": kept, "of": of}
+    row |= measures(pruned.network, dense.network, task) | {"seconds": time.process_time() - started}
+    row |= {f"note_{name}": value for name, value in pruned.notes.items()}
+    write_json(arguments.work / "units" / f"{unit.name}.json", row)
+
+
+def tables(arguments: argparse.Namespace) -> None:
+    """Writes the three tables of what there is, and prints the last."""
+    rows = [read_json(path) for path in sorted((arguments.work / "units").glob("*.json"))]
+    rows += [read_json(path) for path in sorted((arguments.work / "dense").glob("*.json"))]
+    frame = pd.DataFrame(rows).sort_values(["data", "network", "sparsity", "method", "seed"])
+    suffix = arguments.name
+    write_csv(OUT / f"{suffix}_runs.csv", frame)
+    summary = []
+    for key, part in frame.groupby(["data", "network", "sparsity", "method"], sort=True):
+        for measure in (*MEASURED, "iterations"):
+            values = part[measure].to_numpy(float)
+            margin = interval(values)
+            summary.append((*key, measure, len(values), values.mean(), values.mean() - margin, values.mean() + margin))
+    columns = ["data", "network", "sparsity", "method", "measure", "seeds", "mean", "low", "high"]
+    write_csv(OUT / f"{suffix}.csv", pd.DataFrame(summary, columns=columns))
+    compared = comparison(frame)
+    write_csv(OUT / f"{suffix}_comparison.csv", compared)
+    print(compared[compared["data"] == "mean over settings"].round(4).to_string(index=False))
+
+
+def interval(values: np.ndarray) -> float:
+    """Half of the 95 % t interval of a mean; NaN for a single value."""
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+
+
+def comparison(frame: pd.DataFrame) -> pd.DataFrame:
+    """How much lower CWV and MCD of ours are than of each baseline, in per cent of it, and what accuracy that costs."""
+    pairs = [(ours, other) for ours in OURS for other in BASELINES]
+    pairs += [("bifp-half", other) for other in ("magnitude", "lottery-ticket")] + [("bifp", "magnitude")]
+    means = frame.groupby(["data", "network", "sparsity", "method"])[[*MEASURED, "iterations"]].mean()
+    rows = []
+    for (data, network, sparsity), part in means.groupby(level=[0, 1, 2]):
+        by_method = part.droplevel([0, 1, 2])
+        for ours, other in pairs:
+            if ours in by_method.index and other in by_method.index:
+                a, b = by_method.loc[ours], by_method.loc[other]
+                row = {"data": data, "network": network, "sparsity": sparsity, "ours": ours, "against": other}
+                row |= {f"{name}_lower_percent": 100 * (1 - a[name] / b[name]) for name in ("cwv", "mcd")}
+                row["degradation_lower_percent"] = 100 * (1 - a["degradation_fairness"] / b["degradation_fairness"])
+                row["accuracy_points"] = 100 * (a["accuracy"] - b["accuracy"])
+                row["iterations_percent"] = 100 * a["iterations"] / b["iterations"]
+                rows.append(row)
+    found = pd.DataFrame(rows)
+    if found.empty:
+        return pd.DataFrame(columns=["data"])
+    overall = found.drop(columns=["network", "sparsity"]).groupby(["ours", "against"], sort=False)
+    mean = overall.mean(numeric_only=True).reset_index().assign(data="mean over settings", network="", sparsity="")
+    mean["settings"] = overall.size().to_numpy()
+    return pd.concat([found.assign(settings=1), mean], ignore_index=True)
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Six digits."""
+    write_text(path, frame.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+
+
+def main() -> None:
+    """Does what is left, then makes the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--data", help="the folder that holds ham10000/ and cifar10/; default EVO_FAIR_DATA")
+    parser.add_argument("--dense-epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--name", default="fair_pruning", help="of the tables")
+    parser.add_argument("--only", default="", help="units whose name holds this")
+    parser.add_argument("--most", type=int, help="end after this many units")
+    parser.add_argument("--table", action="store_true", help="make the tables alone")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        torch.set_num_threads(1)
+        wanted = [unit for unit in units(arguments.seeds) if arguments.only in unit.name]
+        left = [unit for unit in wanted if not (arguments.work / "units" / f"{unit.name}.json").exists()]
+        started = time.monotonic()
+        for number, unit in enumerate(left[: arguments.most], 1):
+            try:
+                run(unit, arguments)
+            except EvoFairError as error:
+                raise SystemExit(f"{unit.name}: {error}") from error
+            each = (time.monotonic() - started) / number
+            minutes = each * (len(left) - number) / 60
+            print(f"{unit.name}: {number} of {len(left)}, {each:.0f} s each, {minutes:.0f} min left", flush=True)
+    tables(arguments)
+    print(f"torch {torch.__version__}, 1 thread, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}")
+
+
+if __name__ == "__main__":
+    main()
