@@ -29,7 +29,6 @@ class _Standing(NamedTuple):
     shift: float
     accuracy: float
     spread: float
-    best_accuracy: float
 
 
 def spread(counts: Counts) -> npt.NDArray[np.float64]:
@@ -46,8 +45,8 @@ def refine(
     does not make the groups' accuracies more even on the validation part is rewound, and halves the learning rate
     (dynamic learning rate and rewinding; in what form the paper has them is not known to us). Last, the outputs' biases
     are moved against the labels' logarithmic shares (Menon et al. 2021), as far as is best for evenness there while
-    accuracy is at most `request.epsilon` below the best that any shift gives; a network whose last layer has no bias
-    goes without.
+    accuracy is at most `request.epsilon` below the dense network's and below the best that any shift gives; where none
+    reaches that, as far as is best for accuracy. A network whose last layer has no bias goes without.
     """
     late = request.epochs // 4
     draw = tempered_draw(task.train_groups, STRENGTH)
@@ -58,19 +57,20 @@ def refine(
         return task.train(network, epochs, seed, rate=rate * FINETUNE_RATE, mask=mask, draw=draw)
 
     steps = train(request.epochs - late, 0, 1.0)
-    best, standing = state_of(network), _standing(network, bias, task, request.epsilon)
-    rate, kept = 0.25, 0
+    before = float(accuracy(task.counts(dense.network, "validation"))[0])
+    limit = before - request.epsilon
+    best, standing = state_of(network), _standing(network, bias, task, limit, request.epsilon)
+    rate, kept = 0.25, 0  # of fine-tuning's rate: these epochs start where it has come down to 0
     for epoch in range(late):
         steps += train(1, 1 + epoch, rate)
-        now = _standing(network, bias, task, request.epsilon)
-        if now.spread < standing.spread and now.accuracy >= standing.accuracy - request.epsilon:
+        now = _standing(network, bias, task, limit, request.epsilon)
+        if now.spread < standing.spread and now.accuracy >= min(limit, standing.accuracy):
             best, standing = state_of(network), now
             kept += 1
         else:
             network.load_state_dict(best)
             rate /= 2
     _move(bias, task, standing.shift)
-    before = float(accuracy(task.counts(dense.network, "validation"))[0])
     return steps, {
         "epochs_kept": kept,
         "shift": standing.shift,
@@ -126,7 +126,7 @@ def _move(bias: nn.Parameter | None, task: Task, shift: float) -> None:
         bias.sub_(shift * _log_shares(task))
 
 
-def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, epsilon: float) -> _Standing:
+def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, limit: float, epsilon: float) -> _Standing:
     """Where the network stands with the best shift for it; the biases are left as they are."""
     logits = task.logits(network, "validation")
     shares = _log_shares(task).numpy()
@@ -134,6 +134,6 @@ def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, epsilon
     predictions = np.stack([(logits - shift * shares).argmax(1).astype(np.uint8) for shift in shifts])
     counts = task.dataset.counts(predictions, "validation", task.group)
     right, uneven = accuracy(counts), spread(counts)
-    able = np.flatnonzero(right >= right.max() - epsilon)
-    chosen = able[uneven[able].argmin()]
-    return _Standing(float(shifts[chosen]), float(right[chosen]), float(uneven[chosen]), float(right.max()))
+    able = np.flatnonzero(right >= max(limit, right.max() - epsilon))
+    chosen = able[uneven[able].argmin()] if len(able) else right.argmax()
+    return _Standing(float(shifts[chosen]), float(right[chosen]), float(uneven[chosen]))
