@@ -41,8 +41,14 @@ def search(
         ),
     ] = "off",
     jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Worker processes; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", help="Threads; changes the time only. Default: all cores.")
     ] = None,
+    torch_device: Annotated[
+        str,
+        typer.Option(
+            "--torch-device", metavar="auto|cpu|cuda", help="Where networks are evaluated; auto: a GPU if there is one."
+        ),
+    ] = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
@@ -71,6 +77,7 @@ def search(
                 population=population,
                 seed=seed,
                 jobs=jobs,
+                torch_device=torch_device,
                 resume=resume,
                 freeze_header=freeze_header,
                 listener=bars,

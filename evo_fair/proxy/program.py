@@ -67,6 +67,15 @@ class Program:
     weights: Floats
     arena: int
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of an image, those with filled-up channels included."""
+        rows = self.operations
+        outputs = rows[:, Column.HEIGHT] * rows[:, Column.WIDTH] * rows[:, Column.CHANNELS] * rows[:, Column.KERNEL]
+        dense = rows[:, Column.OP] == Op.DENSE
+        depthwise = rows[:, Column.OP] == Op.DEPTHWISE
+        return int((outputs * (dense * rows[:, Column.LENGTH] + depthwise * rows[:, Column.KERNEL])).sum())
+
 
 @dataclass
 class Writer:
@@ -222,10 +231,14 @@ def _target(out: Buffer) -> dict[str, int]:
 
 
 class Runner:
-    """Runs programs over images, with `threads` of its own; results do not depend on how many there are."""
+    """Runs programs over images, with `threads` of its own; results do not depend on how many there are.
+
+    `macs` counts the multiply-accumulates done.
+    """
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
+        self.macs = 0
         self._pool = ThreadPoolExecutor(max(1, threads - 1), "proxy")
         self._arenas = [np.zeros(0, np.float32) for _ in range(threads)]
 
@@ -264,6 +277,7 @@ class Runner:
         into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
         statistics = np.empty((images, 2, channels), np.float32)
         numbers = count()
+        self.macs += images * program.macs
 
         def work(thread: int) -> None:
             if len(self._arenas[thread]) < program.arena + _LINE:

@@ -1,0 +1,122 @@
+"""Networks evaluated together predict what each of them predicts alone, and what torch predicts."""
+
+import numpy as np
+import pytest
+import torch
+
+from evo_fair.errors import EvoFairError
+from evo_fair.nets import Supernet
+from evo_fair.problem import load_problem
+from evo_fair.proxy import Proxy, torch_device
+from evo_fair.proxy.population import Population
+from evo_fair.space import Block, SearchSpace
+
+SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 24, 24), 7), "adult": ((21,), 2)}
+
+
+def proxy_of(name: str, threads: int = 1, samples: int = 30) -> Proxy:
+    """A proxy with random weights and random inputs: what it predicts means nothing, but has to be right."""
+    shape, labels = SPACES[name]
+    rng = np.random.default_rng(7)
+    space = SearchSpace(load_problem(name).space, shape, labels)
+    channels = shape[0]
+    mean, scale = rng.normal(100, 10, channels).astype(np.float32), np.full(channels, 0.02, np.float32)
+    supernet = Supernet.initialise(space, torch.Generator().manual_seed(1), mean, scale)
+    for key, tensor in supernet.weights.items():
+        if key.endswith(("gamma", "beta")):
+            tensor += torch.from_numpy(rng.normal(0, 0.2, tensor.shape).astype(np.float32))
+    calibration, validation = (rng.integers(0, 256, (n, *shape)).astype(np.uint8) for n in (40, samples))
+    return Proxy(supernet, calibration, validation, threads)
+
+
+def torch_logits(proxy: Proxy, genome: np.ndarray) -> np.ndarray:
+    network = proxy.supernet.extract(genome)
+    network.calibrate(proxy.calibration)
+    with torch.no_grad():
+        logits: np.ndarray = network(proxy.samples).numpy()
+    return logits
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_logits_are_those_of_torch_with_statistics_of_the_calibration_samples(name: str) -> None:
+    proxy = proxy_of(name)
+    space = proxy.supernet.space
+    genomes = np.concatenate([[space.largest(), space.smallest()], space.sample(np.random.default_rng(0), 30)])
+    ours = proxy.population.logits([space.architecture(genome) for genome in genomes])
+    for genome, logits in zip(genomes, ours, strict=True):
+        np.testing.assert_allclose(logits, torch_logits(proxy, genome), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_company_order_threads_and_memory_change_no_bit(name: str) -> None:
+    alone = proxy_of(name)
+    space = alone.supernet.space
+    rng = np.random.default_rng(1)
+    genomes = space.sample(rng, 12)
+    genomes[6:, : genomes.shape[1] // 2] = genomes[:6, : genomes.shape[1] // 2]  # these begin like the others
+    networks = [space.architecture(genome) for genome in space.canonical(genomes)]
+    expected = np.concatenate([alone.population.logits([network]) for network in networks])
+    for threads, memory in ((1, 0), (3, 0), (2, 1 << 16), (2, 1 << 30)):
+        proxy = proxy_of(name, threads)
+        inputs = proxy.population._input
+        population = Population(proxy.supernet, inputs.calibration, inputs.samples, threads, memory)
+        for order in (np.arange(12), rng.permutation(12), np.array([3, 3, 5])):
+            assert (population.logits([networks[i] for i in order]) == expected[order]).all()
+        population.runner.close()
+
+
+def test_labels_are_the_largest_logits() -> None:
+    proxy = proxy_of("digits")
+    genomes = proxy.supernet.space.sample(np.random.default_rng(2), 4)
+    expected = [proxy.logits(genome).argmax(1) for genome in genomes]
+    assert (proxy.predict(genomes) == expected).all()
+
+
+def test_shared_beginnings_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = proxy_of("digits")
+    space = proxy.supernet.space
+    largest = space.architecture(space.largest())
+    shorter = [*largest[:-1]]
+    calibrated: list[Block] = []
+    calibrate = proxy.population._blocks.calibrate
+
+    def counted(block: Block, *arguments: object) -> object:
+        calibrated.append(block)
+        return calibrate(block, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(proxy.population._blocks, "calibrate", counted)
+    proxy.population.logits([largest, shorter, largest])
+    assert calibrated == largest
+    proxy.population.logits([largest])
+    assert len(calibrated) == len(largest) + 1  # all but the end, wanted for the third time, was kept
+
+
+def test_kept_features_stay_within_their_memory() -> None:
+    proxy = proxy_of("digits")
+    space = proxy.supernet.space
+    inputs, memory = proxy.population._input, 400_000
+    population = Population(proxy.supernet, inputs.calibration, inputs.samples, 1, memory)
+    networks = [space.architecture(genome) for genome in space.sample(np.random.default_rng(3), 20)]
+    for _ in range(3):
+        population.logits(networks)
+        kept = population._kept._features
+        assert 0 < sum(features.bytes for features in kept.values()) == population._kept._used <= memory
+
+
+def test_on_torchs_device_the_labels_are_the_same() -> None:
+    proxy = proxy_of("digits")
+    genomes = proxy.supernet.space.sample(np.random.default_rng(4), 5)
+    expected = proxy.predict(genomes)
+    proxy.device = "cpu:0"  # any but "cpu" goes through torch
+    assert (proxy.predict(genomes) == expected).all()
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert torch_device("auto") == torch_device("cpu") == "cpu"
+    with pytest.raises(EvoFairError, match="torch sees no GPU"):
+        torch_device("cuda")
+    with pytest.raises(EvoFairError, match="'tpu' is unknown"):
+        torch_device("tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert torch_device("auto") == "cuda"
