@@ -3,11 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evo_fair.cli.options import DataOption, ProblemArgument
+
+if TYPE_CHECKING:
+    from evo_fair.audit.runner import Standing
 
 __all__ = ["audit"]
 
@@ -22,11 +25,17 @@ def audit(
     ] = None,
     scope: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="uniform, random, early, late or global; can be repeated. Default: all."),
+        typer.Option(
+            "--scope",
+            help="uniform, random, early, late, global (--network: uniform, global). Default: all.",
+        ),
     ] = None,
     sparsity: Annotated[
         list[float] | None,
-        typer.Option("--sparsity", help="A share of the parameters that goes; can be repeated. Default: 0.1 to 0.8."),
+        typer.Option(
+            "--sparsity",
+            help="A share of the parameters that goes. Default: 0.1 to 0.8 (--network: 0.5, 0.7, 0.9).",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Draws of each random order and scope.")] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the architectures and draws.")] = 0,
@@ -43,6 +52,18 @@ def audit(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Worker processes; changes the time only. Default: all cores.")
     ] = None,
+    network: Annotated[
+        bool,
+        typer.Option("--network", help="Audit one trained network, the problem's largest, with treatments that train."),
+    ] = False,
+    structure: Annotated[
+        list[str] | None, typer.Option("--structure", help="With --network: structured, unstructured. Default: both.")
+    ] = None,
+    treatment: Annotated[
+        list[str] | None,
+        typer.Option("--treatment", help="With --network: none, finetune, rewind, reinit. Default: all."),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="With --network: what a treatment trains.")] = 5,
     time: Annotated[
         float | None,
         typer.Option("--time", min=0, help="The most minutes that measuring may take; a larger audit is refused."),
@@ -52,41 +73,49 @@ def audit(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an audit that was broken off.")] = False,
 ) -> None:
-    """Prunes a problem's networks in many ways, without training, and reports who loses by it and how surely."""
-    from evo_fair.audit.orders import ORDERS
-    from evo_fair.audit.paths import SCOPES
-    from evo_fair.audit.plan import Grid
-    from evo_fair.audit.proxy_audit import audit_proxy
+    """Prunes a problem's networks in many ways and reports who loses by it, and how surely.
+
+    Without --network thousands of networks of the frozen supernet are pruned, and none is trained afterwards.
+    """
     from evo_fair.audit.report import LIMITS, check_imbalance, find, write_report
     from evo_fair.problem import load_problem
 
     check_imbalance(imbalance)
-    grid = Grid(
-        networks=networks,
-        criteria=tuple(criterion or ORDERS),
-        scopes=tuple(scope or SCOPES),
-        sparsities=tuple(sparsity or (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)),
-        seeds=tuple(range(seeds)),
-        seed=seed,
-    )
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
+    common: Any = {"out": place, "group": group, "minutes": time, "resume": resume, "listener": _told}
     try:
-        folder = audit_proxy(
-            chosen,
-            grid,
-            out=place,
-            group=group,
-            jobs=jobs,
-            minutes=time,
-            resume=resume,
-            listener=lambda at: typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.1f} a second", err=True),
-        )
+        if network:
+            from evo_fair.audit.network_audit import NetworkGrid, audit_network, largest_network
+
+            given: dict[str, Any] = {
+                "criteria": criterion,
+                "structures": structure,
+                "scopes": scope,
+                "treatments": treatment,
+                "sparsities": sparsity,
+            }
+            named: dict[str, Any] = {name: tuple(values) for name, values in given.items() if values}
+            factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)), epochs=epochs)
+            folder = audit_network(chosen, factors, *largest_network(chosen), **common)
+        else:
+            from evo_fair.audit.orders import ORDERS
+            from evo_fair.audit.plan import Grid
+            from evo_fair.audit.proxy_audit import audit_proxy
+
+            given = {"scopes": scope, "sparsities": sparsity}
+            named = {name: tuple(values) for name, values in given.items() if values}
+            grid = Grid(networks, tuple(criterion or ORDERS), **named, seeds=tuple(range(seeds)), seed=seed)
+            folder = audit_proxy(chosen, grid, jobs=jobs, **common)
         report = write_report(folder, find(folder, imbalance, constraint or LIMITS))
     except KeyboardInterrupt:
         typer.echo(f"interrupted; finished rows are saved, go on with: {_resume_command()}", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"the report: {report}")
+
+
+def _told(at: "Standing") -> None:
+    typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.2g} a second", err=True)
 
 
 def _resume_command() -> str:

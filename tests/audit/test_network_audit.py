@@ -1,0 +1,113 @@
+"""The grid of prunings of one trained network of the tiny problem."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evo_fair.audit.network_audit import NetworkGrid, audit_network, plan_of
+from evo_fair.audit.report import find, write_report
+from evo_fair.errors import AuditError, PruningError, UnknownNameError
+from evo_fair.nets import Supernet
+from evo_fair.problem import load_problem
+from evo_fair.proxy.supernets import ensure_supernet
+from evo_fair.pruning.task import Dense, Task
+
+from ..cli.conftest import PROBLEM
+
+GRID = NetworkGrid(
+    ("magnitude_l1", "random"), scopes=("global",), treatments=("none", "finetune"), sparsities=(0.3, 0.6), seeds=(0, 1)
+)
+GRID = dataclasses.replace(GRID, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory):
+    path = tmp_path_factory.mktemp("problem") / "tiny.toml"
+    path.write_text(PROBLEM)
+    return load_problem(str(path))
+
+
+@pytest.fixture(scope="module")
+def dense(problem):
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    supernet = Supernet.load(ensure_supernet(problem, dataset, space).path, space)
+    network = supernet.extract(space.largest())
+    network.calibrate(supernet.normalise(dataset.inputs[dataset.part("train")[:512]]))
+    return Dense(network.eval(), None, problem.training.epochs)
+
+
+@pytest.fixture(scope="module")
+def folder(problem, dense, tmp_path_factory):
+    return audit_network(problem, GRID, dense, "largest", out=tmp_path_factory.mktemp("audits") / "one")
+
+
+def test_every_combination_is_made_once(folder):
+    networks = pd.read_csv(folder.table)
+    assert len(networks) == 1 + 2 * 2 * 2 * 2 * 2
+    pruned = networks[~networks["dense"]]
+    factors = ["criterion", "structure", "scope", "treatment", "target", "seed"]
+    assert not pruned.duplicated(factors).any()
+    assert (pruned.loc[pruned["treatment"] == "finetune", "iterations"] > 0).all()
+    assert (pruned.loc[pruned["treatment"] == "none", "iterations"] == 0).all()
+    dense = networks.loc[networks["dense"], "params"].item()
+    assert pruned["sparsity"].to_numpy() == pytest.approx(1 - pruned["params"].to_numpy() / dense)
+    single = pruned[pruned["structure"] == "unstructured"]
+    assert single["sparsity"].to_numpy() == pytest.approx(single["target"].to_numpy(), abs=0.1)
+
+
+def test_dense_network_is_measured_as_it_is(problem, dense, folder):
+    task = Task(problem.dataset(), "class", problem.training)
+    networks = pd.read_csv(folder.table)
+    labels = task.dataset.labels[task.dataset.part("validation")]
+    right = task.predictions(dense.network, "validation") == labels
+    assert networks.loc[networks["dense"], "accuracy"].item() == pytest.approx(right.mean())
+    assert (folder.predictions[0] == task.predictions(dense.network, "validation")).all()
+
+
+def test_report_compares_treatments_and_structures(folder):
+    text = write_report(folder, find(folder)).read_text()
+    assert "One trained network" in text
+    for term in ("structure unstructured", "treatment none", "sparsity x criterion random"):
+        assert term in text
+
+
+def test_resumed_grid_measures_nothing_twice(problem, dense, folder):
+    before = {path: path.stat().st_mtime_ns for path in (folder.path / "parts").iterdir()}
+    audit_network(problem, GRID, dense, "largest", out=folder.path, resume=True)
+    assert before == {path: path.stat().st_mtime_ns for path in (folder.path / "parts").iterdir()}
+
+
+def test_other_weights_do_not_resume(problem, dense, folder):
+    other = Dense(type(dense.network)(dense.network.blocks, 10).eval(), None, 1)
+    with pytest.raises(AuditError, match=r"made with network\.sha256"):
+        audit_network(problem, GRID, other, "largest", out=folder.path, resume=True)
+
+
+def test_too_large_a_grid_says_how_long_it_takes(problem, dense, tmp_path):
+    with pytest.raises(AuditError, match="an audit of 33 networks takes about"):
+        audit_network(problem, GRID, dense, "largest", out=tmp_path / "a", minutes=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "told"),
+    [
+        ({"sparsities": (1.0,)}, PruningError, r"outside \[0, 1\)"),
+        ({"criteria": ("size",)}, UnknownNameError, "unknown criterion 'size'"),
+        ({"treatments": ("finetun",)}, UnknownNameError, "did you mean 'finetune'"),
+        ({"structures": ("blocks",)}, UnknownNameError, "unknown structure"),
+        ({"scopes": ("early",)}, UnknownNameError, "unknown scope"),
+        ({"seeds": ()}, AuditError, "at least one"),
+        ({"epochs": -1}, AuditError, "negative"),
+    ],
+)
+def test_impossible_grids_are_refused(changes, error, told):
+    with pytest.raises(error, match=told):
+        plan_of(dataclasses.replace(GRID, **changes), "x")
+
+
+def test_ids_are_unique():
+    assert plan_of(NetworkGrid(), "net")["id"].is_unique
+    assert np.isclose(plan_of(GRID, "net")["target"].max(), 0.6)
