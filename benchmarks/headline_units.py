@@ -13,14 +13,15 @@ from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import write_onnx
-from evo_fair.deploy.tuning import Scaling, Tuning, train_network
+from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
 from evo_fair.files import atomic_write, read_json, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fit import initialise
+from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES
-from evo_fair.problem import Problem
+from evo_fair.problem import Problem, Training
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.space import SearchSpace
@@ -75,7 +76,7 @@ class Workplace:
         tuning, recipe = self.training(unit)
         ours = unit.network in self.genomes
         return {
-            "recipe": recipe.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"}),
+            "recipe": recipe.of_one_network(),
             "fairness_weight": tuning.fairness_weight,
             "group": self.problem.fairness.group,
             "data": self.dataset.fingerprint,
@@ -83,7 +84,7 @@ class Workplace:
             "genome": self.genomes[unit.network].tolist() if ours else None,
         }
 
-    def training(self, unit: Unit) -> tuple[Tuning, Any]:
+    def training(self, unit: Unit) -> tuple[Tuning, Training]:
         """How the unit is trained: both sides by the same recipe and for as many epochs."""
         tuning = Tuning(
             from_scratch=unit.start == "scratch",

@@ -20,7 +20,6 @@ import platform
 import sys
 import time
 from datetime import date
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
 from evo_fair.files import digest, write_text
 from evo_fair.nets import Network, fit, initialise
-from evo_fair.nets.inputs import input_statistics, normalise
+from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_labels
 from evo_fair.proxy.supernets import ensure_supernet, proxy_source
@@ -111,8 +110,7 @@ class Work:
         dataset, recipe = self.dataset, self.problem.training
         train, validation = dataset.part("train"), dataset.part("validation")
         inputs, labels = dataset.inputs[train], dataset.labels[train]
-        mean, scale = (torch.from_numpy(part) for part in input_statistics(inputs))
-        prepare = partial(normalise, mean=mean, scale=scale)
+        prepare = Scaling.of(inputs)
         network = Network(self.space.architecture(genome), self.space.labels)
         initialise(network, torch.Generator().manual_seed(seed))
         path = self.path.with_name(f"{name}-{seed}.safetensors")

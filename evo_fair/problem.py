@@ -61,6 +61,10 @@ class Training(Section):
     random_networks: Annotated[int, Field(ge=0, le=16)] = 2
     seed: Annotated[int, Field(ge=0)] = 0
 
+    def of_one_network(self) -> dict[str, Any]:
+        """What the training of a single network depends on, as JSON: all but what is the supernet's alone."""
+        return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"})
+
 
 class Proxy(Section):
     """`[proxy]`: how the frozen supernet is asked."""

@@ -199,7 +199,7 @@ class _Press:
         row["performance_fairness"] = performance_fairness(counts)
         row["degradation_fairness"] = degradation_fairness(self.before[task.group], counts)
         row["largest_logit_difference"] = parity.largest_difference
-        facts = file_facts(path, parity, task.dataset, *task.statistics)
+        facts = file_facts(path, parity, task.dataset, task.scaling)
         write_json(
             self.folder / f"{name}.json", {"format": 1, "row": row, "part": "test", "notes": dict(notes), **facts}
         )

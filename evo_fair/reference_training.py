@@ -13,14 +13,13 @@ from torch import nn
 from evo_fair import __version__
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import file_facts, write_onnx
-from evo_fair.deploy.tuning import Scaling
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import fit, initialise
-from evo_fair.nets.inputs import input_statistics
+from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
@@ -65,8 +64,7 @@ def train_reference(
     folder = _folder(problem, dataset, seed) if out is None else Path(out)
     train = dataset.part("train")
     inputs = dataset.inputs[train]
-    mean, scale = (torch.from_numpy(part) for part in input_statistics(inputs))
-    scaling = Scaling(mean, scale)
+    scaling = Scaling.of(inputs)
     model = REFERENCES[network](len(dataset.label_names))
     initialise(model, torch.Generator().manual_seed(seed))
     fit(
@@ -119,12 +117,12 @@ def _store(
         "command": f"evo-fair train {problem.name} --network {network} --seed {seed}",
         "evo_fair": __version__,
         "torch": torch.__version__,
-        "training": _recipe(problem),
+        "training": problem.training.of_one_network(),
         "seed": seed,
         "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "sha256": sha256_of(weights),
-        **file_facts(onnx, parity, dataset, scaling.mean, scaling.scale),
+        **file_facts(onnx, parity, dataset, scaling),
         "validation": {
             "accuracy": float(METRICS["accuracy"](counts[problem.fairness.group])[0]),
             "groups": {name: group_summary(part) for name, part in counts.items()},
@@ -134,13 +132,9 @@ def _store(
     return StoredReference(weights, onnx, manifest)
 
 
-def _recipe(problem: Problem) -> dict[str, Any]:
-    """The part of the recipe that a lone network's training follows."""
-    return problem.training.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"})
-
-
 def _folder(problem: Problem, dataset: Dataset, seed: int) -> Path:
-    key = digest(json.dumps(_recipe(problem), sort_keys=True), dataset.fingerprint, str(seed), torch.__version__)
+    recipe = json.dumps(problem.training.of_one_network(), sort_keys=True)
+    key = digest(recipe, dataset.fingerprint, str(seed), torch.__version__)
     return cache_folder("references", f"{problem.name}-{key[:16]}")
 
 

@@ -15,6 +15,7 @@ from evo_fair.deploy.export import Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import atomic_write, sha256_of, write_json
+from evo_fair.nets.inputs import Scaling
 from evo_fair.proxy import Proxy, predict_logits
 from evo_fair.space import SearchSpace
 
@@ -42,7 +43,7 @@ def write_network(
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
     card = network_card(name, genome, proxy.supernet.space, counts, facts)
-    card |= file_facts(path, parity, dataset, proxy.supernet.mean, proxy.supernet.scale)
+    card |= file_facts(path, parity, dataset, Scaling(proxy.supernet.mean, proxy.supernet.scale))
     write_json(folder / f"{name}.json", card)
     return path
 
@@ -59,7 +60,7 @@ def write_onnx(
         return check_parity(candidate, logits, x)
 
 
-def file_facts(path: Path, parity: Parity, dataset: Dataset, mean: torch.Tensor, scale: torch.Tensor) -> dict[str, Any]:
+def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -> dict[str, Any]:
     """The card's part on the file: what goes in, what comes out, its hash and how closely it follows torch."""
     return {
         "input": {
@@ -68,8 +69,8 @@ def file_facts(path: Path, parity: Parity, dataset: Dataset, mean: torch.Tensor,
             if len(dataset.input_shape) == 3
             else "features, as evo_fair.data prepares them",
             "normalisation": "(x - mean) * scale by channel, of raw values",
-            "mean": mean.tolist(),
-            "scale": scale.tolist(),
+            "mean": scaling.mean.tolist(),
+            "scale": scaling.scale.tolist(),
         },
         "labels": list(dataset.label_names),
         "onnx": {

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from evo_fair.data import Dataset
-from evo_fair.deploy.tuning import Scaling
 from evo_fair.errors import EvoFairError, UnknownNameError
 from evo_fair.files import read_json
 from evo_fair.latency.measure import open_session
 from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.nets.inputs import Scaling
 
 __all__ = ["Reference", "open_reference"]
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from evo_fair.deploy.examine import Examination, Examiner
 from evo_fair.deploy.export import onnx_logits
-from evo_fair.deploy.tuning import Scaling
 from evo_fair.latency import Profile
 from evo_fair.latency.measure import Timings, measure, open_session
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
+from evo_fair.nets.inputs import Scaling
 
 __all__ = ["Deployed", "deployed_table", "time_networks"]
 

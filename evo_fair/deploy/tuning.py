@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import nn
 
 from evo_fair.data import Dataset
@@ -13,10 +12,10 @@ from evo_fair.errors import EvoFairError
 from evo_fair.nets import Step
 from evo_fair.nets.fair_training import balanced_draw, fair_loss
 from evo_fair.nets.fit import fit
-from evo_fair.nets.inputs import Inputs, normalise
+from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Training
 
-__all__ = ["Scaling", "Tuning", "train_network"]
+__all__ = ["Tuning", "train_network"]
 
 FINE_TUNING_EPOCHS = 10
 FINE_TUNING_RATE = 0.2  # of the problem's learning rate
@@ -60,18 +59,6 @@ class Tuning:
                 "learning_rate": rate if self.learning_rate is None else self.learning_rate,
             }
         )
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How raw inputs enter networks, as `(x - mean) * scale`; both are float32 `[channels]`."""
-
-    mean: torch.Tensor
-    scale: torch.Tensor
-
-    def __call__(self, inputs: Inputs) -> torch.Tensor:
-        """Normalised inputs, float32 `[n, channels, ...]`."""
-        return normalise(inputs, self.mean, self.scale)
 
 
 def train_network(

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import file_facts, network_card, write_onnx
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
-from evo_fair.deploy.tuning import Scaling, Tuning, train_network
+from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
 from evo_fair.files import read_json, sha256_of, write_json
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.fit import initialise
-from evo_fair.nets.inputs import input_statistics
+from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.search import Record
@@ -46,8 +47,7 @@ class Workshop:
         """How raw inputs enter the networks: as the supernet has it, else by the training part's own statistics."""
         if self.supernet is not None:
             return Scaling(self.supernet.mean, self.supernet.scale)
-        mean, scale = input_statistics(self.dataset.inputs[self.dataset.part("train")])
-        return Scaling(torch.from_numpy(mean), torch.from_numpy(scale))
+        return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
 
     def files(self, name: str) -> dict[str, Path]:
         """The ONNX files of a network by precision."""
@@ -96,12 +96,12 @@ class Workshop:
                 **asdict(self.tuning),
                 "grouping": self.grouping,
                 "seed": self.seed,
-                "recipe": recipe.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"}),
+                "recipe": recipe.of_one_network(),
             },
             "hashes": self.hashes,
         }
         card = network_card(name, record.genome, self.space, counts, facts)
-        card |= file_facts(files["fp32"], parity, self.dataset, scaling.mean, scaling.scale)
+        card |= file_facts(files["fp32"], parity, self.dataset, scaling)
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
         write_json(self.folder / f"{name}.json", card)
@@ -119,7 +119,7 @@ class Workshop:
         chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
         return self.scaling(self.dataset.inputs[chosen])
 
-    def _quantised(self, files: dict[str, Path], expected: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
+    def _quantised(self, files: dict[str, Path], expected: npt.NDArray[np.uint8]) -> dict[str, Any]:
         quantise_onnx(files["fp32"], files["int8"], self._calibration().contiguous().numpy())
         validation = self.scaling(self.dataset.inputs[self.dataset.part("validation")]).contiguous().numpy()
         same = onnx_logits(files["int8"], validation).argmax(1) == expected

@@ -1,21 +1,19 @@
 """Trains one network by a problem's recipe, from its present weights, reproducibly and resumably."""
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
-from evo_fair.errors import NonFiniteError, RunError
-from evo_fair.files import digest, write_bytes
+from evo_fair.errors import NonFiniteError
+from evo_fair.files import digest
 from evo_fair.nets.augment import augment
+from evo_fair.nets.checkpoint import momentum_tensors, read_checkpoint, restore_momentum, write_checkpoint
 from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
@@ -23,6 +21,8 @@ from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 
 __all__ = ["fit", "initialise"]
+
+_PREFIX = "network."
 
 
 def fit(
@@ -57,11 +57,16 @@ def fit(
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     sgd = optimiser(weights, recipe)
     rng = np.random.default_rng(seed)
+    numbered = {str(number): weight for number, weight in enumerate(weights)}
     epoch, identity = 0, ""
     if checkpoint:
         identity = _identity(network, inputs, labels, recipe, seed)
-        if checkpoint.exists():
-            epoch = _read(checkpoint, identity, network, weights, sgd, rng)
+        if found := read_checkpoint(checkpoint, identity):
+            epoch = found.progress["epoch"]
+            rng.bit_generator.state = found.progress["rng"]
+            restore_momentum(sgd, numbered, found.tensors)
+            own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
+            network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
     with torch_threads(1), torch.random.fork_rng(devices=[]):
         while epoch < recipe.epochs:
             torch.manual_seed(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
@@ -95,7 +100,8 @@ def fit(
                     checkpoint.unlink(missing_ok=True)
                 raise
             if checkpoint and epoch < recipe.epochs:
-                _write(checkpoint, identity, epoch, network, weights, sgd, rng)
+                state = _state(network) | momentum_tensors(sgd, numbered)
+                write_checkpoint(checkpoint, identity, {"epoch": epoch, "rng": rng.bit_generator.state}, state)
             if on_epoch:
                 on_epoch(Step(epoch, recipe.epochs, mean_loss))
     network.eval()
@@ -145,48 +151,4 @@ def _identity(network: nn.Module, inputs: Inputs, labels: npt.NDArray[np.int64],
 
 
 def _state(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {f"network.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
-
-
-def _write(
-    path: Path,
-    identity: str,
-    epoch: int,
-    network: nn.Module,
-    weights: Sequence[torch.Tensor],
-    sgd: torch.optim.SGD,
-    rng: np.random.Generator,
-) -> None:
-    tensors = _state(network)
-    for i, weight in enumerate(weights):
-        momentum = sgd.state[weight].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{i}"] = momentum.contiguous()
-    progress = {"identity": identity, "epoch": epoch, "rng": rng.bit_generator.state}
-    write_bytes(path, save(tensors, {"progress": json.dumps(progress)}))
-
-
-def _read(
-    path: Path,
-    identity: str,
-    network: nn.Module,
-    weights: Sequence[torch.Tensor],
-    sgd: torch.optim.SGD,
-    rng: np.random.Generator,
-) -> int:
-    """Puts back what `_write` stored; returns the number of epochs done."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress: dict[str, Any] = json.loads((file.metadata() or {}).get("progress", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise RunError(f"cannot read the checkpoint {path}: {error}; remove it to train from the start") from error
-    if progress.get("identity") != identity:
-        raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
-    prefix = "network."
-    network.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    for i, weight in enumerate(weights):
-        if f"momentum.{i}" in tensors:
-            sgd.state[weight]["momentum_buffer"] = torch.empty_like(weight).copy_(tensors[f"momentum.{i}"]).detach()
-    rng.bit_generator.state = progress["rng"]
-    return int(progress["epoch"])
+    return {_PREFIX + name: tensor.contiguous() for name, tensor in network.state_dict().items()}

@@ -1,10 +1,13 @@
 """Raw inputs of networks: their statistics and their normalisation."""
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Inputs", "input_statistics", "normalise"]
+__all__ = ["Inputs", "Scaling", "input_statistics", "normalise"]
 
 Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
@@ -26,3 +29,21 @@ def normalise(inputs: Inputs, mean: torch.Tensor, scale: torch.Tensor) -> torch.
     shape = (-1,) + (1,) * (x.dim() - 2)
     x = (x - mean.view(shape)) * scale.view(shape)
     return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw inputs enter networks, as `(x - mean) * scale`; both are float32 `[channels]`."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> Self:
+        """By the statistics of training inputs `[n, channels, ...]`: each channel gets mean 0 and deviation 1."""
+        mean, scale = input_statistics(inputs)
+        return cls(torch.from_numpy(mean), torch.from_numpy(scale))
+
+    def __call__(self, inputs: Inputs) -> torch.Tensor:
+        """Raw inputs `[n, channels, ...]` as `normalise` gives them, float32 of the same shape."""
+        return normalise(inputs, self.mean, self.scale)

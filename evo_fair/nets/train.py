@@ -10,10 +10,17 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from evo_fair.errors import RunError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
-from evo_fair.nets.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from evo_fair.nets.checkpoint import (
+    Checkpoint,
+    momentum_tensors,
+    read_checkpoint,
+    restore_momentum,
+    write_checkpoint,
+)
 from evo_fair.nets.inputs import Inputs, input_statistics
 from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
@@ -64,11 +71,11 @@ def train_supernet(
     identity, first = "", 0
     if checkpoint:
         identity = _identity(space, inputs, labels, recipe, seed)
-        if found := read_checkpoint(checkpoint, identity):
-            _take_up(found, supernet, sgd, rng)
-            first = found.step.epoch
+        if found := _found(checkpoint, identity):
+            reached = _take_up(found, supernet, sgd, rng)
+            first = reached.epoch
             if on_resume:
-                on_resume(found.step)
+                on_resume(reached)
     with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for epoch in range(first, recipe.epochs):
             order = rng.permutation(len(labels))
@@ -92,7 +99,9 @@ def train_supernet(
             check_finite(epoch + 1, loss, weights, recipe)
             done = Step(epoch + 1, recipe.epochs, loss)
             if checkpoint and done.epoch < done.epochs:
-                write_checkpoint(checkpoint, identity, done, rng, _state(supernet, sgd))
+                progress = {"step": done, "generator": rng.bit_generator.state}
+                state = {f"weight.{name}": weight for name, weight in supernet.weights.items()}
+                write_checkpoint(checkpoint, identity, progress, state | momentum_tensors(sgd, supernet.weights))
             if on_epoch:
                 on_epoch(done)
     if checkpoint:
@@ -110,24 +119,22 @@ def _identity(space: SearchSpace, inputs: Inputs, labels: npt.NDArray[np.int64],
     return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
 
 
-def _state(supernet: Supernet, sgd: torch.optim.SGD) -> dict[str, torch.Tensor]:
-    """Weights and momentum by name; without momentum in the recipe there is none."""
-    state = {f"weight.{name}": weight for name, weight in supernet.weights.items()}
-    for name, weight in supernet.weights.items():
-        momentum = sgd.state[weight].get("momentum_buffer")
-        if momentum is not None:
-            state[f"momentum.{name}"] = momentum
-    return state
+def _found(path: Path, identity: str) -> Checkpoint | None:
+    """The checkpoint of just this training, if there is one."""
+    try:
+        return read_checkpoint(path, identity)
+    except RunError:
+        return None
 
 
 @torch.no_grad()
-def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, rng: np.random.Generator) -> None:
-    """Puts back what `_state` gave, and the generator's state."""
+def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, rng: np.random.Generator) -> Step:
+    """Puts weights, momentum and the generator's state back; returns where the training stood."""
     for name, weight in supernet.weights.items():
         weight.copy_(checkpoint.tensors[f"weight.{name}"])
-        if f"momentum.{name}" in checkpoint.tensors:
-            sgd.state[weight]["momentum_buffer"] = checkpoint.tensors[f"momentum.{name}"].clone()
-    rng.bit_generator.state = checkpoint.generator
+    restore_momentum(sgd, supernet.weights, checkpoint.tensors)
+    rng.bit_generator.state = checkpoint.progress["generator"]
+    return Step(*checkpoint.progress["step"])
 
 
 def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:

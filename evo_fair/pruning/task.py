@@ -4,17 +4,19 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import save
 from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.errors import PruningError
+from evo_fair.errors import PruningError, in_a_line
 from evo_fair.fairness import Counts
 from evo_fair.nets import fit
-from evo_fair.nets.inputs import Inputs, input_statistics, normalise
+from evo_fair.nets.inputs import Inputs, Scaling
 from evo_fair.nets.recipe import Step
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
@@ -24,7 +26,7 @@ from evo_fair.pruning.selection import Scope, StructureKind
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.trace import trace_structure
 
-__all__ = ["Dense", "Loss", "Pruned", "Request", "State", "Task", "state_of"]
+__all__ = ["Dense", "Loss", "Pruned", "Request", "State", "Task", "content_of", "state_of"]
 
 Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
 State = dict[str, torch.Tensor]
@@ -93,33 +95,32 @@ class Task:
             raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
 
     @cached_property
-    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and reciprocal deviation of the training part's inputs, float32 `[channels]` each."""
-        mean, scale = input_statistics(self.train_inputs)
-        return torch.from_numpy(mean), torch.from_numpy(scale)
+    def scaling(self) -> Scaling:
+        """How raw inputs enter networks: by the training part's statistics."""
+        return Scaling.of(self.train_inputs)
 
     @cached_property
     def train_inputs(self) -> Inputs:
-        """Raw inputs of the training part."""
+        """Raw inputs of the training part, `[n, channels, height, width]` or `[n, features]`."""
         return self.dataset.inputs[self.dataset.part("train")]
 
     @cached_property
     def train_labels(self) -> npt.NDArray[np.int64]:
-        """Labels of the training part."""
+        """Labels of the training part, int64 `[n]`."""
         return self.dataset.labels[self.dataset.part("train")]
 
     @cached_property
     def train_groups(self) -> npt.NDArray[np.int16]:
-        """Groups of the training part, -1 where unknown."""
+        """Groups of the training part, int16 `[n]`, -1 where unknown."""
         return self.dataset.grouping(self.group).index[self.dataset.part("train")]
 
     def normalise(self, inputs: Inputs) -> torch.Tensor:
-        """Raw inputs as networks take them."""
-        return normalise(inputs, *self.statistics)
+        """Raw inputs `[n, ...]` as networks take them, float32 of the same shape."""
+        return self.scaling(inputs)
 
     @property
     def example(self) -> torch.Tensor:
-        """Two normalised training samples, to trace networks with."""
+        """Two normalised training samples `[2, ...]`, to trace networks with."""
         return self.normalise(self.train_inputs[:2])
 
     def structure(self, network: nn.Module) -> Structure:
@@ -151,10 +152,12 @@ class Task:
         draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
         after_step: Callable[[int], None] | None = None,
         on_epoch: Callable[[Step], None] | None = None,
+        checkpoint: Path | None = None,
     ) -> int:
         """Trains `network` in place by the recipe at `rate` times its learning rate; returns the steps it took.
 
-        What `mask` took out stays out; `after_step` hears of each step after that.
+        What `mask` took out stays out; `after_step` hears the number of steps done once that is seen to. `loss`,
+        `draw`, `on_epoch` and `checkpoint` are those of `nets.fit`.
         """
         if epochs < 1:
             return 0
@@ -182,6 +185,7 @@ class Task:
             draw=draw,
             after_step=after,
             on_epoch=on_epoch,
+            checkpoint=checkpoint,
         )
         return steps
 
@@ -207,9 +211,10 @@ class Task:
             with torch.no_grad():
                 logits = copy.deepcopy(network).eval()(self.example)
         except Exception as error:  # a user's module can fail in any way
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             shape = list(self.example.shape)
-            raise PruningError(f"the network does not run on inputs of the shape {shape} ({reason})") from error
+            raise PruningError(
+                f"the network does not run on inputs of the shape {shape} ({in_a_line(error)})"
+            ) from error
         labels = len(self.dataset.label_names)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):
             got = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -224,3 +229,8 @@ class Task:
 def state_of(network: nn.Module) -> State:
     """A copy of all that a network's state dictionary holds."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def content_of(network: nn.Module) -> bytes:
+    """All that a network's state dictionary holds, as the bytes of a safetensors file."""
+    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})

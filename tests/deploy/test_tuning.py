@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from evo_fair.data import Dataset
-from evo_fair.deploy.tuning import Scaling, Tuning, train_network
+from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network
+from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem, Training
 from evo_fair.space import SearchSpace
 

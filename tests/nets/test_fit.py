@@ -1,6 +1,5 @@
 """Training of one network: reproducible, resumable, and open to other losses, samples and masks."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,14 @@ from torch.nn import functional
 
 from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.nets import Network, Step, Supernet, fit, initialise
-from evo_fair.nets.inputs import input_statistics, normalise
+from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace
 
 RECIPE = Training(epochs=4, batch_size=32, learning_rate=0.1, augment=("shift", "hflip"), label_smoothing=0.1)
 IMAGES = np.random.default_rng(0).integers(0, 256, (100, 3, 12, 10), np.uint8)
 LABELS = np.random.default_rng(1).integers(0, 4, 100)
-centre = partial(normalise, mean=torch.full((3,), 127.0), scale=torch.full((3,), 1 / 64))
+centre = Scaling(torch.full((3,), 127.0), torch.full((3,), 1 / 64))
 
 
 class KilledError(Exception):
@@ -40,13 +39,12 @@ def content(network: nn.Module) -> bytes:
 def test_a_network_learns_and_keeps_running_statistics(tabular: SearchSpace) -> None:
     inputs, labels = load_digits(return_X_y=True)
     inputs = inputs.astype(np.uint8).reshape(-1, 1, 8, 8)
-    mean, scale = (torch.from_numpy(part) for part in input_statistics(inputs[:1000]))
     network = nn.Sequential(
         nn.Conv2d(1, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 16, 10)
     )
     initialise(network, torch.Generator().manual_seed(0))
     steps: list[Step] = []
-    whole = partial(normalise, mean=mean, scale=scale)
+    whole = Scaling.of(inputs[:1000])
     fit(network, inputs[:1000], labels[:1000], RECIPE, 0, normalise=whole, on_epoch=steps.append)
     assert [step[:2] for step in steps] == [(epoch, 4) for epoch in range(1, 5)]
     assert steps[-1].loss < steps[0].loss
