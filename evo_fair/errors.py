@@ -14,6 +14,7 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "in_a_line",
 ]
 
 
@@ -74,3 +75,8 @@ class NonFiniteError(EvoFairError, ArithmeticError):
 
 class AuditError(EvoFairError, ValueError):
     """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
+
+
+def in_a_line(error: BaseException) -> str:
+    """What another library's error says, or else its kind, on one line of at most 200 characters."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from evo_fair.errors import PruningError
+from evo_fair.errors import PruningError, in_a_line
 
 __all__ = ["load_module", "load_weights"]
 
@@ -39,7 +39,7 @@ def load_module(place: str) -> nn.Module:
     except PruningError:
         raise
     except Exception as error:  # the user's own code can fail in any way
-        raise PruningError(f"{place} fails with {type(error).__name__}: {_in_a_line(error)}; mend it") from error
+        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; mend it") from error
     if not isinstance(network, nn.Module):
         raise PruningError(f"{place} returns {type(network).__name__}: it has to return a torch.nn.Module")
     return network
@@ -52,12 +52,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
-        raise PruningError(f"{path} is no safetensors file ({_in_a_line(error)}): save the weights again") from error
+        raise PruningError(f"{path} is no safetensors file ({in_a_line(error)}): save the weights again") from error
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise PruningError(f"{path} does not fit the network: {_in_a_line(error)}") from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise PruningError(f"{path} does not fit the network: {in_a_line(error)}") from error

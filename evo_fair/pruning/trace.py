@@ -10,7 +10,7 @@ import torch
 import torch_pruning
 from torch import nn
 
-from evo_fair.errors import PruningError
+from evo_fair.errors import PruningError, in_a_line
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of, training_mode
 
@@ -34,9 +34,7 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
         graph = torch_pruning.DependencyGraph().build_dependency(traced, example[:2], verbose=False)
         found = [list(group) for group in graph.get_all_groups()]
     except Exception as error:  # a user's module can fail in any way
-        raise PruningError(
-            f"the network can't be traced for pruning ({_in_a_line(error)}): mend its forward"
-        ) from error
+        raise PruningError(f"the network can't be traced for pruning ({in_a_line(error)}): mend its forward") from error
     groups: dict[str, ChannelGroup] = {}
     fixed: dict[str, str] = {}
     for items in found:
@@ -62,10 +60,6 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
         raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
     order = {name: number for number, name in enumerate(names.values())}
     return Structure(dict(sorted(groups.items(), key=lambda item: order[item[0]])), weights, fixed)
-
-
-def _in_a_line(error: Exception) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def _makes(graph: Any, item: Any) -> bool:
@@ -140,7 +134,7 @@ def _breaking(network: nn.Module, groups: Mapping[str, ChannelGroup], example: t
             with torch.no_grad(), training_mode(smaller, False):
                 smaller(example[:2])
         except Exception as error:  # whatever a user's forward does with the wrong number of channels
-            return _in_a_line(error)
+            return in_a_line(error)
         return None
 
     if attempt(groups) is None:
