@@ -4,6 +4,7 @@ from evo_fair.proxy.evaluator import ProxyEvaluator, ProxySource, calibration_sa
 from evo_fair.proxy.proxy import Proxy, predict_labels, predict_logits, torch_device
 
 __all__ = [
+    "PROXY_CODE",
     "Proxy",
     "ProxyEvaluator",
     "ProxySource",
@@ -12,3 +13,6 @@ __all__ = [
     "predict_logits",
     "torch_device",
 ]
+
+PROXY_CODE = 1
+"""To be raised with every change that gives other predictions: stored ones of before are then made anew."""

@@ -1,5 +1,6 @@
 """A supernet's blocks as programs: statistics of their batch norms, which are then folded, and what they compute."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,17 @@ __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program
 _IN, _OUT, _FIRST, _SECOND = range(4)  # slots of a block's input and output and of what lies between
 
 
+_REMEMBERED = 1 << 16
+"""Batch norms that are remembered: some kilobytes each."""
+
+
+class Affine(NamedTuple):
+    """Scale and shift by channel."""
+
+    scale: Floats
+    shift: Floats
+
+
 class FoldedBlock(NamedTuple):
     """A block with the layers of its units by name, batch norm folded in."""
 
@@ -27,71 +39,161 @@ class FoldedBlock(NamedTuple):
 
 
 class FrozenBlocks:
-    """The blocks of a supernet, each calibrated where it stands: on the output of the blocks before it."""
+    """The blocks of a supernet, each calibrated where it stands: on the output of the blocks before it.
+
+    What batch norms amount to is remembered, for it depends on the blocks before and on the unit alone: not on how many
+    of its channels are used, so that blocks of several widths share it.
+    """
 
     def __init__(self, supernet: Supernet) -> None:
         self._weights = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
+        self._affines: OrderedDict[_Key, Affine] = OrderedDict()
+        self._raw: dict[tuple[str, Unit], Layer] = {}
 
     def classifier(self, features: int) -> Layer:
         """The classifier's layer for so many features."""
         weight, bias = self._weights["classifier.weight"], self._weights["classifier.bias"]
         return _dense_layer(weight[:, :, None, None], len(bias), features, 1, np.ones(len(bias), np.float32), bias)
 
-    def calibrate(self, block: Block, x: Floats, runner: Runner, out: Floats) -> FoldedBlock:
-        """Folds a block's batch norms with their statistics on `x` `[images, height, width, channels]`.
+    def calibrate(self, path: tuple[Block, ...], x: Floats, runner: Runner, out: Floats) -> FoldedBlock:
+        """Folds the batch norms of a path's last block with their statistics on `x`.
 
-        Each takes those of what it is given by the layers before it, themselves already calibrated. The block's own
-        output goes into `out` `[images, height, width, channels]`.
+        `x` `[images, height, width, channels]` is what the blocks before it give. Each batch norm takes the statistics
+        of what it is given by the layers before it, themselves already calibrated. The block's own output goes into
+        `out` `[images, height, width, channels]`.
         """
-        units = {unit.name: unit for unit in units_of(block)}
-        shortcut = units.pop("shortcut", None)
-        layers: dict[str, Layer] = {}
-        height, width = x.shape[1:3]
-        source, affine = x, None
-        before: list[Unit] = []  # units without an output of their own in memory: they are computed again
-        for unit in units.values():
-            last = unit is list(units.values())[-1]
-            again = not last and (unit.depthwise or unit.kernel <= 1) and affine is None
-            writer = Writer()
-            reach = _reach(before[0]) if before else _reach(unit)
-            c_in = (before[0] if before else unit).c_in
-            buffer = writer.buffer(_IN, height, width, c_in, reach)
-            writer.load(0, buffer, c_in, step=source.shape[3], affine=affine, relu=affine is not None)
-            for number, earlier in enumerate(before, 1):
-                following = [*before, unit][number]
-                buffer = _write_unit(
-                    writer, buffer, earlier, layers[earlier.name], _FIRST + number % 2, _reach(following)
-                )
-            buffer = _write_unit(writer, buffer, unit, self._raw(block, unit), _OUT, relu=False)
-            writer.statistics(buffer)
-            stored = None
-            if not again:
-                stored = np.empty((len(x), buffer.height, buffer.width, buffer.channels), np.float32)
-                writer.store(buffer)
-            statistics = runner.run(writer.program(), len(x), [source], stored, buffer.channels)
-            scale, shift = self._affine(block, unit, statistics, buffer.height * buffer.width)
-            layers[unit.name] = self._folded(block, unit, scale, shift)
-            if stored is None:
-                before = [*before, unit]
-            else:
-                before, source, affine = [], stored, (scale, shift)
-                height, width = buffer.height, buffer.width
-        assert affine is not None
+        block = path[-1]
+        body = units_of(block)
+        shortcut = body.pop(0) if body[0].name == "shortcut" else None
+        affines: list[Affine] = []
+        source, start = x, 0  # what goes into unit `start`; where `start` is not 0 still to be scaled
+        for number, unit in enumerate(body):
+            key = _key(path, body[: number + 1])
+            affine = self._recall(key, unit.c_out)
+            if affine is None:
+                stored = np.empty(_shape(x, body[: number + 1]), np.float32) if _is_stored(body, number) else None
+                statistics, pixels = self._statistics(block, body, affines, number, source, start, stored, runner)
+                affine = self._remember(key, block, unit, statistics, pixels)
+                if stored is not None:
+                    source, start = stored, number + 1
+            affines.append(affine)
         if shortcut:
-            writer = Writer()
-            buffer = writer.buffer(_IN, x.shape[1], x.shape[2], shortcut.c_in)
-            writer.load(0, buffer, shortcut.c_in, step=x.shape[3])
-            buffer = _write_unit(writer, buffer, shortcut, self._raw(block, shortcut), _SECOND, relu=False)
-            writer.statistics(buffer)
-            statistics = runner.run(writer.program(), len(x), [x], None, buffer.channels)
-            layers["shortcut"] = self._folded(
-                block, shortcut, *self._affine(block, shortcut, statistics, buffer.height * buffer.width)
-            )
-        runner.run(_joining_program(block, x, source, affine, shortcut, layers), len(x), [source, x], out)
+            key = _key(path, [shortcut])
+            affine = self._recall(key, shortcut.c_out)
+            if affine is None:
+                affine = self._remember(
+                    key, block, shortcut, *self._statistics(block, [shortcut], [], 0, x, 0, None, runner)
+                )
+        layers = {unit.name: self._folded(block, unit, *a) for unit, a in zip(body, affines, strict=True)}
+        if shortcut:
+            layers["shortcut"] = self._folded(block, shortcut, *affine)
+        program = self._passing_program(block, body, affines, layers, x, source, start)
+        runner.run(program, len(x), [source, x], out)
         return FoldedBlock(block, layers)
 
-    def _raw(self, block: Block, unit: Unit) -> Layer:
-        return self._folded(block, unit, np.ones(unit.c_out, np.float32), np.zeros(unit.c_out, np.float32))
+    def _statistics(
+        self,
+        block: Block,
+        body: list[Unit],
+        affines: list[Affine],
+        number: int,
+        source: Floats,
+        start: int,
+        stored: Floats | None,
+        runner: Runner,
+    ) -> tuple[Floats, int]:
+        """Statistics by image of what a unit gives before its batch norm, and how many pixels that has."""
+        writer = Writer()
+        layers = {unit.name: self._folded(block, unit, *a) for unit, a in zip(body, affines, strict=False)}
+        buffer = self._write_raw(writer, block, body[: number + 1], affines, layers, source, start)
+        writer.statistics(buffer)
+        if stored is not None:
+            writer.store(buffer)
+        statistics = runner.run(writer.program(), len(source), [source], stored, buffer.channels)
+        return statistics, buffer.height * buffer.width
+
+    def _passing_program(
+        self,
+        block: Block,
+        body: list[Unit],
+        affines: list[Affine],
+        layers: dict[str, Layer],
+        x: Floats,
+        source: Floats,
+        start: int,
+    ) -> Program:
+        """From the block's input, source 1, or what a unit of its body gave, source 0, to the block's output."""
+        writer = Writer()
+        height, width = _shape(x, body)[1:3]
+        if start == len(body):
+            out = writer.buffer(_OUT, height, width, block.c_out)
+            writer.load(0, out, block.c_out, step=source.shape[3], affine=affines[-1], relu=not block.shortcut)
+        else:
+            out = self._write_raw(writer, block, body, affines, layers, source, start)
+            writer.scale(out, out, affines[-1], relu=not block.shortcut)
+        if block.shortcut == 2:
+            unit = units_of(block)[0]
+            entry = writer.buffer(_IN, x.shape[1], x.shape[2], block.c_in)
+            writer.load(1, entry, block.c_in, step=x.shape[3])
+            _write_unit(writer, entry, unit, layers[unit.name], _OUT, residual=out)
+        elif block.shortcut:
+            writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=True)
+        writer.store(out)
+        return writer.program()
+
+    def _write_raw(
+        self,
+        writer: Writer,
+        block: Block,
+        body: list[Unit],
+        affines: list[Affine],
+        layers: dict[str, Layer],
+        source: Floats,
+        start: int,
+    ) -> Buffer:
+        """What the last unit of `body` gives before its batch norm, in slot `_OUT`.
+
+        The sums of a unit must not depend on what is remembered: one whose output can be stored is always computed
+        raw and then scaled, the others with their batch norm folded in.
+        """
+        buffer = writer.buffer(_IN, *source.shape[1:3], body[start].c_in, _reach(body[start]))
+        affine = affines[start - 1] if start else None
+        writer.load(0, buffer, body[start].c_in, step=source.shape[3], affine=affine, relu=start > 0)
+        *inner, last = body
+        for number in range(start, len(inner)):
+            unit, slot, border = body[number], _FIRST + number % 2, _reach(body[number + 1])
+            if _is_stored(body, number):
+                buffer = _write_unit(writer, buffer, unit, self._raw_layer(block, unit), slot, border, relu=False)
+                writer.scale(buffer, buffer, affines[number], relu=True)
+            else:
+                buffer = _write_unit(writer, buffer, unit, layers[unit.name], slot, border)
+        return _write_unit(writer, buffer, last, self._raw_layer(block, last), _OUT, relu=False)
+
+    def _recall(self, key: "_Key", channels: int) -> "Affine | None":
+        affine = self._affines.get(key)
+        if affine is None or len(affine.scale) < channels:
+            return None
+        self._affines.move_to_end(key)
+        return Affine(affine.scale[:channels], affine.shift[:channels])
+
+    def _remember(self, key: "_Key", block: Block, unit: Unit, statistics: Floats, pixels: int) -> "Affine":
+        """Scale and shift by channel that a batch norm with these statistics amounts to."""
+        mean, variance = (part[: unit.c_out] for part in batch_statistics(statistics, pixels))
+        place = place_of(block, unit)
+        gamma, beta = (self._weights[f"{place}.{name}"][: unit.c_out] for name in ("gamma", "beta"))
+        scale = gamma / np.sqrt(variance + BN_EPSILON)
+        affine = Affine(scale.astype(np.float32), (beta - mean * scale).astype(np.float32))
+        self._affines[key] = affine
+        if len(self._affines) > _REMEMBERED:
+            self._affines.popitem(last=False)
+        return affine
+
+    def _raw_layer(self, block: Block, unit: Unit) -> Layer:
+        key = place_of(block, unit), unit
+        if key not in self._raw:
+            ones, zeros = np.ones(unit.c_out, np.float32), np.zeros(unit.c_out, np.float32)
+            self._raw[key] = self._folded(block, unit, ones, zeros)
+        return self._raw[key]
 
     def _folded(self, block: Block, unit: Unit, scale: Floats, shift: Floats) -> Layer:
         weight = self._weights[f"{place_of(block, unit)}.weight"]
@@ -102,14 +204,6 @@ class FrozenBlocks:
         if unit.kernel == 0:
             weight = weight[:, :, None, None]
         return _dense_layer(weight, unit.c_out, unit.c_in, max(1, unit.kernel), scale, shift)
-
-    def _affine(self, block: Block, unit: Unit, statistics: Floats, pixels: int) -> tuple[Floats, Floats]:
-        """Scale and shift by channel that a batch norm with these statistics amounts to."""
-        mean, variance = (part[: unit.c_out] for part in batch_statistics(statistics, pixels))
-        place = place_of(block, unit)
-        gamma, beta = (self._weights[f"{place}.{name}"][: unit.c_out] for name in ("gamma", "beta"))
-        scale = gamma / np.sqrt(variance + BN_EPSILON)
-        return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
 
 
 def prediction_program(
@@ -179,27 +273,28 @@ def _write_unit(
     return out
 
 
-def _joining_program(
-    block: Block,
-    x: Floats,
-    body: Floats,
-    affine: tuple[Floats, Floats],
-    shortcut: Unit | None,
-    layers: dict[str, Layer],
-) -> Program:
-    """From the raw output of a block's last unit, and the block's input, to its output."""
-    writer = Writer()
-    _, height, width, step = body.shape
-    out = writer.buffer(_OUT, height, width, block.c_out)
-    writer.load(0, out, block.c_out, step=step, affine=affine, relu=not block.shortcut)
-    if shortcut:
-        entry = writer.buffer(_IN, x.shape[1], x.shape[2], block.c_in)
-        writer.load(1, entry, block.c_in, step=x.shape[3])
-        _write_unit(writer, entry, shortcut, layers["shortcut"], _OUT, residual=out)
-    elif block.shortcut:
-        writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=True)
-    writer.store(out)
-    return writer.program()
+_Key = tuple[object, ...]
+
+
+def _key(path: tuple[Block, ...], units: list[Unit]) -> _Key:
+    """All that the statistics of the last of a block's units depend on, but how many of its channels there are."""
+    *inner, last = units
+    mixed = inner[-1].c_out if inner and not last.depthwise else 0
+    taps = tuple(unit.kernel for unit in units)
+    return path[:-1], place_of(path[-1], last), taps, mixed
+
+
+def _is_stored(body: list[Unit], number: int) -> bool:
+    """Whether a unit's raw output is worth storing while its block is calibrated; else it is computed again."""
+    return number == len(body) - 1 or not (body[number].depthwise or body[number].kernel <= 1)
+
+
+def _shape(x: Floats, units: list[Unit]) -> tuple[int, int, int, int]:
+    """The shape of what units make of `x` `[images, height, width, channels]`."""
+    height, width = x.shape[1:3]
+    for unit in units:
+        height, width = -(-height // unit.stride), -(-width // unit.stride)
+    return len(x), height, width, padded(units[-1].c_out)
 
 
 def _dense_layer(weight: Floats, c_out: int, c_in: int, kernel: int, scale: Floats, shift: Floats) -> Layer:

@@ -29,6 +29,7 @@ class Op(IntEnum):
     POOL = 3  # mean over a whole feature map
     STATISTICS = 4  # an image's mean and squared deviations by channel
     STORE = 5  # buffer -> target
+    SCALE = 6  # buffer (scaled, shifted) -> buffer
 
 
 class Column(IntEnum):
@@ -46,8 +47,8 @@ class Column(IntEnum):
     CHANNELS = 9  # of the output, a multiple of 8
     HEIGHT = 10
     WIDTH = 11
-    WEIGHT = 12  # place in the weights; LOAD: of the scale
-    BIAS = 13  # LOAD: of the shift
+    WEIGHT = 12  # place in the weights; LOAD, SCALE: of the scale
+    BIAS = 13  # LOAD, SCALE: of the shift
     RESIDUAL = 14  # place of the first value to add, -1 if there is none
     RESIDUAL_ROW = 15
     RELU = 16
@@ -58,7 +59,7 @@ _OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_
 _CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER = (
     int(c) for c in list(Column)[9:]
 )
-_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE = (int(op) for op in Op)
+_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE = (int(op) for op in Op)
 
 _affine_1, _affine_2 = affine_line(1), affine_line(2)
 _statistics_1, _statistics_2, _statistics_6 = statistics_line(1), statistics_line(2), statistics_line(6)
@@ -105,6 +106,8 @@ def run_program(
             elif op[_OP] == _LOAD:
                 which = op[_SOURCE]
                 _load(op, weights, arena, sources[which] + 4 * image * strides[which])
+            elif op[_OP] == _SCALE:
+                _scale(op, weights, arena, arena.ctypes.data + 4 * op[_SOURCE])
             elif op[_OP] == _POOL:
                 _pool(op, arena)
             elif op[_OP] == _STATISTICS:
@@ -191,10 +194,15 @@ def _clear_border(op: Integers, arena: Floats) -> None:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _load(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
-    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
-    if step < channels:
+    if op[_STEP_X] < op[_CHANNELS]:
         _load_narrow(op, arena, source)
-        return
+    else:
+        _scale(op, weights, arena, source)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scale(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
+    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
     scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
     for y in range(op[_HEIGHT]):
         x = source + 4 * y * op[_SOURCE_ROW]

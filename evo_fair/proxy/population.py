@@ -128,7 +128,7 @@ class Population:
         """A node's features, from those of the node before it. Samples go on at once only where that pays."""
         block = node.path[-1]
         calibration = _room(features.calibration, [block])
-        chain = [*pending, self._blocks.calibrate(block, features.calibration, self.runner, calibration)]
+        chain = [*pending, self._blocks.calibrate(node.path, features.calibration, self.runner, calibration)]
         if node.branches < 2 and not self._kept.wants(node.path):
             return _Features(calibration, features.samples, features.channels), chain
         samples = _room(features.samples, [folded.block for folded in chain])

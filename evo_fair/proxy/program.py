@@ -124,6 +124,22 @@ class Writer:
             **_target(out),
         )
 
+    def scale(self, x: Buffer, out: Buffer, affine: tuple[Floats, Floats], *, relu: bool) -> None:
+        """Scales and shifts a buffer by channel; `out` may be `x` itself."""
+        scale, shift = (self._keep(np.pad(part, (0, out.channels - len(part)))) for part in affine)
+        self._add(
+            Op.SCALE,
+            (x.slot, out.slot, -1),
+            source=x.place,
+            source_row=x.row,
+            step_x=x.channels,
+            weight=scale,
+            bias=shift,
+            relu=int(relu),
+            border=0 if out == x else out.border,
+            **_target(out),
+        )
+
     def dense(
         self,
         x: Buffer,

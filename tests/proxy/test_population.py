@@ -80,9 +80,9 @@ def test_shared_beginnings_are_computed_once(monkeypatch: pytest.MonkeyPatch) ->
     calibrated: list[Block] = []
     calibrate = proxy.population._blocks.calibrate
 
-    def counted(block: Block, *arguments: object) -> object:
-        calibrated.append(block)
-        return calibrate(block, *arguments)  # type: ignore[arg-type]
+    def counted(path: tuple[Block, ...], *arguments: object) -> object:
+        calibrated.append(path[-1])
+        return calibrate(path, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(proxy.population._blocks, "calibrate", counted)
     proxy.population.logits([largest, shorter, largest])
