@@ -5,9 +5,8 @@
 Every strategy searches ham10000 with the supernet that comes along for error, unfairness (age_band) and latency on a
 Raspberry Pi 4; `optuna` is Optuna's NSGA-II with the same population, which pays for no network twice either. Each
 algorithm with each seed has a run folder below DIR, left as it is once it is finished: the command goes on where it
-was broken off, and `evo-fair compare` reads the folders. What a network predicts depends on its genome alone, so all
-runs share one store of predictions, for one supernet, data set and version of the evaluating code; it changes no
-result.
+was broken off, and `evo-fair compare` reads the folders. All runs share one store of predictions, which changes no
+result. A run that was made with another PROXY_CODE or STRATEGY_CODE is refused, not taken for one of now.
 
 Writes results/benchmarks/search_quality.csv (a row a run) and the folder results/benchmarks/search_quality/.
 `--problem`, `--out` and `--box` are for trying it out on something else.
@@ -15,56 +14,46 @@ Writes results/benchmarks/search_quality.csv (a row a run) and the folder result
 
 import argparse
 import os
-import platform
 import sys
-import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from prediction_store import PredictionStore
+from provenance import made_by, run
 from rich.console import Console
 from rich.table import Table
 
-import evo_fair
 from evo_fair.data import Dataset
-from evo_fair.fairness import Counts
-from evo_fair.files import digest, write_json, write_text
+from evo_fair.errors import EvoFairError
+from evo_fair.files import write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.problem import Problem, load_problem
-from evo_fair.proxy import ProxyEvaluator
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.proxy import PROXY_CODE
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
 from evo_fair.report import Comparison, Run, compare, load_run, write_comparison
 from evo_fair.search import (
     ALGORITHMS,
+    STRATEGY_CODE,
     Box,
-    Journal,
     Plan,
-    Record,
-    RunFolder,
     create_run,
     describe,
     has_begun,
     resolve,
     resume_run,
     search,
-    to_minimise,
 )
-from evo_fair.search.measure import Measurer
 from evo_fair.space import SearchSpace
 
 OBJECTIVES = ("error", "unfairness", "latency_ms")
 # The worst values of 1,000 random networks, rounded up, and round numbers better than any: fixed before any search.
 BOX = Box(np.array([0.20, 0.15, 0.5]), np.array([0.29, 0.48, 5.0]))
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
-PATIENCE = 20
-"""Optuna's proposals, known ones included, end at so many times the budget."""
-
-Genomes = np.ndarray[Any, np.dtype[np.int16]]
 
 
 def main() -> None:
@@ -83,6 +72,8 @@ def main() -> None:
     parser.add_argument("--box", type=float, nargs=6, help="best and worst error, unfairness and latency in ms")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    if "optuna" in arguments.algorithms and not find_spec("optuna"):
+        raise EvoFairError("optuna is not installed: pip install 'evo-fair[bench]', or leave it out of --algorithms")
     bench = Bench.prepare(arguments)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     with bench.evaluator(arguments.jobs) as evaluator:
@@ -126,23 +117,24 @@ class Bench:
             also=resolve(["params", "macs"]),
         )
 
-    def evaluator(self, jobs: int) -> "StoredEvaluator":
+    def evaluator(self, jobs: int) -> PredictionStore:
         """The proxy with its store, as a context manager."""
-        key = digest(self.supernet.sha256, self.space.fingerprint, self.dataset.fingerprint, *evaluating_code())[:16]
-        source = proxy_source(self.problem, self.dataset, self.space, self.supernet.path)
-        proxy = ProxyEvaluator(source, self.dataset, (self.problem.fairness.group,), jobs)
-        return StoredEvaluator(self, proxy, self.folder / f"predictions-{key}.bin")
+        group = self.problem.fairness.group
+        return PredictionStore(self.folder, self.problem, self.dataset, self.space, self.supernet, (group,), jobs)
 
-    def run(self, algorithm: str, seed: int, evaluator: "StoredEvaluator") -> Run:
+    def run(self, algorithm: str, seed: int, evaluator: PredictionStore) -> Run:
         """The run of an algorithm with a seed: read if it is finished, else taken up or begun."""
         path = self.folder / f"{algorithm}-{seed}-of-{self.budget}"
         plan = self.plan(algorithm, seed)
         folder = (resume_run if has_begun(path) else create_run)(path, self.configuration(algorithm, plan))
         if not (path / "done.json").exists():
             before = evaluator.evaluated
-            run_optuna(self, plan, folder, evaluator) if algorithm == "optuna" else search(
-                plan, self.space, evaluator, folder.journal, folder.checkpoint
-            )
+            if algorithm == "optuna":
+                from optuna_search import run_optuna
+
+                run_optuna(plan, self.space, evaluator, folder.journal)
+            else:
+                search(plan, self.space, evaluator, folder.journal, folder.checkpoint)
             new = evaluator.evaluated - before
             print(f"{path.name}: {new} networks were new to the store", file=sys.stderr, flush=True)
             write_json(path / "done.json", {"new": new})
@@ -164,109 +156,8 @@ class Bench:
             "device": {"name": self.profile.name, "sha256": self.profile.sha256},
             "supernet": {"sha256": self.supernet.sha256},
             "data": {"name": self.dataset.name, "fingerprint": self.dataset.fingerprint},
-            "code": {"evaluating": digest(*evaluating_code()), "searching": digest(*code_of("search"))},
+            "code": {"proxy": PROXY_CODE, "strategy": STRATEGY_CODE},
         }
-
-
-def code_of(*rooms: str) -> list[Path]:
-    """The source files of parts of evo_fair."""
-    return sorted(path for room in rooms for path in (Path(evo_fair.__file__).parent / room).rglob("*.py"))
-
-
-def evaluating_code() -> list[Path]:
-    """The files whose change may change a prediction."""
-    return code_of("proxy", "nets")
-
-
-class StoredEvaluator:
-    """The proxy with all that it predicted on disk: a row of genes, labels and a checksum for each network.
-
-    A row that a kill cut or damaged is left out, and what follows it with it.
-    """
-
-    def __init__(self, bench: Bench, proxy: ProxyEvaluator, path: Path) -> None:
-        self.dataset, self.groups = bench.dataset, proxy.groupings
-        self.proxy, self.path = proxy, path
-        self.evaluated = 0
-        genes, samples = len(bench.space.gene_names), len(bench.dataset.part("validation"))
-        self._row = np.dtype([("genome", "<i2", genes), ("labels", "u1", samples), ("check", "<u4")])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes() if path.exists() else b""
-        rows = np.frombuffer(content[: len(content) // self._row.itemsize * self._row.itemsize], self._row)
-        sound = np.array([row["check"] == _check(row["genome"], row["labels"]) for row in rows], np.bool_)
-        whole = len(rows) if sound.all() else int(sound.argmin())
-        self._known = {row["genome"].tobytes(): row["labels"] for row in rows[:whole]}
-        self._file = path.open("ab")
-        self._file.truncate(whole * self._row.itemsize)
-
-    def __enter__(self) -> Self:
-        self.proxy.__enter__()
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._file.close()
-        self.proxy.__exit__(*failure)
-
-    def evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
-        """Counts of canonical genomes, from the store where it has them."""
-        genomes = np.ascontiguousarray(genomes, "<i2")
-        new = np.array([genome for genome in genomes if genome.tobytes() not in self._known], np.int16)
-        if len(new):
-            rows = np.zeros(len(new), self._row)
-            rows["genome"], rows["labels"] = new, self.proxy.predict(new)
-            rows["check"] = [_check(row["genome"], row["labels"]) for row in rows]
-            self._file.write(rows.tobytes())
-            self._file.flush()
-            self._known |= {row["genome"].tobytes(): row["labels"] for row in rows}
-            self.evaluated += len(new)
-        labels = np.array([self._known[genome.tobytes()] for genome in genomes])
-        return {group: self.dataset.counts(labels, "validation", group) for group in self.groups}
-
-
-def _check(genome: Any, labels: Any) -> int:
-    return zlib.crc32(genome.tobytes() + labels.tobytes())
-
-
-def run_optuna(bench: Bench, plan: Plan, folder: RunFolder, evaluator: StoredEvaluator) -> None:
-    """Optuna's NSGA-II, a generation at a time: ordered genes are integers to it, the others categories.
-
-    Known networks are told as they were recorded and cost nothing, as for the others. A journal that was broken off is
-    written again from the store.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.NSGAIISampler(population_size=plan.population, seed=plan.seed)
-    study = optuna.create_study(directions=["minimize"] * len(plan.objectives), sampler=sampler)
-    space, names = bench.space, [objective.name for objective in plan.objectives]
-    measurer = Measurer(space, evaluator, plan.objectives, (), plan.group, plan.also)
-    seen: dict[str, Record] = {}
-    generation = 0
-    folder.journal.unlink(missing_ok=True)
-    with Journal(folder.journal) as journal:
-        while len(seen) < plan.budget and generation * plan.population < PATIENCE * plan.budget:
-            trials = [study.ask() for _ in range(plan.population)]
-            genomes = space.canonical(np.array([_suggest(trial, space) for trial in trials], np.int16))
-            ids = space.ids(genomes)
-            first = {name: place for place, name in reversed(list(enumerate(ids))) if name not in seen}
-            new = genomes[sorted(first.values())]
-            records = measurer.records(new, generation, plan.budget - len(seen), {}) if len(new) else []
-            journal.append(records)
-            seen |= {record.id: record for record in records}
-            for trial, name in zip(trials, ids, strict=True):
-                if name in seen:
-                    values = [[seen[name].objectives[objective] for objective in names]]
-                    study.tell(trial, to_minimise(values, plan.objectives)[0].tolist())
-            generation += 1
-
-
-def _suggest(trial: Any, space: SearchSpace) -> list[int]:
-    return [
-        trial.suggest_int(name, 0, int(count) - 1)
-        if ordered
-        else trial.suggest_categorical(name, list(range(int(count))))
-        for name, count, ordered in zip(space.gene_names, space.cardinalities, space.ordered, strict=True)
-    ]
 
 
 def report(comparison: Comparison, out: Path) -> None:
@@ -307,7 +198,7 @@ def report(comparison: Comparison, out: Path) -> None:
     write_text(out / "search_quality" / "summary.md", f"{markdown}\n`{how()}`\n")
 
 
-def first_reaching(trace: np.ndarray[Any, np.dtype[np.float64]], goal: float) -> float:
+def first_reaching(trace: npt.NDArray[np.float64], goal: float) -> float:
     """How many evaluations it took to reach a hypervolume; NaN where it never did."""
     reached = trace >= goal
     return float(reached.argmax() + 1) if reached.any() else float("nan")
@@ -325,14 +216,9 @@ def how() -> str:
     for argument in sys.argv[1:]:
         flags.append("DIR" if skip else argument)
         skip = argument in ("--data", "--work", "--out")
-    versions = " ".join(
-        f"{name} {version(name)}" for name in ("evo-fair", "numpy", "pymoo", "optuna", "torch", "moocore")
-    )
-    return (
-        f"python benchmarks/search_quality.py {' '.join(flags)}; {versions}; Python {platform.python_version()}; "
-        f"{os.cpu_count()} cores; {date.today()}"
-    )
+    command = f"python benchmarks/search_quality.py {' '.join(flags)}"
+    return made_by(command, ("numpy", "pymoo", *(["optuna"] if find_spec("optuna") else []), "torch", "moocore"))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -34,6 +34,7 @@ from evo_fair.search.strategy import Strategy
 
 __all__ = [
     "ALGORITHMS",
+    "STRATEGY_CODE",
     "Axis",
     "Box",
     "Constraint",
@@ -79,3 +80,6 @@ __all__ = [
     "to_minimise",
     "write_front",
 ]
+
+STRATEGY_CODE = 1
+"""To be raised with every change that gives other journals: runs of before are then not taken for runs of now."""
