@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DataOption", "DeviceOption", "ProblemArgument", "resume_command"]
+__all__ = [
+    "DataOption",
+    "DeviceOption",
+    "ModuleOption",
+    "NetworkOption",
+    "ProblemArgument",
+    "RunOption",
+    "WeightsOption",
+    "resume_command",
+]
 
 ProblemArgument = Annotated[
     str, typer.Argument(help="A problem's name (see 'evo-fair problems') or the path of a TOML file.")
@@ -21,6 +30,22 @@ DeviceOption = Annotated[
     typer.Option(
         "--device", help="A device's name (see 'evo-fair devices') or the path of a profile. Default: the problem's."
     ),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        help="largest for the problem's largest, a reference network's name such as mobilenet-v2, a .safetensors file "
+        "of 'train --network', or with --run a network's id.",
+    ),
+]
+RunOption = Annotated[Path | None, typer.Option("--run", help="The run that --network is an id of.")]
+ModuleOption = Annotated[
+    str | None,
+    typer.Option("--module", help="Your own network: file.py:function, which returns a torch.nn.Module."),
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="The --module's weights, safetensors; else it is trained first.")
 ]
 
 

@@ -1,44 +1,50 @@
 """`evo-fair prune`: fair pruning of one network."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument
+from evo_fair.cli.options import (
+    DataOption,
+    DeviceOption,
+    ModuleOption,
+    NetworkOption,
+    ProblemArgument,
+    RunOption,
+    WeightsOption,
+    resume_command,
+)
 
 __all__ = ["prune"]
+
+WIDTH = 110
+"""The least width of the table; in a narrower terminal its lines are broken, but no figure is cut."""
 
 
 def prune(
     problem: ProblemArgument,
     data: DataOption = None,
-    network: Annotated[
-        str | None,
-        typer.Option(
-            "--network",
-            help="A reference network's name, a .safetensors file of 'train --network', or with --run a network's id. "
-            "Default: the problem's largest.",
-        ),
-    ] = None,
-    run: Annotated[Path | None, typer.Option("--run", help="The run that --network is an id of.")] = None,
-    module: Annotated[
-        str | None,
-        typer.Option("--module", help="Your own network: file.py:function, which returns a torch.nn.Module."),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="The --module's weights, safetensors; else it is trained first.")
-    ] = None,
+    network: NetworkOption = None,
+    run: RunOption = None,
+    module: ModuleOption = None,
+    weights: WeightsOption = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", help="magnitude, ballot, evo, bifp, ... or a criterion; repeat it for several."),
+        typer.Option(
+            "--method",
+            help="magnitude, lottery-ticket, safecompress, fair-scratch, bifp, ballot, evo, magnitude-refined, or a "
+            "criterion: random, magnitude_l1, magnitude_l2, bn_scale, taylor, fairprune, fairgrape, conflict; can be "
+            "repeated. Default: magnitude.",
+        ),
     ] = None,
     sparsity: Annotated[
-        list[float] | None, typer.Option("--sparsity", help="The share that leaves, 0 to below 1; can be repeated.")
+        list[float] | None,
+        typer.Option("--sparsity", help="The share that leaves, 0 to below 1; can be repeated. Default: 0.5."),
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="A seed of the methods; can be repeated.")] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="A seed of the methods; can be repeated. Default: 0.")
+    ] = None,
     structure: Annotated[
         str, typer.Option("--structure", help="structured: whole channels leave; unstructured: single weights.")
     ] = "structured",
@@ -46,6 +52,21 @@ def prune(
     ratio: Annotated[
         list[str] | None,
         typer.Option("--ratio", help="The share of one layer, LAYER=0.5, in the place of --sparsity; can be repeated."),
+    ] = None,
+    treatment: Annotated[
+        str | None,
+        typer.Option(
+            "--treatment",
+            help="After pruning by magnitude or a criterion: none, finetune, rewind or reinit. Default: finetune.",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--rounds",
+            help="Prune by magnitude or a criterion in at most so many rounds of 20 % of what is left, or more where "
+            "that would take longer. Default: 1.",
+        ),
     ] = None,
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that fairness is about. Default: the problem's.")
@@ -80,9 +101,11 @@ def prune(
             methods=method or ["magnitude"],
             sparsities=sparsity or [0.0 if ratios else 0.5],
             seeds=seed or [0],
-            structure=structure,
-            scope=scope,
+            structure=structure,  # type: ignore[arg-type]  # names are checked by what they are handed to
+            scope=scope,  # type: ignore[arg-type]
             ratios=ratios or None,
+            treatment=treatment,  # type: ignore[arg-type]
+            rounds=rounds,
             network=network,
             run=run,
             module=module,
@@ -95,19 +118,17 @@ def prune(
             told=lambda line: typer.echo(line, err=True),
         )
     except KeyboardInterrupt:
-        arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
-        command = shlex.join(["evo-fair", *arguments])
-        typer.echo(f"interrupted; what is finished is saved, go on with: {command}", err=True)
+        typer.echo(f"interrupted; what is finished is saved, go on with: {resume_command()}", err=True)
         raise typer.Exit(130) from None
     table = Table(box=None, pad_edge=False)
-    shown = ("sparsity_reached", "params", "accuracy", "cwv", "mcd", "degradation_fairness")
+    shown = ("sparsity", "params", "accuracy", "cwv", "mcd", "degradation_fairness")
     table.add_column("network", no_wrap=True)
     for column in (*shown, "latency_ms", "iterations"):
-        table.add_column(column.removesuffix("_reached").replace("_fairness", ""), justify="right")
+        table.add_column(column.replace("_fairness", ""), justify="right")
     for _, row in frame.iterrows():
         cells = [f"{row[name]:,}" if name == "params" else f"{row[name]:.4f}" for name in shown]
         table.add_row(str(row["name"]), *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
-    Console().print(table)
+    Console(width=max(Console().width, WIDTH)).print(table)
     typer.echo(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
 
 

@@ -5,28 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 from torch import nn
 
-from evo_fair.errors import DataError, UndefinedMetricError
+from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, group_accuracy
 from evo_fair.pruning.selection import count_kept
 from evo_fair.pruning.structure import Structure
-from evo_fair.pruning.task import Pruned, Task
+from evo_fair.pruning.task import Pruned
 
-__all__ = ["check_groups", "degradation_fairness", "metrics_of", "performance_fairness", "size_of"]
-
-
-def check_groups(task: Task, part: str) -> None:
-    """Raises `DataError` naming the groups and labels without a sample in a part of the data."""
-    samples = task.dataset.part(part)
-    for name in ("class", task.group):
-        grouping = task.dataset.grouping(name)
-        held = set(grouping.index[samples].tolist())
-        lacking = [group for number, group in enumerate(grouping.names) if number not in held]
-        if lacking:
-            what = "label" if name == "class" else name
-            raise DataError(
-                f"{task.dataset.name}: {what} {', '.join(map(repr, lacking))} has no sample in the {part} part: "
-                "give some, use a coarser grouping, or other fractions"
-            )
+__all__ = ["degradation_fairness", "metrics_of", "parameters_of", "performance_fairness", "size_of"]
 
 
 def metrics_of(counts: Counts) -> dict[str, float | None]:
@@ -51,11 +36,15 @@ def degradation_fairness(dense: Counts, pruned: Counts) -> float:
 
 
 def size_of(pruned: Pruned, structure: Structure, network: nn.Module) -> Mapping[str, int | float]:
-    """The share that left, and the parameters of the network that is deployed, all and those that are not 0."""
+    """`sparsity`, the share of channels or single weights that left, and `parameters_of` the `network` deployed."""
     kept, of = count_kept(pruned.mask, structure)
+    return {"sparsity": 1 - kept / of, **parameters_of(network)}
+
+
+def parameters_of(network: nn.Module) -> dict[str, int]:
+    """How many parameters there are, `params`, and how many are not 0, `nonzero_params`."""
     parameters = [parameter.detach() for parameter in network.parameters()]
     return {
-        "sparsity_reached": 1 - kept / of,
         "params": sum(parameter.numel() for parameter in parameters),
         "nonzero_params": sum(int(parameter.count_nonzero()) for parameter in parameters),
     }

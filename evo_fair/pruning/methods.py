@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from evo_fair.errors import UnknownNameError
+from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.pruning.ballot import ballot
 from evo_fair.pruning.bifp import bifp
 from evo_fair.pruning.criteria import CRITERIA, Criterion
@@ -12,16 +12,16 @@ from evo_fair.pruning.evo import evo
 from evo_fair.pruning.refine import refine
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.tickets import fair_scratch, lottery_ticket, safecompress
-from evo_fair.pruning.treatments import prune_and_train, select
+from evo_fair.pruning.treatments import TREATMENTS, Treatment, prune_and_train, select
 
 __all__ = ["METHODS", "NAMED_METHODS", "Method", "method_named"]
 
 Method = Callable[[Dense, Task, Request], Pruned]
 
 
-def _by_criterion(criterion: Criterion) -> Method:
+def _by_criterion(criterion: Criterion, treatment: Treatment = "finetune", rounds: int = 1) -> Method:
     def method(dense: Dense, task: Task, request: Request) -> Pruned:
-        return prune_and_train(dense, task, request, criterion, "finetune")
+        return prune_and_train(dense, task, request, criterion, treatment, rounds > 1, rounds)
 
     return method
 
@@ -37,6 +37,9 @@ def _refined(dense: Dense, task: Task, request: Request) -> Pruned:
 
 NAMED_METHODS = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch", "bifp", "ballot", "evo")
 """Those that are compared with each other; only magnitude pruning and the lottery ticket follow a text we have."""
+
+_PLAIN: Mapping[str, Criterion] = MappingProxyType({"magnitude": CRITERIA["magnitude_l1"], **CRITERIA})
+"""Methods that are a criterion with a treatment."""
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
@@ -54,8 +57,23 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 """Methods by name; a criterion's name prunes by it in one shot, and fine-tunes."""
 
 
-def method_named(name: str) -> Method:
-    """The method called `name`; raises `UnknownNameError` listing those there are."""
+def method_named(name: str, treatment: Treatment | None = None, rounds: int | None = None) -> Method:
+    """The method called `name`; `magnitude` and criteria with another treatment than `finetune`, and in rounds.
+
+    In each of at most `rounds` rounds 20 % of what is left leaves, or more where that would take more rounds. Raises
+    `UnknownNameError` listing the names there are, and `PruningError` for a method that has a training of its own.
+    """
     if name not in METHODS:
         raise UnknownNameError("method", name, sorted(METHODS))
-    return METHODS[name]
+    if treatment is None and rounds is None:
+        return METHODS[name]
+    if treatment is not None and treatment not in TREATMENTS:
+        raise UnknownNameError("treatment", treatment, list(TREATMENTS))
+    if rounds is not None and rounds < 1:
+        raise PruningError(f"rounds {rounds} is less than 1: give 1 for one shot, or more")
+    if name not in _PLAIN:
+        raise PruningError(
+            f"{name} has rounds and a training of its own: leave out --treatment and --rounds, "
+            "or use magnitude or a criterion"
+        )
+    return _by_criterion(_PLAIN[name], treatment or "finetune", rounds or 1)

@@ -18,11 +18,13 @@ __all__ = [
     "STRUCTURES",
     "Scope",
     "StructureKind",
+    "check_prunable",
     "check_sparsity",
     "choose",
     "choose_given",
     "choose_parts",
     "count_kept",
+    "shares_by_part",
 ]
 
 StructureKind = Literal["structured", "unstructured"]
@@ -76,7 +78,11 @@ def choose_given(
     Layers are named as modules of the network; one whose channels are tied to others takes those along. Raises
     `PruningError` for a layer that can't be pruned, saying why, and for a share outside [0, 1).
     """
-    parts = _parts(structure, scores, kind)
+    return choose_parts(network, structure, scores, shares_by_part(structure, ratios, kind), kind)
+
+
+def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: StructureKind) -> dict[str, float]:
+    """The shares that leave, by channel group or weight, from those by layer; raises as `choose_given` says."""
     shares: dict[str, float] = {}
     for layer, ratio in ratios.items():
         check_sparsity(ratio, f"the share of layer {layer!r},")
@@ -84,8 +90,8 @@ def choose_given(
             name = structure.group_of(layer).name
         else:
             name = f"{layer}.weight"
-            if name not in parts:
-                known = ", ".join(weight.removesuffix(".weight") for weight in parts)
+            if name not in structure.weights:
+                known = ", ".join(weight.removesuffix(".weight") for weight in structure.weights)
                 raise PruningError(
                     f"layer {layer!r} can't be pruned: it is no convolution or linear layer; expected one of {known}"
                 )
@@ -94,7 +100,14 @@ def choose_given(
                 f"layer {layer!r} shares its channels with {name!r}, which has a share already: drop one"
             )
         shares[name] = ratio
-    return choose_parts(network, structure, scores, shares, kind)
+    return shares
+
+
+def check_prunable(structure: Structure, kind: StructureKind) -> None:
+    """Raises `PruningError` with every layer's reason for a network of which no channel can leave."""
+    if kind == "structured" and not structure.groups:
+        why = "; ".join(f"{layer}: {reason}" for layer, reason in structure.fixed.items())
+        raise PruningError(f"no layer of the network can lose channels ({why}): use --structure unstructured")
 
 
 def choose_parts(
@@ -120,10 +133,8 @@ def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[st
     if kind == "unstructured":
         parts = {name: scores.weights[name] for name in structure.weights}
     else:
+        check_prunable(structure, kind)
         parts = {name: scores.channels[name] for name in structure.groups}
-        if not parts:
-            why = "; ".join(f"{layer}: {reason}" for layer, reason in structure.fixed.items())
-            raise PruningError(f"no layer of the network can lose channels ({why}): use --structure unstructured")
     for name, part in parts.items():
         if not np.isfinite(part).all():
             raise PruningError(f"the scores of {name!r} are not finite: the network's weights or gradients are not")

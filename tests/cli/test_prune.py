@@ -1,15 +1,20 @@
 """`evo-fair prune`: a network of the user's own from end to end, and wrong input in one line."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import save_file
 
+from evo_fair.api import search
 from evo_fair.cli import main
+from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.files import read_json, write_json
+from evo_fair.problem import load_problem
 from evo_fair.prune_networks import prune
 
 from .conftest import refusal
@@ -52,24 +57,29 @@ def own(tmp_path: Path) -> Path:
     return path
 
 
-def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, problem_file: Path) -> None:
-    namespace: dict[str, object] = {}
+def save_own(folder: Path) -> None:
+    """The weights of two of the functions, as safetensors of their names."""
+    namespace: dict[str, Any] = {}
     exec(OWN, namespace)
-    network = namespace["network"]()  # type: ignore[operator]
-    save_file(network.state_dict(), tmp_path / "own.safetensors")
+    for name in ("network", "seven"):
+        save_file(namespace[name]().state_dict(), folder / f"{name}.safetensors")
+
+
+def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    save_own(tmp_path)
     out = tmp_path / "pruned"
     settings = {
         "out": out,
         "methods": ["magnitude", "fairgrape"],
         "sparsities": [0.5],
         "module": f"{own}:network",
-        "weights": tmp_path / "own.safetensors",
+        "weights": tmp_path / "network.safetensors",
         "epochs": 1,
     }
     table = prune(str(problem_file), **settings)  # type: ignore[arg-type]
     assert table["name"].tolist() == ["dense", "magnitude-0.5-0", "fairgrape-0.5-0"]
     pd.testing.assert_frame_equal(pd.read_csv(out / "pruned.csv")[["name", "params"]], table[["name", "params"]])
-    assert table["sparsity_reached"].tolist() == [0, 0.5, 0.5]
+    assert table["sparsity"].tolist() == table["target"].tolist() == [0, 0.5, 0.5]
     assert (table["params"][1:] < table["params"][0]).all()
     assert (table["latency_ms"][1:] < table["latency_ms"][0]).all()
     assert table["iterations"].tolist() == [0, 9, 9]
@@ -85,7 +95,7 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     again = prune(str(problem_file), resume=True, **{**settings, "seeds": [0, 1], "methods": ["magnitude"]})  # type: ignore[arg-type]
     assert again["name"].tolist() == ["dense", "magnitude-0.5-0", "magnitude-0.5-1"]
     assert (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
-    with pytest.raises(ValueError, match="was made with other settings"):
+    with pytest.raises(ValueError, match="was made with another epochs: name another folder"):
         prune(str(problem_file), resume=True, **{**settings, "epochs": 2})  # type: ignore[arg-type]
 
 
@@ -120,10 +130,18 @@ def test_shares_by_layer_from_the_command_line(
         (["--ratio", "second=0.5", "--sparsity", "0.5"], "leave one out"),
         (["--network", "mobilenet-v9"], "unknown network 'mobilenet-v9'"),
         (["--network", "gone.safetensors"], "gone.safetensors does not exist"),
-        (["--weights", "w.safetensors"], "give --module file.py:function"),
+        (["--weights", "w.safetensors"], "give it as --module file.py:function"),
         (["--run", "results/none"], "name one of its ids with --network"),
         (["--module", "own.py"], "write file.py:function"),
         (["--module", "gone.py:network"], "gone.py does not exist"),
+        (["--treatment", "freeze"], "unknown treatment 'freeze'"),
+        (["--method", "ballot", "--treatment", "rewind"], "ballot has rounds and a training of its own"),
+        (["--method", "bifp", "--rounds", "2"], "bifp has rounds and a training of its own"),
+        (["--rounds", "0"], "rounds 0 is less than 1"),
+        (["--rounds", "2", "--ratio", "second=0.5"], "leave out --rounds, or --ratio"),
+        (["--network", "mobilenet-v2"], "reference networks take images of 3 channels"),
+        (["--network", "abc", "--run", "results/none"], "there is no run in results/none"),
+        (["--network", "largest", "--module", "own.py:network"], "give one of --network and --module"),
         (["--group", "sex"], "unknown group 'sex'"),
         (["--device", "abacus"], "unknown device 'abacus'"),
     ],
@@ -150,8 +168,14 @@ def test_wrong_arguments_are_one_line(
         ("lost", [], "has no function 'lost'"),
         (
             "network",
-            ["--ratio", "out=0.5", "--weights", "own.safetensors"],
-            "layer 'out' can't be pruned: its channels",
+            ["--ratio", "out=0.5", "--weights", "network.safetensors"],
+            "the channels of layer 'out' can't be pruned: its channels are the network's outputs",
+        ),
+        ("network", ["--ratio", "lost=0.5", "--weights", "network.safetensors"], "there is no layer of that name"),
+        (
+            "network",
+            ["--ratio", "norm=0.5", "--structure", "unstructured", "--weights", "network.safetensors"],
+            "layer 'norm' can't be pruned: it is no convolution or linear layer",
         ),
         ("network", ["--weights", "seven.safetensors"], "does not fit the network"),
         ("network", ["--weights", "own.py"], "is no safetensors file"),
@@ -167,14 +191,9 @@ def test_wrong_networks_are_one_line(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    namespace: dict[str, object] = {}
-    exec(OWN, namespace)
-    for name, made in (("own", "network"), ("seven", "seven")):
-        save_file(namespace[made]().state_dict(), tmp_path / f"{name}.safetensors")  # type: ignore[operator]
+    save_own(tmp_path)
     monkeypatch.chdir(tmp_path)
-    line = refusal(capsys, "prune", problem_file, "--module", f"{own}:{function}", *arguments)
-    # The way to the layer's message names it in the outputs' own words.
-    assert message.replace("layer 'out' can't be pruned: its", "its") in line
+    assert message in refusal(capsys, "prune", problem_file, "--module", f"{own}:{function}", *arguments)
 
 
 def test_a_group_without_samples_in_a_split_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,8 +218,109 @@ def test_a_group_without_samples_in_a_split_is_named(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "out").exists()
 
 
-def test_torch_is_seeded_by_the_own_module_alone(own: Path) -> None:
-    from evo_fair.pruning.given import load_module
+def test_rounds_and_treatment_reach_the_method(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 4}
+    one, three, none = (
+        prune(str(problem_file), out=tmp_path / name, **settings, **given).set_index("name").loc["magnitude-0.5-0"]  # type: ignore[arg-type]
+        for name, given in (("one", {}), ("three", {"rounds": 3}), ("none", {"treatment": "none"}))
+    )
+    # A quarter of the epochs goes to each of the first two rounds, half to the last; BatchNorm alone tells none apart.
+    assert (one["iterations"], three["iterations"], none["iterations"]) == (36, 36, 0)
+    assert read_json(tmp_path / "three" / "magnitude-0.5-0.json")["notes"] == {"rounds": 3}
+    assert none["accuracy"] < one["accuracy"]
 
-    first, second = (load_module(f"{own}:network").state_dict() for _ in range(2))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+
+def test_largest_network_is_trained_once_for_all_folders(
+    tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    lines: list[str] = []
+    first, second = (
+        prune(str(problem_file), out=tmp_path / name, epochs=0, network=network, told=lines.append)
+        for name, network in (("a", None), ("b", "largest"))
+    )
+    assert [line for line in lines if line.startswith("training")] == ["training largest, 2 epochs"]
+    pd.testing.assert_frame_equal(first, second)
+    assert first["accuracy"][0] > 0.5
+
+
+@pytest.mark.slow
+def test_network_of_a_run(tmp_path: Path, problem_file: Path) -> None:
+    """It computes what the run's own ONNX file does, and another problem or data are refused."""
+    out = tmp_path / "run"
+    search(str(problem_file), budget=12, population=6, jobs=1, out=out)
+    name = str(pd.read_csv(out / "front.csv", dtype={"id": str})["id"][0])
+    prune(str(problem_file), out=tmp_path / "pruned", run=out, network=name, epochs=0)
+    x = np.random.default_rng(0).normal(size=(8, 1, 8, 8)).astype(np.float32)
+    logits = [
+        onnxruntime.InferenceSession(str(path)).run(None, {"input": x})[0]
+        for path in (out / "networks" / f"{name}.onnx", tmp_path / "pruned" / "dense.onnx")
+    ]
+    assert np.allclose(*logits, atol=1e-4)
+    other = tmp_path / "other.toml"
+    other.write_text(problem_file.read_text().replace("widths = [4, 8, 16]", "widths = [4, 8, 12]"))
+    with pytest.raises(RunError, match="the space of other is not the one of the run"):
+        prune(str(other), out=tmp_path / "o", run=out, network=name)
+    other.write_text(problem_file.read_text().replace("[fairness]", "split_seed = 1\n[fairness]"))
+    with pytest.raises(RunError, match="the data of other is not the one of the run"):
+        prune(str(other), out=tmp_path / "o", run=out, network=name)
+    with pytest.raises(UnknownNameError, match="unknown network 'abc'"):
+        prune(str(problem_file), out=tmp_path / "o", run=out, network="abc")
+
+
+@pytest.mark.slow
+def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name takes what `train --network` has in the cache; a file is the same network."""
+    from PIL import Image
+
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    rows = ["file,label"]
+    for i in range(60):
+        pixels = rng.integers(0, 128, (32, 32, 3)) + 127 * (i % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{('dark', 'bright')[i % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    text = Path(__file__).resolve().parents[2].joinpath("problems", "image_folder.toml").read_text()
+    (tmp_path / "lamps.toml").write_text(
+        re.sub(r"epochs = \d+", "epochs = 1", text).replace("image_size = 64", "image_size = 32\nmin_samples = 1")
+    )
+    problem = load_problem(str(tmp_path / "lamps.toml"), data=tmp_path)
+    lines: list[str] = []
+    settings = {"epochs": 0, "told": lines.append, "seeds": (0,)}
+    by_name = prune(problem, out=tmp_path / "a", network="mobilenet-v3-small", **settings)  # type: ignore[arg-type]
+    assert lines[0] == "training mobilenet-v3-small"
+    (stored,) = (tmp_path / "cache" / "references").glob("*/mobilenet-v3-small.safetensors")
+    by_file = prune(problem, out=tmp_path / "b", network=str(stored), **settings)  # type: ignore[arg-type]
+    assert sum(line.startswith("training") for line in lines) == 1
+    pd.testing.assert_frame_equal(by_name, by_file)
+    assert by_name["params"][1] < by_name["params"][0]
+    manifest = read_json(stored.with_suffix(".json"))
+    write_json(stored.with_suffix(".json"), manifest | {"labels": ["dark", "bright", "dim"]})
+    with pytest.raises(PruningError, match=r"was trained for the labels \['dark', 'bright', 'dim'\]"):
+        prune(problem, out=tmp_path / "c", network=str(stored))
+
+
+def test_a_killed_pruning_goes_on(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    """Broken off between two networks; the first is not made again, and the table is that of an unbroken one."""
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 1, "seeds": (0, 1)}
+
+    def stop(line: str) -> None:
+        if "1 of 2" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prune(str(problem_file), out=tmp_path / "a", told=stop, **settings)  # type: ignore[arg-type]
+    stamp = (tmp_path / "a" / "magnitude-0.5-0.onnx").stat().st_mtime_ns
+    resumed = prune(str(problem_file), out=tmp_path / "a", resume=True, **settings)  # type: ignore[arg-type]
+    assert (tmp_path / "a" / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
+    pd.testing.assert_frame_equal(resumed, prune(str(problem_file), out=tmp_path / "b", **settings))  # type: ignore[arg-type]
+
+
+def test_folders_of_something_else_are_left_alone(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("words")
+    for resume in (False, True):
+        with pytest.raises(RunError, match="holds something that is no pruning"):
+            prune(str(problem_file), out=tmp_path, module=f"{own}:network", resume=resume)

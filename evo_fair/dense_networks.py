@@ -1,0 +1,178 @@
+"""The dense network to prune or to audit, from wherever the user has it; trained first where it is not trained yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
+from evo_fair.listener import Listener
+from evo_fair.nets import Network, Supernet, initialise
+from evo_fair.nets.reference import REFERENCES
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples
+from evo_fair.proxy.supernets import find_supernet
+from evo_fair.pruning.given import load_module, load_weights
+from evo_fair.pruning.task import Dense, Task, content_of, state_of
+from evo_fair.reference_training import find_reference, train_reference
+from evo_fair.report import load_run
+
+__all__ = ["LARGEST", "Source", "dense_network"]
+
+LARGEST = "largest"
+"""Names the problem's largest network."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the network comes from, as the user says it.
+
+    `network` is `largest`, a reference network's name, a `.safetensors` file that `train --network` stored beside its
+    manifest, or with `run` the id of a network of that run; or else `module` is `file.py:function` of the user's own,
+    with its `weights`. Without any of these it is the problem's largest. Raises `PruningError` for what does not go
+    together.
+    """
+
+    network: str | None = None
+    run: str | Path | None = None
+    module: str | None = None
+    weights: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.module is not None and (self.network is not None or self.run is not None):
+            raise PruningError("a network and a module are given: give one of --network and --module")
+        if self.weights is not None and self.module is None:
+            raise PruningError("weights are given without their module: give it as --module file.py:function")
+        if self.run is not None and self.network is None:
+            raise PruningError("a run is given without the network: name one of its ids with --network")
+
+
+def dense_network(
+    problem: Problem, task: Task, source: Source, told: Callable[[str], None] = lambda _: None
+) -> tuple[Dense, str]:
+    """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
+
+    The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
+    its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins. The
+    weights that such a training began with are known, too, as `early`; those of a run's networks, which are the
+    supernet's, and of files are not. Raises `EvoFairError` of the kind that fits for wrong input.
+    """
+    epochs = task.recipe.epochs
+    if source.module is not None:
+        network, name = load_module(source.module), source.module.rpartition(":")[2]
+        task.check_outputs(network)
+        if source.weights is None:
+            return _trained(task, network, name, told), name
+        load_weights(network, Path(source.weights))
+        task.check_outputs(network)
+        return Dense(network.eval(), None, epochs), name
+    name = source.network or LARGEST
+    if source.run is not None:
+        return Dense(_of_run(problem, task, source.run, name), None, epochs), name
+    if name.endswith(".safetensors"):
+        return Dense(_stored_reference(Path(name), task), None, epochs), Path(name).stem
+    if name == LARGEST:
+        labels = len(task.dataset.label_names)
+        space = problem.search_space(task.dataset.input_shape, labels)
+        return _trained(task, Network(space.architecture(space.largest()), labels), name, told), name
+    return _reference(problem, task, name, told), name
+
+
+def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], None]) -> Dense:
+    """Trains a network from the recipe's seed, or takes what the cache holds of that same training."""
+    recipe = task.recipe
+    initialise(network, torch.Generator().manual_seed(recipe.seed))
+    task.check_outputs(network)
+    early = state_of(network)
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, content_of(network), torch.__version__)
+    path = cache_folder("dense") / f"{key[:24]}.safetensors"
+    manifest = path.with_suffix(".json")
+    if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:
+        told(f"training {name}, {recipe.epochs} epochs")
+        task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
+        write_bytes(path, content_of(network))
+        write_json(manifest, {"sha256": sha256_of(path)})
+    load_weights(network, path)
+    return Dense(network.eval(), early, recipe.epochs)
+
+
+def _reference(problem: Problem, task: Task, name: str, told: Callable[[str], None]) -> Dense:
+    """A reference network by name, as `train --network` makes it from the recipe's seed."""
+    if name not in REFERENCES:
+        mend = ", the .safetensors file of one, or with --run the id of a network of that run"
+        raise UnknownNameError("network", name, [LARGEST, *sorted(REFERENCES)], mend)
+    seed = task.recipe.seed
+    try:
+        path = find_reference(problem, task.dataset, name, seed).with_suffix(".safetensors")
+    except RunError:  # not trained yet
+
+        class Epochs(Listener):
+            """Tells the first epoch alone."""
+
+            def tuning(self, network: str, step: object) -> None:
+                del step
+                told(f"training {network}")
+
+        path = train_reference(problem, name, seed=seed, listener=Epochs()).path
+    network = REFERENCES[name](len(task.dataset.label_names))
+    initialise(network, torch.Generator().manual_seed(seed))
+    early = state_of(network)
+    load_weights(network, path)
+    task.check_outputs(network)
+    return Dense(network.eval(), early, task.recipe.epochs)
+
+
+def _stored_reference(path: Path, task: Task) -> nn.Module:
+    """What `train --network` stored: its manifest, beside it, names the network."""
+    manifest = path.with_suffix(".json")
+    for file in (path, manifest):
+        if not file.is_file():
+            raise PruningError(
+                f"{file} does not exist: name the .safetensors file of 'train --network', its .json beside it"
+            )
+    facts = read_json(manifest, PruningError)
+    name = facts.get("network") if isinstance(facts, dict) else None
+    if name not in REFERENCES:
+        raise PruningError(f"{manifest} names no reference network: bring your own network with --module and --weights")
+    labels, known = facts.get("labels"), list(task.dataset.label_names)
+    if labels != known:
+        raise PruningError(
+            f"{path} was trained for the labels {labels}, not for {known} of {task.dataset.name}: "
+            "train it on this problem"
+        )
+    network = REFERENCES[name](len(known))
+    load_weights(network, path)
+    task.check_outputs(network)
+    return network.eval()
+
+
+def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Module:
+    """A network of a run with the supernet's weights, batch norms calibrated."""
+    opened = load_run(Path(run))
+    records = {record.id: record for record in opened.records}
+    if name not in records:
+        known = sorted(record.id for record in opened.front_records)
+        raise UnknownNameError("network", name, known, f" of the run {run}")
+    space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
+    stored = find_supernet(problem, task.dataset, space)
+    for what, found in (
+        ("space", space.fingerprint),
+        ("data", task.dataset.fingerprint),
+        ("supernet", stored.sha256 if stored else None),
+    ):
+        told = opened.configuration.get(what, {})
+        if found is None or found != told.get("sha256", told.get("fingerprint")):
+            raise RunError(
+                f"the {what} of {problem.name} is not the one of the run in {run}: "
+                "name the problem and the --data of its search"
+            )
+    assert stored is not None
+    supernet = Supernet.load(stored.path, space)
+    network = supernet.extract(np.array(records[name].genome, np.int16))
+    chosen = calibration_samples(task.dataset, problem.proxy.calibration_samples)
+    network.calibrate(supernet.normalise(task.dataset.inputs[chosen]))
+    return network.eval()
