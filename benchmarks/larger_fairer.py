@@ -3,18 +3,14 @@
     python benchmarks/larger_fairer.py --data HAM10000 [--networks 2000] [--work FOLDER] [--units HEADLINE_WORK]
 
 FaHaNa (arXiv 2202.11317) observed that larger networks are typically fairer. Here random networks of the space are
-predicted by the frozen supernet on the validation part (kept in --work, so a second call goes on where a first was
-broken off), and unfairness and worst-group accuracy are set against parameters. The interval of each Spearman
+predicted by the frozen supernet on the validation part (kept in --work, so that a second call goes on where a first
+was broken off), and unfairness and worst-group accuracy are set against parameters. The interval of each Spearman
 correlation is a bootstrap over lesions and networks at once. Reference networks that benchmarks/headline.py has trained
 are drawn beside them. Writes results/benchmarks/larger_fairer.csv (a row a network), .json (the correlations) and a
 figure.
 """
 
 import argparse
-import os
-import platform
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +19,19 @@ import pandas as pd
 from headline_units import REFERENCE_NAMES, finished_units, read_predictions
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from prediction_store import PredictionStore
+from provenance import made_by, run
 from rich.console import Console
 from scipy.stats import rankdata, spearmanr
 
 from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import draw_weights
-from evo_fair.files import atomic_write, cache_folder, write_json, write_text
+from evo_fair.files import cache_folder, write_json, write_text
 from evo_fair.layers import params
 from evo_fair.problem import Problem, load_problem
-from evo_fair.proxy import ProxyEvaluator
-from evo_fair.proxy.supernets import ensure_supernet, proxy_source
+from evo_fair.proxy.supernets import ensure_supernet
 from evo_fair.report.style import common_legend, grid, save_figure
 
 OUT = Path(__file__).parent.parent / "results" / "benchmarks"
@@ -48,13 +46,15 @@ Floats = npt.NDArray[np.float64]
 def main() -> None:
     """Predicts what is missing, correlates, draws, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, help="the folder of HAM10000")
     parser.add_argument("--networks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--work", type=Path, default=None)
-    parser.add_argument("--units", type=Path, default=None, help="the --work folder of benchmarks/headline.py")
+    parser.add_argument("--work", type=Path, help="a folder for predictions; by default in the cache")
+    parser.add_argument("--units", type=Path, help="the --work folder of benchmarks/headline.py")
     arguments = parser.parse_args()
+    if arguments.networks < 20:
+        raise EvoFairError(f"networks {arguments.networks} is too few for a correlation: give 20 or more")
     problem = load_problem("ham10000", data=arguments.data)
     dataset = problem.dataset()
     work = arguments.work or cache_folder("larger_fairer")
@@ -78,18 +78,11 @@ def random_networks(
     drawn = space.canonical(space.sample(np.random.default_rng(arguments.seed), 2 * arguments.networks))
     _, first = np.unique(drawn, axis=0, return_index=True)
     genomes = drawn[np.sort(first)][: arguments.networks]
-    source = proxy_source(problem, dataset, space, supernet.path)
     parts = []
-    with ProxyEvaluator(source, dataset, (GROUP,), arguments.jobs) as evaluator:
-        for number, start in enumerate(range(0, len(genomes), CHUNK)):
-            path = work / f"{supernet.sha256[:12]}-{arguments.seed}" / f"{number:04}.npy"
-            chunk = genomes[start : start + CHUNK]
-            if not path.exists() or len(np.load(path, allow_pickle=False)) < len(chunk):
-                found = evaluator.predict(chunk)
-                with atomic_write(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, found, allow_pickle=False)
-            parts.append(np.load(path, allow_pickle=False)[: len(chunk)])
-            Console(stderr=True).print(f"{start + len(chunk)}/{len(genomes)} networks")
+    with PredictionStore(work, problem, dataset, space, supernet, (GROUP,), arguments.jobs) as store:
+        for start in range(0, len(genomes), CHUNK):
+            parts.append(store.predict(genomes[start : start + CHUNK]))
+            Console(stderr=True).print(f"{sum(map(len, parts))}/{len(genomes)} networks, {store.evaluated} new")
     return params(space.decode(genomes)).astype(float), np.concatenate(parts)
 
 
@@ -168,12 +161,11 @@ def write(rows: pd.DataFrame, correlations: dict[str, dict[str, float]], argumen
     """Writes the rows, the correlations with the sentence, and the figure; prints the sentence."""
     random = rows[rows["kind"] == "random subnet"]
     text = sentence(correlations, len(random))
-    names = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "numpy", "torch"))
     units = " --units HEADLINE_WORK" if arguments.units else ""
     command = f"python benchmarks/larger_fairer.py --networks {arguments.networks} --seed {arguments.seed}{units}"
-    head = f"# {command}; {names}; Python {platform.python_version()}; {os.cpu_count()} cores; {date.today()}\n"
-    write_text(OUT / "larger_fairer.csv", head + rows.to_csv(index=False, lineterminator="\n"))
-    write_json(OUT / "larger_fairer.json", {"command": command, "sentence": text, "spearman": correlations})
+    made = made_by(command, ("numpy", "torch"))
+    write_text(OUT / "larger_fairer.csv", f"# {made}\n" + rows.to_csv(index=False, lineterminator="\n"))
+    write_json(OUT / "larger_fairer.json", {"made_by": made, "sentence": text, "spearman": correlations})
     save_figure(lambda: figure(rows), [OUT / "larger_fairer.png", OUT / "larger_fairer.pdf"])
     Console().print(text)
 
@@ -203,4 +195,4 @@ def figure(rows: pd.DataFrame) -> Figure:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,26 +12,22 @@ Writes results/benchmarks/proxy_fidelity.csv and proxy_fidelity_networks.csv.
 """
 
 import argparse
-import csv
-import io
 import json
-import os
-import platform
-import sys
 import time
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from provenance import made_by, run
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import kendalltau
 
 from evo_fair import layers
 from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
 from evo_fair.files import digest, write_text
 from evo_fair.nets import Network, fit, initialise
@@ -62,6 +58,8 @@ def main() -> None:
     problem = load_problem("ham10000", data=arguments.data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    if arguments.networks < 3:
+        raise EvoFairError(f"networks {arguments.networks} is too few: at least 3 make a ranking")
     genomes = choose(space, arguments.networks)
     work = Work(arguments.work, problem, dataset, space)
     if not arguments.report:
@@ -70,7 +68,9 @@ def main() -> None:
                 work.train(genome, seed)
     done = np.array([genome for genome in genomes if all(work.find(genome, seed) for seed in SEEDS)])
     if len(done) < 3:
-        sys.exit(f"only {len(done)} networks are finished: at least 3 make a ranking")
+        raise EvoFairError(
+            f"only {len(done)} networks are finished: at least 3 make a ranking; run it without --report"
+        )
     report(problem, dataset, space, work, done)
 
 
@@ -94,7 +94,10 @@ class Work:
         self.problem, self.dataset, self.space = problem, dataset, space
         self.made_of = digest(problem.training.model_dump_json(), dataset.fingerprint, space.fingerprint)[:16]
         text = self.path.read_text() if self.path.exists() else ""
-        self.lines: list[Row] = [json.loads(line) for line in text.splitlines()]
+        try:
+            self.lines: list[Row] = [json.loads(line) for line in text.splitlines()]
+        except ValueError as error:
+            raise EvoFairError(f"{self.path} holds a line that is no JSON ({error}): restore or remove it") from error
 
     def find(self, genome: Array, seed: int) -> Row | None:
         """The line of a finished training with this recipe on these data."""
@@ -209,17 +212,10 @@ def network_rows(space: SearchSpace, genomes: Array, scores: dict[str, Array]) -
 
 def write_rows(path: Path, rows: list[Row], supernet: str) -> None:
     """Writes a CSV below a line that says how it was made."""
-    versions = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "torch", "numpy", "scipy"))
-    text = io.StringIO()
-    text.write(
-        f"# python benchmarks/proxy_fidelity.py --data --work; group {GROUP}; supernet {supernet[:12]}; {versions}; "
-        f"Python {platform.python_version()}; {os.cpu_count()} cores; {date.today()}\n"
-    )
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    command = f"python benchmarks/proxy_fidelity.py --data DIR --work DIR; group {GROUP}; supernet {supernet[:12]}"
+    table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
+    write_text(path, f"# {made_by(command, ('torch', 'numpy', 'scipy'))}\n{table}")
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,29 +7,28 @@ as many threads as there are cores. Both draw the same batches and the same netw
 timed in turn. With `--epochs N` both also train for N whole epochs, and the accuracies of the largest and smallest
 network are compared. Parts are single layers at the shapes of the largest networks, batch 64, one thread, the best of
 five, in processor time, so that other processes matter little. Writes results/benchmarks/supernet_training.csv
-(`--only loops` and `--only parts` print alone). Run it on a machine that does nothing else.
+(what `--only` restricts is printed alone). Run it on a machine that does nothing else.
 """
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from provenance import made_by, run
 from rich.console import Console
 from rich.table import Table
 from torch.nn import functional
 
 from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError
 from evo_fair.files import write_text
 from evo_fair.nets import Supernet, train_supernet
 from evo_fair.nets.augment import augment
@@ -37,7 +36,7 @@ from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.inputs import input_statistics
 from evo_fair.nets.recipe import one_cycle, optimiser
 from evo_fair.nets.threads import torch_threads
-from evo_fair.nets.train import _full_size, _gradients
+from evo_fair.nets.train import full_size, gradients
 from evo_fair.problem import Training, load_problem
 from evo_fair.proxy import calibration_samples, predict_labels
 from evo_fair.space import SearchSpace
@@ -51,12 +50,18 @@ Row = tuple[str, str, str, float, str, float]
 def main() -> None:
     """Measures, prints and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--data", type=Path, help="the folder of HAM10000")
+    parser.add_argument("--steps", type=int, default=12, help="of a short epoch")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=0, help="whole ones, to compare accuracies after; 0 for none")
     parser.add_argument("--only", choices=["loops", "parts", "accuracy"])
     arguments = parser.parse_args()
+    if min(arguments.steps, arguments.rounds) < 1:
+        raise EvoFairError(f"steps {arguments.steps} and rounds {arguments.rounds}: give 1 or more of each")
+    if arguments.epochs < (arguments.only == "accuracy"):
+        raise EvoFairError(
+            f"epochs {arguments.epochs} is too few: give --epochs 1 or more, or leave out --only accuracy"
+        )
     problem = load_problem("ham10000", data=arguments.data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
@@ -65,7 +70,7 @@ def main() -> None:
         rows += loops(space, dataset, problem.training, arguments.steps, arguments.rounds)
     if arguments.only in (None, "parts"):
         rows += parts(space, dataset, problem.training)
-    if arguments.epochs or arguments.only == "accuracy":
+    if arguments.epochs and arguments.only in (None, "accuracy"):
         rows += accuracies(space, dataset, problem.training, arguments.epochs)
     table = Table(*COLUMNS)
     for row in rows:
@@ -73,10 +78,8 @@ def main() -> None:
     Console(width=140).print(table)
     if arguments.only:
         return
-    names = " ".join(f"{name} {version(name)}" for name in ("evo-fair", "torch", "numpy"))
     options = f"--steps {arguments.steps} --rounds {arguments.rounds} --epochs {arguments.epochs}"
-    head = f"# python benchmarks/supernet_training.py --data HAM10000_FOLDER {options}; {names}; "
-    head += f"Python {platform.python_version()}; {CORES} cores; {date.today()}"
+    head = f"# {made_by(f'python benchmarks/supernet_training.py --data DIR {options}', ('torch', 'numpy'))}"
     lines = [
         f"{a},{b},{c},{value:.4g},{unit},{f'{times:.2f}' if times else ''}" for a, b, c, value, unit, times in rows
     ]
@@ -109,7 +112,7 @@ def plain_supernet(
                 y = torch.from_numpy(labels[chosen])
                 genomes = [space.largest()]
                 if step < warmup:
-                    genomes.append(_full_size(space, rng))
+                    genomes.append(full_size(space, rng))
                 else:
                     genomes += [*space.sample(rng, recipe.random_networks), space.smallest()]
                 for group in sgd.param_groups:
@@ -260,7 +263,7 @@ def _step(space: SearchSpace, dataset: Dataset, recipe: Training) -> list[Row]:
     rows: list[Row] = []
     with ThreadPoolExecutor(CORES) as pool:
         for name, way in (
-            ("forward and backward of the networks", lambda: _gradients(pool, supernet, x, labels, genomes, 0.1)),
+            ("forward and backward of the networks", lambda: gradients(pool, supernet, x, labels, genomes, 0.1)),
             ("augmentation", lambda: augment(inputs, recipe.augment, rng)),
             ("normalisation", lambda: supernet.normalise(inputs)),
             ("optimiser", sgd.step),
@@ -281,4 +284,4 @@ def _best(run: Callable[[], Any], repeats: int = 5) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

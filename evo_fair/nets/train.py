@@ -28,7 +28,7 @@ from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 from evo_fair.space import Block, SearchSpace
 
-__all__ = ["TRAINING_CODE", "train_supernet"]
+__all__ = ["TRAINING_CODE", "full_size", "gradients", "train_supernet"]
 
 TRAINING_CODE = 1
 """To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
@@ -89,12 +89,12 @@ def train_supernet(
                 x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
                 y = torch.from_numpy(labels[chosen])
                 if step < warmup:
-                    genomes = [largest, _full_size(space, rng)]
+                    genomes = [largest, full_size(space, rng)]
                 else:
                     genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
                 for group in sgd.param_groups:
                     group["lr"] = recipe.learning_rate * one_cycle(step, steps)
-                loss += _gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
+                loss += gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
                 sgd.step()
             check_finite(epoch + 1, loss, weights, recipe)
             done = Step(epoch + 1, recipe.epochs, loss)
@@ -137,8 +137,8 @@ def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, r
     return Step(*checkpoint.progress["step"])
 
 
-def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:
-    """A network of full width and depth with random kinds."""
+def full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:
+    """A network of full width and depth with random kinds, a canonical genome `[genes]`."""
     genome = (space.cardinalities - 1).astype(np.int16)
     for gene in np.flatnonzero(~space.ordered):
         choices = space.cardinalities[gene] - (not space.gene_names[gene].endswith("slot1.kind"))
@@ -147,7 +147,7 @@ def _full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.i
     return full
 
 
-def _gradients(
+def gradients(
     pool: ThreadPoolExecutor,
     supernet: Supernet,
     x: torch.Tensor,
@@ -157,8 +157,9 @@ def _gradients(
 ) -> float:
     """Sets every weight's gradient to the sum over genomes, the first on the labels, the others on its predictions.
 
-    Networks are computed beside each other and added up in their order, so the sum does not depend on the number of
-    threads. Returns the first one's loss.
+    `x` are normalised inputs `[batch, ...]` with labels `y` `[batch]`; every weight has a gradient already. Networks
+    are computed beside each other and added up in their order, so the sum does not depend on the number of threads.
+    Returns the first one's loss.
     """
     weights = list(supernet.weights.values())
     architectures = [supernet.space.architecture(genome) for genome in genomes]
