@@ -8,28 +8,12 @@ import pandas as pd
 
 from evo_fair.audit.store import ROW_COLUMNS
 from evo_fair.data import Dataset
-from evo_fair.errors import DataError, UndefinedMetricError
-from evo_fair.fairness import METRICS, group_accuracy
+from evo_fair.fairness import group_accuracy, measure_all
 
-__all__ = ["UNKNOWN", "check_groups", "metrics_of", "rows_of", "with_losses"]
+__all__ = ["UNKNOWN", "metrics_of", "rows_of", "with_losses"]
 
 UNKNOWN = "(unknown)"
 """The name in rows of samples whose group is not known."""
-
-
-def check_groups(dataset: Dataset, groupings: Sequence[str], part: str) -> None:
-    """Raises `DataError` naming the first group or class without samples in `part` or in training."""
-    for name in groupings:
-        grouping = dataset.grouping(name)
-        for split in (part, "train"):
-            index = grouping.index[dataset.part(split)]
-            sizes = np.bincount(index[index >= 0], minlength=len(grouping.names))
-            if not sizes.all():
-                empty = grouping.names[int(np.flatnonzero(sizes == 0)[0])]
-                raise DataError(
-                    f"{dataset.name}: the group {empty!r} of {name!r} has no sample in {split}, so pruning's effect on "
-                    "it can't be told: leave the grouping out, join the group, or give other fractions of the split"
-                )
 
 
 def rows_of(
@@ -76,11 +60,7 @@ def metrics_of(
     named as in a run's front: `accuracy[sex:female]`."""
     counts = {name: dataset.counts(predictions, part, name) for name in dict.fromkeys((group, *groupings, "class"))}
     columns: dict[str, npt.ArrayLike] = {"id": np.array(ids, object)}
-    for name, metric in METRICS.items():
-        try:
-            columns[name] = metric(counts[group])
-        except UndefinedMetricError:
-            continue
+    columns |= {name: values for name, values in measure_all(counts[group]).items() if values is not None}
     for name, part_counts in counts.items():
         for group_name, values in zip(part_counts.group_names, group_accuracy(part_counts).T, strict=True):
             columns[f"accuracy[{name}:{group_name}]"] = values

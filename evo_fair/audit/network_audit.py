@@ -6,27 +6,26 @@ from itertools import product
 from pathlib import Path
 
 import pandas as pd
-import torch
-from safetensors.torch import save
 from torch import nn
 
 from evo_fair import __version__
 from evo_fair.audit.dense import DenseFacts, entropy_of
-from evo_fair.audit.measure import check_groups, with_losses
+from evo_fair.audit.measure import with_losses
 from evo_fair.audit.plan import PLAN_COLUMNS
 from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.files import digest
-from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
-from evo_fair.proxy.supernets import ensure_supernet
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
-from evo_fair.pruning.task import Dense, Request, Task
+from evo_fair.pruning.criteria import SEEDLESS_CRITERIA
+from evo_fair.pruning.measure import parameters_of
+from evo_fair.pruning.task import Dense, Request, Task, content_of
 from evo_fair.pruning.treatments import TREATMENTS, prune_and_train
 
-__all__ = ["NetworkGrid", "audit_network", "largest_network", "plan_of"]
+__all__ = ["NetworkGrid", "audit_network", "plan_of"]
 
 PART = "validation"
 COMPLEXITY_SAMPLES = 4096
@@ -64,13 +63,16 @@ class NetworkGrid:
 def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     """A row a network with the columns `PLAN_COLUMNS`, the dense one first; sizes are known once it has been made.
 
-    What no seed changes, pruning without training by a criterion that draws nothing, is there once.
+    What no seed changes, pruning without training by a criterion that looks at weights alone, is there once. Treatments
+    follow each other, so that the first networks tell how long the audit takes.
     """
     blank = {"base": base, "order": base, "sparsity": 0.0, "params": 0, "macs": 0, "genome": ""}
     none = dict.fromkeys(("criterion", "scope", "structure", "treatment"), "none")
     rows = [blank | none | {"id": f"{base}.dense", "dense": True, "seed": grid.seeds[0], "target": 0.0}]
-    factors = product(grid.criteria, grid.structures, grid.scopes, grid.treatments, grid.sparsities, grid.seeds)
-    for criterion, structure, scope, treatment, sparsity, seed in factors:
+    factors = product(grid.criteria, grid.structures, grid.scopes, grid.sparsities, grid.seeds, grid.treatments)
+    for criterion, structure, scope, sparsity, seed, treatment in factors:
+        if treatment == "none" and criterion in SEEDLESS_CRITERIA and seed != grid.seeds[0]:
+            continue
         name = f"{criterion}-{structure}-{scope}-{treatment}-{sparsity:g}-{seed}"
         row = {"criterion": criterion, "structure": structure, "scope": scope, "treatment": treatment}
         rows.append(blank | row | {"id": f"{base}.{name}", "dense": False, "seed": seed, "target": sparsity})
@@ -91,17 +93,16 @@ def audit_network(
 ) -> AuditFolder:
     """Makes and measures every network of the grid from `dense`, called `name`, and writes the audit's folder.
 
-    The same arguments give the same files. With `minutes`, a grid that would take longer, going by the first pruned
-    network, raises `AuditError`; what was measured stays. Sparsities are shares of channels (`structured`) or of single
-    weights; the table has the share of parameters that is gone or 0.
+    The same arguments give the same files. With `minutes`, a grid that would take longer, going by the first network
+    of every treatment, raises `AuditError`; what was measured stays. Sparsities are shares of channels (`structured`)
+    or of single weights; the table has the share of parameters that is gone or 0.
     """
     dataset = problem.dataset()
     group = group or problem.fairness.group
     groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
-    check_groups(dataset, ("class", *groupings), PART)
+    check_samples(dataset, groupings, 1)
     task = Task(dataset, group, problem.training)
     task.check_outputs(dense.network)
-    tensors = {key: value.contiguous() for key, value in dense.network.state_dict().items()}
     configuration = {
         "source": "network",
         "evo_fair": __version__,
@@ -110,12 +111,12 @@ def audit_network(
         "group": group,
         "groupings": list(groupings),
         "grid": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(grid).items()},
-        "network": {"name": name, "sha256": digest(save(tensors))},
+        "network": {"name": name, "sha256": digest(content_of(dense.network))},
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
         "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
     }
     folder = start_audit(out, configuration, plan_of(grid, name), resume)
-    whole = _nonzero(dense.network)
+    whole = parameters_of(dense.network)["nonzero_params"]
 
     def predict(chosen: pd.DataFrame) -> Measured:
         (row,) = chosen.to_dict("records")
@@ -127,26 +128,15 @@ def audit_network(
             }
         request = Request(float(row["target"]), row["structure"], row["scope"], int(row["seed"]), grid.epochs)
         pruned = prune_and_train(dense, task, request, CRITERIA[row["criterion"]], row["treatment"])
-        left = _nonzero(pruned.network)
+        left = parameters_of(pruned.network)["nonzero_params"]
         facts: dict[str, list[float]] = {"sparsity": [1 - left / whole], "params": [left]}
         facts["iterations"] = [pruned.iterations]
         return task.predictions(pruned.network, PART)[None], facts
 
-    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener, pilots=2)
+    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener, 1 + len(grid.treatments))
     _facts(dense.network, task, name, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
-
-
-def largest_network(problem: Problem) -> tuple[Dense, str]:
-    """The problem's largest network with the weights that its supernet has for it, and its name."""
-    dataset = problem.dataset()
-    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    supernet = Supernet.load(ensure_supernet(problem, dataset, space).path, space)
-    network = supernet.extract(space.largest())
-    chosen = calibration_samples(dataset, problem.proxy.calibration_samples)
-    network.calibrate(supernet.normalise(dataset.inputs[chosen]))
-    return Dense(network.eval(), None, problem.training.epochs), f"largest-{space.ids(space.largest()[None])[0]}"
 
 
 def _facts(network: nn.Module, task: Task, name: str, groupings: tuple[str, ...]) -> DenseFacts:
@@ -155,7 +145,3 @@ def _facts(network: nn.Module, task: Task, name: str, groupings: tuple[str, ...]
     train = calibration_samples(dataset, COMPLEXITY_SAMPLES)
     logits = [predict_logits(network, task.normalise(dataset.inputs[chosen])) for chosen in (dataset.part(PART), train)]
     return DenseFacts.gather([name], logits[0][None], entropy_of(logits[1])[None], train, dataset, groupings)
-
-
-def _nonzero(network: nn.Module) -> int:
-    return sum(int(torch.count_nonzero(parameter)) for parameter in network.parameters())

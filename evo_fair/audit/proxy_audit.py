@@ -12,13 +12,13 @@ import pandas as pd
 
 from evo_fair import __version__
 from evo_fair.audit.dense import DenseFacts, entropy_of
-from evo_fair.audit.measure import check_groups, with_losses
+from evo_fair.audit.measure import with_losses
 from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
 from evo_fair.audit.paths import Importance
 from evo_fair.audit.plan import Grid, genomes_of, plan_networks
 from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
-from evo_fair.data import Dataset
+from evo_fair.data import Dataset, check_samples
 from evo_fair.files import cache_folder, digest
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
@@ -55,7 +55,7 @@ def audit_proxy(
     dataset = problem.dataset()
     group = group or problem.fairness.group
     groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
-    check_groups(dataset, ("class", *groupings), PART)
+    check_samples(dataset, groupings, 1)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     supernet = ensure_supernet(problem, dataset, space)
     orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)

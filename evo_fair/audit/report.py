@@ -16,12 +16,13 @@ from evo_fair.audit.flips import FlipForecast, count_flips, forecast_flips
 from evo_fair.audit.losses import losses_by_factor, losses_by_group
 from evo_fair.audit.report_text import report_text
 from evo_fair.audit.store import AuditFolder, write_table
-from evo_fair.errors import UnknownNameError
+from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.fairness import METRICS
 from evo_fair.files import write_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
-from evo_fair.search import Axis, non_dominated, objective_direction, to_minimise
+from evo_fair.search import Axis, non_dominated, objective_direction, parse_limit, to_minimise
 
-__all__ = ["IMBALANCES", "LIMITS", "Findings", "check_imbalance", "find", "write_report"]
+__all__ = ["IMBALANCES", "LIMITS", "Findings", "check_wishes", "find", "write_report"]
 
 IMBALANCES = ("worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd", "unfairness", "accuracy_gap")
 LIMITS = ("worst_group_loss <= 0.02", "accuracy_loss <= 0.01")
@@ -53,10 +54,20 @@ class Findings:
         return (Axis("sparsity", "max"), Axis("accuracy", "max"), self.imbalance)
 
 
-def check_imbalance(name: str) -> None:
-    """Raises `UnknownNameError` for a name that is no imbalance which audits measure."""
-    if name not in IMBALANCES:
-        raise UnknownNameError("imbalance", name, list(IMBALANCES))
+def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS) -> None:
+    """Raises, before anything is measured, what `find` would raise of them.
+
+    `UnknownNameError` for an imbalance that audits don't measure, `ConstraintError` for a limit that can't be read or
+    is not of a figure that audits measure.
+    """
+    if imbalance not in IMBALANCES:
+        raise UnknownNameError("imbalance", imbalance, list(IMBALANCES))
+    known = sorted({"sparsity", "params", "macs", *METRICS, *LOSSES})
+    for limit in map(parse_limit, limits):
+        if limit.name not in known and not limit.name.startswith("accuracy["):
+            raise ConstraintError(
+                f"can't use the limit {limit.text!r}: {UnknownNameError('metric', limit.name, known)}"
+            )
 
 
 def find(
@@ -64,7 +75,7 @@ def find(
 ) -> Findings:
     """Works out what a finished audit says; `seed` is that of the bootstrap."""
     networks = pd.read_csv(folder.table, dtype={"base": str})
-    check_imbalance(imbalance)
+    check_wishes(imbalance, limits)
     facts = DenseFacts.read(folder.path / "dense.npz")
     predictions = folder.predictions[folder.networks["id"].isin(networks["id"]).to_numpy(bool)]
     group = str(folder.configuration["group"])

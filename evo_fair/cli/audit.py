@@ -1,13 +1,19 @@
 """`evo-fair audit`: what pruning costs each class and group, over many pruned networks."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evo_fair.cli.options import DataOption, ProblemArgument
+from evo_fair.cli.options import (
+    DataOption,
+    ModuleOption,
+    NetworkOption,
+    ProblemArgument,
+    RunOption,
+    WeightsOption,
+    resume_command,
+)
 
 if TYPE_CHECKING:
     from evo_fair.audit.runner import Standing
@@ -18,7 +24,10 @@ __all__ = ["audit"]
 def audit(
     problem: ProblemArgument,
     data: DataOption = None,
-    networks: Annotated[int, typer.Option("--networks", help="Networks to measure, dense ones included.")] = 1000,
+    networks: Annotated[
+        int | None,
+        typer.Option("--networks", help="Networks to measure, dense ones included; not with --network. Default: 1000."),
+    ] = None,
     criterion: Annotated[
         list[str] | None,
         typer.Option("--criterion", help="An order in which channels go; repeat it for several. Default: all."),
@@ -27,17 +36,20 @@ def audit(
         list[str] | None,
         typer.Option(
             "--scope",
-            help="uniform, random, early, late, global (--network: uniform, global). Default: all.",
+            help="uniform, random, early, late, global (one network: uniform, global). Default: all.",
         ),
     ] = None,
     sparsity: Annotated[
         list[float] | None,
         typer.Option(
             "--sparsity",
-            help="A share of the parameters that goes. Default: 0.1 to 0.8 (--network: 0.5, 0.7, 0.9).",
+            help="The share of the parameters that goes; can be repeated. Default: 0.1 to 0.8. With one network, of "
+            "channels or of single weights. Default: 0.5, 0.7, 0.9.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Draws of each random order and scope.")] = 3,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="How many seeds: draws of each random order and scope.")
+    ] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the architectures and draws.")] = 0,
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that the worst group is of. Default: the problem's.")
@@ -52,18 +64,20 @@ def audit(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Worker processes; changes the time only. Default: all cores.")
     ] = None,
-    network: Annotated[
-        bool,
-        typer.Option("--network", help="Audit one trained network, the problem's largest, with treatments that train."),
-    ] = False,
+    network: NetworkOption = None,
+    run: RunOption = None,
+    module: ModuleOption = None,
+    weights: WeightsOption = None,
     structure: Annotated[
-        list[str] | None, typer.Option("--structure", help="With --network: structured, unstructured. Default: both.")
+        list[str] | None, typer.Option("--structure", help="Of one network: structured, unstructured. Default: both.")
     ] = None,
     treatment: Annotated[
         list[str] | None,
-        typer.Option("--treatment", help="With --network: none, finetune, rewind, reinit. Default: all."),
+        typer.Option("--treatment", help="Of one network: none, finetune, rewind, reinit. Default: all."),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="With --network: what a treatment trains.")] = 5,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Of one network: what a treatment trains. Default: 5.")
+    ] = None,
     time: Annotated[
         float | None,
         typer.Option("--time", min=0, help="The most minutes that measuring may take; a larger audit is refused."),
@@ -75,49 +89,66 @@ def audit(
 ) -> None:
     """Prunes a problem's networks in many ways and reports who loses by it, and how surely.
 
-    Without --network thousands of networks of the frozen supernet are pruned, and none is trained afterwards.
+    By default thousands of networks are cut from the frozen supernet, and none is trained after it was pruned. With
+    --network or --module one trained network is pruned by every combination of criterion, structure, scope, treatment,
+    sparsity and seed.
     """
-    from evo_fair.audit.report import LIMITS, check_imbalance, find, write_report
+    from evo_fair.audit.report import LIMITS, check_wishes, find, write_report
     from evo_fair.problem import load_problem
 
-    check_imbalance(imbalance)
+    limits = constraint or LIMITS
+    check_wishes(imbalance, limits)
+    one = any(value is not None for value in (network, run, module, weights))
+    for name, value in (("networks", networks), ("jobs", jobs)):
+        if one and value is not None:
+            raise typer.BadParameter(f"--{name} is for audits of the supernet, not of one network: leave it out")
+    for name, given in (("structure", structure), ("treatment", treatment), ("epochs", epochs)):
+        if not one and given is not None:
+            raise typer.BadParameter(f"--{name} is for the audit of one network: name it with --network or --module")
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
     common: Any = {"out": place, "group": group, "minutes": time, "resume": resume, "listener": _told}
     try:
-        if network:
-            from evo_fair.audit.network_audit import NetworkGrid, audit_network, largest_network
+        if one:
+            from evo_fair.audit.network_audit import NetworkGrid, audit_network
+            from evo_fair.dense_networks import Source, dense_network
+            from evo_fair.pruning.task import Task
 
-            given: dict[str, Any] = {
-                "criteria": criterion,
-                "structures": structure,
-                "scopes": scope,
-                "treatments": treatment,
-                "sparsities": sparsity,
-            }
-            named: dict[str, Any] = {name: tuple(values) for name, values in given.items() if values}
-            factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)), epochs=epochs)
-            folder = audit_network(chosen, factors, *largest_network(chosen), **common)
+            named = _named(
+                criteria=criterion, structures=structure, scopes=scope, treatments=treatment, sparsities=sparsity
+            )
+            if epochs is not None:
+                named["epochs"] = epochs
+            factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
+            source = Source(network, run, module, weights)
+            task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
+            dense, name = dense_network(chosen, task, source, lambda line: typer.echo(line, err=True))
+            folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS
             from evo_fair.audit.plan import Grid
             from evo_fair.audit.proxy_audit import audit_proxy
 
-            given = {"scopes": scope, "sparsities": sparsity}
-            named = {name: tuple(values) for name, values in given.items() if values}
-            grid = Grid(networks, tuple(criterion or ORDERS), **named, seeds=tuple(range(seeds)), seed=seed)
+            named = _named(scopes=scope, sparsities=sparsity)
+            grid = Grid(
+                1000 if networks is None else networks,
+                tuple(criterion or ORDERS),
+                **named,
+                seeds=tuple(range(seeds)),
+                seed=seed,
+            )
             folder = audit_proxy(chosen, grid, jobs=jobs, **common)
-        report = write_report(folder, find(folder, imbalance, constraint or LIMITS))
+        report = write_report(folder, find(folder, imbalance, limits))
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished rows are saved, go on with: {_resume_command()}", err=True)
+        typer.echo(f"interrupted; finished rows are saved, go on with: {resume_command()}", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"the report: {report}")
 
 
+def _named(**given: list[Any] | None) -> dict[str, Any]:
+    """The factors that were given, as tuples by name; the others keep their defaults."""
+    return {name: tuple(values) for name, values in given.items() if values}
+
+
 def _told(at: "Standing") -> None:
     typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.2g} a second", err=True)
-
-
-def _resume_command() -> str:
-    arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
-    return shlex.join(["evo-fair", *arguments])

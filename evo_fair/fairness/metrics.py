@@ -31,6 +31,7 @@ __all__ = [
     "error",
     "group_accuracy",
     "mcd",
+    "measure_all",
     "unfairness",
     "worst_group_accuracy",
     "worst_group_error",
@@ -145,6 +146,17 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     }
 )
 """The metrics that give one value a network, by name."""
+
+
+def measure_all(counts: Counts) -> dict[str, FloatArray | None]:
+    """Every metric of `METRICS`, `[networks]`; None for one that has no value on these samples."""
+    values: dict[str, FloatArray | None] = {}
+    for name, metric in METRICS.items():
+        try:
+            values[name] = metric(counts)
+        except UndefinedMetricError:
+            values[name] = None
+    return values
 
 
 def _share(part: IntArray, whole: IntArray) -> FloatArray:

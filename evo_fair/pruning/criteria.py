@@ -18,7 +18,15 @@ from evo_fair.pruning.greedy import shares_kept
 from evo_fair.pruning.samples import Gradients, Samples, batch_gradients, sample_losses, squared_gradients
 from evo_fair.pruning.structure import ChannelGroup, Structure
 
-__all__ = ["CRITERIA", "GROUP_CRITERIA", "Criterion", "Scores", "criterion_named", "fairness_weights"]
+__all__ = [
+    "CRITERIA",
+    "GROUP_CRITERIA",
+    "SEEDLESS_CRITERIA",
+    "Criterion",
+    "Scores",
+    "criterion_named",
+    "fairness_weights",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -69,7 +77,8 @@ def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng
 def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A channel is worth the mean |scale| of its batch norms (Liu et al. 2017, network slimming).
 
-    A single weight is worth its absolute value times the |scale| of the channel that it makes, where that has one.
+    A single weight, of which they say nothing, is worth its absolute value times the |scale| of the channel that it
+    makes, where that has one. Theirs are scales that were trained towards 0 by an L1 term; ours are as they are.
     Raises `PruningError` for a network in which a group of channels has no batch norm.
     """
     del samples, rng
@@ -122,9 +131,11 @@ def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.r
 def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What the unprivileged groups would lose without it, less what the privileged would, after FairPrune (2022).
 
-    1/2 theta^2 (h_unprivileged - beta * h_privileged), with beta = 1/3 and the diagonal h of the empirical Fisher
-    matrix on a group's samples in the place of the Hessian's; a channel's is the sum over its parameters. First to go
-    is what serves the privileged alone. Privileged is a group whose mean loss is at most that of all groups.
+    1/2 theta^2 (h_unprivileged - beta * h_privileged), with the diagonal h of a Hessian by group; a channel's is the
+    sum over its parameters. First to go is what serves the privileged alone. Ours differs: h is the diagonal of the
+    empirical Fisher matrix, which needs no second derivatives; beta is 1/3, as theirs is not known to us; of more than
+    two groups those with at most the mean of the groups' mean losses are privileged together. (The formula is at times
+    cited with the groups the other way round; then the unprivileged group's parameters would go first.)
     """
     del rng
     tensors = _parameters(network)
@@ -146,8 +157,10 @@ def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: n
 def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """Keeps each group's share of importance, after FairGRAPE (2022); a score is a place in the order, from 0 to 1.
 
-    Importance to a group is (gradient * value)^2 of the group's mean loss. What is worth most is chosen first: again
-    and again the group that has kept the smallest share of its importance so far chooses what matters most to it.
+    Importance to a group is (gradient * value)^2 of the group's mean loss; a channel's sums gradient * value over its
+    parameters before squaring, as `taylor` does. What is worth most is chosen first: again and again the group that has
+    kept the smallest share of its importance so far chooses what matters most to it (`shares_kept`). Theirs scores anew
+    while it prunes step by step; ours once, and treatments in rounds score anew in each.
     """
     del rng
     tensors = _parameters(network)
@@ -173,9 +186,10 @@ def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np
     """The cosine between the accuracy's and the fairness's gradient: parts in conflict, at -1, go first. Ballot-style.
 
     The accuracy's gradient is that of the mean loss, the fairness's that of the variance of the groups' mean losses
-    (`fairness_weights`). A part's two vectors hold gradient * value on each batch of 64 samples, so that what is 0
-    anyway has no say: a channel's for all its parameters, a single weight's its own. The paper's own formula is not
-    known to us. A part whose gradients vanish scores 0.
+    (`fairness_weights`), a differentiable stand-in for CWV. A part's two vectors hold gradient * value on each batch of
+    64 samples, not the gradient alone, so that what is 0 anyway has no say: a channel's for all its parameters, a
+    single weight's its own. A reconstruction: the paper's own formula is not known to us. A part whose gradients vanish
+    scores 0.
     """
     del rng
     tensors = _parameters(network)
@@ -203,6 +217,10 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
 
 GROUP_CRITERIA = frozenset({"fairprune", "fairgrape", "conflict"})
 """Those that compare groups: their samples need at least two."""
+
+
+SEEDLESS_CRITERIA = frozenset({"magnitude_l1", "magnitude_l2", "bn_scale"})
+"""Those that look at weights alone: neither samples nor a seed change their scores."""
 
 
 def criterion_named(name: str) -> Criterion:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import nn
 
-from evo_fair.errors import UndefinedMetricError
-from evo_fair.fairness import METRICS, Counts, group_accuracy
+from evo_fair.fairness import Counts, group_accuracy, measure_all
 from evo_fair.pruning.selection import count_kept
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Pruned
@@ -16,13 +15,7 @@ __all__ = ["degradation_fairness", "metrics_of", "parameters_of", "performance_f
 
 def metrics_of(counts: Counts) -> dict[str, float | None]:
     """Every metric of one network; None where it has no value on these samples."""
-    found: dict[str, float | None] = {}
-    for name, metric in METRICS.items():
-        try:
-            found[name] = float(metric(counts)[0])
-        except UndefinedMetricError:
-            found[name] = None
-    return found
+    return {name: None if value is None else float(value[0]) for name, value in measure_all(counts).items()}
 
 
 def performance_fairness(counts: Counts) -> float:

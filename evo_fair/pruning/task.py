@@ -93,6 +93,7 @@ class Task:
     def __post_init__(self) -> None:
         if len(self.dataset.part("train")) < 2:
             raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
+        self.dataset.grouping(self.group)  # refuses an unknown one before anything is trained
 
     @cached_property
     def scaling(self) -> Scaling:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.errors import NonFiniteError, UndefinedMetricError
-from evo_fair.fairness import METRICS, Counts
+from evo_fair.errors import NonFiniteError
+from evo_fair.fairness import Counts, measure_all
 from evo_fair.fairness.summary import group_summary
 from evo_fair.search.constraints import Constraint
 from evo_fair.search.evaluator import Evaluator, Genomes, Space
@@ -127,13 +127,7 @@ class Measurer:
 
 def _metrics(counts: Counts) -> dict[str, Number | None]:
     """All metrics of one network's counts; None for one that has no value on these samples."""
-    values: dict[str, Number | None] = {}
-    for name, metric in METRICS.items():
-        try:
-            values[name] = _plain(metric(counts)[0])
-        except UndefinedMetricError:
-            values[name] = None
-    return values
+    return {name: None if value is None else _plain(value[0]) for name, value in measure_all(counts).items()}
 
 
 def _group_accuracy(counts: Counts) -> dict[str, Number | None]:

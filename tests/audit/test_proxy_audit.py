@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from evo_fair.audit.dense import DenseFacts
-from evo_fair.audit.measure import UNKNOWN, check_groups, rows_of
+from evo_fair.audit.measure import UNKNOWN, rows_of
 from evo_fair.audit.orders import ORDERS, importance_by_gene, ordered
 from evo_fair.audit.paths import full_width
 from evo_fair.audit.plan import Grid, genomes_of
@@ -122,12 +122,14 @@ def test_unknown_criteria_are_refused(problem, tmp_path):
         audit_proxy(problem, dataclasses.replace(GRID, criteria=("magntude",)), out=tmp_path / "a")
 
 
-def test_a_group_without_samples_is_named(problem):
+def test_a_group_without_samples_is_named(problem, tmp_path, monkeypatch):
     dataset = problem.dataset()
     nobody = Grouping("ward", ("a", "b"), np.where(dataset.split == 1, 0, np.arange(len(dataset)) % 2))
     torn = dataclasses.replace(dataset, groupings=dict(dataset.groupings) | {"ward": nobody})
-    with pytest.raises(DataError, match="the group 'b' of 'ward' has no sample in validation"):
-        check_groups(torn, ["class", "ward"], "validation")
+    monkeypatch.setattr(type(problem), "dataset", lambda self: torn)
+    with pytest.raises(DataError, match="ward 'b' has 0 in validation"):
+        audit_proxy(problem, GRID, out=tmp_path / "a", group="ward")
+    assert not (tmp_path / "a").exists()
 
 
 def test_samples_of_unknown_group_have_rows_of_their_own(problem):

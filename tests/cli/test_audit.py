@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from .conftest import Command
+from evo_fair.cli import main
 
-pytestmark = pytest.mark.slow
+from .conftest import Command, refusal
 
 SMALL = ("--networks", 90, "--criterion", "trained", "--criterion", "random", "--jobs", 1)
 
@@ -26,6 +26,7 @@ def whole(evo_fair: Command, problem_file: Path, tmp_path_factory: pytest.TempPa
     return out
 
 
+@pytest.mark.slow
 def test_report_names_who_loses_and_what_is_not_known(whole: Path) -> None:
     text = (whole / "report.md").read_text()
     for part in ("90 networks were measured", "loses most", "95 %", "Seeds: 0, 1, 2", "## What was not measured"):
@@ -39,6 +40,7 @@ def test_report_names_who_loses_and_what_is_not_known(whole: Path) -> None:
     assert f"{100 * worst['loss']:.1f} [{100 * worst['low']:.1f}, {100 * worst['high']:.1f}]" in text
 
 
+@pytest.mark.slow
 def test_operating_point_of_an_audit_and_its_costs(whole: Path, evo_fair: Command) -> None:
     networks = pd.read_csv(whole / "networks.csv")
     limit = float(networks["worst_group_loss"].median())
@@ -51,12 +53,14 @@ def test_operating_point_of_an_audit_and_its_costs(whole: Path, evo_fair: Comman
     assert evo_fair("operating-point", whole, "--constraint", "accuracy>=2").stdout.startswith("none")
 
 
+@pytest.mark.slow
 def test_too_large_for_its_time_is_one_line(whole: Path, evo_fair: Command, problem_file: Path, tmp_path: Path) -> None:
     done = evo_fair("audit", problem_file, *SMALL, "--out", tmp_path / "a", "--time", 1e-6)
     assert done.returncode == 2
     assert "seconds more" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_killed_audit_goes_on_with_what_it_had(
     whole: Path, command_line: list[str], problem_file: Path, tmp_path: Path
 ) -> None:
@@ -75,3 +79,51 @@ def test_killed_audit_goes_on_with_what_it_had(
     assert first.stat().st_mtime_ns == written
     for name in ("networks.csv", "losses.csv", "effects.csv", "forecast.csv"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--imbalance", "x"], "unknown imbalance 'x'"),
+        (["--constraint", "acuracy>=1"], "did you mean 'accuracy'"),
+        (["--constraint", "accuracy"], "accuracy"),
+        (["--structure", "structured"], "--structure is for the audit of one network"),
+        (["--treatment", "none"], "--treatment is for the audit of one network"),
+        (["--epochs", 1], "--epochs is for the audit of one network"),
+        (["--network", "largest", "--networks", 10], "--networks is for audits of the supernet"),
+        (["--network", "largest", "--jobs", 2], "--jobs is for audits of the supernet"),
+        (["--network", "largest", "--treatment", "freeze"], "unknown treatment 'freeze'"),
+        (["--network", "mobilenet-v9"], "unknown network 'mobilenet-v9'"),
+        (["--run", "nowhere"], "name one of its ids with --network"),
+        (["--weights", "w.safetensors"], "give it as --module file.py:function"),
+        (["--networks", 0], "networks = 0"),
+        (["--criterion", "size"], "unknown criterion 'size'"),
+        (["--sparsity", 1], "sparsity 1 is not in [0, 1)"),
+        (["--group", "sex"], "unknown group 'sex'"),
+        (["--network", "largest", "--group", "sex"], "unknown group 'sex'"),
+    ],
+)
+def test_wrong_arguments_are_one_line_before_anything_is_measured(
+    arguments: list[object], message: str, problem_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, "audit", problem_file, *arguments, "--out", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_own_module_is_audited_with_treatments(
+    problem_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 6, 3, 2), nn.BatchNorm2d(6), "
+        "nn.ReLU(), nn.Flatten(), nn.Linear(54, 10))\n"
+    )
+    arguments = ["--criterion", "magnitude_l1", "--structure", "structured", "--scope", "global", "--epochs", "1"]
+    arguments += ["--treatment", "none", "--treatment", "rewind", "--seeds", "2", "--out", str(tmp_path / "a")]
+    with pytest.raises(SystemExit) as stop:
+        main(["audit", str(problem_file), "--module", f"{tmp_path / 'own.py'}:network", *arguments])
+    assert stop.value.code == 0
+    assert f"the report: {tmp_path / 'a' / 'report.md'}" in capsys.readouterr().out
+    networks = pd.read_csv(tmp_path / "a" / "networks.csv")
+    # Three sparsities: none once, rewind with both seeds; and the dense network, which was trained first.
+    assert networks["treatment"].value_counts().to_dict() == {"rewind": 6, "none": 4}
+    assert networks["accuracy"][0] > 0.5
