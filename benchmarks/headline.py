@@ -1,6 +1,6 @@
 """The headline: networks of the front against MobileNetV2 and other known networks on HAM10000, trained alike.
 
-    python benchmarks/headline.py --data HAM10000 [--run results/ham10000] [--work FOLDER] [--epochs 40] [--seeds 0 1 2]
+    python benchmarks/headline.py --data HAM10000 [--run results/ham10000] [--work FOLDER] [--epochs N] [--seeds 0 1 2]
 
 Three stages, each of which goes on where it was broken off; `--only` picks one:
 
@@ -12,22 +12,29 @@ Three stages, each of which goes on where it was broken off; `--only` picks one:
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
+Everything lies in --work, so that another checkout can go on with that folder. Networks of the front are chosen once,
+from --run's front.csv, and kept there (candidates.json): remove that file to choose anew.
 Writes results/headline/: table.csv (every variant), README.md (the table) and pareto.png and .pdf.
 """
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from headline_report import DEVICES, FASTER, SLOWEST, SMALLER, report, time_all
+from headline_report import report, time_all
 from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Unit, Workplace
+from headline_variants import BASELINE, DEVICES, FASTER, SLOWEST, SMALLER
+from provenance import run
 from rich.console import Console
 
-from evo_fair.deploy.choice import choose_networks
+from evo_fair.data import Dataset
 from evo_fair.deploy.export import export_onnx
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.files import read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
@@ -35,22 +42,23 @@ from evo_fair.nets import Supernet
 from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
-from evo_fair.report import load_run
-from evo_fair.search import genome_of
+from evo_fair.search import genome_of, read_front
+from evo_fair.space import SearchSpace
 
 ROOT = Path(__file__).parent.parent
-BASELINE = "mobilenet-v2"
+
+Genomes = dict[str, npt.NDArray[np.int16]]
 
 
 def main() -> None:
     """Runs the stages that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--run", type=Path, default=ROOT / "results" / "ham10000")
-    parser.add_argument("--work", type=Path, default=ROOT / "results" / "headline" / "work")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "headline")
+    parser.add_argument("--data", type=Path, help="the folder of HAM10000")
+    parser.add_argument("--run", type=Path, default=ROOT / "results" / "ham10000", help="a search's folder")
+    parser.add_argument("--work", type=Path, default=ROOT / "results" / "headline" / "work", help="for what is trained")
+    parser.add_argument("--out", type=Path, default=ROOT / "results" / "headline", help="for table, text and figure")
     parser.add_argument("--only", choices=("train", "time", "report"), action="append")
-    parser.add_argument("--epochs", type=int, default=40, help="for every network alike")
+    parser.add_argument("--epochs", type=int, help="for every network alike; by default the problem's recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--networks", nargs="+", help="references by name, networks of the front by id, ours, known")
     parser.add_argument("--candidates", type=int, default=2, help="networks of the front for each aim")
@@ -58,41 +66,77 @@ def main() -> None:
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=["scratch"], help="of the front's networks")
     parser.add_argument("--fairness-weight", type=float, default=1.0)
     arguments = parser.parse_args()
-    place, candidates = workplace(arguments)
+    place = workplace(arguments)
+    epochs = place.problem.training.epochs if arguments.epochs is None else arguments.epochs
+    if epochs < 1:
+        raise EvoFairError(f"epochs {epochs} is too few: give 1 or more")
     stages = arguments.only or ("train", "time", "report")
     if "train" in stages:
-        units = planned(arguments, candidates)
+        place, ours = with_candidates(place, arguments)
+        units = planned(arguments, epochs, ours)
         for number, unit in enumerate(units, 1):
             facts = place.make(unit)
             Console().print(f"{number}/{len(units)} {unit.name}: {facts['params']:,} parameters", soft_wrap=True)
     if "time" in stages:
         time_all(place)
     if "report" in stages:
-        report(place, arguments.out, arguments.epochs, BASELINE)
+        report(place, arguments.out, epochs)
 
 
-def workplace(arguments: argparse.Namespace) -> tuple[Workplace, list[str]]:
-    """Data, supernet and the front's genomes; and the ids of the networks that are candidates."""
+def workplace(arguments: argparse.Namespace) -> Workplace:
+    """Data and supernet, with the candidates of before if there are any."""
     problem = load_problem("ham10000", data=arguments.data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     stored = ensure_supernet(problem, dataset, space)
-    run = load_run(arguments.run)
-    front = run.front
-    genomes = {str(row.id): np.array(genome_of(str(row.genome)), np.int16) for row in front.itertuples()}
+    supernet = Supernet.load(stored.path, space)
+    genomes = read_candidates(arguments.work, space)
+    return Workplace(arguments.work, problem, dataset, space, stored, supernet, genomes, arguments.fairness_weight)
+
+
+def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Workplace, list[str]]:
+    """The workplace with the genomes that are needed, and the ids of the networks of the front to train."""
+    front = read_front(arguments.run / "front.csv")
+    on_front = {str(row.id): np.array(genome_of(str(row.genome)), np.int16) for row in front.itertuples()}
     known = {"ours", "known", *REFERENCE_NAMES}
     asked = [name for name in arguments.networks or () if name not in known]
-    chosen = choose_networks(front, run.axes, asked) if asked else candidates_of(front, arguments.candidates)
-    supernet = Supernet.load(stored.path, space)
-    place = Workplace(arguments.work, problem, dataset, space, stored, supernet, genomes, arguments.fairness_weight)
-    return place, chosen
+    for name in asked:
+        if name not in on_front | place.genomes:
+            raise UnknownNameError("network", name, [*sorted(known), *on_front])
+    if not place.genomes:
+        chosen = candidates_of(front, arguments.candidates, *baseline_cost(place.dataset))
+        place = replace(place, genomes={name: on_front[name] for name in chosen})
+        write_candidates(place)
+    ours = asked or list(place.genomes)
+    return replace(place, genomes=on_front | place.genomes), ours
 
 
-def candidates_of(front: pd.DataFrame, each: int) -> list[str]:
-    """`each` networks an aim, by what the search knew of them: validation, and MobileNetV2's size and latency."""
+def read_candidates(work: Path, space: SearchSpace) -> Genomes:
+    """The candidates that were chosen before, with their genomes; none if they weren't."""
+    path = work / "candidates.json"
+    if not path.is_file():
+        return {}
+    content = read_json(path, RunError)
+    if content.get("space") != space.fingerprint:
+        raise RunError(f"{path} is of another search space: remove it to choose anew, or give another --work")
+    return {name: np.array(genome, np.int16) for name, genome in content["genomes"].items()}
+
+
+def write_candidates(place: Workplace) -> None:
+    """Keeps the candidates in the work folder."""
+    genomes = {name: genome.tolist() for name, genome in place.genomes.items()}
+    write_json(place.work / "candidates.json", {"space": place.space.fingerprint, "genomes": genomes})
+
+
+def candidates_of(front: pd.DataFrame, each: int, size: int, pace: float) -> list[str]:
+    """`each` networks an aim, by what the search knew of them: validation, and MobileNetV2's size and latency.
+
+    `size` and `pace` are its parameters and predicted milliseconds.
+    """
     if each < 1:
         raise EvoFairError(f"candidates {each}: give 1 or more")
-    size, pace = baseline_cost()
+    if front.empty:
+        raise RunError("the front is empty: search again with wider constraints, or give another --run")
     faster, smaller = pace / front["latency_ms"], size / front["params"]
     aims = (
         (front[(smaller >= 20) & (faster >= 10)], "accuracy", False),
@@ -108,30 +152,30 @@ def candidates_of(front: pd.DataFrame, each: int) -> list[str]:
     return chosen
 
 
-def baseline_cost() -> tuple[int, float]:
-    """Parameters of MobileNetV2 for seven labels, and its predicted milliseconds at 64 pixels on the Raspberry Pi 4."""
+def baseline_cost(dataset: Dataset) -> tuple[int, float]:
+    """MobileNetV2's parameters for these labels, and its predicted milliseconds for these images (Raspberry Pi 4)."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "baseline.onnx"
-        export_onnx(REFERENCES[BASELINE](7), (3, 64, 64), path)
+        export_onnx(REFERENCES[BASELINE](len(dataset.label_names)), dataset.input_shape, path)
         graph = read_onnx(path)
         return sum(layer.params for layer in graph.layers), predict(graph, load_profile(DEVICES[0])).latency_ms
 
 
-def planned(arguments: argparse.Namespace, candidates: list[str]) -> list[Unit]:
+def planned(arguments: argparse.Namespace, epochs: int, ours: list[str]) -> list[Unit]:
     """The trainings that were asked for, seed by seed, so that what is finished early is comparable."""
     asked = arguments.networks or ["known", "ours"]
     known = REFERENCE_NAMES if "known" in asked else tuple(name for name in asked if name in REFERENCE_NAMES)
-    ours = candidates if "ours" in asked or any(name in candidates for name in asked) else []
+    ours = ours if "ours" in asked or any(name in ours for name in asked) else []
     units = []
     for seed in arguments.seeds:
         for name in known:
             options = [option for option in arguments.options if option == "plain" or name == BASELINE]
-            units += [Unit(name, "scratch", option, arguments.epochs, seed) for option in options]
+            units += [Unit(name, "scratch", option, epochs, seed) for option in options]
         for name in ours:
             variants = [(start, option) for start in arguments.starts for option in arguments.options]
-            units += [Unit(name, start, option, arguments.epochs, seed) for start, option in variants]
+            units += [Unit(name, start, option, epochs, seed) for start, option in variants]
     return units
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,4 +1,4 @@
-"""Trainings of the headline as units on disk: each is made once, and is there when its unit.json is."""
+"""Trainings of the headline as units on disk: each is made once, and is there when all its files are."""
 
 import time
 from collections.abc import Iterator
@@ -30,6 +30,7 @@ REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
+FILES = ("unit.json", "network.onnx", *(f"{part}.npy" for part in PARTS))
 
 
 @dataclass(frozen=True, order=True)
@@ -112,7 +113,7 @@ class Workplace:
     def make(self, unit: Unit) -> dict[str, Any]:
         """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts."""
         folder = self.work / unit.name
-        if (folder / "unit.json").is_file():
+        if _whole(folder):
             facts: dict[str, Any] = read_json(folder / "unit.json", RunError)
             if facts["made_of"] != self.made_of(unit):
                 raise RunError(f"{folder} was made of something else: remove it, or give another --work")
@@ -157,6 +158,8 @@ class Workplace:
 def finished_units(work: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
     """The units that are there, whole, with their facts."""
     for path in sorted(work.glob("*/unit.json")):
+        if not _whole(path.parent):
+            continue
         facts = read_json(path, RunError)
         yield Unit(**{key: facts[key] for key in ("network", "start", "option", "epochs", "seed")}), facts
 
@@ -165,3 +168,7 @@ def read_predictions(work: Path, unit: Unit, part: str) -> npt.NDArray[np.uint8]
     """The labels that a unit predicts for the samples of a part, uint8 `[samples]`."""
     found: npt.NDArray[np.uint8] = np.load(work / unit.name / f"{part}.npy", allow_pickle=False)
     return found
+
+
+def _whole(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in FILES)

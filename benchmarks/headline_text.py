@@ -1,0 +1,115 @@
+"""The headline as text: the README of `results/headline/`, with the table, what is aimed at and what is missing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from headline_units import REFERENCE_NAMES, Workplace
+from headline_variants import BY_GROUP, DEVICES, FASTER, GROUPS, OVERALL, SMALLER, Variant
+
+
+def headline_markdown(
+    table: pd.DataFrame,
+    variants: Sequence[Variant],
+    base: Variant,
+    roles: dict[str, Variant],
+    epochs: int,
+    timing: dict[str, Any],
+    place: Workplace,
+) -> str:
+    """The whole text; `table` has a row a variant."""
+    seeds = sorted({len(variant.units) for variant in variants})
+    shown = table[~table["ours"].to_numpy(bool) | (table["roles"] != "").to_numpy(bool)]
+    about = (
+        f"Test part, {len(place.dataset.part('test')):,} images, none of whose lesions training or choice saw. Every "
+        f"network was trained at {place.dataset.input_shape[-1]} pixels by the problem's recipe for {epochs} epochs, "
+        "no weights pretrained on either side; means over "
+        f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed(s), 95 % intervals by bootstrap over "
+        "lesions and seeds. Roles were given by the validation part alone."
+    )
+    explained = (
+        "`table.csv` holds every variant that was trained, with its intervals, `sex` beside `age_band`. Roles: small, "
+        "the smallest not less accurate than MobileNetV2; fair, the fairest not slower than a fifth of it on "
+        f"{DEVICES[0]}; accurate, the most accurate of at most 1/{SMALLER} of its size and 1/{FASTER} of its latency; "
+        "fast, the fastest not less accurate; for all groups, the best worst age band; for all diagnoses, the best "
+        "balanced accuracy; tiny, the smallest."
+    )
+    lines = [
+        "# Networks of the front against known ones on HAM10000",
+        "",
+        "```",
+        f"python benchmarks/headline.py --data path/to/HAM10000 --epochs {epochs}",
+        "```",
+        "",
+        about,
+        "",
+        _markdown(shown),
+        "",
+        *_aims(table, roles, base),
+        *_missing(variants, base),
+        "",
+        _conditions(timing),
+        "",
+        explained,
+        "",
+        "![Pareto figure](pareto.png)",
+        "",
+        f"Data: {place.dataset.licence}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    headings = ["network", "role", "seeds", "accuracy", "balanced accuracy"]
+    headings += [f"{metric.replace('_', ' ')}, {group}" for group in GROUPS for metric in BY_GROUP]
+    headings += ["params", "ONNX bytes", "MACs", "here ms", *(f"{device} ms" for device in DEVICES)]
+    names = [*OVERALL, *(f"{metric}[{group}]" for group in GROUPS for metric in BY_GROUP)]
+    rows = []
+    for row in table.to_dict("records"):
+        cells = [row["network"], row["roles"], str(row["seeds"])]
+        cells += [f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]" for name in names]
+        cells += [f"{row[name]:,}" for name in ("params", "onnx_bytes", "macs")]
+        times = [row["measured_ms"], *(row[f"predicted_ms[{device}]"] for device in DEVICES)]
+        rows.append([*cells, *("-" if np.isnan(ms) else f"{ms:.2f}" for ms in times)])
+    rule = ["---", "---", *["---:"] * (len(headings) - 2)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [headings, rule, *rows])
+
+
+def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list[str]:
+    """A line a role on what it is to MobileNetV2."""
+    lines = []
+    for role in ("small", "fair", "accurate", "fast"):
+        if role not in roles:
+            lines.append(f"- **{role}**: no network that was trained fulfils it on the validation part.")
+            continue
+        row = table[table["network"] == roles[role].title].iloc[0]
+        name = f"unfairness[{GROUPS[0]}]_to_mobilenet"
+        less, most, least = (100 * (1 - row[key]) for key in (name, f"{name}_low", f"{name}_high"))
+        points = [100 * row[f"accuracy_minus_mobilenet{end}"] for end in ("", "_low", "_high")]
+        faster = ", ".join(f"{row[f'times_faster[{device}]']:.1f} on {device}" for device in DEVICES)
+        lines.append(
+            f"- **{role}** ({roles[role].title}) to {base.title}: accuracy {points[0]:+.1f} points "
+            f"[{points[1]:+.1f}, {points[2]:+.1f}], unfairness {less:+.1f} % lower [{least:+.1f}, {most:+.1f}], "
+            f"{row['times_smaller']:.1f} times smaller, times faster: {row['times_faster_here']:.1f} measured here, "
+            f"predicted {faster}."
+        )
+    return lines
+
+
+def _missing(variants: Sequence[Variant], base: Variant) -> list[str]:
+    """A line that names what has fewer seeds than the baseline, or none."""
+    seeds = {variant.title: len(variant.units) for variant in variants}
+    wanted = [*REFERENCE_NAMES, f"{base.network}, fairness term", f"{base.network}, balanced groups", *seeds]
+    lacking = [name for name in dict.fromkeys(wanted) if seeds.get(name, 0) < len(base.units)]
+    return ["", f"Not finished yet: {'; '.join(f'{n} ({seeds.get(n, 0)} seeds)' for n in lacking)}."] if lacking else []
+
+
+def _conditions(timing: dict[str, Any]) -> str:
+    if not timing:
+        return "Latency was not measured yet: run the stage `time`."
+    return (
+        f"Measured latency: {timing['runtime']}, {timing['machine']}, all networks interleaved, median of "
+        f"{timing['rounds']} rounds, drift {timing['drift']:.1%}, {timing['date']}. The other latencies are predicted."
+    )

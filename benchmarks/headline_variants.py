@@ -1,0 +1,144 @@
+"""The variants of the headline: what was trained, alike but for the seed; which have a role, and how sure that is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from headline_units import REFERENCE_NAMES, Unit, Workplace, finished_units, read_predictions
+
+from evo_fair.deploy.examine import Examiner
+from evo_fair.errors import RunError
+from evo_fair.fairness import METRICS
+from evo_fair.files import read_json
+from evo_fair.latency import load_profile
+from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.latency.predict import predict
+
+BASELINE = "mobilenet-v2"
+DEVICES = ("raspberry-pi-4", "odroid-xu4", "odroid-n2-plus")
+GROUPS = ("age_band", "sex")
+OVERALL = ("accuracy", "balanced_accuracy")
+BY_GROUP = ("worst_group_accuracy", "unfairness")
+SMALLER, FASTER, SLOWEST = 5.28, 5.75, 5.0  # FaHaNa's figures (arXiv 2202.11317), and the fifth of 'fair'
+REPLICATES = 2000
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network, its start and option, with the units that are finished and what is known of its graph."""
+
+    network: str
+    start: str
+    option: str
+    units: tuple[Unit, ...]
+    facts: dict[str, Any]
+    predicted_ms: dict[str, float]
+    measured_ms: float
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is of the front."""
+        return self.network not in REFERENCE_NAMES
+
+    @property
+    def title(self) -> str:
+        """What the table calls it."""
+        how = {"plain": "", "fair": ", fairness term", "balanced": ", balanced groups"}[self.option]
+        return f"{self.network}{', from the supernet' if self.start == 'tuned' else ''}{how}"
+
+
+def read_variants(place: Workplace, epochs: int) -> list[Variant]:
+    """What was trained for so many epochs, known networks first; raises `RunError` where that was on other data."""
+    grouped: dict[tuple[str, str, str], list[tuple[Unit, dict[str, Any]]]] = {}
+    for unit, facts in finished_units(place.work):
+        if facts["made_of"]["data"] != place.dataset.fingerprint:
+            raise RunError(
+                f"{place.work / unit.name} was trained on other data: give those with --data, or another --work"
+            )
+        if unit.epochs == epochs:
+            grouped.setdefault((unit.network, unit.start, unit.option), []).append((unit, facts))
+    measured = read_timing(place).get("latency_ms", {})
+    profiles = [load_profile(device) for device in DEVICES]
+    variants = []
+    for (network, start, option), found in grouped.items():
+        units = tuple(unit for unit, _ in sorted(found, key=lambda item: item[0].seed))
+        graph = read_onnx(place.work / units[0].name / "network.onnx")
+        predicted = {profile.name: predict(graph, profile).latency_ms for profile in profiles}
+        variants.append(
+            Variant(network, start, option, units, found[0][1], predicted, float(measured.get(network, np.nan)))
+        )
+    order = {name: i for i, name in enumerate(REFERENCE_NAMES)}
+    return sorted(variants, key=lambda v: (order.get(v.network, 99), v.facts["params"], v.network, v.start, v.option))
+
+
+def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
+    """The variants of ours with a role, by means over seeds on the validation part alone.
+
+    Only variants with as many seeds as the baseline take part; a role that none fulfils is missing.
+    """
+    device = DEVICES[0]
+    means = {v.title: _validation(v, place) for v in variants}
+    ours = [v for v in variants if v.ours and len(v.units) >= len(base.units)]
+    floor, size, pace = means[base.title]["accuracy"], base.facts["params"], base.predicted_ms[device]
+    as_accurate = [v for v in ours if means[v.title]["accuracy"] >= floor]
+    quick = [v for v in ours if v.predicted_ms[device] <= pace / SLOWEST]
+    compact = [v for v in ours if v.facts["params"] <= size / SMALLER and v.predicted_ms[device] <= pace / FASTER]
+
+    def unfair(variant: Variant) -> float:
+        return means[variant.title]["unfairness"]
+
+    candidates = {
+        "small": min(as_accurate, key=lambda v: (v.facts["params"], unfair(v)), default=None),
+        "fair": min(quick, key=unfair, default=None),
+        "accurate": max(compact, key=lambda v: means[v.title]["accuracy"], default=None),
+        "fast": min(as_accurate, key=lambda v: (v.predicted_ms[device], unfair(v)), default=None),
+        "for all groups": max(ours, key=lambda v: means[v.title]["worst_group_accuracy"], default=None),
+        "for all diagnoses": max(ours, key=lambda v: means[v.title]["balanced_accuracy"], default=None),
+        "tiny": min(ours, key=lambda v: (v.facts["params"], unfair(v)), default=None),
+    }
+    return {role: variant for role, variant in candidates.items() if variant is not None}
+
+
+def _validation(variant: Variant, place: Workplace) -> dict[str, float]:
+    predictions = np.stack([read_predictions(place.work, unit, "validation") for unit in variant.units])
+    counts = place.dataset.counts(predictions, "validation", GROUPS[0])
+    return {name: float(METRICS[name](counts).mean()) for name in (*OVERALL, *BY_GROUP)}
+
+
+def read_timing(place: Workplace) -> dict[str, Any]:
+    """What the stage `time` wrote; empty before it."""
+    path = place.work / "timing.json"
+    found: dict[str, Any] = read_json(path, RunError) if path.is_file() else {}
+    return found
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Metrics on the test part, by seed and resample; lesions are drawn alike for all variants, seeds for each."""
+
+    place: Workplace
+
+    @cached_property
+    def examiner(self) -> Examiner:
+        """Draws the lesions, once."""
+        return Examiner(self.place.dataset, "test", GROUPS, seed=0, replicates=REPLICATES)
+
+    def values(self, variant: Variant, metric: str, group: str) -> tuple[float, Floats]:
+        """A metric's mean over seeds, and on each resample of lesions and seeds: float64 `[replicates]`."""
+        points, resampled = [], []
+        for unit in variant.units:
+            predictions = read_predictions(self.place.work, unit, "test")
+            points.append(METRICS[metric](self.place.dataset.counts(predictions[None], "test", group))[0])
+            counts = self.examiner.resampled(predictions, group)
+            assert counts is not None
+            resampled.append(METRICS[metric](counts))
+        seeds = len(points)
+        rng = np.random.default_rng([seeds, *variant.title.encode()])
+        drawn = rng.integers(0, seeds, (REPLICATES, seeds))
+        by_seed = np.stack(resampled, axis=1)
+        return float(np.mean(points)), np.take_along_axis(by_seed, drawn, axis=1).mean(axis=1)

@@ -1,0 +1,71 @@
+"""Which networks the headline trains: chosen by its aims, once, and in an order that is comparable early."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from headline import candidates_of, planned, read_candidates
+from headline_units import Unit, finished_units
+
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.files import write_json
+from evo_fair.space import SearchSpace
+
+# MobileNetV2 has 1,000 parameters and takes 10 ms here.
+FRONT = pd.DataFrame(
+    [
+        ("huge", 0.9, 0.50, 9.0, 900),
+        ("compact", 0.8, 0.40, 1.5, 180),  # 5.6 times smaller, 6.7 times faster
+        ("quick", 0.7, 0.10, 2.0, 500),  # 5 times faster
+        ("small", 0.6, 0.30, 0.9, 45),  # 22 times smaller, 11 times faster
+        ("tiny", 0.5, 0.60, 0.8, 10),
+    ],
+    columns=["id", "accuracy", "unfairness", "latency_ms", "params"],
+)
+
+
+def test_each_aim_names_its_best_network_that_no_other_aim_took() -> None:
+    assert candidates_of(FRONT, 1, 1000, 10.0) == ["small", "compact", "quick", "huge", "tiny"]
+    assert candidates_of(FRONT, 2, 1000, 10.0) == ["small", "tiny", "compact", "quick", "huge"]
+
+
+def test_an_empty_front_or_no_candidates_are_refused() -> None:
+    with pytest.raises(RunError, match="the front is empty"):
+        candidates_of(FRONT[:0], 1, 1000, 10.0)
+    with pytest.raises(EvoFairError, match="candidates 0: give 1 or more"):
+        candidates_of(FRONT, 0, 1000, 10.0)
+
+
+def test_trainings_come_seed_by_seed_and_only_the_baseline_has_options() -> None:
+    asked = Namespace(networks=["mobilenet-v2", "squeezenet", "ours"], options=["plain", "fair"], seeds=[3, 4])
+    asked.starts = ["scratch"]
+    units = planned(asked, 7, ["abc"])
+    one = [("mobilenet-v2", "plain"), ("mobilenet-v2", "fair"), ("squeezenet", "plain"), ("abc", "plain")]
+    names = [*one, ("abc", "fair")]
+    assert units == [Unit(name, "scratch", option, 7, seed) for seed in (3, 4) for name, option in names]
+
+
+def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSpace, tmp_path: Path) -> None:
+    assert read_candidates(tmp_path, space) == {}
+    genome = space.smallest().tolist()
+    write_json(tmp_path / "candidates.json", {"space": space.fingerprint, "genomes": {"abc": genome}})
+    found = read_candidates(tmp_path, space)
+    assert {name: (kept.tolist(), kept.dtype) for name, kept in found.items()} == {"abc": (genome, np.int16)}
+    write_json(tmp_path / "candidates.json", {"space": "another", "genomes": {}})
+    with pytest.raises(RunError, match="is of another search space"):
+        read_candidates(tmp_path, space)
+
+
+@pytest.mark.parametrize("missing", ["network.onnx", "test.npy", None])
+def test_a_training_counts_once_all_its_files_are_there(tmp_path: Path, missing: str | None) -> None:
+    unit = Unit("abc", "scratch", "plain", 7, 0)
+    folder = tmp_path / unit.name
+    folder.mkdir()
+    for name in ("network.onnx", "validation.npy", "test.npy"):
+        if name != missing:
+            (folder / name).write_bytes(b"")
+    facts = {"network": "abc", "start": "scratch", "option": "plain", "epochs": 7, "seed": 0}
+    write_json(folder / "unit.json", facts)
+    assert [found for found, _ in finished_units(tmp_path)] == ([] if missing else [unit])
