@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-__all__ = ["balanced_draw", "fair_loss"]
+__all__ = ["balanced_draw", "fair_loss", "squared_gap"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -24,15 +24,23 @@ def fair_loss(
     def loss(logits: torch.Tensor, samples: IntArray) -> torch.Tensor:
         target = torch.from_numpy(labels[samples]).to(logits.device)
         losses = functional.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
-        present = np.unique(groups[samples][groups[samples] >= 0])
-        if not weight or len(present) < 2:
-            return losses.mean()
-        members = torch.from_numpy(groups[samples] == present[:, None]).to(losses)
-        means = (members @ losses) / members.sum(1)
-        pairs = len(present) * (len(present) - 1)
-        return losses.mean() + weight * (means[:, None] - means[None]).square().sum() / pairs
+        gap = squared_gap(losses, groups[samples]) if weight else None
+        return losses.mean() if gap is None else losses.mean() + weight * gap
 
     return loss
+
+
+def squared_gap(values: torch.Tensor, groups: npt.NDArray[np.int16]) -> torch.Tensor | None:
+    """The squared difference of two groups' means of `values` `[n]`, averaged over the pairs of groups: a scalar.
+
+    `groups` are int16 `[n]`, -1 for unknown; None where fewer than two groups are there.
+    """
+    present = np.unique(groups[groups >= 0])
+    if len(present) < 2:
+        return None
+    members = torch.from_numpy(groups == present[:, None]).to(values)
+    means = (members @ values) / members.sum(1)
+    return (means[:, None] - means[None]).square().sum() / (len(present) * (len(present) - 1))
 
 
 def balanced_draw(groups: npt.NDArray[np.int16]) -> Callable[[np.random.Generator], IntArray]:

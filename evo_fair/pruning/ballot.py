@@ -1,6 +1,7 @@
 """Conflict detection and refined training, after Ballot (arXiv 2407.02805)."""
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,11 @@ from evo_fair.pruning.task import Dense, Pruned, Request, Task
 
 __all__ = ["ballot", "conflict_scores"]
 
+Values = Mapping[str, npt.NDArray[np.float64]]
+
 WEIGHT = 0.05
-"""What the cosine of a part, from -1 to 1, adds to its place in the order of magnitudes, from 0 to 1."""
+"""What the cosine of a part, from -1 to 1, adds to its place in the order of magnitudes, from 0 to 1. It was chosen on
+HAM10000 at 90 % with one seed, the figures of the test part in view."""
 
 
 def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
@@ -40,9 +44,7 @@ def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
 def conflict_scores(size: Scores, cosine: Scores) -> Scores:
     """Places in the order of magnitudes, lowered by conflict and raised by agreement of the gradients."""
 
-    def joined(
-        sizes: "dict[str, npt.NDArray[np.float64]]", cosines: "dict[str, npt.NDArray[np.float64]]"
-    ) -> dict[str, npt.NDArray[np.float64]]:
+    def joined(sizes: Values, cosines: Values) -> Values:
         return {name: place + WEIGHT * cosines[name] for name, place in places(sizes, "global").items()}
 
-    return Scores(joined(dict(size.weights), dict(cosine.weights)), joined(dict(size.channels), dict(cosine.channels)))
+    return Scores(joined(size.weights, cosine.weights), joined(size.channels, cosine.channels))

@@ -3,10 +3,12 @@
 import copy
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn import functional
 
 from evo_fair.errors import PruningError
+from evo_fair.nets.fair_training import squared_gap
 from evo_fair.pruning.criteria import CRITERIA
 from evo_fair.pruning.gates import Gates
 from evo_fair.pruning.removal import apply_mask
@@ -16,7 +18,8 @@ from evo_fair.pruning.task import Dense, Loss, Pruned, Request, Task
 __all__ = ["bifp", "degradation_loss"]
 
 FAIRNESS = 0.05
-"""What the term weighs in the loss."""
+"""What the term weighs in the loss. This, `GAIN` and `RATE` were chosen on HAM10000 at 90 % with one seed, the figures of
+the test part in view."""
 
 GAIN = 0.5
 """How much faster scores are trained than weights: its square times."""
@@ -71,17 +74,11 @@ def degradation_loss(dense: Dense, task: Task, weight: float) -> Loss:
     labels, groups = torch.from_numpy(task.train_labels), task.train_groups
     smoothing = task.recipe.label_smoothing
 
-    def loss(logits: torch.Tensor, samples: "np.ndarray[tuple[int, ...], np.dtype[np.int64]]") -> torch.Tensor:
+    def loss(logits: torch.Tensor, samples: npt.NDArray[np.int64]) -> torch.Tensor:
         target = labels[torch.from_numpy(samples)]
         accuracy = functional.cross_entropy(logits, target, label_smoothing=smoothing)
-        here = groups[samples]
-        present = np.unique(here[here >= 0])
-        if len(present) < 2:
-            return accuracy
         worse = functional.cross_entropy(logits, target, reduction="none") - reference[torch.from_numpy(samples)]
-        members = torch.from_numpy(here == present[:, None]).to(worse)
-        means = (members @ worse) / members.sum(1)
-        pairs = len(present) * (len(present) - 1)
-        return accuracy + weight * (means[:, None] - means[None]).square().sum() / pairs
+        gap = squared_gap(worse, groups[samples])
+        return accuracy if gap is None else accuracy + weight * gap
 
     return loss
