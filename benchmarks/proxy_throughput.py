@@ -19,6 +19,7 @@ import resource
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -29,12 +30,14 @@ import pandas as pd
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import kendalltau
 
 import evo_fair as ef
 from evo_fair.files import write_text
 from evo_fair.layers import macs
 from evo_fair.proxy import Proxy
 from evo_fair.proxy.supernets import ensure_supernet, proxy_source
+from evo_fair.proxy.tiles import BF16
 
 OUT = Path(__file__).parent.parent / "results" / "benchmarks" / "proxy_throughput.csv"
 RANDOM = 96
@@ -74,7 +77,11 @@ def main() -> None:
     cores = joblib.cpu_count()
     torch.set_num_threads(cores)
     peak = matrix_multiply_peak()
-    rows = [measured(workload, lambda: source.open(cores), arguments.every, peak) for workload in workloads]
+    precisions = ("fp32", "bf16") if BF16 else ("fp32",)
+    rows = []
+    for workload in workloads:
+        makers = {name: partial(source.open, cores, precision=name) for name in precisions}
+        rows += measured(workload, makers, dataset.labels[dataset.part("validation")], arguments.every, peak)
     report(pd.DataFrame(rows), cores, peak)
 
 
@@ -95,40 +102,57 @@ def populations(journal: Path) -> list[np.ndarray]:
     return [np.array(genomes, np.int16) for genomes in generations.values()]
 
 
-def measured(workload: Workload, make: Callable[[], Proxy], every: int, peak: float) -> dict[str, object]:
-    """A row of the table: the proxy twice, from nothing, around the plain way."""
+def measured(
+    workload: Workload,
+    makers: dict[str, Callable[[], Proxy]],
+    truth: np.ndarray,
+    every: int,
+    peak: float,
+) -> list[dict[str, object]]:
+    """A row of the table a precision: each proxy twice, from nothing, before and after the plain way."""
     genomes = np.concatenate(workload.populations)
-    warm(make())
-    first, labels, done = proxy_pass(make(), workload.populations)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    proxy = make()
     chosen = np.arange(0, len(genomes), every)
+    passes: dict[str, list[Pass]] = {}
+    for precision, make in makers.items():
+        warm(make())
+        passes[precision] = [proxy_pass(make(), workload.populations)]
+    proxy = next(iter(makers.values()))()
     plain(proxy, genomes[0])
     start = time.perf_counter()
     expected = np.stack([plain(proxy, genomes[i]) for i in chosen])
     plain_seconds = (time.perf_counter() - start) / len(chosen)
-    second, again, _ = proxy_pass(make(), workload.populations)
-    if (labels != again).any():
-        raise SystemExit("two passes of the proxy differ")
-    agreement = (labels[chosen] == expected).mean(1)
-    seconds = (first + second) / 2 / len(genomes)
-    images = len(proxy.samples) + len(proxy.calibration)
-    return {
-        "workload": workload.name,
-        "networks": len(genomes),
-        "networks_per_second": 1 / seconds,
-        "plain_networks_per_second": 1 / plain_seconds,
-        "ratio": plain_seconds / seconds,
-        "asked": workload.asked,
-        "plain_networks": len(chosen),
-        "least_agreement": agreement.min(),
-        "mean_agreement": agreement.mean(),
-        "mean_macs": macs(proxy.supernet.space.decode(genomes)).mean(),
-        "gflops_done": 2 * done / len(genomes) / seconds / 1e9,
-        "gflops_of_plain": 2 * macs(proxy.supernet.space.decode(genomes[chosen])).mean() * images / plain_seconds / 1e9,
-        "share_of_peak": 2 * done / len(genomes) / seconds / 1e9 / peak,
-        "peak_memory_gib": memory,
-    }
+    rows = []
+    for precision, make in makers.items():
+        first, second = passes[precision][0], proxy_pass(make(), workload.populations)
+        if (first.labels != second.labels).any():
+            raise SystemExit("two passes of the proxy differ")
+        agreement = (first.labels[chosen] == expected).mean(1)
+        accuracies = [(passes[name][0].labels == truth).mean(1) for name in (precision, "fp32")]
+        seconds = (first.seconds + second.seconds) / 2 / len(genomes)
+        gflops = 2 * first.macs / len(genomes) / seconds / 1e9
+        images = len(proxy.samples) + len(proxy.calibration)
+        mean_macs = macs(proxy.supernet.space.decode(genomes[chosen])).mean()
+        rows.append(
+            {
+                "workload": workload.name,
+                "precision": precision,
+                "networks": len(genomes),
+                "networks_per_second": 1 / seconds,
+                "plain_networks_per_second": 1 / plain_seconds,
+                "ratio": plain_seconds / seconds,
+                "asked": workload.asked,
+                "plain_networks": len(chosen),
+                "least_agreement": agreement.min(),
+                "mean_agreement": agreement.mean(),
+                "tau_to_fp32": kendalltau(*accuracies).statistic,
+                "mean_macs": macs(proxy.supernet.space.decode(genomes)).mean(),
+                "gflops_done": gflops,
+                "share_of_matrix_multiply": gflops / peak,
+                "gflops_of_plain": 2 * mean_macs * images / plain_seconds / 1e9,
+                "peak_memory_gib": first.memory,
+            }
+        )
+    return rows
 
 
 def warm(proxy: Proxy) -> None:
@@ -138,13 +162,23 @@ def warm(proxy: Proxy) -> None:
     proxy.close()
 
 
-def proxy_pass(proxy: Proxy, populations: list[np.ndarray]) -> tuple[float, np.ndarray, int]:
-    """Seconds for all populations, the labels, and the multiply-accumulates done."""
+class Pass(NamedTuple):
+    """Seconds for all populations, the labels, the multiply-accumulates done, and the process's peak memory in GiB."""
+
+    seconds: float
+    labels: np.ndarray
+    macs: int
+    memory: float
+
+
+def proxy_pass(proxy: Proxy, populations: list[np.ndarray]) -> Pass:
+    """Evaluates population after population."""
     start = time.perf_counter()
     labels = [proxy.predict(genomes) for genomes in populations]
     seconds = time.perf_counter() - start
     proxy.close()
-    return seconds, np.concatenate(labels), proxy.population.runner.macs
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return Pass(seconds, np.concatenate(labels), proxy.population.runner.macs, memory)
 
 
 def plain(proxy: Proxy, genome: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
 from evo_fair.problem import Problem, load_problem
-from evo_fair.proxy import ProxyEvaluator, ProxySource
+from evo_fair.proxy import ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header, check_header, find_header
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source, train_and_store
@@ -73,6 +73,7 @@ def search(
     seed: int = 0,
     jobs: int | None = None,
     torch_device: str = "auto",
+    precision: str = "fp32",
     resume: bool = False,
     freeze_header: str | int = "off",
     listener: Listener | None = None,
@@ -98,6 +99,7 @@ def search(
         initial = open_run(folder).configuration.get("search", {}).get("initial", "random")
     jobs = _checked_jobs(jobs)
     evaluated_on = resolve_device(torch_device)
+    check_precision(precision, evaluated_on)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
@@ -110,13 +112,15 @@ def search(
         header = find_header(choice, prepared.problem, prepared.dataset, prepared.space, supernet.path, group)
         prepared = replace(prepared, space=header.space)
         listener.frozen(header.blocks, header.whole, header.space)
-    configuration = _configuration(prepared, supernet, header) | {"proxy": {"torch_device": evaluated_on}}
+    configuration = _configuration(prepared, supernet, header) | {
+        "proxy": {"torch_device": evaluated_on, "precision": precision}
+    }
     run = (resume_run if resume else create_run)(folder, configuration)
     if header:
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
-    with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs, evaluated_on) as evaluator:
+    with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs, evaluated_on, precision) as evaluator:
         outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
     listener.ended(outcome)
     result = load_run(folder)

@@ -49,6 +49,12 @@ def search(
             "--torch-device", metavar="auto|cpu|cuda", help="Where networks are evaluated; auto: a GPU if there is one."
         ),
     ] = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision", metavar="fp32|bf16", help="bf16 is faster, on processors that have it, and rounds."
+        ),
+    ] = "fp32",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
@@ -78,6 +84,7 @@ def search(
                 seed=seed,
                 jobs=jobs,
                 torch_device=torch_device,
+                precision=precision,
                 resume=resume,
                 freeze_header=freeze_header,
                 listener=bars,

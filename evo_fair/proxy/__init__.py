@@ -1,7 +1,7 @@
 """Frozen evaluation of populations: what each genome's network predicts, without training it."""
 
 from evo_fair.proxy.evaluator import ProxyEvaluator, ProxySource, calibration_samples
-from evo_fair.proxy.proxy import Proxy, predict_labels, predict_logits, torch_device
+from evo_fair.proxy.proxy import Proxy, check_precision, predict_labels, predict_logits, torch_device
 
 __all__ = [
     "PROXY_CODE",
@@ -9,6 +9,7 @@ __all__ = [
     "ProxyEvaluator",
     "ProxySource",
     "calibration_samples",
+    "check_precision",
     "predict_labels",
     "predict_logits",
     "torch_device",

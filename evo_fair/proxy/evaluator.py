@@ -32,9 +32,10 @@ class ProxySource:
     calibration: Inputs
     samples: Inputs
 
-    def open(self, threads: int = 1, device: str = "cpu") -> Proxy:
+    def open(self, threads: int = 1, device: str = "cpu", precision: str = "fp32") -> Proxy:
         """Loads the supernet and makes the proxy."""
-        return Proxy(Supernet.load(self.supernet, self.space), self.calibration, self.samples, threads, device)
+        supernet = Supernet.load(self.supernet, self.space)
+        return Proxy(supernet, self.calibration, self.samples, threads, device, precision)
 
 
 class ProxyEvaluator:
@@ -44,11 +45,17 @@ class ProxyEvaluator:
     """
 
     def __init__(
-        self, source: ProxySource, dataset: Dataset, groupings: tuple[str, ...], jobs: int = 1, device: str = "cpu"
+        self,
+        source: ProxySource,
+        dataset: Dataset,
+        groupings: tuple[str, ...],
+        jobs: int = 1,
+        device: str = "cpu",
+        precision: str = "fp32",
     ) -> None:
         self.dataset = dataset
         self.groupings = groupings
-        self._proxy = source.open(jobs, device)
+        self._proxy = source.open(jobs, device, precision)
 
     def __enter__(self) -> Self:
         return self

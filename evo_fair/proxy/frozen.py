@@ -10,14 +10,15 @@ from evo_fair.nets import Supernet
 from evo_fair.nets.network import BN_EPSILON
 from evo_fair.nets.supernet import place_of
 from evo_fair.nets.topology import Unit, units_of
-from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise
-from evo_fair.proxy.program import Buffer, Layer, Program, Runner, Writer, padded
+from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
+from evo_fair.proxy.program import Buffer, Layer, Program, Runner, Writer, filled_up, padded
 from evo_fair.proxy.tile_choice import Floats
+from evo_fair.proxy.tiles import UNIT
 from evo_fair.space import Block
 
 __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program"]
 
-_IN, _OUT, _FIRST, _SECOND = range(4)  # slots of a block's input and output and of what lies between
+_IN, _OUT, _FIRST, _SECOND, _HALF = range(5)  # slots of a block's input and output and of what lies between
 
 
 _REMEMBERED = 1 << 16
@@ -42,10 +43,12 @@ class FrozenBlocks:
     """The blocks of a supernet, each calibrated where it stands: on the output of the blocks before it.
 
     What batch norms amount to is remembered, for it depends on the blocks before and on the unit alone: not on how many
-    of its channels are used, so that blocks of several widths share it.
+    of its channels are used, so that blocks of several widths share it. With `half` convolutions across channels and
+    linear layers multiply bfloat16 numbers and add them up in float32.
     """
 
-    def __init__(self, supernet: Supernet) -> None:
+    def __init__(self, supernet: Supernet, *, half: bool = False) -> None:
+        self._half = half
         self._weights = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
         self._raw: dict[tuple[str, Unit], Layer] = {}
@@ -156,7 +159,7 @@ class FrozenBlocks:
         The sums of a unit must not depend on what is remembered: one whose output can be stored is always computed
         raw and then scaled, the others with their batch norm folded in.
         """
-        buffer = writer.buffer(_IN, *source.shape[1:3], body[start].c_in, _reach(body[start]))
+        buffer = writer.buffer(_IN, source.shape[1], source.shape[2], body[start].c_in, _reach(body[start]))
         affine = affines[start - 1] if start else None
         writer.load(0, buffer, body[start].c_in, step=source.shape[3], affine=affine, relu=start > 0)
         *inner, last = body
@@ -200,10 +203,12 @@ class FrozenBlocks:
         if unit.depthwise:
             packed = np.zeros(unit.kernel**2 * padded(unit.c_out), np.float32)
             pack_depthwise(weight, unit.c_out, unit.kernel, scale, packed)
-            return Layer(packed, _filled_up(shift))
+            return Layer(packed, filled_up(shift))
         if unit.kernel == 0:
             weight = weight[:, :, None, None]
-        return _dense_layer(weight, unit.c_out, unit.c_in, max(1, unit.kernel), scale, shift)
+        layer = _dense_layer(weight, unit.c_out, unit.c_in, max(1, unit.kernel), scale, shift)
+        # The few channels of an image stay as they are: rounding them would save nothing.
+        return _halved(layer, unit) if self._half and unit.c_in >= UNIT else layer
 
 
 def prediction_program(
@@ -269,6 +274,8 @@ def _write_unit(
     if unit.depthwise:
         writer.depthwise(x, out, layer, unit.kernel, unit.stride, relu=relu)
     else:
+        if layer.half:
+            x = writer.halve(x, _HALF)
         writer.dense(x, out, layer, max(1, unit.kernel), unit.stride, residual=residual, relu=relu)
     return out
 
@@ -300,11 +307,13 @@ def _shape(x: Floats, units: list[Unit]) -> tuple[int, int, int, int]:
 def _dense_layer(weight: Floats, c_out: int, c_in: int, kernel: int, scale: Floats, shift: Floats) -> Layer:
     packed = np.zeros(kernel**2 * padded(c_in) * padded(c_out), np.float32)
     pack_dense(weight, c_out, c_in, kernel, scale, packed)
-    return Layer(packed, _filled_up(shift))
+    return Layer(packed, filled_up(shift))
 
 
-def _filled_up(values: Floats) -> Floats:
-    return np.pad(values, (0, padded(len(values)) - len(values)))
+def _halved(layer: Layer, unit: Unit) -> Layer:
+    pairs = np.empty(len(layer.weights), np.uint16)
+    pack_half(layer.weights, unit.c_out, max(1, unit.kernel) ** 2 * padded(unit.c_in), pairs)
+    return Layer(pairs.view(np.float32), layer.bias, half=True)
 
 
 def _reach(unit: Unit) -> int:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from evo_fair.proxy.tile_choice import Floats, dense, depthwise, pixels_of_next_tile, units_of_next_tile
-from evo_fair.proxy.tiles import UNIT, affine_line, statistics_line
+from evo_fair.proxy.tile_choice import Floats, dense, dense_half, depthwise, pixels_of_next_tile, units_of_next_tile
+from evo_fair.proxy.tiles import UNIT, affine_line, half_line, statistics_line
 
 __all__ = ["Column", "Op", "run_program"]
 
@@ -30,10 +30,11 @@ class Op(IntEnum):
     STATISTICS = 4  # an image's mean and squared deviations by channel
     STORE = 5  # buffer -> target
     SCALE = 6  # buffer (scaled, shifted) -> buffer
+    HALVE = 7  # buffer, border and all, -> buffer of bfloat16
 
 
 class Column(IntEnum):
-    """The columns of a program, int64 `[operations, 18]`; places and steps count float32 values."""
+    """The columns of a program, int64 `[operations, 19]`; places and steps count float32 values."""
 
     OP = 0
     SOURCE = 1  # place of the first input of the first output; of LOAD: number of the source
@@ -53,15 +54,17 @@ class Column(IntEnum):
     RESIDUAL_ROW = 15
     RELU = 16
     BORDER = 17  # pixels around the output that are set to zero
+    HALF = 18  # of DENSE: whether inputs and weights are pairs of bfloat16
 
 
 _OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_ROW = (int(c) for c in list(Column)[:9])
-_CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER = (
+_CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER, _HALF = (
     int(c) for c in list(Column)[9:]
 )
-_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE = (int(op) for op in Op)
+_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE = (int(op) for op in Op)
 
 _affine_1, _affine_2 = affine_line(1), affine_line(2)
+_round = half_line()
 _statistics_1, _statistics_2, _statistics_6 = statistics_line(1), statistics_line(2), statistics_line(6)
 
 
@@ -108,6 +111,8 @@ def run_program(
                 _load(op, weights, arena, sources[which] + 4 * image * strides[which])
             elif op[_OP] == _SCALE:
                 _scale(op, weights, arena, arena.ctypes.data + 4 * op[_SOURCE])
+            elif op[_OP] == _HALVE:
+                _round(arena.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], arena.ctypes.data + 4 * op[_TARGET])
             elif op[_OP] == _POOL:
                 _pool(op, arena)
             elif op[_OP] == _STATISTICS:
@@ -120,9 +125,10 @@ def run_program(
 def _run_dense(op: Integers, weights: Floats, arena: Floats) -> None:
     height, width, channels = op[_HEIGHT], op[_WIDTH], op[_CHANNELS]
     residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
+    x_row, x_step, rows, length, half = op[_SOURCE_ROW], op[_STEP_X], op[_KERNEL], op[_LENGTH], op[_HALF] != 0
     if (
-        op[_KERNEL] == 1
-        and op[_STEP_Y] == width * op[_STEP_X]
+        rows == 1
+        and op[_STEP_Y] == width * x_step
         and op[_TARGET_ROW] == width * channels
         and (residual < 0 or residual_row == width * channels)
     ):
@@ -135,23 +141,16 @@ def _run_dense(op: Integers, weights: Floats, arena: Floats) -> None:
             x = 0
             while x < width:
                 pixels = pixels_of_next_tile(width - x)
-                dense(
-                    pixels,
-                    wide,
-                    base + 4 * (op[_SOURCE] + y * op[_STEP_Y] + x * op[_STEP_X]),
-                    op[_SOURCE_ROW],
-                    op[_STEP_X],
-                    op[_KERNEL],
-                    op[_LENGTH],
-                    w,
-                    bias + 4 * UNIT * done,
-                    base + 4 * (residual + y * residual_row + x * channels + UNIT * done) if residual >= 0 else 0,
-                    channels,
-                    op[_RELU],
-                    base + 4 * (op[_TARGET] + y * op[_TARGET_ROW] + x * channels + UNIT * done),
-                )
+                a = base + 4 * (op[_SOURCE] + y * op[_STEP_Y] + x * x_step)
+                c = bias + 4 * UNIT * done
+                r = base + 4 * (residual + y * residual_row + x * channels + UNIT * done) if residual >= 0 else 0
+                out = base + 4 * (op[_TARGET] + y * op[_TARGET_ROW] + x * channels + UNIT * done)
+                if half:
+                    dense_half(pixels, wide, a, x_row, x_step, rows, length, w, c, r, channels, op[_RELU], out)
+                else:
+                    dense(pixels, wide, a, x_row, x_step, rows, length, w, c, r, channels, op[_RELU], out)
                 x += pixels
-        w += 4 * op[_KERNEL] * op[_LENGTH] * wide * UNIT
+        w += 4 * rows * length * wide * UNIT
         done += wide
 
 

@@ -7,7 +7,7 @@ from numba import njit
 from evo_fair.proxy.tile_choice import Floats, units_of_next_tile
 from evo_fair.proxy.tiles import UNIT
 
-__all__ = ["batch_statistics", "pack_dense", "pack_depthwise"]
+__all__ = ["batch_statistics", "pack_dense", "pack_depthwise", "pack_half"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -48,6 +48,22 @@ def pack_dense(weight: Floats, c_out: int, c_in: int, kernel: int, scale: Floats
                         out[row + o - UNIT * done] = weight[o, i, margin + y, margin + x] * scale[o]
         place += kernel * kernel * inputs * wide * UNIT
         done += wide
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pack_half(packed: Floats, c_out: int, rows: int, out: npt.NDArray[np.uint16]) -> None:
+    """Rounds what `pack_dense` wrote to bfloat16, in pairs of rows: of each of the `rows` inputs, that is."""
+    bits = packed.view(np.uint32)
+    units, done, place = -(-c_out // UNIT), 0, 0
+    while done < units:
+        wide = units_of_next_tile(units - done) * UNIT
+        for row in range(rows):
+            for o in range(wide):
+                value = bits[place + row * wide + o]
+                rounded = (value + np.uint32(0x7FFF) + ((value >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+                out[place + (row // 2 * wide + o) * 2 + row % 2] = rounded
+        place += rows * wide
+        done += wide // UNIT
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -56,13 +56,21 @@ class Population:
 
     Batch-norm statistics are those of the calibration images `[m, height, width, channels]`.
 
-    `memory` bytes at most are used to keep features from one call to the next.
+    `memory` bytes at most are used to keep features from one call to the next. With `half` most of the work is done in
+    bfloat16, on processors that have it.
     """
 
     def __init__(
-        self, supernet: Supernet, calibration: Floats, samples: Floats, threads: int = 1, memory: int = 0
+        self,
+        supernet: Supernet,
+        calibration: Floats,
+        samples: Floats,
+        threads: int = 1,
+        memory: int = 0,
+        *,
+        half: bool = False,
     ) -> None:
-        self._blocks = FrozenBlocks(supernet)
+        self._blocks = FrozenBlocks(supernet, half=half)
         self._labels = supernet.space.labels
         self._input = _Features(calibration, samples, samples.shape[3])
         self._kept = _Kept(memory)

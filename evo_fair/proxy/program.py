@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -13,7 +14,7 @@ from evo_fair.proxy.kernels import Column, Integers, Op, run_program
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
 
-__all__ = ["Buffer", "Layer", "Program", "Runner", "Writer", "padded"]
+__all__ = ["Buffer", "Layer", "Program", "Runner", "Writer", "filled_up", "padded"]
 
 _CHUNK = 16
 """Images that a thread takes at a time."""
@@ -22,16 +23,37 @@ _LINE = 16
 """Buffers and weights start at multiples of so many float32 values: a cache line."""
 
 
+_COLUMNS = {column.name.lower(): int(column) for column in Column}
+
+
 def padded(channels: int) -> int:
     """Channels filled up to whole vectors."""
     return -(-channels // UNIT) * UNIT
 
 
+def filled_up(values: Floats) -> Floats:
+    """Values by channel, filled up with zeros."""
+    if len(values) % UNIT == 0:
+        return values
+    out = np.zeros(padded(len(values)), np.float32)
+    out[: len(values)] = values
+    return out
+
+
+@cache
+def _identity(channels: int) -> tuple[Floats, Floats]:
+    return np.ones(channels, np.float32), np.zeros(channels, np.float32)
+
+
 class Layer(NamedTuple):
-    """The weights of a layer as the kernels want them, and its bias, filled up with zeros."""
+    """The weights of a layer as the kernels want them, and its bias, filled up with zeros.
+
+    With `half` the weights are pairs of bfloat16, each in the place of a float32.
+    """
 
     weights: Floats
     bias: Floats
+    half: bool = False
 
 
 class Buffer(NamedTuple):
@@ -42,16 +64,22 @@ class Buffer(NamedTuple):
     width: int
     channels: int
     border: int
+    half: bool = False  # pairs of bfloat16, each in the place of a float32
+
+    @property
+    def step(self) -> int:
+        """Values from a pixel to the next; a pair counts as one."""
+        return self.channels // 2 if self.half else self.channels
 
     @property
     def row(self) -> int:
         """Values from a row to the next."""
-        return (self.width + 2 * self.border) * self.channels
+        return (self.width + 2 * self.border) * self.step
 
     @property
     def place(self) -> int:
         """Where the first value lies, behind the border."""
-        return self.border * (self.row + self.channels)
+        return self.border * (self.row + self.step)
 
     @property
     def size(self) -> int:
@@ -61,20 +89,15 @@ class Buffer(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """Operations, int64 `[operations, 18]`, their weights, and how many float32 values the arena needs."""
+    """Operations, int64 `[operations, 19]`, their weights, and how many float32 values the arena needs.
+
+    `macs` are the multiply-accumulates of an image, those with filled-up channels included.
+    """
 
     operations: Integers
     weights: Floats
     arena: int
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of an image, those with filled-up channels included."""
-        rows = self.operations
-        outputs = rows[:, Column.HEIGHT] * rows[:, Column.WIDTH] * rows[:, Column.CHANNELS] * rows[:, Column.KERNEL]
-        dense = rows[:, Column.OP] == Op.DENSE
-        depthwise = rows[:, Column.OP] == Op.DEPTHWISE
-        return int((outputs * (dense * rows[:, Column.LENGTH] + depthwise * rows[:, Column.KERNEL])).sum())
+    macs: int
 
 
 @dataclass
@@ -85,11 +108,14 @@ class Writer:
     _slots: list[tuple[int, int, int]] = field(default_factory=list)  # of source, target and residual; -1: none
     _weights: list[Floats] = field(default_factory=list)
     _size: int = 0
+    _macs: int = 0
     _sizes: dict[int, int] = field(default_factory=dict)
 
-    def buffer(self, slot: int, height: int, width: int, channels: int, border: int = 0) -> Buffer:
+    def buffer(
+        self, slot: int, height: int, width: int, channels: int, border: int = 0, *, half: bool = False
+    ) -> Buffer:
         """A feature map in a slot; `channels` are filled up."""
-        buffer = Buffer(slot, height, width, padded(channels), border)
+        buffer = Buffer(slot, height, width, padded(channels), border, half)
         self._sizes[slot] = max(self._sizes.get(slot, 0), buffer.size)
         return buffer
 
@@ -106,9 +132,7 @@ class Writer:
     ) -> None:
         """Copies the image of a source, of whose pixels each has `step` values, or adds it to the buffer."""
         step = out.channels if step is None else step
-        if affine is None:
-            affine = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        scale, shift = (self._keep(np.pad(part, (0, out.channels - channels))) for part in affine)
+        scale, shift = (self._keep(filled_up(part)) for part in affine or _identity(channels))
         self._add(
             Op.LOAD,
             (-1, out.slot, -1),
@@ -126,7 +150,7 @@ class Writer:
 
     def scale(self, x: Buffer, out: Buffer, affine: tuple[Floats, Floats], *, relu: bool) -> None:
         """Scales and shifts a buffer by channel; `out` may be `x` itself."""
-        scale, shift = (self._keep(np.pad(part, (0, out.channels - len(part)))) for part in affine)
+        scale, shift = (self._keep(filled_up(part)) for part in affine)
         self._add(
             Op.SCALE,
             (x.slot, out.slot, -1),
@@ -140,6 +164,13 @@ class Writer:
             **_target(out),
         )
 
+    def halve(self, x: Buffer, slot: int) -> Buffer:
+        """The buffer rounded to bfloat16, border and all, in another slot."""
+        out = self.buffer(slot, x.height, x.width, x.channels, x.border, half=True)
+        columns = {"length": -(-x.size // _LINE), "target_row": out.row, "channels": out.channels}
+        self._add(Op.HALVE, (x.slot, out.slot, -1), **columns)
+        return out
+
     def dense(
         self,
         x: Buffer,
@@ -151,12 +182,17 @@ class Writer:
         residual: Buffer | None = None,
         relu: bool = True,
     ) -> None:
-        """A convolution; with kernel 1 on a map of one pixel a linear layer. The residual is added before ReLU."""
+        """A convolution; with kernel 1 on a map of one pixel a linear layer. The residual is added before ReLU.
+
+        The layer's weights are pairs of bfloat16 where the input is.
+        """
+        self._macs += out.height * out.width * out.channels * kernel**2 * x.channels
         self._add(
             Op.DENSE,
             (x.slot, out.slot, residual.slot if residual else -1),
             **_window(x, kernel, stride),
-            length=kernel * x.channels,
+            length=kernel * x.step,
+            half=int(x.half),
             weight=self._keep(layer.weights),
             bias=self._keep(layer.bias),
             residual=residual.place if residual else -1,
@@ -168,6 +204,7 @@ class Writer:
 
     def depthwise(self, x: Buffer, out: Buffer, layer: Layer, kernel: int, stride: int, *, relu: bool = True) -> None:
         """A depthwise convolution."""
+        self._macs += out.height * out.width * out.channels * kernel**2
         self._add(
             Op.DEPTHWISE,
             (x.slot, out.slot, -1),
@@ -198,11 +235,14 @@ class Writer:
         starts, end = {-1: 0}, 0
         for slot, size in self._sizes.items():
             starts[slot], end = end, end + -(-size // _LINE) * _LINE
-        operations = np.array(self._rows, np.int64).reshape(len(self._rows), len(Column))
-        for column, part in ((Column.SOURCE, 0), (Column.TARGET, 1), (Column.RESIDUAL, 2)):
-            operations[:, column] += [starts[slots[part]] for slots in self._slots]
+        rows = [row.copy() for row in self._rows]
+        for row, (source, target, residual) in zip(rows, self._slots, strict=True):
+            row[Column.SOURCE] += starts[source]
+            row[Column.TARGET] += starts[target]
+            row[Column.RESIDUAL] += starts[residual]
+        operations = np.array(rows, np.int64).reshape(len(rows), len(Column))
         weights = np.concatenate([*self._weights, np.zeros(_LINE, np.float32)])
-        return Program(operations, weights, end)
+        return Program(operations, weights, end, self._macs)
 
     def _keep(self, weights: Floats) -> int:
         place = self._size
@@ -218,7 +258,7 @@ class Writer:
         row[Column.OP] = op
         row[Column.RESIDUAL] = -1
         for name, value in columns.items():
-            row[Column[name.upper()]] = value
+            row[_COLUMNS[name]] = value
         self._rows.append(row)
         self._slots.append(slots)
 
@@ -228,10 +268,10 @@ def _window(x: Buffer, kernel: int, stride: int) -> dict[str, int]:
     if reach > x.border:
         raise ValueError(f"a kernel of {kernel} needs a border of {reach} around its input, which has {x.border}")
     return {
-        "source": x.place - reach * (x.row + x.channels),
+        "source": x.place - reach * (x.row + x.step),
         "source_row": x.row,
         "step_y": stride * x.row,
-        "step_x": stride * x.channels,
+        "step_x": stride * x.step,
         "kernel": kernel,
     }
 

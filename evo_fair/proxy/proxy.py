@@ -8,10 +8,12 @@ import torch
 
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy.population import Population
+from evo_fair.proxy.tiles import BF16
 
-__all__ = ["Proxy", "predict_labels", "predict_logits", "torch_device"]
+__all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
 
 Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
@@ -25,17 +27,32 @@ class Proxy:
 
     A prediction depends on the genome alone: every network gets statistics of its own from the same calibration
     samples, and neither the company of other genomes nor the number of threads changes a bit. On the CPU populations
-    are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one.
+    are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one. `fp32` is
+    exact, the same on every processor with fused multiply-add; `bf16` is faster, and only on processors that have it.
     """
 
     def __init__(
-        self, supernet: Supernet, calibration: Inputs, samples: Inputs, threads: int = 1, device: str = "cpu"
+        self,
+        supernet: Supernet,
+        calibration: Inputs,
+        samples: Inputs,
+        threads: int = 1,
+        device: str = "cpu",
+        precision: str = "fp32",
     ) -> None:
+        keep_memory()
         self.supernet = supernet
         self.calibration = supernet.normalise(calibration)
         self.samples = supernet.normalise(samples)
         self.device = device
-        self.population = Population(supernet, _rows(self.calibration), _rows(self.samples), threads, _memory())
+        self.population = Population(
+            supernet,
+            _rows(self.calibration),
+            _rows(self.samples),
+            threads,
+            _memory(),
+            half=check_precision(precision) == "bf16",
+        )
 
     def network(self, genome: npt.ArrayLike) -> Network:
         """The stand-alone network of a genome `[genes]`: calibrated, batch norm folded, ready to run or export."""
@@ -85,6 +102,15 @@ def torch_device(name: str) -> str:
     if name == "cuda" and not there:
         raise EvoFairError("torch device 'cuda' is not there: torch sees no GPU; give auto or cpu")
     return "cuda" if there and name != "cpu" else "cpu"
+
+
+def check_precision(name: str, device: str = "cpu") -> str:
+    """Returns the precision `fp32` or `bf16`; raises `EvoFairError` for another name or where there is no bfloat16."""
+    if name not in ("fp32", "bf16"):
+        raise EvoFairError(f"precision {name!r} is unknown: give fp32 or bf16")
+    if name == "bf16" and (device != "cpu" or not BF16):
+        raise EvoFairError("precision 'bf16' needs a processor with AVX-512 BF16, and torch device cpu: give fp32")
+    return name
 
 
 @torch.inference_mode()

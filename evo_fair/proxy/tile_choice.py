@@ -4,15 +4,23 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from evo_fair.proxy.tiles import MANY, SOME, WIDEST, dense_tile, depthwise_tile
+from evo_fair.proxy.tiles import BF16, MANY, SOME, WIDEST, dense_tile, depthwise_tile, half_tile
 
-__all__ = ["Floats", "dense", "depthwise", "pixels_of_next_tile", "units_of_next_tile"]
+__all__ = ["Floats", "dense", "dense_half", "depthwise", "pixels_of_next_tile", "units_of_next_tile"]
 
 Floats = npt.NDArray[np.float32]
 
 _many_1, _many_2, _many_3, _many_4, _many_5, _many_6 = (dense_tile(MANY, units) for units in range(1, 7))
 _some_1, _some_2, _some_3, _some_4, _some_5, _some_6 = (dense_tile(SOME, units) for units in range(1, 7))
 _one_1, _one_2, _one_3, _one_4, _one_5, _one_6 = (dense_tile(1, units) for units in range(1, 7))
+_half = half_tile if BF16 else dense_tile  # where there is no bfloat16, nothing calls it
+_half_many_1, _half_many_2, _half_many_3, _half_many_4, _half_many_5, _half_many_6 = (
+    _half(MANY, n) for n in range(1, 7)
+)
+_half_some_1, _half_some_2, _half_some_3, _half_some_4, _half_some_5, _half_some_6 = (
+    _half(SOME, n) for n in range(1, 7)
+)
+_half_one_1, _half_one_2, _half_one_3, _half_one_4, _half_one_5, _half_one_6 = (_half(1, n) for n in range(1, 7))
 _depthwise_many_2, _depthwise_some_2, _depthwise_one_2 = (depthwise_tile(count, 2) for count in (MANY, SOME, 1))
 _many_3_by_1, _some_3_by_1 = depthwise_tile(MANY, 2, 3, 1), depthwise_tile(SOME, 2, 3, 1)
 _many_3_by_2, _some_3_by_2 = depthwise_tile(MANY, 2, 3, 2), depthwise_tile(SOME, 2, 3, 2)
@@ -92,6 +100,63 @@ def dense(
         _one_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
     else:
         _one_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def dense_half(
+    pixels: int,
+    units: int,
+    x: int,
+    x_row: int,
+    x_step: int,
+    rows: int,
+    length: int,
+    w: int,
+    bias: int,
+    residual: int,
+    channels: int,
+    relu: int,
+    out: int,
+) -> None:
+    """Runs the tile of so many pixels and units of channels: see `half_tile`."""
+    if pixels == MANY:
+        if units == 1:
+            _half_many_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 2:
+            _half_many_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 3:
+            _half_many_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 4:
+            _half_many_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 5:
+            _half_many_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        else:
+            _half_many_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif pixels == SOME:
+        if units == 1:
+            _half_some_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 2:
+            _half_some_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 3:
+            _half_some_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 4:
+            _half_some_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        elif units == 5:
+            _half_some_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+        else:
+            _half_some_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif units == 1:
+        _half_one_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif units == 2:
+        _half_one_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif units == 3:
+        _half_one_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif units == 4:
+        _half_one_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    elif units == 5:
+        _half_one_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    else:
+        _half_one_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

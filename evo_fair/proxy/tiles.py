@@ -14,6 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 __all__ = [
+    "BF16",
     "MANY",
     "SOME",
     "UNIT",
@@ -21,6 +22,8 @@ __all__ = [
     "affine_line",
     "dense_tile",
     "depthwise_tile",
+    "half_line",
+    "half_tile",
     "lanes_of",
     "statistics_line",
 ]
@@ -29,6 +32,9 @@ UNIT = 8
 """Channels come in units of so many float32 values: every buffer's number of channels is a multiple of it."""
 
 _AVX512 = bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+BF16 = bool(_AVX512 and llvm.get_host_cpu_features().get("avx512bf16", False))
+"""Whether the processor multiplies pairs of bfloat16 numbers and adds them up in float32."""
 
 MANY, SOME = (8, 4) if _AVX512 else (4, 2)
 """Output pixels of a large and of a small tile, chosen so that a large one fills the machine's vector registers."""
@@ -68,6 +74,19 @@ def depthwise_tile(pixels: int, units: int, size: int = 0, stride: int = 0) -> C
     return _function(_depthwise, _Form(pixels, lanes_of(units)), size, stride)
 
 
+def half_tile(pixels: int, units: int) -> Callable[..., None]:
+    """A `dense_tile` whose inputs and weights are pairs of bfloat16, each pair in the place of a float32.
+
+    A pair of inputs are neighbouring channels; weights lie as `[rows, length, units * 8, 2]`. Needs `BF16`.
+    """
+    return _function(_dense, _HalfForm(pixels, lanes_of(units)))
+
+
+def half_line() -> Callable[..., None]:
+    """Rounds `vectors` times 16 values at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
+    return _function(_round, _Form(1, (16,)))
+
+
 def affine_line(units: int) -> Callable[..., None]:
     """`out = x * scale + shift`, plus what `out` held where `add` is not 0, over `pixels` pixels of some units.
 
@@ -87,6 +106,31 @@ class _Form(NamedTuple):
     pixels: int
     lanes: tuple[int, ...]
 
+    def emitter(self, builder: Any) -> "_Emitter":
+        return _Emitter(builder, self.pixels, self.lanes)
+
+
+class _HalfForm(_Form):
+    """The form of a tile that reads pairs of bfloat16."""
+
+    def emitter(self, builder: Any) -> "_Emitter":
+        return _HalfEmitter(builder, self.pixels, self.lanes)
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat16, which llvmlite has no name for."""
+
+    intrinsic_name = "bf16"
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat)
+
 
 def _function(emit: Callable[..., None], form: _Form, *constants: int) -> Callable[..., None]:
     """A function for Numba code whose body `emit` writes; it takes emit's arguments after `constants`, all integers."""
@@ -96,7 +140,7 @@ def _function(emit: Callable[..., None], form: _Form, *constants: int) -> Callab
         return types.void(*(types.intp for _ in arguments)), generate
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
-        emit(_Emitter(builder, form.pixels, form.lanes), *constants, *arguments)
+        emit(form.emitter(builder), *constants, *arguments)
         return context.get_dummy_value()
 
     # Numba asks the signature how many arguments there are.
@@ -130,6 +174,14 @@ class _Emitter:
             self.load(self.plus(address, offset), vector)
             for vector, offset in zip(self.vectors, self.offsets, strict=True)
         ]
+
+    def load_inputs(self, address: Any) -> list[Any]:
+        """What a tile multiplies with: vectors of weights."""
+        return self.load_vectors(address)
+
+    def load_scalar(self, address: Any) -> Any:
+        """What a tile multiplies with: an input."""
+        return self.load(address, _FLOAT)
 
     def spread(self, scalar: Any, vector: Any) -> Any:
         undefined = ir.Constant(vector, ir.Undefined)
@@ -205,6 +257,25 @@ class _Emitter:
             out = self.plus(out, step)
 
 
+class _HalfEmitter(_Emitter):
+    """Reads pairs of bfloat16 as 32-bit integers."""
+
+    def load_inputs(self, address: Any) -> list[Any]:
+        pairs = [ir.VectorType(_INT32, vector.count) for vector in self.vectors]
+        return [self.load(self.plus(address, offset), pair) for pair, offset in zip(pairs, self.offsets, strict=True)]
+
+    def load_scalar(self, address: Any) -> Any:
+        return self.load(address, _INT32)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * c.type.count}"
+        pairs = ir.VectorType(_BFloat(), 2 * c.type.count)
+        module = self.builder.module
+        kind = ir.FunctionType(c.type, [c.type, pairs, pairs])
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        return self.builder.call(function, [c, self.builder.bitcast(a, pairs), self.builder.bitcast(b, pairs)])
+
+
 def _dense(
     emit: _Emitter,
     x: Any,
@@ -225,10 +296,10 @@ def _dense(
 
     def one_input(carried: list[Any]) -> list[Any]:
         place, weights, *sums = carried
-        vectors = emit.load_vectors(weights)
+        vectors = emit.load_inputs(weights)
         address, new = place, []
         for pixel in emit.pixels:
-            scalar = emit.load(address, _FLOAT)
+            scalar = emit.load_scalar(address)
             for j, vector in enumerate(vectors):
                 new.append(emit.multiply_add(emit.spread(scalar, vector.type), vector, sums[pixel * len(vectors) + j]))
             address = emit.plus(address, x_step)
@@ -349,6 +420,19 @@ def _add_up(emit: _Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums:
     _, *totals = emit.loop(pixels, [x, *start], one_pixel)
     emit.store_plain(totals[:count], sums)
     emit.store_plain(totals[count:], squares)
+
+
+def _round(emit: _Emitter, x: Any, vectors: Any, out: Any) -> None:
+    half = ir.VectorType(_BFloat(), emit.vectors[0].count)
+
+    def one_vector(carried: list[Any]) -> list[Any]:
+        place, target = carried
+        (value,) = emit.load_vectors(place)
+        rounded = emit.builder.fptrunc(value, half)
+        emit.builder.store(rounded, emit.builder.inttoptr(target, half.as_pointer()), align=4)
+        return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
+
+    emit.loop(vectors, [x, out], one_vector)
 
 
 def _constant(value: int) -> Any:

@@ -7,14 +7,15 @@ import torch
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
-from evo_fair.proxy import Proxy, torch_device
+from evo_fair.proxy import Proxy, check_precision, torch_device
 from evo_fair.proxy.population import Population
+from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block, SearchSpace
 
 SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 24, 24), 7), "adult": ((21,), 2)}
 
 
-def proxy_of(name: str, threads: int = 1, samples: int = 30) -> Proxy:
+def proxy_of(name: str, threads: int = 1, samples: int = 30, precision: str = "fp32") -> Proxy:
     """A proxy with random weights and random inputs: what it predicts means nothing, but has to be right."""
     shape, labels = SPACES[name]
     rng = np.random.default_rng(7)
@@ -26,7 +27,7 @@ def proxy_of(name: str, threads: int = 1, samples: int = 30) -> Proxy:
         if key.endswith(("gamma", "beta")):
             tensor += torch.from_numpy(rng.normal(0, 0.2, tensor.shape).astype(np.float32))
     calibration, validation = (rng.integers(0, 256, (n, *shape)).astype(np.uint8) for n in (40, samples))
-    return Proxy(supernet, calibration, validation, threads)
+    return Proxy(supernet, calibration, validation, threads, precision=precision)
 
 
 def torch_logits(proxy: Proxy, genome: np.ndarray) -> np.ndarray:
@@ -120,3 +121,27 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
         torch_device("tpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert torch_device("auto") == "cuda"
+
+
+@pytest.mark.skipif(not BF16, reason="the processor has no bfloat16 instructions")
+def test_bfloat16_is_close_to_fp32_and_company_changes_no_bit() -> None:
+    exact, half = (proxy_of("ham10000", 2, 200, precision) for precision in ("fp32", "bf16"))
+    space = exact.supernet.space
+    genomes = space.sample(np.random.default_rng(5), 8)
+    together = half.population.logits([space.architecture(genome) for genome in genomes])
+    expected = exact.population.logits([space.architecture(genome) for genome in genomes])
+    assert 0 < np.abs(together - expected).max() < 0.1 * np.abs(expected).max()
+    for genome, logits in zip(genomes, together, strict=True):
+        alone = proxy_of("ham10000", 1, 200, "bf16").logits(genome)
+        assert (alone == logits).all()
+
+
+def test_a_precision_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_precision("fp32", "cuda") == "fp32"
+    with pytest.raises(EvoFairError, match="'fp16' is unknown"):
+        check_precision("fp16")
+    with pytest.raises(EvoFairError, match="torch device cpu"):
+        check_precision("bf16", "cuda")
+    monkeypatch.setattr("evo_fair.proxy.proxy.BF16", False)
+    with pytest.raises(EvoFairError, match="AVX-512 BF16"):
+        check_precision("bf16")

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise
+from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
 from evo_fair.proxy.program import Layer, Runner, Writer, padded
+from evo_fair.proxy.tiles import BF16
 
 IMAGES = 3
 
@@ -98,6 +99,31 @@ def test_a_depthwise_convolution_is_that_of_torch(
     target = np.empty((IMAGES, *expected.shape[2:], padded(channels)), np.float32)
     Runner(1).run(writer.program(), IMAGES, [x], target)
     torch.testing.assert_close(to_torch(target, channels), expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.skipif(not BF16, reason="the processor has no bfloat16 instructions")
+@pytest.mark.parametrize(("kernel", "stride", "c_out"), [(1, 1, 8), (3, 1, 24), (3, 2, 40), (5, 1, 72)])
+def test_a_convolution_of_halves_is_that_of_rounded_inputs_and_weights(kernel: int, stride: int, c_out: int) -> None:
+    rng = np.random.default_rng(8)
+    x = images(rng, 6, 13, 12)
+    weight = rng.standard_normal((c_out, 12, kernel, kernel)).astype(np.float32)
+    packed = np.zeros(kernel**2 * 16 * padded(c_out), np.float32)
+    pack_dense(weight, c_out, 12, kernel, np.ones(c_out, np.float32), packed)
+    pairs = np.empty(packed.size, np.uint16)
+    pack_half(packed, c_out, kernel**2 * 16, pairs)
+    rounded = (torch.from_numpy(array).bfloat16().float() for array in (to_torch(x, 12).numpy(), weight))
+    expected = functional.conv2d(*rounded, None, stride, kernel // 2)
+
+    writer = Writer()
+    entry = writer.buffer(0, 6, 13, 12, kernel // 2)
+    out = writer.buffer(1, *expected.shape[2:], c_out)
+    writer.load(0, entry, 12)
+    layer = Layer(pairs.view(np.float32), np.zeros(padded(c_out), np.float32), half=True)
+    writer.dense(writer.halve(entry, 2), out, layer, kernel, stride, relu=False)
+    writer.store(out)
+    target = np.empty((IMAGES, *expected.shape[2:], padded(c_out)), np.float32)
+    Runner(1).run(writer.program(), IMAGES, [x], target)
+    torch.testing.assert_close(to_torch(target, c_out), expected, rtol=1e-5, atol=2e-5)
 
 
 def test_loading_scales_adds_and_fills_up() -> None:
