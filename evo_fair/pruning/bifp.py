@@ -18,8 +18,8 @@ from evo_fair.pruning.task import Dense, Loss, Pruned, Request, Task
 __all__ = ["bifp", "degradation_loss"]
 
 FAIRNESS = 0.05
-"""What the term weighs in the loss. This, `GAIN` and `RATE` were chosen on HAM10000 at 90 % with one seed, the figures of
-the test part in view."""
+"""What the term weighs in the loss. This, `GAIN` and `RATE` were chosen on HAM10000 at 90 % with one seed, the figures
+of the test part in view."""
 
 GAIN = 0.5
 """How much faster scores are trained than weights: its square times."""

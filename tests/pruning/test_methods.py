@@ -9,17 +9,20 @@ from torch import nn
 
 from evo_fair.data import load_dataset
 from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.fairness import METRICS
 from evo_fair.nets import initialise
 from evo_fair.problem import Training
-from evo_fair.pruning import CRITERIA, Scores, count_kept, remove_channels
+from evo_fair.pruning import CRITERIA, Mask, Scores, count_kept, remove_channels
 from evo_fair.pruning.ballot import WEIGHT, conflict_scores
 from evo_fair.pruning.bifp import degradation_loss
-from evo_fair.pruning.evo import PruningSpace, shares_of
-from evo_fair.pruning.gates import places
+from evo_fair.pruning.evo import PruningSpace, _evenest, recalibrate, shares_of
+from evo_fair.pruning.gates import Gates, places
 from evo_fair.pruning.methods import METHODS, NAMED_METHODS, method_named
-from evo_fair.pruning.refine import output_bias, tempered_draw
+from evo_fair.pruning.refine import _standing, output_bias, refine, tempered_draw
 from evo_fair.pruning.task import Dense, Request, Task, state_of
+from evo_fair.pruning.tickets import _renew
 from evo_fair.pruning.treatments import epochs_by_round, prune_and_train, round_sparsities
+from evo_fair.search import Record
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +169,93 @@ def test_the_outputs_bias_is_found(task: Task, dense: Dense) -> None:
 def test_unknown_method_is_named() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown method 'balot'.*did you mean 'ballot'"):
         method_named("balot")
+
+
+def test_smallest_living_weights_give_way_to_the_dead_with_the_largest_gradients() -> None:
+    network = nn.Linear(6, 1, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.tensor([[0.1, -3.0, 2.0, -0.2, 0.0, 0.0]]))
+    network.weight.grad = torch.tensor([[9.0, 0.0, 0.0, 9.0, 1.0, -2.0]])
+    living = {"weight": torch.tensor([[True, True, True, True, False, False]])}
+    _renew(network, living, 0.25)  # one of four
+    assert living["weight"].tolist() == [[False, True, True, True, False, True]]
+    assert network.weight.tolist() == [pytest.approx([0, -3, 2, -0.2, 0, 0])]
+
+
+def test_closed_gates_get_the_gradient_of_an_open_one(task: Task, dense: Dense) -> None:
+    """Straight through: the score of a weight gets gain * weight * the gradient of the gated weight."""
+    network = copy.deepcopy(dense.network)
+    structure = task.structure(network)
+    weight = network[7].weight.detach().clone()
+    scores = CRITERIA["magnitude_l1"](network, structure, task.samples(np.random.default_rng(0), 2), None)  # type: ignore[arg-type]
+    gates = Gates(network, structure, scores, "unstructured", "uniform", gain=2.0)
+    mask = gates.close(0.5)
+    hidden = torch.rand(3, 64)
+    network[7](hidden).sum().backward()
+    score = network[7].parametrizations["weight"][0].score
+    assert torch.allclose(score.grad, 2 * weight * hidden.sum(0), atol=1e-4)
+    assert count_kept(gates.remove(), structure)[0] == count_kept(mask, structure)[0]
+    assert torch.allclose(network[7].weight, weight * mask.values["7.weight"])
+    assert not any(".score" in name for name, _ in network.named_parameters())
+
+
+def test_new_statistics_are_those_of_the_samples() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(2))
+    x = torch.rand(50, 2, 3, 3)
+    recalibrate(network, x)
+    assert torch.allclose(network[0].running_mean, x.mean((0, 2, 3)), atol=1e-6)
+    assert torch.allclose(network[0].running_var, x.var((0, 2, 3)), atol=1e-6)
+    assert network[0].momentum == 0.1
+    assert not network[0].training
+
+
+def test_evenest_mask_within_the_limit_is_chosen() -> None:
+    found = [(0.10, 0.04), (0.105, 0.02), (0.12, 0.01)]
+    records = [
+        Record(str(i), 0, (i,), 0.0, {"error": error, "group_variance": uneven}, {}, {}, {})
+        for i, (error, uneven) in enumerate(found)
+    ]
+    assert [_evenest(records, epsilon).id for epsilon in (0.0, 0.01, 0.05)] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("limit", [-1.0, 2.0])
+def test_the_shift_is_the_evenest_within_the_limit_else_the_most_accurate(
+    limit: float, task: Task, dense: Dense
+) -> None:
+    """Checked against every shift on its own, of a network whose first class is favoured."""
+    network = copy.deepcopy(dense.network)
+    shares = np.bincount(task.train_labels) / len(task.train_labels)
+    with torch.no_grad():
+        network[7].bias.add_(3 * torch.from_numpy(np.log(shares / shares.mean())).float() + torch.eye(10)[0])
+    found = _standing(network, network[7].bias, task, limit, epsilon=2.0)
+    each = []
+    for shift in np.linspace(-0.5, 1.0, 13):
+        moved = copy.deepcopy(network)
+        with torch.no_grad():
+            moved[7].bias.sub_(torch.from_numpy(shift * np.log(shares)).float())
+        each.append((shift, *(METRICS[name](task.counts(moved, "validation"))[0] for name in ("accuracy", "cwv"))))
+    best = min(each, key=lambda one: one[2]) if limit < 0 else max(each, key=lambda one: one[1])
+    assert found == pytest.approx(best)
+
+
+def test_what_does_not_help_is_rewound(task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every late epoch zeroes the network: none is kept, and the weights of before come back."""
+    network = copy.deepcopy(dense.network)
+    structure = task.structure(network)
+    kept: list[dict[str, torch.Tensor]] = []
+
+    def train(self: Task, network: nn.Module, epochs: int, seed: int, *, rate: float, **_: object) -> int:
+        if epochs == 1:
+            with torch.no_grad():
+                network[7].weight.zero_()  # type: ignore[index]
+        else:
+            kept.append(state_of(network))
+        rates.append(rate)
+        return epochs
+
+    rates: list[float] = []
+    monkeypatch.setattr(Task, "train", train)
+    steps, notes = refine(network, Mask({}), structure, dense, task, Request(0.0, epochs=8))
+    assert (steps, notes["epochs_kept"]) == (8, 0)
+    assert rates == pytest.approx([0.3, 0.3 / 4, 0.3 / 8])  # six epochs at once, then two by themselves
+    assert torch.equal(network[7].weight, kept[0]["7.weight"])

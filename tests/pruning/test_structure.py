@@ -118,13 +118,39 @@ class Odd(nn.Module):
 def test_what_cannot_be_pruned_says_why() -> None:
     structure = trace_structure(Odd(), torch.zeros(1, 4, 2, 2))
     assert list(structure.groups) == ["last"]
-    assert "without one of them" in structure.fixed["first"] or "groups" in structure.fixed["first"]
-    assert "convolution in 2 groups" in structure.fixed["grouped"]
-    assert "goes through" in structure.fixed["plain"] or "LayerNorm" in structure.fixed["plain"]
+    in_groups = "'grouped' is a convolution in 2 groups, neither plain nor depthwise"
+    assert structure.fixed == {
+        "first": in_groups,
+        "grouped": in_groups,
+        "plain": "its channels go through 'norm', a LayerNorm",
+        "classifier": "its channels are the network's outputs",
+    }
     with pytest.raises(PruningError, match="'classifier' can't be pruned: its channels are the network's outputs"):
         structure.group_of("classifier")
     with pytest.raises(PruningError, match="there is no layer of that name"):
         structure.group_of("lost")
+
+
+class Rigid(nn.Module):
+    """Counts on six channels in its forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 1)
+        self.second = nn.Conv2d(6, 5, 1)
+        self.classifier = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.first(x)
+        if y.shape[1] != 6:
+            raise ValueError("six channels are needed")
+        return self.classifier(self.second(y).mean((2, 3)))
+
+
+def test_a_group_that_the_forward_counts_on_stays_whole() -> None:
+    structure = trace_structure(Rigid(), torch.zeros(1, 1, 2, 2))
+    assert list(structure.groups) == ["second"]
+    assert structure.fixed["first"] == "the network does not run without one of them (six channels are needed)"
 
 
 def test_uniform_global_and_given_shares() -> None:
