@@ -5,6 +5,7 @@ not comparable with those on the original. Long tails after Cui et al. 2019: Cla
 """
 
 import io
+import lzma
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +70,7 @@ def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> 
 
 
 def long_tail(most: int) -> list[int]:
-    """How many training samples each class has, the first `most` and the last a fiftieth of it."""
+    """How many training samples each class has, in the order of `CLASSES`: first `most`, last a fiftieth of it."""
     last = len(CLASSES) - 1
     return [round(most * IMBALANCE ** (-label / last)) for label in range(len(CLASSES))]
 
@@ -111,11 +112,7 @@ def _archived(archive: Path) -> Iterator[tuple[str, bytes]]:
                     stream = tar.extractfile(member)
                     assert stream is not None
                     yield _short(member.name), stream.read()
-    except (tarfile.TarError, OSError, EOFError) as reason:
-        raise DataError(f"{archive} is not a whole archive ({reason}): {_AGAIN}") from reason
-    except Exception as reason:  # lzma raises errors of its own
-        if isinstance(reason, DataError):
-            raise
+    except (tarfile.TarError, lzma.LZMAError, OSError, EOFError) as reason:
         raise DataError(f"{archive} is not a whole archive ({reason}): {_AGAIN}") from reason
 
 

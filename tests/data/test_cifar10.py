@@ -1,6 +1,7 @@
 """Long-tailed CIFAR-10 from a small made-up archive."""
 
 import io
+import lzma
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,9 +53,14 @@ def test_a_damaged_or_incomplete_download_is_named(tmp_path: Path) -> None:
     path = write_archive(tmp_path, without="test/dog")
     with pytest.raises(DataError, match="lacks test images of a class"):
         load_dataset("cifar10_lt", tmp_path)
+    packed = lzma.compress(path.read_bytes())
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(DataError, match="is not a whole archive"):
         load_dataset("cifar10_lt", tmp_path)
+    for damaged in (packed[:2000], packed[:500] + bytes(500) + packed[1000:]):  # cut off, and overwritten inside
+        path.with_suffix(".tar.xz").write_bytes(damaged)
+        with pytest.raises(DataError, match="xz is not a whole archive"):
+            load_dataset("cifar10_lt", tmp_path)
 
 
 @pytest.mark.data
