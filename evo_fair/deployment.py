@@ -28,7 +28,7 @@ from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.reference_training import find_reference
 from evo_fair.report import Run, load_run
-from evo_fair.search import check_new, create_run, has_begun, open_run, resume_run
+from evo_fair.search import check_new, create_run, genome_of, has_begun, open_run, resume_run
 from evo_fair.space import SearchSpace
 
 __all__ = ["deploy"]
@@ -95,10 +95,10 @@ def deploy(
 
 
 def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
-    records = {record.id: record for record in run.front_records}
+    genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
     for done, name in enumerate(chosen, 1):
         if not workshop.finished(name):
-            workshop.make(records[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
+            workshop.make(name, genomes[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
         listener.deployed(done, len(chosen))
 
 

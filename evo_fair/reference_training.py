@@ -89,7 +89,8 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
         raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
     manifest = onnx.with_suffix(".json")
-    if not onnx.is_file() or not manifest.is_file() or read_json(manifest)["onnx"]["sha256"] != sha256_of(onnx):
+    known = read_json(manifest).get("onnx", {}).get("sha256") if manifest.is_file() else None
+    if not onnx.is_file() or known != sha256_of(onnx):
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.name} --network {network} "
             f"--seed {seed}' does so, or give the path of an .onnx file"

@@ -1,6 +1,6 @@
 """The folder in which a run's networks are trained, exported and checked, one after the other, each once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
-from evo_fair.search import Record
 from evo_fair.space import SearchSpace
 
 __all__ = ["Workshop"]
@@ -64,11 +63,11 @@ class Workshop:
         files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
         return all(path.is_file() and known.get(key) == sha256_of(path) for key, path in files.items())
 
-    def make(self, record: Record, on_epoch: Callable[[Step], None] | None = None) -> None:
+    def make(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> None:
         """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""
-        name, scaling = record.id, self.scaling
+        scaling = self.scaling
         recipe = self.tuning.recipe(self.problem.training)
-        network = self._untrained(record)
+        network = self._untrained(genome)
         checkpoint = self.folder / f"{name}.checkpoint.safetensors"
         train_network(
             network,
@@ -100,18 +99,18 @@ class Workshop:
             },
             "hashes": self.hashes,
         }
-        card = network_card(name, record.genome, self.space, counts, facts)
+        card = network_card(name, genome, self.space, counts, facts)
         card |= file_facts(files["fp32"], parity, self.dataset, scaling)
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
         write_json(self.folder / f"{name}.json", card)
 
-    def _untrained(self, record: Record) -> Network:
+    def _untrained(self, genome: Sequence[int]) -> Network:
         if self.supernet is None:
-            network = Network(self.space.architecture(record.genome), self.space.labels)
+            network = Network(self.space.architecture(genome), self.space.labels)
             initialise(network, torch.Generator().manual_seed(self.seed))
             return network
-        network = self.supernet.extract(record.genome)
+        network = self.supernet.extract(genome)
         network.calibrate(self._calibration())  # running statistics start from what the weights are used to
         return network
 

@@ -19,6 +19,7 @@ from evo_fair.search import (
     networks_frame,
     open_run,
     parse_limit,
+    read_front,
     read_journal,
     write_front,
 )
@@ -37,7 +38,8 @@ class Run:
             self.limits: tuple[Limit, ...] = tuple(parse_limit(text) for text in searched.get("constraints", ()))
         except (KeyError, TypeError, AttributeError) as reason:
             raise RunError(
-                f"{folder.path / 'run.toml'} does not say what was searched ({reason}): restore it"
+                f"{folder.path / 'run.toml'} does not say what was searched ({reason}): give the folder that a search "
+                "wrote, or restore it"
             ) from None
 
     @property
@@ -52,7 +54,11 @@ class Run:
 
     @cached_property
     def records(self) -> list[Record]:
-        """The journal: every network that was looked at, in order."""
+        """The journal: every network that was looked at, in order; raises `RunError` where only the front was kept."""
+        if self._only_front:
+            raise RunError(
+                f"{self.path} holds its front but no journal.jsonl, which this needs: restore it, or search again"
+            )
         return read_journal(self._folder.journal)
 
     @cached_property
@@ -63,6 +69,8 @@ class Run:
     @cached_property
     def front(self) -> pd.DataFrame:
         """A row a network of the front: `id`, the objectives, the other metrics, accuracies by group, `genome`."""
+        if self._only_front:
+            return read_front(self._folder.front)
         return front_of(self.networks, self.axes)
 
     @property
@@ -70,6 +78,11 @@ class Run:
         """The front's records, in the front's order."""
         by_id = {record.id: record for record in self.records}
         return [by_id[name] for name in self.front["id"]]
+
+    @property
+    def _only_front(self) -> bool:
+        """Whether the journal is missing, as from results that were passed on without it."""
+        return not self._folder.journal.exists() and self._folder.front.exists()
 
     def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
         """The front's best network within `limits`, such as `accuracy >= 0.75`, or None; see `operating_point`."""

@@ -40,3 +40,16 @@ def test_a_run_that_does_not_say_what_it_searched_is_refused(tmp_path):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(RunError, match="no run in"):
         load_run(tmp_path / "nowhere")
+
+
+def test_a_front_without_its_journal_is_read_and_what_needs_the_journal_is_refused(run, tmp_path):
+    """As results are that were passed on without the journal: nothing may take them for a run that found nothing."""
+    run.write_front()
+    run.path.joinpath("journal.jsonl").unlink()
+    passed_on = load_run(run.path)
+    pd.testing.assert_frame_equal(passed_on.front, run.front)
+    assert passed_on.operating_point(["accuracy >= 0.8"], "latency_ms")["latency_ms"] == 5.0
+    for ask in (lambda: passed_on.networks, lambda: passed_on.plot(tmp_path / "front.png")):
+        with pytest.raises(RunError, match=r"holds its front but no journal\.jsonl"):
+            ask()
+    assert not (tmp_path / "front.png").exists()
