@@ -1,6 +1,6 @@
 """Several runs side by side: hypervolumes with intervals, attainment surfaces, and whose front dominates whose."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -148,7 +148,7 @@ class Comparison:
             return float("nan")
         return float(hypervolume_trace(self.surface(label, 50.0), self.box)[-1])
 
-    def _pairs(self, value: Any) -> pd.DataFrame:
+    def _pairs(self, value: Callable[[int, int], float]) -> pd.DataFrame:
         groups = list(self.groups)
         table = [
             [float(np.mean([value(a, b) for a in self._of(x) for b in self._of(y)])) for y in groups] for x in groups
