@@ -132,7 +132,10 @@ def prune(
     for number, unit in enumerate(units, 1):
         if not results.finished(unit.name):
             request = Request(unit.sparsity or 0.0, structure, scope, unit.seed, spent, ratios, epsilon)
-            results.write(unit, chosen[unit.method](dense, task, request), request)
+            pruned = chosen[unit.method](dense, task, request)
+            results.write(unit, pruned, request)
+            if (lost := pruned.notes.get("validation_accuracy_lost", 0.0)) > epsilon:
+                told(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {epsilon:g}")
         told(f"{unit.name}: {number} of {len(units)} networks")
     return results.table(["dense", *(unit.name for unit in units)])
 

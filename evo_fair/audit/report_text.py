@@ -34,13 +34,15 @@ def _what(folder: AuditFolder, findings: "Findings") -> str:
     pruned = networks[~networks["dense"].to_numpy(bool)]
     whole = networks["base"].nunique()
     timing = folder.timing
+    groupings = " and by ".join(("class", *about["groupings"]))
+    origin = "the dense one" if whole == 1 else f"the {whole:,} dense ones"
     speed = f", {timing['rate']:.1f} networks a second with {timing['jobs']} worker(s)" if timing else ""
     lines = [
         f"# What pruning costs whom: {about['data']['name']}",
         "",
-        f"{len(networks):,} networks were measured{speed}: {len(pruned):,} pruned ones and the {whole:,} dense ones",
+        f"{len(networks):,} networks were measured{speed}: {len(pruned):,} pruned ones and {origin}",
         f"that they come from. The measure is accuracy on the {len(facts.target):,} samples of the {about['part']}",
-        f"part, by class and by {', '.join(about['groupings'])}; a loss is the dense network's accuracy minus the",
+        f"part, by {groupings}; a loss is the dense network's accuracy minus the",
         "pruned one's, in points (hundredths of accuracy); minus means a gain.",
         "",
         _source(about),
@@ -120,7 +122,9 @@ def _points(findings: "Findings") -> str:
 def _not_measured(folder: AuditFolder, findings: "Findings") -> str:
     about = folder.configuration
     networks = findings.networks
-    points = [f"the test part, and samples of unknown {' or '.join(about['groupings'])} in the figures by group"]
+    points = ["the test part"]
+    if about["groupings"]:
+        points[0] += f", and samples of unknown {' or '.join(about['groupings'])} in the figures by group"
     if about["source"] == "proxy":
         points += [
             "training after pruning (fine-tuning, rewinding, starting anew), after which losses can fall on others",

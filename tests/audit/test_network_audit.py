@@ -76,6 +76,9 @@ def test_dense_network_is_measured_as_it_is(problem, dense, folder):
 def test_report_compares_treatments_and_structures(folder):
     text = write_report(folder, find(folder)).read_text()
     assert "One trained network" in text
+    assert "28 pruned ones and the dense one\n" in text
+    assert "\npart, by class; a loss" in text
+    assert "\n- the test part;\n" in text
     for term in ("structure unstructured", "treatment none", "sparsity x criterion random"):
         assert term in text
 
