@@ -80,15 +80,13 @@ class FrozenBlocks:
                 if stored is not None:
                     source, start = stored, number + 1
             affines.append(affine)
+        layers = {unit.name: self._folded(block, unit, *a) for unit, a in zip(body, affines, strict=True)}
         if shortcut:
             key = _key(path, [shortcut])
             affine = self._recall(key, shortcut.c_out)
             if affine is None:
-                affine = self._remember(
-                    key, block, shortcut, *self._statistics(block, [shortcut], [], 0, x, 0, None, runner)
-                )
-        layers = {unit.name: self._folded(block, unit, *a) for unit, a in zip(body, affines, strict=True)}
-        if shortcut:
+                statistics, pixels = self._statistics(block, [shortcut], [], 0, x, 0, None, runner)
+                affine = self._remember(key, block, shortcut, statistics, pixels)
             layers["shortcut"] = self._folded(block, shortcut, *affine)
         program = self._passing_program(block, body, affines, layers, x, source, start)
         runner.run(program, len(x), [source, x], out)
