@@ -1,7 +1,9 @@
 """Audits pruned versions of a problem's networks through its frozen supernet, without training any of them."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from evo_fair.space import SearchSpace
 
 __all__ = ["PART_SIZE", "audit_proxy"]
 
-PART_SIZE = 64
+PART_SIZE = 256
 COMPLEXITY_SAMPLES = 4096
 PART = "validation"
 
@@ -70,16 +72,18 @@ def audit_proxy(
         return ProxySource(orders.file(order), space, calibration, dataset.inputs[samples])
 
     workers = int(joblib.cpu_count()) if jobs is None else jobs
-    sources: dict[str, ProxySource] = {}
+    with ExitStack() as stack:
 
-    def predict(chosen: pd.DataFrame) -> Measured:
-        (order,) = chosen["order"].unique()
-        if order not in sources:
-            sources[order] = source(order, dataset.part(PART))
-        with ProxyEvaluator(sources[order], dataset, groupings, workers) as evaluator:
-            return evaluator.predict(genomes_of(chosen)), {}
+        @lru_cache(maxsize=1)
+        def evaluator(order: str) -> ProxyEvaluator:
+            stack.close()  # parts go on order by order: the last one's features are of no more use
+            return stack.enter_context(ProxyEvaluator(source(order, dataset.part(PART)), dataset, groupings, workers))
 
-    run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
+        def predict(chosen: pd.DataFrame) -> Measured:
+            (order,) = chosen["order"].unique()
+            return evaluator(order).predict(genomes_of(chosen)), {}
+
+        run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
     _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
