@@ -8,46 +8,82 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "AuditError",
+    "Comparison",
+    "ConstraintError",
     "Counts",
+    "DataError",
     "EvoFairError",
     "Listener",
+    "NonFiniteError",
+    "ObjectiveError",
     "Problem",
+    "ProblemError",
     "Profile",
+    "ProfileError",
+    "PruningError",
     "Run",
+    "RunError",
+    "StorageError",
+    "UndefinedMetricError",
+    "UnknownNameError",
+    "compare",
     "deploy",
     "forget",
     "load_problem",
     "load_profile",
     "load_run",
     "objective",
+    "prune",
     "read_layers",
     "search",
     "train",
+    "train_reference",
 ]
 
 if TYPE_CHECKING:
     from evo_fair.api import Listener, deploy, search, train
-    from evo_fair.errors import EvoFairError
+    from evo_fair.errors import (
+        AuditError,
+        ConstraintError,
+        DataError,
+        EvoFairError,
+        NonFiniteError,
+        ObjectiveError,
+        ProblemError,
+        ProfileError,
+        PruningError,
+        RunError,
+        StorageError,
+        UndefinedMetricError,
+        UnknownNameError,
+    )
     from evo_fair.fairness import Counts
     from evo_fair.latency import Profile, load_profile, read_layers
     from evo_fair.problem import Problem, load_problem
-    from evo_fair.report import Run, load_run
+    from evo_fair.prune_networks import prune
+    from evo_fair.reference_training import train_reference
+    from evo_fair.report import Comparison, Run, compare, load_run
     from evo_fair.search import forget, objective
 
 _HOMES = {
+    "Comparison": "evo_fair.report",
     "Counts": "evo_fair.fairness",
-    "EvoFairError": "evo_fair.errors",
     "Listener": "evo_fair.listener",
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
+    "compare": "evo_fair.report",
     "forget": "evo_fair.search",
     "load_problem": "evo_fair.problem",
     "load_profile": "evo_fair.latency",
     "load_run": "evo_fair.report",
     "objective": "evo_fair.search",
+    "prune": "evo_fair.prune_networks",
     "read_layers": "evo_fair.latency",
     "train": "evo_fair.api",
+    "train_reference": "evo_fair.reference_training",
+    **{name: "evo_fair.errors" for name in __all__ if name.endswith("Error")},
 }
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import evo_fair as ef
+from evo_fair import errors
 from evo_fair.search import forget
 
 from .cli.conftest import problem_file
@@ -29,6 +30,12 @@ def test_import_is_light_and_every_public_name_is_there() -> None:
         "else: raise SystemExit('a wrong name was found')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_kind_of_error_is_public() -> None:
+    kinds = {name for name in errors.__all__ if name.endswith("Error")}
+    assert {name: getattr(ef, name) for name in kinds} == {name: getattr(errors, name) for name in kinds}
+    assert kinds <= set(ef.__all__)
 
 
 @pytest.mark.parametrize("module", ["space", "latency", "fairness", "search", "report", "data"])
