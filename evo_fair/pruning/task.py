@@ -160,6 +160,8 @@ class Task:
         What `mask` took out stays out; `after_step` hears the number of steps done once that is seen to. `loss`,
         `draw`, `on_epoch` and `checkpoint` are those of `nets.fit`.
         """
+        if mask:
+            apply_mask(network, mask)
         if epochs < 1:
             return 0
         steps = 0
@@ -172,8 +174,6 @@ class Task:
             if after_step:
                 after_step(step)
 
-        if mask:
-            apply_mask(network, mask)
         recipe = self.recipe.model_copy(update={"epochs": epochs, "learning_rate": self.recipe.learning_rate * rate})
         fit(
             network,

@@ -79,6 +79,18 @@ def test_every_method_gives_the_sparsity_and_counts_its_steps(
     assert all(torch.equal(value, again[name]) for name, value in pruned.network.state_dict().items())
 
 
+@pytest.mark.parametrize("method", ["magnitude", "lottery-ticket", "bifp", "ballot", "evo"])
+def test_without_any_training_the_network_is_sparse_all_the_same(
+    method: str, task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.pruning.evo.BUDGET", 6)
+    monkeypatch.setattr("evo_fair.pruning.evo.POPULATION", 3)
+    pruned = METHODS[method](dense, task, Request(0.75, epochs=0))
+    weights = [pruned.network.state_dict()[name] for name in pruned.mask.values]
+    share = sum(int(weight.count_nonzero()) for weight in weights) / sum(weight.numel() for weight in weights)
+    assert (pruned.iterations, share) == (0, pytest.approx(0.25, abs=0.02))
+
+
 def test_a_fifth_leaves_in_each_round() -> None:
     assert round_sparsities(0.488, True) == pytest.approx([0.2, 0.36, 0.488])
     assert round_sparsities(0.5, True) == pytest.approx([0.2, 0.36, 0.488, 0.5])
