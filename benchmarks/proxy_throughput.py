@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path, help="the HAM10000 download")
     parser.add_argument("--journal", type=Path, help="of a search of ham10000")
     parser.add_argument("--frozen-journal", type=Path, help="of a search of ham10000 with --freeze-header auto")
-    parser.add_argument("--work", type=Path, default=Path("results/benchmarks/searches"), help="where searches go")
+    parser.add_argument("--work", type=Path, default=Path("results/throughput"), help="where searches go")
     parser.add_argument("--every", type=int, default=16, help="the plain way evaluates one network of so many")
     arguments = parser.parse_args()
     problem = ef.load_problem("ham10000", data=arguments.data)
