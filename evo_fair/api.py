@@ -18,7 +18,7 @@ from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
 from evo_fair.problem import Problem, load_problem
-from evo_fair.proxy import ProxyEvaluator, ProxySource, check_precision
+from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header, check_header, find_header
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source, train_and_store
@@ -113,7 +113,7 @@ def search(
         prepared = replace(prepared, space=header.space)
         listener.frozen(header.blocks, header.whole, header.space)
     configuration = _configuration(prepared, supernet, header) | {
-        "proxy": {"torch_device": evaluated_on, "precision": precision}
+        "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision}
     }
     run = (resume_run if resume else create_run)(folder, configuration)
     if header:

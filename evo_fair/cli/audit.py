@@ -62,7 +62,7 @@ def audit(
         typer.Option("--constraint", help="A limit of the operating point, such as 'worst_group_loss<=0.02'."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Worker processes; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", min=1, help="Threads; changes the time only. Default: all cores.")
     ] = None,
     network: NetworkOption = None,
     run: RunOption = None,

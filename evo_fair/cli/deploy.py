@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, resume_command
+from evo_fair.cli.options import DataOption, print_table, resume_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,6 @@ def deploy(
 
 
 def _show(table: "pd.DataFrame") -> None:
-    from rich.console import Console
     from rich.table import Table
 
     columns = [str(name) for name in table]
@@ -121,7 +120,7 @@ def _show(table: "pd.DataFrame") -> None:
             *("-" if isnan(value) else f"{value:.3f}" for value in latencies),
             *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
         )
-    Console().print(shown)
+    print_table(shown)
 
 
 def _interval(value: float, low: float, high: float) -> str:

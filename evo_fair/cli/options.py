@@ -3,9 +3,12 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = [
     "DataOption",
@@ -15,6 +18,7 @@ __all__ = [
     "ProblemArgument",
     "RunOption",
     "WeightsOption",
+    "print_table",
     "resume_command",
 ]
 
@@ -53,3 +57,13 @@ def resume_command() -> str:
     """The command that this process was started with, as one that goes on where it was broken off."""
     arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
     return shlex.join(["evo-fair", *arguments])
+
+
+def print_table(table: "Table") -> None:
+    """Prints a table as wide as the terminal; into a file or a pipe without folding it."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(console.width, 200))
+    console.print(table)

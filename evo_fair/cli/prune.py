@@ -13,13 +13,11 @@ from evo_fair.cli.options import (
     ProblemArgument,
     RunOption,
     WeightsOption,
+    print_table,
     resume_command,
 )
 
 __all__ = ["prune"]
-
-WIDTH = 110
-"""The least width of the table; in a narrower terminal its lines are broken, but no figure is cut."""
 
 
 def prune(
@@ -83,7 +81,6 @@ def prune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
 ) -> None:
     """Prunes one network by one method or several, and says what that does to whom."""
-    from rich.console import Console
     from rich.table import Table
 
     from evo_fair.problem import load_problem
@@ -128,7 +125,7 @@ def prune(
     for _, row in frame.iterrows():
         cells = [f"{row[name]:,}" if name == "params" else f"{row[name]:.4f}" for name in shown]
         table.add_row(str(row["name"]), *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
-    Console(width=max(Console().width, WIDTH)).print(table)
+    print_table(table)
     typer.echo(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
 
 

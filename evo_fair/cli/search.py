@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, resume_command
+from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, print_table, resume_command
 
 __all__ = ["search"]
 
@@ -59,7 +59,6 @@ def search(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
-    from rich.console import Console
 
     from evo_fair.api import search as run_search
     from evo_fair.cli.progress import ProgressBars
@@ -93,5 +92,5 @@ def search(
         state = "the state is saved" if has_begun(folder) else "nothing had been searched yet"
         typer.echo(f"interrupted; {state}, go on with: {resume_command()}", err=True)
         raise typer.Exit(130) from None
-    Console().print(front_table(run))
+    print_table(front_table(run))
     typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
