@@ -82,12 +82,16 @@ def fair_scratch(dense: Dense, task: Task, request: Request) -> Pruned:
     gates = Gates(network, structure, scores, request.kind, "uniform", GAIN)
     gates.close(request.sparsity)
     loss = fair_loss(task.train_labels, task.train_groups, FAIRNESS, task.recipe.label_smoothing)
+
+    def close(_step: int) -> None:
+        gates.close(request.sparsity)
+
     steps = task.train(
         network,
         dense.epochs + request.epochs,
         int(request.rng(3).integers(2**31)),
         loss=loss,
-        after_step=lambda _: gates.close(request.sparsity),  # type: ignore[arg-type, return-value]
+        after_step=close,
     )
     mask = gates.remove()
     network.requires_grad_(True)
