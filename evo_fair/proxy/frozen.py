@@ -21,6 +21,8 @@ __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program
 _IN, _OUT, _FIRST, _SECOND, _HALF = range(5)  # slots of a block's input and output and of what lies between
 
 
+_Key = tuple[object, ...]
+
 _REMEMBERED = 1 << 16
 """Batch norms that are remembered: some kilobytes each."""
 
@@ -170,14 +172,14 @@ class FrozenBlocks:
                 buffer = _write_unit(writer, buffer, unit, layers[unit.name], slot, border)
         return _write_unit(writer, buffer, last, self._raw_layer(block, last), _OUT, relu=False)
 
-    def _recall(self, key: "_Key", channels: int) -> "Affine | None":
+    def _recall(self, key: _Key, channels: int) -> Affine | None:
         affine = self._affines.get(key)
         if affine is None or len(affine.scale) < channels:
             return None
         self._affines.move_to_end(key)
         return Affine(affine.scale[:channels], affine.shift[:channels])
 
-    def _remember(self, key: "_Key", block: Block, unit: Unit, statistics: Floats, pixels: int) -> "Affine":
+    def _remember(self, key: _Key, block: Block, unit: Unit, statistics: Floats, pixels: int) -> Affine:
         """Scale and shift by channel that a batch norm with these statistics amounts to."""
         mean, variance = (part[: unit.c_out] for part in batch_statistics(statistics, pixels))
         place = place_of(block, unit)
@@ -276,9 +278,6 @@ def _write_unit(
             x = writer.halve(x, _HALF)
         writer.dense(x, out, layer, max(1, unit.kernel), unit.stride, residual=residual, relu=relu)
     return out
-
-
-_Key = tuple[object, ...]
 
 
 def _key(path: tuple[Block, ...], units: list[Unit]) -> _Key:
