@@ -15,7 +15,8 @@ import numpy.typing as npt
 from evo_fair.nets import Supernet
 from evo_fair.nets.topology import units_of
 from evo_fair.proxy.frozen import FoldedBlock, FrozenBlocks, prediction_program, storing_program
-from evo_fair.proxy.program import Runner, padded
+from evo_fair.proxy.program import padded
+from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.space import Block
 

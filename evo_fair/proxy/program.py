@@ -1,25 +1,18 @@
-"""Writes programs for `evo_fair.proxy.kernels`, and runs them over images with several threads."""
+"""Writes programs for `evo_fair.proxy.kernels`: buffers, layers, and the operations on them."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
-from evo_fair.proxy.kernels import Column, Integers, Op, run_program
+from evo_fair.proxy.kernels import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
 
-__all__ = ["Buffer", "Layer", "Program", "Runner", "Writer", "filled_up", "padded"]
+__all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded"]
 
-_CHUNK = 16
-"""Images that a thread takes at a time."""
-
-_LINE = 16
+LINE = 16
 """Buffers and weights start at multiples of so many float32 values: a cache line."""
 
 
@@ -167,7 +160,7 @@ class Writer:
     def halve(self, x: Buffer, slot: int) -> Buffer:
         """The buffer rounded to bfloat16, border and all, in another slot."""
         out = self.buffer(slot, x.height, x.width, x.channels, x.border, half=True)
-        columns = {"length": -(-x.size // _LINE), "target_row": out.row, "channels": out.channels}
+        columns = {"length": -(-x.size // LINE), "target_row": out.row, "channels": out.channels}
         self._add(Op.HALVE, (x.slot, out.slot, -1), **columns)
         return out
 
@@ -234,19 +227,19 @@ class Writer:
         """The finished program."""
         starts, end = {-1: 0}, 0
         for slot, size in self._sizes.items():
-            starts[slot], end = end, end + -(-size // _LINE) * _LINE
+            starts[slot], end = end, end + -(-size // LINE) * LINE
         rows = [row.copy() for row in self._rows]
         for row, (source, target, residual) in zip(rows, self._slots, strict=True):
             row[Column.SOURCE] += starts[source]
             row[Column.TARGET] += starts[target]
             row[Column.RESIDUAL] += starts[residual]
         operations = np.array(rows, np.int64).reshape(len(rows), len(Column))
-        weights = np.concatenate([*self._weights, np.zeros(_LINE, np.float32)])
+        weights = np.concatenate([*self._weights, np.zeros(LINE, np.float32)])
         return Program(operations, weights, end, self._macs)
 
     def _keep(self, weights: Floats) -> int:
         place = self._size
-        room = -len(weights) % _LINE
+        room = -len(weights) % LINE
         self._weights.append(weights)
         if room:
             self._weights.append(np.zeros(room, np.float32))
@@ -284,70 +277,3 @@ def _target(out: Buffer) -> dict[str, int]:
         "height": out.height,
         "width": out.width,
     }
-
-
-class Runner:
-    """Runs programs over images, with `threads` of its own; results do not depend on how many there are.
-
-    `macs` counts the multiply-accumulates done.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self.macs = 0
-        self._pool = ThreadPoolExecutor(max(1, threads - 1), "proxy")
-        self._arenas = [np.zeros(0, np.float32) for _ in range(threads)]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown()
-
-    def run(
-        self,
-        program: Program,
-        images: int,
-        sources: Sequence[Floats],
-        target: Floats | None = None,
-        channels: int = 0,
-    ) -> Floats:
-        """Runs a program on every image of `sources`, each `[images, ...]` and contiguous.
-
-        What it stores goes into `target` `[images, ...]`. Returns its statistics, `[images, 2, channels]`.
-        """
-        for array in (*sources, *(() if target is None else (target,))):
-            if array.dtype != np.float32 or not array.flags.c_contiguous or len(array) < images:
-                raise ValueError(
-                    f"a source or target is float32, contiguous and of {images} images or more: "
-                    f"got {array.dtype} {list(array.shape)}"
-                )
-        addresses = np.array([array.ctypes.data for array in sources], np.int64)
-        strides = np.array([array[0].size for array in sources], np.int64)
-        into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
-        statistics = np.empty((images, 2, channels), np.float32)
-        numbers = count()
-        self.macs += images * program.macs
-
-        def work(thread: int) -> None:
-            if len(self._arenas[thread]) < program.arena + _LINE:
-                self._arenas[thread] = np.zeros(program.arena + _LINE, np.float32)
-            arena = self._arenas[thread]
-            arena = arena[-(arena.ctypes.data // 4) % _LINE :]
-            while (first := next(numbers) * _CHUNK) < images:
-                last = min(first + _CHUNK, images)
-                run_program(
-                    program.operations, program.weights, arena, addresses, strides, into, statistics, first, last
-                )
-
-        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if images > _CHUNK else []
-        work(0)
-        for other in others:
-            other.result()
-        return statistics

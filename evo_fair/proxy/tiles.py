@@ -4,14 +4,13 @@ Numba's own loops keep such a tile in memory, which costs a load and a store for
 additions in an output does not depend on the tile that computes it, so neither do its bits.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+
+from evo_fair.proxy.emitter import BFloat, Emitter, Form, HalfForm, constant, emitted
 
 __all__ = [
     "BF16",
@@ -42,10 +41,6 @@ MANY, SOME = (8, 4) if _AVX512 else (4, 2)
 WIDEST = 6 if _AVX512 else 2
 """Units of output channels in the widest tile."""
 
-_FLOAT = ir.FloatType()
-_INT = ir.IntType(64)
-_INT32 = ir.IntType(32)
-
 
 def lanes_of(units: int) -> tuple[int, ...]:
     """The widths of the vectors that hold so many units of channels."""
@@ -61,7 +56,7 @@ def dense_tile(pixels: int, units: int) -> Callable[..., None]:
     kernel; `length` of a kernel row (its width times input channels, which lie side by side); `w`, weights
     `[rows, length, units * 8]`; `bias`; `residual` (0: none) and `residual_step`; `relu`; `out` and `out_step`.
     """
-    return _function(_dense, _Form(pixels, lanes_of(units)))
+    return emitted(_dense, Form(pixels, lanes_of(units)))
 
 
 def depthwise_tile(pixels: int, units: int, size: int = 0, stride: int = 0) -> Callable[..., None]:
@@ -71,7 +66,7 @@ def depthwise_tile(pixels: int, units: int, size: int = 0, stride: int = 0) -> C
     kernel of `size` rows and columns, and weights `w` of which each tap's lie `w_step` after the last tap's. Where size
     and stride are given here those of the call are ignored, and a kernel row loads each of its inputs once.
     """
-    return _function(_depthwise, _Form(pixels, lanes_of(units)), size, stride)
+    return emitted(_depthwise, Form(pixels, lanes_of(units)), size, stride)
 
 
 def half_tile(pixels: int, units: int) -> Callable[..., None]:
@@ -79,12 +74,12 @@ def half_tile(pixels: int, units: int) -> Callable[..., None]:
 
     A pair of inputs are neighbouring channels; weights lie as `[rows, length, units * 8, 2]`. Needs `BF16`.
     """
-    return _function(_dense, _HalfForm(pixels, lanes_of(units)))
+    return emitted(_dense, HalfForm(pixels, lanes_of(units)))
 
 
 def half_line() -> Callable[..., None]:
     """Rounds `vectors` times 16 values at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
-    return _function(_round, _Form(1, (16,)))
+    return emitted(_round, Form(1, (16,)))
 
 
 def affine_line(units: int) -> Callable[..., None]:
@@ -92,192 +87,16 @@ def affine_line(units: int) -> Callable[..., None]:
 
     `x_step` and `out_step` lie between neighbouring pixels.
     """
-    return _function(_affine, _Form(1, lanes_of(units)))
+    return emitted(_affine, Form(1, lanes_of(units)))
 
 
 def statistics_line(units: int) -> Callable[..., None]:
     """Adds `x - origin` to `sums` and its square to `squares`, over `pixels` pixels of some units of channels."""
-    return _function(_add_up, _Form(1, lanes_of(units)))
-
-
-class _Form(NamedTuple):
-    """Pixels of a tile, and the widths of the vectors that hold a pixel's channels."""
-
-    pixels: int
-    lanes: tuple[int, ...]
-
-    def emitter(self, builder: Any) -> "_Emitter":
-        return _Emitter(builder, self.pixels, self.lanes)
-
-
-class _HalfForm(_Form):
-    """The form of a tile that reads pairs of bfloat16."""
-
-    def emitter(self, builder: Any) -> "_Emitter":
-        return _HalfEmitter(builder, self.pixels, self.lanes)
-
-
-class _BFloat(ir.Type):  # type: ignore[misc]
-    """LLVM's bfloat16, which llvmlite has no name for."""
-
-    intrinsic_name = "bf16"
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _BFloat)
-
-    def __hash__(self) -> int:
-        return hash(_BFloat)
-
-
-def _function(emit: Callable[..., None], form: _Form, *constants: int) -> Callable[..., None]:
-    """A function for Numba code whose body `emit` writes; it takes emit's arguments after `constants`, all integers."""
-    names = list(inspect.signature(emit).parameters)[1 + len(constants) :]
-
-    def typing(_context: Any, *arguments: Any) -> Any:
-        return types.void(*(types.intp for _ in arguments)), generate
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
-        emit(form.emitter(builder), *constants, *arguments)
-        return context.get_dummy_value()
-
-    # Numba asks the signature how many arguments there are.
-    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ["_context", *names]]
-    typing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    function: Callable[..., None] = intrinsic(typing)
-    return function
-
-
-class _Emitter:
-    """Writes the parts that both kinds of tile share."""
-
-    def __init__(self, builder: Any, pixels: int, lanes: tuple[int, ...]) -> None:
-        self.builder = builder
-        self.pixels = range(pixels)
-        self.vectors = [ir.VectorType(_FLOAT, count) for count in lanes]
-        self.offsets = [4 * sum(lanes[:i]) for i in range(len(lanes))]
-        self.bytes = 4 * sum(lanes)
-
-    def bytes_of(self, length: Any) -> Any:
-        return self.builder.shl(length, _constant(2))
-
-    def plus(self, address: Any, step: Any) -> Any:
-        return self.builder.add(address, step if isinstance(step, ir.Value) else _constant(step))
-
-    def load(self, address: Any, kind: Any) -> Any:
-        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=4)
-
-    def load_vectors(self, address: Any) -> list[Any]:
-        return [
-            self.load(self.plus(address, offset), vector)
-            for vector, offset in zip(self.vectors, self.offsets, strict=True)
-        ]
-
-    def load_inputs(self, address: Any) -> list[Any]:
-        """What a tile multiplies with: vectors of weights."""
-        return self.load_vectors(address)
-
-    def load_scalar(self, address: Any) -> Any:
-        """What a tile multiplies with: an input."""
-        return self.load(address, _FLOAT)
-
-    def spread(self, scalar: Any, vector: Any) -> Any:
-        undefined = ir.Constant(vector, ir.Undefined)
-        first = self.builder.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
-        zeros = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
-        return self.builder.shuffle_vector(first, undefined, zeros)
-
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        name = f"llvm.fma.v{a.type.count}f32"
-        module = self.builder.module
-        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(a.type, [a.type] * 3), name)
-        return self.builder.call(function, [a, b, c])
-
-    def loop(self, count: Any, carried: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
-        """Runs `body` `count` times, at least once, on the carried values; returns what the last round gave."""
-        builder = self.builder
-        before, inside = builder.block, builder.function.append_basic_block("tile")
-        builder.branch(inside)
-        builder.position_at_end(inside)
-        number = builder.phi(_INT)
-        number.add_incoming(_constant(0), before)
-        now = [builder.phi(value.type) for value in carried]
-        for phi, value in zip(now, carried, strict=True):
-            phi.add_incoming(value, before)
-        after = body(now)
-        following = self.plus(number, 1)
-        end = builder.block
-        number.add_incoming(following, end)
-        for phi, value in zip(now, after, strict=True):
-            phi.add_incoming(value, end)
-        done = builder.function.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed("<", following, count), inside, done)
-        builder.position_at_end(done)
-        return after
-
-    def add_residual(self, sums: list[Any], residual: Any, step: Any) -> list[Any]:
-        builder = self.builder
-        before = builder.block
-        there, joined = (builder.function.append_basic_block(name) for name in ("residual", "joined"))
-        builder.cbranch(builder.icmp_signed("!=", residual, _constant(0)), there, joined)
-        builder.position_at_end(there)
-        added = []
-        for pixel in self.pixels:
-            row = sums[pixel * len(self.vectors) : (pixel + 1) * len(self.vectors)]
-            added += [builder.fadd(a, b) for a, b in zip(row, self.load_vectors(residual), strict=True)]
-            residual = self.plus(residual, step)
-        builder.branch(joined)
-        builder.position_at_end(joined)
-        final = []
-        for plain, other in zip(sums, added, strict=True):
-            phi = builder.phi(plain.type)
-            phi.add_incoming(plain, before)
-            phi.add_incoming(other, there)
-            final.append(phi)
-        return final
-
-    def store_plain(self, values: list[Any], out: Any) -> None:
-        for value, offset in zip(values, self.offsets, strict=True):
-            target = self.builder.inttoptr(self.plus(out, offset), value.type.as_pointer())
-            self.builder.store(value, target, align=4)
-
-    def store(self, sums: list[Any], relu: Any, out: Any, step: Any) -> None:
-        builder = self.builder
-        rectified = builder.icmp_signed("!=", relu, _constant(0))
-        values = iter(sums)
-        for _ in self.pixels:
-            for vector, offset in zip(self.vectors, self.offsets, strict=True):
-                value = next(values)
-                lowest = builder.select(rectified, _filled(vector, 0.0), _filled(vector, float("-inf")))
-                value = builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
-                target = builder.inttoptr(self.plus(out, offset), vector.as_pointer())
-                builder.store(value, target, align=4)
-            out = self.plus(out, step)
-
-
-class _HalfEmitter(_Emitter):
-    """Reads pairs of bfloat16 as 32-bit integers."""
-
-    def load_inputs(self, address: Any) -> list[Any]:
-        pairs = [ir.VectorType(_INT32, vector.count) for vector in self.vectors]
-        return [self.load(self.plus(address, offset), pair) for pair, offset in zip(pairs, self.offsets, strict=True)]
-
-    def load_scalar(self, address: Any) -> Any:
-        return self.load(address, _INT32)
-
-    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
-        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * c.type.count}"
-        pairs = ir.VectorType(_BFloat(), 2 * c.type.count)
-        module = self.builder.module
-        kind = ir.FunctionType(c.type, [c.type, pairs, pairs])
-        function = module.globals.get(name) or ir.Function(module, kind, name)
-        return self.builder.call(function, [c, self.builder.bitcast(a, pairs), self.builder.bitcast(b, pairs)])
+    return emitted(_add_up, Form(1, lanes_of(units)))
 
 
 def _dense(
-    emit: _Emitter,
+    emit: Emitter,
     x: Any,
     x_row: Any,
     x_step: Any,
@@ -316,7 +135,7 @@ def _dense(
 
 
 def _depthwise(
-    emit: _Emitter,
+    emit: Emitter,
     fixed: int,
     stride: int,
     x: Any,
@@ -368,14 +187,14 @@ def _depthwise(
         return [emit.plus(place, x_row), weights, *sums]
 
     if fixed:
-        _, _, *sums = emit.loop(_constant(fixed), [x, w, *start], one_fixed_row)
+        _, _, *sums = emit.loop(constant(fixed), [x, w, *start], one_fixed_row)
     else:
         _, _, *sums = emit.loop(size, [x, w, *start], one_row)
     emit.store(sums, relu, out, emit.bytes_of(out_step))
 
 
 def _affine(
-    emit: _Emitter,
+    emit: Emitter,
     x: Any,
     x_step: Any,
     pixels: Any,
@@ -388,7 +207,7 @@ def _affine(
 ) -> None:
     x_step, out_step = emit.bytes_of(x_step), emit.bytes_of(out_step)
     scales, shifts = emit.load_vectors(scale), emit.load_vectors(shift)
-    adding = emit.builder.icmp_signed("!=", add, _constant(0))
+    adding = emit.builder.icmp_signed("!=", add, constant(0))
 
     def one_pixel(carried: list[Any]) -> list[Any]:
         place, target = carried
@@ -396,14 +215,14 @@ def _affine(
             emit.multiply_add(value, by, plus)
             for value, by, plus in zip(emit.load_vectors(place), scales, shifts, strict=True)
         ]
-        values = emit.add_residual(values, emit.builder.select(adding, target, _constant(0)), out_step)
+        values = emit.add_residual(values, emit.builder.select(adding, target, constant(0)), out_step)
         emit.store(values, relu, target, out_step)
         return [emit.plus(place, x_step), emit.plus(target, out_step)]
 
     emit.loop(pixels, [x, out], one_pixel)
 
 
-def _add_up(emit: _Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: Any, squares: Any) -> None:
+def _add_up(emit: Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: Any, squares: Any) -> None:
     x_step = emit.bytes_of(x_step)
     origins, count = emit.load_vectors(origin), len(emit.vectors)
 
@@ -422,8 +241,8 @@ def _add_up(emit: _Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums:
     emit.store_plain(totals[count:], squares)
 
 
-def _round(emit: _Emitter, x: Any, vectors: Any, out: Any) -> None:
-    half = ir.VectorType(_BFloat(), emit.vectors[0].count)
+def _round(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
+    half = ir.VectorType(BFloat(), emit.vectors[0].count)
 
     def one_vector(carried: list[Any]) -> list[Any]:
         place, target = carried
@@ -433,11 +252,3 @@ def _round(emit: _Emitter, x: Any, vectors: Any, out: Any) -> None:
         return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
 
     emit.loop(vectors, [x, out], one_vector)
-
-
-def _constant(value: int) -> Any:
-    return ir.Constant(_INT, value)
-
-
-def _filled(vector: Any, value: float) -> Any:
-    return ir.Constant(vector, [value] * vector.count)

@@ -8,7 +8,8 @@ import torch
 from torch.nn import functional
 
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
-from evo_fair.proxy.program import Layer, Runner, Writer, padded
+from evo_fair.proxy.program import Layer, Writer, padded
+from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tiles import BF16
 
 IMAGES = 3

@@ -1,0 +1,214 @@
+"""Writes functions for Numba code as LLVM vector code: what the tiles of `evo_fair.proxy.tiles` have in common."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+__all__ = ["FLOAT", "BFloat", "Emitter", "Form", "HalfEmitter", "HalfForm", "constant", "emitted"]
+
+FLOAT = ir.FloatType()
+_INT = ir.IntType(64)
+_INT32 = ir.IntType(32)
+
+
+class Form(NamedTuple):
+    """Pixels of a tile, and the widths of the vectors that hold a pixel's channels."""
+
+    pixels: int
+    lanes: tuple[int, ...]
+
+    def emitter(self, builder: Any) -> "Emitter":
+        """What writes code of this form."""
+        return Emitter(builder, self.pixels, self.lanes)
+
+
+class HalfForm(Form):
+    """The form of a tile that reads pairs of bfloat16."""
+
+    def emitter(self, builder: Any) -> "Emitter":
+        """What writes code of this form."""
+        return HalfEmitter(builder, self.pixels, self.lanes)
+
+
+class BFloat(ir.Type):  # type: ignore[misc]
+    """LLVM's bfloat16, which llvmlite has no name for."""
+
+    intrinsic_name = "bf16"
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat)
+
+    def __hash__(self) -> int:
+        return hash(BFloat)
+
+
+def emitted(emit: Callable[..., None], form: Form, *constants: int) -> Callable[..., None]:
+    """A function for Numba code whose body `emit` writes; it takes emit's arguments after `constants`, all integers."""
+    names = list(inspect.signature(emit).parameters)[1 + len(constants) :]
+
+    def typing(_context: Any, *arguments: Any) -> Any:
+        return types.void(*(types.intp for _ in arguments)), generate
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
+        emit(form.emitter(builder), *constants, *arguments)
+        return context.get_dummy_value()
+
+    # Numba asks the signature how many arguments there are.
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ["_context", *names]]
+    typing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function: Callable[..., None] = intrinsic(typing)
+    return function
+
+
+class Emitter:
+    """Writes the parts that both kinds of tile share."""
+
+    def __init__(self, builder: Any, pixels: int, lanes: tuple[int, ...]) -> None:
+        self.builder = builder
+        self.pixels = range(pixels)
+        self.vectors = [ir.VectorType(FLOAT, count) for count in lanes]
+        self.offsets = [4 * sum(lanes[:i]) for i in range(len(lanes))]
+        self.bytes = 4 * sum(lanes)
+
+    def bytes_of(self, length: Any) -> Any:
+        """A length in bytes."""
+        return self.builder.shl(length, constant(2))
+
+    def plus(self, address: Any, step: Any) -> Any:
+        """An address so many bytes on."""
+        return self.builder.add(address, step if isinstance(step, ir.Value) else constant(step))
+
+    def load(self, address: Any, kind: Any) -> Any:
+        """The value of a type at an address."""
+        return self.builder.load(self.builder.inttoptr(address, kind.as_pointer()), align=4)
+
+    def load_vectors(self, address: Any) -> list[Any]:
+        """The vectors of a pixel at an address."""
+        return [
+            self.load(self.plus(address, offset), vector)
+            for vector, offset in zip(self.vectors, self.offsets, strict=True)
+        ]
+
+    def load_inputs(self, address: Any) -> list[Any]:
+        """What a tile multiplies with: vectors of weights."""
+        return self.load_vectors(address)
+
+    def load_scalar(self, address: Any) -> Any:
+        """What a tile multiplies with: an input."""
+        return self.load(address, FLOAT)
+
+    def spread(self, scalar: Any, vector: Any) -> Any:
+        """A vector of equal values."""
+        undefined = ir.Constant(vector, ir.Undefined)
+        first = self.builder.insert_element(undefined, scalar, ir.Constant(_INT32, 0))
+        zeros = ir.Constant(ir.VectorType(_INT32, vector.count), [0] * vector.count)
+        return self.builder.shuffle_vector(first, undefined, zeros)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """`a * b + c`, rounded once."""
+        name = f"llvm.fma.v{a.type.count}f32"
+        module = self.builder.module
+        function = module.globals.get(name) or ir.Function(module, ir.FunctionType(a.type, [a.type] * 3), name)
+        return self.builder.call(function, [a, b, c])
+
+    def loop(self, count: Any, carried: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
+        """Runs `body` `count` times, at least once, on the carried values; returns what the last round gave."""
+        builder = self.builder
+        before, inside = builder.block, builder.function.append_basic_block("tile")
+        builder.branch(inside)
+        builder.position_at_end(inside)
+        number = builder.phi(_INT)
+        number.add_incoming(constant(0), before)
+        now = [builder.phi(value.type) for value in carried]
+        for phi, value in zip(now, carried, strict=True):
+            phi.add_incoming(value, before)
+        after = body(now)
+        following = self.plus(number, 1)
+        end = builder.block
+        number.add_incoming(following, end)
+        for phi, value in zip(now, after, strict=True):
+            phi.add_incoming(value, end)
+        done = builder.function.append_basic_block("done")
+        builder.cbranch(builder.icmp_signed("<", following, count), inside, done)
+        builder.position_at_end(done)
+        return after
+
+    def add_residual(self, sums: list[Any], residual: Any, step: Any) -> list[Any]:
+        """The sums plus what lies at `residual`, pixel by pixel; address 0 is none."""
+        builder = self.builder
+        before = builder.block
+        there, joined = (builder.function.append_basic_block(name) for name in ("residual", "joined"))
+        builder.cbranch(builder.icmp_signed("!=", residual, constant(0)), there, joined)
+        builder.position_at_end(there)
+        added = []
+        for pixel in self.pixels:
+            row = sums[pixel * len(self.vectors) : (pixel + 1) * len(self.vectors)]
+            added += [builder.fadd(a, b) for a, b in zip(row, self.load_vectors(residual), strict=True)]
+            residual = self.plus(residual, step)
+        builder.branch(joined)
+        builder.position_at_end(joined)
+        final = []
+        for plain, other in zip(sums, added, strict=True):
+            phi = builder.phi(plain.type)
+            phi.add_incoming(plain, before)
+            phi.add_incoming(other, there)
+            final.append(phi)
+        return final
+
+    def store_plain(self, values: list[Any], out: Any) -> None:
+        """Writes the vectors of a pixel."""
+        for value, offset in zip(values, self.offsets, strict=True):
+            target = self.builder.inttoptr(self.plus(out, offset), value.type.as_pointer())
+            self.builder.store(value, target, align=4)
+
+    def store(self, sums: list[Any], relu: Any, out: Any, step: Any) -> None:
+        """Writes sums pixel by pixel, rectified unless `relu` is 0."""
+        builder = self.builder
+        rectified = builder.icmp_signed("!=", relu, constant(0))
+        values = iter(sums)
+        for _ in self.pixels:
+            for vector, offset in zip(self.vectors, self.offsets, strict=True):
+                value = next(values)
+                lowest = builder.select(rectified, _filled(vector, 0.0), _filled(vector, float("-inf")))
+                value = builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
+                target = builder.inttoptr(self.plus(out, offset), vector.as_pointer())
+                builder.store(value, target, align=4)
+            out = self.plus(out, step)
+
+
+class HalfEmitter(Emitter):
+    """Reads pairs of bfloat16 as 32-bit integers."""
+
+    def load_inputs(self, address: Any) -> list[Any]:
+        """Vectors of pairs of weights."""
+        pairs = [ir.VectorType(_INT32, vector.count) for vector in self.vectors]
+        return [self.load(self.plus(address, offset), pair) for pair, offset in zip(pairs, self.offsets, strict=True)]
+
+    def load_scalar(self, address: Any) -> Any:
+        """A pair of inputs."""
+        return self.load(address, _INT32)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """The products of both halves of each pair, added to `c`."""
+        name = f"llvm.x86.avx512bf16.dpbf16ps.{32 * c.type.count}"
+        pairs = ir.VectorType(BFloat(), 2 * c.type.count)
+        module = self.builder.module
+        kind = ir.FunctionType(c.type, [c.type, pairs, pairs])
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        return self.builder.call(function, [c, self.builder.bitcast(a, pairs), self.builder.bitcast(b, pairs)])
+
+
+def constant(value: int) -> Any:
+    """An integer of 64 bits."""
+    return ir.Constant(_INT, value)
+
+
+def _filled(vector: Any, value: float) -> Any:
+    return ir.Constant(vector, [value] * vector.count)

@@ -1,0 +1,85 @@
+"""Runs programs over images with several threads; what they give does not depend on how many there are."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from evo_fair.proxy.kernels import run_program
+from evo_fair.proxy.program import LINE, Program
+from evo_fair.proxy.tile_choice import Floats
+
+__all__ = ["Runner"]
+
+_CHUNK = 16
+"""Images that a thread takes at a time."""
+
+
+class Runner:
+    """Runs programs over images, with `threads` of its own; results do not depend on how many there are.
+
+    `macs` counts the multiply-accumulates done.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.macs = 0
+        self._pool = ThreadPoolExecutor(max(1, threads - 1), "proxy")
+        self._arenas = [np.zeros(0, np.float32) for _ in range(threads)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+    def run(
+        self,
+        program: Program,
+        images: int,
+        sources: Sequence[Floats],
+        target: Floats | None = None,
+        channels: int = 0,
+    ) -> Floats:
+        """Runs a program on every image of `sources`, each `[images, ...]` and contiguous.
+
+        What it stores goes into `target` `[images, ...]`. Returns its statistics, `[images, 2, channels]`.
+        """
+        for array in (*sources, *(() if target is None else (target,))):
+            if array.dtype != np.float32 or not array.flags.c_contiguous or len(array) < images:
+                raise ValueError(
+                    f"a source or target is float32, contiguous and of {images} images or more: "
+                    f"got {array.dtype} {list(array.shape)}"
+                )
+        addresses = np.array([array.ctypes.data for array in sources], np.int64)
+        strides = np.array([array[0].size for array in sources], np.int64)
+        into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
+        statistics = np.empty((images, 2, channels), np.float32)
+        numbers = count()
+        self.macs += images * program.macs
+
+        def work(thread: int) -> None:
+            if len(self._arenas[thread]) < program.arena + LINE:
+                self._arenas[thread] = np.zeros(program.arena + LINE, np.float32)
+            arena = self._arenas[thread]
+            arena = arena[-(arena.ctypes.data // 4) % LINE :]
+            while (first := next(numbers) * _CHUNK) < images:
+                last = min(first + _CHUNK, images)
+                run_program(
+                    program.operations, program.weights, arena, addresses, strides, into, statistics, first, last
+                )
+
+        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if images > _CHUNK else []
+        work(0)
+        for other in others:
+            other.result()
+        return statistics
