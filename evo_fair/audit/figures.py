@@ -129,13 +129,14 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
         top = 1.12 * float(100 * risk[["forecast", "observed"]].to_numpy().max())
         right.plot([0, top], [0, top], color="black", linewidth=0.5, linestyle=":")
         kinds = list(dict.fromkeys(risk["grouping"]))
+        labelled: list[tuple[bool, float, float]] = []
         for (marker, colour, _, filled), kind in zip(looks(len(kinds)), kinds, strict=True):
             rows = risk[risk["grouping"] == kind]
             face = colour if filled else "none"
             x, seen = 100 * rows["forecast"], 100 * rows["observed"]
             right.scatter(x, seen, s=14, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.8)
             for name, at_x, at_y in zip(rows["group"], x, seen, strict=True):
-                above = at_y >= at_x
+                above = _free_side(at_y >= at_x, at_x / top, at_y / top, labelled)
                 right.annotate(
                     name,
                     (at_x, at_y),
@@ -153,6 +154,14 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
         return figure
 
     save_figure(make, paths)
+
+
+def _free_side(above: bool, x: float, y: float, labelled: list[tuple[bool, float, float]]) -> bool:
+    """The side of a point for its label, `above` unless a label is near there; notes it in `labelled`."""
+    if any(side == above and abs(x - a) < 0.2 and abs(y - b) < 0.05 for side, a, b in labelled):
+        above = not above
+    labelled.append((above, x, y))
+    return above
 
 
 def _name(row: dict[Any, Any]) -> str:
