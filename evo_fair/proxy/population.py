@@ -46,6 +46,7 @@ class _Node:
     path: Path
     children: dict[Block, "_Node"] = field(default_factory=dict)
     networks: list[int] = field(default_factory=list)  # those that end here
+    kept: _Features | None = None  # from an earlier population
 
     @property
     def branches(self) -> int:
@@ -107,7 +108,14 @@ class Population:
                     node.children[block] = _Node(tuple(blocks[:depth]))
                 node = node.children[block]
             node.networks.append(number)
+        self._recall(root)
         self._visit(root, self._input, [], receive)
+
+    def _recall(self, node: _Node) -> None:
+        """Takes hold of kept features before any is computed, for that may throw kept ones out."""
+        for child in node.children.values():
+            child.kept = self._kept.find(child.path)
+            self._recall(child)
 
     def _visit(self, node: _Node, features: _Features | None, pending: list[FoldedBlock], receive: _Receive) -> None:
         """Goes through a node's networks. The samples of `features` still have to go through the `pending` blocks.
@@ -119,16 +127,16 @@ class Population:
             receive(node.networks, self._predict(features, pending))
         for block in sorted(node.children):
             child = node.children[block]
-            kept = self._kept.find(child.path)
-            if kept is not None or not self._needs_features(child):
-                self._visit(child, kept, [], receive)
+            if child.kept is not None or not self._needs_features(child):
+                self._visit(child, child.kept, [], receive)
             else:
                 assert features is not None
                 self._visit(child, *self._advance(child, features, pending), receive)
+            child.kept = None
 
     def _needs_features(self, node: _Node) -> bool:
         return bool(node.networks) or any(
-            self._kept.find(child.path) is None and self._needs_features(child) for child in node.children.values()
+            child.kept is None and self._needs_features(child) for child in node.children.values()
         )
 
     def _advance(

@@ -104,6 +104,29 @@ def test_kept_features_stay_within_their_memory() -> None:
         assert 0 < sum(features.bytes for features in kept.values()) == population._kept._used <= memory
 
 
+def test_kept_features_that_are_thrown_out_while_they_are_wanted_are_not_missed() -> None:
+    proxy = proxy_of("digits")
+    space = proxy.supernet.space
+    inputs = proxy.population._input
+    population = Population(proxy.supernet, inputs.calibration, inputs.samples, 1, 1 << 30)
+    rng = np.random.default_rng(6)
+    genomes = np.repeat(space.sample(rng, 1), 12, axis=0)
+    half = genomes.shape[1] // 2
+    genomes[:, half:] = space.sample(rng, 12)[:, half:]
+    networks = [space.architecture(genome) for genome in space.canonical(genomes)]
+    expected = population.logits(networks)
+    population.logits(networks)
+    ends = [tuple(network[:-1]) for network in networks]
+    for path in list(population._kept._features):  # what is left: features just before the ends
+        if path not in ends:
+            population._kept._used -= population._kept._features.pop(path).bytes
+            del population._kept._worth[path]
+    population._kept._memory = population._kept._used  # whatever is offered now throws something out
+    others = [space.architecture(genome) for genome in space.canonical(space.sample(rng, 12))]
+    mixed = population.logits([*networks, *others, *others])
+    assert (mixed[:12] == expected).all()
+
+
 def test_on_torchs_device_the_labels_are_the_same() -> None:
     proxy = proxy_of("digits")
     genomes = proxy.supernet.space.sample(np.random.default_rng(4), 5)
