@@ -15,5 +15,5 @@ __all__ = [
     "torch_device",
 ]
 
-PROXY_CODE = 1
+PROXY_CODE = 2
 """To be raised with every change that gives other predictions: stored ones of before are then made anew."""

@@ -118,6 +118,19 @@ class Emitter:
         function = module.globals.get(name) or ir.Function(module, ir.FunctionType(a.type, [a.type] * 3), name)
         return self.builder.call(function, [a, b, c])
 
+    def scaled_add(self, a: Any, by: float, b: Any) -> Any:
+        """`a * by + b`, rounded once."""
+        return self.multiply_add(a, _filled(a.type, by), b)
+
+    def plus_unless_none(self, address: Any, step: Any) -> Any:
+        """An address so many bytes on; 0 stays 0."""
+        there = self.builder.icmp_signed("!=", address, constant(0))
+        return self.builder.select(there, self.plus(address, step), address)
+
+    def write(self, value: Any, address: Any) -> None:
+        """Writes a vector."""
+        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=4)
+
     def loop(self, count: Any, carried: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
         """Runs `body` `count` times, at least once, on the carried values; returns what the last round gave."""
         builder = self.builder
@@ -165,8 +178,7 @@ class Emitter:
     def store_plain(self, values: list[Any], out: Any) -> None:
         """Writes the vectors of a pixel."""
         for value, offset in zip(values, self.offsets, strict=True):
-            target = self.builder.inttoptr(self.plus(out, offset), value.type.as_pointer())
-            self.builder.store(value, target, align=4)
+            self.write(value, self.plus(out, offset))
 
     def store(self, sums: list[Any], relu: Any, out: Any, step: Any) -> None:
         """Writes sums pixel by pixel, rectified unless `relu` is 0."""
@@ -178,8 +190,7 @@ class Emitter:
                 value = next(values)
                 lowest = builder.select(rectified, _filled(vector, 0.0), _filled(vector, float("-inf")))
                 value = builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
-                target = builder.inttoptr(self.plus(out, offset), vector.as_pointer())
-                builder.store(value, target, align=4)
+                self.write(value, self.plus(out, offset))
             out = self.plus(out, step)
 
 

@@ -5,16 +5,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from evo_fair.nets import Supernet
 from evo_fair.nets.network import BN_EPSILON
 from evo_fair.nets.supernet import place_of
 from evo_fair.nets.topology import Unit, units_of
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
-from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded
+from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded, suits_winograd
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
+from evo_fair.proxy.winograd import POINTS, pack_winograd, transform_weights
 from evo_fair.space import Block
 
 __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program"]
@@ -55,6 +57,7 @@ class FrozenBlocks:
         self._weights = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
         self._raw: dict[tuple[str, Unit], Layer] = {}
+        self._transformed: dict[str, npt.NDArray[np.float64]] = {}
 
     def classifier(self, features: int) -> Layer:
         """The classifier's layer for so many features."""
@@ -207,9 +210,19 @@ class FrozenBlocks:
             return Layer(packed, filled_up(shift))
         if unit.kernel == 0:
             weight = weight[:, :, None, None]
+        if unit.kernel == 3 and unit.stride == 1 and suits_winograd(*_map_of(block)):
+            return self._winograd_layer(place_of(block, unit), unit, scale, shift)
         layer = _dense_layer(weight, unit.c_out, unit.c_in, max(1, unit.kernel), scale, shift)
         # The few channels of an image stay as they are: rounding them would save nothing.
         return _halved(layer, unit) if self._half and unit.c_in >= UNIT else layer
+
+    def _winograd_layer(self, place: str, unit: Unit, scale: Floats, shift: Floats) -> Layer:
+        if place not in self._transformed:
+            self._transformed[place] = transform_weights(self._weights[f"{place}.weight"])
+        inputs, outputs = padded(unit.c_in), padded(unit.c_out)
+        packed = np.zeros((POINTS * inputs + 1) * outputs, np.float32)  # behind the weights what sums begin with
+        pack_winograd(self._transformed[place], unit.c_out, unit.c_in, scale, packed)
+        return Layer(packed, filled_up(shift), winograd=True)
 
 
 def prediction_program(
@@ -312,6 +325,11 @@ def _halved(layer: Layer, unit: Unit) -> Layer:
     pairs = np.empty(len(layer.weights), np.uint16)
     pack_half(layer.weights, unit.c_out, max(1, unit.kernel) ** 2 * padded(unit.c_in), pairs)
     return Layer(pairs.view(np.float32), layer.bias, half=True)
+
+
+def _map_of(block: Block) -> tuple[int, int]:
+    """Height and width of what a block gives, and of what its layers of stride 1 behind the first one do."""
+    return -(-block.h_in // block.stride), -(-block.w_in // block.stride)
 
 
 def _reach(unit: Unit) -> int:

@@ -4,64 +4,24 @@ Images lie as `[height, width, channels]`, float32, with channels filled up with
 program live in an arena; those that a larger kernel reads have a border of zeros.
 """
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
+from evo_fair.proxy.operations import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats, dense, dense_half, depthwise, pixels_of_next_tile, units_of_next_tile
 from evo_fair.proxy.tiles import UNIT, affine_line, half_line, statistics_line
+from evo_fair.proxy.winograd import run_winograd
 
-__all__ = ["Column", "Op", "run_program"]
-
-Integers = npt.NDArray[np.int64]
-
-
-class Op(IntEnum):
-    """What an operation does."""
-
-    LOAD = 0  # source (scaled, shifted, added) -> buffer
-    DENSE = 1  # convolution or linear layer, with bias, residual and ReLU
-    DEPTHWISE = 2
-    POOL = 3  # mean over a whole feature map
-    STATISTICS = 4  # an image's mean and squared deviations by channel
-    STORE = 5  # buffer -> target
-    SCALE = 6  # buffer (scaled, shifted) -> buffer
-    HALVE = 7  # buffer, border and all, -> buffer of bfloat16
-
-
-class Column(IntEnum):
-    """The columns of a program, int64 `[operations, 19]`; places and steps count float32 values."""
-
-    OP = 0
-    SOURCE = 1  # place of the first input of the first output; of LOAD: number of the source
-    SOURCE_ROW = 2  # from a row of the input to the next
-    STEP_Y = 3  # from the first input of an output to that of the one below
-    STEP_X = 4  # ... and to that of the one beside
-    LENGTH = 5  # values of a kernel row; depthwise: from a tap to the next; LOAD: channels of the source
-    KERNEL = 6  # rows of the kernel; LOAD: whether to add to what is there
-    TARGET = 7  # place of the first output
-    TARGET_ROW = 8
-    CHANNELS = 9  # of the output, a multiple of 8
-    HEIGHT = 10
-    WIDTH = 11
-    WEIGHT = 12  # place in the weights; LOAD, SCALE: of the scale
-    BIAS = 13  # LOAD, SCALE: of the shift
-    RESIDUAL = 14  # place of the first value to add, -1 if there is none
-    RESIDUAL_ROW = 15
-    RELU = 16
-    BORDER = 17  # pixels around the output that are set to zero
-    HALF = 18  # of DENSE: whether inputs and weights are pairs of bfloat16
-
+__all__ = ["run_program"]
 
 _OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_ROW = (int(c) for c in list(Column)[:9])
 _CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER, _HALF = (
     int(c) for c in list(Column)[9:]
 )
-_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE = (int(op) for op in Op)
+_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE, _WINOGRAD = (int(op) for op in Op)
 
 _affine_1, _affine_2 = affine_line(1), affine_line(2)
 _round = half_line()
@@ -89,36 +49,50 @@ def run_program(
     strides: Integers,
     target: Floats,
     statistics: Floats,
+    size: int,
+    group: int,
     first: int,
     last: int,
 ) -> None:
-    """Runs a program on images `first` to `last - 1`.
+    """Runs a program on images `first` to `last - 1`, an operation on `group` images at a time.
+
+    `arena` has room for the buffers of `group` images, `size` values each, and for what WINOGRAD needs behind them.
 
     `sources` are addresses of arrays of images and `strides` how many values each image of theirs has. STORE writes
     `target` `[images, values]`; STATISTICS writes `statistics` `[images, 2, channels]`: mean and squared deviations.
     """
-    for image in range(first, last):
+    for start in range(first, last, group):
+        together = min(group, last - start)
         for number in range(len(program)):
             op = program[number]
-            if op[_BORDER] > 0:
-                _clear_border(op, arena)
-            if op[_OP] == _DENSE:
-                _run_dense(op, weights, arena)
-            elif op[_OP] == _DEPTHWISE:
-                _run_depthwise(op, weights, arena)
-            elif op[_OP] == _LOAD:
-                which = op[_SOURCE]
-                _load(op, weights, arena, sources[which] + 4 * image * strides[which])
-            elif op[_OP] == _SCALE:
-                _scale(op, weights, arena, arena.ctypes.data + 4 * op[_SOURCE])
-            elif op[_OP] == _HALVE:
-                _round(arena.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], arena.ctypes.data + 4 * op[_TARGET])
-            elif op[_OP] == _POOL:
-                _pool(op, arena)
-            elif op[_OP] == _STATISTICS:
-                _statistics(op, arena, statistics[image, 0], statistics[image, 1])
-            else:
-                _store(op, arena, target[image])
+            if op[_OP] == _WINOGRAD:
+                if op[_BORDER] > 0:
+                    for member in range(together):
+                        _clear_border(op, arena[member * size : (member + 1) * size])
+                run_winograd(op, weights, arena, size, together, group * size)
+                continue
+            for member in range(together):
+                image = start + member
+                own = arena[member * size : (member + 1) * size]
+                if op[_BORDER] > 0:
+                    _clear_border(op, own)
+                if op[_OP] == _DENSE:
+                    _run_dense(op, weights, own)
+                elif op[_OP] == _DEPTHWISE:
+                    _run_depthwise(op, weights, own)
+                elif op[_OP] == _LOAD:
+                    which = op[_SOURCE]
+                    _load(op, weights, own, sources[which] + 4 * image * strides[which])
+                elif op[_OP] == _SCALE:
+                    _scale(op, weights, own, own.ctypes.data + 4 * op[_SOURCE])
+                elif op[_OP] == _HALVE:
+                    _round(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], own.ctypes.data + 4 * op[_TARGET])
+                elif op[_OP] == _POOL:
+                    _pool(op, own)
+                elif op[_OP] == _STATISTICS:
+                    _statistics(op, own, statistics[image, 0], statistics[image, 1])
+                else:
+                    _store(op, own, target[image])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

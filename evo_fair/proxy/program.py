@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evo_fair.proxy.kernels import Column, Integers, Op
+from evo_fair.proxy.operations import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
+from evo_fair.proxy.winograd import BLOCK, POINTS, SIDE
 
-__all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded"]
+__all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded", "suits_winograd"]
 
 LINE = 16
 """Buffers and weights start at multiples of so many float32 values: a cache line."""
@@ -41,12 +42,14 @@ def _identity(channels: int) -> tuple[Floats, Floats]:
 class Layer(NamedTuple):
     """The weights of a layer as the kernels want them, and its bias, filled up with zeros.
 
-    With `half` the weights are pairs of bfloat16, each in the place of a float32.
+    With `half` the weights are pairs of bfloat16, each in the place of a float32. With `winograd` they are transformed,
+    for a convolution 3x3 of stride 1.
     """
 
     weights: Floats
     bias: Floats
     half: bool = False
+    winograd: bool = False
 
 
 class Buffer(NamedTuple):
@@ -84,12 +87,14 @@ class Buffer(NamedTuple):
 class Program:
     """Operations, int64 `[operations, 19]`, their weights, and how many float32 values the arena needs.
 
-    `macs` are the multiply-accumulates of an image, those with filled-up channels included.
+    `arena` is for each image, `scratch` for all that are computed together. `macs` are the multiply-accumulates of an
+    image, as a plain convolution needs them, those with filled-up channels included.
     """
 
     operations: Integers
     weights: Floats
     arena: int
+    scratch: int
     macs: int
 
 
@@ -102,6 +107,7 @@ class Writer:
     _weights: list[Floats] = field(default_factory=list)
     _size: int = 0
     _macs: int = 0
+    _scratch: int = 0
     _sizes: dict[int, int] = field(default_factory=dict)
 
     def buffer(
@@ -180,8 +186,10 @@ class Writer:
         The layer's weights are pairs of bfloat16 where the input is.
         """
         self._macs += out.height * out.width * out.channels * kernel**2 * x.channels
+        if layer.winograd:
+            self._scratch = max(self._scratch, POINTS * BLOCK * (x.channels + out.channels))
         self._add(
-            Op.DENSE,
+            Op.WINOGRAD if layer.winograd else Op.DENSE,
             (x.slot, out.slot, residual.slot if residual else -1),
             **_window(x, kernel, stride),
             length=kernel * x.step,
@@ -235,7 +243,7 @@ class Writer:
             row[Column.RESIDUAL] += starts[residual]
         operations = np.array(rows, np.int64).reshape(len(rows), len(Column))
         weights = np.concatenate([*self._weights, np.zeros(LINE, np.float32)])
-        return Program(operations, weights, end, self._macs)
+        return Program(operations, weights, end, self._scratch, self._macs)
 
     def _keep(self, weights: Floats) -> int:
         place = self._size
@@ -254,6 +262,11 @@ class Writer:
             row[_COLUMNS[name]] = value
         self._rows.append(row)
         self._slots.append(slots)
+
+
+def suits_winograd(height: int, width: int) -> bool:
+    """Whether a map of a convolution's outputs can be cut into Winograd's tiles."""
+    return height % SIDE == 0 and width % SIDE == 0
 
 
 def _window(x: Buffer, kernel: int, stride: int) -> dict[str, int]:

@@ -14,8 +14,11 @@ from evo_fair.proxy.tile_choice import Floats
 
 __all__ = ["Runner"]
 
-_CHUNK = 16
+_CHUNK = 32
 """Images that a thread takes at a time."""
+
+_LEAST, _CACHE = 4, 1 << 17
+"""An operation is done for several images together: for as many as fit into so many values, for four at least."""
 
 
 class Runner:
@@ -65,17 +68,29 @@ class Runner:
         into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
         statistics = np.empty((images, 2, channels), np.float32)
         numbers = count()
+        group = max(_LEAST, min(_CHUNK, _CACHE // max(1, program.arena)))
+        room = group * program.arena + program.scratch + LINE
         self.macs += images * program.macs
 
         def work(thread: int) -> None:
-            if len(self._arenas[thread]) < program.arena + LINE:
-                self._arenas[thread] = np.zeros(program.arena + LINE, np.float32)
+            if len(self._arenas[thread]) < room:
+                self._arenas[thread] = np.zeros(room, np.float32)
             arena = self._arenas[thread]
             arena = arena[-(arena.ctypes.data // 4) % LINE :]
             while (first := next(numbers) * _CHUNK) < images:
                 last = min(first + _CHUNK, images)
                 run_program(
-                    program.operations, program.weights, arena, addresses, strides, into, statistics, first, last
+                    program.operations,
+                    program.weights,
+                    arena,
+                    addresses,
+                    strides,
+                    into,
+                    statistics,
+                    program.arena,
+                    group,
+                    first,
+                    last,
                 )
 
         others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if images > _CHUNK else []

@@ -25,6 +25,8 @@ __all__ = [
     "half_tile",
     "lanes_of",
     "statistics_line",
+    "winograd_inputs",
+    "winograd_outputs",
 ]
 
 UNIT = 8
@@ -93,6 +95,23 @@ def affine_line(units: int) -> Callable[..., None]:
 def statistics_line(units: int) -> Callable[..., None]:
     """Adds `x - origin` to `sums` and its square to `squares`, over `pixels` pixels of some units of channels."""
     return emitted(_add_up, Form(1, lanes_of(units)))
+
+
+def winograd_inputs(units: int) -> Callable[..., None]:
+    """Transforms the 6x6 inputs of a tile of 4x4 outputs: F(4x4, 3x3) of Lavin and Gray 2016.
+
+    `x` is the first input, `x_row` and `x_step` lead to the next row's and pixel's. The 36 values go to `out`, each
+    `out_step` after the last one's.
+    """
+    return emitted(_winograd_inputs, Form(1, lanes_of(units)))
+
+
+def winograd_outputs(units: int) -> Callable[..., None]:
+    """Transforms the 36 products of a tile, each `x_step` after the last one's, to 4x4 outputs with bias and residual.
+
+    Arguments otherwise as for `dense_tile`; `residual_row` and `out_row` lead to the next row of outputs.
+    """
+    return emitted(_winograd_outputs, Form(1, lanes_of(units)))
 
 
 def _dense(
@@ -252,3 +271,78 @@ def _round(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
         return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
 
     emit.loop(vectors, [x, out], one_vector)
+
+
+def _winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, out_step: Any) -> None:
+    x_row, x_step, out_step = (emit.bytes_of(length) for length in (x_row, x_step, out_step))
+
+    def transformed(d: list[Any]) -> list[Any]:
+        """A column of the matrix B^T d."""
+        a, b = emit.scaled_add(d[2], -4, d[4]), emit.scaled_add(d[1], -4, d[3])
+        c, e = emit.builder.fsub(d[4], d[2]), emit.builder.fsub(d[3], d[1])
+        return [
+            emit.scaled_add(d[2], -5, emit.scaled_add(d[0], 4, d[4])),
+            emit.builder.fadd(a, b),
+            emit.builder.fsub(a, b),
+            emit.scaled_add(e, 2, c),
+            emit.scaled_add(e, -2, c),
+            emit.scaled_add(d[3], -5, emit.scaled_add(d[1], 4, d[5])),
+        ]
+
+    for offset, vector in zip(emit.offsets, emit.vectors, strict=True):
+        columns, place = [], emit.plus(x, offset)
+        for _ in range(6):
+            addresses = [place]
+            while len(addresses) < 6:
+                addresses.append(emit.plus(addresses[-1], x_row))
+            columns.append(transformed([emit.load(address, vector) for address in addresses]))
+            place = emit.plus(place, x_step)
+        target = emit.plus(out, offset)
+        for row in range(6):
+            for value in transformed([column[row] for column in columns]):
+                emit.write(value, target)
+                target = emit.plus(target, out_step)
+
+
+def _winograd_outputs(
+    emit: Emitter,
+    x: Any,
+    x_step: Any,
+    bias: Any,
+    residual: Any,
+    residual_row: Any,
+    residual_step: Any,
+    relu: Any,
+    out: Any,
+    out_row: Any,
+    out_step: Any,
+) -> None:
+    lengths = x_step, residual_row, residual_step, out_row, out_step
+    x_step, residual_row, residual_step, out_row, out_step = (emit.bytes_of(length) for length in lengths)
+
+    def transformed(m: list[Any]) -> list[Any]:
+        """A column of the matrix A^T m."""
+        p, q = emit.builder.fadd(m[1], m[2]), emit.builder.fsub(m[1], m[2])
+        r, s = emit.builder.fadd(m[3], m[4]), emit.builder.fsub(m[3], m[4])
+        return [
+            emit.builder.fadd(emit.builder.fadd(m[0], p), r),
+            emit.scaled_add(s, 2, q),
+            emit.scaled_add(r, 4, p),
+            emit.builder.fadd(emit.scaled_add(s, 8, q), m[5]),
+        ]
+
+    (vector,) = emit.vectors
+    (start,) = emit.load_vectors(bias)
+    columns = []
+    for column in range(6):
+        places = [emit.plus(x, emit.builder.mul(x_step, constant(6 * row + column))) for row in range(6)]
+        columns.append(transformed([emit.load(place, vector) for place in places]))
+    for row in range(4):
+        target, added = out, residual
+        for value in transformed([column[row] for column in columns]):
+            (with_residual,) = emit.add_residual([emit.builder.fadd(value, start)], added, constant(0))
+            emit.store([with_residual], relu, target, constant(0))
+            target = emit.plus(target, out_step)
+            added = emit.plus_unless_none(added, residual_step)
+        out = emit.plus(out, out_row)
+        residual = emit.plus_unless_none(residual, residual_row)

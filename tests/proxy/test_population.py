@@ -12,7 +12,7 @@ from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block, SearchSpace
 
-SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 24, 24), 7), "adult": ((21,), 2)}
+SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 32, 32), 7), "adult": ((21,), 2)}
 
 
 def proxy_of(name: str, threads: int = 1, samples: int = 30, precision: str = "fp32") -> Proxy:

@@ -1,0 +1,137 @@
+"""Convolutions 3x3 of stride 1 by Winograd's minimal filtering, F(4x4, 3x3): a quarter of the multiplications.
+
+Source: Lavin and Gray 2016, Fast algorithms for convolutional neural networks, section 4.3. A map is cut into tiles of
+4x4 outputs. The 6x6 inputs of each are transformed to 36 values, for each of which the channels are multiplied with a
+matrix of its own, as in a 1x1 convolution whose pixels are the tiles; the 36 products of a tile are transformed back.
+Several images go through together, so that a small map has tiles enough to fill the registers.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from evo_fair.proxy.operations import Column, Integers
+from evo_fair.proxy.tile_choice import Floats, dense, pixels_of_next_tile, units_of_next_tile
+from evo_fair.proxy.tiles import UNIT, winograd_inputs, winograd_outputs
+
+__all__ = ["BLOCK", "POINTS", "SIDE", "pack_winograd", "run_winograd", "transform_weights"]
+
+SIDE = 4
+"""Outputs of a tile, in a row."""
+
+POINTS = 36
+"""Values that a tile is transformed to."""
+
+BLOCK = 16
+"""Tiles that are computed together."""
+
+_G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+
+_inputs_1, _inputs_2 = winograd_inputs(1), winograd_inputs(2)
+_outputs_1, _outputs_2 = winograd_outputs(1), winograd_outputs(2)
+
+_SOURCE, _SOURCE_ROW, _STEP_X = int(Column.SOURCE), int(Column.SOURCE_ROW), int(Column.STEP_X)
+_TARGET, _TARGET_ROW, _CHANNELS = int(Column.TARGET), int(Column.TARGET_ROW), int(Column.CHANNELS)
+_HEIGHT, _WIDTH, _WEIGHT, _BIAS = int(Column.HEIGHT), int(Column.WIDTH), int(Column.WEIGHT), int(Column.BIAS)
+_RESIDUAL, _RESIDUAL_ROW, _RELU = int(Column.RESIDUAL), int(Column.RESIDUAL_ROW), int(Column.RELU)
+
+
+def transform_weights(weight: Floats) -> npt.NDArray[np.float64]:
+    """G g G^T of a weight `[out, in, 3, 3]`, as `[36, in, out]`."""
+    transformed = np.einsum("pa,oiab,qb->pqio", _G, weight.astype(np.float64), _G, optimize=True)
+    return np.ascontiguousarray(transformed.reshape(POINTS, *weight.shape[1::-1]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def pack_winograd(transformed: npt.NDArray[np.float64], c_out: int, c_in: int, scale: Floats, out: Floats) -> None:
+    """Writes the first channels of transformed weights, scaled by output, point by point and tile by tile.
+
+    `out` holds `36 * pad(c_in) * pad(c_out)` zeros, where `pad` fills up to a multiple of 8.
+    """
+    inputs, units = -(-c_in // UNIT) * UNIT, -(-c_out // UNIT)
+    place = 0
+    for point in range(POINTS):
+        done = 0
+        while done < units:
+            wide = units_of_next_tile(units - done)
+            begin, end = UNIT * done, min(UNIT * (done + wide), c_out)
+            for i in range(c_in):
+                row = place + i * wide * UNIT - begin
+                for o in range(begin, end):
+                    out[row + o] = transformed[point, i, o] * scale[o]
+            place += inputs * wide * UNIT
+            done += wide
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images: int, scratch: int) -> None:
+    """Runs a convolution on `images` images, whose buffers lie `size` values apart.
+
+    From `scratch` on the arena has room for `36 * BLOCK` pixels of the input's and of the output's channels.
+    """
+    inputs, channels = op[_STEP_X], op[_CHANNELS]
+    across, down = op[_WIDTH] // SIDE, op[_HEIGHT] // SIDE
+    x_row, out_row = op[_SOURCE_ROW], op[_TARGET_ROW]
+    residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
+    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    zeros = w + 4 * POINTS * inputs * channels
+    x = base + 4 * scratch
+    y = x + 4 * POINTS * BLOCK * inputs
+    tiles, units = images * across * down, channels // UNIT
+    for first in range(0, tiles, BLOCK):
+        count = min(BLOCK, tiles - first)
+        for number in range(count):
+            image, place = divmod(first + number, across * down)
+            a, b = divmod(place, across)
+            source = base + 4 * (image * size + op[_SOURCE] + SIDE * (a * x_row + b * inputs))
+            out = x + 4 * number * inputs
+            done = 0
+            while done < inputs:
+                if inputs - done >= 2 * UNIT:
+                    _inputs_2(source + 4 * done, x_row, inputs, out + 4 * done, BLOCK * inputs)
+                    done += 2 * UNIT
+                else:
+                    _inputs_1(source + 4 * done, x_row, inputs, out + 4 * done, BLOCK * inputs)
+                    done += UNIT
+        matrix = w
+        for point in range(POINTS):
+            a, b = x + 4 * point * BLOCK * inputs, y + 4 * point * BLOCK * channels
+            done = 0
+            while done < units:
+                wide = units_of_next_tile(units - done)
+                number = 0
+                while number < count:
+                    pixels = pixels_of_next_tile(count - number)
+                    source, out = a + 4 * number * inputs, b + 4 * (number * channels + UNIT * done)
+                    dense(pixels, wide, source, 0, inputs, 1, inputs, matrix, zeros, 0, channels, 0, out)
+                    number += pixels
+                matrix += 4 * inputs * wide * UNIT
+                done += wide
+        for number in range(count):
+            image, place = divmod(first + number, across * down)
+            a, b = divmod(place, across)
+            source = y + 4 * number * channels
+            out = base + 4 * (image * size + op[_TARGET] + SIDE * (a * out_row + b * channels))
+            added = 0
+            if residual >= 0:
+                added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
+            done, step = 0, BLOCK * channels
+            while done < channels:
+                m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, 0
+                if residual >= 0:
+                    r = added + 4 * done
+                if channels - done >= 2 * UNIT:
+                    _outputs_2(m, step, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                    done += 2 * UNIT
+                else:
+                    _outputs_1(m, step, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                    done += UNIT
