@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from evo_fair.nets import Supernet
 from evo_fair.nets.network import BN_EPSILON
@@ -57,7 +56,7 @@ class FrozenBlocks:
         self._weights = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
         self._raw: dict[tuple[str, Unit], Layer] = {}
-        self._transformed: dict[str, npt.NDArray[np.float64]] = {}
+        self._transformed: dict[str, Floats] = {}
 
     def classifier(self, features: int) -> Layer:
         """The classifier's layer for so many features."""

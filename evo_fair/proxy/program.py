@@ -9,7 +9,7 @@ import numpy as np
 from evo_fair.proxy.operations import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
-from evo_fair.proxy.winograd import BLOCK, POINTS, SIDE
+from evo_fair.proxy.winograd import SIDE, scratch_of
 
 __all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded", "suits_winograd"]
 
@@ -187,7 +187,7 @@ class Writer:
         """
         self._macs += out.height * out.width * out.channels * kernel**2 * x.channels
         if layer.winograd:
-            self._scratch = max(self._scratch, POINTS * BLOCK * (x.channels + out.channels))
+            self._scratch = max(self._scratch, scratch_of(x.channels, out.channels))
         self._add(
             Op.WINOGRAD if layer.winograd else Op.DENSE,
             (x.slot, out.slot, residual.slot if residual else -1),

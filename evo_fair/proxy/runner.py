@@ -14,11 +14,14 @@ from evo_fair.proxy.tile_choice import Floats
 
 __all__ = ["Runner"]
 
-_CHUNK = 32
-"""Images that a thread takes at a time."""
+_GROUPED = 16
+"""Images that an operation is done for together, at most."""
+
+_SHARES = 4
+"""Times that a thread comes back for more images: each costs a call, and fewer would leave threads idle at the end."""
 
 _LEAST, _CACHE = 4, 1 << 17
-"""An operation is done for several images together: for as many as fit into so many values, for four at least."""
+"""An operation is done for as many images together as fit into so many values, for four at least."""
 
 
 class Runner:
@@ -68,7 +71,8 @@ class Runner:
         into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
         statistics = np.empty((images, 2, channels), np.float32)
         numbers = count()
-        group = max(_LEAST, min(_CHUNK, _CACHE // max(1, program.arena)))
+        group = max(_LEAST, min(_GROUPED, _CACHE // max(1, program.arena)))
+        chunk = -(-images // (_SHARES * self.threads * group)) * group
         room = group * program.arena + program.scratch + LINE
         self.macs += images * program.macs
 
@@ -77,8 +81,8 @@ class Runner:
                 self._arenas[thread] = np.zeros(room, np.float32)
             arena = self._arenas[thread]
             arena = arena[-(arena.ctypes.data // 4) % LINE :]
-            while (first := next(numbers) * _CHUNK) < images:
-                last = min(first + _CHUNK, images)
+            while (first := next(numbers) * chunk) < images:
+                last = min(first + chunk, images)
                 run_program(
                     program.operations,
                     program.weights,
@@ -93,7 +97,7 @@ class Runner:
                     last,
                 )
 
-        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if images > _CHUNK else []
+        others = [self._pool.submit(work, thread) for thread in range(1, self.threads)] if images > chunk else []
         work(0)
         for other in others:
             other.result()

@@ -7,14 +7,13 @@ Several images go through together, so that a small map has tiles enough to fill
 """
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
 from evo_fair.proxy.operations import Column, Integers
 from evo_fair.proxy.tile_choice import Floats, dense, pixels_of_next_tile, units_of_next_tile
 from evo_fair.proxy.tiles import UNIT, winograd_inputs, winograd_outputs
 
-__all__ = ["BLOCK", "POINTS", "SIDE", "pack_winograd", "run_winograd", "transform_weights"]
+__all__ = ["POINTS", "SIDE", "pack_winograd", "run_winograd", "scratch_of", "transform_weights"]
 
 SIDE = 4
 """Outputs of a tile, in a row."""
@@ -22,8 +21,11 @@ SIDE = 4
 POINTS = 36
 """Values that a tile is transformed to."""
 
-BLOCK = 16
+_BLOCK = 16
 """Tiles that are computed together."""
+
+_APART = 16
+"""Values between the tiles of a point and those of the next, so that not all points fall into one set of the cache."""
 
 _G = np.array(
     [
@@ -45,14 +47,14 @@ _HEIGHT, _WIDTH, _WEIGHT, _BIAS = int(Column.HEIGHT), int(Column.WIDTH), int(Col
 _RESIDUAL, _RESIDUAL_ROW, _RELU = int(Column.RESIDUAL), int(Column.RESIDUAL_ROW), int(Column.RELU)
 
 
-def transform_weights(weight: Floats) -> npt.NDArray[np.float64]:
+def transform_weights(weight: Floats) -> Floats:
     """G g G^T of a weight `[out, in, 3, 3]`, as `[36, in, out]`."""
     transformed = np.einsum("pa,oiab,qb->pqio", _G, weight.astype(np.float64), _G, optimize=True)
-    return np.ascontiguousarray(transformed.reshape(POINTS, *weight.shape[1::-1]))
+    return np.ascontiguousarray(transformed.reshape(POINTS, *weight.shape[1::-1]), np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack_winograd(transformed: npt.NDArray[np.float64], c_out: int, c_in: int, scale: Floats, out: Floats) -> None:
+def pack_winograd(transformed: Floats, c_out: int, c_in: int, scale: Floats, out: Floats) -> None:
     """Writes the first channels of transformed weights, scaled by output, point by point and tile by tile.
 
     `out` holds `36 * pad(c_in) * pad(c_out)` zeros, where `pad` fills up to a multiple of 8.
@@ -72,11 +74,16 @@ def pack_winograd(transformed: npt.NDArray[np.float64], c_out: int, c_in: int, s
             done += wide
 
 
+def scratch_of(inputs: int, channels: int) -> int:
+    """Values that a block of transformed tiles takes, of the input's and the output's channels."""
+    return POINTS * (_BLOCK * (inputs + channels) + 2 * _APART)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images: int, scratch: int) -> None:
     """Runs a convolution on `images` images, whose buffers lie `size` values apart.
 
-    From `scratch` on the arena has room for `36 * BLOCK` pixels of the input's and of the output's channels.
+    From `scratch` on the arena has room for `scratch_of(inputs, channels)` values.
     """
     inputs, channels = op[_STEP_X], op[_CHANNELS]
     across, down = op[_WIDTH] // SIDE, op[_HEIGHT] // SIDE
@@ -84,11 +91,12 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
     residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
     base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
     zeros = w + 4 * POINTS * inputs * channels
+    x_point, y_point = _BLOCK * inputs + _APART, _BLOCK * channels + _APART
     x = base + 4 * scratch
-    y = x + 4 * POINTS * BLOCK * inputs
+    y = x + 4 * POINTS * x_point
     tiles, units = images * across * down, channels // UNIT
-    for first in range(0, tiles, BLOCK):
-        count = min(BLOCK, tiles - first)
+    for first in range(0, tiles, _BLOCK):
+        count = min(_BLOCK, tiles - first)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
@@ -97,14 +105,14 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
             done = 0
             while done < inputs:
                 if inputs - done >= 2 * UNIT:
-                    _inputs_2(source + 4 * done, x_row, inputs, out + 4 * done, BLOCK * inputs)
+                    _inputs_2(source + 4 * done, x_row, inputs, out + 4 * done, x_point)
                     done += 2 * UNIT
                 else:
-                    _inputs_1(source + 4 * done, x_row, inputs, out + 4 * done, BLOCK * inputs)
+                    _inputs_1(source + 4 * done, x_row, inputs, out + 4 * done, x_point)
                     done += UNIT
         matrix = w
         for point in range(POINTS):
-            a, b = x + 4 * point * BLOCK * inputs, y + 4 * point * BLOCK * channels
+            a, b = x + 4 * point * x_point, y + 4 * point * y_point
             done = 0
             while done < units:
                 wide = units_of_next_tile(units - done)
@@ -124,14 +132,14 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
             added = 0
             if residual >= 0:
                 added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
-            done, step = 0, BLOCK * channels
+            done = 0
             while done < channels:
                 m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, 0
                 if residual >= 0:
                     r = added + 4 * done
                 if channels - done >= 2 * UNIT:
-                    _outputs_2(m, step, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                    _outputs_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
                     done += 2 * UNIT
                 else:
-                    _outputs_1(m, step, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                    _outputs_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
                     done += UNIT
