@@ -4,11 +4,31 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["FLOAT", "BFloat", "Emitter", "Form", "HalfEmitter", "HalfForm", "constant", "emitted"]
+__all__ = [
+    "AVX512",
+    "BF16",
+    "FLOAT",
+    "HALF",
+    "BFloat",
+    "Emitter",
+    "Form",
+    "HalfEmitter",
+    "HalfForm",
+    "KeptEmitter",
+    "KeptForm",
+    "constant",
+    "emitted",
+]
+
+AVX512 = bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+BF16 = bool(AVX512 and llvm.get_host_cpu_features().get("avx512bf16", False))
+"""Whether the processor multiplies pairs of bfloat16 numbers and adds them up in float32."""
 
 FLOAT = ir.FloatType()
 _INT = ir.IntType(64)
@@ -34,6 +54,14 @@ class HalfForm(Form):
         return HalfEmitter(builder, self.pixels, self.lanes)
 
 
+class KeptForm(Form):
+    """The form of a tile that reads float16."""
+
+    def emitter(self, builder: Any) -> "Emitter":
+        """What writes code of this form."""
+        return KeptEmitter(builder, self.pixels, self.lanes)
+
+
 class BFloat(ir.Type):  # type: ignore[misc]
     """LLVM's bfloat16, which llvmlite has no name for."""
 
@@ -47,6 +75,10 @@ class BFloat(ir.Type):  # type: ignore[misc]
 
     def __hash__(self) -> int:
         return hash(BFloat)
+
+
+HALF = ir.HalfType() if BF16 else BFloat()
+"""Float16, in which features are kept; nothing is kept in it on processors without bfloat16, which may lack it too."""
 
 
 def emitted(emit: Callable[..., None], form: Form, *constants: int) -> Callable[..., None]:
@@ -80,6 +112,10 @@ class Emitter:
     def bytes_of(self, length: Any) -> Any:
         """A length in bytes."""
         return self.builder.shl(length, constant(2))
+
+    def bytes_of_inputs(self, length: Any) -> Any:
+        """A length of what a tile reads, in bytes."""
+        return self.bytes_of(length)
 
     def plus(self, address: Any, step: Any) -> Any:
         """An address so many bytes on."""
@@ -129,7 +165,7 @@ class Emitter:
 
     def write(self, value: Any, address: Any) -> None:
         """Writes a vector."""
-        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=4)
+        self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=2)
 
     def loop(self, count: Any, carried: list[Any], body: Callable[[list[Any]], list[Any]]) -> list[Any]:
         """Runs `body` `count` times, at least once, on the carried values; returns what the last round gave."""
@@ -214,6 +250,24 @@ class HalfEmitter(Emitter):
         kind = ir.FunctionType(c.type, [c.type, pairs, pairs])
         function = module.globals.get(name) or ir.Function(module, kind, name)
         return self.builder.call(function, [c, self.builder.bitcast(a, pairs), self.builder.bitcast(b, pairs)])
+
+
+class KeptEmitter(Emitter):
+    """Reads float16."""
+
+    def bytes_of_inputs(self, length: Any) -> Any:
+        """A length of what a tile reads, in bytes."""
+        return self.builder.shl(length, constant(1))
+
+    def load_inputs(self, address: Any) -> list[Any]:
+        """Vectors of values, as float32."""
+        loaded = []
+        for vector, offset in zip(self.vectors, self.offsets, strict=True):
+            half = self.builder.inttoptr(
+                self.plus(address, offset // 2), ir.VectorType(HALF, vector.count).as_pointer()
+            )
+            loaded.append(self.builder.fpext(self.builder.load(half, align=2), vector))
+        return loaded
 
 
 def constant(value: int) -> Any:

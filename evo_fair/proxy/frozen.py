@@ -47,12 +47,14 @@ class FrozenBlocks:
     """The blocks of a supernet, each calibrated where it stands: on the output of the blocks before it.
 
     What batch norms amount to is remembered, for it depends on the blocks before and on the unit alone: not on how many
-    of its channels are used, so that blocks of several widths share it. With `half` convolutions across channels and
-    linear layers multiply bfloat16 numbers and add them up in float32.
+    of its channels are used, so that blocks of several widths share it. With `half` 3x3 convolutions of stride 2
+    multiply bfloat16 numbers and add them up in float32, and what is kept in memory is float16: a block's output is
+    rounded to that, whether it is kept or not.
     """
 
     def __init__(self, supernet: Supernet, *, half: bool = False) -> None:
         self._half = half
+        self.kept = np.dtype(np.float16 if half else np.float32)
         self._weights = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
         self._raw: dict[tuple[str, Unit], Layer] = {}
@@ -79,7 +81,7 @@ class FrozenBlocks:
             key = _key(path, body[: number + 1])
             affine = self._recall(key, unit.c_out)
             if affine is None:
-                stored = np.empty(_shape(x, body[: number + 1]), np.float32) if _is_stored(body, number) else None
+                stored = np.empty(_shape(x, body[: number + 1]), self.kept) if _is_stored(body, number) else None
                 statistics, pixels = self._statistics(block, body, affines, number, source, start, stored, runner)
                 affine = self._remember(key, block, unit, statistics, pixels)
                 if stored is not None:
@@ -114,7 +116,7 @@ class FrozenBlocks:
         buffer = self._write_raw(writer, block, body[: number + 1], affines, layers, source, start)
         writer.statistics(buffer)
         if stored is not None:
-            writer.store(buffer)
+            writer.store(buffer, half=self._half)
         statistics = runner.run(writer.program(), len(source), [source], stored, buffer.channels)
         return statistics, buffer.height * buffer.width
 
@@ -133,18 +135,21 @@ class FrozenBlocks:
         height, width = _shape(x, body)[1:3]
         if start == len(body):
             out = writer.buffer(_OUT, height, width, block.c_out)
-            writer.load(0, out, block.c_out, step=source.shape[3], affine=affines[-1], relu=not block.shortcut)
+            half = _is_half(source)
+            writer.load(
+                0, out, block.c_out, step=source.shape[3], affine=affines[-1], relu=not block.shortcut, half=half
+            )
         else:
             out = self._write_raw(writer, block, body, affines, layers, source, start)
             writer.scale(out, out, affines[-1], relu=not block.shortcut)
         if block.shortcut == 2:
             unit = units_of(block)[0]
             entry = writer.buffer(_IN, x.shape[1], x.shape[2], block.c_in)
-            writer.load(1, entry, block.c_in, step=x.shape[3])
+            writer.load(1, entry, block.c_in, step=x.shape[3], half=_is_half(x))
             _write_unit(writer, entry, unit, layers[unit.name], _OUT, residual=out)
         elif block.shortcut:
-            writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=True)
-        writer.store(out)
+            writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=True, half=_is_half(x))
+        writer.store(out, half=self._half)
         return writer.program()
 
     def _write_raw(
@@ -164,16 +169,26 @@ class FrozenBlocks:
         """
         buffer = writer.buffer(_IN, source.shape[1], source.shape[2], body[start].c_in, _reach(body[start]))
         affine = affines[start - 1] if start else None
-        writer.load(0, buffer, body[start].c_in, step=source.shape[3], affine=affine, relu=start > 0)
+        step, half = source.shape[3], _is_half(source)
+        writer.load(0, buffer, body[start].c_in, step=step, affine=affine, relu=start > 0, half=half)
         *inner, last = body
         for number in range(start, len(inner)):
             unit, slot, border = body[number], _FIRST + number % 2, _reach(body[number + 1])
             if _is_stored(body, number):
                 buffer = _write_unit(writer, buffer, unit, self._raw_layer(block, unit), slot, border, relu=False)
+                self._round(writer, buffer)
                 writer.scale(buffer, buffer, affines[number], relu=True)
             else:
                 buffer = _write_unit(writer, buffer, unit, layers[unit.name], slot, border)
-        return _write_unit(writer, buffer, last, self._raw_layer(block, last), _OUT, relu=False)
+        buffer = _write_unit(writer, buffer, last, self._raw_layer(block, last), _OUT, relu=False)
+        if _is_stored(body, len(body) - 1):
+            self._round(writer, buffer)
+        return buffer
+
+    def _round(self, writer: Writer, buffer: Buffer) -> None:
+        """What storing would do, so that it does not matter whether something was stored."""
+        if self._half:
+            writer.round(buffer)
 
     def _recall(self, key: _Key, channels: int) -> Affine | None:
         affine = self._affines.get(key)
@@ -212,8 +227,8 @@ class FrozenBlocks:
         if unit.kernel == 3 and unit.stride == 1 and suits_winograd(*_map_of(block)):
             return self._winograd_layer(place_of(block, unit), unit, scale, shift)
         layer = _dense_layer(weight, unit.c_out, unit.c_in, max(1, unit.kernel), scale, shift)
-        # The few channels of an image stay as they are: rounding them would save nothing.
-        return _halved(layer, unit) if self._half and unit.c_in >= UNIT else layer
+        # In bfloat16 1x1 convolutions save little and lose most, and the few channels of an image save nothing.
+        return _halved(layer, unit) if self._half and unit.kernel > 1 and unit.c_in >= UNIT else layer
 
     def _winograd_layer(self, place: str, unit: Unit, scale: Floats, shift: Floats) -> Layer:
         if place not in self._transformed:
@@ -225,11 +240,11 @@ class FrozenBlocks:
 
 
 def prediction_program(
-    blocks: Sequence[FoldedBlock], classifier: Layer, labels: int, shape: tuple[int, ...], channels: int
+    blocks: Sequence[FoldedBlock], classifier: Layer, labels: int, source: Floats, channels: int, *, half: bool
 ) -> Program:
-    """The program from the images of a source `[height, width, channels]` to their logits."""
+    """The program from the images of a source `[images, height, width, channels]` to their logits."""
     writer = Writer()
-    x = _write_blocks(writer, blocks, shape, channels)
+    x = _write_blocks(writer, blocks, source, channels, half=half)
     pooled = writer.buffer(_FIRST, 1, 1, x.channels)
     writer.pool(x, pooled)
     logits = writer.buffer(_SECOND, 1, 1, labels)
@@ -238,20 +253,24 @@ def prediction_program(
     return writer.program()
 
 
-def storing_program(blocks: Sequence[FoldedBlock], shape: tuple[int, ...], channels: int) -> Program:
+def storing_program(blocks: Sequence[FoldedBlock], source: Floats, channels: int, *, half: bool) -> Program:
     """The program from the images of a source to the last block's output."""
     writer = Writer()
-    writer.store(_write_blocks(writer, blocks, shape, channels))
+    writer.store(_write_blocks(writer, blocks, source, channels, half=half), half=half)
     return writer.program()
 
 
-def _write_blocks(writer: Writer, blocks: Sequence[FoldedBlock], shape: tuple[int, ...], channels: int) -> Buffer:
-    height, width, step = shape
+def _write_blocks(
+    writer: Writer, blocks: Sequence[FoldedBlock], source: Floats, channels: int, *, half: bool
+) -> Buffer:
+    height, width, step = source.shape[1:]
     x = writer.buffer(_IN, height, width, channels, _entry_reach(blocks[0].block) if blocks else 0)
-    writer.load(0, x, channels, step=step)
+    writer.load(0, x, channels, step=step, half=_is_half(source))
     for number, folded in enumerate(blocks):
         border = _entry_reach(blocks[number + 1].block) if number + 1 < len(blocks) else 0
         x = _write_block(writer, folded, x, _OUT if x.slot == _IN else _IN, border)
+        if half:
+            writer.round(x)
     return x
 
 
@@ -299,6 +318,10 @@ def _key(path: tuple[Block, ...], units: list[Unit]) -> _Key:
     mixed = inner[-1].c_out if inner and not last.depthwise else 0
     taps = tuple(unit.kernel for unit in units)
     return path[:-1], place_of(path[-1], last), taps, mixed
+
+
+def _is_half(images: Floats) -> bool:
+    return images.dtype == np.float16
 
 
 def _is_stored(body: list[Unit], number: int) -> bool:

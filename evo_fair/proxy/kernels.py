@@ -12,7 +12,15 @@ from numba.extending import intrinsic
 
 from evo_fair.proxy.operations import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats, dense, dense_half, depthwise, pixels_of_next_tile, units_of_next_tile
-from evo_fair.proxy.tiles import UNIT, affine_line, half_line, statistics_line
+from evo_fair.proxy.tiles import (
+    UNIT,
+    affine_line,
+    affine_line_of_halves,
+    half_line,
+    keep_half_line,
+    round_line,
+    statistics_line,
+)
 from evo_fair.proxy.winograd import run_winograd
 
 __all__ = ["run_program"]
@@ -21,10 +29,11 @@ _OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_
 _CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER, _HALF = (
     int(c) for c in list(Column)[9:]
 )
-_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE, _WINOGRAD = (int(op) for op in Op)
+_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE, _WINOGRAD, _ROUND = (int(op) for op in Op)
 
 _affine_1, _affine_2 = affine_line(1), affine_line(2)
-_round = half_line()
+_half_affine_1, _half_affine_2 = affine_line_of_halves(1), affine_line_of_halves(2)
+_to_bfloat, _to_half, _round = half_line(), keep_half_line(), round_line()
 _statistics_1, _statistics_2, _statistics_6 = statistics_line(1), statistics_line(2), statistics_line(6)
 
 
@@ -86,7 +95,9 @@ def run_program(
                 elif op[_OP] == _SCALE:
                     _scale(op, weights, own, own.ctypes.data + 4 * op[_SOURCE])
                 elif op[_OP] == _HALVE:
-                    _round(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], own.ctypes.data + 4 * op[_TARGET])
+                    _to_bfloat(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], own.ctypes.data + 4 * op[_TARGET])
+                elif op[_OP] == _ROUND:
+                    _round(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH])
                 elif op[_OP] == _POOL:
                     _pool(op, own)
                 elif op[_OP] == _STATISTICS:
@@ -169,6 +180,8 @@ def _clear_border(op: Integers, arena: Floats) -> None:
 def _load(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
     if op[_STEP_X] < op[_CHANNELS]:
         _load_narrow(op, arena, source)
+    elif op[_HALF] != 0:
+        _scale_halves(op, weights, arena, source)
     else:
         _scale(op, weights, arena, source)
 
@@ -188,6 +201,25 @@ def _scale(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
                 done += 2 * UNIT
             else:
                 _affine_1(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
+                done += UNIT
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _scale_halves(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
+    """`_scale` of an image of float16, of which places and steps of the source count so many."""
+    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
+    scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    for y in range(op[_HEIGHT]):
+        x = source + 2 * y * op[_SOURCE_ROW]
+        out = arena.ctypes.data + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
+        done = 0
+        while done < channels:
+            a, b, c, d = x + 2 * done, scale + 4 * done, shift + 4 * done, out + 4 * done
+            if channels - done >= 2 * UNIT:
+                _half_affine_2(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
+                done += 2 * UNIT
+            else:
+                _half_affine_1(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
                 done += UNIT
 
 
@@ -253,4 +285,7 @@ def _store(op: Integers, arena: Floats, target: Floats) -> None:
     line = op[_WIDTH] * op[_CHANNELS]
     for y in range(op[_HEIGHT]):
         a = op[_SOURCE] + y * op[_SOURCE_ROW]
+        if op[_HALF] != 0:
+            _to_half(arena.ctypes.data + 4 * a, line // UNIT, target.ctypes.data + 2 * y * line)
+            continue
         target[y * line : (y + 1) * line] = arena[a : a + line]

@@ -22,6 +22,7 @@ class Op(IntEnum):
     SCALE = 6  # buffer (scaled, shifted) -> buffer
     HALVE = 7  # buffer, border and all, -> buffer of bfloat16
     WINOGRAD = 8  # convolution 3x3, stride 1, of a map whose sides are multiples of 4
+    ROUND = 9  # buffer, border and all, rounded to float16 in its place
 
 
 class Column(IntEnum):
@@ -45,4 +46,4 @@ class Column(IntEnum):
     RESIDUAL_ROW = 15
     RELU = 16
     BORDER = 17  # pixels around the output that are set to zero
-    HALF = 18  # of DENSE: whether inputs and weights are pairs of bfloat16
+    HALF = 18  # of DENSE: whether inputs and weights are pairs of bfloat16; LOAD, STORE: images are of float16

@@ -8,6 +8,7 @@ populations changes the time and nothing else.
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +59,8 @@ class Population:
 
     Batch-norm statistics are those of the calibration images `[m, height, width, channels]`.
 
-    `memory` bytes at most are used to keep features from one call to the next. With `half` most of the work is done in
-    bfloat16, on processors that have it.
+    `memory` bytes at most are used to keep features from one call to the next. With `half` features are kept in
+    float16 and some convolutions done in bfloat16, on processors that have it.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Population:
         *,
         half: bool = False,
     ) -> None:
+        self._half = half
         self._blocks = FrozenBlocks(supernet, half=half)
         self._labels = supernet.space.labels
         self._input = _Features(calibration, samples, samples.shape[3])
@@ -144,12 +146,12 @@ class Population:
     ) -> tuple[_Features, list[FoldedBlock]]:
         """A node's features, from those of the node before it. Samples go on at once only where that pays."""
         block = node.path[-1]
-        calibration = _room(features.calibration, [block])
+        calibration = _room(features.calibration, [block], self._blocks.kept)
         chain = [*pending, self._blocks.calibrate(node.path, features.calibration, self.runner, calibration)]
         if node.branches < 2 and not self._kept.wants(node.path):
             return _Features(calibration, features.samples, features.channels), chain
-        samples = _room(features.samples, [folded.block for folded in chain])
-        program = storing_program(chain, features.samples.shape[1:], features.channels)
+        samples = _room(features.samples, [folded.block for folded in chain], self._blocks.kept)
+        program = storing_program(chain, features.samples, features.channels, half=self._half)
         self.runner.run(program, len(samples), [features.samples], samples)
         following = _Features(calibration, samples, block.c_out)
         self._kept.offer(node.path, following)
@@ -159,7 +161,7 @@ class Population:
         samples = features.samples
         width = pending[-1].block.c_out if pending else features.channels
         program = prediction_program(
-            pending, self._blocks.classifier(width), self._labels, samples.shape[1:], features.channels
+            pending, self._blocks.classifier(width), self._labels, samples, features.channels, half=self._half
         )
         logits = np.empty((len(samples), padded(self._labels)), np.float32)
         self.runner.run(program, len(samples), [samples], logits)
@@ -215,12 +217,12 @@ class _Kept:
         return self._least + self._wanted[path] * images * sum(map(_macs, path)) / features.bytes
 
 
-def _room(x: Floats, blocks: Sequence[Block]) -> Floats:
+def _room(x: Floats, blocks: Sequence[Block], kind: np.dtype[Any]) -> Floats:
     """An array for what the blocks make of images `x`."""
     height, width = x.shape[1:3]
     for block in blocks:
         height, width = -(-height // block.stride), -(-width // block.stride)
-    return np.empty((len(x), height, width, padded(blocks[-1].c_out)), np.float32)
+    return np.empty((len(x), height, width, padded(blocks[-1].c_out)), kind)
 
 
 def _macs(block: Block) -> int:

@@ -128,8 +128,12 @@ class Writer:
         affine: tuple[Floats, Floats] | None = None,
         add: bool = False,
         relu: bool = False,
+        half: bool = False,
     ) -> None:
-        """Copies the image of a source, of whose pixels each has `step` values, or adds it to the buffer."""
+        """Copies the image of a source, of whose pixels each has `step` values, or adds it to the buffer.
+
+        With `half` the source is of float16.
+        """
         step = out.channels if step is None else step
         scale, shift = (self._keep(filled_up(part)) for part in affine or _identity(channels))
         self._add(
@@ -140,6 +144,7 @@ class Writer:
             step_x=step,
             length=channels,
             kernel=int(add),
+            half=int(half),
             weight=scale,
             bias=shift,
             relu=int(relu),
@@ -169,6 +174,11 @@ class Writer:
         columns = {"length": -(-x.size // LINE), "target_row": out.row, "channels": out.channels}
         self._add(Op.HALVE, (x.slot, out.slot, -1), **columns)
         return out
+
+    def round(self, x: Buffer) -> None:
+        """Rounds a buffer to what float16 holds, as storing and loading it with `half` does."""
+        columns = {"length": -(-x.size // LINE), "target_row": x.row, "channels": x.channels}
+        self._add(Op.ROUND, (x.slot, x.slot, -1), **columns)
 
     def dense(
         self,
@@ -227,9 +237,9 @@ class Writer:
         """Mean and squared deviations of the image by channel."""
         self._add(Op.STATISTICS, (x.slot, x.slot, -1), source=x.place, source_row=x.row, **_target(x))
 
-    def store(self, x: Buffer) -> None:
-        """Copies the buffer into the target."""
-        self._add(Op.STORE, (x.slot, x.slot, -1), source=x.place, source_row=x.row, **_target(x))
+    def store(self, x: Buffer, *, half: bool = False) -> None:
+        """Copies the buffer into the target; with `half` that is of float16."""
+        self._add(Op.STORE, (x.slot, x.slot, -1), source=x.place, source_row=x.row, half=int(half), **_target(x))
 
     def program(self) -> Program:
         """The finished program."""

@@ -58,17 +58,21 @@ class Runner:
     ) -> Floats:
         """Runs a program on every image of `sources`, each `[images, ...]` and contiguous.
 
-        What it stores goes into `target` `[images, ...]`. Returns its statistics, `[images, 2, channels]`.
+        What it stores goes into `target` `[images, ...]`. Returns its statistics, `[images, 2, channels]`. Sources and
+        target are float32, or float16 where the program says so.
         """
         for array in (*sources, *(() if target is None else (target,))):
-            if array.dtype != np.float32 or not array.flags.c_contiguous or len(array) < images:
+            kept = array.dtype in (np.float32, np.float16)
+            if not kept or not array.flags.c_contiguous or len(array) < images:
                 raise ValueError(
-                    f"a source or target is float32, contiguous and of {images} images or more: "
+                    f"a source or target is float32 or float16, contiguous and of {images} images or more: "
                     f"got {array.dtype} {list(array.shape)}"
                 )
         addresses = np.array([array.ctypes.data for array in sources], np.int64)
-        strides = np.array([array[0].size for array in sources], np.int64)
-        into = np.zeros((images, 0), np.float32) if target is None else target.reshape(len(target), -1)
+        strides = np.array([array[0].nbytes // 4 for array in sources], np.int64)
+        into = np.zeros((images, 0), np.float32)
+        if target is not None:
+            into = target.reshape(len(target), -1).view(np.float32)
         statistics = np.empty((images, 2, channels), np.float32)
         numbers = count()
         group = max(_LEAST, min(_GROUPED, _CACHE // max(1, program.arena)))

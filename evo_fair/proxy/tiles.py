@@ -7,10 +7,9 @@ additions in an output does not depend on the tile that computes it, so neither 
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 
-from evo_fair.proxy.emitter import BFloat, Emitter, Form, HalfForm, constant, emitted
+from evo_fair.proxy.emitter import AVX512, BF16, HALF, BFloat, Emitter, Form, HalfForm, KeptForm, constant, emitted
 
 __all__ = [
     "BF16",
@@ -19,11 +18,14 @@ __all__ = [
     "UNIT",
     "WIDEST",
     "affine_line",
+    "affine_line_of_halves",
     "dense_tile",
     "depthwise_tile",
     "half_line",
     "half_tile",
+    "keep_half_line",
     "lanes_of",
+    "round_line",
     "statistics_line",
     "winograd_inputs",
     "winograd_outputs",
@@ -32,21 +34,16 @@ __all__ = [
 UNIT = 8
 """Channels come in units of so many float32 values: every buffer's number of channels is a multiple of it."""
 
-_AVX512 = bool(llvm.get_host_cpu_features().get("avx512f", False))
-
-BF16 = bool(_AVX512 and llvm.get_host_cpu_features().get("avx512bf16", False))
-"""Whether the processor multiplies pairs of bfloat16 numbers and adds them up in float32."""
-
-MANY, SOME = (8, 4) if _AVX512 else (4, 2)
+MANY, SOME = (8, 4) if AVX512 else (4, 2)
 """Output pixels of a large and of a small tile, chosen so that a large one fills the machine's vector registers."""
 
-WIDEST = 6 if _AVX512 else 2
+WIDEST = 6 if AVX512 else 2
 """Units of output channels in the widest tile."""
 
 
 def lanes_of(units: int) -> tuple[int, ...]:
     """The widths of the vectors that hold so many units of channels."""
-    width = 2 if _AVX512 else 1
+    width = 2 if AVX512 else 1
     return (UNIT * width,) * (units // width) + (UNIT,) * (units % width)
 
 
@@ -84,12 +81,27 @@ def half_line() -> Callable[..., None]:
     return emitted(_round, Form(1, (16,)))
 
 
+def keep_half_line() -> Callable[..., None]:
+    """Rounds `units` times 8 values at `x` to float16 and writes them to `out`."""
+    return emitted(_keep_half, Form(1, (UNIT,)))
+
+
+def round_line() -> Callable[..., None]:
+    """Rounds `vectors` times 16 values at `x` to what float16 holds, where they lie."""
+    return emitted(_round_in_place, Form(1, (16,)))
+
+
 def affine_line(units: int) -> Callable[..., None]:
     """`out = x * scale + shift`, plus what `out` held where `add` is not 0, over `pixels` pixels of some units.
 
     `x_step` and `out_step` lie between neighbouring pixels.
     """
     return emitted(_affine, Form(1, lanes_of(units)))
+
+
+def affine_line_of_halves(units: int) -> Callable[..., None]:
+    """`affine_line` of values in float16, of which `x_step` counts so many."""
+    return emitted(_affine, KeptForm(1, lanes_of(units)))
 
 
 def statistics_line(units: int) -> Callable[..., None]:
@@ -224,7 +236,7 @@ def _affine(
     out: Any,
     out_step: Any,
 ) -> None:
-    x_step, out_step = emit.bytes_of(x_step), emit.bytes_of(out_step)
+    x_step, out_step = emit.bytes_of_inputs(x_step), emit.bytes_of(out_step)
     scales, shifts = emit.load_vectors(scale), emit.load_vectors(shift)
     adding = emit.builder.icmp_signed("!=", add, constant(0))
 
@@ -232,7 +244,7 @@ def _affine(
         place, target = carried
         values = [
             emit.multiply_add(value, by, plus)
-            for value, by, plus in zip(emit.load_vectors(place), scales, shifts, strict=True)
+            for value, by, plus in zip(emit.load_inputs(place), scales, shifts, strict=True)
         ]
         values = emit.add_residual(values, emit.builder.select(adding, target, constant(0)), out_step)
         emit.store(values, relu, target, out_step)
@@ -346,3 +358,28 @@ def _winograd_outputs(
             added = emit.plus_unless_none(added, residual_step)
         out = emit.plus(out, out_row)
         residual = emit.plus_unless_none(residual, residual_row)
+
+
+def _keep_half(emit: Emitter, x: Any, units: Any, out: Any) -> None:
+    half = ir.VectorType(HALF, emit.vectors[0].count)
+
+    def one_unit(carried: list[Any]) -> list[Any]:
+        place, target = carried
+        (value,) = emit.load_vectors(place)
+        emit.write(emit.builder.fptrunc(value, half), target)
+        return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
+
+    emit.loop(units, [x, out], one_unit)
+
+
+def _round_in_place(emit: Emitter, x: Any, vectors: Any) -> None:
+    (vector,) = emit.vectors
+    half = ir.VectorType(HALF, vector.count)
+
+    def one_vector(carried: list[Any]) -> list[Any]:
+        (place,) = carried
+        (value,) = emit.load_vectors(place)
+        emit.write(emit.builder.fpext(emit.builder.fptrunc(value, half), vector), place)
+        return [emit.plus(place, emit.bytes)]
+
+    emit.loop(vectors, [x], one_vector)

@@ -48,9 +48,13 @@ def test_logits_are_those_of_torch_with_statistics_of_the_calibration_samples(na
         np.testing.assert_allclose(logits, torch_logits(proxy, genome), rtol=1e-4, atol=1e-4)
 
 
+needs_bfloat16 = pytest.mark.skipif(not BF16, reason="the processor has no bfloat16 instructions")
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bfloat16)])
 @pytest.mark.parametrize("name", SPACES)
-def test_company_order_threads_and_memory_change_no_bit(name: str) -> None:
-    alone = proxy_of(name)
+def test_company_order_threads_and_memory_change_no_bit(name: str, precision: str) -> None:
+    alone = proxy_of(name, precision=precision)
     space = alone.supernet.space
     rng = np.random.default_rng(1)
     genomes = space.sample(rng, 12)
@@ -58,9 +62,8 @@ def test_company_order_threads_and_memory_change_no_bit(name: str) -> None:
     networks = [space.architecture(genome) for genome in space.canonical(genomes)]
     expected = np.concatenate([alone.population.logits([network]) for network in networks])
     for threads, memory in ((1, 0), (3, 0), (2, 1 << 16), (2, 1 << 30)):
-        proxy = proxy_of(name, threads)
-        inputs = proxy.population._input
-        population = Population(proxy.supernet, inputs.calibration, inputs.samples, threads, memory)
+        inputs, half = alone.population._input, precision == "bf16"
+        population = Population(alone.supernet, inputs.calibration, inputs.samples, threads, memory, half=half)
         for order in (np.arange(12), rng.permutation(12), np.array([3, 3, 5])):
             assert (population.logits([networks[i] for i in order]) == expected[order]).all()
         population.runner.close()
@@ -144,17 +147,14 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) 
     assert torch_device("auto") == "cuda"
 
 
-@pytest.mark.skipif(not BF16, reason="the processor has no bfloat16 instructions")
-def test_bfloat16_is_close_to_fp32_and_company_changes_no_bit() -> None:
+@needs_bfloat16
+def test_bfloat16_is_close_to_fp32() -> None:
     exact, half = (proxy_of("ham10000", 2, 200, precision) for precision in ("fp32", "bf16"))
     space = exact.supernet.space
     genomes = space.sample(np.random.default_rng(5), 8)
-    together = half.population.logits([space.architecture(genome) for genome in genomes])
+    rounded = half.population.logits([space.architecture(genome) for genome in genomes])
     expected = exact.population.logits([space.architecture(genome) for genome in genomes])
-    assert 0 < np.abs(together - expected).max() < 0.1 * np.abs(expected).max()
-    for genome, logits in zip(genomes, together, strict=True):
-        alone = proxy_of("ham10000", 1, 200, "bf16").logits(genome)
-        assert (alone == logits).all()
+    assert 0 < np.abs(rounded - expected).max() < 0.05 * np.abs(expected).max()
 
 
 def test_a_precision_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

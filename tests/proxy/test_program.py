@@ -127,6 +127,31 @@ def test_a_convolution_of_halves_is_that_of_rounded_inputs_and_weights(kernel: i
     torch.testing.assert_close(to_torch(target, c_out), expected, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.skipif(not BF16, reason="features are kept in float16 where there is bfloat16")
+def test_what_is_kept_in_float16_is_what_rounding_in_place_gives() -> None:
+    rng = np.random.default_rng(9)
+    x = 100 * images(rng, 5, 3, 24)
+    scale, shift = (rng.standard_normal(24).astype(np.float32) for _ in range(2))
+    kept = np.empty((IMAGES, 5, 3, 24), np.float16)
+    keeping, loading, rounding = Writer(), Writer(), Writer()
+    buffer = keeping.buffer(0, 5, 3, 24, 1)
+    keeping.load(0, buffer, 24)
+    keeping.store(buffer, half=True)
+    loading.load(0, loading.buffer(0, 5, 3, 24, 1), 24, affine=(scale, shift), relu=True, half=True)
+    loading.store(buffer)
+    rounding.load(0, rounding.buffer(0, 5, 3, 24, 1), 24)
+    rounding.round(buffer)
+    rounding.scale(buffer, buffer, (scale, shift), relu=True)
+    rounding.store(buffer)
+    loaded, rounded = np.empty((2, IMAGES, 5, 3, 24), np.float32)
+    Runner(1).run(keeping.program(), IMAGES, [x], kept)
+    Runner(1).run(loading.program(), IMAGES, [kept], loaded)
+    Runner(1).run(rounding.program(), IMAGES, [x], rounded)
+    assert (kept == x.astype(np.float16)).all()
+    assert (loaded == rounded).all()
+    np.testing.assert_allclose(loaded, np.maximum(kept.astype(np.float32) * scale + shift, 0), rtol=1e-5, atol=1e-4)
+
+
 def test_loading_scales_adds_and_fills_up() -> None:
     rng = np.random.default_rng(2)
     raw = rng.standard_normal((IMAGES, 3, 4, 3)).astype(np.float32)  # pixels of three values
@@ -190,7 +215,7 @@ def test_sources_of_another_type_or_too_few_images_are_refused() -> None:
     buffer = writer.buffer(0, 2, 2, 8)
     writer.load(0, buffer, 8)
     for wrong in (np.zeros((2, 2, 2, 8)), np.zeros((1, 2, 2, 8), np.float32), np.zeros((2, 8, 2, 2), np.float32).T):
-        with pytest.raises(ValueError, match="float32, contiguous and of 2 images"):
+        with pytest.raises(ValueError, match="float32 or float16, contiguous and of 2 images"):
             Runner(1).run(writer.program(), 2, [wrong])
 
 
