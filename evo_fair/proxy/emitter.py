@@ -158,11 +158,6 @@ class Emitter:
         """`a * by + b`, rounded once."""
         return self.multiply_add(a, _filled(a.type, by), b)
 
-    def plus_unless_none(self, address: Any, step: Any) -> Any:
-        """An address so many bytes on; 0 stays 0."""
-        there = self.builder.icmp_signed("!=", address, constant(0))
-        return self.builder.select(there, self.plus(address, step), address)
-
     def write(self, value: Any, address: Any) -> None:
         """Writes a vector."""
         self.builder.store(value, self.builder.inttoptr(address, value.type.as_pointer()), align=2)

@@ -18,6 +18,7 @@ LINE = 16
 
 
 _COLUMNS = {column.name.lower(): int(column) for column in Column}
+_OP, _RESIDUAL = int(Column.OP), int(Column.RESIDUAL)
 
 
 def padded(channels: int) -> int:
@@ -53,34 +54,18 @@ class Layer(NamedTuple):
 
 
 class Buffer(NamedTuple):
-    """A feature map in the arena; `place` is that of its first value within its slot."""
+    """A feature map in the arena: where it lies within its slot, and how far apart its values do."""
 
     slot: int
     height: int
     width: int
     channels: int
     border: int
-    half: bool = False  # pairs of bfloat16, each in the place of a float32
-
-    @property
-    def step(self) -> int:
-        """Values from a pixel to the next; a pair counts as one."""
-        return self.channels // 2 if self.half else self.channels
-
-    @property
-    def row(self) -> int:
-        """Values from a row to the next."""
-        return (self.width + 2 * self.border) * self.step
-
-    @property
-    def place(self) -> int:
-        """Where the first value lies, behind the border."""
-        return self.border * (self.row + self.step)
-
-    @property
-    def size(self) -> int:
-        """Values, border included."""
-        return (self.height + 2 * self.border) * self.row
+    half: bool  # pairs of bfloat16, each in the place of a float32
+    step: int  # values from a pixel to the next; a pair counts as one
+    row: int  # values from a row to the next
+    place: int  # of the first value, behind the border
+    size: int  # values, border included
 
 
 @dataclass(frozen=True)
@@ -114,9 +99,12 @@ class Writer:
         self, slot: int, height: int, width: int, channels: int, border: int = 0, *, half: bool = False
     ) -> Buffer:
         """A feature map in a slot; `channels` are filled up."""
-        buffer = Buffer(slot, height, width, padded(channels), border, half)
-        self._sizes[slot] = max(self._sizes.get(slot, 0), buffer.size)
-        return buffer
+        channels = padded(channels)
+        step = channels // 2 if half else channels
+        row = (width + 2 * border) * step
+        place, size = border * (row + step), (height + 2 * border) * row
+        self._sizes[slot] = max(self._sizes.get(slot, 0), size)
+        return Buffer(slot, height, width, channels, border, half, step, row, place, size)
 
     def load(
         self,
@@ -251,7 +239,7 @@ class Writer:
             row[Column.SOURCE] += starts[source]
             row[Column.TARGET] += starts[target]
             row[Column.RESIDUAL] += starts[residual]
-        operations = np.array(rows, np.int64).reshape(len(rows), len(Column))
+        operations = np.array(rows, np.int64).reshape(len(rows), len(_COLUMNS))
         weights = np.concatenate([*self._weights, np.zeros(LINE, np.float32)])
         return Program(operations, weights, end, self._scratch, self._macs)
 
@@ -265,9 +253,9 @@ class Writer:
         return place
 
     def _add(self, op: Op, slots: tuple[int, int, int], **columns: int) -> None:
-        row = [0] * len(Column)
-        row[Column.OP] = op
-        row[Column.RESIDUAL] = -1
+        row = [0] * len(_COLUMNS)
+        row[_OP] = op
+        row[_RESIDUAL] = -1
         for name, value in columns.items():
             row[_COLUMNS[name]] = value
         self._rows.append(row)

@@ -118,12 +118,13 @@ def winograd_inputs(units: int) -> Callable[..., None]:
     return emitted(_winograd_inputs, Form(1, lanes_of(units)))
 
 
-def winograd_outputs(units: int) -> Callable[..., None]:
-    """Transforms the 36 products of a tile, each `x_step` after the last one's, to 4x4 outputs with bias and residual.
+def winograd_outputs(units: int, *, adding: bool) -> Callable[..., None]:
+    """Transforms the 36 products of a tile, each `x_step` after the last one's, to 4x4 outputs with their bias.
 
-    Arguments otherwise as for `dense_tile`; `residual_row` and `out_row` lead to the next row of outputs.
+    Arguments otherwise as for `dense_tile`; `residual_row` and `out_row` lead to the next row of outputs. The residual
+    counts only with `adding`.
     """
-    return emitted(_winograd_outputs, Form(1, lanes_of(units)))
+    return emitted(_winograd_outputs, Form(1, lanes_of(units)), int(adding))
 
 
 def _dense(
@@ -318,6 +319,7 @@ def _winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, o
 
 def _winograd_outputs(
     emit: Emitter,
+    adding: int,
     x: Any,
     x_step: Any,
     bias: Any,
@@ -352,12 +354,12 @@ def _winograd_outputs(
     for row in range(4):
         target, added = out, residual
         for value in transformed([column[row] for column in columns]):
-            (with_residual,) = emit.add_residual([emit.builder.fadd(value, start)], added, constant(0))
-            emit.store([with_residual], relu, target, constant(0))
-            target = emit.plus(target, out_step)
-            added = emit.plus_unless_none(added, residual_step)
-        out = emit.plus(out, out_row)
-        residual = emit.plus_unless_none(residual, residual_row)
+            result = emit.builder.fadd(value, start)
+            if adding:
+                result = emit.builder.fadd(result, emit.load(added, vector))
+            emit.store([result], relu, target, constant(0))
+            target, added = emit.plus(target, out_step), emit.plus(added, residual_step)
+        out, residual = emit.plus(out, out_row), emit.plus(residual, residual_row)
 
 
 def _keep_half(emit: Emitter, x: Any, units: Any, out: Any) -> None:

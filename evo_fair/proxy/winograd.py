@@ -39,7 +39,8 @@ _G = np.array(
 )
 
 _inputs_1, _inputs_2 = winograd_inputs(1), winograd_inputs(2)
-_outputs_1, _outputs_2 = winograd_outputs(1), winograd_outputs(2)
+_outputs_1, _outputs_2 = winograd_outputs(1, adding=False), winograd_outputs(2, adding=False)
+_adding_1, _adding_2 = winograd_outputs(1, adding=True), winograd_outputs(2, adding=True)
 
 _SOURCE, _SOURCE_ROW, _STEP_X = int(Column.SOURCE), int(Column.SOURCE_ROW), int(Column.STEP_X)
 _TARGET, _TARGET_ROW, _CHANNELS = int(Column.TARGET), int(Column.TARGET_ROW), int(Column.CHANNELS)
@@ -129,17 +130,18 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
             a, b = divmod(place, across)
             source = y + 4 * number * channels
             out = base + 4 * (image * size + op[_TARGET] + SIDE * (a * out_row + b * channels))
-            added = 0
-            if residual >= 0:
-                added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
+            added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
             done = 0
             while done < channels:
-                m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, 0
-                if residual >= 0:
-                    r = added + 4 * done
-                if channels - done >= 2 * UNIT:
-                    _outputs_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                    done += 2 * UNIT
+                m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, added + 4 * done
+                wide = 2 if channels - done >= 2 * UNIT else 1
+                if residual < 0:
+                    if wide == 2:
+                        _outputs_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                    else:
+                        _outputs_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                elif wide == 2:
+                    _adding_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
                 else:
-                    _outputs_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                    done += UNIT
+                    _adding_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
+                done += wide * UNIT
