@@ -12,9 +12,10 @@ Three stages, each of which goes on where it was broken off; `--only` picks one:
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
-Everything lies in --work, so that another checkout can go on with that folder. Networks of the front are chosen once,
-from --run's front.csv, and kept there (candidates.json): remove that file to choose anew.
-Writes results/headline/: table.csv (every variant), README.md (the table) and pareto.png and .pdf.
+What is finished lies in --out, by default results/headline/: units/ (a file a training: what it predicts),
+candidates.json (the networks of the front, chosen once from --run's front.csv: remove it to choose anew) and
+timing.json. Any checkout goes on from there; --work holds only checkpoints and ONNX files. The report is beside it:
+table.csv (every variant), README.md (the table) and pareto.png and .pdf.
 """
 
 import argparse
@@ -55,8 +56,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of HAM10000")
     parser.add_argument("--run", type=Path, default=ROOT / "results" / "ham10000", help="a search's folder")
-    parser.add_argument("--work", type=Path, default=ROOT / "results" / "headline" / "work", help="for what is trained")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "headline", help="for table, text and figure")
+    parser.add_argument(
+        "--work", type=Path, default=ROOT / "results" / "headline" / "work", help="for what is on the way"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "results" / "headline", help="for what is finished, table, text and figure"
+    )
     parser.add_argument("--only", choices=("train", "time", "report"), action="append")
     parser.add_argument("--epochs", type=int, help="for every network alike; by default the problem's recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -80,7 +85,7 @@ def main() -> None:
     if "time" in stages:
         time_all(place)
     if "report" in stages:
-        report(place, arguments.out, epochs)
+        report(place, epochs)
 
 
 def workplace(arguments: argparse.Namespace) -> Workplace:
@@ -90,8 +95,9 @@ def workplace(arguments: argparse.Namespace) -> Workplace:
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     stored = ensure_supernet(problem, dataset, space)
     supernet = Supernet.load(stored.path, space)
-    genomes = read_candidates(arguments.work, space)
-    return Workplace(arguments.work, problem, dataset, space, stored, supernet, genomes, arguments.fairness_weight)
+    genomes = read_candidates(arguments.out, space)
+    weight = arguments.fairness_weight
+    return Workplace(arguments.out, arguments.work, problem, dataset, space, stored, supernet, genomes, weight)
 
 
 def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Workplace, list[str]]:
@@ -111,21 +117,21 @@ def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Wo
     return replace(place, genomes=on_front | place.genomes), ours
 
 
-def read_candidates(work: Path, space: SearchSpace) -> Genomes:
+def read_candidates(out: Path, space: SearchSpace) -> Genomes:
     """The candidates that were chosen before, with their genomes; none if they weren't."""
-    path = work / "candidates.json"
+    path = out / "candidates.json"
     if not path.is_file():
         return {}
     content = read_json(path, RunError)
     if content.get("space") != space.fingerprint:
-        raise RunError(f"{path} is of another search space: remove it to choose anew, or give another --work")
+        raise RunError(f"{path} is of another search space: remove it to choose anew, or give another --out")
     return {name: np.array(genome, np.int16) for name, genome in content["genomes"].items()}
 
 
 def write_candidates(place: Workplace) -> None:
-    """Keeps the candidates in the work folder."""
+    """Keeps the candidates."""
     genomes = {name: genome.tolist() for name, genome in place.genomes.items()}
-    write_json(place.work / "candidates.json", {"space": place.space.fingerprint, "genomes": genomes})
+    write_json(place.out / "candidates.json", {"space": place.space.fingerprint, "genomes": genomes})
 
 
 def candidates_of(front: pd.DataFrame, each: int, size: int, pace: float) -> list[str]:

@@ -4,7 +4,6 @@ import os
 import platform
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,12 +35,10 @@ from evo_fair.report.style import common_legend, grid, save_figure
 
 
 def time_all(place: Workplace) -> None:
-    """Times one file of every network, interleaved in one run, and keeps the medians in the work folder."""
-    files: dict[str, Path] = {}
-    for unit, _ in finished_units(place.work):
-        files.setdefault(unit.network, place.work / unit.name / "network.onnx")
+    """Times every network of a finished unit, interleaved in one run, and keeps the medians."""
+    files = {name: place.architecture(name) for name in dict.fromkeys(u.network for u, _ in finished_units(place))}
     if not files:
-        raise RunError(f"no training is finished in {place.work}: run the stage train first")
+        raise RunError(f"no training is finished in {place.units}: run the stage train first")
     networks = [Deployed(name, "", "fp32", path, path, None) for name, path in files.items()]
     timings = time_networks(networks, lambda _done, _rounds: None, seed=0)
     medians = dict(zip(files, timings.latency_ms.tolist(), strict=True))
@@ -54,18 +51,19 @@ def time_all(place: Workplace) -> None:
         "drift": timings.drift,
         "latency_ms": medians,
     }
-    write_json(place.work / "timing.json", facts)
+    write_json(place.out / "timing.json", facts)
     Console().print(
         f"{len(medians)} networks timed, drift {timings.drift:.1%}, repeatability {timings.repeatability:.1%}"
     )
 
 
-def report(place: Workplace, out: Path, epochs: int) -> None:
+def report(place: Workplace, epochs: int) -> None:
     """Chooses, tests, writes; raises `RunError` while the baseline has no finished training."""
     variants = read_variants(place, epochs)
     base = next((v for v in variants if (v.network, v.option) == (BASELINE, "plain")), None)
     if base is None:
-        raise RunError(f"{BASELINE} has no finished training of {epochs} epochs in {place.work}: train it first")
+        raise RunError(f"{BASELINE} has no finished training of {epochs} epochs in {place.units}: train it first")
+    out = place.out
     roles = choose(variants, base, place)
     bench = Bench(place)
     table = pd.DataFrame([_row(variant, base, roles, bench) for variant in variants])

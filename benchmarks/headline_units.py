@@ -1,4 +1,4 @@
-"""Trainings of the headline as units on disk: each is made once, and is there when all its files are."""
+"""Trainings of the headline as units on disk: each is made once, and is there when its file is."""
 
 import time
 from collections.abc import Iterator
@@ -13,9 +13,10 @@ from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import write_onnx
+from evo_fair.deploy.export import export_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
-from evo_fair.files import atomic_write, read_json, write_json
+from evo_fair.files import read_json, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fit import initialise
@@ -30,7 +31,6 @@ REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
-FILES = ("unit.json", "network.onnx", *(f"{part}.npy" for part in PARTS))
 
 
 @dataclass(frozen=True, order=True)
@@ -45,7 +45,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """Its folder's name."""
+        """Its file's name, and that of its folder while it is made."""
         return f"{self.network}.{self.start}.{self.option}.e{self.epochs}.s{self.seed}"
 
     @property
@@ -56,8 +56,9 @@ class Unit:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What units are trained with and on."""
+    """What units are trained with and on; finished ones are kept in `out`, all else in `work`."""
 
+    out: Path
     work: Path
     problem: Problem
     dataset: Dataset
@@ -66,6 +67,11 @@ class Workplace:
     supernet: Supernet
     genomes: dict[str, npt.NDArray[np.int16]]
     fairness_weight: float
+
+    @property
+    def units(self) -> Path:
+        """The folder of finished units, a file each."""
+        return self.out / "units"
 
     @property
     def scaling(self) -> Scaling:
@@ -112,11 +118,11 @@ class Workplace:
 
     def make(self, unit: Unit) -> dict[str, Any]:
         """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts."""
-        folder = self.work / unit.name
-        if _whole(folder):
-            facts: dict[str, Any] = read_json(folder / "unit.json", RunError)
+        folder, path = self.work / unit.name, self.units / f"{unit.name}.json"
+        if path.is_file():
+            facts: dict[str, Any] = read_json(path, RunError)
             if facts["made_of"] != self.made_of(unit):
-                raise RunError(f"{folder} was made of something else: remove it, or give another --work")
+                raise RunError(f"{path} was made of something else: remove it, or give another --out")
             return facts
         folder.mkdir(parents=True, exist_ok=True)
         tuning, recipe = self.training(unit)
@@ -134,13 +140,13 @@ class Workplace:
         )
         seconds = time.perf_counter() - started
         final = network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
+        predicted = {}
         for part in PARTS:
             x = self.scaling(self.dataset.inputs[self.dataset.part(part)])
             logits = predict_logits(final, x)
             if part == "validation":
                 parity = write_onnx(folder / "network.onnx", final, self.dataset.input_shape, x, logits)
-            with atomic_write(folder / f"{part}.npy") as temporary, temporary.open("wb") as file:
-                np.save(file, logits.argmax(1).astype(np.uint8), allow_pickle=False)
+            predicted[part] = "".join(map(str, logits.argmax(1)))
         graph = read_onnx(folder / "network.onnx")
         facts = {
             **asdict(unit),
@@ -150,25 +156,28 @@ class Workplace:
             "onnx_bytes": (folder / "network.onnx").stat().st_size,
             "largest_logit_difference": parity.largest_difference,
             "training_seconds_of_this_call": round(seconds, 1),
+            **predicted,
         }
-        write_json(folder / "unit.json", facts)
+        write_json(path, facts)
         return facts
 
+    def architecture(self, network: str) -> Path:
+        """The ONNX file of a network before training, for its latency, which no weight changes; written if need be."""
+        path = self.work / "architectures" / f"{network}.onnx"
+        if not path.is_file():
+            untrained = self.network(Unit(network, "scratch", "plain", 0, 0))
+            final = untrained.folded() if isinstance(untrained, Network) else untrained.eval().requires_grad_(False)
+            export_onnx(final, self.dataset.input_shape, path)
+        return path
 
-def finished_units(work: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """The units that are there, whole, with their facts."""
-    for path in sorted(work.glob("*/unit.json")):
-        if not _whole(path.parent):
-            continue
+
+def finished_units(place: Workplace) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """The units that are there, with their facts."""
+    for path in sorted(place.units.glob("*.json")):
         facts = read_json(path, RunError)
         yield Unit(**{key: facts[key] for key in ("network", "start", "option", "epochs", "seed")}), facts
 
 
-def read_predictions(work: Path, unit: Unit, part: str) -> npt.NDArray[np.uint8]:
+def labels_of(facts: dict[str, Any], part: str) -> npt.NDArray[np.uint8]:
     """The labels that a unit predicts for the samples of a part, uint8 `[samples]`."""
-    found: npt.NDArray[np.uint8] = np.load(work / unit.name / f"{part}.npy", allow_pickle=False)
-    return found
-
-
-def _whole(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in FILES)
+    return np.frombuffer(facts[part].encode(), np.uint8) - ord("0")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headline_units import REFERENCE_NAMES, Unit, Workplace, finished_units, read_predictions
+from headline_units import PARTS, REFERENCE_NAMES, Unit, Workplace, finished_units, labels_of
 
 from evo_fair.deploy.examine import Examiner
 from evo_fair.errors import RunError
@@ -36,7 +36,8 @@ class Variant:
     start: str
     option: str
     units: tuple[Unit, ...]
-    facts: dict[str, Any]
+    facts: dict[str, Any]  # of the first seed
+    predictions: dict[str, npt.NDArray[np.uint8]]  # `[seeds, samples]` by part
     predicted_ms: dict[str, float]
     measured_ms: float
 
@@ -55,10 +56,10 @@ class Variant:
 def read_variants(place: Workplace, epochs: int) -> list[Variant]:
     """What was trained for so many epochs, known networks first; raises `RunError` where that was on other data."""
     grouped: dict[tuple[str, str, str], list[tuple[Unit, dict[str, Any]]]] = {}
-    for unit, facts in finished_units(place.work):
+    for unit, facts in finished_units(place):
         if facts["made_of"]["data"] != place.dataset.fingerprint:
             raise RunError(
-                f"{place.work / unit.name} was trained on other data: give those with --data, or another --work"
+                f"{place.units / unit.name}.json was trained on other data: give those with --data, or another --out"
             )
         if unit.epochs == epochs:
             grouped.setdefault((unit.network, unit.start, unit.option), []).append((unit, facts))
@@ -66,12 +67,13 @@ def read_variants(place: Workplace, epochs: int) -> list[Variant]:
     profiles = [load_profile(device) for device in DEVICES]
     variants = []
     for (network, start, option), found in grouped.items():
-        units = tuple(unit for unit, _ in sorted(found, key=lambda item: item[0].seed))
-        graph = read_onnx(place.work / units[0].name / "network.onnx")
+        found.sort(key=lambda item: item[0].seed)
+        units = tuple(unit for unit, _ in found)
+        labels = {part: np.stack([labels_of(facts, part) for _, facts in found]) for part in PARTS}
+        graph = read_onnx(place.architecture(network))
         predicted = {profile.name: predict(graph, profile).latency_ms for profile in profiles}
-        variants.append(
-            Variant(network, start, option, units, found[0][1], predicted, float(measured.get(network, np.nan)))
-        )
+        milliseconds = float(measured.get(network, np.nan))
+        variants.append(Variant(network, start, option, units, found[0][1], labels, predicted, milliseconds))
     order = {name: i for i, name in enumerate(REFERENCE_NAMES)}
     return sorted(variants, key=lambda v: (order.get(v.network, 99), v.facts["params"], v.network, v.start, v.option))
 
@@ -105,14 +107,13 @@ def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict
 
 
 def _validation(variant: Variant, place: Workplace) -> dict[str, float]:
-    predictions = np.stack([read_predictions(place.work, unit, "validation") for unit in variant.units])
-    counts = place.dataset.counts(predictions, "validation", GROUPS[0])
+    counts = place.dataset.counts(variant.predictions["validation"], "validation", GROUPS[0])
     return {name: float(METRICS[name](counts).mean()) for name in (*OVERALL, *BY_GROUP)}
 
 
 def read_timing(place: Workplace) -> dict[str, Any]:
     """What the stage `time` wrote; empty before it."""
-    path = place.work / "timing.json"
+    path = place.out / "timing.json"
     found: dict[str, Any] = read_json(path, RunError) if path.is_file() else {}
     return found
 
@@ -131,8 +132,7 @@ class Bench:
     def values(self, variant: Variant, metric: str, group: str) -> tuple[float, Floats]:
         """A metric's mean over seeds, and on each resample of lesions and seeds: float64 `[replicates]`."""
         points, resampled = [], []
-        for unit in variant.units:
-            predictions = read_predictions(self.place.work, unit, "test")
+        for predictions in variant.predictions["test"]:
             points.append(METRICS[metric](self.place.dataset.counts(predictions[None], "test", group))[0])
             counts = self.examiner.resampled(predictions, group)
             assert counts is not None

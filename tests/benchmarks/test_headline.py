@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from headline import candidates_of, planned, read_candidates
-from headline_units import Unit, finished_units
+from headline_units import Unit, Workplace, finished_units, labels_of
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.files import write_json
@@ -58,14 +58,12 @@ def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSp
         read_candidates(tmp_path, space)
 
 
-@pytest.mark.parametrize("missing", ["network.onnx", "test.npy", None])
-def test_a_training_counts_once_all_its_files_are_there(tmp_path: Path, missing: str | None) -> None:
+def test_a_finished_training_is_read_with_what_it_predicts(tmp_path: Path) -> None:
     unit = Unit("abc", "scratch", "plain", 7, 0)
-    folder = tmp_path / unit.name
-    folder.mkdir()
-    for name in ("network.onnx", "validation.npy", "test.npy"):
-        if name != missing:
-            (folder / name).write_bytes(b"")
-    facts = {"network": "abc", "start": "scratch", "option": "plain", "epochs": 7, "seed": 0}
-    write_json(folder / "unit.json", facts)
-    assert [found for found, _ in finished_units(tmp_path)] == ([] if missing else [unit])
+    place = Workplace(tmp_path, tmp_path / "work", *[None] * 7)  # type: ignore[arg-type]
+    assert list(finished_units(place)) == []
+    facts = {"network": "abc", "start": "scratch", "option": "plain", "epochs": 7, "seed": 0, "test": "0613"}
+    write_json(place.units / f"{unit.name}.json", facts)
+    ((found, kept),) = finished_units(place)
+    assert found == unit
+    assert labels_of(kept, "test").tolist() == [0, 6, 1, 3]
