@@ -1,6 +1,6 @@
 """All pruning methods against each other: accuracy and fairness of sparse networks at equal training budgets.
 
-    python benchmarks/fair_pruning.py --work FOLDER [--data DIR] [--dense-epochs 12] [--epochs 6] [--seeds 3]
+    python benchmarks/fair_pruning.py [--data DIR] [--work FOLDER] [--dense-epochs 12] [--epochs 6] [--seeds 3]
 
 On HAM10000 at 32 pixels and on long-tailed CIFAR-10 (imbalance 50), a ResNet-8 of 8 to 32 channels and a MobileNetV2 of
 a quarter of the width and of fewer blocks are trained, then pruned to 50, 70 and 90 % of their weights by every named
@@ -14,7 +14,9 @@ on HAM10000 at 90 %, with one seed and with figures of the test part in view: ro
 These methods also look at the validation part, which no baseline does; that of CIFAR-10 is balanced, as its test part.
 The forward passes by which `evo` judges masks are not counted as iterations.
 
-Every unit of work is stored in `--work`: a second call goes on, and `--table` makes the tables of what is there.
+Every unit of work is a file in `--work`, by default results/benchmarks/fair_pruning/units/: any checkout goes on from
+there, trains dense networks anew where they are missing, and `--table` makes the tables of what is there. Several
+processes can share the work with `--only`.
 Tables go to results/benchmarks: fair_pruning_runs.csv (a row a network, on the test part), fair_pruning.csv (means and
 95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the others, by setting and on average).
 """
@@ -31,6 +33,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from provenance import run
 from safetensors.torch import load
 from scipy import stats
 from torch import nn
@@ -173,7 +176,7 @@ def measures(network: nn.Module, dense: nn.Module, task: Task) -> dict[str, Any]
     return row
 
 
-def run(unit: Unit, arguments: argparse.Namespace) -> None:
+def prune(unit: Unit, arguments: argparse.Namespace) -> None:
     """Does one unit and stores its row."""
     task = task_of(unit.data, arguments.data)
     dense = dense_of(unit, task, arguments.work, arguments.dense_epochs)
@@ -186,14 +189,41 @@ def run(unit: Unit, arguments: argparse.Namespace) -> None:
     row = unit._asdict() | {"iterations": pruned.iterations, "kept": kept, "of": of}
     row |= measures(pruned.network, dense.network, task) | {"seconds": time.process_time() - started}
     row |= {f"note_{name}": value for name, value in pruned.notes.items()}
-    write_json(arguments.work / "units" / f"{unit.name}.json", row)
+    write_json(path_of(unit, arguments), row | {"made_of": ingredients(task, arguments)})
+
+
+def path_of(unit: Unit, arguments: argparse.Namespace) -> Path:
+    """The unit's file."""
+    path: Path = arguments.work / "units" / f"{unit.name}.json"
+    return path
+
+
+def ingredients(task: Task, arguments: argparse.Namespace) -> list[Any]:
+    """What a row depends on beside its unit."""
+    return [arguments.dense_epochs, arguments.epochs, task.dataset.fingerprint]
+
+
+def is_done(unit: Unit, arguments: argparse.Namespace) -> bool:
+    """Whether the unit's row is there; raises `EvoFairError` where it is one of other epochs or data."""
+    path = path_of(unit, arguments)
+    if not path.exists():
+        return False
+    made_of, now = read_json(path).get("made_of"), ingredients(task_of(unit.data, arguments.data), arguments)
+    if made_of != now:
+        raise EvoFairError(f"{path} was made of {made_of}, not {now}: remove it, or give another --work")
+    return True
 
 
 def tables(arguments: argparse.Namespace) -> None:
     """Writes the three tables of what there is, and prints the last."""
-    rows = [read_json(path) for path in sorted((arguments.work / "units").glob("*.json"))]
-    rows += [read_json(path) for path in sorted((arguments.work / "dense").glob("*.json"))]
-    frame = pd.DataFrame(rows).sort_values(["data", "network", "sparsity", "method", "seed"])
+    rows = [read_json(path) for part in ("units", "dense") for path in sorted((arguments.work / part).glob("*.json"))]
+    if not rows:
+        raise EvoFairError(f"nothing is finished in {arguments.work}: run it without --table")
+    frame = (
+        pd.DataFrame(rows)
+        .drop(columns="made_of", errors="ignore")
+        .sort_values(["data", "network", "sparsity", "method", "seed"])
+    )
     write_csv(OUT / f"{arguments.name}_runs.csv", frame)
     summary = []
     for key, part in frame.groupby(["data", "network", "sparsity", "method"], sort=True):
@@ -254,7 +284,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 def main() -> None:
     """Does what is left, then makes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=OUT / "fair_pruning", help="for finished units and dense networks")
     parser.add_argument("--data", help="the folder that holds ham10000/ and cifar10/; default EVO_FAIR_DATA")
     parser.add_argument("--dense-epochs", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=6)
@@ -267,13 +297,13 @@ def main() -> None:
     if not arguments.table:
         torch.set_num_threads(1)
         wanted = [unit for unit in units(arguments.seeds) if arguments.only in unit.name]
-        left = [unit for unit in wanted if not (arguments.work / "units" / f"{unit.name}.json").exists()]
+        left = [unit for unit in wanted if not is_done(unit, arguments)]
         started = time.monotonic()
         for number, unit in enumerate(left[: arguments.most], 1):
             try:
-                run(unit, arguments)
+                prune(unit, arguments)
             except EvoFairError as error:
-                raise SystemExit(f"{unit.name}: {error}") from error
+                raise EvoFairError(f"{unit.name}: {error}") from error
             each = (time.monotonic() - started) / number
             minutes = each * (len(left) - number) / 60
             print(f"{unit.name}: {number} of {len(left)}, {each:.0f} s each, {minutes:.0f} min left", flush=True)
@@ -282,4 +312,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

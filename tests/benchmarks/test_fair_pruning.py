@@ -1,0 +1,51 @@
+"""The pruning benchmark takes up what is finished, and nothing that was made of something else."""
+
+from argparse import Namespace
+from pathlib import Path
+from types import SimpleNamespace
+
+import fair_pruning
+import pytest
+from fair_pruning import Unit, comparison, is_done, path_of, tables
+from pandas import DataFrame
+
+from evo_fair.errors import EvoFairError
+from evo_fair.files import write_json
+
+UNIT = Unit(0, "ham10000", "resnet8", 0.9, "ballot")
+
+
+@pytest.fixture
+def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Namespace:
+    task = SimpleNamespace(dataset=SimpleNamespace(fingerprint="abc"))
+    monkeypatch.setattr(fair_pruning, "task_of", lambda _data, _folder: task)
+    return Namespace(work=tmp_path, data=None, dense_epochs=12, epochs=6)
+
+
+def test_a_finished_unit_is_not_made_again(arguments: Namespace) -> None:
+    assert not is_done(UNIT, arguments)
+    write_json(path_of(UNIT, arguments), {"made_of": [12, 6, "abc"]})
+    assert is_done(UNIT, arguments)
+
+
+@pytest.mark.parametrize("made_of", [[12, 5, "abc"], [12, 6, "other data"], None])
+def test_a_unit_of_other_epochs_or_data_is_refused(arguments: Namespace, made_of: list[object] | None) -> None:
+    write_json(path_of(UNIT, arguments), {"made_of": made_of})
+    with pytest.raises(EvoFairError, match="remove it, or give another --work"):
+        is_done(UNIT, arguments)
+
+
+def test_tables_of_nothing_are_refused(arguments: Namespace) -> None:
+    with pytest.raises(EvoFairError, match="nothing is finished"):
+        tables(arguments)
+
+
+def test_methods_are_compared_over_the_seeds_that_both_have() -> None:
+    shared = {"data": "d", "network": "n", "sparsity": 0.5, "mcd": 0.5, "balanced_accuracy": 0.5, "iterations": 10}
+    shared |= {"performance_fairness": 0.1, "degradation_fairness": 0.1}
+    rows = [("ballot", 0, 0.03, 0.80), ("magnitude", 0, 0.04, 0.81), ("magnitude", 1, 0.99, 0.10)]
+    frame = DataFrame([shared | dict(zip(("method", "seed", "cwv", "accuracy"), row, strict=True)) for row in rows])
+    (setting, mean) = comparison(frame).to_dict("records")
+    assert setting["seeds"] == 1
+    assert mean["cwv_lower_percent"] == pytest.approx(25)
+    assert mean["accuracy_points"] == pytest.approx(-1)
