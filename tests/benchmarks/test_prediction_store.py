@@ -63,7 +63,7 @@ def test_what_follows_a_damaged_row_is_evaluated_again(opened, genomes, tmp_path
 def test_predictions_of_other_code_do_not_count(opened, genomes, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened() as store:
         store.predict(genomes[:2])
-    monkeypatch.setattr(prediction_store, "PROXY_CODE", 2)
+    monkeypatch.setattr(prediction_store, "PROXY_CODE", prediction_store.PROXY_CODE + 1)
     with opened() as store:
         store.predict(genomes[:2])
         assert store.evaluated == 2
