@@ -5,9 +5,24 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-__all__ = ["InvertedResidual", "SqueezeExcite", "conv_unit", "mobile_network", "stages"]
+from evo_fair.nets.fused import IDENTITY, clamp_of, run_unit
+
+__all__ = ["ConvUnit", "InvertedResidual", "SqueezeExcite", "conv_unit", "mobile_network", "stages"]
 
 Activation = type[nn.Module]
+
+
+class ConvUnit(nn.Sequential):
+    """A convolution, its batch norm and perhaps an activation; something can be added before the activation."""
+
+    def forward(self, x: torch.Tensor, added: torch.Tensor | None = None) -> torch.Tensor:
+        """`activation(norm(convolution(x)) + added)`."""
+        layer, norm, *activations = self
+        assert isinstance(layer, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        clamp = clamp_of(activations[0]) if activations else IDENTITY
+        y = run_unit(x, layer, norm, clamp or IDENTITY, added)
+        return y if clamp else activations[0](y)
 
 
 def conv_unit(
@@ -18,13 +33,13 @@ def conv_unit(
     groups: int = 1,
     activation: Activation | None = nn.ReLU6,
     epsilon: float = 1e-5,
-) -> nn.Sequential:
+) -> ConvUnit:
     """A convolution, its batch norm and, unless that is None, its activation."""
     layers: list[nn.Module] = [
         nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(c_out, epsilon),
     ]
-    return nn.Sequential(*layers, *([activation()] if activation else []))
+    return ConvUnit(*layers, *([activation()] if activation else []))
 
 
 class SqueezeExcite(nn.Module):
@@ -76,8 +91,12 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[n, c_in, height, width]` to `[n, c_out, height / stride, width / stride]`."""
-        y: torch.Tensor = self.body(x)
-        return x + y if self.shortcut else y
+        *inner, last = self.body
+        y = x
+        for module in inner:
+            y = module(y)
+        out: torch.Tensor = last(y, x if self.shortcut else None)
+        return out
 
 
 def stages(rows: Iterable[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:

@@ -14,14 +14,16 @@ class BasicBlock(nn.Module):
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv_unit(c_in, c_out, 3, stride, activation=nn.ReLU), conv_unit(c_out, c_out, 3, activation=None)
+            conv_unit(c_in, c_out, 3, stride, activation=nn.ReLU), conv_unit(c_out, c_out, 3, activation=nn.ReLU)
         )
         projected = stride > 1 or c_in != c_out
         self.shortcut = conv_unit(c_in, c_out, 1, stride, activation=None) if projected else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`[n, c_in, height, width]` to `[n, c_out, height / stride, width / stride]`."""
-        return nn.functional.relu(self.body(x) + self.shortcut(x))
+        first, second = self.body
+        y: torch.Tensor = second(first(x), self.shortcut(x))
+        return y
 
 
 def resnet_18(labels: int) -> nn.Module:
