@@ -86,12 +86,13 @@ def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list
             continue
         row = table[table["network"] == roles[role].title].iloc[0]
         name = f"unfairness[{GROUPS[0]}]_to_mobilenet"
-        less, most, least = (100 * (1 - row[key]) for key in (name, f"{name}_low", f"{name}_high"))
+        unfairness = [100 * (row[f"{name}{end}"] - 1) for end in ("", "_low", "_high")]
         points = [100 * row[f"accuracy_minus_mobilenet{end}"] for end in ("", "_low", "_high")]
         faster = ", ".join(f"{row[f'times_faster[{device}]']:.1f} on {device}" for device in DEVICES)
         lines.append(
             f"- **{role}** ({roles[role].title}) to {base.title}: accuracy {points[0]:+.1f} points "
-            f"[{points[1]:+.1f}, {points[2]:+.1f}], unfairness {less:+.1f} % lower [{least:+.1f}, {most:+.1f}], "
+            f"[{points[1]:+.1f}, {points[2]:+.1f}], unfairness {unfairness[0]:+.1f} % "
+            f"[{unfairness[1]:+.1f}, {unfairness[2]:+.1f}], "
             f"{row['times_smaller']:.1f} times smaller, times faster: {row['times_faster_here']:.1f} measured here, "
             f"predicted {faster}."
         )
