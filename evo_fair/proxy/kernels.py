@@ -1,4 +1,4 @@
-"""Runs a program, a short list of layer operations, over one image after another, whose activations stay in cache.
+"""Runs a program, a short list of layer operations, over a few images at a time, whose activations stay in cache.
 
 Images lie as `[height, width, channels]`, float32, with channels filled up with zeros to a multiple of 8. Buffers of a
 program live in an arena; those that a larger kernel reads have a border of zeros.

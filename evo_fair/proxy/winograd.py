@@ -95,53 +95,84 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
     x_point, y_point = _BLOCK * inputs + _APART, _BLOCK * channels + _APART
     x = base + 4 * scratch
     y = x + 4 * POINTS * x_point
-    tiles, units = images * across * down, channels // UNIT
+    tiles = images * across * down
     for first in range(0, tiles, _BLOCK):
         count = min(_BLOCK, tiles - first)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
             source = base + 4 * (image * size + op[_SOURCE] + SIDE * (a * x_row + b * inputs))
-            out = x + 4 * number * inputs
-            done = 0
-            while done < inputs:
-                if inputs - done >= 2 * UNIT:
-                    _inputs_2(source + 4 * done, x_row, inputs, out + 4 * done, x_point)
-                    done += 2 * UNIT
-                else:
-                    _inputs_1(source + 4 * done, x_row, inputs, out + 4 * done, x_point)
-                    done += UNIT
-        matrix = w
-        for point in range(POINTS):
-            a, b = x + 4 * point * x_point, y + 4 * point * y_point
-            done = 0
-            while done < units:
-                wide = units_of_next_tile(units - done)
-                number = 0
-                while number < count:
-                    pixels = pixels_of_next_tile(count - number)
-                    source, out = a + 4 * number * inputs, b + 4 * (number * channels + UNIT * done)
-                    dense(pixels, wide, source, 0, inputs, 1, inputs, matrix, zeros, 0, channels, 0, out)
-                    number += pixels
-                matrix += 4 * inputs * wide * UNIT
-                done += wide
+            _transform_inputs(source, x_row, inputs, x + 4 * number * inputs, x_point)
+        _multiply(x, x_point, inputs, w, zeros, y, y_point, channels, count)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
-            source = y + 4 * number * channels
             out = base + 4 * (image * size + op[_TARGET] + SIDE * (a * out_row + b * channels))
-            added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
-            done = 0
-            while done < channels:
-                m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, added + 4 * done
-                wide = 2 if channels - done >= 2 * UNIT else 1
-                if residual < 0:
-                    if wide == 2:
-                        _outputs_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                    else:
-                        _outputs_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                elif wide == 2:
-                    _adding_2(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                else:
-                    _adding_1(m, y_point, c, r, residual_row, channels, op[_RELU], d, out_row, channels)
-                done += wide * UNIT
+            added = 0
+            if residual >= 0:
+                added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
+            source = y + 4 * number * channels
+            _transform_outputs(source, y_point, bias, added, residual_row, channels, op[_RELU], out, out_row)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _transform_inputs(source: int, x_row: int, channels: int, out: int, point: int) -> None:
+    """A tile of all channels; the values of a point lie `point` behind those of the last one."""
+    done = 0
+    while done < channels:
+        if channels - done >= 2 * UNIT:
+            _inputs_2(source + 4 * done, x_row, channels, out + 4 * done, point)
+            done += 2 * UNIT
+        else:
+            _inputs_1(source + 4 * done, x_row, channels, out + 4 * done, point)
+            done += UNIT
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _multiply(
+    x: int, x_point: int, inputs: int, w: int, zeros: int, y: int, y_point: int, channels: int, count: int
+) -> None:
+    """The channels of `count` tiles with each point's matrix."""
+    units = channels // UNIT
+    for point in range(POINTS):
+        done = 0
+        while done < units:
+            wide = units_of_next_tile(units - done)
+            number = 0
+            while number < count:
+                pixels = pixels_of_next_tile(count - number)
+                source = x + 4 * (point * x_point + number * inputs)
+                out = y + 4 * (point * y_point + number * channels + UNIT * done)
+                dense(pixels, wide, source, 0, inputs, 1, inputs, w, zeros, 0, channels, 0, out)
+                number += pixels
+            w += 4 * inputs * wide * UNIT
+            done += wide
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _transform_outputs(
+    source: int,
+    point: int,
+    bias: int,
+    residual: int,
+    residual_row: int,
+    channels: int,
+    relu: int,
+    out: int,
+    out_row: int,
+) -> None:
+    """A tile of all channels; a residual of 0 is none."""
+    done = 0
+    while done < channels:
+        m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, residual + 4 * done
+        wide = 2 if channels - done >= 2 * UNIT else 1
+        if residual == 0:
+            if wide == 2:
+                _outputs_2(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
+            else:
+                _outputs_1(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
+        elif wide == 2:
+            _adding_2(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
+        else:
+            _adding_1(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
+        done += wide * UNIT
