@@ -162,6 +162,7 @@ class Bench:
 
 def report(comparison: Comparison, out: Path) -> None:
     """Prints and writes hypervolumes, wins, and evaluations to the final hypervolume of the RL controller."""
+    comparison.by_run["run"] = [Path(run).name for run in comparison.by_run["run"]]  # no places on this machine
     table = comparison.by_run.drop(columns="run")
     goal = float(table.loc[table["label"] == "reinforce", "hypervolume"].mean())
     table["evaluations_to_reinforce"] = [first_reaching(trace, goal) for trace in comparison.traces]
