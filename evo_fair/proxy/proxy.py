@@ -19,7 +19,7 @@ Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 BATCH = 256
 
-_MEMORY = 2 << 30
+_MEMORY = 7 << 28
 
 
 class Proxy:
@@ -133,7 +133,7 @@ def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
 
 
 def _memory() -> int:
-    """Bytes for features that are kept: two gigabytes, or an eighth of the machine's memory if that is less."""
+    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
     if not hasattr(os, "sysconf"):
         return _MEMORY // 4
     return min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
