@@ -139,7 +139,7 @@ class Workplace:
             checkpoint=folder / "checkpoint.safetensors",
         )
         seconds = time.perf_counter() - started
-        final = network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
+        final = for_inference(network)
         predicted = {}
         for part in PARTS:
             x = self.scaling(self.dataset.inputs[self.dataset.part(part)])
@@ -166,9 +166,14 @@ class Workplace:
         path = self.work / "architectures" / f"{network}.onnx"
         if not path.is_file():
             untrained = self.network(Unit(network, "scratch", "plain", 0, 0))
-            final = untrained.folded() if isinstance(untrained, Network) else untrained.eval().requires_grad_(False)
+            final = for_inference(untrained)
             export_onnx(final, self.dataset.input_shape, path)
         return path
+
+
+def for_inference(network: nn.Module) -> nn.Module:
+    """The network as it is exported: batch norm folded where that is ours to do."""
+    return network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
 
 
 def finished_units(place: Workplace) -> Iterator[tuple[Unit, dict[str, Any]]]:

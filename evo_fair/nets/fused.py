@@ -61,16 +61,16 @@ def run_unit(
     x: torch.Tensor, layer: nn.Conv2d, norm: nn.BatchNorm2d, clamp: Clamp, added: torch.Tensor | None = None
 ) -> torch.Tensor:
     """`clamp(norm(layer(x)) + added)`; in training the running statistics are updated, as torch does."""
-    if not (norm.training and norm.affine and norm.track_running_stats and norm.momentum and torch.is_grad_enabled()):
-        y: torch.Tensor = norm(layer(x))
-        return clamp(y if added is None else y + added)
-    slow = _is_slow(layer, x) and _is_image(x)
+    fused = norm.training and norm.affine and norm.track_running_stats and norm.momentum and torch.is_grad_enabled()
+    slow = fused and _is_slow(layer, x) and _is_image(x)
+    y: torch.Tensor
     y = _Depthwise.apply(x, layer.weight, layer.stride[0]) if slow else layer(x)  # type: ignore[no-untyped-call]
-    if not _is_image(y):
+    if not (fused and _is_image(y)):
         y = norm(y)
         return clamp(y if added is None else y + added)
     y, mean, variance = _NormClamp.apply(y, norm.weight, norm.bias, norm.eps, clamp, added)  # type: ignore[no-untyped-call]
     samples = y.numel() // y.shape[1]
+    assert norm.momentum is not None
     running_mean, running_variance, batches = norm.running_mean, norm.running_var, norm.num_batches_tracked
     assert running_mean is not None
     assert running_variance is not None

@@ -11,11 +11,11 @@ from evo_fair.nets.network import BN_EPSILON
 from evo_fair.nets.supernet import place_of
 from evo_fair.nets.topology import Unit, units_of
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
-from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded, suits_winograd
+from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
-from evo_fair.proxy.winograd import POINTS, pack_winograd, transform_weights
+from evo_fair.proxy.winograd import POINTS, pack_winograd, suits_winograd, transform_weights
 from evo_fair.space import Block
 
 __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program"]

@@ -74,17 +74,15 @@ def run_program(
         together = min(group, last - start)
         for number in range(len(program)):
             op = program[number]
+            if op[_BORDER] > 0:
+                for member in range(together):
+                    _clear_border(op, arena[member * size : (member + 1) * size])
             if op[_OP] == _WINOGRAD:
-                if op[_BORDER] > 0:
-                    for member in range(together):
-                        _clear_border(op, arena[member * size : (member + 1) * size])
                 run_winograd(op, weights, arena, size, together, group * size)
                 continue
             for member in range(together):
                 image = start + member
                 own = arena[member * size : (member + 1) * size]
-                if op[_BORDER] > 0:
-                    _clear_border(op, own)
                 if op[_OP] == _DENSE:
                     _run_dense(op, weights, own)
                 elif op[_OP] == _DEPTHWISE:
@@ -180,47 +178,32 @@ def _clear_border(op: Integers, arena: Floats) -> None:
 def _load(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
     if op[_STEP_X] < op[_CHANNELS]:
         _load_narrow(op, arena, source)
-    elif op[_HALF] != 0:
-        _scale_halves(op, weights, arena, source)
     else:
         _scale(op, weights, arena, source)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _scale(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
-    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
+    channels, width, step, add, relu = op[_CHANNELS], op[_WIDTH], op[_STEP_X], op[_KERNEL], op[_RELU]
     scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    half = op[_HALF] != 0
+    size = 2 if half else 4
     for y in range(op[_HEIGHT]):
-        x = source + 4 * y * op[_SOURCE_ROW]
+        x = source + size * y * op[_SOURCE_ROW]
         out = arena.ctypes.data + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
         done = 0
         while done < channels:
-            a, b, c, d = x + 4 * done, scale + 4 * done, shift + 4 * done, out + 4 * done
-            if channels - done >= 2 * UNIT:
-                _affine_2(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
-                done += 2 * UNIT
+            a, b, c, d = x + size * done, scale + 4 * done, shift + 4 * done, out + 4 * done
+            wide = 2 if channels - done >= 2 * UNIT else 1
+            if half and wide == 2:
+                _half_affine_2(a, step, width, b, c, add, relu, d, channels)
+            elif half:
+                _half_affine_1(a, step, width, b, c, add, relu, d, channels)
+            elif wide == 2:
+                _affine_2(a, step, width, b, c, add, relu, d, channels)
             else:
-                _affine_1(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
-                done += UNIT
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _scale_halves(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
-    """`_scale` of an image of float16, of which places and steps of the source count so many."""
-    channels, width, step = op[_CHANNELS], op[_WIDTH], op[_STEP_X]
-    scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
-    for y in range(op[_HEIGHT]):
-        x = source + 2 * y * op[_SOURCE_ROW]
-        out = arena.ctypes.data + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
-        done = 0
-        while done < channels:
-            a, b, c, d = x + 2 * done, scale + 4 * done, shift + 4 * done, out + 4 * done
-            if channels - done >= 2 * UNIT:
-                _half_affine_2(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
-                done += 2 * UNIT
-            else:
-                _half_affine_1(a, step, width, b, c, op[_KERNEL], op[_RELU], d, channels)
-                done += UNIT
+                _affine_1(a, step, width, b, c, add, relu, d, channels)
+            done += wide * UNIT
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -9,9 +9,9 @@ import numpy as np
 from evo_fair.proxy.operations import Column, Integers, Op
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
-from evo_fair.proxy.winograd import SIDE, scratch_of
+from evo_fair.proxy.winograd import scratch_of
 
-__all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded", "suits_winograd"]
+__all__ = ["LINE", "Buffer", "Layer", "Program", "Writer", "filled_up", "padded"]
 
 LINE = 16
 """Buffers and weights start at multiples of so many float32 values: a cache line."""
@@ -260,11 +260,6 @@ class Writer:
             row[_COLUMNS[name]] = value
         self._rows.append(row)
         self._slots.append(slots)
-
-
-def suits_winograd(height: int, width: int) -> bool:
-    """Whether a map of a convolution's outputs can be cut into Winograd's tiles."""
-    return height % SIDE == 0 and width % SIDE == 0
 
 
 def _window(x: Buffer, kernel: int, stride: int) -> dict[str, int]:

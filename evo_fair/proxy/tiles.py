@@ -78,12 +78,12 @@ def half_tile(pixels: int, units: int) -> Callable[..., None]:
 
 def half_line() -> Callable[..., None]:
     """Rounds `vectors` times 16 values at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
-    return emitted(_round, Form(1, (16,)))
+    return emitted(_rounding(BFloat()), Form(1, (16,)))
 
 
 def keep_half_line() -> Callable[..., None]:
     """Rounds `units` times 8 values at `x` to float16 and writes them to `out`."""
-    return emitted(_keep_half, Form(1, (UNIT,)))
+    return emitted(_rounding(HALF), Form(1, (UNIT,)))
 
 
 def round_line() -> Callable[..., None]:
@@ -273,17 +273,21 @@ def _add_up(emit: Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: 
     emit.store_plain(totals[count:], squares)
 
 
-def _round(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
-    half = ir.VectorType(BFloat(), emit.vectors[0].count)
+def _rounding(kind: Any) -> Callable[..., None]:
+    """What rounds `vectors` vectors at `x` to a narrower type and writes them to `out`."""
 
-    def one_vector(carried: list[Any]) -> list[Any]:
-        place, target = carried
-        (value,) = emit.load_vectors(place)
-        rounded = emit.builder.fptrunc(value, half)
-        emit.builder.store(rounded, emit.builder.inttoptr(target, half.as_pointer()), align=4)
-        return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
+    def narrow(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
+        narrower = ir.VectorType(kind, emit.vectors[0].count)
 
-    emit.loop(vectors, [x, out], one_vector)
+        def one_vector(carried: list[Any]) -> list[Any]:
+            place, target = carried
+            (value,) = emit.load_vectors(place)
+            emit.write(emit.builder.fptrunc(value, narrower), target)
+            return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
+
+        emit.loop(vectors, [x, out], one_vector)
+
+    return narrow
 
 
 def _winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, out_step: Any) -> None:
@@ -360,18 +364,6 @@ def _winograd_outputs(
             emit.store([result], relu, target, constant(0))
             target, added = emit.plus(target, out_step), emit.plus(added, residual_step)
         out, residual = emit.plus(out, out_row), emit.plus(residual, residual_row)
-
-
-def _keep_half(emit: Emitter, x: Any, units: Any, out: Any) -> None:
-    half = ir.VectorType(HALF, emit.vectors[0].count)
-
-    def one_unit(carried: list[Any]) -> list[Any]:
-        place, target = carried
-        (value,) = emit.load_vectors(place)
-        emit.write(emit.builder.fptrunc(value, half), target)
-        return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
-
-    emit.loop(units, [x, out], one_unit)
 
 
 def _round_in_place(emit: Emitter, x: Any, vectors: Any) -> None:

@@ -13,9 +13,9 @@ from evo_fair.proxy.operations import Column, Integers
 from evo_fair.proxy.tile_choice import Floats, dense, pixels_of_next_tile, units_of_next_tile
 from evo_fair.proxy.tiles import UNIT, winograd_inputs, winograd_outputs
 
-__all__ = ["POINTS", "SIDE", "pack_winograd", "run_winograd", "scratch_of", "transform_weights"]
+__all__ = ["POINTS", "pack_winograd", "run_winograd", "scratch_of", "suits_winograd", "transform_weights"]
 
-SIDE = 4
+_SIDE = 4
 """Outputs of a tile, in a row."""
 
 POINTS = 36
@@ -46,6 +46,11 @@ _SOURCE, _SOURCE_ROW, _STEP_X = int(Column.SOURCE), int(Column.SOURCE_ROW), int(
 _TARGET, _TARGET_ROW, _CHANNELS = int(Column.TARGET), int(Column.TARGET_ROW), int(Column.CHANNELS)
 _HEIGHT, _WIDTH, _WEIGHT, _BIAS = int(Column.HEIGHT), int(Column.WIDTH), int(Column.WEIGHT), int(Column.BIAS)
 _RESIDUAL, _RESIDUAL_ROW, _RELU = int(Column.RESIDUAL), int(Column.RESIDUAL_ROW), int(Column.RELU)
+
+
+def suits_winograd(height: int, width: int) -> bool:
+    """Whether a map of a convolution's outputs can be cut into Winograd's tiles."""
+    return height % _SIDE == 0 and width % _SIDE == 0
 
 
 def transform_weights(weight: Floats) -> Floats:
@@ -87,7 +92,7 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
     From `scratch` on the arena has room for `scratch_of(inputs, channels)` values.
     """
     inputs, channels = op[_STEP_X], op[_CHANNELS]
-    across, down = op[_WIDTH] // SIDE, op[_HEIGHT] // SIDE
+    across, down = op[_WIDTH] // _SIDE, op[_HEIGHT] // _SIDE
     x_row, out_row = op[_SOURCE_ROW], op[_TARGET_ROW]
     residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
     base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
@@ -101,16 +106,16 @@ def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
-            source = base + 4 * (image * size + op[_SOURCE] + SIDE * (a * x_row + b * inputs))
+            source = base + 4 * (image * size + op[_SOURCE] + _SIDE * (a * x_row + b * inputs))
             _transform_inputs(source, x_row, inputs, x + 4 * number * inputs, x_point)
         _multiply(x, x_point, inputs, w, zeros, y, y_point, channels, count)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
-            out = base + 4 * (image * size + op[_TARGET] + SIDE * (a * out_row + b * channels))
+            out = base + 4 * (image * size + op[_TARGET] + _SIDE * (a * out_row + b * channels))
             added = 0
             if residual >= 0:
-                added = base + 4 * (image * size + residual + SIDE * (a * residual_row + b * channels))
+                added = base + 4 * (image * size + residual + _SIDE * (a * residual_row + b * channels))
             source = y + 4 * number * channels
             _transform_outputs(source, y_point, bias, added, residual_row, channels, op[_RELU], out, out_row)
 

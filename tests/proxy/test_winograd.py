@@ -6,9 +6,9 @@ import torch
 from torch.nn import functional
 
 from evo_fair.proxy import runner
-from evo_fair.proxy.program import Layer, Program, Writer, filled_up, padded, suits_winograd
+from evo_fair.proxy.program import Layer, Program, Writer, filled_up, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.winograd import POINTS, pack_winograd, transform_weights
+from evo_fair.proxy.winograd import POINTS, pack_winograd, suits_winograd, transform_weights
 
 IMAGES = 19
 
