@@ -1,5 +1,6 @@
 """`evo-fair audit`: what pruning costs each class and group, over many pruned networks."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from evo_fair.cli.options import (
 
 if TYPE_CHECKING:
     from evo_fair.audit.runner import Standing
+    from evo_fair.cli.interrupts import Check
 
 __all__ = ["audit"]
 
@@ -94,6 +96,7 @@ def audit(
     sparsity and seed.
     """
     from evo_fair.audit.report import LIMITS, check_wishes, find, write_report
+    from evo_fair.cli.interrupts import resumable
     from evo_fair.problem import load_problem
 
     limits = constraint or LIMITS
@@ -107,8 +110,9 @@ def audit(
             raise typer.BadParameter(f"--{name} is for the audit of one network: name it with --network or --module")
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
-    common: Any = {"out": place, "group": group, "minutes": time, "resume": resume, "listener": _told}
-    try:
+    common: Any = {"out": place, "group": group, "minutes": time, "resume": resume}
+    with resumable(resume_command(), lambda: "finished rows are saved") as check:
+        common["listener"] = partial(_told, check)
         if one:
             from evo_fair.audit.network_audit import NetworkGrid, audit_network
             from evo_fair.dense_networks import Source, dense_network
@@ -139,9 +143,6 @@ def audit(
             )
             folder = audit_proxy(chosen, grid, jobs=jobs, **common)
         report = write_report(folder, find(folder, imbalance, limits))
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished rows are saved, go on with: {resume_command()}", err=True)
-        raise typer.Exit(130) from None
     typer.echo(f"the report: {report}")
 
 
@@ -150,5 +151,6 @@ def _named(**given: list[Any] | None) -> dict[str, Any]:
     return {name: tuple(values) for name, values in given.items() if values}
 
 
-def _told(at: "Standing") -> None:
+def _told(check: "Check", at: "Standing") -> None:
+    check()
     typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.2g} a second", err=True)

@@ -66,33 +66,33 @@ def deploy(
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
     from evo_fair.api import deploy as deploy_run
+    from evo_fair.cli.interrupts import resumable
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.search import has_begun
 
     folder = out or run / "deployed"
-    try:
-        with ProgressBars() as bars:
-            table = deploy_run(
-                run,
-                networks=network,
-                data=data,
-                epochs=epochs,
-                learning_rate=learning_rate,
-                from_scratch=from_scratch,
-                fairness_weight=fairness_weight,
-                balance_groups=balance_groups,
-                int8=int8,
-                references=reference or (),
-                devices=device,
-                seed=seed,
-                out=out,
-                resume=resume,
-                listener=bars,
-            )
-    except KeyboardInterrupt:
-        state = "the state is saved" if has_begun(folder) else "nothing had been made yet"
-        typer.echo(f"interrupted; {state}, go on with: {resume_command()}", err=True)
-        raise typer.Exit(130) from None
+
+    def state() -> str:
+        return "the state is saved" if has_begun(folder) else "nothing had been made yet"
+
+    with resumable(resume_command(), state) as check, ProgressBars(check) as bars:
+        table = deploy_run(
+            run,
+            networks=network,
+            data=data,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            from_scratch=from_scratch,
+            fairness_weight=fairness_weight,
+            balance_groups=balance_groups,
+            int8=int8,
+            references=reference or (),
+            devices=device,
+            seed=seed,
+            out=out,
+            resume=resume,
+            listener=bars,
+        )
     _show(table)
     typer.echo(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
 

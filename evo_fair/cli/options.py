@@ -20,6 +20,7 @@ __all__ = [
     "WeightsOption",
     "print_table",
     "resume_command",
+    "same_command",
 ]
 
 ProblemArgument = Annotated[
@@ -53,10 +54,14 @@ WeightsOption = Annotated[
 ]
 
 
+def same_command() -> str:
+    """The command that this process was started with."""
+    return shlex.join(["evo-fair", *sys.argv[1:]])
+
+
 def resume_command() -> str:
-    """The command that this process was started with, as one that goes on where it was broken off."""
-    arguments = sys.argv[1:] if "--resume" in sys.argv else [*sys.argv[1:], "--resume"]
-    return shlex.join(["evo-fair", *arguments])
+    """The same command, as one that goes on where it was broken off."""
+    return same_command() if "--resume" in sys.argv else f"{same_command()} --resume"
 
 
 def print_table(table: "Table") -> None:

@@ -7,6 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from evo_fair.cli.interrupts import Check
 from evo_fair.data import PARTS, Dataset
 from evo_fair.listener import Listener
 from evo_fair.nets import Step
@@ -18,9 +19,13 @@ __all__ = ["ProgressBars"]
 
 
 class ProgressBars(Listener):
-    """A bar a stage: the supernet's epochs, the search's budget, the front's networks; plain lines in a log."""
+    """A bar a stage: the supernet's epochs, the search's budget, the front's networks; plain lines in a log.
 
-    def __init__(self) -> None:
+    `check` is called at every step of a bar.
+    """
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -89,15 +94,11 @@ class ProgressBars(Listener):
 
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""
-        if done < networks and not self._bars.console.is_terminal:
-            return
-        self._show("networks", done, networks, "ONNX, checked against torch")
+        self._show("networks", done, networks, "ONNX, checked against torch", summary=True)
 
     def tuning(self, network: str, step: Step) -> None:
         """Moves the bar of a network that is trained."""
-        if step.epoch < step.epochs and not self._bars.console.is_terminal:
-            return
-        self._show(network, step.epoch, step.epochs, f"loss {step.loss:.3f}")
+        self._show(network, step.epoch, step.epochs, f"loss {step.loss:.3f}", summary=True)
 
     def deployed(self, done: int, networks: int) -> None:
         """Moves the bar of the networks to deploy."""
@@ -105,12 +106,14 @@ class ProgressBars(Listener):
 
     def timing(self, done: int, rounds: int) -> None:
         """Moves the bar of the latency measurement."""
-        if done < rounds and not self._bars.console.is_terminal:
-            return
-        self._show("timing", done, rounds, "rounds over all networks")
+        self._show("timing", done, rounds, "rounds over all networks", summary=True)
 
-    def _show(self, name: str, done: int, total: int, note: str) -> None:
+    def _show(self, name: str, done: int, total: int, note: str, summary: bool = False) -> None:
+        """Moves a bar; in a log prints a line, of a `summary` only the last."""
+        self._check()
         if not self._bars.console.is_terminal:
+            if summary and done < total:
+                return
             self._bars.console.print(f"{name} {done}/{total}: {note}", highlight=False, soft_wrap=True)
             return
         if name not in self._tasks:

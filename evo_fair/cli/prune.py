@@ -83,6 +83,7 @@ def prune(
     """Prunes one network by one method or several, and says what that does to whom."""
     from rich.table import Table
 
+    from evo_fair.cli.interrupts import resumable
     from evo_fair.problem import load_problem
     from evo_fair.prune_networks import prune as run_prune
 
@@ -91,7 +92,12 @@ def prune(
     if ratios and sparsity:
         raise typer.BadParameter("--sparsity and --ratio are both given: leave one out")
     folder = out or Path("results") / f"{chosen.name}-pruned"
-    try:
+
+    def told(line: str) -> None:
+        check()
+        typer.echo(line, err=True)
+
+    with resumable(resume_command(), lambda: "what is finished is saved") as check:
         frame = run_prune(
             chosen,
             out=folder,
@@ -112,11 +118,8 @@ def prune(
             epsilon=epsilon,
             device=device,
             resume=resume,
-            told=lambda line: typer.echo(line, err=True),
+            told=told,
         )
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; what is finished is saved, go on with: {resume_command()}", err=True)
-        raise typer.Exit(130) from None
     table = Table(box=None, pad_edge=False)
     shown = ("sparsity", "params", "accuracy", "cwv", "mcd", "degradation_fairness")
     table.add_column("network", no_wrap=True)

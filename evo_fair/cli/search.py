@@ -61,6 +61,7 @@ def search(
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
 
     from evo_fair.api import search as run_search
+    from evo_fair.cli.interrupts import resumable
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
     from evo_fair.report import front_table
@@ -68,29 +69,28 @@ def search(
 
     chosen = load_problem(problem, data=data)
     folder = out or Path("results") / chosen.name
-    try:
-        with ProgressBars() as bars:
-            run = run_search(
-                chosen,
-                out=folder,
-                device=device,
-                objectives=objective or None,
-                constraints=constraint or None,
-                group=group,
-                algorithm=algorithm,
-                budget=budget,
-                population=population,
-                seed=seed,
-                jobs=jobs,
-                torch_device=torch_device,
-                precision=precision,
-                resume=resume,
-                freeze_header=freeze_header,
-                listener=bars,
-            )
-    except KeyboardInterrupt:
-        state = "the state is saved" if has_begun(folder) else "nothing had been searched yet"
-        typer.echo(f"interrupted; {state}, go on with: {resume_command()}", err=True)
-        raise typer.Exit(130) from None
+
+    def state() -> str:
+        return "the state is saved" if has_begun(folder) else "nothing had been searched yet"
+
+    with resumable(resume_command(), state) as check, ProgressBars(check) as bars:
+        run = run_search(
+            chosen,
+            out=folder,
+            device=device,
+            objectives=objective or None,
+            constraints=constraint or None,
+            group=group,
+            algorithm=algorithm,
+            budget=budget,
+            population=population,
+            seed=seed,
+            jobs=jobs,
+            torch_device=torch_device,
+            precision=precision,
+            resume=resume,
+            freeze_header=freeze_header,
+            listener=bars,
+        )
     print_table(front_table(run))
     typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")

@@ -1,15 +1,14 @@
 """`evo-fair train`: the supernet of a problem, or a well-known network to compare with."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, ProblemArgument
+from evo_fair.cli.options import DataOption, ProblemArgument, same_command
 
 if TYPE_CHECKING:
+    from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import Problem
 
 __all__ = ["train"]
@@ -33,39 +32,33 @@ def train(
 
     A training that was broken off goes on when the same command is given again.
     """
+    from evo_fair.cli.interrupts import resumable
+    from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
 
     if network is None and seed is not None:
         raise typer.BadParameter("--seed is for --network; a supernet's seed is set by [training] in the problem file")
     chosen = load_problem(problem, data=data)
-    try:
+    with resumable(same_command(), lambda: "finished epochs are saved") as check, ProgressBars(check) as bars:
         if network is None:
-            _train_supernet(chosen, out)
+            _train_supernet(chosen, out, bars)
         else:
-            _train_reference(chosen, network, seed or 0, out)
-    except KeyboardInterrupt:
-        command = shlex.join(["evo-fair", *sys.argv[1:]])
-        typer.echo(f"interrupted; finished epochs are saved, go on with: {command}", err=True)
-        raise typer.Exit(130) from None
+            _train_reference(chosen, network, seed or 0, out, bars)
 
 
-def _train_supernet(problem: "Problem", out: Path | None) -> None:
+def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") -> None:
     from evo_fair.api import train as train_supernet
-    from evo_fair.cli.progress import ProgressBars
 
-    with ProgressBars() as bars:
-        stored = train_supernet(problem, out=out, listener=bars)
+    stored = train_supernet(problem, out=out, listener=bars)
     for name, report in stored.manifest["validation"].items():
         typer.echo(f"{name} network: accuracy {report['accuracy']:.4f} on the validation part")
     typer.echo(f"supernet: {stored.path}")
 
 
-def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None) -> None:
-    from evo_fair.cli.progress import ProgressBars
+def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None, bars: "ProgressBars") -> None:
     from evo_fair.reference_training import train_reference
 
-    with ProgressBars() as bars:
-        stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
+    stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
     report = stored.manifest["validation"]
     typer.echo(f"{network}: accuracy {report['accuracy']:.4f} on the validation part")
     for name, part in report["groups"][problem.fairness.group].items():

@@ -1,0 +1,43 @@
+"""Ctrl-C: one line that says how to go on, and no interrupt that gets lost within a library."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import typer
+
+__all__ = ["Check", "resumable"]
+
+Check = Callable[[], None]
+"""Raises `KeyboardInterrupt` if there was one that nobody saw; to be called between steps."""
+
+
+@contextmanager
+def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
+    """Ends the process with code 130 when it is interrupted, saying `state()` and the command that goes on.
+
+    Python raises `KeyboardInterrupt` wherever it stands; where that is a `__del__` or a library's bare `except`, the
+    interrupt is gone and the work goes on. What this yields raises it again.
+    """
+    unseen = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal unseen
+        unseen = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if unseen:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # else the process was started deaf to it, or someone else listens
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; {state()}, go on with: {command}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,57 @@
+"""Ctrl-C: seen at once, or at the next check when a library swallows it; the listener of before is put back."""
+
+import signal
+
+import pytest
+import typer
+
+from evo_fair.cli.interrupts import resumable
+from evo_fair.cli.progress import ProgressBars
+
+
+def interrupt_swallowed() -> None:
+    """What a bare `except` in a library makes of Ctrl-C."""
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except BaseException:
+        return
+
+
+def test_interrupt_ends_with_130_and_the_way_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as ended, resumable("evo-fair search x --resume", lambda: "all is saved"):
+        signal.raise_signal(signal.SIGINT)
+    assert ended.value.exit_code == 130
+    assert capsys.readouterr().err == "interrupted; all is saved, go on with: evo-fair search x --resume\n"
+
+
+def test_interrupt_that_a_library_swallows_comes_back_at_the_next_step(capsys: pytest.CaptureFixture[str]) -> None:
+    reached = []
+
+    def work() -> None:
+        with resumable("evo-fair deploy x", lambda: "saved") as check, ProgressBars(check) as bars:
+            check()
+            interrupt_swallowed()
+            reached.append("after the library")
+            bars.timing(1, 3)
+            reached.append("after the next step")
+
+    with pytest.raises(typer.Exit) as ended:
+        work()
+    assert ended.value.exit_code == 130
+    assert reached == ["after the library"]
+    assert capsys.readouterr().err.endswith("interrupted; saved, go on with: evo-fair deploy x\n")
+
+
+def test_listener_of_before_is_put_back_and_a_deaf_process_stays_deaf() -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with resumable("evo-fair", lambda: ""):
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with resumable("evo-fair", lambda: "") as check:
+            signal.raise_signal(signal.SIGINT)
+            check()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
