@@ -5,10 +5,11 @@
 Takes the smallest and the largest network of the ham10000 space, and random ones between them: 20,000 genomes are drawn
 and one taken at random from each of equally wide bins of log MACs, without a look at the proxy. Each is trained from
 scratch by the problem's recipe with two seeds, on one thread, and asked on the validation part. The ceiling is the tau
-between the two seeds: no proxy can know which seed is meant. Intervals are 95 % percentiles of 2,000 bootstrap
-resamples of the networks. A finished training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint
-there: started again, the script goes on. `--report` trains nothing and reports on the networks finished so far.
-Writes results/benchmarks/proxy_fidelity.csv and proxy_fidelity_networks.csv.
+between the two seeds: no proxy can know which seed is meant. Beside the proxy stands the plainest predictor, that more
+multiply-accumulates are better. Intervals are 95 % percentiles of 2,000 bootstrap resamples of the networks. A finished
+training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint there: started again, the script goes
+on. `--report` trains nothing and reports on the networks finished so far. Writes results/benchmarks/proxy_fidelity.csv,
+proxy_fidelity_variance.csv (how far networks differ, and two trainings of one) and proxy_fidelity_networks.csv.
 """
 
 import argparse
@@ -146,6 +147,8 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
     scores = {"proxy": values(dataset, proxy.predict(genomes))}
     for seed in SEEDS:
         scores[f"seed {seed}"] = values(dataset, work.predictions(genomes, seed))
+    size = layers.macs(space.decode(genomes)).astype(np.float64)
+    scores["size"] = np.column_stack([-size if name == "unfairness" else size for name in METRIC_NAMES])
     table = Table("metric", "pair", "Kendall's tau", "95 %", "share of the ceiling", "95 %")
     rows: list[Row] = []
     for column, metric in enumerate(METRIC_NAMES):
@@ -156,6 +159,7 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
             table.add_row(metric, row["pair"], tau, span, *share)
     Console(width=140).print(table)
     write_rows(OUT / "proxy_fidelity.csv", rows, supernet.sha256)
+    write_rows(OUT / "proxy_fidelity_variance.csv", variances(scores), supernet.sha256)
     write_rows(OUT / "proxy_fidelity_networks.csv", network_rows(space, genomes, scores), supernet.sha256)
 
 
@@ -169,21 +173,30 @@ NUMBERS = ("tau", "low", "high", "share", "share_low", "share_high")
 
 
 def correlations(scores: dict[str, Array]) -> list[Row]:
-    """Kendall's tau-b of every pair with its interval, and the proxy's as a share of the ceiling.
+    """Kendall's tau-b of the two seeds, and of every other score with each: intervals, and shares of the former.
 
     `proxy, one seed` is the mean of its two taus with one seed each: what the ceiling, a tau of single trainings too,
     is comparable with. The mean of two seeds is less noisy, so its tau may come out higher.
     """
     first, second = (scores[f"seed {seed}"] for seed in SEEDS)
-    proxy, n = scores["proxy"], len(scores["proxy"])
+    predictors = [name for name in scores if not name.startswith("seed")]
+    n = len(first)
     resamples = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
 
     def taus(chosen: Array) -> list[float]:
-        p, a, b = proxy[chosen], first[chosen], second[chosen]
-        single = [kendalltau(p, a).statistic, kendalltau(p, b).statistic]
-        return [kendalltau(a, b).statistic, kendalltau(p, (a + b) / 2).statistic, float(np.mean(single)), *single]
+        a, b = first[chosen], second[chosen]
+        found = [kendalltau(a, b).statistic]
+        for predictor in predictors:
+            p = scores[predictor][chosen]
+            single = [kendalltau(p, a).statistic, kendalltau(p, b).statistic]
+            found += [kendalltau(p, (a + b) / 2).statistic, float(np.mean(single)), *single]
+        return found
 
-    names = ("ceiling: seed 0, seed 1", "proxy, mean of seeds", "proxy, one seed", "proxy, seed 0", "proxy, seed 1")
+    trained = ("mean of seeds", "one seed", "seed 0", "seed 1")
+    names = (
+        "ceiling: seed 0, seed 1",
+        *(f"{predictor}, {what}" for predictor in predictors for what in trained),
+    )
     point = np.array(taus(np.arange(n)))
     drawn = np.array([taus(chosen) for chosen in resamples])
     rows = []
@@ -197,6 +210,37 @@ def correlations(scores: dict[str, Array]) -> list[Row]:
     return rows
 
 
+def variances(scores: dict[str, Array]) -> list[Row]:
+    """Standard deviations between networks and between trainings of one network, a row a metric, by one-way ANOVA.
+
+    `reliability`, with its interval, is the share of networks in the variance of single trainings: the intraclass
+    correlation, what two trainings of the same networks correlate by.
+    """
+    trained = np.stack([scores[f"seed {seed}"] for seed in SEEDS])  # [seeds, networks, metrics]
+    seeds, n, _ = trained.shape
+
+    def components(chosen: Array) -> tuple[Array, Array]:
+        part = trained[:, chosen]
+        within = part.var(0, ddof=1).mean(0)
+        return np.maximum(part.mean(0).var(0, ddof=1) - within / seeds, 0), within
+
+    resamples = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
+    drawn = np.array([between / (between + within) for between, within in map(components, resamples)])
+    between, within = components(np.arange(n))
+    rows: list[Row] = []
+    for column, metric in enumerate(METRIC_NAMES):
+        low, high = np.nanpercentile(drawn[:, column], [2.5, 97.5])
+        numbers = {
+            "sd_between_networks": between[column] ** 0.5,
+            "sd_between_seeds": within[column] ** 0.5,
+            "reliability": between[column] / (between[column] + within[column]),
+            "low": low,
+            "high": high,
+        }
+        rows.append({"metric": metric, "networks": n} | {name: round(float(x), 4) for name, x in numbers.items()})
+    return rows
+
+
 def network_rows(space: SearchSpace, genomes: Array, scores: dict[str, Array]) -> list[Row]:
     """What is known of each network, by size."""
     tables = space.decode(genomes)
@@ -204,7 +248,8 @@ def network_rows(space: SearchSpace, genomes: Array, scores: dict[str, Array]) -
     rows = []
     for i in np.argsort(macs):
         row: Row = {"id": space.ids(genomes[i : i + 1])[0], "macs": int(macs[i]), "params": int(params[i])}
-        for name, score in scores.items():
+        for name in ("proxy", *(f"seed {seed}" for seed in SEEDS)):
+            score = scores[name]
             row |= {f"{metric}_{name.replace(' ', '')}": round(score[i, m], 4) for m, metric in enumerate(METRIC_NAMES)}
         rows.append(row | {"genome": " ".join(map(str, genomes[i]))})
     return rows
