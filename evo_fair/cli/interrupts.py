@@ -1,6 +1,7 @@
 """Ctrl-C: one line that says how to go on, and no interrupt that gets lost within a library."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,7 +33,9 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # else the process was started deaf to it, or someone else listens
+    # Else the process was started deaf to it, someone else listens, or nobody may.
+    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield check
@@ -40,4 +43,5 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
         typer.echo(f"interrupted; {state()}, go on with: {command}", err=True)
         raise typer.Exit(130) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        if ours:
+            signal.signal(signal.SIGINT, before)
