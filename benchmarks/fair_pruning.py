@@ -152,15 +152,17 @@ def dense_of(unit: Unit, task: Task, work: Path, epochs: int) -> Dense:
     initialise(network, torch.Generator().manual_seed(unit.seed))
     early = state_of(network)
     path = work / "dense" / f"{unit.data}-{unit.network}-{unit.seed}.safetensors"
-    if path.exists():
+    facts, made_of = path.with_suffix(".json"), [epochs, task.dataset.fingerprint]
+    if path.exists() and facts.exists() and read_json(facts).get("made_of") == made_of:
         network.load_state_dict(load(path.read_bytes()))
     else:
         started = time.process_time()
         steps = task.train(network, epochs, unit.seed)
         row = measures(network, network, task) | {"iterations": steps, "seconds": time.process_time() - started}
-        write_json(path.with_suffix(".json"), unit._replace(method="dense", sparsity=0.0)._asdict() | row)
+        row |= unit._replace(method="dense", sparsity=0.0)._asdict() | {"made_of": made_of}
         write_bytes(path, content_of(network))
-    return Dense(network.eval(), early, epochs)
+        write_json(facts, row)
+    return Dense(task.settled(network), early, epochs)
 
 
 def measures(network: nn.Module, dense: nn.Module, task: Task) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from headline_report import report, time_all
-from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Unit, Workplace
+from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units
 from headline_variants import BASELINE, DEVICES, FASTER, SLOWEST, SMALLER
 from provenance import run
 from rich.console import Console
@@ -95,26 +95,33 @@ def workplace(arguments: argparse.Namespace) -> Workplace:
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     stored = ensure_supernet(problem, dataset, space)
     supernet = Supernet.load(stored.path, space)
-    genomes = read_candidates(arguments.out, space)
+    trained = ((unit, facts["made_of"]["genome"]) for unit, facts in finished_units(arguments.out / "units"))
+    genomes = {unit.network: np.array(genome, np.int16) for unit, genome in trained if genome is not None}
+    genomes |= read_candidates(arguments.out, space)
     weight = arguments.fairness_weight
     return Workplace(arguments.out, arguments.work, problem, dataset, space, stored, supernet, genomes, weight)
 
 
 def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Workplace, list[str]]:
-    """The workplace with the genomes that are needed, and the ids of the networks of the front to train."""
+    """The workplace with the genomes that are needed, and the ids of the networks of the front to train.
+
+    `ours` are the candidates; they are chosen now if they weren't before.
+    """
     front = read_front(arguments.run / "front.csv")
     on_front = {str(row.id): np.array(genome_of(str(row.genome)), np.int16) for row in front.itertuples()}
     known = {"ours", "known", *REFERENCE_NAMES}
-    asked = [name for name in arguments.networks or () if name not in known]
+    asked = arguments.networks or ["known", "ours"]
+    genomes = on_front | place.genomes
     for name in asked:
-        if name not in on_front | place.genomes:
+        if name not in known and name not in genomes:
             raise UnknownNameError("network", name, [*sorted(known), *on_front])
-    if not place.genomes:
+    candidates = read_candidates(place.out, place.space)
+    if not candidates:
         chosen = candidates_of(front, arguments.candidates, *baseline_cost(place.dataset))
-        place = replace(place, genomes={name: on_front[name] for name in chosen})
-        write_candidates(place)
-    ours = asked or list(place.genomes)
-    return replace(place, genomes=on_front | place.genomes), ours
+        candidates = {name: on_front[name] for name in chosen}
+        write_candidates(place, candidates)
+    ours = [*(candidates if "ours" in asked else ()), *(name for name in asked if name not in known)]
+    return replace(place, genomes=genomes | candidates), list(dict.fromkeys(ours))
 
 
 def read_candidates(out: Path, space: SearchSpace) -> Genomes:
@@ -128,10 +135,10 @@ def read_candidates(out: Path, space: SearchSpace) -> Genomes:
     return {name: np.array(genome, np.int16) for name, genome in content["genomes"].items()}
 
 
-def write_candidates(place: Workplace) -> None:
+def write_candidates(place: Workplace, genomes: Genomes) -> None:
     """Keeps the candidates."""
-    genomes = {name: genome.tolist() for name, genome in place.genomes.items()}
-    write_json(place.out / "candidates.json", {"space": place.space.fingerprint, "genomes": genomes})
+    lists = {name: genome.tolist() for name, genome in genomes.items()}
+    write_json(place.out / "candidates.json", {"space": place.space.fingerprint, "genomes": lists})
 
 
 def candidates_of(front: pd.DataFrame, each: int, size: int, pace: float) -> list[str]:
@@ -171,7 +178,6 @@ def planned(arguments: argparse.Namespace, epochs: int, ours: list[str]) -> list
     """The trainings that were asked for, seed by seed, so that what is finished early is comparable."""
     asked = arguments.networks or ["known", "ours"]
     known = REFERENCE_NAMES if "known" in asked else tuple(name for name in asked if name in REFERENCE_NAMES)
-    ours = ours if "ours" in asked or any(name in ours for name in asked) else []
     units = []
     for seed in arguments.seeds:
         for name in known:

@@ -36,7 +36,8 @@ from evo_fair.report.style import common_legend, grid, save_figure
 
 def time_all(place: Workplace) -> None:
     """Times every network of a finished unit, interleaved in one run, and keeps the medians."""
-    files = {name: place.architecture(name) for name in dict.fromkeys(u.network for u, _ in finished_units(place))}
+    names = dict.fromkeys(unit.network for unit, _ in finished_units(place.units))
+    files = {name: place.architecture(name) for name in names}
     if not files:
         raise RunError(f"no training is finished in {place.units}: run the stage train first")
     networks = [Deployed(name, "", "fp32", path, path, None) for name, path in files.items()]

@@ -176,9 +176,9 @@ def for_inference(network: nn.Module) -> nn.Module:
     return network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
 
 
-def finished_units(place: Workplace) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """The units that are there, with their facts."""
-    for path in sorted(place.units.glob("*.json")):
+def finished_units(units: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """The units that are in the folder, with their facts."""
+    for path in sorted(units.glob("*.json")):
         facts = read_json(path, RunError)
         yield Unit(**{key: facts[key] for key in ("network", "start", "option", "epochs", "seed")}), facts
 

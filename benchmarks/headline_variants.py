@@ -56,7 +56,7 @@ class Variant:
 def read_variants(place: Workplace, epochs: int) -> list[Variant]:
     """What was trained for so many epochs, known networks first; raises `RunError` where that was on other data."""
     grouped: dict[tuple[str, str, str], list[tuple[Unit, dict[str, Any]]]] = {}
-    for unit, facts in finished_units(place):
+    for unit, facts in finished_units(place.units):
         if facts["made_of"]["data"] != place.dataset.fingerprint:
             raise RunError(
                 f"{place.units / unit.name}.json was trained on other data: give those with --data, or another --out"

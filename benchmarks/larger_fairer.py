@@ -1,13 +1,14 @@
 """The larger the fairer? Size against unfairness for random subnets of the HAM10000 supernet and for known networks.
 
-    python benchmarks/larger_fairer.py --data HAM10000 [--networks 2000] [--work FOLDER] [--units HEADLINE_WORK]
+    python benchmarks/larger_fairer.py --data HAM10000 [--networks 2000] [--work FOLDER] [--units FOLDER]
 
 FaHaNa (arXiv 2202.11317) observed that larger networks are typically fairer. Here random networks of the space are
 predicted by the frozen supernet on the validation part (kept in --work, so that a second call goes on where a first
 was broken off), and unfairness and worst-group accuracy are set against parameters. The interval of each Spearman
-correlation is a bootstrap over lesions and networks at once. Reference networks that benchmarks/headline.py has trained
-are drawn beside them. Writes results/benchmarks/larger_fairer.csv (a row a network), .json (the correlations) and a
-figure.
+correlation is a bootstrap over lesions and networks at once. Subnets that benchmarks/proxy_fidelity.py has trained
+alone, means of two seeds, are correlated, too (a bootstrap over networks), and with the reference networks that
+benchmarks/headline.py has trained drawn beside them. Writes results/benchmarks/larger_fairer.csv (a row a network),
+.json (the correlations) and a figure.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from headline_units import REFERENCE_NAMES, finished_units, read_predictions
+from headline_units import REFERENCE_NAMES, finished_units, labels_of
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from prediction_store import PredictionStore
@@ -51,7 +52,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--work", type=Path, help="a folder for predictions; by default in the cache")
-    parser.add_argument("--units", type=Path, help="the --work folder of benchmarks/headline.py")
+    parser.add_argument(
+        "--units",
+        type=Path,
+        help="where benchmarks/headline.py keeps finished trainings",
+        default=OUT.parent / "headline" / "units",
+    )
     arguments = parser.parse_args()
     if arguments.networks < 20:
         raise EvoFairError(f"networks {arguments.networks} is too few for a correlation: give 20 or more")
@@ -64,9 +70,15 @@ def main() -> None:
         name: correlation(name, sizes, predictions, dataset, np.random.default_rng(arguments.seed))
         for name in METRIC_NAMES
     }
-    if arguments.units:
-        rows = pd.concat([rows, references(arguments.units, dataset)], ignore_index=True)
-    write(rows, correlations, arguments)
+    alone = trained_alone(OUT / "proxy_fidelity_networks.csv")
+    rng = np.random.default_rng(arguments.seed)
+    of_alone = {
+        name: correlation_of_trained(alone["params"].to_numpy(float), alone[name].to_numpy(float), rng)
+        for name in METRIC_NAMES
+        if len(alone)
+    }
+    rows = pd.concat([rows, alone, references(arguments.units, dataset)], ignore_index=True)
+    write(rows, correlations, of_alone, arguments)
 
 
 def random_networks(
@@ -87,36 +99,60 @@ def random_networks(
 
 
 def table(
-    kind: str, names: list[str], sizes: Floats, predictions: npt.NDArray[np.uint8], dataset: Dataset
+    kind: str, names: list[str], sizes: Floats, predictions: npt.NDArray[np.uint8], dataset: Dataset, group: str = GROUP
 ) -> pd.DataFrame:
     """A row a network with what it reaches on the validation part."""
-    counts = dataset.counts(predictions, "validation", GROUP)
+    counts = dataset.counts(predictions, "validation", group)
     values = {name: METRICS[name](counts) for name in METRIC_NAMES}
     return pd.DataFrame({"network": names, "kind": kind, "params": sizes.astype(int), **values})
 
 
-def references(units: Path, dataset: Dataset) -> pd.DataFrame:
+def references(units: Path, dataset: Dataset, group: str = GROUP) -> pd.DataFrame:
     """The reference networks that were trained plainly, a row a seed."""
     rows = []
     for unit, facts in finished_units(units):
         if unit.network in REFERENCE_NAMES and unit.option == "plain":
-            predictions = read_predictions(units, unit, "validation")[None]
+            if facts["made_of"]["data"] != dataset.fingerprint:
+                raise EvoFairError(f"{unit.name} in {units} was trained on other data: give those with --data")
+            predictions = labels_of(facts, "validation")[None]
             name = f"{unit.network}, {unit.epochs} epochs, seed {unit.seed}"
-            rows.append(table("reference", [name], np.array([float(facts["params"])]), predictions, dataset))
+            rows.append(table("reference", [name], np.array([float(facts["params"])]), predictions, dataset, group))
     return pd.concat(rows) if rows else pd.DataFrame()
 
 
+def trained_alone(path: Path) -> pd.DataFrame:
+    """The subnets of proxy_fidelity.py's table, their figures means over its seeds."""
+    if not path.is_file():
+        return pd.DataFrame()
+    trained = pd.read_csv(path, comment="#", dtype={"id": str})
+    means = {name: trained[[f"{name}_seed0", f"{name}_seed1"]].mean(axis=1) for name in METRIC_NAMES}
+    return pd.DataFrame({"network": trained["id"], "kind": "trained subnet", "params": trained["params"], **means})
+
+
+def correlation_of_trained(sizes: Floats, metric: Floats, rng: np.random.Generator) -> dict[str, float]:
+    """Spearman's correlation with its percentile interval over networks: they are few for the basic one."""
+    drawn = [rng.integers(0, len(sizes), len(sizes)) for _ in range(REPLICATES)]
+    resampled = [spearmanr(sizes[chosen], metric[chosen]).statistic for chosen in drawn]
+    low, high = np.nanpercentile(resampled, [2.5, 97.5])
+    return {"spearman": float(spearmanr(sizes, metric).statistic), "low": float(low), "high": float(high)}
+
+
 def correlation(
-    name: str, sizes: Floats, predictions: npt.NDArray[np.uint8], dataset: Dataset, rng: np.random.Generator
+    name: str,
+    sizes: Floats,
+    predictions: npt.NDArray[np.uint8],
+    dataset: Dataset,
+    rng: np.random.Generator,
+    group: str = GROUP,
 ) -> dict[str, float]:
     """Spearman's correlation of a metric with parameters, with its basic bootstrap interval over lesions and networks.
 
     Every resample draws lesions, on which the metric of all networks is taken anew, and then networks.
     """
-    metric = METRICS[name](dataset.counts(predictions, "validation", GROUP))
+    metric = METRICS[name](dataset.counts(predictions, "validation", group))
     value = float(spearmanr(sizes, metric).statistic)
     resampled = []
-    for scores in on_resamples(name, predictions, dataset, rng):
+    for scores in on_resamples(name, predictions, dataset, rng, group):
         chosen = rng.integers(0, len(sizes), len(sizes))
         pair = np.stack([rankdata(sizes[chosen]), rankdata(scores[chosen])])
         resampled.append(np.corrcoef(pair)[0, 1])
@@ -125,15 +161,15 @@ def correlation(
 
 
 def on_resamples(
-    name: str, predictions: npt.NDArray[np.uint8], dataset: Dataset, rng: np.random.Generator
+    name: str, predictions: npt.NDArray[np.uint8], dataset: Dataset, rng: np.random.Generator, group: str
 ) -> list[Floats]:
     """A metric on accuracies by group, of all networks at once on each resample of the lesions: `[networks]` each."""
     index = dataset.part("validation")
-    groups = dataset.grouping(GROUP).index[index]
+    groups = dataset.grouping(group).index[index]
     weights = draw_weights(dataset.units[index], REPLICATES, rng, (groups,)).astype(np.float32)
     right = (predictions == dataset.labels[index]).astype(np.float32)
     overall = right @ weights.T / weights.sum(axis=1)
-    members = [groups == group for group in range(len(dataset.grouping(GROUP).names))]
+    members = [groups == number for number in range(len(dataset.grouping(group).names))]
     by_group = np.stack([right[:, m] @ weights[:, m].T / weights[:, m].sum(axis=1) for m in members])
     scores = {
         "accuracy": overall,
@@ -143,8 +179,8 @@ def on_resamples(
     return list(scores.T.astype(float))
 
 
-def sentence(correlations: dict[str, dict[str, float]], networks: int) -> str:
-    """What the correlations say to the paper's observation."""
+def sentence(correlations: dict[str, dict[str, float]], networks: str) -> str:
+    """What the correlations of `networks` say to the paper's observation."""
     unfair, worst = correlations["unfairness"], correlations["worst_group_accuracy"]
     if unfair["low"] <= 0 <= unfair["high"]:
         verdict = "the interval leaves open whether larger is fairer"
@@ -152,20 +188,29 @@ def sentence(correlations: dict[str, dict[str, float]], networks: int) -> str:
         verdict = "larger is fairer" if unfair["high"] < 0 else "larger is less fair"
     texts = [f"{c['spearman']:.2f} [{c['low']:.2f}, {c['high']:.2f}]" for c in (unfair, worst)]
     return (
-        f"Among {networks:,} random subnets of the HAM10000 supernet {verdict}: Spearman's correlation of parameters "
+        f"Among {networks} {verdict}: Spearman's correlation of parameters "
         f"is {texts[0]} with unfairness between age bands, and {texts[1]} with the accuracy of the worst band."
     )
 
 
-def write(rows: pd.DataFrame, correlations: dict[str, dict[str, float]], arguments: argparse.Namespace) -> None:
-    """Writes the rows, the correlations with the sentence, and the figure; prints the sentence."""
-    random = rows[rows["kind"] == "random subnet"]
-    text = sentence(correlations, len(random))
-    units = " --units HEADLINE_WORK" if arguments.units else ""
-    command = f"python benchmarks/larger_fairer.py --networks {arguments.networks} --seed {arguments.seed}{units}"
+def write(
+    rows: pd.DataFrame,
+    correlations: dict[str, dict[str, float]],
+    of_alone: dict[str, dict[str, float]],
+    arguments: argparse.Namespace,
+) -> None:
+    """Writes the rows, the correlations with the sentences, and the figure; prints the sentences."""
+    many, few = (int((rows["kind"] == kind).sum()) for kind in ("random subnet", "trained subnet"))
+    text = sentence(correlations, f"{many:,} random subnets of the HAM10000 supernet, its weights frozen,")
+    if of_alone:
+        text += " " + sentence(of_alone, f"{few} subnets that were trained alone, two seeds each,")
+    command = f"python benchmarks/larger_fairer.py --networks {arguments.networks} --seed {arguments.seed}"
     made = made_by(command, ("numpy", "torch"))
     write_text(OUT / "larger_fairer.csv", f"# {made}\n" + rows.to_csv(index=False, lineterminator="\n"))
-    write_json(OUT / "larger_fairer.json", {"made_by": made, "sentence": text, "spearman": correlations})
+    write_json(
+        OUT / "larger_fairer.json",
+        {"made_by": made, "sentence": text, "spearman": correlations, "spearman_trained_alone": of_alone},
+    )
     save_figure(lambda: figure(rows), [OUT / "larger_fairer.png", OUT / "larger_fairer.pdf"])
     Console().print(text)
 
@@ -173,15 +218,18 @@ def write(rows: pd.DataFrame, correlations: dict[str, dict[str, float]], argumen
 def figure(rows: pd.DataFrame) -> Figure:
     """Unfairness and worst-group accuracy against parameters."""
     made, panels, columns = grid(2)
-    random, known = (rows[rows["kind"] == kind] for kind in ("random subnet", "reference"))
+    kinds = ("random subnet", "trained subnet", "reference")
+    random, alone, known = (rows[rows["kind"] == kind] for kind in kinds)
     titles = {"unfairness": "unfairness (age bands)", "worst_group_accuracy": "accuracy of the worst age band"}
     for panel, (name, title) in zip(panels, titles.items(), strict=True):
-        panel.plot(random["params"], random[name], ".", ms=2, color="#8e8e8e", alpha=0.6, label="random subnets")
+        panel.plot(random["params"], random[name], ".", ms=2, color="#8e8e8e", alpha=0.6, label="subnets, frozen")
         order = np.argsort(random["params"].to_numpy())
         tenths = np.array_split(order, 10)
         centres = [np.median(random["params"].to_numpy()[tenth]) for tenth in tenths]
         middles = [np.median(random[name].to_numpy()[tenth]) for tenth in tenths]
         panel.plot(centres, middles, "-", color="#0b3c5d", lw=1.2, label="their median by tenth")
+        if len(alone):
+            panel.plot(alone["params"], alone[name], "^", ms=3.5, color="#3a7d44", label="subnets, trained alone")
         if len(known):
             panel.plot(known["params"], known[name], "D", ms=3.5, color="#d06f00", label="reference networks")
         panel.set_xscale("log")

@@ -3,13 +3,14 @@
 from argparse import Namespace
 from pathlib import Path
 
+import headline
 import numpy as np
 import pandas as pd
 import pytest
-from headline import candidates_of, planned, read_candidates
+from headline import candidates_of, planned, read_candidates, with_candidates
 from headline_units import Unit, Workplace, finished_units, labels_of
 
-from evo_fair.errors import EvoFairError, RunError
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError
 from evo_fair.files import write_json
 from evo_fair.space import SearchSpace
 
@@ -58,12 +59,31 @@ def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSp
         read_candidates(tmp_path, space)
 
 
+def test_candidates_and_named_networks_are_trained_together(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = ([*map(int, genome)] for genome in (space.smallest(), space.largest()))
+    front = FRONT[:1].assign(id="named", genome=" ".join(map(str, large)))
+    monkeypatch.setattr(headline, "read_front", lambda _path: front)
+    write_json(tmp_path / "candidates.json", {"space": space.fingerprint, "genomes": {"kept": small}})
+    place = Workplace(tmp_path, tmp_path / "work", *[None] * 2, space, None, None, {}, 1.0)  # type: ignore[arg-type]
+    asked = Namespace(run=tmp_path, networks=["ours", "named", "squeezenet"], candidates=2)
+    found, ours = with_candidates(place, asked)
+    assert ours == ["kept", "named"]
+    assert {name: genome.tolist() for name, genome in found.genomes.items()} == {"kept": small, "named": large}
+    asked.networks = ["nobody"]
+    with pytest.raises(UnknownNameError, match="unknown network 'nobody'"):
+        with_candidates(place, asked)
+    asked.networks = ["squeezenet"]
+    assert with_candidates(place, asked)[1] == []
+
+
 def test_a_finished_training_is_read_with_what_it_predicts(tmp_path: Path) -> None:
     unit = Unit("abc", "scratch", "plain", 7, 0)
     place = Workplace(tmp_path, tmp_path / "work", *[None] * 7)  # type: ignore[arg-type]
-    assert list(finished_units(place)) == []
+    assert list(finished_units(place.units)) == []
     facts = {"network": "abc", "start": "scratch", "option": "plain", "epochs": 7, "seed": 0, "test": "0613"}
     write_json(place.units / f"{unit.name}.json", facts)
-    ((found, kept),) = finished_units(place)
+    ((found, kept),) = finished_units(place.units)
     assert found == unit
     assert labels_of(kept, "test").tolist() == [0, 6, 1, 3]
