@@ -63,13 +63,16 @@ def dense_network(
     """
     epochs = task.recipe.epochs
     if source.module is not None:
-        network, name = load_module(source.module), source.module.rpartition(":")[2]
+        name = source.module.rpartition(":")[2]
+        with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
+            torch.manual_seed(task.recipe.seed)
+            network = load_module(source.module)
         task.check_outputs(network)
         if source.weights is None:
             return _trained(task, network, name, told), name
         load_weights(network, Path(source.weights))
         task.check_outputs(network)
-        return Dense(network.eval(), None, epochs), name
+        return Dense(task.settled(network), None, epochs), name
     name = source.network or LARGEST
     if source.run is not None:
         return Dense(_of_run(problem, task, source.run, name), None, epochs), name
@@ -88,7 +91,7 @@ def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], No
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     task.check_outputs(network)
     early = state_of(network)
-    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, content_of(network), torch.__version__)
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, task.fingerprint(network), torch.__version__)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
     if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:
@@ -97,7 +100,7 @@ def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], No
         write_bytes(path, content_of(network))
         write_json(manifest, {"sha256": sha256_of(path)})
     load_weights(network, path)
-    return Dense(network.eval(), early, recipe.epochs)
+    return Dense(task.settled(network), early, recipe.epochs)
 
 
 def _reference(problem: Problem, task: Task, name: str, told: Callable[[str], None]) -> Dense:
@@ -123,7 +126,7 @@ def _reference(problem: Problem, task: Task, name: str, told: Callable[[str], No
     early = state_of(network)
     load_weights(network, path)
     task.check_outputs(network)
-    return Dense(network.eval(), early, task.recipe.epochs)
+    return Dense(task.settled(network), early, task.recipe.epochs)
 
 
 def _stored_reference(path: Path, task: Task) -> nn.Module:
@@ -144,10 +147,15 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
             f"{path} was trained for the labels {labels}, not for {known} of {task.dataset.name}: "
             "train it on this problem"
         )
+    if facts.get("data", {}).get("fingerprint") != task.dataset.fingerprint:
+        raise PruningError(
+            f"{path} was trained on other data or another split than {task.dataset.name} has here, so that it may know "
+            "these test samples: train it on this problem"
+        )
     network = REFERENCES[name](len(known))
     load_weights(network, path)
     task.check_outputs(network)
-    return network.eval()
+    return task.settled(network)
 
 
 def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Module:
@@ -175,4 +183,4 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
     network = supernet.extract(np.array(records[name].genome, np.int16))
     chosen = calibration_samples(task.dataset, problem.proxy.calibration_samples)
     network.calibrate(supernet.normalise(task.dataset.inputs[chosen]))
-    return network.eval()
+    return task.settled(network)

@@ -12,6 +12,7 @@ from typing import Any
 from evo_fair.errors import EvoFairError, StorageError, UnknownNameError
 
 __all__ = [
+    "LEFTOVERS",
     "atomic_write",
     "cache_folder",
     "digest",
@@ -107,9 +108,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+LEFTOVERS = ".*.tmp*"
+"""What temporary files of `atomic_write` are called, which only a killed process leaves behind."""
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes the temporary files that a killed process left in `folder`; none may be writing there now."""
-    for path in folder.glob(".*.tmp*"):
+    for path in folder.glob(LEFTOVERS):
         path.unlink(missing_ok=True)
 
 

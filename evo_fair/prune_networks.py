@@ -15,7 +15,7 @@ from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import PruningError, RunError, UnknownNameError
-from evo_fair.files import digest, read_json, remove_leftovers, write_json, write_text
+from evo_fair.files import read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network
@@ -34,10 +34,13 @@ from evo_fair.pruning.selection import (
     shares_by_part,
 )
 from evo_fair.pruning.structure import Structure
-from evo_fair.pruning.task import Dense, Pruned, Request, Task, content_of
+from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.treatments import Treatment
 
 __all__ = ["prune"]
+
+VALIDATION = "validation_"
+"""Begins the names of a table's figures of the validation part, by which networks can be chosen."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def prune(
     are shares by layer in the place of sparsities. `treatment` and `rounds` are for `magnitude` and criteria, see
     `method_named`. `epochs` is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy
     that `ballot` and `evo` may lose. Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a
-    network, to `out`; figures are of the test part. With `resume` networks that are there are not made again. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    network, to `out`; figures are of the test part, those called `validation_METRIC` of that one. With `resume`
+    networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
     problem = load_problem(problem) if isinstance(problem, str) else problem
     units = _units(methods, sparsities, seeds, ratios)
@@ -123,7 +126,7 @@ def prune(
         "epochs": spent,
         "epsilon": epsilon,
         "device": profile.sha256,
-        "dense": digest(content_of(dense.network)),
+        "dense": task.fingerprint(dense.network),
     }
     _begin(folder, settings)
     results = _Results(task, dense, name, traced, profile, folder)
@@ -149,7 +152,7 @@ class _Results:
         self.task, self.dense, self.name, self.structure = task, dense, name, structure
         self.profile, self.folder = profile, folder
         self.x = task.normalise(task.dataset.inputs[task.dataset.part("validation")])
-        self.before = task.counts(dense.network, "test")
+        self.before = {part: task.counts(dense.network, part) for part in ("test", "validation")}
 
     def finished(self, name: str) -> bool:
         """Whether a network and its card are there."""
@@ -187,19 +190,25 @@ class _Results:
     ) -> None:
         task, path = self.task, self.folder / f"{name}.onnx"
         deployed = (network.folded() if isinstance(network, Network) else copy.deepcopy(network)).eval()
-        counts = task.counts(network, "test")
         parity = write_onnx(path, deployed, task.dataset.input_shape, self.x, predict_logits(deployed, self.x))
         row = {"name": name, "network": self.name, **asked, "group": task.group, **size}
         row |= {"bytes": path.stat().st_size, "iterations": iterations}
         row["latency_ms"] = float(self.profile.latency_ms(read_onnx(path).table)[0])
-        row |= metrics_of(counts)
-        row["performance_fairness"] = performance_fairness(counts)
-        row["degradation_fairness"] = degradation_fairness(self.before, counts)
+        row |= self._measured(network, "test")
+        row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}
         row["largest_logit_difference"] = parity.largest_difference
         facts = file_facts(path, parity, task.dataset, task.scaling)
         write_json(
             self.folder / f"{name}.json", {"format": 1, "row": row, "part": "test", "notes": dict(notes), **facts}
         )
+
+    def _measured(self, network: nn.Module, part: str) -> dict[str, float | None]:
+        counts = self.task.counts(network, part)
+        return {
+            **metrics_of(counts),
+            "performance_fairness": performance_fairness(counts),
+            "degradation_fairness": degradation_fairness(self.before[part], counts),
+        }
 
     def table(self, names: Sequence[str]) -> pd.DataFrame:
         """All rows, written to `pruned.csv`."""

@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from evo_fair.data import Dataset
-from evo_fair.errors import AuditError
+from evo_fair.errors import AuditError, UndefinedMetricError
+from evo_fair.fairness.bootstrap import draw_weights
 from evo_fair.files import atomic_write
 
 __all__ = ["DenseFacts", "entropy_of"]
@@ -25,7 +26,7 @@ class DenseFacts:
     int64 `[samples]`; `groups` int16 `[samples]` with -1 for unknown, by grouping, `class` among them; `names` the
     groups' names. `share` float64 `[groups]` is each group's share of training, those of unknown group left out, and
     `complexity` float64 `[bases, groups]` the mean entropy of the dense network's predictions on its training samples,
-    1 for a uniform guess, both by grouping.
+    1 for a uniform guess, NaN where none of them was looked at, both by grouping.
     """
 
     bases: tuple[str, ...]
@@ -59,7 +60,8 @@ class DenseFacts:
             share[name] = sizes / sizes.sum()
             seen = grouping.index[train]
             members = np.stack([seen == g for g in range(len(grouping.names))]).astype(np.float64)
-            complexity[name] = entropies.astype(np.float64) @ (members / np.maximum(members.sum(1, keepdims=True), 1)).T
+            with np.errstate(invalid="ignore"):  # no sample of a group: nothing is known of it, NaN
+                complexity[name] = entropies.astype(np.float64) @ (members / members.sum(1, keepdims=True)).T
         return cls(
             tuple(bases), logits, dataset.labels[samples], dataset.units[samples], groups, names, share, complexity
         )
@@ -103,6 +105,16 @@ class DenseFacts:
     def numbers(self, bases: "pd.Series[str]") -> npt.NDArray[np.int64]:
         """The number in `bases` of each name, -1 where it is not among them."""
         return np.asarray(pd.Index(self.bases).get_indexer(pd.Index(bases)), np.int64)
+
+    def resamples(self, replicates: int, rng: np.random.Generator) -> npt.NDArray[np.int64] | None:
+        """How often each sample counts in each resample of the units, `[replicates, samples]`; see `draw_weights`.
+
+        None where too few resamples have a sample of every class and group for intervals.
+        """
+        try:
+            return draw_weights(self.units, replicates, rng, (self.target, *self.groups.values()))
+        except UndefinedMetricError:
+            return None
 
     def by_group(self, grouping: str) -> pd.DataFrame:
         """A row an architecture and group: `base`, `group`, `share`, `complexity`, and `dense`, its accuracy there."""

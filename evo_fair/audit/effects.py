@@ -27,11 +27,13 @@ def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.D
     """A row a pruned network and group of `grouping`: `change`, its accuracy there minus the dense network's.
 
     Beside it stand `id`, `base`, `group`, `sparsity`, the factors, and the group's `share` and `complexity` in
-    training. A group of which dense networks get less than a tenth right on average has nothing to lose and is left
-    out; `attrs["left_out"]` names it.
+    training. A group of which dense networks get less than a tenth right on average has nothing to lose, and of one
+    without a training sample that was looked at the complexity is unknown: `attrs["left_out"]` names those, left out.
     """
     accuracy = facts.by_group(grouping).groupby("group")["dense"].mean()
-    names = [name for name in facts.names[grouping] if accuracy[name] >= LEAST_TO_LOSE]
+    unknown = np.isnan(facts.complexity[grouping].sum(axis=0))
+    left_out = [name for g, name in enumerate(facts.names[grouping]) if unknown[g] or accuracy[name] < LEAST_TO_LOSE]
+    names = [name for name in facts.names[grouping] if name not in left_out]
     columns = [f"accuracy[{grouping}:{name}]" for name in names]
     dense = networks[networks["dense"].to_numpy(bool)].set_index("base")
     pruned = networks[~networks["dense"].to_numpy(bool) & networks["base"].isin(dense.index)]
@@ -42,7 +44,7 @@ def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.D
     table["change"] = change.ravel()
     told = facts.by_group(grouping)[["base", "group", "share", "complexity"]]
     changes = table.merge(told, on=["base", "group"], how="inner", validate="many_to_one")
-    changes.attrs["left_out"] = [name for name in facts.names[grouping] if name not in names]
+    changes.attrs["left_out"] = left_out
     return changes
 
 

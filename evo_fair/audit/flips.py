@@ -17,7 +17,6 @@ from sklearn.preprocessing import StandardScaler
 
 from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.errors import AuditError
-from evo_fair.fairness.bootstrap import draw_weights
 
 __all__ = ["SIGNS", "FlipForecast", "auc", "count_flips", "dense_signs", "forecast_flips"]
 
@@ -83,7 +82,7 @@ def forecast_flips(
     signs = dense_signs(facts)[used]
     scores = {name: signs[..., i] * (1 if name == "entropy" else -1) for i, name in enumerate(SIGNS)}
     scores["fitted"] = _held_out(signs, flips, stays, facts.units)
-    weights = draw_weights(facts.units, REPLICATES, rng, (facts.target, *facts.groups.values()))
+    weights = facts.resamples(REPLICATES, rng)
     everyone = np.ones(len(facts.target), np.bool_)
     members = [("all", "all", everyone)]
     for grouping in groupings:
@@ -93,8 +92,9 @@ def forecast_flips(
         about = {"grouping": grouping, "group": group, "samples": int(inside.sum())}
         for name in scores if grouping == "all" else ("fitted",):
             ranked = _Ranked(scores[name][:, inside], flips[:, inside], stays[:, inside])
-            drawn = [ranked.auc(weight[inside]) for weight in weights]
-            low, high = np.nanpercentile(drawn, [2.5, 97.5])
+            low, high = np.nan, np.nan
+            if weights is not None:
+                low, high = np.nanpercentile([ranked.auc(weight[inside]) for weight in weights], [2.5, 97.5])
             quality.append(about | {"score": name, "auc": ranked.auc(), "low": float(low), "high": float(high)})
         observed = flips[:, inside].sum() / (flips + stays)[:, inside].sum()
         forecast = np.average(scores["fitted"][:, inside].mean(axis=1), weights=counts[used])

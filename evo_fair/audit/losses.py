@@ -7,7 +7,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.audit.dense import DenseFacts
-from evo_fair.fairness.bootstrap import draw_weights
 
 __all__ = ["BANDS", "band_name", "band_of", "losses_by_factor", "losses_by_group", "sample_losses"]
 
@@ -41,10 +40,11 @@ def losses_by_group(
     """A row a grouping, group and band of sparsity that has networks; the last band holds all pruned networks.
 
     Columns: `grouping`, `group`, `band` (in words), `networks`, `samples`, `dense` (mean accuracy), `loss` with `low`
-    and `high` (95 %; units of samples are drawn, the networks stay), and `worst`, the share of the networks in which no
-    other group of the grouping loses more. Of two that lose the same the first counts.
+    and `high` (95 %; units of samples are drawn, the networks stay; NaN where units are too few), and `worst`, the
+    share of the networks in which no other group of the grouping loses more. Of two that lose the same the first
+    counts.
     """
-    weights = draw_weights(facts.units, REPLICATES, rng, (facts.target, *facts.groups.values())).astype(np.float64)
+    weights = facts.resamples(REPLICATES, rng)
     pruned = ~networks["dense"].to_numpy(bool)
     bands = band_of(networks["sparsity"])
     right = facts.logits.argmax(axis=2) == facts.target
@@ -59,8 +59,10 @@ def losses_by_group(
             members = np.stack([index == g for g in range(len(facts.names[grouping]))]).astype(np.float64)
             sizes = members.sum(axis=1)
             losses = (members @ change) / sizes
-            drawn = (weights @ (members * change).T) / (weights @ members.T)
-            low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+            low, high = np.full((2, len(sizes)), np.nan)
+            if weights is not None:
+                drawn = (weights @ (members * change).T) / (weights @ members.T)
+                low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
             shares = members.T / sizes
             each = right[base[chosen]] @ shares - (predictions[chosen] == facts.target) @ shares
             worst = np.bincount(each.argmax(axis=1), minlength=len(sizes)) / chosen.sum()
@@ -83,8 +85,11 @@ def losses_by_group(
 
 
 def losses_by_factor(networks: pd.DataFrame, factor: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Means of `columns` over the pruned networks by level of a factor and band of sparsity, and how many they are."""
-    pruned = networks[~networks["dense"].to_numpy(bool)]
+    """Means of `columns` over the pruned networks by level of a factor and band of sparsity, and how many they are.
+
+    Networks that lost nothing, because a small share rounds to no channel, are in no band.
+    """
+    pruned = networks[~networks["dense"].to_numpy(bool) & (networks["sparsity"].to_numpy(float) > 0)]
     band = [band_name(int(number)) for number in band_of(pruned["sparsity"])]
     grouped = pruned.assign(band=band).groupby([factor, "band"], sort=True)
     return grouped[list(columns)].mean().assign(networks=grouped.size()).reset_index()

@@ -1,10 +1,12 @@
 """Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -16,13 +18,13 @@ from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
-from evo_fair.files import digest
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
 from evo_fair.pruning.criteria import SEEDLESS_CRITERIA
 from evo_fair.pruning.measure import parameters_of
-from evo_fair.pruning.task import Dense, Request, Task, content_of
+from evo_fair.pruning.selection import check_prunable
+from evo_fair.pruning.task import Dense, Request, Task
 from evo_fair.pruning.treatments import TREATMENTS, prune_and_train
 
 __all__ = ["NetworkGrid", "audit_network", "plan_of"]
@@ -56,6 +58,9 @@ class NetworkGrid:
                     raise UnknownNameError(what, value, list(known[what]))
         if not all(asdict(self)[name] for name in ("criteria", "sparsities", "seeds", *(f"{w}s" for w in given))):
             raise AuditError("an audit needs at least one criterion, structure, scope, treatment, sparsity and seed")
+        for name, values in asdict(self).items():
+            if isinstance(values, tuple) and len(set(values)) < len(values):
+                raise AuditError(f"{name} = {list(values)}: name each once")
         if self.epochs < 0:
             raise AuditError(f"epochs {self.epochs} is negative: give 0 or more")
 
@@ -103,6 +108,12 @@ def audit_network(
     check_samples(dataset, groupings, 1)
     task = Task(dataset, group, problem.training)
     task.check_outputs(dense.network)
+    traced = task.structure(dense.network)
+    for structure in grid.structures:
+        check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
+    few, rng = task.samples(np.random.default_rng(0), 2), np.random.default_rng(0)
+    for criterion in grid.criteria:  # before anything is measured: one may not suit the network
+        CRITERIA[criterion](copy.deepcopy(dense.network), traced, few, rng)
     configuration = {
         "source": "network",
         "evo_fair": __version__,
@@ -111,7 +122,7 @@ def audit_network(
         "group": group,
         "groupings": list(groupings),
         "grid": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(grid).items()},
-        "network": {"name": name, "sha256": digest(content_of(dense.network))},
+        "network": {"name": name, "sha256": task.fingerprint(dense.network)},
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
         "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
     }

@@ -17,7 +17,7 @@ import pandas as pd
 import tomli_w
 
 from evo_fair.errors import AuditError
-from evo_fair.files import atomic_write, read_json, read_toml, storage_errors, write_text
+from evo_fair.files import LEFTOVERS, atomic_write, read_json, read_toml, storage_errors, write_text
 
 __all__ = ["ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
@@ -107,7 +107,7 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
 
     Raises `AuditError` if there is something else, or if a setting differs, naming it.
     """
-    if (path / "audit.toml").exists() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+    if path.exists() and not (path.is_dir() and _blank(path)):
         if not resume:
             raise AuditError(f"{path} exists already: continue its audit with --resume, or choose another --out")
         folder = open_audit(path)
@@ -124,6 +124,12 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
     write_table(path / "plan.csv", plan)
     write_text(path / "audit.toml", tomli_w.dumps({"format": FORMAT, **configuration}))
     return AuditFolder(path, dict(configuration))
+
+
+def _blank(folder: Path) -> bool:
+    """Whether there is nothing yet but what a kill before `audit.toml` was written leaves behind."""
+    left = {path.name for path in folder.iterdir() if not path.match(LEFTOVERS)}
+    return left <= {"parts", "plan.csv"} and not any(folder.glob("parts/*"))
 
 
 def open_audit(path: Path) -> AuditFolder:

@@ -29,8 +29,9 @@ class Reference:
 def open_reference(path: Path, dataset: Dataset) -> Reference:
     """A reference network in an ONNX file, checked to be one that runs.
 
-    It can be examined on the data set where a card of evo_fair (`.json` beside the file) says that it takes its inputs
-    and tells its labels; else it is only timed. Raises `EvoFairError` for a file that is missing or no such model.
+    It can be examined on the data set where a card of evo_fair (`.json` beside the file) says that it takes its inputs,
+    tells its labels, and was trained on the same data and split; else it is only timed. Raises `EvoFairError` for a
+    file that is missing or no such model.
     """
     if not path.is_file():
         raise UnknownNameError("reference network", str(path), [], ": give the path of an .onnx file that exists")
@@ -47,8 +48,10 @@ def _scaling(card: Path, dataset: Dataset) -> Scaling | None:
         return None
     content: Any = read_json(card)
     try:
-        fits = (content["input"]["shape"], content["labels"]) == (list(dataset.input_shape), list(dataset.label_names))
+        trained_on = content["data"].get("fingerprint", content.get("hashes", {}).get("data"))
+        found = (content["input"]["shape"], content["labels"], trained_on)
+        fits = found == (list(dataset.input_shape), list(dataset.label_names), dataset.fingerprint)
         mean, scale = (np.asarray(content["input"][key], np.float32) for key in ("mean", "scale"))
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return Scaling(torch.from_numpy(mean), torch.from_numpy(scale)) if fits else None

@@ -15,7 +15,7 @@ from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
-from evo_fair.files import read_json, sha256_of, write_json
+from evo_fair.files import inside, read_json, sha256_of, write_json
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
@@ -50,8 +50,8 @@ class Workshop:
 
     def files(self, name: str) -> dict[str, Path]:
         """The ONNX files of a network by precision."""
-        paths = {"fp32": self.folder / f"{name}.onnx"}
-        return paths | {"int8": self.folder / f"{name}.int8.onnx"} if self.int8 else paths
+        paths = {"fp32": inside(self.folder, f"{name}.onnx")}  # names come from a run's table
+        return paths | {"int8": inside(self.folder, f"{name}.int8.onnx")} if self.int8 else paths
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""

@@ -34,7 +34,7 @@ class _Gate(nn.Module):
         value = self.gain * self.score
         gate = self.open + value - value.detach()
         if self.slices is None or self.channel is None:
-            return weight * gate
+            return weight * gate.view_as(weight)
         along = torch.ones(weight.shape[1], dtype=weight.dtype).index_put((self.slices,), gate[self.channel])
         return weight * along.view(1, -1, *(1,) * (weight.dim() - 2))
 
@@ -42,9 +42,9 @@ class _Gate(nn.Module):
 class Gates:
     """Gates in a network, on single weights or, by the weights that read them, on whole channels.
 
-    Scores live in [0, 1] and start at the place in the order of `scores`, by layer or of all as the scope is. While
-    gates are in the network, its parameters are the weights and the scores; a step of the optimiser moves scores by
-    the square of `gain` as much as other parameters.
+    Scores, vectors so that no weight decay draws them to 0, live in [0, 1] and start at the place in the order of
+    `scores`, by layer or of all as the scope is. While gates are in the network, its parameters are the weights and the
+    scores; a step of the optimiser moves scores by the square of `gain` as much as other parameters.
     """
 
     def __init__(
@@ -53,11 +53,13 @@ class Gates:
         self._network, self._plain = network, copy.deepcopy(network)
         self._structure, self._kind, self._scope, self._gain = structure, kind, scope, gain
         self._scores: dict[str, nn.Parameter] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         self._gates: dict[str, list[_Gate]] = {}
         modules = dict(network.named_modules())
         start = scores.weights if kind == "unstructured" else scores.channels
         for name, ranks in places(start, scope).items():
-            score = nn.Parameter(torch.from_numpy(ranks / gain).float())
+            score = nn.Parameter(torch.from_numpy(ranks.ravel() / gain).float())
+            self._shapes[name] = ranks.shape
             self._scores[name] = score
             if kind == "unstructured":
                 self._add(name, modules[module_of(name)], _Gate(score, None, None, gain))
@@ -78,13 +80,14 @@ class Gates:
         """Brings the scores back into [0, 1] and closes the gates of the lowest share; returns the mask."""
         for score in self._scores.values():
             score.clamp_(0, 1 / self._gain)
-        values = {name: score.detach().double().numpy() for name, score in self._scores.items()}
+        shapes = self._shapes
+        values = {name: score.detach().double().numpy().reshape(shapes[name]) for name, score in self._scores.items()}
         scores = Scores(values, {}) if self._kind == "unstructured" else Scores({}, values)
         self.mask = choose(self._plain, self._structure, scores, sparsity, self._kind, self._scope)
         for name, gates in self._gates.items():
             held = self.mask.values[name] if self.mask.keep is None else torch.from_numpy(self.mask.keep[name])
             for gate in gates:
-                gate.open.copy_(held)
+                gate.open.copy_(held.flatten())
         return self.mask
 
     def remove(self) -> Mask:

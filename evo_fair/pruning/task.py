@@ -15,6 +15,7 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError, in_a_line
 from evo_fair.fairness import Counts
+from evo_fair.files import digest
 from evo_fair.nets import fit
 from evo_fair.nets.inputs import Inputs, Scaling
 from evo_fair.nets.recipe import Step
@@ -137,9 +138,13 @@ class Task:
         return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
 
     def natural_samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
-        """`count` training samples with the groups in the shares that they have."""
-        chosen = np.sort(rng.permutation(len(self.train_labels))[:count])
-        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], self.train_groups[chosen])
+        """`count` training samples with the groups in the shares that they have, and one more of each group missed."""
+        order, groups = rng.permutation(len(self.train_labels)), self.train_groups
+        chosen = order[:count]
+        missed = np.setdiff1d(groups[groups >= 0], groups[chosen])
+        first = [order[groups[order] == group][0] for group in missed]
+        chosen = np.sort(np.concatenate([chosen, np.array(first, np.int64)]))
+        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
 
     def train(
         self,
@@ -205,6 +210,21 @@ class Task:
             return np.concatenate(
                 [network(self.normalise(inputs[start : start + 256])).numpy() for start in range(0, len(inputs), 256)]
             )
+
+    def settled(self, network: nn.Module) -> nn.Module:
+        """The network in evaluation mode, in training's memory layout, so that no result tells where it came from."""
+        if self.train_inputs.ndim == 4:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network.eval()
+
+    def fingerprint(self, network: nn.Module) -> str:
+        """A hash of what a network is: all that its state dictionary holds, and what it computes from two samples.
+
+        The latter tells modules apart that hold the same and differ in their `forward`; it can differ between machines.
+        """
+        with torch.inference_mode(), torch_threads(1):
+            logits = copy.deepcopy(network).eval()(self.example)
+        return digest(content_of(network), logits.numpy().tobytes())
 
     def check_outputs(self, network: nn.Module) -> None:
         """Raises `PruningError` unless the network makes one finite logit a label of the samples."""

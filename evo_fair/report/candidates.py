@@ -37,7 +37,9 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
 def read_candidates(source: Path) -> pd.DataFrame:
     """The table of a folder or CSV file, a row a network; without a column `id` the rows are numbered from 1.
 
-    Raises `RunError` if it can't be read or is empty.
+    Where a metric is there of the validation part, too, as in a pruning's table, that is what its name stands for, so
+    that the test part chooses nothing; its figures are then called `test_METRIC`. Raises `RunError` if it can't be read
+    or is empty.
     """
     path = source if source.is_file() else (_table_of(source) or source)
     try:
@@ -48,6 +50,9 @@ def read_candidates(source: Path) -> pd.DataFrame:
         raise RunError(f"{path} is no table of networks ({reason}): give a CSV with a row a network") from reason
     if table.empty:
         raise RunError(f"{path} lists no network: there is nothing to choose from")
+    if both := [str(name) for name in table if f"validation_{name}" in table]:
+        table = table.rename(columns={name: f"test_{name}" for name in both})
+        table = table.rename(columns={f"validation_{name}": name for name in both})
     if "id" not in table:
         table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
     return table

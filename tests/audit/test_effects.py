@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from evo_fair.audit.dense import DenseFacts
 from evo_fair.audit.effects import changes_of, effects, formula_of
+from evo_fair.data import load_dataset
 from evo_fair.errors import AuditError
 
 PLANTED = {
@@ -117,3 +119,23 @@ def test_groups_that_dense_networks_never_get_right_are_left_out_and_named(facts
     found = changes_of(networks, hopeless, "class")
     assert found["group"].tolist() == ["a"]
     assert found.attrs["left_out"] == ["b"]
+
+
+def test_groups_of_unknown_complexity_are_left_out_and_named(facts):
+    complexity = {**facts.complexity, "class": np.array([[np.nan, 0.6], [np.nan, 0.7]])}
+    networks = pd.DataFrame({"id": ["d", "p"], "base": "x", "dense": [True, False], "sparsity": [0.0, 0.5]})
+    networks = networks.assign(criterion="random", scope="late", structure="structured", treatment="statistics")
+    networks = networks.assign(**{"accuracy[class:a]": [0.9, 0.8], "accuracy[class:b]": [0.9, 0.7]})
+    found = changes_of(networks, dataclasses.replace(facts, complexity=complexity), "class")
+    assert found["group"].tolist() == ["b"]
+    assert found.attrs["left_out"] == ["a"]
+
+
+def test_complexity_of_a_group_that_was_not_looked_at_is_unknown():
+    dataset = load_dataset("digits")
+    train = dataset.part("train")
+    seen = train[dataset.labels[train] != 3]
+    logits = np.zeros((1, len(dataset.part("validation")), 10), np.float32)
+    found = DenseFacts.gather(["x"], logits, np.full((1, len(seen)), 0.9, np.float32), seen, dataset, ())
+    assert np.isnan(found.complexity["class"][0]).tolist() == [label == 3 for label in range(10)]
+    assert np.nanmax(np.abs(found.complexity["class"] - 0.9)) < 1e-6

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +32,25 @@ def test_losses_by_hand(facts):
     assert found.loc[("sex", "m", "50 to 75 %"), "samples"] == 4
     assert (found["low"] <= found["loss"] + 1e-12).all()
     assert (found["high"] >= found["loss"] - 1e-12).all()
+
+
+def test_too_few_units_have_losses_without_intervals(facts):
+    groups = {**facts.groups, "alone": np.arange(8, dtype=np.int16)}
+    names = {**facts.names, "alone": tuple("abcdefgh")}
+    alone = dataclasses.replace(facts, groups=groups, names=names)
+    networks = pd.DataFrame({"base": ["x", "x"], "dense": [True, False], "sparsity": [0.0, 0.6]})
+    predictions = np.zeros((2, 8), np.uint8)
+    found = losses_by_group(networks, predictions, alone, np.random.default_rng(0))
+    assert found["loss"].notna().all()
+    assert found[["low", "high"]].isna().all(axis=None)
+
+
+def test_networks_that_lost_nothing_are_in_no_band():
+    networks = pd.DataFrame(
+        {"criterion": ["a", "a"], "dense": False, "sparsity": [0.0, 0.3], "accuracy_loss": [0, 0.5]}
+    )
+    found = losses_by_factor(networks, "criterion", ["accuracy_loss"])
+    assert found[["band", "networks", "accuracy_loss"]].to_numpy().tolist() == [["25 to 50 %", 1, 0.5]]
 
 
 def test_means_by_factor():

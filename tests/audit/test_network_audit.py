@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from evo_fair.audit.network_audit import NetworkGrid, audit_network, plan_of
 from evo_fair.audit.report import find, write_report
-from evo_fair.audit.store import open_audit
+from evo_fair.audit.store import open_audit, start_audit
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
@@ -111,12 +112,37 @@ def test_too_large_a_grid_says_how_long_it_takes(problem, dense, tmp_path):
         ({"structures": ("blocks",)}, UnknownNameError, "unknown structure"),
         ({"scopes": ("early",)}, UnknownNameError, "unknown scope"),
         ({"seeds": ()}, AuditError, "at least one"),
+        ({"seeds": (1, 0, 1)}, AuditError, r"seeds = \[1, 0, 1\]: name each once"),
+        ({"sparsities": (0.5, 0.5)}, AuditError, "name each once"),
+        ({"treatments": ("none", "none")}, AuditError, "name each once"),
         ({"epochs": -1}, AuditError, "negative"),
     ],
 )
 def test_impossible_grids_are_refused(changes, error, told):
     with pytest.raises(error, match=told):
         plan_of(dataclasses.replace(GRID, **changes), "x")
+
+
+def test_a_criterion_that_does_not_suit_is_refused_before_anything_is_measured(problem, tmp_path):
+    network = nn.Sequential(nn.Conv2d(1, 6, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(54, 10))
+    grid = dataclasses.replace(GRID, criteria=("magnitude_l1", "bn_scale"))
+    with pytest.raises(PruningError, match="bn_scale has no value"):
+        audit_network(problem, grid, Dense(network.eval(), None, 1), "net", out=tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_a_kill_before_the_configuration_left_is_begun_anew(tmp_path):
+    plan, out = plan_of(GRID, "x"), tmp_path / "a"
+    (out / "parts").mkdir(parents=True)
+    (out / ".plan.7.tmp.csv").write_text("half")
+    (out / "plan.csv").write_text("whole")
+    assert start_audit(out, {"source": "network"}, plan, False).configuration == {"source": "network"}
+    with pytest.raises(AuditError, match="exists already"):
+        start_audit(out, {"source": "network"}, plan, False)
+    (tmp_path / "b" / "parts").mkdir(parents=True)
+    (tmp_path / "b" / "parts" / "00000.csv").write_text("measured")
+    with pytest.raises(AuditError, match="exists already"):
+        start_audit(tmp_path / "b", {"source": "network"}, plan, False)
 
 
 def test_ids_are_unique():

@@ -8,14 +8,17 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from evo_fair.api import search
 from evo_fair.cli import main
+from evo_fair.deploy.reference import open_reference
 from evo_fair.errors import PruningError, RunError, UnknownNameError
 from evo_fair.files import read_json, write_json
 from evo_fair.problem import load_problem
 from evo_fair.prune_networks import prune
+from evo_fair.report.candidates import choose_in
 
 from .conftest import refusal
 
@@ -87,6 +90,12 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     assert (table["cwv"] >= 0).all()
     assert (table["performance_fairness"] == table["accuracy_gap"]).all()
     assert (table["largest_logit_difference"] < 1e-4).all()
+    assert table["validation_degradation_fairness"][0] == 0
+    assert (table["validation_accuracy"] - table["accuracy"]).abs().between(1e-9, 0.2).any(), "of another part"
+    point = choose_in(out, [], maximise="accuracy").point
+    assert point is not None
+    assert point["accuracy"] == pytest.approx(table["validation_accuracy"].max())
+    assert point["test_accuracy"] == pytest.approx(table.set_index("name")["accuracy"][point["name"]])
     session = onnxruntime.InferenceSession(str(out / "magnitude-0.5-0.onnx"))
     assert session.run(None, {"input": np.zeros((3, 1, 8, 8), np.float32)})[0].shape == (3, 10)
 
@@ -97,6 +106,48 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     assert (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match="was made with another epochs: name another folder"):
         prune(str(problem_file), resume=True, **{**settings, "epochs": 2})  # type: ignore[arg-type]
+
+
+def test_dense_networks_are_told_apart_by_what_they_compute(
+    tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two modules that hold the same tensors; each is trained once, and read from the cache it gives the same table."""
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    own = tmp_path / "own.py"
+    own.write_text(
+        OWN + "\n\nclass Sine(Net):\n    def forward(self, x):\n        return super().forward(torch.sin(x))\n"
+    )
+    own.write_text(own.read_text() + "\n\ndef sine():\n    torch.manual_seed(0)\n    return Sine(10)\n")
+    lines: list[str] = []
+    tables = {}
+    for number, name in enumerate(("network", "sine", "network", "sine")):
+        settings = {"methods": ["taylor"], "module": f"{own}:{name}", "epochs": 0, "told": lines.append}
+        tables[number] = prune(str(problem_file), out=tmp_path / str(number), **settings)  # type: ignore[arg-type]
+    assert [line for line in lines if "training" in line] == ["training network, 2 epochs", "training sine, 2 epochs"]
+    assert not tables[0].equals(tables[1])
+    for first, again in ((0, 2), (1, 3)):
+        assert tables[first].equals(tables[again])
+        for file in ("pruned.csv", "dense.onnx", "taylor-0.5-0.onnx"):
+            paths = (tmp_path / str(number) / file for number in (first, again))
+            assert len({path.read_bytes() for path in paths}) == 1, file
+
+
+def test_what_a_module_draws_comes_from_the_seed(
+    tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    own = tmp_path / "drawn.py"
+    own.write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Shift(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.by = nn.Parameter(torch.randn(1, 8, 8))\n\n"
+        "    def forward(self, x):\n        return x + self.by\n\n\ndef network():\n"
+        "    return nn.Sequential(Shift(), nn.Conv2d(1, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(36, 10))\n"
+    )
+    settings = {"module": f"{own}:network", "epochs": 0, "out": tmp_path / "a"}
+    first = prune(str(problem_file), **settings)  # type: ignore[arg-type]
+    state = torch.random.get_rng_state()
+    assert prune(str(problem_file), resume=True, **settings).equals(first)  # type: ignore[arg-type]
+    assert torch.equal(state, torch.random.get_rng_state()), "global state is left alone"
 
 
 def test_shares_by_layer_from_the_command_line(
@@ -307,6 +358,13 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     pd.testing.assert_frame_equal(by_name, by_file)
     assert by_name["params"][1] < by_name["params"][0]
     manifest = read_json(stored.with_suffix(".json"))
+    onnx = stored.with_suffix(".onnx")
+    assert open_reference(onnx, problem.dataset()).scaling is not None
+    data = manifest["data"] | {"fingerprint": "another split"}
+    write_json(stored.with_suffix(".json"), manifest | {"data": data})
+    with pytest.raises(PruningError, match="was trained on other data or another split"):
+        prune(problem, out=tmp_path / "c", network=str(stored))
+    assert open_reference(onnx, problem.dataset()).scaling is None, "timed, not examined"
     write_json(stored.with_suffix(".json"), manifest | {"labels": ["dark", "bright", "dim"]})
     with pytest.raises(PruningError, match=r"was trained for the labels \['dark', 'bright', 'dim'\]"):
         prune(problem, out=tmp_path / "c", network=str(stored))

@@ -1,13 +1,14 @@
 """Treatments and named methods on two thousand parameters and the digits."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from evo_fair.data import load_dataset
+from evo_fair.data import Grouping, load_dataset
 from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.nets import initialise
@@ -205,10 +206,36 @@ def test_closed_gates_get_the_gradient_of_an_open_one(task: Task, dense: Dense) 
     hidden = torch.rand(3, 64)
     network[7](hidden).sum().backward()
     score = network[7].parametrizations["weight"][0].score
-    assert torch.allclose(score.grad, 2 * weight * hidden.sum(0), atol=1e-4)
+    assert torch.allclose(score.grad.view_as(weight), 2 * weight * hidden.sum(0), atol=1e-4)
+    assert score.dim() == 1, "a vector, which no weight decay draws to 0"
     assert count_kept(gates.remove(), structure)[0] == count_kept(mask, structure)[0]
     assert torch.allclose(network[7].weight, weight * mask.values["7.weight"])
     assert not any(".score" in name for name, _ in network.named_parameters())
+
+
+def test_natural_samples_miss_no_group() -> None:
+    dataset = load_dataset("digits")
+    train = dataset.part("train")
+    rare = np.full(len(dataset.labels), 0, np.int16)
+    rare[train[[7, 9]]], rare[train[11]] = 1, -1
+    dataset = dataclasses.replace(dataset, groupings={**dataset.groupings, "rare": Grouping("rare", ("a", "b"), rare)})
+    task = Task(dataset, "rare", Training(epochs=1))
+    plain = Task(load_dataset("digits"), "class", Training(epochs=1))
+    for seed in range(5):
+        samples = task.natural_samples(np.random.default_rng(seed), 100)
+        assert set(samples.groups) >= {0, 1}
+        assert len(samples.groups) <= 101
+        without = plain.natural_samples(np.random.default_rng(seed), 100)  # every digit is among a hundred
+        assert len(without.groups) == 100
+        shared = (samples.x[:, None] == without.x[None]).flatten(2).all(2).any(0)
+        assert shared.all(), "one is added, the others stay"
+
+
+def test_what_a_network_is_includes_what_it_computes(task: Task, dense: Dense) -> None:
+    other = copy.deepcopy(dense.network)
+    assert task.fingerprint(other) == task.fingerprint(dense.network)
+    other[2] = nn.Tanh()
+    assert task.fingerprint(other) != task.fingerprint(dense.network)
 
 
 def test_new_statistics_are_those_of_the_samples() -> None:
