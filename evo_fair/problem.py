@@ -153,8 +153,11 @@ def load_problem(name: str, data: str | Path | None = None) -> Problem:
 
 
 def _first_message(error: ValidationError) -> str:
-    first: Any = error.errors(include_url=False)[0]
+    found: list[Any] = list(error.errors(include_url=False))
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
     place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key: mend its name, or take it out"
     given = f", got {first['input']!r}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
     return f"{place}: {message}{given}" if place else f"{message}{given}"

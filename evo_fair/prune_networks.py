@@ -15,6 +15,7 @@ from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.fairness import group_accuracy
 from evo_fair.files import read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
@@ -22,7 +23,7 @@ from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_of, performance_fairness, size_of
-from evo_fair.pruning.methods import method_named
+from evo_fair.pruning.methods import WEIGHTS_ALONE, method_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
     SCOPES,
@@ -94,6 +95,9 @@ def prune(
     for what, value, known in (("structure", structure, STRUCTURES), ("scope", scope, SCOPES)):
         if value not in known:
             raise UnknownNameError(what, value, list(known))
+    for name in methods:
+        if name in WEIGHTS_ALONE and structure == "structured":
+            raise PruningError(f"{name} takes out single weights, no channels: use --structure unstructured")
     if rounds is not None and rounds > 1 and ratios:
         raise PruningError("shares by layer are for one shot: leave out --rounds, or --ratio")
     if not 0 <= epsilon < 1:
@@ -204,8 +208,11 @@ class _Results:
 
     def _measured(self, network: nn.Module, part: str) -> dict[str, float | None]:
         counts = self.task.counts(network, part)
+        names = self.task.dataset.grouping(self.task.group).names
+        groups = {f"accuracy[{name}]": float(x) for name, x in zip(names, group_accuracy(counts)[0], strict=True)}
         return {
             **metrics_of(counts),
+            **groups,
             "performance_fairness": performance_fairness(counts),
             "degradation_fairness": degradation_fairness(self.before[part], counts),
         }

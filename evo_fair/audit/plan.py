@@ -81,7 +81,7 @@ def plan_networks(
     bases = full_width(space, rng, max(2, grid.networks // 8))
     rows: list[dict[str, object]] = []
     for base in bases:
-        rows.extend(_of_base(space, base, grid, importance, seeded, grid.networks - len(rows)))
+        rows.extend(_of_base(space, base, grid, importance, seeded, grid.networks - len(rows), spread=not rows))
         if len(rows) >= grid.networks:
             plan = pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
             block = pd.factorize(plan["base"])[0] // _BLOCK
@@ -105,7 +105,9 @@ def _of_base(
     importance: Callable[[str, npt.NDArray[np.int16]], Importance],
     seeded: Callable[[str], bool],
     room: int,
+    spread: bool,
 ) -> list[dict[str, object]]:
+    """The rows of an architecture, at most `room`: the first ones, or with `spread` some of every factor."""
     name = space.ids(base[None])[0]
     found: dict[tuple[str, bytes], tuple[dict[str, object], npt.NDArray[np.int16]]] = {}
     dense = {"criterion": "none", "order": "trained", "scope": "none", "seed": grid.seeds[0], "target": 0.0}
@@ -123,7 +125,10 @@ def _of_base(
                     row = {"criterion": criterion, "order": order, "scope": scope, "seed": seed, "target": target}
                     if step:
                         found.setdefault((order, genomes[step].tobytes()), (row | {"dense": False}, genomes[step]))
-    kept = list(found.values())[:room]
+    kept = list(found.values())
+    if spread and room < len(kept):
+        kept = [kept[i] for i in np.linspace(0, len(kept) - 1, room).round().astype(int)]
+    kept = kept[:room]
     genomes = np.stack([genome for _, genome in kept])
     table = space.decode(genomes)
     sizes, work = params(table), macs(table)

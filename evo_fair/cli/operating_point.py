@@ -40,3 +40,5 @@ def operating_point(
         else:
             told = f"costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
         typer.echo(f"limit {cost.limit} {told}")
+    if choice.point is not None:
+        typer.echo("its figures are of the samples that chose it, without intervals: elsewhere it may break a limit")

@@ -78,7 +78,9 @@ def _show(model: Path, prediction: "Prediction") -> None:
         f"{prediction.macs:,} MACs, {prediction.params:,} parameters, peak {prediction.peak_memory_bytes:,} bytes",
     ]
     if prediction.extrapolated.any():
-        lines.append(f"* {int(prediction.extrapolated.sum())} layers are outside what the profile was fitted to")
+        doubt = ": that error need not hold for them" if held_out else ""
+        count, share = int(prediction.extrapolated.sum()), prediction.extrapolated_share
+        lines.append(f"* {count} layers, {share:.0%} of the time, are outside what the profile was fitted to{doubt}")
     if prediction.graph.unknown:
         named = ", ".join(f"{u.operator} ({u.nodes} nodes, {u.share:.1%})" for u in prediction.graph.unknown)
         lines.append(f"not in the total, because the model does not know them: {named} of the tensor traffic")

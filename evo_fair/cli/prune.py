@@ -38,7 +38,11 @@ def prune(
     ] = None,
     sparsity: Annotated[
         list[float] | None,
-        typer.Option("--sparsity", help="The share that leaves, 0 to below 1; can be repeated. Default: 0.5."),
+        typer.Option(
+            "--sparsity",
+            help="The share that leaves, of channels or of single weights as --structure says; can be repeated. "
+            "Default: 0.5.",
+        ),
     ] = None,
     seed: Annotated[
         list[int] | None, typer.Option("--seed", help="A seed of the methods; can be repeated. Default: 0.")

@@ -41,6 +41,11 @@ class Tuning:
         if self.epochs is not None and self.epochs < least:
             reason = "a network from scratch needs" if least else "give"
             raise EvoFairError(f"epochs {self.epochs} is too few: {reason} {least} or more")
+        if self.epochs == 0 and (self.learning_rate or self.fairness_weight or self.balance_groups):
+            raise EvoFairError(
+                "epochs 0 means no training, so that a learning rate, a fairness weight or balanced groups would do "
+                "nothing: give 1 or more epochs, or leave those out"
+            )
         if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
             raise EvoFairError(f"learning rate {self.learning_rate:g}: give a number above 0, such as 0.01")
         if not 0 <= self.fairness_weight < np.inf:

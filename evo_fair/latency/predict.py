@@ -50,6 +50,11 @@ class Prediction:
         """The share of tensor traffic, 0 to 1, that operators account for of which the model knows nothing."""
         return sum(operator.share for operator in self.graph.unknown)
 
+    @property
+    def extrapolated_share(self) -> float:
+        """The share of the latency that layers make which lie outside of what the profile was fitted to, 0 to 1."""
+        return float(self.layer_ms[self.extrapolated].sum() / self.latency_ms)
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
         validation = self.profile.file.validation
@@ -63,6 +68,7 @@ class Prediction:
             "params": self.params,
             "peak_memory_bytes": self.peak_memory_bytes,
             "extrapolated": bool(self.extrapolated.any()),
+            "extrapolated_share": self.extrapolated_share,
             "unknown_share": self.unknown_share,
             "unknown": [
                 {"operator": operator.operator, "nodes": operator.nodes, "share": operator.share}

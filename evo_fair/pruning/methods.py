@@ -38,6 +38,9 @@ def _refined(dense: Dense, task: Task, request: Request) -> Pruned:
 NAMED_METHODS = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch", "bifp", "ballot", "evo")
 """Those that are compared with each other; only magnitude pruning and the lottery ticket follow a text we have."""
 
+WEIGHTS_ALONE = ("safecompress",)
+"""Those that take single weights out, and no channels."""
+
 _PLAIN: Mapping[str, Criterion] = MappingProxyType({"magnitude": CRITERIA["magnitude_l1"], **CRITERIA})
 """Methods that are a criterion with a treatment."""
 

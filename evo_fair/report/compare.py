@@ -32,6 +32,10 @@ def compare(runs: Sequence[Run], labels: Sequence[str] | None = None, box: Box |
         raise EvoFairError("there is nothing to compare: give the folders of at least two runs")
     if labels and len(labels) != len(runs):
         raise EvoFairError(f"{len(labels)} labels for {len(runs)} runs: give one a run, in the runs' order")
+    places = [run.path.resolve() for run in runs]
+    for place in places:
+        if places.count(place) > 1:
+            raise EvoFairError(f"{place} is given more than once: name each run once")
     axes = common_axes(runs)
     _check_alike(runs)
     for run in runs:
@@ -96,8 +100,8 @@ class Comparison:
     def by_label(self) -> pd.DataFrame:
         """A row a label: `label`, `runs`, `evaluated` and `front` (means), `hypervolume` (mean), its `low` and `high`.
 
-        The interval is Student's for the mean, 95 %; NaN for a single run. `attained` is the hypervolume of what half
-        of the label's runs attain; NaN for more than three objectives.
+        The interval is Student's for the mean, 95 %; NaN for fewer than three runs. `attained` is the hypervolume of
+        what half of the label's runs attain; NaN for more than three objectives.
         """
         rows = []
         for label in self.groups:
@@ -181,9 +185,9 @@ def coverage(front: Points, other: Points) -> float:
 
 
 def mean_interval(values: Points) -> tuple[float, float, float]:
-    """The mean of values `[n]` and Student's 95 % interval for it; NaN for the ends where n is 1."""
+    """The mean of values `[n]` and Student's 95 % interval for it; NaN for the ends of fewer than three."""
     mean = float(values.mean())
-    if len(values) < 2:
+    if len(values) < 3:  # of two it is wider than anything that is known of the values
         return mean, float("nan"), float("nan")
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half

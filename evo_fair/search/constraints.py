@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.errors import ConstraintError, UnknownNameError
-from evo_fair.search.objectives import Latency, Objective, objective_names, resolve
+from evo_fair.search.objectives import BUILT_IN, Latency, Objective, objective_names, resolve
 
 __all__ = ["Constraint", "Limit", "parse_limit", "resolve_constraints"]
 
@@ -92,8 +92,22 @@ def resolve_constraints(
             raise ConstraintError(f"can't use the constraint {text!r}: {unknown}") from None
         except ValueError as reason:
             raise ConstraintError(f"can't use the constraint {text!r}: {reason}") from reason
+        _check_attainable(limit, measured, text)
         found.setdefault(limit.text, Constraint(limit.name, limit.relation, limit.number, measured))
     return tuple(found.values())
+
+
+def _check_attainable(limit: Limit, measured: Objective, text: str) -> None:
+    """Raises `ConstraintError` for accuracies that are to be above 1, and for built-in measures to be below 0."""
+    if limit.name not in BUILT_IN:
+        return
+    if measured.direction == "max" and limit.relation == ">=" and limit.number > 1:
+        raise ConstraintError(
+            f"no network can meet the constraint {text!r}: {limit.name} is a share, at most 1; "
+            f"write {limit.name} >= 0.75 for 75 %"
+        )
+    if limit.relation == "<=" and limit.number < 0:
+        raise ConstraintError(f"no network can meet the constraint {text!r}: {limit.name} is never below 0")
 
 
 def _mend(text: str) -> str:

@@ -132,10 +132,10 @@ def register(new: Objective) -> None:
 
 def forget(name: str) -> None:
     """Takes an objective of the user's own out of the registry, so that its name is free again."""
-    if name in _BUILT_IN:
+    if name in BUILT_IN:
         raise ObjectiveError(f"{name!r} belongs to evo_fair and stays: choose another name for yours")
     if name not in _REGISTRY:
-        raise UnknownNameError("objective", name, sorted(set(_REGISTRY) - _BUILT_IN))
+        raise UnknownNameError("objective", name, sorted(set(_REGISTRY) - BUILT_IN))
     del _REGISTRY[name]
 
 
@@ -196,4 +196,5 @@ register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))
 register(Objective("peak_memory_bytes", unit="bytes", label="peak memory", cheap=True, function=peak_memory_bytes))
-_BUILT_IN = frozenset(_REGISTRY)
+BUILT_IN = frozenset(_REGISTRY)
+"""The names of what evo_fair itself measures; none of it is ever below 0."""

@@ -36,6 +36,17 @@ def test_architectures_are_different_full_and_largest_first(space):
     assert (blocks[:, -1, 3] == 96).all(), "the last stage is at full width"
 
 
+def test_a_small_audit_has_some_of_every_criterion(space):
+    criteria = ("trained", "random", "magnitude_l1", "bn_scale")
+    whole = plan_of(space, criteria=criteria, networks=2000)
+    first = int((whole["base"] == whole["base"][0]).sum())
+    plan = plan_of(space, criteria=criteria, networks=min(40, first - 1))
+    assert len(plan) == min(40, first - 1)
+    assert plan["base"].nunique() == 1
+    assert plan["dense"].sum() == 1
+    assert set(plan["criterion"]) == {"none", *criteria}
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_paths_shrink_widths_alone_down_to_the_end(space, scope):
     base = full_width(space, np.random.default_rng(0), 3)[2]

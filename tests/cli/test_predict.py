@@ -41,6 +41,17 @@ def test_the_table_names_layers_and_totals(network: Path, monkeypatch: pytest.Mo
     assert "mean error on networks it did not see: 3.3 %" in result.output
 
 
+def test_what_is_outside_of_the_fit_is_told_by_time(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    arguments = ["predict", str(network), "--device", "raspberry-pi-4"]
+    content = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
+    outside = [layer["ms"] for layer in content["layers"] if layer["extrapolated"]]
+    assert 0 < len(outside) < len(ROWS)
+    assert content["extrapolated_share"] == pytest.approx(sum(outside) / content["latency_ms"])
+    shown = f"* {len(outside)} layers, {content['extrapolated_share']:.0%} of the time, are outside what the profile"
+    assert shown in CliRunner().invoke(app, arguments).output
+
+
 def test_json_adds_up(network: Path) -> None:
     result = CliRunner().invoke(app, ["predict", str(network), "--device", "pixel-3", "--json"])
     content = json.loads(result.stdout)

@@ -91,6 +91,9 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     assert (table["performance_fairness"] == table["accuracy_gap"]).all()
     assert (table["largest_logit_difference"] < 1e-4).all()
     assert table["validation_degradation_fairness"][0] == 0
+    by_class = table[[f"accuracy[{digit}]" for digit in range(10)]]
+    assert np.allclose(by_class.min(axis=1), table["worst_group_accuracy"])
+    assert np.allclose(by_class.max(axis=1) - by_class.min(axis=1), table["performance_fairness"])
     assert (table["validation_accuracy"] - table["accuracy"]).abs().between(1e-9, 0.2).any(), "of another part"
     point = choose_in(out, [], maximise="accuracy").point
     assert point is not None
@@ -188,6 +191,10 @@ def test_shares_by_layer_from_the_command_line(
         (["--treatment", "freeze"], "unknown treatment 'freeze'"),
         (["--method", "ballot", "--treatment", "rewind"], "ballot has rounds and a training of its own"),
         (["--method", "bifp", "--rounds", "2"], "bifp has rounds and a training of its own"),
+        (
+            ["--method", "safecompress"],
+            "safecompress takes out single weights, no channels: use --structure unstructured",
+        ),
         (["--rounds", "0"], "rounds 0 is less than 1"),
         (["--rounds", "2", "--ratio", "second=0.5"], "leave out --rounds, or --ratio"),
         (["--network", "mobilenet-v2"], "reference networks take images of 3 channels"),
@@ -259,9 +266,8 @@ def test_a_group_without_samples_in_a_split_is_named(tmp_path: Path, capsys: pyt
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     problem = tmp_path / "folder.toml"
     text = Path(__file__).resolve().parents[2].joinpath("problems", "image_folder.toml").read_text()
-    text = text.replace('group = "class"', 'group = "site"').replace(
-        "image_size = 64", "image_size = 8\nmin_samples = 1"
-    )
+    text = text.replace('group = "class"', 'group = "site"').replace("image_size = 64", "image_size = 8")
+    text = text.replace("min_samples = 10", "min_samples = 1")
     problem.write_text(text)
     line = refusal(capsys, "prune", problem, "--data", tmp_path, "--out", tmp_path / "out")
     assert "'south' has" in line
@@ -345,7 +351,9 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     text = Path(__file__).resolve().parents[2].joinpath("problems", "image_folder.toml").read_text()
     (tmp_path / "lamps.toml").write_text(
-        re.sub(r"epochs = \d+", "epochs = 1", text).replace("image_size = 64", "image_size = 32\nmin_samples = 1")
+        re.sub(r"epochs = \d+", "epochs = 1", text)
+        .replace("image_size = 64", "image_size = 32")
+        .replace("min_samples = 10", "min_samples = 1")
     )
     problem = load_problem(str(tmp_path / "lamps.toml"), data=tmp_path)
     lines: list[str] = []

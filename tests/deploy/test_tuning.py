@@ -40,6 +40,9 @@ def test_short_recipes_are_not_made_longer() -> None:
     [
         ({"epochs": -1}, "epochs -1 is too few: give 0 or more"),
         ({"epochs": 0, "from_scratch": True}, "epochs 0 is too few: a network from scratch needs 1 or more"),
+        ({"epochs": 0, "fairness_weight": 1.0}, "epochs 0 means no training, so that .* would do nothing"),
+        ({"epochs": 0, "learning_rate": 0.1}, "epochs 0 means no training"),
+        ({"epochs": 0, "balance_groups": True}, "epochs 0 means no training"),
         ({"learning_rate": 0.0}, "learning rate 0: give a number above 0"),
         ({"learning_rate": float("nan")}, "learning rate nan"),
         ({"fairness_weight": -1.0}, "fairness weight -1: give 0"),

@@ -70,16 +70,24 @@ def test_a_box_can_be_given(runs):
     assert "Reference point: accuracy 0.5, latency_ms 10." in comparison_markdown(comparison)
 
 
-def test_runs_go_together_by_algorithm_with_students_interval(runs):
-    comparison = compare(runs)
+def test_runs_go_together_by_algorithm_with_students_interval(runs, tmp_path):
+    comparison = compare([*runs, made(tmp_path / "d", WORST, "random", 2)])
     assert comparison.groups == ("nsga2", "random")
     table = comparison.by_label.set_index("label")
-    both = comparison.by_run["hypervolume"].to_numpy()[1:]
-    assert table.loc["random", "hypervolume"] == pytest.approx(both.mean())
-    # With one degree of freedom the 97.5 % quantile of t is 12.706.
-    half = 12.7062 * abs(both[0] - both[1]) / 2
+    three = comparison.by_run["hypervolume"].to_numpy()[1:]
+    assert table.loc["random", "hypervolume"] == pytest.approx(three.mean())
+    # With two degrees of freedom the 97.5 % quantile of t is 4.3027.
+    half = 4.30265 * three.std(ddof=1) / 3**0.5
     assert table.loc["random", "high"] - table.loc["random", "hypervolume"] == pytest.approx(half, rel=1e-5)
     assert np.isnan(table.loc["nsga2", "low"])
+    two = compare(runs).by_label.set_index("label")
+    assert two.loc["random", ["low", "high"]].isna().all(), "of two runs an interval says nothing"
+
+
+def test_a_run_counts_once(runs, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(EvoFairError, match="a is given more than once: name each run once"):
+        compare([*runs, load_run(tmp_path / "link")])
 
 
 def test_labels_say_what_goes_together(runs):

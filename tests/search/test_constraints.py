@@ -92,3 +92,22 @@ def test_constraints_know_whether_they_are_cheap():
 def test_constraints_that_nothing_measures_are_refused(text, told):
     with pytest.raises(ConstraintError, match=told):
         resolve_constraints([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("accuracy >= 75", "accuracy is a share, at most 1; write accuracy >= 0.75 for 75 %"),
+        ("worst_group_accuracy >= 1.01", "is a share, at most 1"),
+        ("latency_ms <= -1", "latency_ms is never below 0"),
+        ("error <= -0.1", "error is never below 0"),
+    ],
+)
+def test_what_no_network_can_meet_is_refused_at_once(text, told):
+    with pytest.raises(ConstraintError, match=told):
+        resolve_constraints([text], fake_latency, "board")
+
+
+@pytest.mark.parametrize("text", ["accuracy >= 1", "error <= 0", "error >= 2", "latency_ms >= 5", "accuracy <= 75"])
+def test_limits_at_the_edge_are_taken(text):
+    assert len(resolve_constraints([text], fake_latency, "board")) == 1
