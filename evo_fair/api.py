@@ -13,7 +13,7 @@ from evo_fair import __version__
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.deployment import deploy
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, check_list
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
@@ -87,6 +87,8 @@ def search(
     them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
     goes into the folder. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
     """
+    for name, given in (("objectives", objectives), ("constraints", constraints)):
+        check_list(name, given)
     listener = listener or Listener()
     folder = Path(out)
     if not (resume and has_begun(folder)):

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -19,8 +20,8 @@ from evo_fair.deploy.reference import Reference, open_reference
 from evo_fair.deploy.report import Deployed, deployed_table, time_networks
 from evo_fair.deploy.tuning import Tuning
 from evo_fair.deploy.workshop import Workshop
-from evo_fair.errors import EvoFairError, RunError
-from evo_fair.files import remove_leftovers, write_json, write_text
+from evo_fair.errors import EvoFairError, RunError, check_list
+from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.listener import Listener
 from evo_fair.nets import Supernet
@@ -63,6 +64,8 @@ def deploy(
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
     """
+    for name, given in (("networks", networks), ("references", references), ("devices", devices)):
+        check_list(name, given)
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else Path(out)
@@ -130,7 +133,34 @@ def _report(
     write_json(workshop.folder / "timing.json", conditions)
     groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
     examiner = Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
-    return deployed_table(networks, timings, profiles, examiner)
+    table = deployed_table(networks, timings, profiles, examiner)
+    _add_to_cards(workshop, table[table["role"] == "front"])
+    return table
+
+
+def _add_to_cards(workshop: Workshop, rows: pd.DataFrame) -> None:
+    """Puts what the test part says, with its intervals, into each network's card: `test`, by precision."""
+    names = [str(name) for name in rows if f"{name}_low" in rows]
+    for network, own in rows.groupby("id", sort=False):
+        path = inside(workshop.folder, f"{network}.json")
+        card = read_json(path, RunError)
+        card["test"] = {
+            str(row["precision"]): {
+                name: {end: _plain(row[column]) for end, column in _ends(name).items()}
+                for name in names
+                if pd.notna(row[name])
+            }
+            for row in own.to_dict("records")
+        }
+        write_json(path, card)
+
+
+def _ends(name: str) -> dict[str, str]:
+    return {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+
+
+def _plain(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
 
 
 def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:

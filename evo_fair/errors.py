@@ -1,5 +1,7 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
+from pathlib import PurePath
+
 __all__ = [
     "AuditError",
     "ConstraintError",
@@ -14,6 +16,7 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "check_list",
     "in_a_line",
 ]
 
@@ -75,6 +78,12 @@ class NonFiniteError(EvoFairError, ArithmeticError):
 
 class AuditError(EvoFairError, ValueError):
     """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
+
+
+def check_list(name: str, values: object) -> None:
+    """Raises `EvoFairError` for one text or path where a list belongs: its letters would be taken for names."""
+    if isinstance(values, str | PurePath):
+        raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
 
 
 def in_a_line(error: BaseException) -> str:

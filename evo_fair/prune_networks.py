@@ -14,7 +14,7 @@ from evo_fair import __version__
 from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
-from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.errors import PruningError, RunError, UnknownNameError, check_list
 from evo_fair.fairness import group_accuracy
 from evo_fair.files import read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
@@ -89,6 +89,7 @@ def prune(
     network, to `out`; figures are of the test part, those called `validation_METRIC` of that one. With `resume`
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
+    check_list("methods", methods)
     problem = load_problem(problem) if isinstance(problem, str) else problem
     units = _units(methods, sparsities, seeds, ratios)
     chosen = {name: method_named(name, treatment, rounds) for name in methods}

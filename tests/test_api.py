@@ -38,6 +38,18 @@ def test_every_kind_of_error_is_public() -> None:
     assert kinds <= set(ef.__all__)
 
 
+def test_one_name_where_a_list_belongs_is_refused(tmp_path: Path) -> None:
+    for name, call in {
+        "objectives": lambda: ef.search("digits", out=tmp_path, objectives="error"),
+        "constraints": lambda: ef.search("digits", out=tmp_path, constraints="latency_ms <= 5"),
+        "networks": lambda: ef.deploy(tmp_path, networks="all"),
+        "references": lambda: ef.deploy(tmp_path, references=Path("a.onnx")),  # type: ignore[arg-type]
+        "methods": lambda: ef.prune("digits", out=tmp_path, methods="magnitude"),
+    }.items():
+        with pytest.raises(ef.EvoFairError, match=f"{name} = .* is a single one: give a list"):
+            call()
+
+
 @pytest.mark.parametrize("module", ["space", "latency", "fairness", "search", "report", "data"])
 def test_rooms_below_the_networks_do_without_torch(module: str) -> None:
     code = f"import sys, evo_fair.{module}; assert 'torch' not in sys.modules"

@@ -35,7 +35,8 @@ def deploy(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            "--learning-rate", help="Its peak. Default: a fifth of the recipe's, or the recipe's from scratch."
+            "--learning-rate",
+            help="The peak of the learning rate. Default: a fifth of the recipe's; from scratch the recipe's.",
         ),
     ] = None,
     from_scratch: Annotated[

@@ -66,8 +66,8 @@ def prune(
         int | None,
         typer.Option(
             "--rounds",
-            help="Prune by magnitude or a criterion in at most so many rounds of 20 % of what is left, or more where "
-            "that would take longer. Default: 1.",
+            help="In how many rounds magnitude or a criterion prunes: 20 % of what is left in each, more where that "
+            "would not reach the sparsity, and fewer rounds where it does sooner. Default: 1.",
         ),
     ] = None,
     group: Annotated[

@@ -8,7 +8,7 @@ import numpy as np
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
 from evo_fair.data.locate import REQUIREMENTS, find_data
 from evo_fair.data.splits import check_fractions
-from evo_fair.errors import UnknownNameError
+from evo_fair.errors import DataError, UnknownNameError
 
 __all__ = [
     "FRACTIONS",
@@ -46,6 +46,8 @@ def load_dataset(
     """
     if source not in SOURCES:
         raise UnknownNameError("data source", source, list(SOURCES))
+    if source == "digits" and folder is not None:
+        raise DataError(f"digits come with scikit-learn and are read from no folder: leave out {folder}")
     check_fractions(fractions)
     rng = np.random.default_rng(seed)
     dataset = _load(source, folder, name, image_size, fractions, rng)

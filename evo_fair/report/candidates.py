@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evo_fair.errors import RunError
+from evo_fair.errors import ConstraintError, RunError
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.report.run import load_run
 
@@ -19,7 +19,8 @@ TABLES = ("networks.csv", "pruned.csv", "front.csv")
 def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, maximise: str | None = None) -> Choice:
     """The operating point of a run's folder, of an audit's or a pruning's, or of a CSV file; see `choose`.
 
-    Without a goal it is the least latency of a run, and the highest sparsity of a table that has one.
+    Without a goal it is the least latency of a run, the highest sparsity of a table that has one, and else the least
+    `latency_ms` or `measured_ms`.
     """
     if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
         run = load_run(source)  # refuses what is no run
@@ -28,7 +29,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
         return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
     networks = read_candidates(source)
     if minimise is None and maximise is None:
-        maximise, minimise = ("sparsity", None) if "sparsity" in networks else (None, "latency_ms")
+        maximise, minimise = ("sparsity", None) if "sparsity" in networks else (None, _cost_of(networks))
     goal, direction = (minimise, "min") if minimise is not None else (str(maximise), "max")
     axes = table_axes(networks, limits, goal, direction)
     return choose(networks, limits, minimise=minimise, maximise=maximise, axes=axes)
@@ -56,6 +57,14 @@ def read_candidates(source: Path) -> pd.DataFrame:
     if "id" not in table:
         table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
     return table
+
+
+def _cost_of(networks: pd.DataFrame) -> str:
+    """What is made small without a wish: the latency."""
+    found = next((name for name in ("latency_ms", "measured_ms") if name in networks), None)
+    if found is None:
+        raise ConstraintError("the table has no latency_ms to minimise: name a column to minimise or to maximise")
+    return found
 
 
 def _table_of(folder: Path) -> Path | None:

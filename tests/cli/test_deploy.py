@@ -92,6 +92,20 @@ def test_training_on_helps_a_supernet_of_two_epochs(whole: Path) -> None:
     assert accuracy[0] > accuracy[4] + 0.02
 
 
+def test_cards_say_what_the_test_part_says(whole: Path, ids: list[str]) -> None:
+    rows = table(whole / "deployed.csv").set_index(["id", "precision", "role"])
+    for name in ids:
+        card = json.loads((whole / f"{name}.json").read_text())
+        assert set(card["test"]) == {"fp32", "int8"}
+        for precision, figures in card["test"].items():
+            row = rows.loc[(name, precision, "front")]
+            assert {"accuracy", "unfairness[class]", "accuracy[class:3]"} <= set(figures)
+            for metric, found in figures.items():
+                assert found["value"] == pytest.approx(row[metric])
+                for end in ("low", "high"):
+                    assert found[end] == pytest.approx(row[f"{metric}_{end}"])
+
+
 def test_resume_keeps_what_is_there_and_adds_networks(run: Path, whole: Path, ids: list[str], tmp_path: Path) -> None:
     out = tmp_path / "again"
     shutil.copytree(whole, out)

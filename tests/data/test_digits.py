@@ -1,5 +1,7 @@
 """The digits that come with scikit-learn."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn import datasets
@@ -37,3 +39,8 @@ def test_positive_labels_can_be_chosen() -> None:
 def test_an_unknown_source_is_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown data source 'digit'.*did you mean 'digits'"):
         load_dataset("digit")
+
+
+def test_a_folder_is_refused() -> None:
+    with pytest.raises(DataError, match="leave out somewhere"):
+        load_dataset("digits", Path("somewhere"))

@@ -147,3 +147,14 @@ def test_tables_are_read_from_files_and_folders(tmp_path, run):
         choose_in(tmp_path / "empty.csv", [])
     with pytest.raises(RunError, match="there is no run in"):
         choose_in(tmp_path / "nowhere", [])
+
+
+def test_a_table_without_a_wish_is_chosen_from_by_its_latency(tmp_path):
+    table = TABLE.drop(columns="sparsity").assign(measured_ms=[5.0, 4.0, 3.0, 2.0, 1.0])
+    table.to_csv(tmp_path / "deployed.csv", index=False)
+    point = choose_in(tmp_path / "deployed.csv", ["accuracy >= 0.86"]).point
+    assert point is not None
+    assert point["id"] == "c"
+    table.drop(columns="measured_ms").to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ConstraintError, match="name a column to minimise or to maximise"):
+        choose_in(tmp_path / "other.csv", [])
