@@ -47,7 +47,7 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
     assert problem.fairness.groupings == ("class",)
     space = problem.search_space((1, 8, 8), 10)
     assert space.size() == 2
-    assert problem.dataset().input_shape == (1, 8, 8)
+    assert load_problem(written(tmp_path)).dataset().input_shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize(
