@@ -89,12 +89,12 @@ def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list
         unfairness = [100 * (row[f"{name}{end}"] - 1) for end in ("", "_low", "_high")]
         points = [100 * row[f"accuracy_minus_mobilenet{end}"] for end in ("", "_low", "_high")]
         faster = ", ".join(f"{row[f'times_faster[{device}]']:.1f} on {device}" for device in DEVICES)
+        here = "" if np.isnan(row["times_faster_here"]) else f"{row['times_faster_here']:.1f} measured here, "
         lines.append(
             f"- **{role}** ({roles[role].title}) to {base.title}: accuracy {points[0]:+.1f} points "
             f"[{points[1]:+.1f}, {points[2]:+.1f}], unfairness {unfairness[0]:+.1f} % "
             f"[{unfairness[1]:+.1f}, {unfairness[2]:+.1f}], "
-            f"{row['times_smaller']:.1f} times smaller, times faster: {row['times_faster_here']:.1f} measured here, "
-            f"predicted {faster}."
+            f"{row['times_smaller']:.1f} times smaller, times faster: {here}predicted {faster}."
         )
     return lines
 
