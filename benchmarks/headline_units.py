@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors.torch import load
 from torch import nn
 
 from evo_fair.data import Dataset
@@ -16,7 +17,7 @@ from evo_fair.deploy.card import write_onnx
 from evo_fair.deploy.export import export_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
-from evo_fair.files import read_json, write_json
+from evo_fair.files import read_json, write_bytes, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fit import initialise
@@ -25,12 +26,14 @@ from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import Problem, Training
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.proxy.supernets import StoredSupernet
+from evo_fair.pruning.task import content_of
 from evo_fair.space import SearchSpace
 
 REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
+TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True, order=True)
@@ -125,19 +128,9 @@ class Workplace:
                 raise RunError(f"{path} was made of something else: remove it, or give another --out")
             return facts
         folder.mkdir(parents=True, exist_ok=True)
-        tuning, recipe = self.training(unit)
         network = self.network(unit)
         started = time.perf_counter()
-        train_network(
-            network,
-            self.dataset,
-            self.problem.fairness.group,
-            tuning,
-            recipe,
-            unit.seed,
-            self.scaling,
-            checkpoint=folder / "checkpoint.safetensors",
-        )
+        self.train(unit, network, folder)
         seconds = time.perf_counter() - started
         final = for_inference(network)
         predicted = {}
@@ -159,7 +152,27 @@ class Workplace:
             **predicted,
         }
         write_json(path, facts)
+        (folder / TRAINED).unlink()
         return facts
+
+    def train(self, unit: Unit, network: nn.Module, folder: Path) -> None:
+        """Trains a unit's network; its weights stay in the folder, should anything that follows fail."""
+        weights = folder / TRAINED
+        if weights.is_file():
+            network.load_state_dict(load(weights.read_bytes()))
+            return
+        tuning, recipe = self.training(unit)
+        train_network(
+            network,
+            self.dataset,
+            self.problem.fairness.group,
+            tuning,
+            recipe,
+            unit.seed,
+            self.scaling,
+            checkpoint=folder / "checkpoint.safetensors",
+        )
+        write_bytes(weights, content_of(network))
 
     def architecture(self, network: str) -> Path:
         """The ONNX file of a network before training, for its latency, which no weight changes; written if need be."""
