@@ -57,7 +57,7 @@ def write_onnx(
     """
     with atomic_write(path) as candidate:
         export_onnx(network, input_shape, candidate)
-        return check_parity(candidate, logits, x)
+        return check_parity(candidate, logits, x, network)
 
 
 def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.deploy import check_parity, export_onnx, onnx_logits, write_network
+from evo_fair.deploy import check_parity, export, export_onnx, onnx_logits, write_network
 from evo_fair.errors import EvoFairError
 from evo_fair.layers import params
 from evo_fair.problem import Problem
@@ -57,6 +59,27 @@ def test_a_network_that_computes_something_else_is_refused(proxy: Proxy, dataset
     logits[3, 2] += 0.01
     with pytest.raises(EvoFairError, match=r"wrong.onnx does not compute what its network does: .* up to 0.01"):
         check_parity(path, logits, proxy.samples)
+
+
+@pytest.mark.parametrize(("off", "passes"), [(-3e-3, True), (5e-3, False)])
+def test_a_file_may_be_about_as_inexact_as_torch(
+    off: float, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch is 2e-3 off of what the network computes in float64, the file `off`; half a digit decides no label."""
+    network = nn.Linear(3, 3, bias=False)
+    nn.init.eye_(network.weight)
+    x = torch.eye(3)
+    monkeypatch.setattr(export, "onnx_logits", lambda _path, inputs: inputs + np.float32(off))
+    expected = x.numpy() + np.float32(2e-3)
+    with pytest.raises(EvoFairError, match="is allowed"):
+        check_parity(tmp_path / "a.onnx", expected, x)
+    if passes:
+        parity = check_parity(tmp_path / "a.onnx", expected, x, network)
+        assert parity.allowed == pytest.approx(5e-3, rel=2e-3)
+        assert parity.largest_difference == pytest.approx(5e-3, rel=1e-3)
+    else:
+        with pytest.raises(EvoFairError, match="does not compute what its network does"):
+            check_parity(tmp_path / "a.onnx", expected, x, network)
 
 
 def test_card_says_what_the_file_is(proxy: Proxy, dataset: Dataset, space: SearchSpace, tmp_path: Path) -> None:
