@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headline_units import PARTS, REFERENCE_NAMES, Unit, Workplace, finished_units, labels_of
+from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, Unit, Workplace, finished_units, labels_of
 
 from evo_fair.deploy.examine import Examiner
 from evo_fair.errors import RunError
@@ -75,7 +75,10 @@ def read_variants(place: Workplace, epochs: int) -> list[Variant]:
         milliseconds = float(measured.get(network, np.nan))
         variants.append(Variant(network, start, option, units, found[0][1], labels, predicted, milliseconds))
     order = {name: i for i, name in enumerate(REFERENCE_NAMES)}
-    return sorted(variants, key=lambda v: (order.get(v.network, 99), v.facts["params"], v.network, v.start, v.option))
+    return sorted(
+        variants,
+        key=lambda v: (order.get(v.network, 99), v.facts["params"], v.network, v.start, OPTIONS.index(v.option)),
+    )
 
 
 def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
