@@ -1,5 +1,6 @@
 """Trainings of the headline as units on disk: each is made once, and is there when its file is."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from evo_fair.deploy.card import write_onnx
 from evo_fair.deploy.export import export_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import RunError
-from evo_fair.files import read_json, write_bytes, write_json
+from evo_fair.files import digest, read_json, write_bytes, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fit import initialise
@@ -33,7 +34,6 @@ REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
-TRAINED = "trained.safetensors"
 
 
 @dataclass(frozen=True, order=True)
@@ -130,7 +130,8 @@ class Workplace:
         folder.mkdir(parents=True, exist_ok=True)
         network = self.network(unit)
         started = time.perf_counter()
-        self.train(unit, network, folder)
+        trained = folder / f"trained-{digest(json.dumps(self.made_of(unit), sort_keys=True))[:12]}.safetensors"
+        self.train(unit, network, folder, trained)
         seconds = time.perf_counter() - started
         final = for_inference(network)
         predicted = {}
@@ -152,14 +153,14 @@ class Workplace:
             **predicted,
         }
         write_json(path, facts)
-        (folder / TRAINED).unlink()
+        trained.unlink()
         return facts
 
-    def train(self, unit: Unit, network: nn.Module, folder: Path) -> None:
-        """Trains a unit's network; its weights stay in the folder, should anything that follows fail."""
-        weights = folder / TRAINED
-        if weights.is_file():
-            network.load_state_dict(load(weights.read_bytes()))
+    def train(self, unit: Unit, network: nn.Module, folder: Path, trained: Path) -> None:
+        """Trains a unit's network, or takes it from `trained`, where it stays should anything that follows fail."""
+        if trained.is_file():
+            network.load_state_dict(load(trained.read_bytes()))
+            network.to(memory_format=torch.channels_last)  # as training leaves it, so that the last bits agree
             return
         tuning, recipe = self.training(unit)
         train_network(
@@ -172,7 +173,7 @@ class Workplace:
             self.scaling,
             checkpoint=folder / "checkpoint.safetensors",
         )
-        write_bytes(weights, content_of(network))
+        write_bytes(trained, content_of(network))
 
     def architecture(self, network: str) -> Path:
         """The ONNX file of a network before training, for its latency, which no weight changes; written if need be."""

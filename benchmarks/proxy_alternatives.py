@@ -23,11 +23,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from provenance import run
-from proxy_fidelity import GROUP, METRIC_NAMES, OUT, SEEDS, Array, Row, Work, choose, correlations, values, write_rows
+from proxy_fidelity import (
+    GROUP,
+    METRIC_NAMES,
+    OUT,
+    SEEDS,
+    Array,
+    Row,
+    Work,
+    choose,
+    correlations,
+    size_scores,
+    values,
+    write_rows,
+)
 from rich.console import Console
 from scipy.special import softmax
 
-from evo_fair import layers
 from evo_fair.data import Dataset
 from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import EvoFairError
@@ -104,12 +116,8 @@ def ways(problem: Problem, dataset: Dataset, supernet: Supernet) -> dict[str, Wa
         initialise(network, torch.Generator().manual_seed(OWN_SEED))
         return network
 
-    def size(genome: Array) -> Array:
-        macs = float(layers.macs(supernet.space.decode(genome[None]))[0])
-        return np.array([-macs if name == "unfairness" else macs for name in METRIC_NAMES])
-
     return {
-        "size": size,
+        "size": lambda genome: size_scores(supernet.space, genome[None])[0],
         "frozen, 128 images": lambda genome: judged(extracted(genome, 128)),
         "frozen, 512 images": lambda genome: judged(extracted(genome, 512)),
         "frozen, 2048 images": lambda genome: judged(extracted(genome, 2048)),

@@ -147,8 +147,7 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
     scores = {"proxy": values(dataset, proxy.predict(genomes))}
     for seed in SEEDS:
         scores[f"seed {seed}"] = values(dataset, work.predictions(genomes, seed))
-    size = layers.macs(space.decode(genomes)).astype(np.float64)
-    scores["size"] = np.column_stack([-size if name == "unfairness" else size for name in METRIC_NAMES])
+    scores["size"] = size_scores(space, genomes)
     table = Table("metric", "pair", "Kendall's tau", "95 %", "share of the ceiling", "95 %")
     rows: list[Row] = []
     for column, metric in enumerate(METRIC_NAMES):
@@ -167,6 +166,12 @@ def values(dataset: Dataset, predictions: Array) -> Array:
     """The metrics `[networks, metrics]` of predictions on the validation part."""
     counts = dataset.counts(predictions, "validation", GROUP)
     return np.column_stack([METRICS[name](counts) for name in METRIC_NAMES])
+
+
+def size_scores(space: SearchSpace, genomes: Array) -> Array:
+    """What the multiply-accumulates alone say of the metrics `[networks, metrics]`: more of them is better."""
+    size = layers.macs(space.decode(genomes)).astype(np.float64)
+    return np.column_stack([-size if name == "unfairness" else size for name in METRIC_NAMES])
 
 
 NUMBERS = ("tau", "low", "high", "share", "share_low", "share_high")
