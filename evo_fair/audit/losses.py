@@ -44,7 +44,8 @@ def losses_by_group(
     share of the networks in which no other group of the grouping loses more. Of two that lose the same the first
     counts.
     """
-    weights = facts.resamples(REPLICATES, rng)
+    resamples = facts.resamples(REPLICATES, rng)
+    weights = None if resamples is None else resamples.astype(np.float64)
     pruned = ~networks["dense"].to_numpy(bool)
     bands = band_of(networks["sparsity"])
     right = facts.logits.argmax(axis=2) == facts.target

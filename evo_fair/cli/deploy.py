@@ -1,5 +1,6 @@
 """`evo-fair deploy`: from a run's front to networks that are trained, checked, measured and tested."""
 
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,15 +68,11 @@ def deploy(
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
     from evo_fair.api import deploy as deploy_run
-    from evo_fair.cli.interrupts import resumable
+    from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
-    from evo_fair.search import has_begun
 
     folder = out or run / "deployed"
-
-    def state() -> str:
-        return "the state is saved" if has_begun(folder) else "nothing had been made yet"
-
+    state = partial(saved, folder, "nothing had been made yet")
     with resumable(resume_command(), state) as check, ProgressBars(check) as bars:
         table = deploy_run(
             run,

@@ -4,14 +4,22 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import typer
 
-__all__ = ["Check", "resumable"]
+__all__ = ["Check", "resumable", "saved"]
 
 Check = Callable[[], None]
 """Raises `KeyboardInterrupt` if there was one that nobody saw; to be called between steps."""
+
+
+def saved(folder: Path, otherwise: str) -> str:
+    """What an interrupt leaves in a run's folder; `otherwise` where the run had not begun."""
+    from evo_fair.search import has_begun
+
+    return "the state is saved" if has_begun(folder) else otherwise
 
 
 @contextmanager

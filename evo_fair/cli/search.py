@@ -1,5 +1,6 @@
 """`evo-fair search`: the main job."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,18 +62,14 @@ def search(
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
 
     from evo_fair.api import search as run_search
-    from evo_fair.cli.interrupts import resumable
+    from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
     from evo_fair.report import front_table
-    from evo_fair.search import has_begun
 
     chosen = load_problem(problem, data=data)
     folder = out or Path("results") / chosen.name
-
-    def state() -> str:
-        return "the state is saved" if has_begun(folder) else "nothing had been searched yet"
-
+    state = partial(saved, folder, "nothing had been searched yet")
     with resumable(resume_command(), state) as check, ProgressBars(check) as bars:
         run = run_search(
             chosen,
