@@ -15,9 +15,10 @@ from evo_fair.space import Kind, SearchSpace
 
 __all__ = ["ORDERS", "ORDER_CODE", "check_orders", "importance_by_gene", "ordered", "seeded"]
 
-ORDERS = ("trained", *CRITERIA)
+ORDERS = ("trained", *(name for name in CRITERIA if name != "lamp"))
 """`trained` keeps the order that the supernet was trained with, in which its small networks learned to work; the
-criteria of `evo_fair.pruning` put the channels of its full-width networks in an order of their own, as pruning does."""
+criteria of `evo_fair.pruning` put the channels of its full-width networks in an order of their own, as pruning does.
+`lamp` orders a group's channels as `magnitude_l2` does."""
 
 ORDER_CODE = 1
 """Counts up when the same criterion would give another order, so that stored orders are made anew."""

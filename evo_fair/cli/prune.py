@@ -32,8 +32,8 @@ def prune(
         typer.Option(
             "--method",
             help="magnitude, lottery-ticket, safecompress, fair-scratch, bifp, ballot, evo, magnitude-refined, or a "
-            "criterion: random, magnitude_l1, magnitude_l2, bn_scale, taylor, fairprune, fairgrape, conflict; can be "
-            "repeated. Default: magnitude.",
+            "criterion: random, magnitude_l1, magnitude_l2, lamp, bn_scale, taylor, fairprune, fairgrape, conflict; "
+            "can be repeated. Default: magnitude.",
         ),
     ] = None,
     sparsity: Annotated[

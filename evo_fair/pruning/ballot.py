@@ -17,21 +17,22 @@ __all__ = ["ballot", "conflict_scores"]
 Values = Mapping[str, npt.NDArray[np.float64]]
 
 WEIGHT = 0.05
-"""What the cosine of a part, from -1 to 1, adds to its place in the order of magnitudes, from 0 to 1. It was chosen on
-HAM10000 at 90 % with one seed, the figures of the test part in view."""
+"""What the cosine of a part, from -1 to 1, adds to its place in the order of sizes, from 0 to 1. Chosen with
+benchmarks/pruning_constants.py, which looks at validation parts alone."""
 
 
 def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
     """A sparse network whose parts conflict little, trained towards equal groups within `request.epsilon`.
 
     Ballot-style: of parts of equal size those leave first whose accuracy and fairness gradients conflict. The sparsity
-    is the limit Omega, the accuracy that may be lost on the validation part the limit epsilon.
+    is the limit Omega, the accuracy that may be lost on the validation part the limit epsilon. Sizes are by layer
+    (`lamp`): by magnitudes alone, nine tenths of a MobileNetV2 left a layer of one weight.
     """
     network = copy.deepcopy(dense.network)
     structure = task.structure(network)
     rng = request.rng(1)
     samples = task.natural_samples(rng, 1024)
-    size, cosine = (CRITERIA[name](network, structure, samples, rng) for name in ("magnitude_l1", "conflict"))
+    size, cosine = (CRITERIA[name](network, structure, samples, rng) for name in ("lamp", "conflict"))
     scores = conflict_scores(size, cosine)
     if request.ratios is not None:
         mask = choose_given(network, structure, scores, request.ratios, request.kind)
@@ -42,7 +43,7 @@ def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
 
 
 def conflict_scores(size: Scores, cosine: Scores) -> Scores:
-    """Places in the order of magnitudes, lowered by conflict and raised by agreement of the gradients."""
+    """Places in the order of sizes, lowered by conflict and raised by agreement of the gradients."""
 
     def joined(sizes: Values, cosines: Values) -> Values:
         return {name: place + WEIGHT * cosines[name] for name, place in places(sizes, "global").items()}

@@ -74,6 +74,23 @@ def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng
     return Scores(_arrays(sizes), _by_channel(structure, squares, lambda total, count: np.sqrt(total / count)))
 
 
+def lamp(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+    """What a weight's square is of the sum of all squares in its layer that are not smaller (Lee et al. 2021, LAMP).
+
+    The order within a layer is that of magnitudes; between layers it spares those of which little is left, where
+    magnitudes can leave a layer almost empty. A channel's square is the mean over all weights that make or read it, its
+    layer its group.
+    """
+    del samples, rng
+    weights = _weights(network, structure)
+    squares = {name: tensor.square() for name, tensor in weights.items()}
+    channels = _by_channel(structure, squares, lambda total, count: total / count)
+    return Scores(
+        {name: _share_of_larger(square) for name, square in _arrays(squares).items()},
+        {name: _share_of_larger(square) for name, square in channels.items()},
+    )
+
+
 def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A channel is worth the mean |scale| of its batch norms (Liu et al. 2017, network slimming).
 
@@ -210,7 +227,7 @@ def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np
 CRITERIA: Mapping[str, Criterion] = MappingProxyType(
     {
         function.__name__: function
-        for function in (random, magnitude_l1, magnitude_l2, bn_scale, taylor, fairprune, fairgrape, conflict)
+        for function in (random, magnitude_l1, magnitude_l2, lamp, bn_scale, taylor, fairprune, fairgrape, conflict)
     }
 )
 """The criteria by name."""
@@ -219,7 +236,7 @@ GROUP_CRITERIA = frozenset({"fairprune", "fairgrape", "conflict"})
 """Those that compare groups: their samples need at least two."""
 
 
-SEEDLESS_CRITERIA = frozenset({"magnitude_l1", "magnitude_l2", "bn_scale"})
+SEEDLESS_CRITERIA = frozenset({"magnitude_l1", "magnitude_l2", "lamp", "bn_scale"})
 """Those that look at weights alone: neither samples nor a seed change their scores."""
 
 
@@ -286,6 +303,16 @@ def _by_channel(
     structure: Structure, values: Gradients, combine: Callable[[FloatArray, FloatArray], FloatArray]
 ) -> dict[str, FloatArray]:
     return {name: combine(*_sum_by_channel(group, values)) for name, group in structure.groups.items()}
+
+
+def _share_of_larger(values: FloatArray) -> FloatArray:
+    """Each value's share of the sum of itself and all that come after it in ascending order; 0 for 0."""
+    flat = values.ravel()
+    order = np.argsort(flat, kind="stable")
+    total = flat[order][::-1].cumsum()[::-1]
+    shares = np.empty_like(flat)
+    shares[order] = np.divide(flat[order], total, out=np.zeros_like(flat), where=total > 0)
+    return shares.reshape(values.shape)
 
 
 def _cosine(parts: FloatArray) -> FloatArray:

@@ -31,8 +31,8 @@ __all__ = ["PruningSpace", "evo", "recalibrate", "shares_of"]
 LEVELS = 7
 """How many densities a layer can have beside those that the criterion gives it globally; one more is sqrt(2) times."""
 
-CHOICES = ("magnitude_l1", "taylor", "fairprune", "fairgrape", "conflict")
-"""The values of the criterion's gene; conflict is weighed with magnitude, as in `ballot`."""
+CHOICES = ("lamp", "taylor", "fairprune", "fairgrape", "conflict")
+"""The values of the criterion's gene; conflict is weighed with size, as in `ballot`."""
 
 BUDGET, POPULATION = 60, 15
 """How many masks are evaluated, without training any, and how many make a generation."""
@@ -94,7 +94,7 @@ def evo(dense: Dense, task: Task, request: Request) -> Pruned:
     rng = request.rng(1)
     samples = task.samples(rng)
     scores = {name: CRITERIA[name](network, structure, samples, rng) for name in CHOICES}
-    scores["conflict"] = conflict_scores(scores["magnitude_l1"], scores["conflict"])
+    scores["conflict"] = conflict_scores(scores["lamp"], scores["conflict"])
     masks = _Masks(network, structure, scores, task, request, task.natural_samples(rng))
     goals = (*resolve(["error"]), Objective("group_variance", function=spread))
     plan = Plan(goals, task.group, BUDGET, population=POPULATION, seed=int(request.rng(2).integers(2**31)))

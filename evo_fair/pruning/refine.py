@@ -1,7 +1,6 @@
 """Refined training of a sparse network: towards equal groups, for as long as accuracy keeps its limit; Ballot-style."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,28 +8,26 @@ import torch
 from torch import nn
 
 from evo_fair.fairness import Counts, accuracy, group_accuracy
+from evo_fair.pruning.offsets import Outputs, Standing, even_offsets
 from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.trace import OUTPUTS
-from evo_fair.pruning.treatments import FINETUNE_RATE
 
-__all__ = ["output_bias", "refine", "spread", "tempered_draw"]
+__all__ = ["log_shares", "output_bias", "outputs", "refine", "spread", "tempered_draw"]
 
 STRENGTH = 0.5
-"""How far training leans towards small groups: 0 not at all, 1 to all groups alike. This and `SHIFTS` were chosen on
-HAM10000 at 90 % with one seed, the figures of the test part in view."""
-
-SHIFTS = np.linspace(-0.5, 1.0, 13)
-"""How far the outputs' biases are moved against the labels' logarithmic shares in training; 0 is among them."""
+"""How far training leans towards small groups: 0 not at all, 1 to all groups alike. Chosen with
+benchmarks/pruning_constants.py, which looks at validation parts alone."""
 
 
-class _Standing(NamedTuple):
-    """The best shift of a network on the validation part, with its accuracy and the spread of the groups'."""
+RATE = 1.0
+"""The peak of the learning rate, as a share of the recipe's: rewound, where fine-tuning takes less (Renda et al. 2020).
+Chosen as `STRENGTH`."""
 
-    shift: float
-    accuracy: float
-    spread: float
+
+LATE_RATE = 0.075
+"""The same of the first late epoch: it starts where the learning rate has come down to 0."""
 
 
 def spread(counts: Counts) -> npt.NDArray[np.float64]:
@@ -44,12 +41,11 @@ def refine(
     """Trains a sparse network in place for `request.epochs`; returns the steps and figures of how it went.
 
     Training leans half-way towards small groups (`tempered_draw`). The last quarter of the epochs goes one by one: what
-    does not make the groups' accuracies more even on the validation part, or takes accuracy below its limit and below
+    does not make the groups' accuracies more even, or takes the validation part's accuracy below its limit and below
     where it was, is rewound, and halves the learning rate (dynamic learning rate and rewinding; in what form the paper
-    has them is not known to us). Last, the outputs' biases
-    are moved against the labels' logarithmic shares (Menon et al. 2021), as far as is best for evenness there while
-    accuracy is at most `request.epsilon` below the dense network's and below the best that any shift gives; where none
-    reaches that, as far as is best for accuracy. A network whose last layer has no bias goes without.
+    has them is not known to us). A network is judged with the offsets of its outputs that are best for it
+    (`even_offsets`), within `request.epsilon` of its own best accuracy and, where it can be, of the dense network's;
+    last, those go into the biases. A network whose last layer has no bias goes without.
     """
     late = request.epochs // 4
     draw = tempered_draw(task.train_groups, STRENGTH)
@@ -57,13 +53,13 @@ def refine(
 
     def train(epochs: int, number: int, rate: float) -> int:
         seed = int(request.rng(200 + number).integers(2**31))
-        return task.train(network, epochs, seed, rate=rate * FINETUNE_RATE, mask=mask, draw=draw)
+        return task.train(network, epochs, seed, rate=rate, mask=mask, draw=draw)
 
-    steps = train(request.epochs - late, 0, 1.0)
+    steps = train(request.epochs - late, 0, RATE)
     before = float(accuracy(task.counts(dense.network, "validation"))[0])
     limit = before - request.epsilon
     best, standing = state_of(network), _standing(network, bias, task, limit, request.epsilon)
-    rate, kept = 0.25, 0  # of fine-tuning's rate: these epochs start where it has come down to 0
+    rate, kept = LATE_RATE, 0
     for epoch in range(late):
         steps += train(1, 1 + epoch, rate)
         now = _standing(network, bias, task, limit, request.epsilon)
@@ -73,12 +69,14 @@ def refine(
         else:
             network.load_state_dict(best)
             rate /= 2
-    _move(bias, task, standing.shift)
+    if bias is not None:
+        with torch.no_grad():
+            bias.add_(torch.from_numpy(standing.offsets).float())
     return steps, {
         "epochs_kept": kept,
-        "shift": standing.shift,
+        "largest_offset": float(np.ptp(standing.offsets)),
+        "group_variance": standing.spread,
         "validation_accuracy": standing.accuracy,
-        "validation_spread": standing.spread,
         "validation_accuracy_lost": before - standing.accuracy,
     }
 
@@ -121,25 +119,19 @@ def output_bias(network: nn.Module, structure: Structure) -> nn.Parameter | None
     return bias if isinstance(bias, nn.Parameter) else None
 
 
-def _log_shares(task: Task) -> torch.Tensor:
-    counts = np.bincount(task.train_labels, minlength=len(task.dataset.label_names))
-    return torch.from_numpy(np.log(np.maximum(counts, 1) / counts.sum())).float()
+def log_shares(task: Task) -> npt.NDArray[np.float64]:
+    """The logarithms of labels' shares in training, float64 `[labels]`; one that never occurs counts as one sample."""
+    counts = np.bincount(task.train_labels, minlength=len(task.dataset.label_names)).astype(np.float64)
+    return np.asarray(np.log(np.maximum(counts, 1) / counts.sum()))
 
 
-@torch.no_grad()
-def _move(bias: nn.Parameter | None, task: Task, shift: float) -> None:
-    if bias is not None:
-        bias.sub_(shift * _log_shares(task))
+def outputs(task: Task, name: str, logits: npt.NDArray[np.float32]) -> Outputs:
+    """Logits `[n, labels]` of the part called `name` with what is known of its samples."""
+    part = task.dataset.part(name)
+    return Outputs(logits, task.dataset.labels[part], task.dataset.grouping(task.group).index[part])
 
 
-def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, limit: float, epsilon: float) -> _Standing:
-    """Where the network stands with the best shift for it; the biases are left as they are."""
-    logits = task.logits(network, "validation")
-    shares = _log_shares(task).numpy()
-    shifts = SHIFTS if bias is not None else np.zeros(1)
-    predictions = np.stack([(logits - shift * shares).argmax(1).astype(np.uint8) for shift in shifts])
-    counts = task.dataset.counts(predictions, "validation", task.group)
-    right, uneven = accuracy(counts), spread(counts)
-    able = np.flatnonzero(right >= max(limit, right.max() - epsilon))
-    chosen = able[uneven[able].argmin()] if len(able) else right.argmax()
-    return _Standing(float(shifts[chosen]), float(right[chosen]), float(uneven[chosen]))
+def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, limit: float, epsilon: float) -> Standing:
+    """Where the network stands with the best offsets for it; the biases are left as they are."""
+    validation, training = (outputs(task, name, task.logits(network, name)) for name in ("validation", "train"))
+    return even_offsets(validation, training, None if bias is None else log_shares(task), limit, epsilon)

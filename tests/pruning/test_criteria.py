@@ -40,6 +40,24 @@ def test_magnitude(network: TwoLayers, structure: Structure, samples: Samples) -
     assert l2.channels["first"] == pytest.approx([math.sqrt(12.5 / 4), math.sqrt(21.5625 / 4)])
 
 
+def test_lamp_is_the_share_of_all_that_is_not_smaller(
+    network: TwoLayers, structure: Structure, samples: Samples
+) -> None:
+    scores = CRITERIA["lamp"](network, structure, samples, RNG)
+    # Squares 0, 1, 4, 9: each by the sum of itself and the larger ones; the largest of a layer is worth 1.
+    assert scores.weights["first.weight"].ravel() == pytest.approx([1 / 14, 1, 4 / 13, 0])
+    total = 0.25 + 1.5625 + 2.25 + 16
+    assert scores.weights["second.weight"].ravel() == pytest.approx(
+        [0.25 / total, 1.5625 / (total - 0.25), 2.25 / 18.25, 1]
+    )
+    assert scores.channels["first"] == pytest.approx([12.5 / (12.5 + 21.5625), 1])  # mean squares as in magnitude_l2
+
+
+def test_lamp_of_zeros_is_zero(structure: Structure, samples: Samples) -> None:
+    nothing = TwoLayers([[0.0, 0.0], [0.0, 0.0]], [[0.5, 1.25], [-1.5, 4.0]])
+    assert not CRITERIA["lamp"](nothing, structure, samples, RNG).weights["first.weight"].any()
+
+
 def test_random_is_reproducible_and_between_0_and_1(network: TwoLayers, structure: Structure, samples: Samples) -> None:
     first, again = (CRITERIA["random"](network, structure, samples, np.random.default_rng(3)) for _ in range(2))
     assert first.weights["second.weight"].tolist() == again.weights["second.weight"].tolist()
