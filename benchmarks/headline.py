@@ -1,19 +1,20 @@
 """The headline: networks of the front against MobileNetV2 and other known networks on HAM10000, trained alike.
 
-    python benchmarks/headline.py --data HAM10000 [--run results/ham10000] [--work FOLDER] [--epochs N] [--seeds 0 1 2]
+    python benchmarks/headline.py --data HAM10000 [--run RUN ...] [--work FOLDER] [--epochs N] [--seeds 0 1 2]
 
 Three stages, each of which goes on where it was broken off; `--only` picks one:
 
   train   every reference network plainly, MobileNetV2 also with the fairness term and with balanced groups, and
-          networks of the front, two for each aim by what the search knew of them, in all three ways; all by the
-          problem's recipe, for as many epochs, with each seed. `--networks`, `--options`, `--starts`, `--seeds`
-          restrict it, so that it can be done piece by piece and by several processes at once, each with networks of
-          its own.
+          networks of fronts in all three ways: two for each aim of the first search's, by what it knew of them, and
+          the two most accurate of each further search, one that has a limit on latency (a tenth of MobileNetV2's,
+          and 1/5.75 of it); all by the problem's recipe, for as many epochs, with each seed. `--networks`,
+          `--options`, `--starts`, `--seeds` restrict it, so that it can be done piece by piece and by several
+          processes at once, each with networks of its own.
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
 What is finished lies in --out, by default results/headline/: units/ (a file a training: what it predicts),
-candidates.json (the networks of the front, chosen once from --run's front.csv: remove it to choose anew) and
+candidates.json (the networks of the fronts, chosen once from each --run's front.csv: remove it to choose anew) and
 timing.json. Any checkout goes on from there; --work holds only checkpoints and ONNX files. The report is beside it:
 table.csv (every variant), README.md (the table) and pareto.png and .pdf.
 """
@@ -47,6 +48,7 @@ from evo_fair.search import genome_of, read_front
 from evo_fair.space import SearchSpace
 
 ROOT = Path(__file__).parent.parent
+RUNS = [ROOT / "results" / "ham10000" / name for name in (".", "0.97ms", "1.70ms")]
 
 Genomes = dict[str, npt.NDArray[np.int16]]
 
@@ -55,7 +57,9 @@ def main() -> None:
     """Runs the stages that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of HAM10000")
-    parser.add_argument("--run", type=Path, default=ROOT / "results" / "ham10000", help="a search's folder")
+    parser.add_argument(
+        "--run", type=Path, nargs="+", default=RUNS, help="folders of searches; the first without limits"
+    )
     parser.add_argument(
         "--work", type=Path, default=ROOT / "results" / "headline" / "work", help="for what is on the way"
     )
@@ -107,8 +111,10 @@ def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Wo
 
     `ours` are the candidates; they are chosen now if they weren't before.
     """
-    front = read_front(arguments.run / "front.csv")
-    on_front = {str(row.id): np.array(genome_of(str(row.genome)), np.int16) for row in front.itertuples()}
+    fronts = [read_front(run / "front.csv") for run in arguments.run]
+    on_front = {
+        str(row.id): np.array(genome_of(str(row.genome)), np.int16) for front in fronts for row in front.itertuples()
+    }
     known = {"ours", "known", *REFERENCE_NAMES}
     asked = arguments.networks or ["known", "ours"]
     genomes = on_front | place.genomes
@@ -117,7 +123,8 @@ def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Wo
             raise UnknownNameError("network", name, [*sorted(known), *on_front])
     candidates = read_candidates(place.out, place.space)
     if not candidates:
-        chosen = candidates_of(front, arguments.candidates, *baseline_cost(place.dataset))
+        chosen = candidates_of(fronts[0], arguments.candidates, *baseline_cost(place.dataset))
+        chosen += [name for front in fronts[1:] for name in most_accurate(front, arguments.candidates)]
         candidates = {name: on_front[name] for name in chosen}
         write_candidates(place, candidates)
     ours = [*(candidates if "ours" in asked else ()), *(name for name in asked if name not in known)]
@@ -163,6 +170,11 @@ def candidates_of(front: pd.DataFrame, each: int, size: int, pace: float) -> lis
         new = within[~within["id"].isin(chosen)].sort_values([column, "params"], ascending=[ascending, True])
         chosen += [str(name) for name in new["id"][:each]]
     return chosen
+
+
+def most_accurate(front: pd.DataFrame, count: int) -> list[str]:
+    """The `count` most accurate networks of a front, by what its search knew of them."""
+    return [str(name) for name in front.sort_values(["accuracy", "params"], ascending=[False, True])["id"][:count]]
 
 
 def baseline_cost(dataset: Dataset) -> tuple[int, float]:

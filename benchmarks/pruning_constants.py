@@ -50,6 +50,7 @@ class Ballot:
 class Bifp:
     """`bifp`'s constants."""
 
+    start: str = bifp.START
     fairness: float = bifp.FAIRNESS
     gain: float = bifp.GAIN
     rate: float = bifp.RATE
@@ -64,6 +65,7 @@ VARIANTS: tuple[Ballot | Bifp, ...] = (
     *(replace(SET, rate=rate) for rate in (0.3, 0.6)),
     *(replace(SET, training_weight=weight) for weight in (0.0, 1.0)),
     SET_BIFP,
+    replace(SET_BIFP, start="magnitude_l1"),
     *(replace(SET_BIFP, fairness=fairness) for fairness in (0.0, 0.2, 1.0)),
     *(replace(SET_BIFP, gain=gain) for gain in (0.25, 1.0)),
     replace(SET_BIFP, rate=1.0),

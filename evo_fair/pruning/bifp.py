@@ -17,9 +17,12 @@ from evo_fair.pruning.task import Dense, Loss, Pruned, Request, Task
 
 __all__ = ["bifp", "degradation_loss"]
 
+START = "lamp"
+"""The criterion by whose order scores begin. This, `FAIRNESS`, `GAIN` and `RATE` were chosen with
+benchmarks/pruning_constants.py, which looks at validation parts alone."""
+
 FAIRNESS = 0.05
-"""What the term weighs in the loss. This, `GAIN` and `RATE` were chosen on HAM10000 at 90 % with one seed, the figures
-of the test part in view."""
+"""What the term weighs in the loss."""
 
 GAIN = 0.5
 """How much faster scores are trained than weights: its square times."""
@@ -41,7 +44,7 @@ def bifp(dense: Dense, task: Task, request: Request) -> Pruned:
     network = copy.deepcopy(dense.network)
     structure = task.structure(network)
     rng = request.rng(1)
-    scores = CRITERIA["magnitude_l1"](network, structure, task.samples(rng, 2), rng)
+    scores = CRITERIA[START](network, structure, task.samples(rng, 2), rng)
     gates = Gates(network, structure, scores, request.kind, request.scope, GAIN)
     loss = degradation_loss(dense, task, FAIRNESS)
     batch = min(task.recipe.batch_size, len(task.train_labels))
