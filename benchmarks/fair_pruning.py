@@ -9,10 +9,11 @@ methods that train from nothing get the dense network's epochs too. `bifp-half` 
 `magnitude-refined` is magnitude pruning with `ballot`'s training, to tell the effect of its selection from that of its
 training.
 
-The constants of `ballot`, of the training that `evo` and `magnitude-refined` share with it, and of `bifp` were chosen
-on HAM10000 at 90 %, with one seed and with figures of the test part in view: rows of HAM10000 are not blind to them.
-These methods also look at the validation part, which no baseline does; that of CIFAR-10 is balanced, as its test part.
-The forward passes by which `evo` judges masks are not counted as iterations.
+The constants of `ballot`, of the training that `evo` and `magnitude-refined` share with it, and of `bifp` are those of
+pruning_constants.py, which looks at validation parts alone, with another seed. (Some were chosen first with figures of
+HAM10000's test part in view; it left them as they were.) `ballot`, `evo` and `magnitude-refined` also look at the
+validation part, which no baseline does; that of CIFAR-10 is balanced, as its test part. Forward passes, such as those
+by which `evo` judges masks, are not counted as iterations.
 
 Every unit of work is a file in `--work`, by default results/benchmarks/fair_pruning/units/: any checkout goes on from
 there, trains dense networks anew where they are missing, and `--table` makes the tables of what is there. Several
