@@ -32,6 +32,7 @@ from evo_fair.pruning.offsets import Outputs, even_offsets
 from evo_fair.pruning.refine import log_shares, outputs, tempered_draw
 from evo_fair.pruning.task import Request, Task
 
+FIGURES = ("accuracy", "cwv", "mcd", "degradation_fairness")
 SEED, EPSILON, EPOCHS, DENSE_EPOCHS = 10, 0.01, 6, 12
 
 
@@ -65,9 +66,9 @@ VARIANTS: tuple[Ballot | Bifp, ...] = (
     replace(SET, rate=0.3),
     *(replace(SET, training_weight=weight) for weight in (0.0, 1.0)),
     SET_BIFP,
-    replace(SET_BIFP, start="magnitude_l1"),
-    *(replace(SET_BIFP, fairness=fairness) for fairness in (0.0, 0.2)),
+    *(replace(SET_BIFP, fairness=fairness) for fairness in (0.0, 0.05, 1.0)),
     replace(SET_BIFP, rate=1.0),
+    replace(SET_BIFP, start="magnitude_l1"),
 )
 
 
@@ -106,31 +107,32 @@ def said(variant: Ballot | Bifp, unit: Unit, task: Task, work: Path) -> dict[str
     return load_file(path)
 
 
-def judged(variant: Ballot | Bifp, unit: Unit, task: Task, work: Path) -> list[tuple[float, float, float]]:
-    """Accuracy, CWV and MCD on the validation part."""
+def judged(variant: Ballot | Bifp, unit: Unit, task: Task, work: Path) -> list[tuple[float, ...]]:
+    """`FIGURES` on the validation part."""
     logits = said(variant, unit, task, work)
     validation, training = (outputs(task, part, logits[part]) for part in ("validation", "train"))
+    dense = task.logits(dense_of(unit, task, work, DENSE_EPOCHS).network, "validation")
     if isinstance(variant, Bifp):
-        return [figures(validation.logits, validation)]
+        return [figures(validation.logits, dense, validation)]
     rng, found = np.random.default_rng(SEED), []
     for _ in range(3):
         order = rng.permutation(len(validation.labels))
-        for fitted, held_out in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+        for halves in ((order[::2], order[1::2]), (order[1::2], order[::2])):
             one, other = (
-                Outputs(validation.logits[half], validation.labels[half], validation.groups[half])
-                for half in (fitted, held_out)
+                Outputs(validation.logits[half], validation.labels[half], validation.groups[half]) for half in halves
             )
             with mock.patch.object(offsets, "TRAINING_WEIGHT", variant.training_weight):
                 best = even_offsets(one, training, log_shares(task), 0.0, EPSILON).offsets
-            found.append(figures(other.logits + best, other))
+            found.append(figures(other.logits + best, dense[halves[1]], other))
     return found
 
 
-def figures(logits: np.ndarray, of: Outputs) -> tuple[float, float, float]:
-    """Accuracy, CWV and MCD, classes being the groups."""
-    right = logits.argmax(1) == of.labels
-    by_class = np.array([right[of.labels == label].mean() for label in np.unique(of.labels)])
-    return float(right.mean()), float(by_class.var()), float(np.ptp(by_class))
+def figures(logits: np.ndarray, dense: np.ndarray, of: Outputs) -> tuple[float, ...]:
+    """`FIGURES` of a network's logits beside the dense network's, classes being the groups."""
+    right, before = (guess.argmax(1) == of.labels for guess in (logits, dense))
+    members = [of.labels == label for label in np.unique(of.labels)]
+    by_class, lost = (np.array([one[chosen].mean() for chosen in members]) for one in (right, before * 1.0 - right))
+    return float(right.mean()), float(by_class.var()), float(np.ptp(by_class)), float(np.ptp(lost))
 
 
 def main() -> None:
@@ -145,7 +147,7 @@ def main() -> None:
         found = np.array(judged(variant, unit, task_of(unit.data, arguments.data), arguments.work)).mean(0)
         row = {"method": type(variant).__name__.lower(), "data": unit.data, "network": unit.network}
         row |= {"sparsity": unit.sparsity, **vars(variant)}
-        rows.append(row | dict(zip(("accuracy", "cwv", "mcd"), found.tolist(), strict=True)))
+        rows.append(row | dict(zip(FIGURES, found.tolist(), strict=True)))
         print(*rows[-1].values(), flush=True)
     write_csv(OUT / "pruning_constants.csv", pd.DataFrame(rows))
 

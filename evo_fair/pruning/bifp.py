@@ -21,7 +21,7 @@ START = "lamp"
 """The criterion by whose order scores begin. This, `FAIRNESS`, `GAIN` and `RATE` were chosen with
 benchmarks/pruning_constants.py, which looks at validation parts alone."""
 
-FAIRNESS = 0.05
+FAIRNESS = 0.2
 """What the term weighs in the loss."""
 
 GAIN = 0.5
