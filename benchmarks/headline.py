@@ -5,11 +5,11 @@
 Three stages, each of which goes on where it was broken off; `--only` picks one:
 
   train   every reference network plainly, MobileNetV2 also with the fairness term and with balanced groups, and
-          networks of fronts in all three ways: two for each aim of the first search's, by what it knew of them, and
-          the two most accurate of each further search, one that has a limit on latency (a tenth of MobileNetV2's,
-          and 1/5.75 of it); all by the problem's recipe, for as many epochs, with each seed. `--networks`,
-          `--options`, `--starts`, `--seeds` restrict it, so that it can be done piece by piece and by several
-          processes at once, each with networks of its own.
+          networks of fronts: two for each aim of the first search's, by what it knew of them, and the two most accurate
+          of each further search, one that has a limit on latency (a tenth of MobileNetV2's, and 1/5.75 of it). All by
+          the problem's recipe, for as many epochs, with each seed. `--networks`, `--options`, `--starts`, `--seeds`
+          choose what is trained, so that it can be done piece by piece and by several processes at once, each with
+          networks of its own: a front's also with the fairness term or from the supernet's weights.
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--networks", nargs="+", help="references by name, networks of the front by id, ours, known")
     parser.add_argument("--candidates", type=int, default=2, help="networks of the front for each aim")
-    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, help="by default plain, for MobileNetV2 all")
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=["scratch"], help="of the front's networks")
     parser.add_argument("--fairness-weight", type=float, default=1.0)
     arguments = parser.parse_args()
@@ -193,10 +193,11 @@ def planned(arguments: argparse.Namespace, epochs: int, ours: list[str]) -> list
     units = []
     for seed in arguments.seeds:
         for name in known:
-            options = [option for option in arguments.options if option == "plain" or name == BASELINE]
+            asked_for = arguments.options or OPTIONS
+            options = [option for option in asked_for if option == "plain" or name == BASELINE]
             units += [Unit(name, "scratch", option, epochs, seed) for option in options]
         for name in ours:
-            variants = [(start, option) for start in arguments.starts for option in arguments.options]
+            variants = [(start, option) for start in arguments.starts for option in arguments.options or ("plain",)]
             units += [Unit(name, start, option, epochs, seed) for start, option in variants]
     return units
 
