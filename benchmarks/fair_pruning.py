@@ -19,7 +19,8 @@ Every unit of work is a file in `--work`, by default results/benchmarks/fair_pru
 there, trains dense networks anew where they are missing, and `--table` makes the tables of what is there. Several
 processes can share the work with `--only`.
 Tables go to results/benchmarks: fair_pruning_runs.csv (a row a network, on the test part), fair_pruning.csv (means and
-95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the others, by setting and on average).
+95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the others, by setting, on average by
+data set and over all), and a figure, fair_pruning.png and .pdf.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from provenance import run
 from safetensors.torch import load
 from scipy import stats
@@ -49,6 +51,7 @@ from evo_fair.pruning import count_kept
 from evo_fair.pruning.measure import degradation_fairness, performance_fairness
 from evo_fair.pruning.methods import METHODS, NAMED_METHODS
 from evo_fair.pruning.task import Dense, Request, Task, content_of, state_of
+from evo_fair.report.style import common_legend, looks, save_figure
 from evo_fair.space import Block, Kind
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
@@ -238,7 +241,8 @@ def tables(arguments: argparse.Namespace) -> None:
     write_csv(OUT / f"{arguments.name}.csv", pd.DataFrame(summary, columns=columns))
     compared = comparison(frame)
     write_csv(OUT / f"{arguments.name}_comparison.csv", compared)
-    print(compared[compared["data"] == "mean over settings"].round(4).to_string(index=False))
+    save_figure(lambda: figure(frame), [OUT / f"{arguments.name}.png", OUT / f"{arguments.name}.pdf"])
+    print(compared[compared["network"] == "mean"].round(2).to_string(index=False))
 
 
 def interval(values: np.ndarray) -> float:
@@ -251,7 +255,8 @@ def interval(values: np.ndarray) -> float:
 def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """How much lower CWV and MCD of ours are than of each baseline, in per cent of it, and what accuracy that costs.
 
-    A row a setting, of means over the seeds that both methods have, and one a pair: the mean of its settings' rows.
+    A row a setting, of means over the seeds that both methods have, and of each pair the means of its settings' rows,
+    by data set and of all.
     """
     pairs = [(ours, other) for ours in OURS for other in BASELINES]
     pairs += [("bifp-half", other) for other in ("magnitude", "lottery-ticket")] + [("bifp", "magnitude")]
@@ -273,10 +278,37 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(rows)
     if found.empty:
         return pd.DataFrame(columns=["data"])
-    overall = found.drop(columns=["network", "sparsity", "seeds"]).groupby(["ours", "against"], sort=False)
-    mean = overall.mean(numeric_only=True).reset_index().assign(data="mean over settings", network="", sparsity="")
-    mean["settings"] = overall.size().to_numpy()
-    return pd.concat([found.assign(settings=1), mean], ignore_index=True)
+    means = []
+    for name, part in (*found.groupby("data", sort=False), ("all", found)):
+        by_pair = part.drop(columns=["network", "sparsity", "seeds"]).groupby(["ours", "against"], sort=False)
+        mean = by_pair.mean(numeric_only=True).reset_index().assign(data=name, network="mean")
+        means.append(mean.assign(settings=by_pair.size().to_numpy()))
+    return pd.concat([found.assign(settings=1), *means], ignore_index=True)
+
+
+def figure(frame: pd.DataFrame) -> Figure:
+    """Accuracy and CWV against sparsity, means over networks and seeds: a column a data set, a line a method."""
+    drawn = Figure(figsize=(5.2, 4.4), layout="constrained")
+    panels = drawn.subplots(2, len(DATA), sharex=True, squeeze=False)
+    seven = [*looks(6), ("X", "#000000", "--", True)]
+    for column, data in enumerate(DATA):
+        of_data = frame[frame["data"] == data]
+        for row, (measure, title) in enumerate(
+            (("accuracy", "accuracy\n(more is better)"), ("cwv", "CWV\n(less is fairer)"))
+        ):
+            panel = panels[row, column]
+            for method, (marker, colour, line, filled) in zip(NAMED_METHODS, seven, strict=True):
+                mean = of_data[of_data["method"] == method].groupby("sparsity")[measure].mean()
+                face = colour if filled else "white"
+                panel.plot(mean.index, mean, line, marker=marker, color=colour, mfc=face, ms=3.5, lw=1, label=method)
+            dense = of_data[of_data["method"] == "dense"][measure].mean()
+            panel.axhline(dense, color="#8e8e8e", lw=0.6, label="dense")
+            panel.set_ylabel(title if column == 0 else "")
+        panels[0, column].set_title(data, fontsize=7)
+        panels[1, column].set_xlabel("sparsity")
+        panels[1, column].set_xticks(SPARSITIES)
+    common_legend(drawn, panels[0, 0], 3)
+    return drawn
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
