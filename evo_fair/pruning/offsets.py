@@ -85,17 +85,19 @@ class _Pair:
     def moves(self, offsets: FloatArray, step: float) -> Iterator[Standing]:
         """With each label's offset in turn moved up or down by `step`.
 
-        A label that moves wins or loses against the best of the others, which stays the same: no logits are sorted.
+        A label that moves wins or loses against the best of the others, which is the best or the second of all.
         """
         moved = [part.logits + offsets for part in self._parts]
+        best_two = [_best_two(logits) for logits in moved]
         for label in range(len(offsets)):
-            rivals = [_without(logits, label) for logits in moved]
+            rivals = [np.where(best == label, second, best) for best, second in best_two]
+            values = [logits[np.arange(len(logits)), rival] for logits, rival in zip(moved, rivals, strict=True)]
             for change in (-step, step):
                 new = offsets.copy()
                 new[label] += change
                 predictions = [
                     np.where(logits[:, label] + change > value, label, rival)
-                    for logits, (value, rival) in zip(moved, rivals, strict=True)
+                    for logits, value, rival in zip(moved, values, rivals, strict=True)
                 ]
                 yield self._standing(new, predictions)
 
@@ -113,9 +115,9 @@ class _Pair:
         return counts
 
 
-def _without(logits: FloatArray, label: int) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """The largest logit `[n]` beside a label's, and whose it is."""
+def _best_two(logits: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The labels `[n]` of the largest logit of each sample, and of the second."""
+    rows, best = np.arange(len(logits)), logits.argmax(1)
     others = logits.copy()
-    others[:, label] = -np.inf
-    rival = others.argmax(1)
-    return others[np.arange(len(others)), rival], rival
+    others[rows, best] = -np.inf
+    return best, others.argmax(1)
