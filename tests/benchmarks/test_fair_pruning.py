@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import fair_pruning
 import pytest
 from fair_pruning import Unit, comparison, is_done, path_of, tables
-from pandas import DataFrame
+from pandas import DataFrame, concat
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import write_json
@@ -45,7 +45,12 @@ def test_methods_are_compared_over_the_seeds_that_both_have() -> None:
     shared |= {"performance_fairness": 0.1, "degradation_fairness": 0.1}
     rows = [("ballot", 0, 0.03, 0.80), ("magnitude", 0, 0.04, 0.81), ("magnitude", 1, 0.99, 0.10)]
     frame = DataFrame([shared | dict(zip(("method", "seed", "cwv", "accuracy"), row, strict=True)) for row in rows])
-    (setting, mean) = comparison(frame).to_dict("records")
-    assert setting["seeds"] == 1
-    assert mean["cwv_lower_percent"] == pytest.approx(25)
+    other = frame[frame["seed"] == 0].assign(data="other", cwv=[0.02, 0.04])
+    first, second, of_first, of_second, mean = comparison(concat([frame, other])).to_dict("records")
+    assert (first["seeds"], second["seeds"]) == (1, 1)
+    assert [row["data"] for row in (of_first, of_second, mean)] == ["d", "other", "all"]
+    assert of_first["cwv_lower_percent"] == pytest.approx(25)
+    assert of_second["cwv_lower_percent"] == pytest.approx(50)
+    assert mean["settings"] == 2
+    assert mean["cwv_lower_percent"] == pytest.approx(37.5)
     assert mean["accuracy_points"] == pytest.approx(-1)

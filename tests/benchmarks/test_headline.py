@@ -59,6 +59,10 @@ def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSp
         read_candidates(tmp_path, space)
 
 
+def test_a_search_with_a_limit_gives_its_most_accurate_networks() -> None:
+    assert headline.most_accurate(FRONT, 2) == ["huge", "compact"]
+
+
 def test_candidates_and_named_networks_are_trained_together(
     space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,7 +71,7 @@ def test_candidates_and_named_networks_are_trained_together(
     monkeypatch.setattr(headline, "read_front", lambda _path: front)
     write_json(tmp_path / "candidates.json", {"space": space.fingerprint, "genomes": {"kept": small}})
     place = Workplace(tmp_path, tmp_path / "work", *[None] * 2, space, None, None, {}, 1.0)  # type: ignore[arg-type]
-    asked = Namespace(run=tmp_path, networks=["ours", "named", "squeezenet"], candidates=2)
+    asked = Namespace(run=[tmp_path], networks=["ours", "named", "squeezenet"], candidates=2)
     found, ours = with_candidates(place, asked)
     assert ours == ["kept", "named"]
     assert {name: genome.tolist() for name, genome in found.genomes.items()} == {"kept": small, "named": large}
