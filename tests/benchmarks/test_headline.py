@@ -46,6 +46,10 @@ def test_trainings_come_seed_by_seed_and_only_the_baseline_has_options() -> None
     one = [("mobilenet-v2", "plain"), ("mobilenet-v2", "fair"), ("squeezenet", "plain"), ("abc", "plain")]
     names = [*one, ("abc", "fair")]
     assert units == [Unit(name, "scratch", option, 7, seed) for seed in (3, 4) for name, option in names]
+    asked.options, asked.seeds = None, [3]
+    names = [("mobilenet-v2", option) for option in ("plain", "fair", "balanced")]
+    names += [("squeezenet", "plain"), ("abc", "plain")]
+    assert planned(asked, 7, ["abc"]) == [Unit(name, "scratch", option, 7, 3) for name, option in names]
 
 
 def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSpace, tmp_path: Path) -> None:
