@@ -28,8 +28,16 @@ def test_commands_of_the_readme_have_their_options(line: str) -> None:
     assert given <= OPTIONS[command]
 
 
+@pytest.mark.parametrize("line", [line for line in README.splitlines() if "python benchmarks/" in line])
+def test_benchmarks_of_the_readme_have_their_options(line: str) -> None:
+    script, options = re.findall(r"python (benchmarks/\w+\.py)([^`#]*)", line)[0]
+    taken = re.findall(r"add_argument\(\s*\"(--[a-z-]+)\"", (ROOT / script).read_text(encoding="utf-8"))
+    assert set(OPTION.findall(options)) <= {"--help", *taken}
+
+
 def test_other_options_of_the_readme_are_some_commands() -> None:
-    assert set(OPTION.findall(README)) <= {"--help"}.union(*OPTIONS.values())
+    others = "\n".join(line for line in README.splitlines() if "python benchmarks/" not in line)
+    assert set(OPTION.findall(others)) <= {"--help"}.union(*OPTIONS.values())
 
 
 def test_names_of_the_readme_are_public() -> None:
