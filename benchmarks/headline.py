@@ -4,12 +4,13 @@
 
 Three stages, each of which goes on where it was broken off; `--only` picks one:
 
-  train   every reference network plainly, MobileNetV2 also with the fairness term and with balanced groups, and
-          networks of fronts: two for each aim of the first search's, by what it knew of them, and the two most accurate
-          of each further search, one that has a limit on latency (a tenth of MobileNetV2's, and 1/5.75 of it). All by
-          the problem's recipe, for as many epochs, with each seed. `--networks`, `--options`, `--starts`, `--seeds`
-          choose what is trained, so that it can be done piece by piece and by several processes at once, each with
-          networks of its own: a front's also with the fairness term or from the supernet's weights.
+  train   every reference network plainly, MobileNetV2 also with the fairness term, and networks of fronts: two for
+          each aim of the first search's, by what it knew of them, and the two most accurate of each further search,
+          one that has a limit on latency (a tenth of MobileNetV2's, and 1/5.75 of it). Those are trained from nothing,
+          and, where they take at most a fifth of MobileNetV2's latency, also from the supernet's weights, without and
+          with the fairness term. All by the problem's recipe, for as many epochs, with each seed. `--networks`,
+          `--starts`, `--options`, `--seeds` choose what is trained, so that it can be done in pieces and by several
+          processes at once, each with networks of its own.
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
@@ -20,8 +21,8 @@ table.csv (every variant), README.md (the table) and pareto.png and .pdf.
 """
 
 import argparse
-import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,12 @@ from headline_variants import BASELINE, DEVICES, FASTER, SLOWEST, SMALLER
 from provenance import run
 from rich.console import Console
 
-from evo_fair.data import Dataset
-from evo_fair.deploy.export import export_onnx
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
 from evo_fair.files import read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
 from evo_fair.nets import Supernet
-from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
 from evo_fair.search import genome_of, read_front
@@ -51,6 +49,7 @@ ROOT = Path(__file__).parent.parent
 RUNS = [ROOT / "results" / "ham10000" / name for name in (".", "0.97ms", "1.70ms")]
 
 Genomes = dict[str, npt.NDArray[np.int16]]
+Variants = dict[str, tuple[tuple[str, str], ...]]  # start and option, by network
 
 
 def main() -> None:
@@ -71,8 +70,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--networks", nargs="+", help="references by name, networks of the front by id, ours, known")
     parser.add_argument("--candidates", type=int, default=2, help="networks of the front for each aim")
-    parser.add_argument("--options", nargs="+", choices=OPTIONS, help="by default plain, for MobileNetV2 all")
-    parser.add_argument("--starts", nargs="+", choices=STARTS, default=["scratch"], help="of the front's networks")
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, help="what is done for groups; default as above")
+    parser.add_argument("--starts", nargs="+", choices=STARTS, help="of the front's networks; default as above")
     parser.add_argument("--fairness-weight", type=float, default=1.0)
     arguments = parser.parse_args()
     place = workplace(arguments)
@@ -82,7 +81,7 @@ def main() -> None:
     stages = arguments.only or ("train", "time", "report")
     if "train" in stages:
         place, ours = with_candidates(place, arguments)
-        units = planned(arguments, epochs, ours)
+        units = planned(arguments, epochs, variants_of(place, ours, arguments))
         for number, unit in enumerate(units, 1):
             facts = place.make(unit)
             Console().print(f"{number}/{len(units)} {unit.name}: {facts['params']:,} parameters", soft_wrap=True)
@@ -123,7 +122,7 @@ def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Wo
             raise UnknownNameError("network", name, [*sorted(known), *on_front])
     candidates = read_candidates(place.out, place.space)
     if not candidates:
-        chosen = candidates_of(fronts[0], arguments.candidates, *baseline_cost(place.dataset))
+        chosen = candidates_of(fronts[0], arguments.candidates, *cost(place, BASELINE))
         chosen += [name for front in fronts[1:] for name in most_accurate(front, arguments.candidates)]
         candidates = {name: on_front[name] for name in chosen}
         write_candidates(place, candidates)
@@ -177,28 +176,36 @@ def most_accurate(front: pd.DataFrame, count: int) -> list[str]:
     return [str(name) for name in front.sort_values(["accuracy", "params"], ascending=[False, True])["id"][:count]]
 
 
-def baseline_cost(dataset: Dataset) -> tuple[int, float]:
-    """MobileNetV2's parameters for these labels, and its predicted milliseconds for these images (Raspberry Pi 4)."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "baseline.onnx"
-        export_onnx(REFERENCES[BASELINE](len(dataset.label_names)), dataset.input_shape, path)
-        graph = read_onnx(path)
-        return sum(layer.params for layer in graph.layers), predict(graph, load_profile(DEVICES[0])).latency_ms
+def cost(place: Workplace, network: str) -> tuple[int, float]:
+    """A network's parameters, and its predicted milliseconds on a Raspberry Pi 4."""
+    graph = read_onnx(place.architecture(network))
+    return sum(layer.params for layer in graph.layers), predict(graph, load_profile(DEVICES[0])).latency_ms
 
 
-def planned(arguments: argparse.Namespace, epochs: int, ours: list[str]) -> list[Unit]:
+def variants_of(place: Workplace, ours: list[str], arguments: argparse.Namespace) -> Variants:
+    """How each network of a front is trained: as was asked, or by default as the module says."""
+    if not ours:
+        return {}
+    if arguments.starts or arguments.options:
+        pairs = product(arguments.starts or ["scratch"], arguments.options or ["plain"])
+        return dict.fromkeys(ours, tuple(pairs))
+    _, slowest = cost(place, BASELINE)
+    quick = {name for name in ours if cost(place, name)[1] <= slowest / SLOWEST}
+    tuned = (("tuned", "plain"), ("tuned", "fair"))
+    return {name: (("scratch", "plain"), *(tuned if name in quick else ())) for name in ours}
+
+
+def planned(arguments: argparse.Namespace, epochs: int, ours: Variants) -> list[Unit]:
     """The trainings that were asked for, seed by seed, so that what is finished early is comparable."""
     asked = arguments.networks or ["known", "ours"]
     known = REFERENCE_NAMES if "known" in asked else tuple(name for name in asked if name in REFERENCE_NAMES)
     units = []
     for seed in arguments.seeds:
         for name in known:
-            asked_for = arguments.options or OPTIONS
-            options = [option for option in asked_for if option == "plain" or name == BASELINE]
+            options = arguments.options or ["plain", "fair"]
+            options = [option for option in options if option == "plain" or name == BASELINE]
             units += [Unit(name, "scratch", option, epochs, seed) for option in options]
-        for name in ours:
-            variants = [(start, option) for start in arguments.starts for option in arguments.options or ("plain",)]
-            units += [Unit(name, start, option, epochs, seed) for start, option in variants]
+        units += [Unit(name, *variant, epochs, seed) for name, variants in ours.items() for variant in variants]
     return units
 
 

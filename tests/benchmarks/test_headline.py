@@ -7,7 +7,7 @@ import headline
 import numpy as np
 import pandas as pd
 import pytest
-from headline import candidates_of, planned, read_candidates, with_candidates
+from headline import candidates_of, planned, read_candidates, variants_of, with_candidates
 from headline_units import Unit, Workplace, finished_units, labels_of
 
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
@@ -40,16 +40,31 @@ def test_an_empty_front_or_no_candidates_are_refused() -> None:
 
 
 def test_trainings_come_seed_by_seed_and_only_the_baseline_has_options() -> None:
-    asked = Namespace(networks=["mobilenet-v2", "squeezenet", "ours"], options=["plain", "fair"], seeds=[3, 4])
-    asked.starts = ["scratch"]
-    units = planned(asked, 7, ["abc"])
-    one = [("mobilenet-v2", "plain"), ("mobilenet-v2", "fair"), ("squeezenet", "plain"), ("abc", "plain")]
-    names = [*one, ("abc", "fair")]
-    assert units == [Unit(name, "scratch", option, 7, seed) for seed in (3, 4) for name, option in names]
-    asked.options, asked.seeds = None, [3]
-    names = [("mobilenet-v2", option) for option in ("plain", "fair", "balanced")]
-    names += [("squeezenet", "plain"), ("abc", "plain")]
-    assert planned(asked, 7, ["abc"]) == [Unit(name, "scratch", option, 7, 3) for name, option in names]
+    asked = Namespace(networks=["mobilenet-v2", "squeezenet", "ours"], options=None, seeds=[3, 4])
+    units = planned(asked, 7, {"abc": (("scratch", "plain"), ("tuned", "fair"))})
+    known = [
+        ("mobilenet-v2", "scratch", "plain"),
+        ("mobilenet-v2", "scratch", "fair"),
+        ("squeezenet", "scratch", "plain"),
+    ]
+    variants = [*known, ("abc", "scratch", "plain"), ("abc", "tuned", "fair")]
+    assert units == [Unit(*variant, 7, seed) for seed in (3, 4) for variant in variants]
+    asked.options = ["balanced"]
+    assert planned(asked, 7, {}) == [Unit("mobilenet-v2", "scratch", "balanced", 7, seed) for seed in (3, 4)]
+
+
+def test_networks_of_a_fifth_of_the_latency_also_train_from_the_supernet(monkeypatch: pytest.MonkeyPatch) -> None:
+    milliseconds = {"mobilenet-v2": 10.0, "quick": 2.0, "slow": 2.1}
+    monkeypatch.setattr(headline, "cost", lambda _place, name: (1, milliseconds[name]))
+    asked = Namespace(starts=None, options=None)
+    place: Workplace = None  # type: ignore[assignment]
+    plain = ("scratch", "plain")
+    both = {"quick": (plain, ("tuned", "plain"), ("tuned", "fair")), "slow": (plain,)}
+    assert variants_of(place, ["quick", "slow"], asked) == both
+    asked.options = ["fair", "balanced"]
+    assert variants_of(place, ["slow"], asked) == {"slow": (("scratch", "fair"), ("scratch", "balanced"))}
+    asked.starts = ["tuned"]
+    assert variants_of(place, ["slow"], asked) == {"slow": (("tuned", "fair"), ("tuned", "balanced"))}
 
 
 def test_candidates_are_those_of_before_unless_the_space_changed(space: SearchSpace, tmp_path: Path) -> None:
