@@ -232,7 +232,10 @@ class FrozenBlocks:
 
     def _winograd_layer(self, place: str, unit: Unit, scale: Floats, shift: Floats) -> Layer:
         if place not in self._transformed:
-            self._transformed[place] = transform_weights(self._weights[f"{place}.weight"])
+            weight = self._weights[f"{place}.weight"]
+            margin = (weight.shape[2] - unit.kernel) // 2  # the central taps of a larger shared kernel
+            cropped = weight[:, :, margin : margin + unit.kernel, margin : margin + unit.kernel]
+            self._transformed[place] = transform_weights(cropped)
         inputs, outputs = padded(unit.c_in), padded(unit.c_out)
         packed = np.zeros((POINTS * inputs + 1) * outputs, np.float32)  # behind the weights what sums begin with
         pack_winograd(self._transformed[place], unit.c_out, unit.c_in, scale, packed)

@@ -12,14 +12,19 @@ from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block, SearchSpace
 
-SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 32, 32), 7), "adult": ((21,), 2)}
+WIDER = "digits, all kinds with kernels of 3 and 5"
+SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 32, 32), 7), "adult": ((21,), 2), WIDER: ((1, 8, 8), 10)}
 
 
 def proxy_of(name: str, threads: int = 1, samples: int = 30, precision: str = "fp32") -> Proxy:
     """A proxy with random weights and random inputs: what it predicts means nothing, but has to be right."""
     shape, labels = SPACES[name]
     rng = np.random.default_rng(7)
-    space = SearchSpace(load_problem(name).space, shape, labels)
+    schema = load_problem(name.split(",")[0]).space
+    if name == WIDER:
+        wide = [stage.model_copy(update={"kernels": dict.fromkeys(stage.kinds, (3, 5))}) for stage in schema.stage]
+        schema = schema.model_copy(update={"stage": tuple(wide)})
+    space = SearchSpace(schema, shape, labels)
     channels = shape[0]
     mean, scale = rng.normal(100, 10, channels).astype(np.float32), np.full(channels, 0.02, np.float32)
     supernet = Supernet.initialise(space, torch.Generator().manual_seed(1), mean, scale)
