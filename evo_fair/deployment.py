@@ -179,10 +179,11 @@ def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) 
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
-    """The devices asked for, else the run's own, if it is one that comes along."""
+    """The devices asked for, else the run's own, if its profile is one that comes along."""
     if not devices:
-        own = str(run.configuration.get("device", {}).get("name", ""))
-        return [load_profile(own)] if own in device_names() else []
+        own = run.configuration.get("device", {})
+        found = [load_profile(own["name"])] if own.get("name") in device_names() else []
+        return [profile for profile in found if profile.sha256 == own.get("sha256")]
     profiles = [load_profile(device) for device in devices]
     return list({profile.name: profile for profile in profiles}.values())
 
@@ -202,7 +203,7 @@ def _checked_supernet(
     if stored is None or stored.sha256 != wanted:
         raise RunError(
             f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "
-            f"train it again with 'evo-fair train {problem.name}', or use --from-scratch"
+            f"train it again with 'evo-fair train {problem.argument}', or use --from-scratch"
         )
     return stored
 

@@ -53,7 +53,7 @@ class UnknownNameError(EvoFairError, LookupError):
 
         close = get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{hint}{mend}")
+        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{mend}{hint}")
 
 
 class UndefinedMetricError(EvoFairError, ValueError):

@@ -105,6 +105,11 @@ class Problem(Section):
             raise ValueError(f"augment = {list(self.training.augment)} is for images: leave it out for a table")
         return self
 
+    @property
+    def argument(self) -> str:
+        """What names it on the command line: a shipped problem's name, else the name of its file."""
+        return self.name if self.name in problem_names() else f"{self.name}.toml"
+
     def dataset(self) -> Dataset:
         """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks; raises `DataError`.
 

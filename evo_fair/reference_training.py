@@ -92,8 +92,8 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
     known = read_json(manifest).get("onnx", {}).get("sha256") if manifest.is_file() else None
     if not onnx.is_file() or known != sha256_of(onnx):
         raise RunError(
-            f"{network} is not trained for these data: 'evo-fair train {problem.name} --network {network} "
-            f"--seed {seed}' does so, or give the path of an .onnx file"
+            f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
+            f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"
         )
     return onnx
 
@@ -115,7 +115,7 @@ def _store(
         "network": network,
         "pretrained": False,
         "problem": problem.name,
-        "command": f"evo-fair train {problem.name} --network {network} --seed {seed}",
+        "command": f"evo-fair train {problem.argument} --network {network} --seed {seed}",
         "evo_fair": __version__,
         "torch": torch.__version__,
         "training": problem.training.of_one_network(),

@@ -77,9 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
         if error.errno not in _NO_ROOM:
             raise
         sys.exit(_refuse(f"cannot write {error.filename or 'a file'}: {error.strerror}; make room, then run it again"))
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
+        code = 130
+    if code == 130:  # what typer makes of Ctrl-C; what can be resumed has said so itself and ended the process
         typer.echo("interrupted", err=True)
-        sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 

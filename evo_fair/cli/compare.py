@@ -23,9 +23,9 @@ def compare(
 ) -> None:
     """Compares the fronts of runs with equal objectives and data: hypervolume, attainment surfaces, domination."""
     from evo_fair.report import compare as compare_runs
-    from evo_fair.report import comparison_markdown, load_run, write_comparison
+    from evo_fair.report import comparison_markdown, write_comparison
 
-    comparison = compare_runs([load_run(run) for run in runs], label)
+    comparison = compare_runs(runs, label)
     written = write_comparison(comparison, out)
     typer.echo(comparison_markdown(comparison))
     typer.echo(f"written: {', '.join(str(path) for path in written)}")

@@ -60,7 +60,11 @@ def deploy(
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", help="A device to predict latency for; can be repeated. Default: the run's."),
+        typer.Option(
+            "--device",
+            help="A device to predict latency for, its name or its profile's path; can be repeated. Default: the "
+            "run's, if its profile comes with evo_fair.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
@@ -92,6 +96,8 @@ def deploy(
             listener=bars,
         )
     _show(table)
+    if not any(str(name).startswith("predicted_ms[") for name in table):
+        typer.echo("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
     typer.echo(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
 
 
@@ -99,12 +105,15 @@ def _show(table: "pd.DataFrame") -> None:
     from rich.table import Table
 
     columns = [str(name) for name in table]
+    references = bool((table["role"] == "reference").any())
     wanted = ("accuracy", "unfairness[", "worst_group_accuracy[")  # of the run's own grouping, which comes first
     found = [next((name for name in columns if name.startswith(start)), None) for start in wanted]
     metrics = [name for name in found if name]
     predicted = [name for name in columns if name.startswith("predicted_ms[")]
     shown = Table(title="test split, 95 % intervals", box=None, pad_edge=False)
     shown.add_column("network", overflow="fold")
+    if references:
+        shown.add_column("role")
     headings = ["precision", "params", "bytes", "here ms", *(name[13:-1] + " ms" for name in predicted)]
     for heading in [*headings, *(name.replace("_", " ") for name in metrics)]:
         shown.add_column(heading, justify="right")
@@ -112,6 +121,7 @@ def _show(table: "pd.DataFrame") -> None:
         latencies = [row["measured_ms"], *(row[name] for name in predicted)]
         shown.add_row(
             row["id"],
+            *([row["role"]] if references else []),
             row["precision"],
             f"{row['params']:,}",
             f"{row['onnx_bytes']:,}",

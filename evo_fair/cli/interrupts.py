@@ -1,6 +1,7 @@
 """Ctrl-C: one line that says how to go on, and no interrupt that gets lost within a library."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
         yield check
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {state()}, go on with: {command}", err=True)
-        raise typer.Exit(130) from None
+        sys.exit(130)  # not typer's exit, for which `main` would say once more that there was an interrupt
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from evo_fair.data import Dataset
-from evo_fair.errors import EvoFairError, UnknownNameError
+from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import read_json
 from evo_fair.latency.measure import open_session
 from evo_fair.latency.onnx_graph import read_onnx
@@ -30,17 +30,35 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
     """A reference network in an ONNX file, checked to be one that runs.
 
     It can be examined on the data set where a card of evo_fair (`.json` beside the file) says that it takes its inputs,
-    tells its labels, and was trained on the same data and split; else it is only timed. Raises `EvoFairError` for a
-    file that is missing or no such model.
+    tells its labels, and was trained on the same data and split, and the file takes batches of them; else it is only
+    timed. Raises `EvoFairError` for a file that is missing or does not run on float32 inputs.
     """
     if not path.is_file():
-        raise UnknownNameError("reference network", str(path), [], ": give the path of an .onnx file that exists")
-    read_onnx(path)
+        raise EvoFairError(f"there is no file {path}: give the path of an .onnx file, or a reference network's name")
+    _check_graph(path)
     try:
-        open_session(str(path), threads=1)
+        session = open_session(str(path), threads=1)
+        shapes = {value.name: value.shape for value in session.get_inputs()}
+        fixed = {name: [size if isinstance(size, int) else 1 for size in shape] for name, shape in shapes.items()}
+        session.run(None, {name: np.zeros(shape, np.float32) for name, shape in fixed.items()})
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
-        raise EvoFairError(f"{path} does not run in ONNX Runtime ({type(error).__name__}): export it again") from error
-    return Reference(path.stem, path, _scaling(path.with_suffix(".json"), dataset))
+        raise EvoFairError(
+            f"{path} does not run in ONNX Runtime on float32 inputs ({in_a_line(error)}): export it again with those"
+        ) from error
+    takes_batches = [(type(shape[0]) is int, shape[1:]) for shape in shapes.values()] == [
+        (False, [*dataset.input_shape])
+    ]
+    scaling = _scaling(path.with_suffix(".json"), dataset) if takes_batches else None
+    return Reference(path.stem, path, scaling)
+
+
+def _check_graph(path: Path) -> None:
+    try:
+        read_onnx(path)
+    except EvoFairError as error:
+        if "--input-shape" not in str(error):  # which is for predictions alone
+            raise
+        raise EvoFairError(f"{path} does not fix its input's size: export it with all sizes but the batch's") from error
 
 
 def _scaling(card: Path, dataset: Dataset) -> Scaling | None:

@@ -129,7 +129,7 @@ def _manifest(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path
         **_ingredients(problem, dataset, space),
         "split": _split_fingerprint(dataset),
         "problem": problem.name,
-        "command": f"evo-fair train {problem.name}",
+        "command": f"evo-fair train {problem.argument}",
         "evo_fair": __version__,
         "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
         "parameters": sum(weight.numel() for weight in supernet.weights.values()),

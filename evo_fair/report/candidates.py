@@ -24,6 +24,8 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     """
     if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
         run = load_run(source)  # refuses what is no run
+        if run.front.empty:
+            raise RunError(f"{source} has no network on its front: search on with --resume, or with wider constraints")
         given = minimise is not None or maximise is not None
         goal = minimise if given else "latency_ms"
         return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
@@ -44,13 +46,18 @@ def read_candidates(source: Path) -> pd.DataFrame:
     """
     path = source if source.is_file() else (_table_of(source) or source)
     try:
-        table = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype={"id": str, "genome": str, "base": str})
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = "".join(lines[1:] if lines and lines[0].startswith("#") else lines)  # how the table was made
+        table = pd.read_csv(StringIO(text), dtype={"id": str, "genome": str, "base": str})
     except OSError as reason:
         raise RunError(f"cannot read {path}: {reason.strerror or reason}") from reason
     except ValueError as reason:
         raise RunError(f"{path} is no table of networks ({reason}): give a CSV with a row a network") from reason
     if table.empty:
         raise RunError(f"{path} lists no network: there is nothing to choose from")
+    if "feasible" in table and not table["feasible"].isin([True, False]).all():
+        value = table["feasible"][~table["feasible"].isin([True, False])].iloc[0]
+        raise RunError(f"{path} says feasible = {value}: give True or False in each row, or leave the column out")
     if both := [str(name) for name in table if f"validation_{name}" in table]:
         table = table.rename(columns={name: f"test_{name}" for name in both})
         table = table.rename(columns={f"validation_{name}": name for name in both})

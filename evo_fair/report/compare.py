@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import moocore
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from evo_fair.errors import EvoFairError, RunError
+from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.report.plots import common_axes
-from evo_fair.report.run import Run
+from evo_fair.report.run import Run, load_run
 from evo_fair.report.style import Points
 from evo_fair.search import Axis, Box, box_around, hypervolume_trace, to_minimise
 
@@ -21,28 +22,33 @@ __all__ = ["Comparison", "attainment", "compare", "coverage", "mean_interval"]
 CONFIDENCE = 0.95
 
 
-def compare(runs: Sequence[Run], labels: Sequence[str] | None = None, box: Box | None = None) -> "Comparison":
-    """Compares runs, grouped by their labels `[runs]`, by default their algorithms.
+def compare(
+    runs: Sequence[Run | str | Path], labels: Sequence[str] | None = None, box: Box | None = None
+) -> "Comparison":
+    """Compares runs, or those in folders, grouped by their labels `[runs]`, by default their algorithms.
 
     Hypervolumes are shares of `box`, in minimised objectives; by default it is made of the runs' own fronts.
     Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
     objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
     """
-    if not runs:
+    for name, given in (("runs", runs), ("labels", labels)):
+        check_list(name, given)
+    loaded = [run if isinstance(run, Run) else load_run(run) for run in runs]
+    if not loaded:
         raise EvoFairError("there is nothing to compare: give the folders of at least two runs")
-    if labels and len(labels) != len(runs):
-        raise EvoFairError(f"{len(labels)} labels for {len(runs)} runs: give one a run, in the runs' order")
-    places = [run.path.resolve() for run in runs]
+    if labels and len(labels) != len(loaded):
+        raise EvoFairError(f"{len(labels)} labels for {len(loaded)} runs: give one a run, in the runs' order")
+    places = [run.path.resolve() for run in loaded]
     for place in places:
         if places.count(place) > 1:
             raise EvoFairError(f"{place} is given more than once: name each run once")
-    axes = common_axes(runs)
-    _check_alike(runs)
-    for run in runs:
+    axes = common_axes(loaded)
+    _check_alike(loaded)
+    for run in loaded:
         if run.front.empty:
             raise RunError(f"{run.path} has no feasible network, so there is no front to compare: leave it out")
-    names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in runs]
-    return Comparison(tuple(runs), tuple(names), tuple(axes), box)
+    names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in loaded]
+    return Comparison(tuple(loaded), tuple(names), tuple(axes), box)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def comparison_markdown(comparison: Comparison) -> str:
             f"{row['evaluated']:,.0f}",
             f"{row['front']:.1f}",
             f"{row['hypervolume']:.4f}",
-            "one run" if np.isnan(row["low"]) else f"{row['low']:.4f} to {row['high']:.4f}",
+            _interval(row["runs"], row["low"], row["high"]),
             "-" if np.isnan(row["attained"]) else f"{row['attained']:.4f}",
         ]
         for _, row in comparison.by_label.iterrows()
@@ -71,6 +71,12 @@ def comparison_markdown(comparison: Comparison) -> str:
             _matrix(comparison.larger),
         ]
     return "\n".join(parts)
+
+
+def _interval(runs: int, low: float, high: float) -> str:
+    if np.isnan(low):
+        return "one run" if runs == 1 else "two runs"
+    return f"{low:.4f} to {high:.4f}"
 
 
 def comparison_figure(comparison: Comparison) -> Figure:

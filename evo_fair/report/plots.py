@@ -17,7 +17,7 @@ from evo_fair.search import Axis, non_dominated, to_minimise
 if TYPE_CHECKING:
     from evo_fair.report.run import Run
 
-__all__ = ["common_axes", "pareto", "pareto_figure"]
+__all__ = ["common_axes", "pareto", "pareto_figure", "short_names"]
 
 
 def pareto(runs: "Sequence[Run]", paths: Sequence[Path]) -> None:
@@ -45,9 +45,10 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
         if len(runs) == 1:
             _draw_networks(panel, runs[0], x, y)
         else:
-            for run, look in zip(runs, looks(len(runs)), strict=True):
+            names = short_names([run.path for run in runs])
+            for run, name, look in zip(runs, names, looks(len(runs)), strict=True):
                 best = _points(run, x, y)[run.networks["front"].to_numpy(bool)]
-                _draw_front(panel, best, x, y, look, f"{run.path.name} ({len(best)})")
+                _draw_front(panel, best, x, y, look, f"{name} ({len(best)})")
         panel.set_xlabel(axis_label(x))
         panel.set_ylabel(axis_label(y))
     common_legend(figure, panels[0], columns, backwards=len(runs) == 1)
@@ -66,6 +67,15 @@ def common_axes(runs: "Sequence[Run]") -> list[Axis]:
             )
     together = zip(*(run.axes for run in runs), strict=True)
     return [axes[0] if len(set(axes)) == 1 else replace(axes[0], label="") for axes in together]
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """The ends of the paths, each as many parts long as it takes to tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    length = 1
+    while len({part[-length:] for part in parts}) < len(set(parts)):
+        length += 1
+    return ["/".join(part[-length:]) for part in parts]
 
 
 def _draw_networks(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, check_list
 from evo_fair.report.operating_point import operating_point
 from evo_fair.search import (
     Axis,
@@ -86,6 +86,7 @@ class Run:
 
     def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
         """The front's best network within `limits`, such as `accuracy >= 0.75`, or None; see `operating_point`."""
+        check_list("limits", limits)
         return operating_point(self.front, limits, minimise, self.axes)
 
     def write_front(self) -> None:

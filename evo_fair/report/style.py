@@ -10,7 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
@@ -43,6 +43,8 @@ _WIDTHS = {1: 3.4, 2: 5.2}
 """Inches by number of panels in a row: 3.4 is a paper's column; three take both columns, 7.0."""
 _LOGARITHMIC = 20.0
 """An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
+_DECADES = 300.0
+"""A logarithmic axis of less than this ratio has numbers at 2 and 5 times the powers of ten, too."""
 _FRONTS = (
     ("D", "#0b3c5d", "-", True),
     ("o", "#d06f00", "--", False),
@@ -110,6 +112,7 @@ def _scale_one(
         margin = (high / low) ** 0.06
         set_scale("log")
         set_limits(low / margin, high * margin)
+        ruler.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < _DECADES else (1.0,)))
         ruler.set_minor_formatter(NullFormatter())
         ruler.set_major_formatter(StrMethodFormatter("{x:g}"))
     else:

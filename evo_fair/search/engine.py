@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Literal
 
@@ -52,7 +53,11 @@ class Plan:
         if not self.objectives:
             raise ObjectiveError("a search needs at least one objective: name one, such as error")
         check_algorithm(self.algorithm, self.objectives)
-        for name, value, least in (("budget", self.budget, 1), ("population", self.population, 2)):
+        counts = (("budget", self.budget, 1), ("population", self.population, 2), ("seed", self.seed, 0))
+        for name, value, least in counts:
+            if not isinstance(value, Integral):
+                raise EvoFairError(f"{name} {value!r} is no whole number: give one of at least {least}")
+        for name, value, least in counts[:2]:
             if value < least:
                 raise EvoFairError(f"{name} {value} is too small: it must be at least {least}")
         if self.seed < 0:

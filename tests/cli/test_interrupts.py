@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-import typer
 
+from evo_fair.cli import main
 from evo_fair.cli.interrupts import resumable
 from evo_fair.cli.progress import ProgressBars
 
@@ -18,9 +18,9 @@ def interrupt_swallowed() -> None:
 
 
 def test_interrupt_ends_with_130_and_the_way_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as ended, resumable("evo-fair search x --resume", lambda: "all is saved"):
+    with pytest.raises(SystemExit) as ended, resumable("evo-fair search x --resume", lambda: "all is saved"):
         signal.raise_signal(signal.SIGINT)
-    assert ended.value.exit_code == 130
+    assert ended.value.code == 130
     assert capsys.readouterr().err == "interrupted; all is saved, go on with: evo-fair search x --resume\n"
 
 
@@ -35,11 +35,21 @@ def test_interrupt_that_a_library_swallows_comes_back_at_the_next_step(capsys: p
             bars.timing(1, 3)
             reached.append("after the next step")
 
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(SystemExit) as ended:
         work()
-    assert ended.value.exit_code == 130
+    assert ended.value.code == 130
     assert reached == ["after the library"]
     assert capsys.readouterr().err.endswith("interrupted; saved, go on with: evo-fair deploy x\n")
+
+
+def test_commands_that_cannot_be_resumed_say_that_they_were_interrupted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.problem.problem_names", lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        main(["problems"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 def test_listener_of_before_is_put_back_and_a_deaf_process_stays_deaf() -> None:

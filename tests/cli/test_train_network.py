@@ -129,7 +129,9 @@ def test_by_default_the_cache_takes_it(problem: Problem, tmp_path: Path, monkeyp
     assert stored.path.parent.name.startswith("lamps-")
     dataset = brief.dataset()
     assert find_reference(brief, dataset, "squeezenet", 0) == stored.onnx
-    with pytest.raises(RunError, match="squeezenet is not trained for these data: 'evo-fair train lamps --network"):
+    with pytest.raises(
+        RunError, match=r"squeezenet is not trained for these data: 'evo-fair train lamps\.toml --network"
+    ):
         find_reference(brief, dataset, "squeezenet", 1)
     stored.onnx.write_bytes(b"half")
     with pytest.raises(RunError, match="not trained"):

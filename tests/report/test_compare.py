@@ -70,6 +70,20 @@ def test_a_box_can_be_given(runs):
     assert "Reference point: accuracy 0.5, latency_ms 10." in comparison_markdown(comparison)
 
 
+def test_runs_can_be_given_by_their_folders(runs):
+    pd.testing.assert_frame_equal(compare([run.path for run in runs]).by_run, compare(runs).by_run)
+    with pytest.raises(EvoFairError, match=r"runs = .* is a single one: give a list"):
+        compare(runs[0].path)
+
+
+def test_an_interval_needs_three_runs(runs, tmp_path):
+    text = comparison_markdown(compare(runs))
+    assert "| random | 2 |" in text
+    assert "| two runs |" in text
+    three = [*runs[1:], made(tmp_path / "d", POOR, "random", 2)]
+    assert "runs |" not in comparison_markdown(compare(three)).split("\n", 2)[2]
+
+
 def test_runs_go_together_by_algorithm_with_students_interval(runs, tmp_path):
     comparison = compare([*runs, made(tmp_path / "d", WORST, "random", 2)])
     assert comparison.groups == ("nsga2", "random")

@@ -11,6 +11,8 @@ from evo_fair.report.candidates import choose_in
 from evo_fair.report.operating_point import choose, table_axes
 from evo_fair.search.objectives import Axis
 
+from .conftest import NETWORKS, write_run
+
 AXES = (Axis("accuracy", "max"), Axis("latency_ms"), Axis("size"))
 
 
@@ -147,6 +149,32 @@ def test_tables_are_read_from_files_and_folders(tmp_path, run):
         choose_in(tmp_path / "empty.csv", [])
     with pytest.raises(RunError, match="there is no run in"):
         choose_in(tmp_path / "nowhere", [])
+
+
+def test_a_line_on_how_a_table_was_made_is_no_row(tmp_path):
+    (tmp_path / "networks.csv").write_text("# by a script\nid,sparsity\nx,0.5\ny,0.7\n")
+    point = choose_in(tmp_path, []).point
+    assert point is not None
+    assert point["id"] == "y"
+
+
+@pytest.mark.parametrize(("cells", "best"), [("True,False", "a"), ("1,0", "a"), ("no,yes", None), (",True", None)])
+def test_what_is_feasible_has_to_be_said_clearly(tmp_path, cells, best):
+    first, second = cells.split(",")
+    (tmp_path / "own.csv").write_text(f"id,latency_ms,feasible\na,2,{first}\nb,1,{second}\n")
+    if best is None:
+        with pytest.raises(RunError, match=r"feasible = .*: give True or False in each row"):
+            choose_in(tmp_path / "own.csv", [])
+    else:
+        point = choose_in(tmp_path / "own.csv", []).point
+        assert point is not None
+        assert point["id"] == best
+
+
+def test_a_run_without_a_front_says_so(tmp_path):
+    run = write_run(tmp_path / "none", networks=NETWORKS[-1:])
+    with pytest.raises(RunError, match="none has no network on its front: search on"):
+        choose_in(run.path, [])
 
 
 def test_a_table_without_a_wish_is_chosen_from_by_its_latency(tmp_path):

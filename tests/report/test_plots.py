@@ -1,10 +1,12 @@
+from pathlib import Path
+
 import matplotlib.image as mpl_image
 import numpy as np
 import pytest
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.report import pareto
-from evo_fair.report.plots import pareto_figure
+from evo_fair.report.plots import pareto_figure, short_names
 from evo_fair.search import Axis
 
 from .conftest import AXES, NETWORKS, write_run
@@ -86,6 +88,23 @@ def test_several_runs_are_drawn_as_fronts_by_name(run, tmp_path):
     assert [text.get_text() for text in legend.get_texts()] == ["ham (5)", "random (3)"]
     pareto([run, other], [tmp_path / "both.png", tmp_path / "both.pdf"])
     assert (tmp_path / "both.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(run, tmp_path, monkeypatch):
+    paths = [tmp_path / "a" / "run", tmp_path / "b" / "run", tmp_path / "c"]
+    assert short_names(paths) == ["a/run", "b/run", f"{tmp_path.name}/c"]
+    assert short_names([run.path, run.path]) == ["ham", "ham"]
+    monkeypatch.chdir(run.path)
+    assert short_names([Path()]) == ["ham"]
+
+
+def test_a_logarithmic_ruler_has_several_numbers(tmp_path):
+    networks = [(0.9, unfairness, latency, 1) for unfairness, latency in ((0.004, 8.0), (0.02, 3.0), (0.09, 1.0))]
+    panel = panels(pareto_figure([write_run(tmp_path / "wide", networks=networks)]))[0]
+    assert panel.get_xscale() == "log"
+    low, high = panel.get_xlim()
+    shown = [tick for tick in panel.get_xticks() if low <= tick <= high]
+    np.testing.assert_allclose(shown, [0.005, 0.01, 0.02, 0.05, 0.1])
 
 
 def test_latencies_on_two_devices_do_not_claim_to_be_one(run, tmp_path):

@@ -199,7 +199,12 @@ def test_an_evaluator_without_the_group_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [({"budget": 0}, "budget 0"), ({"population": 1}, "population 1"), ({"seed": -1}, "seed -1")],
+    [
+        ({"budget": 0}, "budget 0"),
+        ({"population": 1}, "population 1"),
+        ({"seed": -1}, "seed -1"),
+        ({"budget": 4.5}, "budget 4.5 is no whole number"),
+    ],
 )
 def test_impossible_plans_are_refused(wrong, told):
     with pytest.raises(EvoFairError, match=told):
