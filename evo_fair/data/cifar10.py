@@ -7,8 +7,10 @@ not comparable with those on the original. Long tails after Cui et al. 2019: Cla
 import io
 import lzma
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -80,15 +82,14 @@ def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], n
     archive = next((folder / name for name in _ARCHIVES if (folder / name).is_file()), None)
     if archive is None and not (folder / "train").is_dir():
         raise DataError(f"{folder} has neither {_ARCHIVES[0]} nor a folder train: {_AGAIN}")
-    about = (archive or folder / "train").stat()
-    key = digest(str(archive or folder), str(about.st_size), str(about.st_mtime_ns))[:20]
-    cached = cache_folder("images") / f"cifar10-{key}.npz"
+    files = [archive] if archive else _unpacked(folder)
+    cached = cache_folder("images") / f"cifar10-{digest(*_stamps(files))[:20]}.npz"
     try:
         with np.load(cached, allow_pickle=False) as stored:
             return stored["images"], stored["labels"], stored["tested"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         pass
-    found = sorted(_archived(archive) if archive else _unpacked(folder))
+    found = sorted(_archived(archive) if archive else ((_name(folder, file), file.read_bytes()) for file in files))
     if not found:
         raise DataError(f"{archive or folder} holds no images: {_AGAIN}")
     images = np.stack([_decoded(content, name) for name, content in found])
@@ -100,6 +101,12 @@ def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], n
     with atomic_write(cached) as temporary, temporary.open("wb") as file:
         np.savez(file, images=images, labels=labels, tested=tested)
     return images, labels, tested
+
+
+def _stamps(files: list[Path]) -> Iterator[str]:
+    for file in files:
+        about = file.stat()
+        yield from (str(file), str(about.st_size), str(about.st_mtime_ns))
 
 
 def _archived(archive: Path) -> Iterator[tuple[str, bytes]]:
@@ -116,11 +123,12 @@ def _archived(archive: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{archive} is not a whole archive ({reason}): {_AGAIN}") from reason
 
 
-def _unpacked(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in folder.glob("t*/*/*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and _is_image(name):
-            yield _short(name), path.read_bytes()
+def _unpacked(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("t*/*/*") if _is_image(_name(folder, path)) and path.is_file())
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
 
 
 def _short(name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evo_fair.data import load_dataset
+from evo_fair.data import Dataset, load_dataset
 from evo_fair.data.cifar10 import CLASSES, VALIDATION, long_tail
 from evo_fair.errors import DataError
 from tests.data.fakes import encoded
@@ -61,6 +61,41 @@ def test_a_damaged_or_incomplete_download_is_named(tmp_path: Path) -> None:
         path.with_suffix(".tar.xz").write_bytes(damaged)
         with pytest.raises(DataError, match="xz is not a whole archive"):
             load_dataset("cifar10_lt", tmp_path)
+
+
+def load_unpacked(folder: Path) -> Dataset:
+    return load_dataset("cifar10_lt", folder, image_size=32, min_samples=1)
+
+
+def test_a_folder_that_is_completed_or_changed_is_read_again(tmp_path: Path) -> None:
+    with tarfile.open(write_archive(tmp_path)) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    late = sorted((tmp_path / "unpacked/train/dog").iterdir())[100:]
+    content = late[0].read_bytes()
+    for path in late:
+        path.unlink()
+    with pytest.raises(DataError, match="100 training images of dog, more than 500 needed"):
+        load_unpacked(tmp_path / "unpacked")
+    for path in late:
+        path.write_bytes(content)
+    first = load_unpacked(tmp_path / "unpacked")
+    assert (first.inputs[:, 0, 0, 0] == 20 * first.labels).all()
+    for path in (tmp_path / "unpacked/test/cat").iterdir():
+        path.write_bytes(encoded(Image.new("RGB", (32, 32), (255, 0, 0)), "PNG"))
+    second = load_unpacked(tmp_path / "unpacked")
+    assert (second.inputs[(second.labels == CLASSES.index("cat")) & (second.split == 2), 0] == 255).all()
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    write_archive(tmp_path)
+    expected = load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1).fingerprint
+    (cached,) = (tmp_path / "cache" / "images").iterdir()
+    content = cached.read_bytes()
+    kept = content[: len(content) // 2]
+    cached.write_bytes(kept if damage == "cut" else kept + bytes(500) + content[len(kept) + 500 :])
+    assert load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1).fingerprint == expected
 
 
 @pytest.mark.data
