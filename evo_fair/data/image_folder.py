@@ -64,9 +64,8 @@ def _refuse(wrong: "pd.Series[bool]", path: Path, fault: str) -> None:
 
 
 def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
-    images = []
+    images: dict[Path, ImageFile] = {}
     _refuse(table["file"] == "", path, "the file is empty: name one, or remove the line")
-    _refuse(table["file"].duplicated(), path, "the file is in the table a second time: remove the line")
     for number, file in zip(table.index, table["file"], strict=True):
         try:
             place = inside(folder, file)
@@ -74,9 +73,11 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
             raise DataError(f"{path}, line {number}: {reason}") from reason
         if not place.is_file():
             raise DataError(f"{path}, line {number}: {place} is missing: put it there, or remove the line")
+        if place in images:
+            raise DataError(f"{path}, line {number}: the file is in the table a second time: remove the line")
         about = place.stat()
-        images.append(ImageFile(place, None, about.st_size, about.st_mtime_ns))
-    return images
+        images[place] = ImageFile(place, None, about.st_size, about.st_mtime_ns)
+    return list(images.values())
 
 
 def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:

@@ -159,6 +159,8 @@ def _sixteen_bit(folder: Path) -> None:
         (_cell(3, "file", "/etc/hostname"), r"line 3: '/etc/hostname' leads out of"),
         (_link_outside, r"line 2: '0/0\.jpg' leads out of"),
         (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
+        (_cell(4, "file", "0/../0/0.jpg"), r"line 4: the file is in the table a second time"),
+        (_cell(4, "file", "./0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(5, "file", ""), r"line 5: the file is empty"),
         (_cell(5, "label", " "), r"line 5: the label is empty"),
         (_cell(6, "split", "val"), r"line 6: split 'val', expected one of train, validation, test"),
