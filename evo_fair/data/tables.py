@@ -1,5 +1,6 @@
 """Reading the tables that users bring: all cells as text, each fault named with its file."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
-            separator = "\t" if "\t" in file.readline() else ","
+            first = file.readline()
+        separator = "\t" if "\t" in first else ","
+        header = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
         table = pd.read_csv(
             path,
             sep=separator,
@@ -30,16 +33,15 @@ def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty: {mend}") from None
-    except (OSError, ValueError) as reason:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+    except (OSError, ValueError, csv.Error) as reason:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
         text = " ".join(str(reason).split())
         raise DataError(f"{path} can't be read as a table ({text}): {mend}") from reason
     table.columns = [str(column).strip() for column in table.columns]
     for column in columns:
         if column not in table.columns:
             raise DataError(f"{path} has no column {column!r}, only {', '.join(table.columns)}: {mend}")
-    if table.columns.has_duplicates:
-        double = table.columns[table.columns.duplicated()][0]
-        raise DataError(f"{path} has two columns {double!r}: {mend}")
+    if double := [name for i, name in enumerate(header) if name and name in header[:i]]:  # pandas renames the second
+        raise DataError(f"{path} has two columns {double[0]!r}: {mend}")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index
         raise DataError(f"{path} has more cells in a line than columns in its header: {mend}")
     cells = pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
