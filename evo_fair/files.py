@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evo_fair.errors import EvoFairError, StorageError, UnknownNameError
+from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line
 
 __all__ = [
     "LEFTOVERS",
@@ -24,6 +24,7 @@ __all__ = [
     "shipped_names",
     "shipped_or_path",
     "storage_errors",
+    "user_path",
     "write_bytes",
     "write_json",
     "write_text",
@@ -49,7 +50,7 @@ def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
     Anything with a separator or ending in `suffix` is a path. Raises `UnknownNameError` listing the shipped names.
     """
     if name.endswith(suffix) or "/" in name or os.sep in name:
-        path = Path(name).expanduser()
+        path = user_path(name)
         if not path.is_file():
             raise UnknownNameError(
                 what, name, shipped_names(kind, suffix), f" or the path of a {suffix} file that exists"
@@ -65,18 +66,41 @@ def cache_folder(*parts: str) -> Path:
     import platformdirs
 
     root = os.environ.get("EVO_FAIR_CACHE") or platformdirs.user_cache_dir("evo_fair", appauthor=False)
-    folder = Path(root).expanduser().joinpath(*parts)
+    folder = user_path(root).joinpath(*parts)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
+def user_path(name: str | Path, error: type[EvoFairError] = EvoFairError) -> Path:
+    """The path that the user gave, `~` resolved, whether it exists or not; raises `error` if it can't be looked up."""
+    with _odd_paths(name, error):
+        path = Path(name).expanduser()
+        path.exists()
+    return path
+
+
 def inside(folder: Path, name: str) -> Path:
-    """The path `name` below `folder`; raises `EvoFairError` for one that leads out of it, by `..`, root or link."""
-    path = (folder / name).resolve()
+    """The path `name` below `folder`, links resolved; it need not exist.
+
+    Raises `EvoFairError` for one that leads out of it, by `..`, root or link, and for one that can't be looked up.
+    """
+    with _odd_paths(name, EvoFairError):
+        path = (folder / name).resolve()
+        path.exists()
     if not path.is_relative_to(folder.resolve()):
         raise EvoFairError(f"{name!r} leads out of {folder}: give a path relative to and below that folder")
     return path
+
+
+@contextmanager
+def _odd_paths(name: str | Path, error: type[EvoFairError]) -> Iterator[None]:
+    """Turns what Python raises for an unknown user's home, a name too long, a NUL or a loop of links into `error`."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as reason:
+        why = getattr(reason, "strerror", None) or in_a_line(reason)
+        raise error(f"{str(name)!r} is no path that can be looked up ({why}): give another") from reason
 
 
 @contextmanager

@@ -99,6 +99,22 @@ def test_paths_stay_in_their_folder(tmp_path: Path) -> None:
             inside(tmp_path, name)
 
 
+@pytest.mark.parametrize("name", ["x" * 256, "a\0b"])
+def test_paths_that_no_file_can_have_are_refused_in_one_line(name: str, tmp_path: Path) -> None:
+    with pytest.raises(EvoFairError, match="is no path that can be looked up") as refused:
+        inside(tmp_path, name)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "~nosuchuser/x.toml"])
+def test_odd_paths_of_the_user_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EvoFairError, match="is no path that can be looked up"):
+        shipped_or_path(f"{name}.toml", "problems", ".toml", "problem")
+    monkeypatch.setenv("EVO_FAIR_CACHE", name)
+    with pytest.raises(EvoFairError, match="is no path that can be looked up"):
+        cache_folder("supernets")
+
+
 def test_the_cache_goes_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
     assert cache_folder("supernets", "x") == tmp_path / "cache" / "supernets" / "x"

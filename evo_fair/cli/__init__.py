@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
         message = error.format_message()  # empty where the command's help was printed instead
         sys.exit(_refuse(message) if message else 0)
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            sys.exit(_refuse(f"{error.filename}: {error.strerror}; give another path"))
         if error.errno not in _NO_ROOM:
             raise
         sys.exit(_refuse(f"cannot write {error.filename or 'a file'}: {error.strerror}; make room, then run it again"))

@@ -60,7 +60,7 @@ def list_folder(folder: Path) -> dict[str, ImageFile]:
     """The images directly in `folder` by their name without suffix."""
     found = {}
     for path in sorted(folder.iterdir(), reverse=True):
-        if _is_image(path):
+        if _is_image(path) and path.is_file():
             about = path.stat()
             found[path.stem] = ImageFile(path, None, about.st_size, about.st_mtime_ns)
     return found

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from evo_fair.errors import DataError
-from evo_fair.files import cache_folder
+from evo_fair.files import cache_folder, user_path
 
 __all__ = ["REQUIREMENTS", "find_data"]
 
@@ -39,14 +39,14 @@ def find_data(source: str, folder: Path | None, name: str | None = None) -> Path
     needed = REQUIREMENTS[source]
     name = name or _FOLDERS.get(source, source)
     if folder is not None:
-        folder = folder.expanduser()
+        folder = user_path(folder, DataError)
         if not folder.is_dir():
             reason = "is not a folder" if folder.exists() else "does not exist"
             raise DataError(f"the data folder {folder} {reason}; {source} needs: {needed}; give its folder with --data")
         return folder
     places = [cache_folder("data") / name]
     if root := os.environ.get("EVO_FAIR_DATA"):
-        places.insert(0, Path(root).expanduser() / name)
+        places.insert(0, user_path(root, DataError) / name)
     for place in places:
         if place.is_dir():
             return place

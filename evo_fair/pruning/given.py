@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from evo_fair.errors import PruningError, in_a_line
+from evo_fair.files import user_path
 
 __all__ = ["load_module", "load_weights"]
 
@@ -20,7 +21,7 @@ def load_module(place: str) -> nn.Module:
     Raises `PruningError` where there is no such file or function, where it fails, or returns anything else.
     """
     file, colon, function = place.rpartition(":")
-    path = Path(file).expanduser()
+    path = user_path(file, PruningError)
     if not colon or not function.isidentifier() or path.suffix != ".py":
         raise PruningError(f"{place!r} names no network: write file.py:function, where the function returns it")
     if not path.is_file():

@@ -117,7 +117,14 @@ def _tab_separated(folder: Path) -> None:
     write_table(folder / "HAM10000_metadata", [HEADER, *ham_rows()], delimiter="\t")
 
 
-@pytest.mark.parametrize("form", [_as_folders, _as_images, _flat, _zip_with_folder_and_litter, _tab_separated])
+def _beside_a_dangling_link(folder: Path) -> None:
+    _as_images(folder)
+    (folder / "images" / "ISIC_0000001.jpg").symlink_to("nowhere.jpg")
+
+
+@pytest.mark.parametrize(
+    "form", [_as_folders, _as_images, _flat, _beside_a_dangling_link, _zip_with_folder_and_litter, _tab_separated]
+)
 def test_a_download_is_read_in_any_of_its_forms(tmp_path: Path, form: Callable[[Path], None]) -> None:
     write_ham(tmp_path)
     expected = _load(tmp_path).fingerprint

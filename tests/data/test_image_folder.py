@@ -140,6 +140,11 @@ def _link_outside(folder: Path) -> None:
     (folder / "0/0.jpg").symlink_to(folder.parent / "outside.jpg")
 
 
+def _loop(folder: Path) -> None:
+    (folder / "0/0.jpg").unlink()
+    (folder / "0/0.jpg").symlink_to("0.jpg")
+
+
 def _sixteen_bit(folder: Path) -> None:
     (folder / "0/0.jpg").write_bytes(encoded(Image.fromarray(np.full((9, 9), 5000, np.uint16)), "PNG"))
 
@@ -159,6 +164,12 @@ def _sixteen_bit(folder: Path) -> None:
         (_cell(3, "file", "1/nothing.jpg"), r"labels\.csv, line 3: .*1/nothing\.jpg is missing"),
         (_cell(3, "file", "../a.jpg"), r"labels\.csv, line 3: '\.\./a\.jpg' leads out of"),
         (_cell(3, "file", "/etc/hostname"), r"line 3: '/etc/hostname' leads out of"),
+        (
+            _cell(3, "file", "x" * 256),
+            r"labels\.csv, line 3: 'x+' is no path that can be looked up \(File name too long",
+        ),
+        (_cell(3, "file", "1/\0.jpg"), r"labels\.csv, line 3: .*is no path that can be looked up \(embedded null"),
+        (_loop, r"line 2: .*0/0\.jpg'? is (no path that can be looked up|missing)"),
         (_link_outside, r"line 2: '0/0\.jpg' leads out of"),
         (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "0/../0/0.jpg"), r"line 4: the file is in the table a second time"),

@@ -49,3 +49,12 @@ def test_a_named_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="file is not a folder"):
         load_dataset("adult", tmp_path / "file")
+
+
+@pytest.mark.parametrize("odd", ["~nosuchuser/data", "x" * 256])
+def test_odd_paths_are_refused(odd: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="is no path that can be looked up"):
+        find_data("adult", Path(odd))
+    monkeypatch.setenv("EVO_FAIR_DATA", odd)
+    with pytest.raises(DataError, match="is no path that can be looked up"):
+        find_data("adult", None)
