@@ -56,10 +56,10 @@ class CompiledLatency:
     def latency_ms(self, genomes: npt.ArrayLike) -> Floats:
         """Milliseconds of genomes int16 `[networks, genes]`, canonical or not, float64 `[networks]`.
 
-        Raises `ValueError` naming the first gene out of range.
+        Genes of a frozen header count as the space has them. Raises `ValueError` naming the first gene out of range.
         """
         array = np.asarray(genomes)
-        if array.dtype != np.int16 or array.ndim != 2 or array.shape[1] != len(self.space.gene_names):
+        if self.space.header or array.dtype != np.int16 or array.shape[1:] != self.space.cardinalities.shape:
             array = self.space.check(array)
         out = np.empty(array.shape[0])
         if _gather(self.tables, np.ascontiguousarray(array), out):
@@ -69,7 +69,7 @@ class CompiledLatency:
 
 def compile_latency(profile: Profile, space: SearchSpace) -> CompiledLatency:
     """Compiles what `profile` says of every network in `space`."""
-    return CompiledLatency(space, _Filler(profile, space).tables())
+    return CompiledLatency(space, _Filler(profile, space.frozen(0)).tables())
 
 
 class _Filler:

@@ -24,6 +24,19 @@ def test_a_genome_costs_what_its_layers_do(device: str, name: str, request: pyte
     assert len(np.unique(expected)) > 100
 
 
+@pytest.mark.parametrize("header", [1, 2, 4])
+@pytest.mark.parametrize("name", ["space", "tabular"])
+def test_a_frozen_header_costs_what_its_layers_do(header: int, name: str, request: pytest.FixtureRequest) -> None:
+    space: SearchSpace = request.getfixturevalue(name).frozen(header)
+    profile, compiled = load_profile("raspberry-pi-4"), compile_latency(load_profile("raspberry-pi-4"), space)
+    for genomes in (drawn(space, 500), space.sample(np.random.default_rng(1), 500), drawn(space.frozen(0), 500)):
+        np.testing.assert_allclose(compiled.latency_ms(genomes), profile.latency_ms(space.decode(genomes)), rtol=1e-9)
+    wrong = space.sample(np.random.default_rng(2), 3)
+    wrong[1, -1] = 100
+    with pytest.raises(ValueError, match=f"gene {space.gene_names[-1]} of genome 1 is 100"):
+        compiled.latency_ms(wrong)
+
+
 @pytest.mark.parametrize(("problem", "shape"), [("ham10000", (3, 64, 64)), ("adult", (104,)), ("digits", (1, 8, 8))])
 def test_shipped_spaces_compile(problem: str, shape: tuple[int, ...]) -> None:
     space = load_problem(problem).search_space(shape, 7)
