@@ -151,4 +151,8 @@ def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
         raise ProfileError(
             f"{path}, line {line}: groups {groups} does not divide c_in {c_in} and c_out {c_out}: mend the row"
         )
+    if values[0] == Op.DEPTHWISE and groups != c_in:
+        raise ProfileError(
+            f"{path}, line {line}: groups {groups} of a depthwise layer is not its c_in {c_in}: make it {c_in}, or conv"
+        )
     return tuple(values)

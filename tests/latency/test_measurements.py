@@ -58,6 +58,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, made_up: Measurements) -> 
         (GOOD + "b,conv,3,99999999999,3,1,1,32,32\n", "line 5: c_out is '99999999999'"),
         (GOOD + "b,conv,3,8,3,1,1\n", "line 5: a value is missing"),
         (GOOD + "b,conv,8,8,3,1,3,32,32\n", "line 5: groups 3 does not divide c_in 8"),
+        (GOOD + "b,depthwise,8,8,3,1,4,32,32\n", "line 5: groups 4 of a depthwise layer is not its c_in 8"),
     ],
 )
 def test_damaged_layers_are_refused(content: str, message: str, tmp_path: Path) -> None:
