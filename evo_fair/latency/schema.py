@@ -1,5 +1,6 @@
 """The form of a profile file: JSON with a schema version, limited in size, validated before anything reads it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ __all__ = [
     "Precision",
     "ProfileFile",
     "Validation",
+    "check_name",
     "check_profile",
     "read_profile",
 ]
@@ -30,7 +32,8 @@ PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
 Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 Text = Annotated[str, Field(max_length=2000)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
@@ -130,6 +133,15 @@ def read_profile(path: Path) -> ProfileFile:
             "or fit the profile again"
         )
     return check_profile(content, str(path))
+
+
+def check_name(name: str) -> None:
+    """Raises `ProfileError` for a name that no profile can have."""
+    if not re.fullmatch(_NAME, name):
+        raise ProfileError(
+            f"profile name {name!r}: expected up to 64 letters, digits, '.', '_' and '-', the first a letter or digit; "
+            "give another"
+        )
 
 
 def check_profile(content: dict[str, Any], where: str) -> ProfileFile:

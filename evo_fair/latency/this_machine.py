@@ -16,6 +16,7 @@ from evo_fair.latency.measure import Timings, measure, open_session, pin
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.profile import Profile
+from evo_fair.latency.schema import check_name
 from evo_fair.latency.validation import score
 
 __all__ = ["OwnCalibration", "calibrate_this_machine"]
@@ -46,8 +47,10 @@ def calibrate_this_machine(
 ) -> OwnCalibration:
     """Times the campaign's networks for at most `minutes`, fits all but the held-out ones, validates on those.
 
-    The process stays on as many processors as it uses threads. Raises `ProfileError` for fewer than one thread.
+    The process stays on as many processors as it uses threads. Raises `ProfileError`, before anything is
+    timed, for fewer than one thread or a name that no profile can have.
     """
+    check_name(name)
     if threads < 1 or minutes <= 0:
         raise ProfileError(f"threads {threads} and minutes {minutes:g}: both have to be above 0")
     report = progress or _silent

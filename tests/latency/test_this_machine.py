@@ -47,3 +47,12 @@ def test_an_unsteady_machine_is_told_from_a_steady_one() -> None:
 def test_no_threads_and_no_time_are_refused(threads: int, minutes: float, campaign: Campaign) -> None:
     with pytest.raises(ProfileError, match="both have to be above 0"):
         calibrate_this_machine("here", campaign, threads, minutes)
+
+
+@pytest.mark.parametrize("name", ["", "my board", "a/b", ".hidden", "x" * 65, "desk\n"])
+def test_a_name_that_no_profile_can_have_is_refused_before_timing(
+    name: str, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(this_machine, "pin", lambda threads: pytest.fail("timing began"))
+    with pytest.raises(ProfileError, match=r"profile name .*: expected up to 64 letters"):
+        calibrate_this_machine(name, campaign)
