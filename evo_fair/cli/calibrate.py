@@ -1,7 +1,7 @@
 """`evo-fair calibrate`: a device profile for this machine, for a board by way of a kit, or from measurements as CSV."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,20 +26,27 @@ def calibrate(
     ] = "ham10000",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads that run. Default here: 1.")] = None,
     minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="The most that timing may take.")] = 5.0,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the networks that are measured.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the networks that are measured.")] = 0,
     keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
     board: Annotated[str | None, typer.Option("--board", help="What was measured, for the profile's record.")] = None,
-    cores: Annotated[str, typer.Option("--cores", help="Its processor cores, for the record.")] = "not recorded",
-    runtime: Annotated[str, typer.Option("--runtime", help="The runtime, for the record.")] = "not recorded",
+    cores: Annotated[
+        str | None, typer.Option("--cores", help="Its processor cores, for the record. Default: not recorded.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option("--runtime", help="The runtime, for the record. Default: not recorded.")
+    ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"], typer.Option("--precision", help="The numbers that the runtime computes with.")
-    ] = "fp32",
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option("--precision", help="The numbers that the runtime computes with. Default: fp32."),
+    ] = None,
     source: Annotated[
-        str, typer.Option("--source", help="Who measured, for the record.")
-    ] = "measurements of the user's own",
+        str | None,
+        typer.Option("--source", help="Who measured, for the record. Default: measurements of the user's own."),
+    ] = None,
     licence: Annotated[
-        str, typer.Option("--licence", help="The measurements' licence, for the record.")
-    ] = "the user's own",
+        str | None,
+        typer.Option("--licence", help="The measurements' licence, for the record. Default: the user's own."),
+    ] = None,
     carry_from: Annotated[
         list[str] | None,
         typer.Option("--carry-from", help="A device that supplies prices of layers never measured; can be repeated."),
@@ -58,6 +65,9 @@ def calibrate(
         raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
     if layers is not None and kit is not None:
         raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
+    record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
+    if layers is None:
+        _refuse_given({"board": board, "carry-from": carry_from or None, **record})
     if kit is not None:
         _write_kit(_campaign(problem, seed), kit, name)
         return
@@ -65,12 +75,21 @@ def calibrate(
     if layers is None or latency is None:
         _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep)
         return
-    provenance = Provenance(board or name, runtime, precision, cores, threads, source, licence)
+    given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
+    provenance = Provenance(board or name, threads=threads, **given)
     donors = [load_profile(device) for device in carry_from or ()]
     measured = read_measurements(layers, latency, FEWEST_NETWORKS)
     profile = fit_profile(name, measured, provenance, donors)
     profile.write(path)
     _report(profile, path)
+
+
+def _refuse_given(options: dict[str, object]) -> None:
+    from evo_fair.errors import ProfileError
+
+    for option, value in options.items():
+        if value is not None:
+            raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")
 
 
 def _target(out: Path | None, name: str) -> Path:

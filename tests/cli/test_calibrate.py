@@ -41,6 +41,8 @@ def test_measurements_become_a_profile(files: list[str], measured: Measurements,
     profile = load_profile(out)
     assert profile.name == "own"
     assert (profile.file.device.name, profile.file.device.threads) == ("my board", 2)
+    assert (profile.file.runtime, profile.file.source, profile.file.licence) == ("mine", "me", "CC0")
+    assert (profile.file.precision, profile.file.device.cores) == ("fp32", "not recorded")
     np.testing.assert_allclose(profile.latency_ms(measured.table), measured.latency_ms, rtol=0.05)
 
 
@@ -102,6 +104,14 @@ def test_damaged_measurements_are_refused(
         (["--layers", "x.csv", "--latency", "y.csv"], "cannot read x.csv"),
         (["--kit", "k", "--problem", "nothing"], "unknown problem 'nothing'"),
         (["--threads", "0"], "--threads"),
+        (["--seed", "-1"], "--seed"),
+        (["--precision", "int8"], "--precision is only for measurements: leave it out, or give --layers and --latency"),
+        (["--carry-from", "pixel-3"], "--carry-from is only for measurements"),
+        (["--board", "mine"], "--board is only for measurements"),
+        (["--kit", "k", "--cores", "4"], "--cores is only for measurements"),
+        (["--kit", "k", "--runtime", "mine"], "--runtime is only for measurements"),
+        (["--source", "me"], "--source is only for measurements"),
+        (["--licence", "CC0"], "--licence is only for measurements"),
         (["--precision", "fp8"], "--precision"),
     ],
 )
