@@ -113,7 +113,8 @@ class Problem(Section):
     def dataset(self) -> Dataset:
         """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks; raises `DataError`.
 
-        Every grouping of `[fairness]` is checked to have enough samples.
+        Every label, and every group of a base grouping and of the `group` of `[fairness]`, is checked to have enough
+        samples; an intersection under `report` is only looked up, since objectives don't hang on it.
         """
         settings = self.data
         dataset = load_dataset(
