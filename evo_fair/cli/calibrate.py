@@ -25,7 +25,10 @@ def calibrate(
         str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
     ] = "ham10000",
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads that run. Default here: 1.")] = None,
-    minutes: Annotated[float, typer.Option("--minutes", min=0.05, help="The most that timing may take.")] = 5.0,
+    minutes: Annotated[
+        float,
+        typer.Option("--minutes", min=0.05, help="The most that timing may take; but at least 5 rounds are timed."),
+    ] = 5.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the networks that are measured.")] = 0,
     keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
     board: Annotated[str | None, typer.Option("--board", help="What was measured, for the profile's record.")] = None,

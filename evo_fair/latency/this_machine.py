@@ -45,10 +45,10 @@ def calibrate_this_machine(
     minutes: float = 5.0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> OwnCalibration:
-    """Times the campaign's networks for at most `minutes`, fits all but the held-out ones, validates on those.
+    """Times the campaign's networks, fits all but the held-out ones, validates on those.
 
-    The process stays on as many processors as it uses threads. Raises `ProfileError`, before anything is
-    timed, for fewer than one thread or a name that no profile can have.
+    Timing takes at most `minutes`, but at least 5 rounds. The process stays on as many processors as it uses threads.
+    Raises `ProfileError`, before anything is timed, for fewer than one thread or a name that no profile can have.
     """
     check_name(name)
     if threads < 1 or minutes <= 0:

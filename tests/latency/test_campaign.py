@@ -52,6 +52,7 @@ def test_a_kit_measures_by_itself_and_can_be_fitted(campaign: Campaign, tmp_path
     kit = tmp_path / "kit"
     write_kit(few, kit)
     assert sorted(path.name for path in kit.iterdir()) == ["README.txt", "layers.csv", "measure.py", "networks"]
+    assert "longer where five rounds over all networks do" in (kit / "README.txt").read_text()
     assert "evo_fair" not in (kit / "measure.py").read_text().replace("evo_fair_", "")
     # -I keeps the checkout off the path: the script has to stand alone.
     command = [sys.executable, "-I", str(kit / "measure.py"), "--minutes", "0"]
