@@ -1,5 +1,6 @@
 """Opening ONNX files without their weights: what is no model, and shapes that are not settled, are refused."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import onnx
@@ -7,7 +8,7 @@ import onnx.inliner
 
 from evo_fair.errors import EvoFairError
 
-__all__ = ["Shape", "open_onnx"]
+__all__ = ["Shape", "has_sizes", "open_onnx"]
 
 Shape = tuple[int, ...]
 
@@ -15,11 +16,22 @@ Shape = tuple[int, ...]
 def open_onnx(path: Path, input_shape: Shape | None = None) -> tuple[onnx.ModelProto, Shape]:
     """An ONNX model with the shapes of its tensors, and the shape of its input, batch included.
 
-    `input_shape` settles dynamic shapes; a free batch dimension alone is taken as 1. Raises `EvoFairError`.
+    `input_shape` settles dynamic shapes; a free batch dimension alone is taken as 1. Shapes that can't be inferred are
+    those that the file states, if they are for that input. Raises `EvoFairError`.
     """
     model = _load(path)
+    stated = [deepcopy(value) for value in (*model.graph.value_info, *model.graph.output) if has_sizes(value)]
+    inputs = [value.SerializeToString() for value in model.graph.input]
     shape = _fix_input(model, path, input_shape)
-    return _inferred(model, path), shape
+    if inputs != [value.SerializeToString() for value in model.graph.input]:
+        stated = []  # they are those of another input
+    return _inferred(model, path, stated), shape
+
+
+def has_sizes(value: onnx.ValueInfoProto) -> bool:
+    """Whether `value` states the size of each of its tensor's dimensions."""
+    tensor = value.type.tensor_type
+    return tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -69,10 +81,26 @@ def _fix_input(model: onnx.ModelProto, path: Path, wanted: Shape | None) -> Shap
     return wanted
 
 
-def _inferred(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _inferred(model: onnx.ModelProto, path: Path, stated: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    """`model` with its tensors' shapes: inferred, or `stated` where that is impossible, as behind a custom operator."""
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
+    model = _infer(model, path)
+    known = [value for value in model.graph.value_info if has_sizes(value)]
+    inferred = {value.name for value in (*known, *model.graph.output) if has_sizes(value)}
+    missing = {value.name: value for value in stated if value.name not in inferred}
+    if not missing:
+        return model
+    for output in model.graph.output:
+        if output.name in missing:
+            output.CopyFrom(missing.pop(output.name))
+    del model.graph.value_info[:]
+    model.graph.value_info.extend([*known, *missing.values()])
+    return _infer(model, path)
+
+
+def _infer(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # onnx raises its own InferenceError, and protobuf's

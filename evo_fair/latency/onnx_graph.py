@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from evo_fair.errors import EvoFairError
-from evo_fair.latency.onnx_file import Shape, open_onnx
+from evo_fair.latency.onnx_file import Shape, has_sizes, open_onnx
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
 __all__ = ["GraphLayer", "GraphLayers", "UnknownOperator", "read_onnx"]
@@ -106,10 +106,8 @@ class _Reader:
     def read(self) -> GraphLayers:
         graph = self.model.graph
         for value in (*graph.input, *graph.value_info, *graph.output):
-            if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
-                dims = value.type.tensor_type.shape.dim
-                if all(dim.HasField("dim_value") for dim in dims):
-                    self.shapes[value.name] = tuple(int(dim.dim_value) for dim in dims)
+            if has_sizes(value):
+                self.shapes[value.name] = tuple(int(dim.dim_value) for dim in value.type.tensor_type.shape.dim)
         for tensor in graph.initializer:
             self.constants.add(tensor.name)
             self.sizes[tensor.name] = tuple(int(size) for size in tensor.dims)
@@ -134,7 +132,7 @@ class _Reader:
         if node.op_type == "Shape" or not data:
             self._constant(node)
             return
-        kind = node.op_type if node.domain in PLAIN_DOMAINS else f"{node.domain}.{node.op_type}"
+        kind = _kind(node)
         if kind in VIEWS | QUANTISING:
             self._pass_on(node, data[0])
             return
@@ -288,10 +286,20 @@ class _Reader:
         shape = self.sizes.get(name) if name in self.constants else self.shapes.get(name)
         if shape is None:
             raise EvoFairError(
-                f"{self.path}: the shape of {name!r} can't be told from the graph: "
-                "give --input-shape, such as 1,3,224,224"
+                f"{self.path}: the shape of {name!r} can't be told from the graph, for want of that of "
+                f"{self._unclear(name)}: export the network without it, or with all tensors' shapes for a fixed input"
             )
         return shape
+
+    def _unclear(self, name: str) -> str:
+        """The first tensor on the way to the tensor `name` of which no shape is known, and the operator behind it."""
+        for node in reversed(self.model.graph.node):
+            if name in node.output:
+                unknown = [source for source in node.input if source and source not in self.shapes.keys() | self.sizes]
+                if not unknown:
+                    return f"{name!r}, which {_kind(node)} makes"
+                name = unknown[0]
+        return f"the input {name!r}"
 
     def _image(self, name: str) -> tuple[int, int, int]:
         """Channels, height and width of a tensor for one sample; without an image, what there is of it."""
@@ -323,6 +331,10 @@ class _Row:
 
 
 _NOTHING = _Row(())
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in PLAIN_DOMAINS else f"{node.domain}.{node.op_type}"
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:

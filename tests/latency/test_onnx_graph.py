@@ -236,3 +236,55 @@ def test_an_unknown_operator_is_listed_with_its_traffic(tmp_path: Path) -> None:
     assert [(u.operator, u.nodes) for u in graph.unknown] == [("own.Magic", 1), ("NonMaxSuppression", 1)]
     # The convolution moves 1,600 values; each unknown reads 800 and writes what nobody knows.
     assert [u.share for u in graph.unknown] == [pytest.approx(800 / 3200)] * 2
+
+
+GELU = [
+    helper.make_node("Conv", ["x", "w"], ["c"]),
+    helper.make_node("Gelu", ["c"], ["g"], domain="com.microsoft"),
+    helper.make_node("Conv", ["g", "v"], ["d"], strides=[2, 2]),
+    helper.make_node("Gelu", ["d"], ["e"], domain="com.microsoft"),
+    helper.make_node("Conv", ["e", "u"], ["y"]),
+]
+
+
+def gelu(path: Path, batch: int | str = 1, **stated: tuple[int, ...]) -> Path:
+    """A network of three convolutions with two operators between that ONNX knows nothing of."""
+    weights = {"w": (16, 8, 1, 1), "v": (16, 16, 3, 3), "u": (4, 16, 1, 1)}
+    tensors = [onnx.numpy_helper.from_array(np.zeros(size, np.float32), name) for name, size in weights.items()]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (batch, 8, 10, 10))
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in stated.items()]
+    graph = helper.make_graph(GELU, "g", [x], [y], tensors, value_info=values)
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=domains), path)
+    return path
+
+
+def test_shapes_that_the_file_states_reach_behind_an_unknown_operator(tmp_path: Path) -> None:
+    path = gelu(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4))
+    expected = [
+        (Op.CONV, 8, 16, 1, 1, 1, 10, 10),
+        (Op.CONV, 16, 16, 3, 2, 1, 8, 8),  # inferred from g: 10x10 leaves 4x4
+        (Op.CONV, 16, 4, 1, 1, 1, 4, 4),
+    ]
+    assert rows(read_onnx(path)) == expected
+    assert rows(read_onnx(path, (1, 8, 10, 10))) == expected
+
+
+def test_shapes_that_are_stated_for_another_input_do_not_count(tmp_path: Path) -> None:
+    stated = {"g": (7, 16, 10, 10), "e": (7, 16, 4, 4)}
+    for path, shape in ((gelu(tmp_path / "a.onnx", 7, **stated), (1, 8, 10, 10)), (gelu(tmp_path / "b.onnx"), None)):
+        with pytest.raises(
+            EvoFairError, match=r"'g' can't be told .* for want of that of 'g', which com\.microsoft\.Gelu makes"
+        ):
+            read_onnx(path, shape)
+
+
+def test_the_operator_is_named_whose_shape_is_missing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Magic", ["x"], ["m"], domain="own"),
+        helper.make_node("Relu", ["m"], ["r"]),
+        helper.make_node("Conv", ["r", "w"], ["y"]),
+    ]
+    with pytest.raises(EvoFairError, match=r"the shape of 'r' .* for want of that of 'm', which own\.Magic makes"):
+        graph_of(tmp_path / "x.onnx", nodes, {"w": (8, 8, 1, 1)})
