@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.latency.onnx_file import Shape, has_sizes, open_onnx
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
@@ -118,7 +118,13 @@ class _Reader:
             for name in node.input:
                 self.uses[name] = self.uses.get(name, 0) + 1
         for node in graph.node:
-            self._node(node)
+            try:
+                self._node(node)
+            except (LookupError, ArithmeticError, TypeError, ValueError) as reason:  # inputs or attributes are lacking
+                raise EvoFairError(
+                    f"{self.path}: node {_name(node)!r} ({_kind(node)}) is not as ONNX defines it "
+                    f"({in_a_line(reason)}): export the network again"
+                ) from reason
         if not self.layers:
             raise EvoFairError(f"{self.path} has no operator that takes time: export a network")
         unknown = [
@@ -177,7 +183,7 @@ class _Reader:
         return 1 < prod(self.sizes.get(other, ())) <= self._channels(source)
 
     def _append(self, node: onnx.NodeProto, layer: "_Row") -> None:
-        name = node.name or node.output[0]
+        name = _name(node)
         wrong = [column for column, value in zip(COLUMNS, layer.row, strict=True) if not 0 < value <= LARGEST_DIMENSION]
         if wrong:
             raise EvoFairError(
@@ -331,6 +337,10 @@ class _Row:
 
 
 _NOTHING = _Row(())
+
+
+def _name(node: onnx.NodeProto) -> str:
+    return node.name or ", ".join(node.output[:1])
 
 
 def _kind(node: onnx.NodeProto) -> str:

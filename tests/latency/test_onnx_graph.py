@@ -288,3 +288,25 @@ def test_the_operator_is_named_whose_shape_is_missing(tmp_path: Path) -> None:
     ]
     with pytest.raises(EvoFairError, match=r"the shape of 'r' .* for want of that of 'm', which own\.Magic makes"):
         graph_of(tmp_path / "x.onnx", nodes, {"w": (8, 8, 1, 1)})
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        helper.make_node("Conv", ["x"], ["y"]),
+        helper.make_node("Conv", ["x", "w"], ["y"], group=0),
+        helper.make_node("Conv", ["x", "w"], ["y"], strides=[0, 0]),
+        helper.make_node("Conv", ["x", "w"], ["y"], group="all"),
+        helper.make_node("MatMul", ["x"], ["y"]),
+        helper.make_node("MaxPool", ["x"], ["y"]),
+    ],
+)
+def test_a_node_that_lacks_what_onnx_asks_for_is_named(node: onnx.NodeProto, tmp_path: Path) -> None:
+    path = tmp_path / "x.onnx"
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 8, 10, 10)) for name in ("x", "y")]
+    weights = [onnx.numpy_helper.from_array(np.zeros((8, 8, 1, 1), np.float32), "w")]
+    graph = helper.make_graph([node], "g", values[:1], values[1:], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    with pytest.raises(EvoFairError, match=rf"node 'y' \({node.op_type}\) is not as ONNX defines it") as refused:
+        read_onnx(path)
+    assert "\n" not in str(refused.value)
