@@ -5,7 +5,7 @@ linear layer or addition belong to it, as runtimes fuse them; views cost nothing
 is an `activation` row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isqrt, prod
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from evo_fair.errors import EvoFairError, in_a_line
+from evo_fair.latency.liveness import Liveness
 from evo_fair.latency.onnx_file import Shape, has_sizes, open_onnx
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
@@ -61,11 +62,16 @@ class UnknownOperator:
 
 @dataclass(frozen=True)
 class GraphLayers:
-    """A graph as layers, in order, and the operators that could not be turned into any."""
+    """A graph as layers, in order, and the operators that could not be turned into any.
+
+    `peak_values` is the largest number of activation values that are alive at once, for one sample: what the operator
+    that runs reads and writes, and what is read later. Views and fused activations take the place of what they read.
+    """
 
     layers: tuple[GraphLayer, ...]
     unknown: tuple[UnknownOperator, ...]
     input_shape: Shape
+    peak_values: int
 
     @property
     def table(self) -> LayerTable:
@@ -101,6 +107,7 @@ class _Reader:
     gates: dict[str, str] = field(default_factory=dict)  # sigmoid(x) and its like -> x
     uses: dict[str, int] = field(default_factory=dict)
     traffic: dict[str, list[int]] = field(default_factory=dict)  # unknown operator -> [nodes, values]
+    alive: Liveness = field(default_factory=Liveness)
     all_traffic: int = 0
 
     def read(self) -> GraphLayers:
@@ -114,6 +121,7 @@ class _Reader:
         for value in graph.input:
             if value.name not in self.constants:
                 self.producer[value.name] = -1
+        self.alive.run((), self._sizes_of(self.producer))
         for node in graph.node:
             for name in node.input:
                 self.uses[name] = self.uses.get(name, 0) + 1
@@ -131,7 +139,8 @@ class _Reader:
             UnknownOperator(name, nodes, values / max(self.all_traffic, 1))
             for name, (nodes, values) in sorted(self.traffic.items(), key=lambda item: -item[1][1])
         ]
-        return GraphLayers(tuple(self.layers), tuple(unknown), self.input_shape)
+        peak = self.alive.peak(value.name for value in graph.output)
+        return GraphLayers(tuple(self.layers), tuple(unknown), self.input_shape, peak)
 
     def _node(self, node: onnx.NodeProto) -> None:
         data = [name for name in node.input if name and name not in self.constants]
@@ -153,8 +162,10 @@ class _Reader:
             counted[0] += 1
             counted[1] += self._values(node)
             self._pass_on(node, data[0])
+            self.alive.run(data, self._sizes_of(node.output))
         elif row:
             self._append(node, row)
+            self.alive.run(data, self._sizes_of(node.output))
 
     def _constant(self, node: onnx.NodeProto) -> None:
         self.constants.update(node.output)
@@ -167,6 +178,7 @@ class _Reader:
     def _pass_on(self, node: onnx.NodeProto, source: str) -> None:
         for name in node.output:
             self.producer[name] = self.producer.get(source, -1)
+            self.alive.share(name, source)
             if source in self.fusable and self.uses.get(source, 0) == 1:
                 self.fusable.add(name)
 
@@ -282,9 +294,12 @@ class _Reader:
 
     def _gate(self, node: onnx.NodeProto, data: list[str]) -> "_Row":
         """A product of two tensors; x * sigmoid(x) is one activation, which its sigmoid already stands for."""
-        if any(self.gates.get(a) == b for a, b in (data[:2], data[1::-1])):
-            self._pass_on(node, data[0])
-            return _NOTHING
+        for gate, source in (data[:2], data[1::-1]):
+            if self.gates.get(gate) == source:
+                self._pass_on(node, data[0])
+                self.alive.run(data, {})
+                self.alive.share(node.output[0], gate)
+                return _NOTHING
         c, h, w = self._image(node.output[0])
         return _Row((Op.MUL, c, c, 1, 1, 1, h, w))
 
@@ -319,6 +334,11 @@ class _Reader:
     def _channels(self, name: str) -> int:
         shape = self.shapes.get(name, ())
         return shape[1] if len(shape) > 2 else shape[-1] if shape else 1
+
+    def _sizes_of(self, names: Iterable[str]) -> dict[str, int]:
+        """How many values of one sample each of the tensors holds whose shape is known."""
+        samples = max(1, self.input_shape[0])
+        return {name: prod(self.shapes[name]) // samples for name in names if name in self.shapes}
 
     def _values(self, node: onnx.NodeProto) -> int:
         """The values that a node reads and writes, weights not counted."""

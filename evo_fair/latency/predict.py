@@ -9,7 +9,7 @@ import numpy.typing as npt
 from evo_fair.latency.onnx_graph import GraphLayers
 from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import BYTES_PER_VALUE
-from evo_fair.layers import COLUMNS, Op, params, peak_memory_bytes
+from evo_fair.layers import COLUMNS, Op
 
 __all__ = ["Prediction", "predict"]
 
@@ -41,9 +41,7 @@ class Prediction:
     @property
     def peak_memory_bytes(self) -> int:
         """The largest sum of live activations plus weights, at the profile's bytes a value."""
-        width = int(BYTES_PER_VALUE[self.profile.file.precision])
-        table = self.graph.table
-        return int(peak_memory_bytes(table, width)[0]) + width * (self.params - int(params(table)[0]))
+        return int(BYTES_PER_VALUE[self.profile.file.precision]) * (self.graph.peak_values + self.params)
 
     @property
     def unknown_share(self) -> float:

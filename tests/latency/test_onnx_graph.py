@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from evo_fair.errors import EvoFairError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
-from evo_fair.layers import Op
+from evo_fair.layers import Op, params, peak_memory_bytes
 
 
 class Excite(nn.Module):
@@ -310,3 +310,59 @@ def test_a_node_that_lacks_what_onnx_asks_for_is_named(node: onnx.NodeProto, tmp
     with pytest.raises(EvoFairError, match=rf"node 'y' \({node.op_type}\) is not as ONNX defines it") as refused:
         read_onnx(path)
     assert "\n" not in str(refused.value)
+
+
+def test_both_branches_and_their_concatenation_are_alive(tmp_path: Path) -> None:
+    """SqueezeNet's fire module, its activations in place."""
+    nodes = [
+        helper.make_node("Conv", ["x", "s"], ["a"]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "e"], ["c"]),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["b", "f"], ["g"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["g"], ["h"]),
+        helper.make_node("Concat", ["d", "h"], ["y"], axis=1),
+    ]
+    weights = {"s": (16, 8, 1, 1), "e": (64, 16, 1, 1), "f": (64, 16, 3, 3)}
+    graph = graph_of(tmp_path / "x.onnx", nodes, weights, (1, 8, 16, 16))
+    assert graph.peak_values == (64 + 64 + 128) * 256
+
+
+def test_a_transposed_convolution_makes_what_it_makes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("ConvTranspose", ["c", "t"], ["y"], strides=[2, 2]),
+    ]
+    weights = {"w": (8, 8, 1, 1), "t": (8, 8, 2, 2)}
+    assert graph_of(tmp_path / "x.onnx", nodes, weights, (1, 8, 32, 32)).peak_values == 8 * 32**2 + 8 * 64**2
+    assert graph_of(tmp_path / "x.onnx", nodes, weights, (4, 8, 32, 32)).peak_values == 8 * 32**2 + 8 * 64**2
+
+
+def test_a_long_skip_is_alive_all_the_way(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("MaxPool", ["a"], ["b"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["b", "v"], ["c"]),
+        helper.make_node("Resize", ["c", "", "r"], ["d"]),
+        helper.make_node("Concat", ["a", "d"], ["y"], axis=1),
+    ]
+    tensors = [
+        onnx.numpy_helper.from_array(np.zeros((16, 8, 1, 1), np.float32), "w"),
+        onnx.numpy_helper.from_array(np.zeros((32, 16, 1, 1), np.float32), "v"),
+        onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "r"),
+    ]
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", (1, 8, 16, 16)), ("y", None))]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").peak_values == (16 + 32 + 48) * 256
+
+
+def test_what_is_unknown_takes_room_where_its_shape_is_stated(tmp_path: Path) -> None:
+    graph = read_onnx(gelu(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4)))
+    assert graph.peak_values == 2 * 16 * 100  # c and g
+
+
+def test_networks_like_the_projects_need_what_their_table_says(tmp_path: Path) -> None:
+    graph = read_onnx(export(tmp_path / "x.onnx", dynamo=False, folded=False))
+    table = np.array([EVERYTHING], np.int32)
+    assert graph.peak_values == peak_memory_bytes(table, 1)[0] - params(table)[0]

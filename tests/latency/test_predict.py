@@ -14,8 +14,9 @@ from evo_fair.layers import macs, params, peak_memory_bytes
 from evo_fair.space import SearchSpace
 
 
-def test_a_network_of_a_space_costs_what_its_table_does(space: SearchSpace, tmp_path: Path) -> None:
-    table = space.decode(space.sample(np.random.default_rng(3), 1))
+@pytest.mark.parametrize("seed", range(5))
+def test_a_network_of_a_space_costs_what_its_table_does(seed: int, space: SearchSpace, tmp_path: Path) -> None:
+    table = space.decode(space.sample(np.random.default_rng(seed), 1))
     onnx.save(layers_to_onnx(table[0]), tmp_path / "x.onnx")
     profile = load_profile("raspberry-pi-4")
     prediction = predict(read_onnx(tmp_path / "x.onnx"), profile)
@@ -39,7 +40,7 @@ def test_all_of_it_is_plain_values() -> None:
         GraphLayer("a", "Conv", (1, 3, 8, 3, 2, 1, 32, 32), 55_296, 224),
         GraphLayer("b", "Pad", (8,) + (4,) * 7, 0, 0),
     )
-    graph = GraphLayers(layers, (UnknownOperator("Magic", 2, 0.25),), (1, 3, 32, 32))
+    graph = GraphLayers(layers, (UnknownOperator("Magic", 2, 0.25),), (1, 3, 32, 32), 5000)
     content = predict(graph, load_profile("raspberry-pi-4")).as_dict()
     assert content["device"] == "raspberry-pi-4"
     assert content["unknown"] == [{"operator": "Magic", "nodes": 2, "share": 0.25}]
@@ -48,3 +49,4 @@ def test_all_of_it_is_plain_values() -> None:
     assert [layer["op"] for layer in content["layers"]] == ["conv", "activation"]
     assert content["layers"][0]["stride"] == 2
     assert content["macs"] == 55_296
+    assert content["peak_memory_bytes"] == 4 * (5000 + 224)
