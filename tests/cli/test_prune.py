@@ -188,6 +188,7 @@ def test_shares_by_layer_from_the_command_line(
         (["--run", "results/none"], "name one of its ids with --network"),
         (["--module", "own.py"], "write file.py:function"),
         (["--module", "gone.py:network"], "gone.py does not exist"),
+        (["--module", "~nosuchuser/own.py:network"], "is no path that can be looked up"),
         (["--treatment", "freeze"], "unknown treatment 'freeze'"),
         (["--method", "ballot", "--treatment", "rewind"], "ballot has rounds and a training of its own"),
         (["--method", "bifp", "--rounds", "2"], "bifp has rounds and a training of its own"),
