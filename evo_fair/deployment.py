@@ -118,7 +118,8 @@ def _report(
         for precision, path in workshop.files(name).items()
     ]
     networks += [
-        Deployed(other.name, "reference", "fp32", other.path, other.path, other.scaling) for other in references
+        Deployed(other.name, "reference", other.precision, other.path, other.path, other.scaling)
+        for other in references
     ]
     timings = time_networks(networks, listener.timing, workshop.seed)
     conditions = {

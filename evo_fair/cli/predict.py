@@ -81,6 +81,11 @@ def _show(model: Path, prediction: "Prediction") -> None:
         doubt = ": that error need not hold for them" if held_out else ""
         count, share = int(prediction.extrapolated.sum()), prediction.extrapolated_share
         lines.append(f"* {count} layers, {share:.0%} of the time, are outside what the profile was fitted to{doubt}")
+    if prediction.graph.quantised != (prediction.profile.file.precision == "int8"):
+        numbers = "8-bit integers" if prediction.graph.quantised else "floating-point numbers"
+        lines.append(
+            f"the file computes with {numbers}, the profile was measured in {prediction.profile.file.precision}"
+        )
     if prediction.graph.unknown:
         named = ", ".join(f"{u.operator} ({u.nodes} nodes, {u.share:.1%})" for u in prediction.graph.unknown)
         lines.append(f"not in the total, because the model does not know them: {named} of the tensor traffic")

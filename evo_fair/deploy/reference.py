@@ -11,7 +11,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import read_json
 from evo_fair.latency.measure import open_session
-from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.nets.inputs import Scaling
 
 __all__ = ["Reference", "open_reference"]
@@ -23,6 +23,7 @@ class Reference:
 
     name: str
     path: Path
+    precision: str  # fp32 or int8
     scaling: Scaling | None
 
 
@@ -35,7 +36,7 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
     """
     if not path.is_file():
         raise EvoFairError(f"there is no file {path}: give the path of an .onnx file, or a reference network's name")
-    _check_graph(path)
+    precision = "int8" if _read_graph(path).quantised else "fp32"
     try:
         session = open_session(str(path), threads=1)
         shapes = {value.name: value.shape for value in session.get_inputs()}
@@ -49,12 +50,12 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
         (False, [*dataset.input_shape])
     ]
     scaling = _scaling(path.with_suffix(".json"), dataset) if takes_batches else None
-    return Reference(path.stem, path, scaling)
+    return Reference(path.stem, path, precision, scaling)
 
 
-def _check_graph(path: Path) -> None:
+def _read_graph(path: Path) -> GraphLayers:
     try:
-        read_onnx(path)
+        return read_onnx(path)
     except EvoFairError as error:
         if "--input-shape" not in str(error):  # which is for predictions alone
             raise

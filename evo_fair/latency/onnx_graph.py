@@ -23,6 +23,7 @@ __all__ = ["GraphLayer", "GraphLayers", "UnknownOperator", "read_onnx"]
 
 VIEWS = frozenset({"Flatten", "Reshape", "Identity", "Dropout", "Squeeze", "Unsqueeze", "Cast"})
 QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})  # part of the integer kernels around them
+INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
 FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 GATING = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Relu", "Tanh", "Softplus"})
 _MAPS = """
@@ -66,12 +67,14 @@ class GraphLayers:
 
     `peak_values` is the largest number of activation values that are alive at once, for one sample: what the operator
     that runs reads and writes, and what is read later. Views and fused activations take the place of what they read.
+    `quantised` says whether any operator computes with integers of 8 bits.
     """
 
     layers: tuple[GraphLayer, ...]
     unknown: tuple[UnknownOperator, ...]
     input_shape: Shape
     peak_values: int
+    quantised: bool = False
 
     @property
     def table(self) -> LayerTable:
@@ -140,7 +143,8 @@ class _Reader:
             for name, (nodes, values) in sorted(self.traffic.items(), key=lambda item: -item[1][1])
         ]
         peak = self.alive.peak(value.name for value in graph.output)
-        return GraphLayers(tuple(self.layers), tuple(unknown), self.input_shape, peak)
+        quantised = any(node.op_type in QUANTISING | INTEGER for node in graph.node)
+        return GraphLayers(tuple(self.layers), tuple(unknown), self.input_shape, peak, quantised)
 
     def _node(self, node: onnx.NodeProto) -> None:
         data = [name for name in node.input if name and name not in self.constants]
