@@ -41,8 +41,9 @@ def operating_point(
     """The row of the network with the smallest `minimise` among those that meet all `limits`, or None.
 
     `networks` is a front, or any table with a row a network and the columns that are named; rows that aren't
-    `feasible`, if it says so, are out, and so are rows that another one dominates in the objectives `axes`. Among
-    equals the first objective decides, then the next, then the id. A value that was not measured meets no limit.
+    `feasible`, if it says so, are out, and so are rows that another one within the limits dominates in the objectives
+    `axes`. Among equals the first objective decides, then the next, then the id. A value that was not measured meets no
+    limit.
     Raises `ConstraintError` for a limit that can't be read or names no column, and for a `minimise` that is better the
     higher it is; `UnknownNameError` for one that is no column.
     """
@@ -66,7 +67,6 @@ def choose(
     kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
         kept &= networks["feasible"].to_numpy(bool)
-    kept[kept] = non_dominated(_points(networks[kept], axes)) if axes else True
     parsed = [_limit(text, networks) for text in limits]
     met = [limit.met(networks[limit.name]) for limit in parsed]
     point = _best(networks, kept & np.all([np.ones_like(kept), *met], axis=0), goal, axes)
@@ -83,13 +83,14 @@ def choose(
 
 def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, direction: str) -> tuple[Axis, ...]:
     """The objectives of a table that declares none: the goal, what limits name, and sparsity and accuracy if it has
-    them. A column that is wanted in both directions is none."""
+    them. Those are wanted in their own direction whatever their limits; another that has limits from above and below is
+    none."""
     wanted: dict[str, set[str]] = {goal: {direction}}
     for limit in map(parse_limit, limits):
         wanted.setdefault(limit.name, set()).add("max" if limit.relation == ">=" else "min")
-    for name in ("sparsity", "accuracy"):
+    for name, way in (("sparsity", "max"), ("accuracy", "max"), (goal, direction)):
         if name in networks:
-            wanted.setdefault(name, set()).add("max")
+            wanted[name] = {way}
     numeric = set(_numeric(networks))
     return tuple(
         Axis(name, "max" if "max" in ways else "min")
@@ -104,6 +105,7 @@ def _best(
     if not kept.any():
         return None
     rows = networks[kept]
+    rows = rows[non_dominated(_points(rows, axes))] if axes else rows
     keys = [rows[goal.name].to_numpy(float) * goal.sign, *_points(rows, axes).T, rows["id"].to_numpy(str)]
     return rows.iloc[int(np.lexsort(keys[::-1])[0])]
 

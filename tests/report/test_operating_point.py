@@ -116,6 +116,33 @@ def test_highest_sparsity_within_limits_and_what_they_cost(limits, best, costs):
         assert found.cost == (None if cost is None else pytest.approx(cost))
 
 
+BANDS = pd.DataFrame({"id": list("abcd"), "sparsity": [0.1, 0.8, 0.8, 0.95], "accuracy": [0.9, 0.7, 0.8, 0.85]})
+
+
+@pytest.mark.parametrize(
+    ("limits", "best"),
+    [
+        (["sparsity <= 0.85"], "c"),
+        (["sparsity <= 0.7"], "a"),
+        (["accuracy >= 0.75", "accuracy <= 0.95"], "d"),
+        (["accuracy >= 0.75", "accuracy <= 0.83"], "c"),
+        (["accuracy <= 0.83"], "c"),
+        (["sparsity >= 0.5", "sparsity <= 0.9"], "c"),
+        (["sparsity >= 0.5", "sparsity <= 0.7"], None),
+    ],
+)
+def test_limits_from_above_and_below_leave_the_best_within_them(limits, best):
+    """Networks beyond the limits dominate none: the last row beats the two before it in both columns."""
+    choice = choose(BANDS, limits, maximise="sparsity", axes=table_axes(BANDS, limits, "sparsity", "max"))
+    assert (None if choice.point is None else choice.point["id"]) == best
+
+
+def test_an_upper_limit_costs_what_it_takes_from_the_goal():
+    limits = ["sparsity <= 0.85", "accuracy >= 0.75"]
+    choice = choose(BANDS, limits, maximise="sparsity", axes=table_axes(BANDS, limits, "sparsity", "max"))
+    assert [cost.cost for cost in choice.costs] == [pytest.approx(0.15), 0]
+
+
 def test_a_dominated_network_is_never_chosen():
     table = TABLE.assign(latency_ms=[5.0, 3.0, 3.0, 4.0, 4.0])
     axes = table_axes(table, ["worst_group_loss <= 0.1"], "latency_ms", "min")
