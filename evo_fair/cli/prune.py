@@ -67,7 +67,8 @@ def prune(
         typer.Option(
             "--rounds",
             help="In how many rounds magnitude or a criterion prunes: 20 % of what is left in each, more where that "
-            "would not reach the sparsity, and fewer rounds where it does sooner. Default: 1.",
+            "would not reach the sparsity, and fewer rounds where it does sooner, or where, before a rewind or reinit, "
+            "one would train nothing. Default: 1.",
         ),
     ] = None,
     group: Annotated[

@@ -33,7 +33,7 @@ GAIN = 3.0
 def lottery_ticket(dense: Dense, task: Task, request: Request) -> Pruned:
     """The lottery ticket (Frankle, Carbin 2019): magnitude pruning in rounds, each with weights and rate rewound.
 
-    At most three rounds, so that `request.epochs` give each some training.
+    At most three rounds, and no more than `request.epochs` give some training each.
     """
     return prune_and_train(
         dense, task, request, CRITERIA["magnitude_l1"], "rewind", iterative=request.ratios is None, rounds=3

@@ -89,7 +89,8 @@ def prune_and_train(
 
     `finetune` trains the weights that are left on, at a lower learning rate; `rewind` puts them back to what they
     were early on, and the learning rate with them (only the latter where the early weights are not known: Renda et
-    al. 2020); `reinit` draws them anew; `none` leaves them.
+    al. 2020); `reinit` draws them anew; `none` leaves them. Of `rewind` and `reinit` there are no more rounds than can
+    train an epoch each: the next one would rank weights that are not trained.
     """
     if treatment not in TREATMENTS:
         raise UnknownNameError("treatment", treatment, list(TREATMENTS))
@@ -97,6 +98,9 @@ def prune_and_train(
         raise PruningError("shares by layer are for one shot: leave out the rounds, or the shares")
     network = copy.deepcopy(dense.network)
     structure = task.structure(network)
+    if treatment in ("rewind", "reinit"):
+        trained = 1 + request.epochs // 2
+        rounds = trained if rounds is None else min(rounds, trained)
     sparsities = round_sparsities(request.sparsity, iterative, rounds)
     mask: Mask | None = None
     steps = 0

@@ -130,6 +130,37 @@ def test_what_is_out_stays_out_in_later_rounds(task: Task, dense: Dense) -> None
     assert kept / of == pytest.approx(0.5, abs=0.001)
 
 
+@pytest.mark.parametrize(("epochs", "rounds"), [(0, 1), (1, 1), (3, 2), (6, 3)])
+def test_a_lottery_ticket_ranks_trained_weights_alone(
+    epochs: int, rounds: int, task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounds are fewer where there would be no epoch to train between them."""
+    ranked: list[torch.Tensor] = []
+
+    def noted(network: nn.Module, *rest: object) -> Scores:
+        ranked.append(network.state_dict()["3.weight"].clone())
+        return plain(network, *rest)  # type: ignore[arg-type]
+
+    plain = CRITERIA["magnitude_l1"]
+    monkeypatch.setattr("evo_fair.pruning.tickets.CRITERIA", {"magnitude_l1": noted})
+    request = Request(0.75, "unstructured", "uniform", epochs=epochs)
+    pruned = METHODS["lottery-ticket"](dense, task, request)
+    assert pruned.notes["rounds"] == len(ranked) == rounds
+    assert dense.early is not None
+    early = dense.early["3.weight"]
+    assert not any(torch.equal(weight, early * (weight != 0)) for weight in ranked)
+    if rounds == 1:
+        sizes = dense.network.state_dict()["3.weight"].abs()
+        assert sizes[pruned.mask.values["3.weight"]].min() >= sizes[~pruned.mask.values["3.weight"]].max()
+
+
+def test_rounds_that_only_fine_tune_stay_as_many(task: Task, dense: Dense) -> None:
+    request = Request(0.75, "unstructured", "uniform", epochs=0)
+    for treatment, rounds in (("finetune", 3), ("none", 3), ("rewind", 1), ("reinit", 1)):
+        pruned = prune_and_train(dense, task, request, CRITERIA["magnitude_l1"], treatment, True, 3)  # type: ignore[arg-type]
+        assert pruned.notes["rounds"] == rounds, treatment
+
+
 def test_tempered_draw_takes_the_root_of_sizes() -> None:
     groups = np.repeat([0, 1, -1], [900, 100, 200]).astype(np.int16)
     drawn = tempered_draw(groups, 0.5)(np.random.default_rng(0))
