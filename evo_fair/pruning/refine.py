@@ -1,5 +1,6 @@
 """Refined training of a sparse network: towards equal groups, for as long as accuracy keeps its limit; Ballot-style."""
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import nn
 from evo_fair.fairness import Counts, accuracy, group_accuracy
 from evo_fair.pruning.offsets import Outputs, Standing, even_offsets
 from evo_fair.pruning.removal import Mask
-from evo_fair.pruning.structure import Structure
+from evo_fair.pruning.structure import Structure, training_mode
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.trace import OUTPUTS
 
@@ -45,17 +46,18 @@ def refine(
     where it was, is rewound, and halves the learning rate (dynamic learning rate and rewinding; in what form the paper
     has them is not known to us). A network is judged with the offsets of its outputs that are best for it
     (`even_offsets`), within `request.epsilon` of its own best accuracy and, where it can be, of the dense network's;
-    last, those go into the biases. A network whose last layer has no bias goes without.
+    last, those go into the biases. A network whose last layer has no bias, or whose outputs are not that layer's,
+    goes without.
     """
     late = request.epochs // 4
     draw = tempered_draw(task.train_groups, STRENGTH)
-    bias = output_bias(network, structure)
 
     def train(epochs: int, number: int, rate: float) -> int:
         seed = int(request.rng(200 + number).integers(2**31))
         return task.train(network, epochs, seed, rate=rate, mask=mask, draw=draw)
 
     steps = train(request.epochs - late, 0, RATE)
+    bias = output_bias(network, structure, task.example)
     before = float(accuracy(task.counts(dense.network, "validation"))[0])
     limit = before - request.epsilon
     best, standing = state_of(network), _standing(network, bias, task, limit, request.epsilon)
@@ -110,13 +112,37 @@ class _Draw:
         return rng.permutation(order[chosen]).astype(np.int64)
 
 
-def output_bias(network: nn.Module, structure: Structure) -> nn.Parameter | None:
-    """The bias of the one layer that makes the network's outputs, None where there is none."""
+def output_bias(network: nn.Module, structure: Structure, example: torch.Tensor) -> nn.Parameter | None:
+    """The bias of the one layer that makes the network's outputs, None where there is none.
+
+    None, too, where what is added to it does not come out as it is for the normalised `example` `[n, ...]`: behind a
+    ReLU, say.
+    """
     makers = [layer for layer, reason in structure.fixed.items() if reason == OUTPUTS]
     if len(makers) != 1:
         return None
     bias = getattr(network.get_submodule(makers[0]), "bias", None)
-    return bias if isinstance(bias, nn.Parameter) else None
+    return bias if isinstance(bias, nn.Parameter) and _moves_outputs(network, makers[0], example) else None
+
+
+@torch.no_grad()
+def _moves_outputs(network: nn.Module, layer: str, example: torch.Tensor) -> bool:
+    """Whether offsets on the layer's bias are offsets of the logits, upwards and downwards alike."""
+    moved = copy.deepcopy(network)
+    bias = moved.get_submodule(layer).get_parameter("bias")
+    with training_mode(moved, False):
+        logits = moved(example)
+        if logits.shape[1:] != bias.shape:
+            return False
+        most = 1 + float(logits.abs().max())
+        for size in (most, -most):
+            offsets = size * torch.linspace(1, 2, len(bias))
+            bias.add_(offsets)
+            same = torch.allclose(moved(example), logits + offsets, rtol=0, atol=1e-3 * most)
+            bias.sub_(offsets)
+            if not same:
+                return False
+    return True
 
 
 def log_shares(task: Task) -> npt.NDArray[np.float64]:

@@ -205,9 +205,34 @@ def test_degradation_counts_what_is_lost_against_the_dense_network(task: Task, d
 
 def test_the_outputs_bias_is_found(task: Task, dense: Dense) -> None:
     network = copy.deepcopy(dense.network)
-    assert output_bias(network, task.structure(network)) is network[7].bias
+    before = network[7].bias.detach().clone()
+    assert output_bias(network, task.structure(network), task.example) is network[7].bias
+    assert torch.equal(network[7].bias, before)
     network[7] = nn.Linear(64, 10, bias=False)
-    assert output_bias(network, task.structure(network)) is None
+    assert output_bias(network, task.structure(network), task.example) is None
+
+
+class Doubled(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+@pytest.mark.parametrize("last", [nn.ReLU(), nn.LogSoftmax(1), Doubled(), nn.BatchNorm1d(10)])
+def test_outputs_that_follow_the_last_bias_otherwise_are_not_moved(last: nn.Module, task: Task, dense: Dense) -> None:
+    """Batch norm scales them once it is trained."""
+    network = nn.Sequential(*copy.deepcopy(dense.network), last)
+    _, notes = refine(network, Mask({}), task.structure(network), dense, task, Request(0.0, epochs=1))
+    assert notes["largest_offset"] == 0
+    assert output_bias(network, task.structure(network), task.example) is None
+
+
+def test_the_bias_of_pooled_outputs_is_found_unless_a_relu_follows(task: Task) -> None:
+    def ending(*between: nn.Module) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 10, 3), *between, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+    plain, squeezed = ending(), ending(nn.ReLU())
+    assert output_bias(plain, task.structure(plain), task.example) is plain[0].bias
+    assert output_bias(squeezed, task.structure(squeezed), task.example) is None
 
 
 def test_unknown_method_is_named() -> None:
