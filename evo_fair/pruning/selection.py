@@ -78,7 +78,10 @@ def choose_given(
     Layers are named as modules of the network; one whose channels are tied to others takes those along. Raises
     `PruningError` for a layer that can't be pruned, saying why, and for a share outside [0, 1).
     """
-    return choose_parts(network, structure, scores, shares_by_part(structure, ratios, kind), kind)
+    shares = shares_by_part(structure, ratios, kind)
+    if kind == "unstructured":
+        shares = dict.fromkeys(structure.weights, 0.0) | shares
+    return choose_parts(network, structure, scores, shares, kind)
 
 
 def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: StructureKind) -> dict[str, float]:

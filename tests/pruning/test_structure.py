@@ -170,6 +170,9 @@ def test_uniform_global_and_given_shares() -> None:
     assert given.keep is not None
     assert {name: int(stays.sum()) for name, stays in given.keep.items()} == {"left": 1}
     assert count_kept(given, structure) == (3, 5)
+    single = choose_given(network, structure, scores, {"left": 0.5}, "unstructured")
+    assert count_kept(single, structure) == (69 - 14, 69)  # of all layers, not of the one that is named
+    assert all(single.values[name].all() for name in ("right.weight", "classifier.weight"))
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.0, 1.5, float("nan")])
