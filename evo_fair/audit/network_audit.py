@@ -1,6 +1,7 @@
 """Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -68,10 +69,11 @@ class NetworkGrid:
 def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     """A row a network with the columns `PLAN_COLUMNS`, the dense one first; sizes are known once it has been made.
 
+    `macs`, which are not counted for any network but the search space's, are NaN.
     What no seed changes, pruning without training by a criterion that looks at weights alone, is there once. Treatments
     follow each other, so that the first networks tell how long the audit takes.
     """
-    blank = {"base": base, "order": base, "sparsity": 0.0, "params": 0, "macs": 0, "genome": ""}
+    blank = {"base": base, "order": base, "sparsity": 0.0, "params": 0, "macs": math.nan, "genome": ""}
     none = dict.fromkeys(("criterion", "scope", "structure", "treatment"), "none")
     rows = [blank | none | {"id": f"{base}.dense", "dense": True, "seed": grid.seeds[0], "target": 0.0}]
     factors = product(grid.criteria, grid.structures, grid.scopes, grid.sparsities, grid.seeds, grid.treatments)

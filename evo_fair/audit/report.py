@@ -54,15 +54,15 @@ class Findings:
         return (Axis("sparsity", "max"), Axis("accuracy", "max"), self.imbalance)
 
 
-def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS) -> None:
-    """Raises, before anything is measured, what `find` would raise of them.
+def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS, source: str = "proxy") -> None:
+    """Raises, before anything is measured, what `find` would raise of them; `source` is `proxy` or `network`.
 
     `UnknownNameError` for an imbalance that audits don't measure, `ConstraintError` for a limit that can't be read or
     is not of a figure that audits measure.
     """
     if imbalance not in IMBALANCES:
         raise UnknownNameError("imbalance", imbalance, list(IMBALANCES))
-    known = sorted({"sparsity", "params", "macs", *METRICS, *LOSSES})
+    known = sorted({"sparsity", "params", *(["macs"] if source == "proxy" else []), *METRICS, *LOSSES})
     for limit in map(parse_limit, limits):
         if limit.name not in known and not limit.name.startswith("accuracy["):
             raise ConstraintError(
@@ -75,7 +75,7 @@ def find(
 ) -> Findings:
     """Works out what a finished audit says; `seed` is that of the bootstrap."""
     networks = pd.read_csv(folder.table, dtype={"base": str})
-    check_wishes(imbalance, limits)
+    check_wishes(imbalance, limits, str(folder.configuration["source"]))
     facts = DenseFacts.read(folder.path / "dense.npz")
     predictions = folder.predictions[folder.networks["id"].isin(networks["id"]).to_numpy(bool)]
     group = str(folder.configuration["group"])

@@ -100,8 +100,8 @@ def audit(
     from evo_fair.problem import load_problem
 
     limits = constraint or LIMITS
-    check_wishes(imbalance, limits)
     one = any(value is not None for value in (network, run, module, weights))
+    check_wishes(imbalance, limits, "network" if one else "proxy")
     for name, value in (("networks", networks), ("jobs", jobs)):
         if one and value is not None:
             raise typer.BadParameter(f"--{name} is for audits of the supernet, not of one network: leave it out")

@@ -61,6 +61,7 @@ def test_every_combination_is_made_once(folder):
     assert (pruned.loc[pruned["treatment"] == "none", "iterations"] == 0).all()
     dense = networks.loc[networks["dense"], "params"].item()
     assert pruned["sparsity"].to_numpy() == pytest.approx(1 - pruned["params"].to_numpy() / dense)
+    assert networks["macs"].isna().all(), "not counted, which is not 0"
     single = pruned[pruned["structure"] == "unstructured"]
     assert single["sparsity"].to_numpy() == pytest.approx(single["target"].to_numpy(), abs=0.1)
 

@@ -87,6 +87,7 @@ def test_killed_audit_goes_on_with_what_it_had(
         (["--imbalance", "x"], "unknown imbalance 'x'"),
         (["--constraint", "acuracy>=1"], "did you mean 'accuracy'"),
         (["--constraint", "accuracy"], "accuracy"),
+        (["--network", "largest", "--constraint", "macs<=1e6"], "unknown metric 'macs'"),
         (["--structure", "structured"], "--structure is for the audit of one network"),
         (["--treatment", "none"], "--treatment is for the audit of one network"),
         (["--epochs", 1], "--epochs is for the audit of one network"),
