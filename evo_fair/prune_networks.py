@@ -23,7 +23,7 @@ from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_of, performance_fairness, size_of
-from evo_fair.pruning.methods import WEIGHTS_ALONE, method_named
+from evo_fair.pruning.methods import OWN_SCOPES, WEIGHTS_ALONE, method_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
     SCOPES,
@@ -65,7 +65,7 @@ def prune(
     sparsities: Sequence[float] = (0.5,),
     seeds: Sequence[int] = (0,),
     structure: StructureKind = "structured",
-    scope: Scope = "global",
+    scope: Scope | None = None,
     ratios: Mapping[str, float] | None = None,
     treatment: Treatment | None = None,
     rounds: int | None = None,
@@ -85,7 +85,8 @@ def prune(
     Where the network comes from, `network`, `run`, `module` and `weights` say: see `dense_networks.Source`. `ratios`
     are shares by layer in the place of sparsities. `treatment` and `rounds` are for `magnitude` and criteria, see
     `method_named`. `epochs` is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy
-    that `ballot` and `evo` may lose. Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a
+    that `ballot` and `evo` may lose. `scope` is `global` unless given, and refused for a method that has another of its
+    own. Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a
     network, to `out`; figures are of the test part, those called `validation_METRIC` of that one. With `resume`
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
@@ -93,12 +94,8 @@ def prune(
     problem = load_problem(problem) if isinstance(problem, str) else problem
     units = _units(methods, sparsities, seeds, ratios)
     chosen = {name: method_named(name, treatment, rounds) for name in methods}
-    for what, value, known in (("structure", structure, STRUCTURES), ("scope", scope, SCOPES)):
-        if value not in known:
-            raise UnknownNameError(what, value, list(known))
-    for name in methods:
-        if name in WEIGHTS_ALONE and structure == "structured":
-            raise PruningError(f"{name} takes out single weights, no channels: use --structure unstructured")
+    _check_methods(methods, structure, scope)
+    scope = scope or "global"
     if rounds is not None and rounds > 1 and ratios:
         raise PruningError("shares by layer are for one shot: leave out --rounds, or --ratio")
     if not 0 <= epsilon < 1:
@@ -177,7 +174,7 @@ class _Results:
         asked = {
             "method": unit.method,
             "structure": request.kind,
-            "scope": request.scope,
+            "scope": OWN_SCOPES.get(unit.method, request.scope),
             "seed": unit.seed,
             "target": unit.sparsity,
         }
@@ -241,6 +238,19 @@ def _units(
     if len({unit.name for unit in units}) < len(units):
         raise PruningError("a method, sparsity or seed is given twice: give each once")
     return units
+
+
+def _check_methods(methods: Sequence[str], structure: StructureKind, scope: Scope | None) -> None:
+    """Raises `UnknownNameError` or `PruningError` for what there is not, or what one of the methods can't do."""
+    for what, value, known in (("structure", structure, STRUCTURES), ("scope", scope or "global", SCOPES)):
+        if value not in known:
+            raise UnknownNameError(what, value, list(known))
+    for name in methods:
+        if name in WEIGHTS_ALONE and structure == "structured":
+            raise PruningError(f"{name} takes out single weights, no channels: use --structure unstructured")
+        own = OWN_SCOPES.get(name, scope)
+        if scope is not None and scope != own:
+            raise PruningError(f"{name} has a scope of its own, {own}: leave out --scope {scope}, or {name}")
 
 
 def _check_folder(folder: Path, resume: bool) -> None:

@@ -50,7 +50,14 @@ def prune(
     structure: Annotated[
         str, typer.Option("--structure", help="structured: whole channels leave; unstructured: single weights.")
     ] = "structured",
-    scope: Annotated[str, typer.Option("--scope", help="global, or uniform by layer.")] = "global",
+    scope: Annotated[
+        str | None,
+        typer.Option(
+            "--scope",
+            help="global, or uniform by layer, as safecompress and fair-scratch always are; evo searches the shares of "
+            "layers itself. Default: global.",
+        ),
+    ] = None,
     ratio: Annotated[
         list[str] | None,
         typer.Option("--ratio", help="The share of one layer, LAYER=0.5, in the place of --sparsity; can be repeated."),

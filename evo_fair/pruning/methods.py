@@ -14,7 +14,7 @@ from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.tickets import fair_scratch, lottery_ticket, safecompress
 from evo_fair.pruning.treatments import TREATMENTS, Treatment, prune_and_train, select
 
-__all__ = ["METHODS", "NAMED_METHODS", "Method", "method_named"]
+__all__ = ["METHODS", "NAMED_METHODS", "OWN_SCOPES", "WEIGHTS_ALONE", "Method", "method_named"]
 
 Method = Callable[[Dense, Task, Request], Pruned]
 
@@ -40,6 +40,11 @@ NAMED_METHODS = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch", 
 
 WEIGHTS_ALONE = ("safecompress",)
 """Those that take single weights out, and no channels."""
+
+OWN_SCOPES: Mapping[str, str] = MappingProxyType(
+    {"safecompress": "uniform", "fair-scratch": "uniform", "evo": "searched"}
+)
+"""What stands in the place of a request's scope for those that don't follow it; evo searches the layers' shares."""
 
 _PLAIN: Mapping[str, Criterion] = MappingProxyType({"magnitude": CRITERIA["magnitude_l1"], **CRITERIA})
 """Methods that are a criterion with a treatment."""

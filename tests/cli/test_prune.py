@@ -175,6 +175,11 @@ def test_shares_by_layer_from_the_command_line(
         (["--method", "balot"], "unknown method 'balot'"),
         (["--structure", "blocks"], "unknown structure 'blocks'"),
         (["--scope", "local"], "unknown scope 'local'"),
+        (
+            ["--method", "magnitude", "--method", "evo", "--scope", "uniform"],
+            "evo has a scope of its own, searched: leave out --scope uniform, or evo",
+        ),
+        (["--method", "fair-scratch", "--scope", "global"], "fair-scratch has a scope of its own, uniform: leave out"),
         (["--seed", "-1"], "seed -1 is negative"),
         (["--seed", "1", "--seed", "1"], "is given twice"),
         (["--epsilon", "2"], "epsilon 2 is outside [0, 1)"),
@@ -287,6 +292,20 @@ def test_rounds_and_treatment_reach_the_method(own: Path, tmp_path: Path, proble
     assert (one["iterations"], three["iterations"], none["iterations"]) == (36, 36, 0)
     assert read_json(tmp_path / "three" / "magnitude-0.5-0.json")["notes"] == {"rounds": 3}
     assert none["accuracy"] < one["accuracy"]
+
+
+def test_the_table_says_the_scope_that_a_method_has(
+    own: Path, tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.pruning.evo.BUDGET", 6)
+    monkeypatch.setattr("evo_fair.pruning.evo.POPULATION", 3)
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 0}
+    methods = ["magnitude", "fair-scratch", "evo"]
+    table = prune(str(problem_file), out=tmp_path / "a", methods=methods, **settings)  # type: ignore[arg-type]
+    assert table["scope"].tolist() == ["", "global", "uniform", "searched"]
+    table = prune(str(problem_file), out=tmp_path / "b", methods=methods[:2], scope="uniform", **settings)  # type: ignore[arg-type]
+    assert table["scope"].tolist() == ["", "uniform", "uniform"]
 
 
 def test_a_missed_limit_of_accuracy_is_told(tmp_path: Path, problem_file: Path) -> None:
