@@ -14,7 +14,7 @@ from torch import nn
 from evo_fair import __version__
 from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.audit.measure import with_losses
-from evo_fair.audit.plan import PLAN_COLUMNS
+from evo_fair.audit.plan import PLAN_COLUMNS, check_pruned
 from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
@@ -64,6 +64,7 @@ class NetworkGrid:
                 raise AuditError(f"{name} = {list(values)}: name each once")
         if self.epochs < 0:
             raise AuditError(f"epochs {self.epochs} is negative: give 0 or more")
+        check_pruned(int((plan_of(self, "")["target"] > 0).sum()))
 
 
 def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.layers import macs, params
 from evo_fair.space import SearchSpace
 
-__all__ = ["PLAN_COLUMNS", "Grid", "genomes_of", "plan_networks"]
+__all__ = ["PLAN_COLUMNS", "Grid", "check_pruned", "genomes_of", "plan_networks"]
 
 PLAN_COLUMNS = (
     "id",
@@ -48,8 +48,8 @@ class Grid:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.networks < 2:
-            raise AuditError(f"networks = {self.networks}: an audit needs 2 or more, a dense network and a pruned one")
+        if self.networks < 3:
+            raise AuditError(f"networks = {self.networks}: an audit needs 3 or more, a dense one and two pruned ones")
         for sparsity in self.sparsities:
             if not 0 <= sparsity < 1:
                 raise AuditError(
@@ -61,6 +61,8 @@ class Grid:
         for name, values in (("criteria", self.criteria), ("sparsities", self.sparsities), ("seeds", self.seeds)):
             if not values or len(set(values)) < len(values):
                 raise AuditError(f"{name} = {list(values)}: name at least one, and each once")
+        if not any(self.sparsities):
+            raise AuditError(f"sparsities = {list(self.sparsities)}: nothing would be pruned; give one above 0")
 
 
 def plan_networks(
@@ -74,7 +76,7 @@ def plan_networks(
     Architectures follow each other in blocks; within a block networks that share an order of channels stand together,
     dense ones among the first. `importance(order, base)` serves the scope `global`; `seeded(criterion)` says whether a
     criterion's order depends on the seed. A network that two scopes or seeds lead to counts once. Raises `AuditError`
-    where the space has fewer networks than were asked for.
+    where the space has fewer networks than were asked for, and for fewer than two pruned ones.
     """
     rng = np.random.default_rng(grid.seed)
     # An architecture brings at least as many networks as the reductions of its three or more widths.
@@ -84,6 +86,7 @@ def plan_networks(
         rows.extend(_of_base(space, base, grid, importance, seeded, grid.networks - len(rows), spread=not rows))
         if len(rows) >= grid.networks:
             plan = pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
+            check_pruned(int((~plan["dense"]).sum()))
             block = pd.factorize(plan["base"])[0] // _BLOCK
             order = pd.factorize(plan["order"])[0]
             return plan.iloc[np.lexsort((order, block))].reset_index(drop=True)
@@ -91,6 +94,15 @@ def plan_networks(
         f"this space and grid give {len(rows):,} different networks, not {grid.networks:,}: "
         "ask for fewer, or for more criteria, scopes, sparsities or seeds"
     )
+
+
+def check_pruned(networks: int) -> None:
+    """Raises `AuditError` unless two or more pruned networks are to be measured."""
+    if networks < 2:
+        raise AuditError(
+            f"the grid has {networks} pruned network(s), and an audit compares two or more: "
+            "give more sparsities above 0, criteria, scopes or seeds"
+        )
 
 
 def genomes_of(plan: pd.DataFrame) -> npt.NDArray[np.int16]:

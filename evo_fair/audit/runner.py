@@ -76,7 +76,7 @@ def _check_time(networks: int, left: int, rate: float, minutes: float | None) ->
         return
     raise AuditError(
         f"an audit of {networks:,} networks takes about {_duration(left / rate)} more at {rate:.2g} networks a second, "
-        f"and --time allows {minutes:g} minutes, enough for about {max(2, int(60 * minutes * rate)):,}: "
+        f"and --time allows {minutes:g} minutes, enough for about {max(3, int(60 * minutes * rate)):,}: "
         "allow that long and --resume, or ask for fewer"
     )
 

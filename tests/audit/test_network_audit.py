@@ -117,11 +117,17 @@ def test_too_large_a_grid_says_how_long_it_takes(problem, dense, tmp_path):
         ({"sparsities": (0.5, 0.5)}, AuditError, "name each once"),
         ({"treatments": ("none", "none")}, AuditError, "name each once"),
         ({"epochs": -1}, AuditError, "negative"),
+        ({"sparsities": (0.0,)}, AuditError, r"the grid has 0 pruned network\(s\)"),
     ],
 )
 def test_impossible_grids_are_refused(changes, error, told):
     with pytest.raises(error, match=told):
         plan_of(dataclasses.replace(GRID, **changes), "x")
+
+
+def test_a_single_combination_is_refused():
+    with pytest.raises(AuditError, match=r"has 1 pruned network\(s\), and an audit compares two or more"):
+        NetworkGrid(("magnitude_l1",), ("structured",), ("global",), ("none",), (0.5,), (0, 1, 2))
 
 
 def test_a_criterion_that_does_not_suit_is_refused_before_anything_is_measured(problem, tmp_path):

@@ -101,7 +101,13 @@ def test_plan_is_reproducible_and_has_each_network_once(space):
     [
         ({"sparsities": (0.5, 1.0)}, AuditError, r"sparsity 1 is not in \[0, 1\)"),
         ({"sparsities": (-0.1,)}, AuditError, "sparsity -0.1"),
-        ({"networks": 1}, AuditError, "needs 2 or more"),
+        ({"networks": 2}, AuditError, "needs 3 or more, a dense one and two pruned ones"),
+        ({"sparsities": (0.0,)}, AuditError, "nothing would be pruned"),
+        (
+            {"networks": 3, "sparsities": (0.5,), "scopes": ("late",), "criteria": ("trained",), "seeds": (0,)},
+            AuditError,
+            r"the grid has 1 pruned network\(s\)",
+        ),
         ({"scopes": ("lat",)}, UnknownNameError, "did you mean 'late'"),
         ({"seeds": ()}, AuditError, "at least one"),
         (
