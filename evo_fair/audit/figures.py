@@ -22,12 +22,17 @@ DIFFERENT_LOOKS = 6
 
 
 def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
-    """A panel a grouping: the mean loss of each group's accuracy by band of sparsity, with intervals."""
+    """A panel a grouping: the mean loss of each group's accuracy by band of sparsity, with intervals.
+
+    Where no network is in a band, because none lost a parameter, it is that of all networks.
+    """
+    by_band = losses[losses["band"] != "all"]
+    shown = losses if by_band.empty else by_band
 
     def make() -> Figure:
         figure, panels, _ = grid(len(groupings))
         for panel, grouping in zip(panels, groupings, strict=True):
-            table = losses[(losses["grouping"] == grouping) & (losses["band"] != "all")]
+            table = shown[shown["grouping"] == grouping]
             bands = list(dict.fromkeys(table["band"]))
             groups = list(dict.fromkeys(table["group"]))
             shift = 0.3 / max(1, len(groups) - 1)

@@ -1,10 +1,10 @@
 """The report of an audit: tables as CSV, figures, and Markdown that names who loses, how sure that is, and what is
 not known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from evo_fair.audit.flips import FlipForecast, count_flips, forecast_flips
 from evo_fair.audit.losses import losses_by_factor, losses_by_group
 from evo_fair.audit.report_text import report_text
 from evo_fair.audit.store import AuditFolder, write_table
-from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.errors import AuditError, ConstraintError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.files import write_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
@@ -31,9 +31,15 @@ FEWEST_CLUSTERS = 20
 LOSSES = ("accuracy_loss", "worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd")
 
 
+Estimate = TypeVar("Estimate")
+
+
 @dataclass(frozen=True)
 class Findings:
-    """What an audit found; `effects` by grouping, once with a cluster a network and once with one an architecture."""
+    """What an audit found; `effects` by grouping, once with a cluster a network and once with one an architecture.
+
+    Effects and forecast are None where there are too few networks, or flips, to estimate them.
+    """
 
     networks: pd.DataFrame
     facts: DenseFacts
@@ -42,9 +48,9 @@ class Findings:
     losses: pd.DataFrame
     by_criterion: pd.DataFrame
     by_scope: pd.DataFrame
-    effects: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]]
+    effects: dict[str, tuple[pd.DataFrame | None, pd.DataFrame | None]]
     left_out: dict[str, list[str]]
-    forecast: FlipForecast
+    forecast: FlipForecast | None
     front: pd.DataFrame
     choice: Choice
 
@@ -80,14 +86,14 @@ def find(
     predictions = folder.predictions[folder.networks["id"].isin(networks["id"]).to_numpy(bool)]
     group = str(folder.configuration["group"])
     groupings = tuple(dict.fromkeys(("class", group)))
-    fitted: dict[str, tuple[pd.DataFrame, pd.DataFrame | None]] = {}
+    fitted: dict[str, tuple[pd.DataFrame | None, pd.DataFrame | None]] = {}
     left_out = {}
     for grouping in groupings:
         changes = changes_of(networks, facts, grouping)
         groups = len(facts.names[grouping])
         enough = changes["base"].nunique() >= FEWEST_CLUSTERS
-        by_base = effects(changes, "base", groups=groups) if enough else None
-        fitted[grouping] = (effects(changes, groups=groups), by_base)
+        by_base = _or_none(effects, changes, "base", groups=groups) if enough else None
+        fitted[grouping] = (_or_none(effects, changes, groups=groups), by_base)
         left_out[grouping] = list(changes.attrs["left_out"])
     flips, counts = count_flips(networks, predictions, facts)
     axes = (Axis("sparsity", "max"), Axis("accuracy", "max"), Axis(imbalance, objective_direction(imbalance)))
@@ -102,10 +108,18 @@ def find(
         by_scope=losses_by_factor(networks, "scope", LOSSES),
         effects=fitted,
         left_out=left_out,
-        forecast=forecast_flips(facts, flips, counts, groupings, np.random.default_rng(seed)),
+        forecast=_or_none(forecast_flips, facts, flips, counts, groupings, np.random.default_rng(seed)),
         front=networks[non_dominated(points)].sort_values(["sparsity", "id"]).reset_index(drop=True),
         choice=choose(networks, limits, maximise="sparsity", axes=table_axes(networks, limits, "sparsity", "max")),
     )
+
+
+def _or_none(estimate: Callable[..., Estimate], *given: Any, **named: Any) -> Estimate | None:
+    """What `estimate` returns of these arguments; None where it says that they are too few."""
+    try:
+        return estimate(*given, **named)
+    except AuditError:
+        return None
 
 
 def write_report(folder: AuditFolder, findings: Findings) -> Path:
@@ -114,13 +128,16 @@ def write_report(folder: AuditFolder, findings: Findings) -> Path:
     groupings = tuple(findings.effects)
     draw_losses(findings.losses, groupings, _both(path, "losses"))
     draw_pareto(findings.networks, findings.axes, _both(path, "pareto"))
-    draw_effects([(name, tables[0]) for name, tables in findings.effects.items()], _both(path, "effects"))
-    draw_forecast(findings.forecast, _both(path, "forecast"))
+    estimated = [(name, table) for name, (table, _) in findings.effects.items() if table is not None]
+    if estimated:
+        draw_effects(estimated, _both(path, "effects"))
+        write_table(path / "effects.csv", _effects(findings))
+    if findings.forecast is not None:
+        draw_forecast(findings.forecast, _both(path, "forecast"))
+        write_table(path / "forecast.csv", findings.forecast.quality)
+        write_table(path / "risk.csv", findings.forecast.risk)
     write_table(path / "losses.csv", findings.losses)
     write_table(path / "losses_by_factor.csv", _by_factor(findings))
-    write_table(path / "effects.csv", _effects(findings))
-    write_table(path / "forecast.csv", findings.forecast.quality)
-    write_table(path / "risk.csv", findings.forecast.risk)
     write_table(path / "front.csv", findings.front)
     write_text(path / "report.md", report_text(folder, findings))
     return path / "report.md"

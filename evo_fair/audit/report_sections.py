@@ -19,7 +19,8 @@ def who_loses(findings: "Findings") -> str:
     losses = findings.losses
     text = ["## Who loses", "", "![Losses by group](losses.png)", ""]
     bands = [band for band in dict.fromkeys(losses["band"]) if band != "all" and _worth(losses, band)]
-    hardest = bands[-1]
+    hardest = bands[-1] if bands else "all"
+    where = f"at a sparsity of {hardest}" if bands else "over all pruned networks"
     for grouping in findings.facts.groups:
         rows = losses[(losses["grouping"] == grouping) & (losses["band"] == hardest)]
         first: list[Any] = rows.sort_values("loss", ascending=False).to_dict("records")
@@ -27,7 +28,7 @@ def who_loses(findings: "Findings") -> str:
         often = max(first, key=lambda row: float(row["worst"]))
         clear = "" if worst["low"] > best["high"] else " The intervals overlap: who loses more is open."
         text.append(
-            f"- By {grouping}, at a sparsity of {hardest}: **{worst['group']}** loses most, {_points_of(worst)} of a "
+            f"- By {grouping}, {where}: **{worst['group']}** loses most, {_points_of(worst)} of a "
             f"dense {100 * worst['dense']:.1f} (n = {worst['samples']}); {best['group']} least, {_points_of(best)} "
             f"(n = {best['samples']}). {often['group']} loses most in {100 * often['worst']:.0f} % of the networks."
             + clear
@@ -80,8 +81,14 @@ def by_criterion(findings: "Findings") -> str:
 
 def regression(findings: "Findings") -> str:
     """The effects of a regression by grouping, with intervals, as Markdown."""
-    text = ["## What the losses depend on", "", "![Effects](effects.png)", ""]
+    text = ["## What the losses depend on", ""]
+    if any(by_network is not None for by_network, _ in findings.effects.values()):
+        text += ["![Effects](effects.png)", ""]
     for grouping, (by_network, by_base) in findings.effects.items():
+        if by_network is None:
+            few = "Not enough pruned networks, or no group that has something to lose, for a regression."
+            text += [f"### By {grouping}", "", few, ""]
+            continue
         attrs = by_network.attrs
         names = len(findings.facts.names[grouping])
         text += [
@@ -119,6 +126,9 @@ def regression(findings: "Findings") -> str:
 
 def forecast(findings: "Findings") -> str:
     """How well flips are told from the dense network alone, by group, as Markdown."""
+    if findings.forecast is None:
+        few = "Not enough flips for a forecast: it needs networks that flip some predictions and not all."
+        return "\n".join(["## Who will suffer, told from the dense network alone", "", few, ""])
     quality, risk = findings.forecast.quality, findings.forecast.risk
     everyone = quality[quality["grouping"] == "all"].set_index("score")
     names = {"fitted": "logistic regression on all three"}

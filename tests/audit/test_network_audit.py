@@ -85,6 +85,18 @@ def test_report_compares_treatments_and_structures(folder):
         assert term in text
 
 
+def test_what_too_few_networks_tell_is_left_out_of_the_report(problem, dense, tmp_path, monkeypatch):
+    """Of so small a share no channel goes: nothing flips, and no network is in a band of sparsity."""
+    monkeypatch.setattr("evo_fair.audit.effects.LEAST_TO_LOSE", 2.0)
+    grid = NetworkGrid(("magnitude_l1", "lamp"), ("structured",), ("global",), ("none",), (0.001,), (0,))
+    audit = audit_network(problem, grid, dense, "largest", out=tmp_path / "a")
+    text = write_report(audit, find(audit)).read_text()
+    for told in ("over all pruned networks: **", "Not enough pruned networks", "Not enough flips", "## Operating"):
+        assert told in text
+    assert not any(name in text for name in ("effects.png", "forecast.png"))
+    assert (audit.path / "losses.png").is_file()
+
+
 def test_resumed_grid_measures_nothing_twice(problem, dense, folder):
     before = {path: path.stat().st_mtime_ns for path in (folder.path / "parts").iterdir()}
     audit_network(problem, GRID, dense, "largest", out=folder.path, resume=True)
