@@ -91,7 +91,8 @@ def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], No
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     task.check_outputs(network)
     early = state_of(network)
-    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, task.fingerprint(network), torch.__version__)
+    what = (task.fingerprint(network), repr(network))  # dropout, say, is in neither tensors nor outputs
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
     if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:

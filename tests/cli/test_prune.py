@@ -135,6 +135,22 @@ def test_dense_networks_are_told_apart_by_what_they_compute(
             assert len({path.read_bytes() for path in paths}) == 1, file
 
 
+def test_dense_networks_are_told_apart_by_how_they_train(
+    tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropout and batch norm's momentum are in no tensor, and in evaluation mode change nothing."""
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    lines: list[str] = []
+    for number, (dropped, momentum) in enumerate(((0.1, 0.1), (0.8, 0.1), (0.1, 0.01), (0.1, 0.1))):
+        (tmp_path / "own.py").write_text(
+            "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), "
+            f"nn.BatchNorm2d(4, momentum={momentum}), nn.Flatten(), nn.Dropout({dropped}), nn.Linear(36, 10))\n"
+        )
+        settings = {"module": f"{tmp_path / 'own.py'}:network", "epochs": 0, "told": lines.append}
+        prune(str(problem_file), out=tmp_path / str(number), **settings)  # type: ignore[arg-type]
+    assert sum("training" in line for line in lines) == 3
+
+
 def test_what_a_module_draws_comes_from_the_seed(
     tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
