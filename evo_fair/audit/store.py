@@ -19,7 +19,7 @@ import tomli_w
 from evo_fair.errors import AuditError
 from evo_fair.files import LEFTOVERS, atomic_write, read_json, read_toml, storage_errors, write_text
 
-__all__ = ["ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
+__all__ = ["ROW_COLUMNS", "AuditFolder", "find_audit", "open_audit", "start_audit", "write_table"]
 
 FORMAT = 1
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")
@@ -107,10 +107,7 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
 
     Raises `AuditError` if there is something else, or if a setting differs, naming it.
     """
-    if path.exists() and not (path.is_dir() and _blank(path)):
-        if not resume:
-            raise AuditError(f"{path} exists already: continue its audit with --resume, or choose another --out")
-        folder = open_audit(path)
+    if folder := find_audit(path, resume):
         wanted, there = _flat(configuration), _flat(folder.configuration)
         for key in wanted | there:
             if wanted.get(key) != there.get(key):
@@ -124,6 +121,15 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
     write_table(path / "plan.csv", plan)
     write_text(path / "audit.toml", tomli_w.dumps({"format": FORMAT, **configuration}))
     return AuditFolder(path, dict(configuration))
+
+
+def find_audit(path: Path, resume: bool) -> AuditFolder | None:
+    """The audit that is to go on in a folder, None where one can begin; raises `AuditError` if neither is so."""
+    if not path.exists() or (path.is_dir() and _blank(path)):
+        return None
+    if not resume:
+        raise AuditError(f"{path} exists already: continue its audit with --resume, or choose another --out")
+    return open_audit(path)
 
 
 def _blank(folder: Path) -> bool:

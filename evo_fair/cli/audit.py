@@ -96,6 +96,7 @@ def audit(
     sparsity and seed.
     """
     from evo_fair.audit.report import LIMITS, check_wishes, find, write_report
+    from evo_fair.audit.store import find_audit
     from evo_fair.cli.interrupts import resumable
     from evo_fair.problem import load_problem
 
@@ -110,6 +111,7 @@ def audit(
             raise typer.BadParameter(f"--{name} is for the audit of one network: name it with --network or --module")
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
+    find_audit(place, resume)  # refuses a folder of something else before anything is trained
     common: Any = {"out": place, "group": group, "minutes": time, "resume": resume}
     with resumable(resume_command(), lambda: "finished rows are saved") as check:
         common["listener"] = partial(_told, check)

@@ -111,6 +111,24 @@ def test_wrong_arguments_are_one_line_before_anything_is_measured(
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("source", [[], ["--network", "largest"]])
+@pytest.mark.parametrize(("resumed", "message"), [([], "exists already"), (["--resume"], "holds no audit.toml")])
+def test_a_used_folder_is_refused_before_anything_is_trained(
+    source: list[str],
+    resumed: list[str],
+    message: str,
+    problem_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "thesis.tex").write_text("words")
+    assert message in refusal(capsys, "audit", problem_file, *source, *resumed, "--out", tmp_path / "a")
+    assert not (tmp_path / "cache").exists()
+
+
 def test_own_module_is_audited_with_treatments(
     problem_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
