@@ -52,14 +52,19 @@ class Source:
 
 
 def dense_network(
-    problem: Problem, task: Task, source: Source, told: Callable[[str], None] = lambda _: None
+    problem: Problem,
+    task: Task,
+    source: Source,
+    told: Callable[[str], None] = lambda _: None,
+    check: Callable[[nn.Module], object] = lambda _: None,
 ) -> tuple[Dense, str]:
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
     The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
-    its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins. The
-    weights that such a training began with are known, too, as `early`; those of a run's networks, which are the
-    supernet's, and of files are not. Raises `EvoFairError` of the kind that fits for wrong input.
+    its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins, and
+    before it `check` gets the network and can refuse it. The weights that such a training began with are known, too, as
+    `early`; those of a run's networks, which are the supernet's, and of files are not. Raises `EvoFairError` of the
+    kind that fits for wrong input.
     """
     epochs = task.recipe.epochs
     if source.module is not None:
@@ -69,7 +74,7 @@ def dense_network(
             network = load_module(source.module)
         task.check_outputs(network)
         if source.weights is None:
-            return _trained(task, network, name, told), name
+            return _trained(task, network, name, told, check), name
         load_weights(network, Path(source.weights))
         task.check_outputs(network)
         return Dense(task.settled(network), None, epochs), name
@@ -81,11 +86,13 @@ def dense_network(
     if name == LARGEST:
         labels = len(task.dataset.label_names)
         space = problem.search_space(task.dataset.input_shape, labels)
-        return _trained(task, Network(space.architecture(space.largest()), labels), name, told), name
-    return _reference(problem, task, name, told), name
+        return _trained(task, Network(space.architecture(space.largest()), labels), name, told, check), name
+    return _reference(problem, task, name, told, check), name
 
 
-def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], None]) -> Dense:
+def _trained(
+    task: Task, network: nn.Module, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+) -> Dense:
     """Trains a network from the recipe's seed, or takes what the cache holds of that same training."""
     recipe = task.recipe
     initialise(network, torch.Generator().manual_seed(recipe.seed))
@@ -96,6 +103,7 @@ def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], No
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
     if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:
+        check(network)
         told(f"training {name}, {recipe.epochs} epochs")
         task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
         write_bytes(path, content_of(network))
@@ -104,12 +112,17 @@ def _trained(task: Task, network: nn.Module, name: str, told: Callable[[str], No
     return Dense(task.settled(network), early, recipe.epochs)
 
 
-def _reference(problem: Problem, task: Task, name: str, told: Callable[[str], None]) -> Dense:
+def _reference(
+    problem: Problem, task: Task, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+) -> Dense:
     """A reference network by name, as `train --network` makes it from the recipe's seed."""
     if name not in REFERENCES:
         mend = ", the .safetensors file of one, or with --run the id of a network of that run"
         raise UnknownNameError("network", name, [LARGEST, *sorted(REFERENCES)], mend)
     seed = task.recipe.seed
+    network = REFERENCES[name](len(task.dataset.label_names))
+    initialise(network, torch.Generator().manual_seed(seed))
+    early = state_of(network)
     try:
         path = find_reference(problem, task.dataset, name, seed).with_suffix(".safetensors")
     except RunError:  # not trained yet
@@ -117,14 +130,15 @@ def _reference(problem: Problem, task: Task, name: str, told: Callable[[str], No
         class Epochs(Listener):
             """Tells the first epoch alone."""
 
+            def prepared(self, dataset: object, space: object) -> None:
+                del dataset, space
+                check(network)
+
             def tuning(self, network: str, step: object) -> None:
                 del step
                 told(f"training {network}")
 
         path = train_reference(problem, name, seed=seed, listener=Epochs()).path
-    network = REFERENCES[name](len(task.dataset.label_names))
-    initialise(network, torch.Generator().manual_seed(seed))
-    early = state_of(network)
     load_weights(network, path)
     task.check_outputs(network)
     return Dense(task.settled(network), early, task.recipe.epochs)

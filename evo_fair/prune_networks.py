@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -22,8 +23,9 @@ from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
+from evo_fair.pruning.criteria import CRITERIA, check_criteria
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_of, performance_fairness, size_of
-from evo_fair.pruning.methods import OWN_SCOPES, WEIGHTS_ALONE, method_named
+from evo_fair.pruning.methods import OWN_SCOPES, OWN_SHARES, WEIGHTS_ALONE, method_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
     SCOPES,
@@ -94,7 +96,7 @@ def prune(
     problem = load_problem(problem) if isinstance(problem, str) else problem
     units = _units(methods, sparsities, seeds, ratios)
     chosen = {name: method_named(name, treatment, rounds) for name in methods}
-    _check_methods(methods, structure, scope)
+    _check_methods(methods, structure, scope, ratios)
     scope = scope or "global"
     if rounds is not None and rounds > 1 and ratios:
         raise PruningError("shares by layer are for one shot: leave out --rounds, or --ratio")
@@ -108,10 +110,17 @@ def prune(
     _check_folder(folder, resume)
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)
-    dense, name = dense_network(problem, task, source, told)
-    traced = task.structure(dense.network)
-    check_prunable(traced, structure)
-    shares_by_part(traced, ratios or {}, structure)
+
+    def check(network: nn.Module) -> Structure:
+        found = task.structure(network)
+        check_prunable(found, structure)
+        shares_by_part(found, ratios or {}, structure)
+        few = task.samples(np.random.default_rng(0), 2)
+        check_criteria([method for method in methods if method in CRITERIA], network, found, few)
+        return found
+
+    dense, name = dense_network(problem, task, source, told, check)
+    traced = check(dense.network)
     spent = max(1, problem.training.epochs // 4) if epochs is None else epochs
     settings = {
         "format": 1,
@@ -240,7 +249,9 @@ def _units(
     return units
 
 
-def _check_methods(methods: Sequence[str], structure: StructureKind, scope: Scope | None) -> None:
+def _check_methods(
+    methods: Sequence[str], structure: StructureKind, scope: Scope | None, ratios: Mapping[str, float] | None
+) -> None:
     """Raises `UnknownNameError` or `PruningError` for what there is not, or what one of the methods can't do."""
     for what, value, known in (("structure", structure, STRUCTURES), ("scope", scope or "global", SCOPES)):
         if value not in known:
@@ -248,6 +259,8 @@ def _check_methods(methods: Sequence[str], structure: StructureKind, scope: Scop
     for name in methods:
         if name in WEIGHTS_ALONE and structure == "structured":
             raise PruningError(f"{name} takes out single weights, no channels: use --structure unstructured")
+        if name in OWN_SHARES and ratios:
+            raise PruningError(f"{name} takes no shares by layer: leave out --ratio, or {name}")
         own = OWN_SCOPES.get(name, scope)
         if scope is not None and scope != own:
             raise PruningError(f"{name} has a scope of its own, {own}: leave out --scope {scope}, or {name}")

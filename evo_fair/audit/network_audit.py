@@ -1,6 +1,5 @@
 """Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
-from evo_fair.pruning.criteria import SEEDLESS_CRITERIA
+from evo_fair.pruning.criteria import SEEDLESS_CRITERIA, check_criteria
 from evo_fair.pruning.measure import parameters_of
 from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Dense, Request, Task
@@ -114,9 +113,7 @@ def audit_network(
     traced = task.structure(dense.network)
     for structure in grid.structures:
         check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
-    few, rng = task.samples(np.random.default_rng(0), 2), np.random.default_rng(0)
-    for criterion in grid.criteria:  # before anything is measured: one may not suit the network
-        CRITERIA[criterion](copy.deepcopy(dense.network), traced, few, rng)
+    check_criteria(grid.criteria, dense.network, traced, task.samples(np.random.default_rng(0), 2))
     configuration = {
         "source": "network",
         "evo_fair": __version__,

@@ -4,7 +4,8 @@ A criterion is a function `(network, structure, samples, rng) -> Scores`; of all
 network is left as it is, and runs with batch norm on its running statistics.
 """
 
-from collections.abc import Callable, Mapping
+import copy
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -24,6 +25,7 @@ __all__ = [
     "SEEDLESS_CRITERIA",
     "Criterion",
     "Scores",
+    "check_criteria",
     "criterion_named",
     "fairness_weights",
 ]
@@ -245,6 +247,13 @@ def criterion_named(name: str) -> Criterion:
     if name not in CRITERIA:
         raise UnknownNameError("criterion", name, sorted(CRITERIA))
     return CRITERIA[name]
+
+
+def check_criteria(names: Iterable[str], network: nn.Module, structure: Structure, samples: Samples) -> None:
+    """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do."""
+    rng = np.random.default_rng(0)
+    for name in names:
+        criterion_named(name)(copy.deepcopy(network), structure, samples, rng)
 
 
 def fairness_weights(network: nn.Module, samples: Samples) -> FloatArray:

@@ -14,7 +14,7 @@ from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.tickets import fair_scratch, lottery_ticket, safecompress
 from evo_fair.pruning.treatments import TREATMENTS, Treatment, prune_and_train, select
 
-__all__ = ["METHODS", "NAMED_METHODS", "OWN_SCOPES", "WEIGHTS_ALONE", "Method", "method_named"]
+__all__ = ["METHODS", "NAMED_METHODS", "OWN_SCOPES", "OWN_SHARES", "WEIGHTS_ALONE", "Method", "method_named"]
 
 Method = Callable[[Dense, Task, Request], Pruned]
 
@@ -40,6 +40,9 @@ NAMED_METHODS = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch", 
 
 WEIGHTS_ALONE = ("safecompress",)
 """Those that take single weights out, and no channels."""
+
+OWN_SHARES = ("safecompress", "fair-scratch", "bifp", "evo")
+"""Those that take no shares by layer."""
 
 OWN_SCOPES: Mapping[str, str] = MappingProxyType(
     {"safecompress": "uniform", "fair-scratch": "uniform", "evo": "searched"}

@@ -217,6 +217,16 @@ def test_shares_by_layer_from_the_command_line(
             ["--method", "safecompress"],
             "safecompress takes out single weights, no channels: use --structure unstructured",
         ),
+        (
+            ["--method", "magnitude", "--method", "evo", "--ratio", "0=0.5"],
+            "evo takes no shares by layer: leave out --ratio, or evo",
+        ),
+        (["--method", "bifp", "--ratio", "0=0.5"], "bifp takes no shares by layer"),
+        (["--method", "fair-scratch", "--ratio", "0=0.5"], "fair-scratch takes no shares by layer"),
+        (
+            ["--method", "safecompress", "--structure", "unstructured", "--ratio", "0=0.5"],
+            "safecompress takes no shares by layer",
+        ),
         (["--rounds", "0"], "rounds 0 is less than 1"),
         (["--rounds", "2", "--ratio", "second=0.5"], "leave out --rounds, or --ratio"),
         (["--network", "mobilenet-v2"], "reference networks take images of 3 channels"),
@@ -274,6 +284,28 @@ def test_wrong_networks_are_one_line(
     save_own(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert message in refusal(capsys, "prune", problem_file, "--module", f"{own}:{function}", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "magnitude", "--method", "bn_scale"], "bn_scale has no value for the channels of 'second'"),
+        (["--ratio", "lost=0.5"], "there is no layer of that name"),
+    ],
+)
+def test_what_does_not_suit_a_network_is_refused_before_it_is_trained(
+    arguments: list[str],
+    message: str,
+    own: Path,
+    tmp_path: Path,
+    problem_file: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    assert message in refusal(capsys, "prune", problem_file, "--module", f"{own}:network", *arguments)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
 
 
 def test_a_group_without_samples_in_a_split_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -394,6 +426,9 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     problem = load_problem(str(tmp_path / "lamps.toml"), data=tmp_path)
     lines: list[str] = []
     settings = {"epochs": 0, "told": lines.append, "seeds": (0,)}
+    with pytest.raises(PruningError, match="bn_scale has no value"):
+        prune(problem, out=tmp_path / "a", network="squeezenet", methods=["bn_scale"], **settings)  # type: ignore[arg-type]
+    assert lines == [], "refused before it was trained"
     by_name = prune(problem, out=tmp_path / "a", network="mobilenet-v3-small", **settings)  # type: ignore[arg-type]
     assert lines[0] == "training mobilenet-v3-small"
     (stored,) = (tmp_path / "cache" / "references").glob("*/mobilenet-v3-small.safetensors")
