@@ -96,7 +96,8 @@ def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: Stru
             if name not in structure.weights:
                 known = ", ".join(weight.removesuffix(".weight") for weight in structure.weights)
                 raise PruningError(
-                    f"layer {layer!r} can't be pruned: it is no convolution or linear layer; expected one of {known}"
+                    f"layer {layer!r} can't be pruned: it is no convolution or linear layer with a weight of its own; "
+                    f"expected one of {known}"
                 )
         if name in shares:
             raise PruningError(

@@ -25,7 +25,8 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
 
     Torch-Pruning's dependency graph (Fang et al. 2023, DepGraph) finds what belongs together. A group stays whole, and
     its reason is kept, where it holds the network's outputs, a layer of another kind than convolution (plain or
-    depthwise), linear and batch norm, or where the network no longer runs without one of its channels. Raises
+    depthwise), linear and batch norm, or one that computes its weight, as weight norm does, or where the network no
+    longer runs without one of its channels, or then computes something else than with that channel at 0. Raises
     `PruningError` where the network can't be traced.
     """
     traced = copy.deepcopy(network).requires_grad_(True).eval()
@@ -60,6 +61,12 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
         raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
     order = {name: number for number, name in enumerate(names.values())}
     return Structure(dict(sorted(groups.items(), key=lambda item: order[item[0]])), weights, fixed)
+
+
+def _computed(module: nn.Module) -> bool:
+    """Whether a layer's weight or bias is no parameter of its own."""
+    held = (getattr(module, name) for name in ("weight", "bias"))
+    return any(tensor is not None and not isinstance(tensor, nn.Parameter) for tensor in held)
 
 
 def _makes(graph: Any, item: Any) -> bool:
@@ -112,6 +119,8 @@ def _hindrance(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> 
         node = item.dep.target
         module = node.module
         named = names.get(module) if isinstance(module, nn.Module) else None
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and _computed(module):
+            return f"{named!r} computes its weight from other tensors, as weight norm does"
         if _makes(graph, item) and not node.outputs:
             return OUTPUTS
         if isinstance(module, nn.Conv2d):

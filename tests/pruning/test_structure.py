@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from evo_fair.errors import PruningError
 from evo_fair.nets import Network
@@ -129,6 +130,42 @@ def test_what_cannot_be_pruned_says_why() -> None:
         structure.group_of("classifier")
     with pytest.raises(PruningError, match="there is no layer of that name"):
         structure.group_of("lost")
+
+
+class Normed(nn.Module):
+    """A weight norm in its middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 1)
+        self.middle = weight_norm(nn.Conv2d(6, 5, 1))
+        self.last = nn.Conv2d(5, 4, 1)
+        self.classifier = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.last(self.middle(self.first(x))).mean((2, 3)))
+
+
+def test_a_computed_weight_keeps_its_channels_and_those_that_it_reads() -> None:
+    network, x = Normed().eval(), torch.randn(4, 1, 2, 2)
+    structure = trace_structure(network, x)
+    reason = "'middle' computes its weight from other tensors, as weight norm does"
+    assert list(structure.groups) == ["last"]
+    assert {layer: structure.fixed[layer] for layer in ("first", "middle")} == {"first": reason, "middle": reason}
+    samples = Samples(x, np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1], np.int16))
+    for name, criterion in CRITERIA.items():
+        if name == "bn_scale":
+            continue
+        scores = criterion(network, structure, samples, np.random.default_rng(0))
+        mask = choose(network, structure, scores, 0.5, "structured", "global")
+        assert mask.keep is not None
+        small = remove_channels(network, structure.groups, mask.keep)
+        with torch.no_grad():
+            assert torch.allclose(masked(network, mask)(x), small(x), atol=1e-6), name
+    with pytest.raises(PruningError, match=f"layer 'first' can't be pruned: {reason}"):
+        structure.group_of("first")
+    with pytest.raises(PruningError, match="no convolution or linear layer with a weight of its own"):
+        choose_given(network, structure, scores, {"middle": 0.5}, "unstructured")
 
 
 class Rigid(nn.Module):
