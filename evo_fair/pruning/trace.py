@@ -11,13 +11,16 @@ import torch_pruning
 from torch import nn
 
 from evo_fair.errors import PruningError, in_a_line
-from evo_fair.pruning.removal import remove_channels
+from evo_fair.pruning.removal import channel_mask, masked, remove_channels
 from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of, training_mode
 
 __all__ = ["OUTPUTS", "trace_structure"]
 
 OUTPUTS = "its channels are the network's outputs"
 """Why a network's last layer keeps its channels."""
+
+SAME = 1e-4
+"""By how much of the largest output two networks that compute the same may differ."""
 
 
 def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
@@ -134,19 +137,27 @@ def _hindrance(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> 
 
 
 def _breaking(network: nn.Module, groups: Mapping[str, ChannelGroup], example: torch.Tensor) -> list[tuple[str, str]]:
-    """The groups without whose first channel the network no longer runs, with the error."""
+    """The groups without whose first channel the network does not compute what it does with that at 0, and why."""
+
+    structure = Structure(groups, (), {})
+
+    def outputs(changed: nn.Module) -> torch.Tensor:
+        with torch.no_grad(), training_mode(changed, False):
+            made: torch.Tensor = changed(example[:2])
+        return made
 
     def attempt(names: Iterable[str]) -> str | None:
         keep = {name: np.arange(groups[name].size) > 0 for name in names}
         try:
-            smaller = remove_channels(network, groups, keep)
-            with torch.no_grad(), training_mode(smaller, False):
-                smaller(example[:2])
+            silenced = outputs(masked(network, channel_mask(network, structure, keep)))
+            without = outputs(remove_channels(network, groups, keep))
         except Exception as error:  # whatever a user's forward does with the wrong number of channels
-            return in_a_line(error)
-        return None
+            return f"the network does not run without one of them ({in_a_line(error)})"
+        most = SAME * float(silenced.abs().max())
+        same = silenced.shape == without.shape and torch.allclose(silenced, without, rtol=0, atol=most, equal_nan=True)
+        return None if same else "without one of them the network computes something else than with it at 0"
 
     if attempt(groups) is None:
         return []
-    errors = {name: attempt([name]) for name in groups}
-    return [(name, f"the network does not run without one of them ({e})") for name, e in errors.items() if e]
+    found = {name: attempt([name]) for name in groups}
+    return [(name, reason) for name, reason in found.items() if reason]

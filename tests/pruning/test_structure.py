@@ -190,6 +190,30 @@ def test_a_group_that_the_forward_counts_on_stays_whole() -> None:
     assert structure.fixed["first"] == "the network does not run without one of them (six channels are needed)"
 
 
+class Shares(nn.Module):
+    """A softmax over channels: one at 0 still takes its share, one that is gone does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 6, 1)
+        self.second = nn.Conv2d(6, 5, 1)
+        self.classifier = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.second(torch.softmax(self.first(x), 1)).mean((2, 3)))
+
+
+def test_a_group_of_which_the_smaller_network_computes_something_else_stays_whole() -> None:
+    network, x = Shares().eval(), torch.randn(4, 1, 2, 2)
+    structure = trace_structure(network, x)
+    assert list(structure.groups) == ["second"]
+    assert structure.fixed["first"] == "without one of them the network computes something else than with it at 0"
+    keep = half(structure, np.random.default_rng(0))
+    small = remove_channels(network, structure.groups, keep)
+    with torch.no_grad():
+        assert torch.allclose(masked(network, channel_mask(network, structure, keep))(x), small(x), atol=1e-6)
+
+
 def test_uniform_global_and_given_shares() -> None:
     network, x = lively(Branches()), torch.randn(4, 1, 2, 2)
     structure = trace_structure(network, x)
