@@ -55,6 +55,7 @@ class Gates:
         self._scores: dict[str, nn.Parameter] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._gates: dict[str, list[_Gate]] = {}
+        self._gated: set[nn.Module] = set()
         modules = dict(network.named_modules())
         start = scores.weights if kind == "unstructured" else scores.channels
         for name, ranks in places(start, scope).items():
@@ -74,6 +75,7 @@ class Gates:
     def _add(self, name: str, module: nn.Module, gate: _Gate) -> None:
         parametrize.register_parametrization(module, "weight", gate)
         self._gates.setdefault(name, []).append(gate)
+        self._gated.add(module)
 
     @torch.no_grad()
     def close(self, sparsity: float) -> Mask:
@@ -93,7 +95,7 @@ class Gates:
     def remove(self) -> Mask:
         """Takes the gates out again; what they closed is 0 in the weights. Returns the mask."""
         for module in list(self._network.modules()):
-            if parametrize.is_parametrized(module, "weight"):
+            if module in self._gated:  # others may have parametrizations of the user's
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
         return self.mask
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from evo_fair.data import Grouping, load_dataset
 from evo_fair.errors import PruningError, UnknownNameError
@@ -267,6 +268,15 @@ def test_closed_gates_get_the_gradient_of_an_open_one(task: Task, dense: Dense) 
     assert count_kept(gates.remove(), structure)[0] == count_kept(mask, structure)[0]
     assert torch.allclose(network[7].weight, weight * mask.values["7.weight"])
     assert not any(".score" in name for name, _ in network.named_parameters())
+
+
+def test_gates_leave_a_weight_norm_of_the_users_in(task: Task, dense: Dense) -> None:
+    network = copy.deepcopy(dense.network)
+    network[3] = weight_norm(network[3])
+    structure, before = task.structure(network), {name: p.shape for name, p in network.named_parameters()}
+    scores = CRITERIA["magnitude_l1"](network, structure, task.samples(np.random.default_rng(0), 2), None)  # type: ignore[arg-type]
+    Gates(network, structure, scores, "unstructured", "uniform", gain=2.0).remove()
+    assert {name: p.shape for name, p in network.named_parameters()} == before
 
 
 def test_natural_samples_miss_no_group() -> None:
