@@ -17,7 +17,7 @@ from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import PruningError, RunError, UnknownNameError, check_list
 from evo_fair.fairness import group_accuracy
-from evo_fair.files import read_json, remove_leftovers, write_json, write_text
+from evo_fair.files import LEFTOVERS, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network
@@ -268,7 +268,7 @@ def _check_methods(
 
 def _check_folder(folder: Path, resume: bool) -> None:
     """Raises `RunError` where the folder holds something else than the beginning of a pruning that is to go on."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(path.match(LEFTOVERS) for path in folder.iterdir())):
         return
     if not (folder / "settings.json").is_file():
         raise RunError(f"{folder} holds something that is no pruning: name another folder with --out")
@@ -284,6 +284,6 @@ def _begin(folder: Path, settings: dict[str, Any]) -> None:
         differing = [key for key, value in settings.items() if there.get(key) != value]
         if differing:
             raise RunError(f"{folder} was made with another {', '.join(differing)}: name another folder with --out")
-        remove_leftovers(folder)
     else:
         write_json(path, settings)
+    remove_leftovers(folder)

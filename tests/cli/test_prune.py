@@ -466,6 +466,17 @@ def test_a_killed_pruning_goes_on(own: Path, tmp_path: Path, problem_file: Path)
     pd.testing.assert_frame_equal(resumed, prune(str(problem_file), out=tmp_path / "b", **settings))  # type: ignore[arg-type]
 
 
+def test_what_a_kill_before_the_settings_left_is_begun_anew(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 0}
+    for resume in (False, True):
+        out = tmp_path / f"out{resume}"
+        out.mkdir()
+        (out / ".settings.7.tmp.json").write_text("half")
+        assert len(prune(str(problem_file), out=out, resume=resume, **settings)) == 2  # type: ignore[arg-type]
+        assert not (out / ".settings.7.tmp.json").exists()
+
+
 def test_folders_of_something_else_are_left_alone(own: Path, tmp_path: Path, problem_file: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")
     for resume in (False, True):
