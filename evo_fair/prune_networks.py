@@ -93,6 +93,7 @@ def prune(
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
     check_list("methods", methods)
+    ratios = ratios or None
     problem = load_problem(problem) if isinstance(problem, str) else problem
     units = _units(methods, sparsities, seeds, ratios)
     chosen = {name: method_named(name, treatment, rounds) for name in methods}

@@ -466,6 +466,13 @@ def test_a_killed_pruning_goes_on(own: Path, tmp_path: Path, problem_file: Path)
     pd.testing.assert_frame_equal(resumed, prune(str(problem_file), out=tmp_path / "b", **settings))  # type: ignore[arg-type]
 
 
+def test_no_shares_by_layer_are_none(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 0}
+    table = prune(str(problem_file), out=tmp_path / "a", ratios={}, **settings)  # type: ignore[arg-type]
+    assert table["sparsity"].tolist() == [0, 0.5]
+
+
 def test_what_a_kill_before_the_settings_left_is_begun_anew(own: Path, tmp_path: Path, problem_file: Path) -> None:
     save_own(tmp_path)
     settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 0}
