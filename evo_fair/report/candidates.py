@@ -9,6 +9,7 @@ import pandas as pd
 from evo_fair.errors import ConstraintError, RunError
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.report.run import load_run
+from evo_fair.search import parse_limit
 
 __all__ = ["choose_in", "read_candidates"]
 
@@ -20,7 +21,8 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     """The operating point of a run's folder, of an audit's or a pruning's, or of a CSV file; see `choose`.
 
     Without a goal it is the least latency of a run, the highest sparsity of a table that has one, and else the least
-    `latency_ms` or `measured_ms`.
+    `latency_ms` or `measured_ms`. Raises `ConstraintError` for a goal or limit of a test part beside which there is the
+    validation part's.
     """
     if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
         run = load_run(source)  # refuses what is no run
@@ -30,6 +32,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
         goal = minimise if given else "latency_ms"
         return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
     networks = read_candidates(source)
+    _check_part(networks, [*(limit.name for limit in map(parse_limit, limits)), minimise, maximise])
     if minimise is None and maximise is None:
         maximise, minimise = ("sparsity", None) if "sparsity" in networks else (None, _cost_of(networks))
     goal, direction = (minimise, "min") if minimise is not None else (str(maximise), "max")
@@ -64,6 +67,16 @@ def read_candidates(source: Path) -> pd.DataFrame:
     if "id" not in table:
         table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
     return table
+
+
+def _check_part(networks: pd.DataFrame, names: Sequence[str | None]) -> None:
+    for name in names:
+        plain = (name or "").removeprefix("test_")
+        if name in networks and name != plain and plain in networks:
+            raise ConstraintError(
+                f"{name!r} is of the test part, which would no longer tell how good the choice is: use {plain!r}, "
+                "of the validation part"
+            )
 
 
 def _cost_of(networks: pd.DataFrame) -> str:

@@ -204,6 +204,25 @@ def test_a_run_without_a_front_says_so(tmp_path):
         choose_in(run.path, [])
 
 
+@pytest.mark.parametrize(
+    ("limits", "goals"),
+    [
+        (["test_accuracy >= 0.5"], {}),
+        ([], {"maximise": "test_accuracy"}),
+        ([], {"minimise": "test_accuracy[sex:female]"}),
+    ],
+)
+def test_the_test_part_chooses_nothing(tmp_path, limits, goals):
+    names = ("accuracy", "accuracy[sex:female]")
+    table = TABLE.assign(**{f"{part}{name}": 0.6 for part in ("", "validation_") for name in names})
+    table.to_csv(tmp_path / "pruned.csv", index=False)
+    with pytest.raises(ConstraintError, match=r"'test_accuracy.*' is of the test part, .*: use 'accuracy.*'"):
+        choose_in(tmp_path, limits, **goals)
+    point = choose_in(tmp_path, ["accuracy >= 0.5"], maximise="accuracy").point
+    assert point is not None
+    assert point["test_accuracy"] == 0.6
+
+
 def test_a_table_without_a_wish_is_chosen_from_by_its_latency(tmp_path):
     table = TABLE.drop(columns="sparsity").assign(measured_ms=[5.0, 4.0, 3.0, 2.0, 1.0])
     table.to_csv(tmp_path / "deployed.csv", index=False)
