@@ -16,13 +16,14 @@ from evo_fair.audit.flips import FlipForecast, count_flips, forecast_flips
 from evo_fair.audit.losses import losses_by_factor, losses_by_group
 from evo_fair.audit.report_text import report_text
 from evo_fair.audit.store import AuditFolder, write_table
+from evo_fair.data import Dataset
 from evo_fair.errors import AuditError, ConstraintError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.files import write_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.search import Axis, non_dominated, objective_direction, parse_limit, to_minimise
 
-__all__ = ["IMBALANCES", "LIMITS", "Findings", "check_wishes", "find", "write_report"]
+__all__ = ["IMBALANCES", "LIMITS", "Findings", "check_groups", "check_wishes", "find", "write_report"]
 
 IMBALANCES = ("worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd", "unfairness", "accuracy_gap")
 LIMITS = ("worst_group_loss <= 0.02", "accuracy_loss <= 0.01")
@@ -71,6 +72,17 @@ def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS, source: str = "
     known = sorted({"sparsity", "params", *(["macs"] if source == "proxy" else []), *METRICS, *LOSSES})
     for limit in map(parse_limit, limits):
         if limit.name not in known and not limit.name.startswith("accuracy["):
+            raise ConstraintError(
+                f"can't use the limit {limit.text!r}: {UnknownNameError('metric', limit.name, known)}"
+            )
+
+
+def check_groups(limits: Sequence[str], dataset: Dataset, groupings: Sequence[str]) -> None:
+    """Raises `ConstraintError` for a limit on the accuracy of a group that no class and none of `groupings` is."""
+    names = dict.fromkeys((*groupings, "class"))
+    known = [f"accuracy[{name}:{group}]" for name in names for group in dataset.grouping(name).names]
+    for limit in map(parse_limit, limits):
+        if limit.name.startswith("accuracy[") and limit.name not in known:
             raise ConstraintError(
                 f"can't use the limit {limit.text!r}: {UnknownNameError('metric', limit.name, known)}"
             )

@@ -95,7 +95,7 @@ def audit(
     --network or --module one trained network is pruned by every combination of criterion, structure, scope, treatment,
     sparsity and seed.
     """
-    from evo_fair.audit.report import LIMITS, check_wishes, find, write_report
+    from evo_fair.audit.report import LIMITS, check_groups, check_wishes, find, write_report
     from evo_fair.audit.store import find_audit
     from evo_fair.cli.interrupts import resumable
     from evo_fair.problem import load_problem
@@ -112,6 +112,8 @@ def audit(
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
     find_audit(place, resume)  # refuses a folder of something else before anything is trained
+    if any("accuracy[" in limit for limit in limits):
+        check_groups(limits, chosen.dataset(), (group or chosen.fairness.group, *chosen.fairness.groupings))
     common: Any = {"out": place, "group": group, "minutes": time, "resume": resume}
     with resumable(resume_command(), lambda: "finished rows are saved") as check:
         common["listener"] = partial(_told, check)

@@ -87,6 +87,8 @@ def test_killed_audit_goes_on_with_what_it_had(
         (["--imbalance", "x"], "unknown imbalance 'x'"),
         (["--constraint", "acuracy>=1"], "did you mean 'accuracy'"),
         (["--constraint", "accuracy"], "accuracy"),
+        (["--constraint", "accuracy[clas:3]>=0.5"], "did you mean 'accuracy[class:3]'"),
+        (["--network", "largest", "--constraint", "accuracy[class:x]>=0.5"], "unknown metric 'accuracy[class:x]'"),
         (["--network", "largest", "--constraint", "macs<=1e6"], "unknown metric 'macs'"),
         (["--structure", "structured"], "--structure is for the audit of one network"),
         (["--treatment", "none"], "--treatment is for the audit of one network"),
