@@ -24,7 +24,7 @@ from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.criteria import CRITERIA, check_criteria
-from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_of, performance_fairness, size_of
+from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_in, performance_fairness, sparsity_of
 from evo_fair.pruning.methods import OWN_SCOPES, OWN_SHARES, WEIGHTS_ALONE, method_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
@@ -173,8 +173,7 @@ class _Results:
     def write_dense(self) -> None:
         """The network that was pruned, for comparison."""
         asked = {"method": "dense", "structure": "", "scope": "", "seed": "", "target": 0.0}
-        size = {"sparsity": 0.0, **parameters_of(self.dense.network)}
-        self._write("dense", self.dense.network, asked, size, 0, {})
+        self._write("dense", self.dense.network, asked, 0.0, 0, {})
 
     def write(self, unit: _Unit, pruned: Pruned, request: Request) -> None:
         """A pruned network: smaller where channels left, else with zeros."""
@@ -188,23 +187,23 @@ class _Results:
             "seed": unit.seed,
             "target": unit.sparsity,
         }
-        size = size_of(pruned, self.structure, network)
-        self._write(unit.name, network, asked, size, pruned.iterations, pruned.notes)
+        sparsity = sparsity_of(pruned, self.structure)
+        self._write(unit.name, network, asked, sparsity, pruned.iterations, pruned.notes)
 
     def _write(
         self,
         name: str,
         network: nn.Module,
         asked: Mapping[str, Any],
-        size: Mapping[str, Any],
+        sparsity: float,
         iterations: int,
         notes: Mapping[str, float],
     ) -> None:
         task, path = self.task, self.folder / f"{name}.onnx"
         deployed = (network.folded() if isinstance(network, Network) else copy.deepcopy(network)).eval()
         parity = write_onnx(path, deployed, task.dataset.input_shape, self.x, predict_logits(deployed, self.x))
-        row = {"name": name, "network": self.name, **asked, "group": task.group, **size}
-        row |= {"bytes": path.stat().st_size, "iterations": iterations}
+        row = {"name": name, "network": self.name, **asked, "group": task.group, "sparsity": sparsity}
+        row |= {**parameters_in(path), "bytes": path.stat().st_size, "iterations": iterations}
         row["latency_ms"] = float(self.profile.latency_ms(read_onnx(path).table)[0])
         row |= self._measured(network, "test")
         row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}

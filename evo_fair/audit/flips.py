@@ -93,7 +93,7 @@ def forecast_flips(
         for name in scores if grouping == "all" else ("fitted",):
             ranked = _Ranked(scores[name][:, inside], flips[:, inside], stays[:, inside])
             low, high = np.nan, np.nan
-            if weights is not None:
+            if weights is not None and not np.isnan(ranked.auc()):
                 low, high = np.nanpercentile([ranked.auc(weight[inside]) for weight in weights], [2.5, 97.5])
             quality.append(about | {"score": name, "auc": ranked.auc(), "low": float(low), "high": float(high)})
         observed = flips[:, inside].sum() / (flips + stays)[:, inside].sum()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -179,6 +180,8 @@ def _range(row: Any) -> str:
 
 
 def _auc(row: Any) -> str:
+    if np.isnan(row["auc"]):  # nothing in the group flips, or everything
+        return "-"
     return f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
 

@@ -75,7 +75,7 @@ def _check_time(networks: int, left: int, rate: float, minutes: float | None) ->
     if minutes is None or left / rate <= 60 * minutes:
         return
     raise AuditError(
-        f"an audit of {networks:,} networks takes about {_duration(left / rate)} more at {rate:.2g} networks a second, "
+        f"an audit of {networks:,} networks takes about {_duration(left / rate)} more at {rate:.3g} networks a second, "
         f"and --time allows {minutes:g} minutes, enough for about {max(3, int(60 * minutes * rate)):,}: "
         "allow that long and --resume, or ask for fewer"
     )

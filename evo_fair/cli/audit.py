@@ -157,4 +157,4 @@ def _named(**given: list[Any] | None) -> dict[str, Any]:
 
 def _told(check: "Check", at: "Standing") -> None:
     check()
-    typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.2g} a second", err=True)
+    typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)

@@ -1,16 +1,26 @@
 """The figures of a pruned network beside its dense one: accuracy, fairness, degradation, size."""
 
-from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import onnx
+from onnx import numpy_helper
 from torch import nn
 
 from evo_fair.fairness import Counts, group_accuracy, measure_all
+from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.pruning.selection import count_kept
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Pruned
 
-__all__ = ["degradation_fairness", "metrics_of", "parameters_of", "performance_fairness", "size_of"]
+__all__ = [
+    "degradation_fairness",
+    "metrics_of",
+    "parameters_in",
+    "parameters_of",
+    "performance_fairness",
+    "sparsity_of",
+]
 
 
 def metrics_of(counts: Counts) -> dict[str, float | None]:
@@ -28,14 +38,21 @@ def degradation_fairness(dense: Counts, pruned: Counts) -> float:
     return float(np.ptp(group_accuracy(dense)[0] - group_accuracy(pruned)[0]))
 
 
-def size_of(pruned: Pruned, structure: Structure, network: nn.Module) -> Mapping[str, int | float]:
-    """`sparsity`, the share of channels or single weights that left, and `parameters_of` the `network` deployed."""
+def sparsity_of(pruned: Pruned, structure: Structure) -> float:
+    """The share of channels or single weights that left."""
     kept, of = count_kept(pruned.mask, structure)
-    return {"sparsity": 1 - kept / of, **parameters_of(network)}
+    return 1 - kept / of
+
+
+def parameters_in(path: Path) -> dict[str, int]:
+    """How many parameters an ONNX file has, as `evo-fair predict` counts them, and how many of them are not 0."""
+    params = sum(layer.params for layer in read_onnx(path).layers)
+    weights = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
+    return {"params": params, "nonzero_params": params - sum(int((weight == 0).sum()) for weight in weights)}
 
 
 def parameters_of(network: nn.Module) -> dict[str, int]:
-    """How many parameters there are, `params`, and how many are not 0, `nonzero_params`."""
+    """How many parameters there are, `params`, batch norm's among them, and how many are not 0, `nonzero_params`."""
     parameters = [parameter.detach() for parameter in network.parameters()]
     return {
         "params": sum(parameter.numel() for parameter in parameters),

@@ -21,8 +21,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     """The operating point of a run's folder, of an audit's or a pruning's, or of a CSV file; see `choose`.
 
     Without a goal it is the least latency of a run, the highest sparsity of a table that has one, and else the least
-    `latency_ms` or `measured_ms`. Raises `ConstraintError` for a goal or limit of a test part beside which there is the
-    validation part's.
+    `latency_ms` or `measured_ms`. Raises `ConstraintError` for a goal or limit of a test part, which is not to choose.
     """
     if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
         run = load_run(source)  # refuses what is no run
@@ -71,6 +70,11 @@ def read_candidates(source: Path) -> pd.DataFrame:
 
 def _check_part(networks: pd.DataFrame, names: Sequence[str | None]) -> None:
     for name in names:
+        if {name, f"{name}_low", "measured_ms"} <= set(networks):  # what `deploy` writes
+            raise ConstraintError(
+                f"{name!r} of deployed networks is of the test part, which would no longer tell how good the choice "
+                "is: choose from the run, by the validation part"
+            )
         plain = (name or "").removeprefix("test_")
         if name in networks and name != plain and plain in networks:
             raise ConstraintError(

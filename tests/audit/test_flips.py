@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from evo_fair.audit.dense import DenseFacts
 from evo_fair.audit.flips import auc, count_flips, dense_signs, forecast_flips
+from evo_fair.audit.report_sections import _auc
 from evo_fair.errors import AuditError
 
 
@@ -74,3 +75,14 @@ def test_nothing_to_forecast_is_said():
     facts, flips = _planted(np.random.default_rng(0))
     with pytest.raises(AuditError, match="flip some predictions"):
         forecast_flips(facts, flips * 0, np.full(3, 20), ["sex"], np.random.default_rng(0))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_group_in_which_everything_flips_has_no_auc_and_warns_of_nothing():
+    facts, flips = _planted(np.random.default_rng(2), samples=60)
+    flips[:, facts.groups["sex"] == 1] = 20
+    counts = np.full(3, 20)
+    found = forecast_flips(facts, flips, counts, ("sex",), np.random.default_rng(0)).quality.set_index("group")
+    assert found.loc["m", ["auc", "low", "high"]].isna().all()
+    assert found.loc["f", ["auc", "low", "high"]].notna().all()
+    assert _auc(found.loc["m"]) == "-"

@@ -83,6 +83,7 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     assert table["name"].tolist() == ["dense", "magnitude-0.5-0", "fairgrape-0.5-0"]
     pd.testing.assert_frame_equal(pd.read_csv(out / "pruned.csv")[["name", "params"]], table[["name", "params"]])
     assert table["sparsity"].tolist() == table["target"].tolist() == [0, 0.5, 0.5]
+    assert table["params"][0] == table["nonzero_params"][0] == (72 + 8) + (8 * 9 * 12 + 12) + (12 * 10 + 10)
     assert (table["params"][1:] < table["params"][0]).all()
     assert (table["latency_ms"][1:] < table["latency_ms"][0]).all()
     assert table["iterations"].tolist() == [0, 9, 9]
@@ -181,6 +182,12 @@ def test_shares_by_layer_from_the_command_line(
     table = pd.read_csv(out / "pruned.csv").set_index("name")
     # 3 of 12 channels stay: 9 * 8 weights and a bias each, and as many rows of 10 in the last layer.
     assert table.loc["dense", "params"] - table.loc["magnitude-given-0", "params"] == 9 * (72 + 1 + 10)
+    with pytest.raises(SystemExit):
+        main([*arguments, "--structure", "unstructured", "--out", str(tmp_path / "weights")])
+    weights = pd.read_csv(tmp_path / "weights" / "pruned.csv").set_index("name")
+    assert (weights["params"] == table.loc["dense", "params"]).all()
+    zeros = weights["params"] - weights["nonzero_params"]
+    assert zeros.tolist() == [0, 0.75 * 12 * 72]
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,16 @@ def test_the_test_part_chooses_nothing(tmp_path, limits, goals):
     assert point["test_accuracy"] == 0.6
 
 
+def test_deployed_networks_are_not_chosen_by_their_test_part(tmp_path):
+    figures = {"measured_ms": [2.0, 1.0], "accuracy": [0.8, 0.7], "accuracy_low": [0.7, 0.6], "accuracy_high": 0.9}
+    pd.DataFrame({"id": ["a", "b"], **figures}).to_csv(tmp_path / "deployed.csv", index=False)
+    with pytest.raises(ConstraintError, match="'accuracy' of deployed networks is of the test part"):
+        choose_in(tmp_path / "deployed.csv", ["accuracy >= 0.75"])
+    point = choose_in(tmp_path / "deployed.csv", ["measured_ms <= 3"]).point
+    assert point is not None
+    assert point["id"] == "b"
+
+
 def test_a_table_without_a_wish_is_chosen_from_by_its_latency(tmp_path):
     table = TABLE.drop(columns="sparsity").assign(measured_ms=[5.0, 4.0, 3.0, 2.0, 1.0])
     table.to_csv(tmp_path / "deployed.csv", index=False)
