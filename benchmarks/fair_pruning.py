@@ -256,8 +256,24 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
     """How much lower CWV and MCD of ours are than of each baseline, in per cent of it, and what accuracy that costs.
 
     A row a setting, of means over the seeds that both methods have, and of each pair the means of its settings' rows,
-    by data set and of all.
+    by data set and of all; those have 95 % t intervals over what each seed says alone.
     """
+    found = compared(frame)
+    means = found[found["network"] == "mean"]
+    if means.empty:
+        return found
+    alone = pd.concat([compared(part) for _, part in frame.groupby("seed")])
+    by_seed = alone[alone["network"] == "mean"].groupby(["data", "ours", "against"])
+    for name in ("cwv_lower_percent", "mcd_lower_percent", "accuracy_points"):
+        margins = by_seed[name].agg(lambda values: interval(values.to_numpy(float)))
+        margin = margins.reindex(pd.MultiIndex.from_frame(means[["data", "ours", "against"]])).to_numpy()
+        found.loc[means.index, f"{name}_low"] = means[name] - margin
+        found.loc[means.index, f"{name}_high"] = means[name] + margin
+    return found
+
+
+def compared(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `comparison` without intervals."""
     pairs = [(ours, other) for ours in OURS for other in BASELINES]
     pairs += [("bifp-half", other) for other in ("magnitude", "lottery-ticket")] + [("bifp", "magnitude")]
     settings = ["data", "network", "sparsity"]
@@ -277,7 +293,7 @@ def comparison(frame: pd.DataFrame) -> pd.DataFrame:
             rows.append(row)
     found = pd.DataFrame(rows)
     if found.empty:
-        return pd.DataFrame(columns=["data"])
+        return pd.DataFrame(columns=["data", "network"])
     means = []
     for name, part in (*found.groupby("data", sort=False), ("all", found)):
         by_pair = part.drop(columns=["network", "sparsity", "seeds"]).groupby(["ours", "against"], sort=False)

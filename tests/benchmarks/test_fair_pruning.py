@@ -1,6 +1,7 @@
 """The pruning benchmark takes up what is finished, and nothing that was made of something else."""
 
 from argparse import Namespace
+from math import isnan
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,3 +55,18 @@ def test_methods_are_compared_over_the_seeds_that_both_have() -> None:
     assert mean["settings"] == 2
     assert mean["cwv_lower_percent"] == pytest.approx(37.5)
     assert mean["accuracy_points"] == pytest.approx(-1)
+    assert isnan(mean["cwv_lower_percent_low"]), "a single seed has no interval"
+
+
+def test_means_have_intervals_over_seeds() -> None:
+    shared = {"data": "d", "network": "n", "sparsity": 0.5, "mcd": 0.5, "balanced_accuracy": 0.5, "iterations": 10}
+    shared |= {"performance_fairness": 0.1, "degradation_fairness": 0.1}
+    rows = [("magnitude", seed, 0.10, 0.8) for seed in (0, 1, 2)]
+    rows += [("ballot", seed, cwv, 0.8) for seed, cwv in enumerate((0.04, 0.05, 0.06))]
+    frame = DataFrame([shared | dict(zip(("method", "seed", "cwv", "accuracy"), row, strict=True)) for row in rows])
+    of_all = comparison(frame).query("data == 'all'").iloc[0]
+    margin = 4.302653 * 10 / 3**0.5  # 60, 50 and 40 per cent
+    assert of_all["cwv_lower_percent"] == pytest.approx(50)
+    assert of_all["cwv_lower_percent_low"] == pytest.approx(50 - margin)
+    assert of_all["cwv_lower_percent_high"] == pytest.approx(50 + margin)
+    assert of_all["accuracy_points_low"] == of_all["accuracy_points_high"] == pytest.approx(0)
