@@ -79,7 +79,7 @@ def test_weights_manifest_and_onnx_are_stored(folder: Path, tmp_path: Path, evo_
     assert manifest["seed"] == 3
     assert manifest["pretrained"] is False
     assert manifest["training"]["epochs"] == 3
-    assert manifest["command"] == "evo-fair train lamps --network mobilenet-v3-small --seed 3"
+    assert manifest["command"] == "evo-fair train lamps.toml --network mobilenet-v3-small --seed 3"
     assert manifest["data"]["licence"] == "the user's own data"
     assert manifest["parameters"] == 2_542_856 - 998 * 1025  # two labels in place of a thousand
     assert manifest["onnx"]["sha256"] == sha256_of(tmp_path / "mobilenet-v3-small.onnx")

@@ -41,7 +41,7 @@ from .conftest import Command, refusal
         (["plot", "/nowhere"], "there is no run in /nowhere"),
         (["operating-point", "/nowhere"], "there is no run in /nowhere"),
         (["audit", "digits", "--sparsity", 1.0], "sparsity 1 is not in [0, 1)"),
-        (["audit", "digits", "--networks", 1], "an audit needs 2 or more"),
+        (["audit", "digits", "--networks", 1], "an audit needs 3 or more"),
         (["audit", "digits", "--criterion", "tailor"], "did you mean 'taylor'"),
         (["audit", "digits", "--imbalance", "cvw"], "unknown imbalance 'cvw'"),
         (["audit", "digits", "--group", "sex"], "unknown group 'sex': expected one of class"),
