@@ -18,9 +18,9 @@ by which `evo` judges masks, are not counted as iterations.
 Every unit of work is a file in `--work`, by default results/benchmarks/fair_pruning/units/: any checkout goes on from
 there, trains dense networks anew where they are missing, and `--table` makes the tables of what is there. Several
 processes can share the work with `--only`.
-Tables go to results/benchmarks: fair_pruning_runs.csv (a row a network, on the test part), fair_pruning.csv (means and
-95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the others, by setting, on average by
-data set and over all), and a figure, fair_pruning.png and .pdf.
+Tables go to results/benchmarks, those of another `--work` there: fair_pruning_runs.csv (a row a network, on the test
+part), fair_pruning.csv (means and 95 % intervals over seeds), fair_pruning_comparison.csv (ballot and evo against the
+others, by setting, on average by data set and over all), and a figure, fair_pruning.png and .pdf.
 """
 
 import argparse
@@ -55,6 +55,7 @@ from evo_fair.report.style import common_legend, looks, save_figure
 from evo_fair.space import Block, Kind
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
+WORK = OUT / "fair_pruning"
 DATA = {"ham10000": "ham10000", "cifar10_lt": "cifar10"}
 SPARSITIES = (0.5, 0.7, 0.9)
 EXTRA = ("magnitude-refined", "bifp-half")
@@ -230,7 +231,8 @@ def tables(arguments: argparse.Namespace) -> None:
         .drop(columns="made_of", errors="ignore")
         .sort_values(["data", "network", "sparsity", "method", "seed"])
     )
-    write_csv(OUT / f"{arguments.name}_runs.csv", frame)
+    out = OUT if arguments.work == WORK else arguments.work  # trials elsewhere leave the results alone
+    write_csv(out / f"{arguments.name}_runs.csv", frame)
     summary = []
     for key, part in frame.groupby(["data", "network", "sparsity", "method"], sort=True):
         for measure in (*MEASURED, "iterations"):
@@ -238,10 +240,10 @@ def tables(arguments: argparse.Namespace) -> None:
             margin = interval(values)
             summary.append((*key, measure, len(values), values.mean(), values.mean() - margin, values.mean() + margin))
     columns = ["data", "network", "sparsity", "method", "measure", "seeds", "mean", "low", "high"]
-    write_csv(OUT / f"{arguments.name}.csv", pd.DataFrame(summary, columns=columns))
+    write_csv(out / f"{arguments.name}.csv", pd.DataFrame(summary, columns=columns))
     compared = comparison(frame)
-    write_csv(OUT / f"{arguments.name}_comparison.csv", compared)
-    save_figure(lambda: figure(frame), [OUT / f"{arguments.name}.png", OUT / f"{arguments.name}.pdf"])
+    write_csv(out / f"{arguments.name}_comparison.csv", compared)
+    save_figure(lambda: figure(frame), [out / f"{arguments.name}.png", out / f"{arguments.name}.pdf"])
     print(compared[compared["network"] == "mean"].round(2).to_string(index=False))
 
 
@@ -335,7 +337,7 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 def main() -> None:
     """Does what is left, then makes the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=OUT / "fair_pruning", help="for finished units and dense networks")
+    parser.add_argument("--work", type=Path, default=WORK, help="for finished units and dense networks")
     parser.add_argument("--data", help="the folder that holds ham10000/ and cifar10/; default EVO_FAIR_DATA")
     parser.add_argument("--dense-epochs", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=6)

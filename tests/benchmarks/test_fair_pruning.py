@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import fair_pruning
 import pytest
 from fair_pruning import Unit, comparison, is_done, path_of, tables
+from matplotlib.figure import Figure
 from pandas import DataFrame, concat
 
 from evo_fair.errors import EvoFairError
@@ -39,6 +40,20 @@ def test_a_unit_of_other_epochs_or_data_is_refused(arguments: Namespace, made_of
 def test_tables_of_nothing_are_refused(arguments: Namespace) -> None:
     with pytest.raises(EvoFairError, match="nothing is finished"):
         tables(arguments)
+
+
+def test_tables_of_trials_elsewhere_leave_the_results_alone(
+    arguments: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fair_pruning, "OUT", tmp_path / "results")
+    monkeypatch.setattr(fair_pruning, "figure", lambda _frame: Figure())
+    measures = dict.fromkeys((*fair_pruning.MEASURED, "iterations"), 1.0)
+    row = {"seed": 0, "data": "ham10000", "network": "resnet8", "sparsity": 0.9, "method": "ballot", **measures}
+    write_json(arguments.work / "units" / "one.json", row)
+    arguments.name = "trial"
+    tables(arguments)
+    assert (arguments.work / "trial_runs.csv").is_file()
+    assert not (tmp_path / "results").exists()
 
 
 def test_methods_are_compared_over_the_seeds_that_both_have() -> None:
