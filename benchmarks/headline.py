@@ -179,7 +179,7 @@ def most_accurate(front: pd.DataFrame, count: int) -> list[str]:
 def cost(place: Workplace, network: str) -> tuple[int, float]:
     """A network's parameters, and its predicted milliseconds on a Raspberry Pi 4."""
     graph = read_onnx(place.architecture(network))
-    return sum(layer.params for layer in graph.layers), predict(graph, load_profile(DEVICES[0])).latency_ms
+    return graph.params, predict(graph, load_profile(DEVICES[0])).latency_ms
 
 
 def variants_of(place: Workplace, ours: list[str], arguments: argparse.Namespace) -> Variants:

@@ -203,8 +203,9 @@ class _Results:
         deployed = (network.folded() if isinstance(network, Network) else copy.deepcopy(network)).eval()
         parity = write_onnx(path, deployed, task.dataset.input_shape, self.x, predict_logits(deployed, self.x))
         row = {"name": name, "network": self.name, **asked, "group": task.group, "sparsity": sparsity}
-        row |= {**parameters_in(path), "bytes": path.stat().st_size, "iterations": iterations}
-        row["latency_ms"] = float(self.profile.latency_ms(read_onnx(path).table)[0])
+        graph = read_onnx(path)
+        row |= {**parameters_in(path, graph), "bytes": path.stat().st_size, "iterations": iterations}
+        row["latency_ms"] = float(self.profile.latency_ms(graph.table)[0])
         row |= self._measured(network, "test")
         row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}
         row["largest_logit_difference"] = parity.largest_difference

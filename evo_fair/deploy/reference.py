@@ -10,7 +10,7 @@ import torch
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import read_json
-from evo_fair.latency.measure import open_session
+from evo_fair.latency.measure import open_session, random_inputs
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.nets.inputs import Scaling
 
@@ -39,16 +39,13 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
     precision = "int8" if _read_graph(path).quantised else "fp32"
     try:
         session = open_session(str(path), threads=1)
-        shapes = {value.name: value.shape for value in session.get_inputs()}
-        fixed = {name: [size if isinstance(size, int) else 1 for size in shape] for name, shape in shapes.items()}
-        session.run(None, {name: np.zeros(shape, np.float32) for name, shape in fixed.items()})
+        session.run(None, random_inputs(session, np.random.default_rng(0)))
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         raise EvoFairError(
             f"{path} does not run in ONNX Runtime on float32 inputs ({in_a_line(error)}): export it again with those"
         ) from error
-    takes_batches = [(type(shape[0]) is int, shape[1:]) for shape in shapes.values()] == [
-        (False, [*dataset.input_shape])
-    ]
+    inputs = [(isinstance(value.shape[0], int), value.shape[1:]) for value in session.get_inputs()]
+    takes_batches = inputs == [(False, [*dataset.input_shape])]
     scaling = _scaling(path.with_suffix(".json"), dataset) if takes_batches else None
     return Reference(path.stem, path, precision, scaling)
 

@@ -57,8 +57,8 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
         "id": network.name,
         "role": network.role,
         "precision": network.precision,
-        "params": sum(layer.params for layer in graph.layers),
-        "macs": sum(layer.macs for layer in graph.layers),
+        "params": graph.params,
+        "macs": graph.macs,
         "onnx_bytes": network.path.stat().st_size,
         "measured_ms": measured_ms,
     }

@@ -22,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Timings", "measure", "open_session", "pin", "write_csv"]
+__all__ = ["Timings", "measure", "open_session", "pin", "random_inputs", "write_csv"]
 
 VISIT_MS = 4.0  # how long a visit runs a network that is faster than that
 MOST_RUNS = 50
@@ -92,7 +92,7 @@ def measure(
     """Times sessions by name, interleaved, for about `minutes` at most, but at least 5 rounds."""
     names = list(sessions)
     generator = np.random.default_rng(seed)
-    feeds = {name: _feed(session, generator) for name, session in sessions.items()}
+    feeds = {name: random_inputs(session, generator) for name, session in sessions.items()}
     started = time.perf_counter()
     first = {name: _visit(sessions[name], feeds[name], 1) for name in names}
     runs = {name: int(min(max(VISIT_MS / max(first[name], 1e-6), 3), MOST_RUNS)) for name in names}
@@ -111,7 +111,8 @@ def measure(
     return Timings(names, rounds)
 
 
-def _feed(session: Any, generator: np.random.Generator) -> dict[str, Any]:
+def random_inputs(session: Any, generator: np.random.Generator) -> dict[str, Any]:
+    """A float32 array for each input of an ONNX Runtime session, by name; a size that is free is 1."""
     feed = {}
     for value in session.get_inputs():
         shape = [size if isinstance(size, int) else 1 for size in value.shape]

@@ -82,6 +82,16 @@ class GraphLayers:
         rows = [layer.row for layer in self.layers]
         return np.array(rows, np.int32).reshape(1, len(rows), len(COLUMNS))
 
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions, linear layers and matrix products."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def params(self) -> int:
+        """Weights and biases as deployed, batch norm folded."""
+        return sum(layer.params for layer in self.layers)
+
 
 def read_onnx(path: str | Path, input_shape: Shape | None = None) -> GraphLayers:
     """Reads an ONNX file as layers; `input_shape` includes the batch, such as `(1, 3, 224, 224)`.

@@ -31,12 +31,12 @@ class Prediction:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions, linear layers and matrix products."""
-        return sum(layer.macs for layer in self.graph.layers)
+        return self.graph.macs
 
     @property
     def params(self) -> int:
         """Weights and biases as deployed, batch norm folded."""
-        return sum(layer.params for layer in self.graph.layers)
+        return self.graph.params
 
     @property
     def peak_memory_bytes(self) -> int:

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from evo_fair.fairness import Counts, group_accuracy, measure_all
-from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.latency.onnx_graph import GraphLayers
 from evo_fair.pruning.selection import count_kept
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Pruned
@@ -44,11 +44,13 @@ def sparsity_of(pruned: Pruned, structure: Structure) -> float:
     return 1 - kept / of
 
 
-def parameters_in(path: Path) -> dict[str, int]:
-    """How many parameters an ONNX file has, as `evo-fair predict` counts them, and how many of them are not 0."""
-    params = sum(layer.params for layer in read_onnx(path).layers)
+def parameters_in(path: Path, graph: GraphLayers) -> dict[str, int]:
+    """How many parameters an ONNX file has, as its `graph` counts them, and how many of them are not 0."""
     weights = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
-    return {"params": params, "nonzero_params": params - sum(int((weight == 0).sum()) for weight in weights)}
+    return {
+        "params": graph.params,
+        "nonzero_params": graph.params - sum(int((weight == 0).sum()) for weight in weights),
+    }
 
 
 def parameters_of(network: nn.Module) -> dict[str, int]:
