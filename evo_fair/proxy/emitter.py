@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
+from numba.core import config
 from numba.extending import intrinsic
 
 __all__ = [
@@ -25,9 +26,18 @@ __all__ = [
     "emitted",
 ]
 
-AVX512 = bool(llvm.get_host_cpu_features().get("avx512f", False))
 
-BF16 = bool(AVX512 and llvm.get_host_cpu_features().get("avx512bf16", False))
+def _has(feature: str) -> bool:
+    """Whether Numba compiles for a processor with it: this one, unless its environment variables name another."""
+    named: str | None = getattr(config, "CPU_FEATURES", None)
+    if named is not None:
+        return f"+{feature}" in named.split(",")
+    return bool(llvm.get_host_cpu_features().get(feature, False))
+
+
+AVX512 = _has("avx512f")
+
+BF16 = AVX512 and _has("avx512bf16")
 """Whether the processor multiplies pairs of bfloat16 numbers and adds them up in float32."""
 
 FLOAT = ir.FloatType()
@@ -77,8 +87,8 @@ class BFloat(ir.Type):  # type: ignore[misc]
         return hash(BFloat)
 
 
-HALF = ir.HalfType() if BF16 else BFloat()
-"""Float16, in which features are kept; nothing is kept in it on processors without bfloat16, which may lack it too."""
+HALF = ir.HalfType()
+"""Float16, in which features are kept where the processor has bfloat16; others may lack conversions to it too."""
 
 
 def emitted(emit: Callable[..., None], form: Form, *constants: int) -> Callable[..., None]:
@@ -211,17 +221,18 @@ class Emitter:
         for value, offset in zip(values, self.offsets, strict=True):
             self.write(value, self.plus(out, offset))
 
+    def rectified(self, value: Any, relu: Any) -> Any:
+        """A vector without its negative values, unless `relu` is 0."""
+        builder, vector = self.builder, value.type
+        rectifies = builder.icmp_signed("!=", relu, constant(0))
+        lowest = builder.select(rectifies, _filled(vector, 0.0), _filled(vector, float("-inf")))
+        return builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
+
     def store(self, sums: list[Any], relu: Any, out: Any, step: Any) -> None:
         """Writes sums pixel by pixel, rectified unless `relu` is 0."""
-        builder = self.builder
-        rectified = builder.icmp_signed("!=", relu, constant(0))
         values = iter(sums)
         for _ in self.pixels:
-            for vector, offset in zip(self.vectors, self.offsets, strict=True):
-                value = next(values)
-                lowest = builder.select(rectified, _filled(vector, 0.0), _filled(vector, float("-inf")))
-                value = builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
-                self.write(value, self.plus(out, offset))
+            self.store_plain([self.rectified(next(values), relu) for _ in self.vectors], out)
             out = self.plus(out, step)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from evo_fair.proxy.tiles import BF16, MANY, SOME, WIDEST, dense_tile, depthwise_tile, half_tile
+from evo_fair.proxy.tiles import MANY, SOME, WIDEST, dense_tile, depthwise_tile, half_tile
 
 __all__ = ["Floats", "dense", "dense_half", "depthwise", "pixels_of_next_tile", "units_of_next_tile"]
 
@@ -13,14 +13,13 @@ Floats = npt.NDArray[np.float32]
 _many_1, _many_2, _many_3, _many_4, _many_5, _many_6 = (dense_tile(MANY, units) for units in range(1, 7))
 _some_1, _some_2, _some_3, _some_4, _some_5, _some_6 = (dense_tile(SOME, units) for units in range(1, 7))
 _one_1, _one_2, _one_3, _one_4, _one_5, _one_6 = (dense_tile(1, units) for units in range(1, 7))
-_half = half_tile if BF16 else dense_tile  # where there is no bfloat16, nothing calls it
 _half_many_1, _half_many_2, _half_many_3, _half_many_4, _half_many_5, _half_many_6 = (
-    _half(MANY, n) for n in range(1, 7)
+    half_tile(MANY, n) for n in range(1, 7)
 )
 _half_some_1, _half_some_2, _half_some_3, _half_some_4, _half_some_5, _half_some_6 = (
-    _half(SOME, n) for n in range(1, 7)
+    half_tile(SOME, n) for n in range(1, 7)
 )
-_half_one_1, _half_one_2, _half_one_3, _half_one_4, _half_one_5, _half_one_6 = (_half(1, n) for n in range(1, 7))
+_half_one_1, _half_one_2, _half_one_3, _half_one_4, _half_one_5, _half_one_6 = (half_tile(1, n) for n in range(1, 7))
 _depthwise_many_2, _depthwise_some_2, _depthwise_one_2 = (depthwise_tile(count, 2) for count in (MANY, SOME, 1))
 _many_3_by_1, _some_3_by_1 = depthwise_tile(MANY, 2, 3, 1), depthwise_tile(SOME, 2, 3, 1)
 _many_3_by_2, _some_3_by_2 = depthwise_tile(MANY, 2, 3, 2), depthwise_tile(SOME, 2, 3, 2)

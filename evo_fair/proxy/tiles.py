@@ -5,6 +5,7 @@ additions in an output does not depend on the tile that computes it, so neither 
 """
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from llvmlite import ir
@@ -71,24 +72,25 @@ def depthwise_tile(pixels: int, units: int, size: int = 0, stride: int = 0) -> C
 def half_tile(pixels: int, units: int) -> Callable[..., None]:
     """A `dense_tile` whose inputs and weights are pairs of bfloat16, each pair in the place of a float32.
 
-    A pair of inputs are neighbouring channels; weights lie as `[rows, length, units * 8, 2]`. Needs `BF16`.
+    A pair of inputs are neighbouring channels; weights lie as `[rows, length, units * 8, 2]`. Like all that has to do
+    with halves it is empty without `BF16`, where nothing calls it and LLVM could not link its conversions.
     """
-    return emitted(_dense, HalfForm(pixels, lanes_of(units)))
+    return emitted(_with_bf16(_dense), HalfForm(pixels, lanes_of(units)))
 
 
 def half_line() -> Callable[..., None]:
     """Rounds `vectors` times 16 values at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
-    return emitted(_rounding(BFloat()), Form(1, (16,)))
+    return emitted(_with_bf16(_rounding(BFloat())), Form(1, (16,)))
 
 
 def keep_half_line() -> Callable[..., None]:
     """Rounds `units` times 8 values at `x` to float16 and writes them to `out`."""
-    return emitted(_rounding(HALF), Form(1, (UNIT,)))
+    return emitted(_with_bf16(_rounding(HALF)), Form(1, (UNIT,)))
 
 
 def round_line() -> Callable[..., None]:
     """Rounds `vectors` times 16 values at `x` to what float16 holds, where they lie."""
-    return emitted(_round_in_place, Form(1, (16,)))
+    return emitted(_with_bf16(_round_in_place), Form(1, (16,)))
 
 
 def affine_line(units: int) -> Callable[..., None]:
@@ -101,7 +103,7 @@ def affine_line(units: int) -> Callable[..., None]:
 
 def affine_line_of_halves(units: int) -> Callable[..., None]:
     """`affine_line` of values in float16, of which `x_step` counts so many."""
-    return emitted(_affine, KeptForm(1, lanes_of(units)))
+    return emitted(_with_bf16(_affine), KeptForm(1, lanes_of(units)))
 
 
 def statistics_line(units: int) -> Callable[..., None]:
@@ -125,6 +127,16 @@ def winograd_outputs(units: int, *, adding: bool) -> Callable[..., None]:
     counts only with `adding`.
     """
     return emitted(_winograd_outputs, Form(1, lanes_of(units)), int(adding))
+
+
+def _with_bf16(emit: Callable[..., None]) -> Callable[..., None]:
+    """What writes the code where the processor has `BF16`, and none elsewhere."""
+
+    @wraps(emit)  # for its arguments
+    def nothing(*_: Any) -> None:
+        pass
+
+    return emit if BF16 else nothing
 
 
 def _dense(
@@ -349,21 +361,23 @@ def _winograd_outputs(
             emit.builder.fadd(emit.scaled_add(s, 8, q), m[5]),
         ]
 
-    (vector,) = emit.vectors
-    (start,) = emit.load_vectors(bias)
-    columns = []
-    for column in range(6):
-        places = [emit.plus(x, emit.builder.mul(x_step, constant(6 * row + column))) for row in range(6)]
-        columns.append(transformed([emit.load(place, vector) for place in places]))
-    for row in range(4):
-        target, added = out, residual
-        for value in transformed([column[row] for column in columns]):
-            result = emit.builder.fadd(value, start)
-            if adding:
-                result = emit.builder.fadd(result, emit.load(added, vector))
-            emit.store([result], relu, target, constant(0))
-            target, added = emit.plus(target, out_step), emit.plus(added, residual_step)
-        out, residual = emit.plus(out, out_row), emit.plus(residual, residual_row)
+    for offset, vector in zip(emit.offsets, emit.vectors, strict=True):
+        start = emit.load(emit.plus(bias, offset), vector)
+        columns = []
+        for column in range(6):
+            points = [constant(6 * row + column) for row in range(6)]
+            places = [emit.plus(emit.plus(x, offset), emit.builder.mul(x_step, point)) for point in points]
+            columns.append(transformed([emit.load(place, vector) for place in places]))
+        out_line, residual_line = emit.plus(out, offset), emit.plus(residual, offset)
+        for row in range(4):
+            target, added = out_line, residual_line
+            for value in transformed([column[row] for column in columns]):
+                result = emit.builder.fadd(value, start)
+                if adding:
+                    result = emit.builder.fadd(result, emit.load(added, vector))
+                emit.write(emit.rectified(result, relu), target)
+                target, added = emit.plus(target, out_step), emit.plus(added, residual_step)
+            out_line, residual_line = emit.plus(out_line, out_row), emit.plus(residual_line, residual_row)
 
 
 def _round_in_place(emit: Emitter, x: Any, vectors: Any) -> None:

@@ -1,0 +1,45 @@
+"""The tiles are written for what the processor has; what it has changes no bit of what they compute."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from numba.core import config
+
+from evo_fair.proxy import emitter
+from tests.proxy.test_population import proxy_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def some_logits() -> npt.NDArray[np.float32]:
+    """What a few networks give; their layers take every kind of tile, Winograd's among them."""
+    proxy = proxy_of("digits")
+    space = proxy.supernet.space
+    genomes = np.concatenate([[space.largest(), space.smallest()], space.sample(np.random.default_rng(0), 6)])
+    return proxy.population.logits([space.architecture(genome) for genome in genomes])
+
+
+def test_a_processor_without_wide_vectors_or_fused_multiplication_gives_the_same_bits(tmp_path: Path) -> None:
+    out = tmp_path / "logits.npy"
+    code = (
+        "import sys, numpy as np; from tests.proxy.test_emitter import emitter, some_logits; "
+        "assert not emitter.AVX512 and not emitter.BF16; np.save(sys.argv[1], some_logits())"
+    )
+    plain = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path / "compiled")}
+    subprocess.run([sys.executable, "-c", code, str(out)], env=plain, cwd=ROOT, check=True)
+    assert (np.load(out) == some_logits()).all()
+
+
+def test_the_processor_is_the_one_that_numba_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "CPU_FEATURES", "+avx512f,-avx512bf16")
+    assert emitter._has("avx512f")
+    assert not emitter._has("avx512bf16")
+    monkeypatch.setattr(config, "CPU_FEATURES", None)
+    monkeypatch.setattr(emitter.llvm, "get_host_cpu_features", lambda: {"avx512f": True})
+    assert emitter._has("avx512f")
+    assert not emitter._has("avx512bf16")
