@@ -4,19 +4,20 @@
 
 Three stages, each of which goes on where it was broken off; `--only` picks one:
 
-  train   every reference network plainly, MobileNetV2 also with the fairness term, and networks of fronts: two for
-          each aim of the first search's, by what it knew of them, and the two most accurate of each further search,
-          one that has a limit on latency (a tenth of MobileNetV2's, and 1/5.75 of it). Those are trained from nothing,
-          and, where they take at most a fifth of MobileNetV2's latency, also from the supernet's weights, without and
-          with the fairness term. All by the problem's recipe, for as many epochs, with each seed. `--networks`,
-          `--starts`, `--options`, `--seeds` choose what is trained, so that it can be done in pieces and by several
-          processes at once, each with networks of its own.
+  train   every reference network plainly, and networks of fronts: two for each aim of the first search's, by what it
+          knew of them, and the two most accurate of each further search, one that has a limit on latency (a tenth of
+          MobileNetV2's, and 1/5.75 of it). Those are trained from nothing, and, where they take at most a fifth of
+          MobileNetV2's latency, also from the supernet's weights, without and with the fairness term. MobileNetV2 has
+          the like of all that: the fairness term from nothing, and, since the supernet was trained before, further
+          training of its own weights (those of seed 0), without and with the term. All by the problem's recipe, for as
+          many epochs, with each seed. `--networks`, `--starts`, `--options`, `--seeds` choose what is trained, so that
+          it can be done in pieces and by several processes at once, each with networks of its own.
   time    ONNX Runtime on this machine, one thread, all networks interleaved; for a machine that does nothing else.
   report  chooses by the validation part, then reports on the test part; says what is still missing.
 
 What is finished lies in --out, by default results/headline/: units/ (a file a training: what it predicts),
 candidates.json (the networks of the fronts, chosen once from each --run's front.csv: remove it to choose anew) and
-timing.json. Any checkout goes on from there; --work holds only checkpoints and ONNX files. The report is beside it:
+timing.json. Any checkout goes on from there; --work holds checkpoints, weights and ONNX files. The report is beside it:
 table.csv (every variant), README.md (the table) and pareto.png and .pdf.
 """
 
@@ -71,7 +72,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", help="references by name, networks of the front by id, ours, known")
     parser.add_argument("--candidates", type=int, default=2, help="networks of the front for each aim")
     parser.add_argument("--options", nargs="+", choices=OPTIONS, help="what is done for groups; default as above")
-    parser.add_argument("--starts", nargs="+", choices=STARTS, help="of the front's networks; default as above")
+    parser.add_argument("--starts", nargs="+", choices=STARTS, help="where weights start; default as above")
     parser.add_argument("--fairness-weight", type=float, default=1.0)
     arguments = parser.parse_args()
     place = workplace(arguments)
@@ -84,7 +85,8 @@ def main() -> None:
         units = planned(arguments, epochs, variants_of(place, ours, arguments))
         for number, unit in enumerate(units, 1):
             facts = place.make(unit)
-            Console().print(f"{number}/{len(units)} {unit.name}: {facts['params']:,} parameters", soft_wrap=True)
+            outcome = facts.get("diverged") or f"{facts['params']:,} parameters"
+            Console().print(f"{number}/{len(units)} {unit.name}: {outcome}", soft_wrap=True)
     if "time" in stages:
         time_all(place)
     if "report" in stages:
@@ -202,9 +204,12 @@ def planned(arguments: argparse.Namespace, epochs: int, ours: Variants) -> list[
     units = []
     for seed in arguments.seeds:
         for name in known:
-            options = arguments.options or ["plain", "fair"]
-            options = [option for option in options if option == "plain" or name == BASELINE]
-            units += [Unit(name, "scratch", option, epochs, seed) for option in options]
+            if arguments.starts or arguments.options:
+                pairs = [*product(arguments.starts or ["scratch"], arguments.options or ["plain"])]
+            else:
+                pairs = [*product(STARTS, ("plain", "fair"))]
+            pairs = [pair for pair in pairs if pair == ("scratch", "plain") or name == BASELINE]
+            units += [Unit(name, *pair, epochs, seed) for pair in pairs]
         units += [Unit(name, *variant, epochs, seed) for name, variants in ours.items() for variant in variants]
     return units
 

@@ -61,7 +61,7 @@ def time_all(place: Workplace) -> None:
 def report(place: Workplace, epochs: int) -> None:
     """Chooses, tests, writes; raises `RunError` while the baseline has no finished training."""
     variants = read_variants(place, epochs)
-    base = next((v for v in variants if (v.network, v.option) == (BASELINE, "plain")), None)
+    base = next((v for v in variants if (v.network, v.start, v.option) == (BASELINE, "scratch", "plain")), None)
     if base is None:
         raise RunError(f"{BASELINE} has no finished training of {epochs} epochs in {place.units}: train it first")
     out = place.out

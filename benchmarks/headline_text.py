@@ -1,12 +1,14 @@
 """The headline as text: the README of `results/headline/`, with the table, what is aimed at and what is missing."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from headline_units import REFERENCE_NAMES, Workplace
-from headline_variants import BY_GROUP, DEVICES, FAIRER, FASTER, GROUPS, OVERALL, SMALLER, Variant
+from headline_units import REFERENCE_NAMES, STARTS, Unit, Workplace, diverged_units
+from headline_variants import BY_GROUP, DEVICES, FAIRER, FASTER, GROUPS, OVERALL, SMALLER, Variant, title_of
 
 
 def headline_markdown(
@@ -25,7 +27,8 @@ def headline_markdown(
         f"Test part, {len(place.dataset.part('test')):,} images, none of whose lesions training or choice saw. Every "
         f"network was trained at {place.dataset.input_shape[-1]} pixels by the problem's recipe for {epochs} epochs, "
         "no weights pretrained on either side (those 'from the supernet' go on from its weights, which had as many "
-        "epochs before, for all networks of the space at once); means over "
+        "epochs before, for all networks of the space at once; one 'trained further' goes on from its own weights, "
+        "those of seed 0, which had as many before too); means over "
         f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed(s), 95 % intervals by bootstrap over "
         "lesions and seeds. Roles were given by the validation part alone."
     )
@@ -49,7 +52,7 @@ def headline_markdown(
         _markdown(shown),
         "",
         *_aims(table, roles, base),
-        *_missing(variants, base),
+        *_missing(variants, base, diverged_units(place.units, epochs)),
         "",
         _conditions(timing),
         "",
@@ -101,12 +104,19 @@ def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list
     return lines
 
 
-def _missing(variants: Sequence[Variant], base: Variant) -> list[str]:
-    """A line that names what has fewer seeds than the baseline, or none."""
-    seeds = {variant.title: len(variant.units) for variant in variants}
-    wanted = [*REFERENCE_NAMES, f"{base.network}, fairness term", *seeds]
-    lacking = [name for name in dict.fromkeys(wanted) if seeds.get(name, 0) < len(base.units)]
-    return ["", f"Not finished yet: {'; '.join(f'{n} ({seeds.get(n, 0)} seeds)' for n in lacking)}."] if lacking else []
+def _missing(variants: Sequence[Variant], base: Variant, diverged: Sequence[Unit]) -> list[str]:
+    """A line on the trainings that diverged, and one that names what has fewer seeds than the baseline; or none."""
+    seeds = Counter({variant.title: len(variant.units) for variant in variants})
+    broken = {unit: title_of(unit.network, unit.start, unit.option) for unit in diverged}
+    tried = seeds + Counter(broken.values())
+    wanted = [*REFERENCE_NAMES, *(title_of(base.network, *way) for way in product(STARTS, ("plain", "fair"))), *seeds]
+    lacking = [name for name in dict.fromkeys(wanted) if tried[name] < len(base.units)]
+    lines = []
+    if broken:
+        lines.append(f"Diverged: {'; '.join(f'{name} (seed {unit.seed})' for unit, name in broken.items())}.")
+    if lacking:
+        lines.append(f"Not finished yet: {'; '.join(f'{name} ({tried[name]} seeds)' for name in lacking)}.")
+    return [text for line in lines for text in ("", line)]
 
 
 def _conditions(timing: dict[str, Any]) -> str:

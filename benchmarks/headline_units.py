@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from evo_fair.data import Dataset
 from evo_fair.deploy.card import write_onnx
 from evo_fair.deploy.export import export_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
-from evo_fair.errors import RunError
+from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.files import digest, read_json, write_bytes, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
@@ -85,12 +85,13 @@ class Workplace:
         """All that the unit's weights depend on, beside its own fields."""
         tuning, recipe = self.training(unit)
         ours = unit.network in self.genomes
+        # A known network that is tuned goes on from `first_of` it, which all else here describes.
         return {
             "recipe": recipe.of_one_network(),
             "fairness_weight": tuning.fairness_weight,
             "group": self.problem.fairness.group,
             "data": self.dataset.fingerprint,
-            "supernet": self.stored.sha256 if unit.start == "tuned" else "none",
+            "supernet": self.stored.sha256 if ours and unit.start == "tuned" else "none",
             "genome": self.genomes[unit.network].tolist() if ours else None,
         }
 
@@ -105,10 +106,15 @@ class Workplace:
         return tuning, tuning.recipe(self.problem.training)
 
     def network(self, unit: Unit) -> nn.Module:
-        """The unit's network before training."""
+        """The unit's network before this training: for 'tuned', a known one is trained plainly first (`first_of`)."""
         generator = torch.Generator().manual_seed(unit.seed)
         if unit.network not in self.genomes:
-            network: nn.Module = REFERENCES[unit.network](len(self.dataset.label_names))
+            if unit.start == "tuned":
+                first = first_of(unit)
+                network = self.network(first)
+                self.train(first, network)
+                return network
+            network = REFERENCES[unit.network](len(self.dataset.label_names))
         elif unit.start == "tuned":
             extracted = self.supernet.extract(self.genomes[unit.network])
             chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
@@ -120,18 +126,24 @@ class Workplace:
         return network
 
     def make(self, unit: Unit) -> dict[str, Any]:
-        """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts."""
+        """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts.
+
+        A training that diverges is finished too: its facts say so in `diverged`, and hold no predictions.
+        """
         folder, path = self.work / unit.name, self.units / f"{unit.name}.json"
         if path.is_file():
             facts: dict[str, Any] = read_json(path, RunError)
             if facts["made_of"] != self.made_of(unit):
                 raise RunError(f"{path} was made of something else: remove it, or give another --out")
             return facts
-        folder.mkdir(parents=True, exist_ok=True)
         network = self.network(unit)
         started = time.perf_counter()
-        trained = folder / f"trained-{digest(json.dumps(self.made_of(unit), sort_keys=True))[:12]}.safetensors"
-        self.train(unit, network, folder, trained)
+        try:
+            self.train(unit, network)
+        except NonFiniteError as error:
+            facts = {**asdict(unit), "made_of": self.made_of(unit), "diverged": str(error)}
+            write_json(path, facts)
+            return facts
         seconds = time.perf_counter() - started
         final = for_inference(network)
         predicted = {}
@@ -153,15 +165,17 @@ class Workplace:
             **predicted,
         }
         write_json(path, facts)
-        trained.unlink()
         return facts
 
-    def train(self, unit: Unit, network: nn.Module, folder: Path, trained: Path) -> None:
-        """Trains a unit's network, or takes it from `trained`, where it stays should anything that follows fail."""
+    def train(self, unit: Unit, network: nn.Module) -> None:
+        """Trains a unit's network, or takes its weights from the file in the unit's folder where they are kept."""
+        folder = self.work / unit.name
+        trained = folder / f"trained-{digest(json.dumps(self.made_of(unit), sort_keys=True))[:12]}.safetensors"
         if trained.is_file():
             network.load_state_dict(load(trained.read_bytes()))
             network.to(memory_format=torch.channels_last)  # as training leaves it, so that the last bits agree
             return
+        folder.mkdir(parents=True, exist_ok=True)
         tuning, recipe = self.training(unit)
         train_network(
             network,
@@ -185,13 +199,28 @@ class Workplace:
         return path
 
 
+def first_of(unit: Unit) -> Unit:
+    """The training that a known network is tuned from: plain, for as many epochs, one for all seeds like a supernet."""
+    return replace(unit, start="scratch", option="plain", seed=0)
+
+
 def for_inference(network: nn.Module) -> nn.Module:
     """The network as it is exported: batch norm folded where that is ours to do."""
     return network.folded() if isinstance(network, Network) else network.eval().requires_grad_(False)
 
 
 def finished_units(units: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """The units that are in the folder, with their facts."""
+    """The units that are in the folder, with their facts, but for those that diverged."""
+    return ((unit, facts) for unit, facts in read_units(units) if "diverged" not in facts)
+
+
+def diverged_units(units: Path, epochs: int) -> list[Unit]:
+    """The units of so many epochs whose training diverged."""
+    return [unit for unit, facts in read_units(units) if "diverged" in facts and unit.epochs == epochs]
+
+
+def read_units(units: Path) -> Iterator[tuple[Unit, dict[str, Any]]]:
+    """All units that are in the folder, with their facts."""
     for path in sorted(units.glob("*.json")):
         facts = read_json(path, RunError)
         yield Unit(**{key: facts[key] for key in ("network", "start", "option", "epochs", "seed")}), facts

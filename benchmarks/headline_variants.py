@@ -50,8 +50,14 @@ class Variant:
     @property
     def title(self) -> str:
         """What the table calls it."""
-        how = {"plain": "", "fair": ", fairness term", "balanced": ", balanced groups"}[self.option]
-        return f"{self.network}{', from the supernet' if self.start == 'tuned' else ''}{how}"
+        return title_of(self.network, self.start, self.option)
+
+
+def title_of(network: str, start: str, option: str) -> str:
+    """What the table calls a network that was trained so."""
+    tuned = ", trained further" if network in REFERENCE_NAMES else ", from the supernet"
+    how = {"plain": "", "fair": ", fairness term", "balanced": ", balanced groups"}[option]
+    return f"{network}{tuned if start == 'tuned' else ''}{how}"
 
 
 def read_variants(place: Workplace, epochs: int) -> list[Variant]:

@@ -111,7 +111,7 @@ def references(units: Path, dataset: Dataset, group: str = GROUP) -> pd.DataFram
     """The reference networks that were trained plainly, a row a seed."""
     rows = []
     for unit, facts in finished_units(units):
-        if unit.network in REFERENCE_NAMES and unit.option == "plain":
+        if unit.network in REFERENCE_NAMES and (unit.start, unit.option) == ("scratch", "plain"):
             if facts["made_of"]["data"] != dataset.fingerprint:
                 raise EvoFairError(f"{unit.name} in {units} was trained on other data: give those with --data")
             predictions = labels_of(facts, "validation")[None]

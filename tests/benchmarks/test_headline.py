@@ -4,14 +4,23 @@ from argparse import Namespace
 from pathlib import Path
 
 import headline
+import headline_units
 import numpy as np
 import pandas as pd
 import pytest
 from headline import candidates_of, planned, read_candidates, variants_of, with_candidates
-from headline_units import Unit, Workplace, finished_units, labels_of
+from headline_text import _missing
+from headline_units import Unit, Workplace, diverged_units, finished_units, labels_of
+from headline_variants import Variant
+from torch import nn
 
-from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.data import Dataset
+from evo_fair.deploy.tuning import Tuning
+from evo_fair.errors import EvoFairError, NonFiniteError, RunError, UnknownNameError
 from evo_fair.files import write_json
+from evo_fair.nets import Supernet
+from evo_fair.problem import Problem, Training
+from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.space import SearchSpace
 
 # MobileNetV2 has 1,000 parameters and takes 10 ms here.
@@ -27,6 +36,14 @@ FRONT = pd.DataFrame(
 )
 
 
+@pytest.fixture
+def digits(problem: Problem, dataset: Dataset, space: SearchSpace, stored: StoredSupernet, tmp_path: Path) -> Workplace:
+    """An empty workplace on the digits, where the network 'ours' is the smallest."""
+    supernet = Supernet.load(stored.path, space)
+    genomes = {"ours": space.smallest()}
+    return Workplace(tmp_path / "out", tmp_path / "work", problem, dataset, space, stored, supernet, genomes, 0.5)
+
+
 def test_each_aim_names_its_best_network_that_no_other_aim_took() -> None:
     assert candidates_of(FRONT, 1, 1000, 10.0) == ["small", "compact", "quick", "huge", "tiny"]
     assert candidates_of(FRONT, 2, 1000, 10.0) == ["small", "tiny", "compact", "quick", "huge"]
@@ -40,17 +57,21 @@ def test_an_empty_front_or_no_candidates_are_refused() -> None:
 
 
 def test_trainings_come_seed_by_seed_and_only_the_baseline_has_options() -> None:
-    asked = Namespace(networks=["mobilenet-v2", "squeezenet", "ours"], options=None, seeds=[3, 4])
+    asked = Namespace(networks=["mobilenet-v2", "squeezenet", "ours"], starts=None, options=None, seeds=[3, 4])
     units = planned(asked, 7, {"abc": (("scratch", "plain"), ("tuned", "fair"))})
     known = [
         ("mobilenet-v2", "scratch", "plain"),
         ("mobilenet-v2", "scratch", "fair"),
+        ("mobilenet-v2", "tuned", "plain"),
+        ("mobilenet-v2", "tuned", "fair"),
         ("squeezenet", "scratch", "plain"),
     ]
     variants = [*known, ("abc", "scratch", "plain"), ("abc", "tuned", "fair")]
     assert units == [Unit(*variant, 7, seed) for seed in (3, 4) for variant in variants]
     asked.options = ["balanced"]
     assert planned(asked, 7, {}) == [Unit("mobilenet-v2", "scratch", "balanced", 7, seed) for seed in (3, 4)]
+    asked.starts = ["tuned"]
+    assert planned(asked, 7, {}) == [Unit("mobilenet-v2", "tuned", "balanced", 7, seed) for seed in (3, 4)]
 
 
 def test_networks_of_a_fifth_of_the_latency_also_train_from_the_supernet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,3 +131,55 @@ def test_a_finished_training_is_read_with_what_it_predicts(tmp_path: Path) -> No
     ((found, kept),) = finished_units(place.units)
     assert found == unit
     assert labels_of(kept, "test").tolist() == [0, 6, 1, 3]
+
+
+def test_a_known_network_is_tuned_from_one_plain_training_for_all_seeds(
+    digits: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def train(
+        network: nn.Module, _d: Dataset, _g: str, tuning: Tuning, _r: Training, seed: int, *_: object, **__: object
+    ) -> None:
+        """Adds 1 to the bias, that the next training finds so."""
+        bias = network.get_parameter("1.bias").data
+        trained.append((seed, tuning.from_scratch, tuning.fairness_weight, float(bias[0])))
+        bias += 1
+
+    monkeypatch.setattr(headline_units, "train_network", train)
+    monkeypatch.setitem(
+        headline_units.REFERENCES, "squeezenet", lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n))
+    )
+    facts = digits.make(Unit("squeezenet", "tuned", "fair", 2, 1))
+    digits.make(Unit("squeezenet", "tuned", "plain", 2, 2))
+    first = (0, True, 0.0, 0.0)
+    assert trained == [first, (1, False, 0.5, 1.0), (2, False, 0.0, 1.0)]
+    assert facts["made_of"]["supernet"] == "none"
+
+
+def test_a_training_that_diverges_is_finished_and_predicts_nothing(
+    digits: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*_: object, **__: object) -> None:
+        raise NonFiniteError("training diverged in epoch 6: the loss is nan")
+
+    monkeypatch.setattr(headline_units, "train_network", diverge)
+    unit = Unit("ours", "scratch", "fair", 2, 1)
+    assert digits.make(unit)["diverged"] == "training diverged in epoch 6: the loss is nan"
+    monkeypatch.setattr(headline_units, "train_network", None)
+    assert "diverged" in digits.make(unit)  # not tried again
+    assert list(finished_units(digits.units)) == []
+    assert diverged_units(digits.units, 2) == [unit]
+    assert diverged_units(digits.units, 3) == []
+
+
+def test_what_is_missing_and_what_diverged_is_said() -> None:
+    way = ("mobilenet-v2", "scratch")
+    base = Variant(*way, "plain", tuple(Unit(*way, "plain", 7, seed) for seed in range(2)), {}, {}, {}, 0.0)
+    fair = Variant(*way, "fair", (Unit(*way, "fair", 7, 0),), {}, {}, {}, 0.0)
+    blank, broken, blank_too, lacking = _missing([base, fair], base, [Unit(*way, "fair", 7, 1)])
+    assert broken == "Diverged: mobilenet-v2, fairness term (seed 1)."
+    assert lacking.startswith("Not finished yet: mobilenet-v3-small (0 seeds); ")
+    assert "mobilenet-v2, trained further, fairness term (0 seeds)" in lacking
+    assert "mobilenet-v2, fairness term (" not in lacking
+    assert (blank, blank_too) == ("", "")

@@ -24,6 +24,7 @@ def test_known_networks_are_read_from_the_headlines_units(dataset: Dataset, tmp_
     write_json(tmp_path / "a.json", facts)
     write_json(tmp_path / "b.json", facts | {"network": "abcdef", "seed": 2})
     write_json(tmp_path / "c.json", facts | {"option": "fair", "seed": 3})
+    write_json(tmp_path / "d.json", facts | {"start": "tuned", "seed": 4})
     (row,) = references(tmp_path, dataset, "class").to_dict("records")
     assert row["network"] == "squeezenet, 7 epochs, seed 1"
     assert (row["params"], row["accuracy"], row["unfairness"]) == (99, 1.0, 0.0)
