@@ -11,6 +11,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import read_json
 from evo_fair.latency.measure import open_session, random_inputs
+from evo_fair.latency.onnx_file import InputShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.nets.inputs import Scaling
 
@@ -53,9 +54,7 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
 def _read_graph(path: Path) -> GraphLayers:
     try:
         return read_onnx(path)
-    except EvoFairError as error:
-        if "--input-shape" not in str(error):  # which is for predictions alone
-            raise
+    except InputShapeError as error:  # it asks for an option that is for predictions alone
         raise EvoFairError(f"{path} does not fix its input's size: export it with all sizes but the batch's") from error
 
 

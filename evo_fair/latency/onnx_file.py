@@ -8,16 +8,20 @@ import onnx.inliner
 
 from evo_fair.errors import EvoFairError
 
-__all__ = ["Shape", "has_sizes", "open_onnx"]
+__all__ = ["InputShapeError", "Shape", "has_sizes", "open_onnx"]
 
 Shape = tuple[int, ...]
+
+
+class InputShapeError(EvoFairError, ValueError):
+    """The sizes of a network's input are open, or those that were given do not fit the network."""
 
 
 def open_onnx(path: Path, input_shape: Shape | None = None) -> tuple[onnx.ModelProto, Shape]:
     """An ONNX model with the shapes of its tensors, and the shape of its input, batch included.
 
     `input_shape` settles dynamic shapes; a free batch dimension alone is taken as 1. Shapes that can't be inferred are
-    those that the file states, if they are for that input. Raises `EvoFairError`.
+    those that the file states, if they are for that input. Raises `EvoFairError`, `InputShapeError` among them.
     """
     model = _load(path)
     stated = [deepcopy(value) for value in (*model.graph.value_info, *model.graph.output) if has_sizes(value)]
@@ -61,13 +65,13 @@ def _fix_input(model: onnx.ModelProto, path: Path, wanted: Shape | None) -> Shap
             free = ", ".join(
                 dim.dim_param or "?" if not size else str(size) for dim, size in zip(dims, known, strict=True)
             )
-            raise EvoFairError(
+            raise InputShapeError(
                 f"{path} has an input {inputs[0].name!r} of dynamic shape ({free}): "
                 "give --input-shape, such as 1,3,224,224"
             )
         wanted = tuple(known)
     elif known and (len(wanted) != len(known) or any(k and k != w for k, w in zip(known[1:], wanted[1:], strict=True))):
-        raise EvoFairError(
+        raise InputShapeError(
             f"--input-shape {','.join(map(str, wanted))} does not fit {path}, whose input {inputs[0].name!r} is "
             f"({', '.join(str(size or '?') for size in known)}): give a size for each, those that are fixed as they are"
         )
@@ -105,4 +109,4 @@ def _infer(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # onnx raises its own InferenceError, and protobuf's
         reason = " ".join(str(error).split())[:200]
-        raise EvoFairError(f"{path} has shapes that do not fit together ({reason}): check --input-shape") from error
+        raise InputShapeError(f"{path} has shapes that do not fit together ({reason}): check --input-shape") from error

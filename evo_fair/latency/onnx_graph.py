@@ -16,7 +16,7 @@ import onnx
 
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.latency.liveness import Liveness
-from evo_fair.latency.onnx_file import Shape, has_sizes, open_onnx
+from evo_fair.latency.onnx_file import InputShapeError, Shape, has_sizes, open_onnx
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
 __all__ = ["GraphLayer", "GraphLayers", "UnknownOperator", "read_onnx"]
@@ -212,7 +212,7 @@ class _Reader:
         name = _name(node)
         wrong = [column for column, value in zip(COLUMNS, layer.row, strict=True) if not 0 < value <= LARGEST_DIMENSION]
         if wrong:
-            raise EvoFairError(
+            raise InputShapeError(
                 f"{self.path}: node {name!r} ({node.op_type}) has a {wrong[0]} that is no size: check --input-shape"
             )
         self.layers.append(GraphLayer(name, node.op_type, layer.row, layer.macs, layer.params))
