@@ -12,6 +12,8 @@ import typer
 
 __all__ = ["Check", "resumable", "saved"]
 
+_COMPILING = "numba:compiler_lock"
+
 Check = Callable[[], None]
 """Raises `KeyboardInterrupt` if there was one that nobody saw; to be called between steps."""
 
@@ -28,14 +30,18 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
     """Ends the process with code 130 when it is interrupted, saying `state()` and the command that goes on.
 
     Python raises `KeyboardInterrupt` wherever it stands; where that is a `__del__` or a library's bare `except`, the
-    interrupt is gone and the work goes on. What this yields raises it again.
+    interrupt is gone and the work goes on. What this yields raises it again. While Numba compiles, where an interrupt
+    would be lost or end the process with a fault of LLVM's, it waits until that is done.
     """
     unseen = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         nonlocal unseen
-        unseen = True
-        raise KeyboardInterrupt
+        first, unseen = not unseen, True
+        if not _within_compiler():
+            raise KeyboardInterrupt
+        if first:
+            _interrupt_behind_compiler()
 
     def check() -> None:
         if unseen:
@@ -54,3 +60,29 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)
+
+
+def _within_compiler() -> bool:
+    """Whether this thread is within Numba's compiler."""
+    if "numba.core.compiler_lock" not in sys.modules:
+        return False
+    from numba.core.compiler_lock import global_compiler_lock
+
+    within: bool = global_compiler_lock.is_locked()  # type: ignore[no-untyped-call]
+    return within
+
+
+def _interrupt_behind_compiler() -> None:
+    """Interrupts the process once more when this thread has left Numba's compiler."""
+    from numba.core import event
+
+    class Leaving(event.Listener):
+        def on_start(self, _event: event.Event) -> None:
+            """Nothing: the compiler may be entered again from within."""
+
+        def on_end(self, _event: event.Event) -> None:
+            if not _within_compiler():
+                event.unregister(_COMPILING, self)  # type: ignore[no-untyped-call]
+                signal.raise_signal(signal.SIGINT)
+
+    event.register(_COMPILING, Leaving())  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from numba.core.compiler_lock import global_compiler_lock
 
 from evo_fair.cli import main
 from evo_fair.cli.interrupts import resumable
@@ -40,6 +41,27 @@ def test_interrupt_that_a_library_swallows_comes_back_at_the_next_step(capsys: p
     assert ended.value.code == 130
     assert reached == ["after the library"]
     assert capsys.readouterr().err.endswith("interrupted; saved, go on with: evo-fair deploy x\n")
+
+
+def test_interrupt_while_numba_compiles_comes_when_it_has_done_so(capsys: pytest.CaptureFixture[str]) -> None:
+    reached = []
+
+    def work() -> None:
+        with resumable("evo-fair search x", lambda: "saved"):
+            with global_compiler_lock:
+                with global_compiler_lock:
+                    signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(signal.SIGINT)
+                reached.append("still within")
+            reached.append("behind")
+
+    with pytest.raises(SystemExit) as ended:
+        work()
+    assert ended.value.code == 130
+    assert reached == ["still within"]
+    assert capsys.readouterr().err == "interrupted; saved, go on with: evo-fair search x\n"
+    with global_compiler_lock:  # it comes once
+        pass
 
 
 def test_commands_that_cannot_be_resumed_say_that_they_were_interrupted(
