@@ -17,6 +17,7 @@ from evo_fair.nets.checkpoint import momentum_tensors, read_checkpoint, restore_
 from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
+from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 
@@ -67,7 +68,7 @@ def fit(
             restore_momentum(sgd, numbered, found.tensors)
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
-    with torch_threads(1), torch.random.fork_rng(devices=[]):
+    with torch_threads(1), torch.random.fork_rng(devices=[]), strides_first(network):
         while epoch < recipe.epochs:
             torch.manual_seed(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
             order = draw(rng) if draw else rng.permutation(len(labels))

@@ -16,6 +16,7 @@ from evo_fair.errors import DataError
 from evo_fair.files import write_bytes
 from evo_fair.nets.inputs import Inputs, normalise
 from evo_fair.nets.network import BN_EPSILON, Network
+from evo_fair.nets.strides import convolve
 from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block, Kind, SearchSpace
 
@@ -71,7 +72,7 @@ class Supernet:
             y = functional.linear(x, weight)
         else:
             groups = unit.c_in if unit.depthwise else 1
-            y = functional.conv2d(x, weight, None, unit.stride, unit.kernel // 2, 1, groups)
+            y = convolve(x, weight, unit.stride, groups)
         return functional.batch_norm(y, None, None, gamma, beta, training=True, eps=BN_EPSILON)
 
     def slices(self, block: Block, unit: Unit) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from evo_fair.errors import PruningError
+from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
 from evo_fair.pruning.structure import training_mode
 
@@ -71,7 +72,7 @@ def batch_gradients(
     `weights` are float64 `[sums, n]`. Over all batches the gradients of a row add up to that of its whole sum.
     """
     tensors = dict(network.named_parameters())
-    with torch_threads(1), training_mode(network, False), _all_gradients(network):
+    with torch_threads(1), training_mode(network, False), _all_gradients(network), strides_first(network):
         for batch in samples.batches():
             labels = torch.from_numpy(samples.labels[batch])
             losses = functional.cross_entropy(network(samples.x[batch]), labels, reduction="none")
