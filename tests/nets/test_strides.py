@@ -12,7 +12,7 @@ Values = tuple[torch.Tensor, ...]
 
 def inputs(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(channels)
-    x = torch.randn(64, channels, 9, 8).to(memory_format=torch.channels_last)
+    x = torch.randn(64, channels, 8, 8).to(memory_format=torch.channels_last)
     return x.requires_grad_(), torch.randn(8, channels, 1, 1, requires_grad=True)
 
 
@@ -34,7 +34,7 @@ def check(found: Values, expected: Values) -> None:
 @pytest.mark.parametrize("channels", [1, 4, 6, 12, 16, 20])
 def test_a_convolution_and_its_gradients_are_right(channels: int) -> None:
     x, weight = inputs(channels)
-    for _ in range(20):  # the fault did not show each time
+    for _ in range(50):  # the fault did not show each time
         check(with_gradients(x, weight, convolve(x, weight, 2, 1)), exact(x, weight, (2, 2)))
 
 
