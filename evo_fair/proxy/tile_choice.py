@@ -31,8 +31,8 @@ _depthwise_many_1, _depthwise_some_1, _depthwise_one_1 = (depthwise_tile(count, 
 @njit(cache=True, nogil=True, error_model="numpy")
 def units_of_next_tile(left: int) -> int:
     """How many of the units of channels left a tile takes: two equal ones where a wide one would leave a narrow one."""
-    if WIDEST == 6 and 7 <= left <= 8:
-        return 4
+    if WIDEST < left <= 4 * WIDEST // 3:
+        return (left + 1) // 2
     return min(left, WIDEST)
 
 

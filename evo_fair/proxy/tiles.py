@@ -38,7 +38,7 @@ UNIT = 8
 MANY, SOME = (8, 4) if AVX512 else (4, 2)
 """Output pixels of a large and of a small tile, chosen so that a large one fills the machine's vector registers."""
 
-WIDEST = 6 if AVX512 else 2
+WIDEST = 6 if AVX512 else 3
 """Units of output channels in the widest tile."""
 
 
