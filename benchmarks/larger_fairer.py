@@ -233,7 +233,7 @@ def figure(rows: pd.DataFrame) -> Figure:
         if len(known):
             panel.plot(known["params"], known[name], "D", ms=3.5, color="#d06f00", label="reference networks")
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 5)))
+        panel.xaxis.set_major_locator(LogLocator())
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel("parameters")
