@@ -19,6 +19,7 @@ from headline_variants import (
     Bench,
     Variant,
     choose,
+    like_of,
     read_timing,
     read_variants,
 )
@@ -67,7 +68,7 @@ def report(place: Workplace, epochs: int) -> None:
     out = place.out
     roles = choose(variants, base, place)
     bench = Bench(place)
-    table = pd.DataFrame([_row(variant, base, roles, bench) for variant in variants])
+    table = pd.DataFrame([_row(variant, base, like_of(variant, variants), roles, bench) for variant in variants])
     timing = read_timing(place)
     made = made_by(f"python benchmarks/headline.py --data DIR --epochs {epochs}", ("numpy", "torch", "onnxruntime"))
     write_text(out / "table.csv", f"# {made}\n" + table.to_csv(index=False, lineterminator="\n"))
@@ -77,7 +78,10 @@ def report(place: Workplace, epochs: int) -> None:
     Console().print(text, soft_wrap=True)
 
 
-def _row(variant: Variant, base: Variant, roles: dict[str, Variant], bench: Bench) -> dict[str, Any]:
+def _row(
+    variant: Variant, base: Variant, like: Variant | None, roles: dict[str, Variant], bench: Bench
+) -> dict[str, Any]:
+    """A row of the table; `base` is MobileNetV2 trained plainly, `like` what was trained like the variant."""
     row: dict[str, Any] = {
         "network": variant.title,
         "roles": ", ".join(role for role, chosen in roles.items() if chosen is variant),
@@ -95,14 +99,21 @@ def _row(variant: Variant, base: Variant, roles: dict[str, Variant], bench: Benc
         value, resampled = bench.values(variant, metric, group)
         low, high = ends(np.float64(value), resampled)
         row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
-        other, others = bench.values(base, metric, group)
-        if metric == "unfairness":
-            low, high = ends(np.float64(value / other), resampled / others)
-            ratio = Interval(value / other, float(low), float(high))
-            row |= _three(f"{name}_to_mobilenet", ratio)
-        elif metric == "accuracy":
-            low, high = 2 * (value - other) - np.percentile(resampled - others, [97.5, 2.5])
-            row |= _three(f"{name}_minus_mobilenet", Interval(value - other, float(low), float(high)))
+        for against, compared in (("mobilenet", base), ("like", like)):
+            if metric not in ("accuracy", "unfairness"):
+                continue
+            kind = "to" if metric == "unfairness" else "minus"
+            column = f"{name}_{kind}_{against}"
+            if compared is None:
+                row |= _three(column, Interval(np.nan, np.nan, np.nan))
+                continue
+            other, others = bench.values(compared, metric, group)
+            if metric == "unfairness":
+                low, high = ends(np.float64(value / other), resampled / others)
+                row |= _three(column, Interval(value / other, float(low), float(high)))
+            else:
+                low, high = 2 * (value - other) - np.percentile(resampled - others, [97.5, 2.5])
+                row |= _three(column, Interval(value - other, float(low), float(high)))
     row["times_smaller"] = base.facts["params"] / variant.facts["params"]
     row["times_faster_here"] = base.measured_ms / variant.measured_ms
     for device in DEVICES:

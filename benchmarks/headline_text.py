@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from headline_units import REFERENCE_NAMES, STARTS, Unit, Workplace, diverged_units
-from headline_variants import BY_GROUP, DEVICES, FAIRER, FASTER, GROUPS, OVERALL, SMALLER, Variant, title_of
+from headline_variants import BY_GROUP, DEVICES, FAIRER, FASTER, GROUPS, OVERALL, SMALLER, Variant, like_of, title_of
 
 
 def headline_markdown(
@@ -51,7 +51,7 @@ def headline_markdown(
         "",
         _markdown(shown),
         "",
-        *_aims(table, roles, base),
+        *_aims(table, roles, base, variants),
         *_missing(variants, base, diverged_units(place.units, epochs)),
         "",
         _conditions(timing),
@@ -82,26 +82,33 @@ def _markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [headings, rule, *rows])
 
 
-def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant) -> list[str]:
-    """A line a role on what it is to MobileNetV2."""
+def _aims(table: pd.DataFrame, roles: dict[str, Variant], base: Variant, variants: Sequence[Variant]) -> list[str]:
+    """A line a role on what it is to MobileNetV2, trained plainly and trained like it."""
     lines = []
     for role in ("small", "small and fair", "fair", "accurate", "fast"):
         if role not in roles:
             lines.append(f"- **{role}**: no network that was trained fulfils it on the validation part.")
             continue
         row = table[table["network"] == roles[role].title].iloc[0]
-        name = f"unfairness[{GROUPS[0]}]_to_mobilenet"
-        unfairness = [100 * (row[f"{name}{end}"] - 1) for end in ("", "_low", "_high")]
-        points = [100 * row[f"accuracy_minus_mobilenet{end}"] for end in ("", "_low", "_high")]
         faster = ", ".join(f"{row[f'times_faster[{device}]']:.1f} on {device}" for device in DEVICES)
         here = "" if np.isnan(row["times_faster_here"]) else f"{row['times_faster_here']:.1f} measured here, "
+        like = like_of(roles[role], variants)
+        also = f" To {like.title}: {_differences(row, 'like')}." if like and like.title != base.title else ""
         lines.append(
-            f"- **{role}** ({roles[role].title}) to {base.title}: accuracy {points[0]:+.1f} points "
-            f"[{points[1]:+.1f}, {points[2]:+.1f}], unfairness {unfairness[0]:+.1f} % "
-            f"[{unfairness[1]:+.1f}, {unfairness[2]:+.1f}], "
-            f"{row['times_smaller']:.1f} times smaller, times faster: {here}predicted {faster}."
+            f"- **{role}** ({roles[role].title}) to {base.title}: {_differences(row, 'mobilenet')}, "
+            f"{row['times_smaller']:.1f} times smaller, times faster: {here}predicted {faster}.{also}"
         )
     return lines
+
+
+def _differences(row: pd.Series, against: str) -> str:
+    """Accuracy and unfairness beside another network's, with intervals."""
+    points = [100 * row[f"accuracy_minus_{against}{end}"] for end in ("", "_low", "_high")]
+    percent = [100 * (row[f"unfairness[{GROUPS[0]}]_to_{against}{end}"] - 1) for end in ("", "_low", "_high")]
+    return (
+        f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}], "
+        f"unfairness {percent[0]:+.1f} % [{percent[1]:+.1f}, {percent[2]:+.1f}]"
+    )
 
 
 def _missing(variants: Sequence[Variant], base: Variant, diverged: Sequence[Unit]) -> list[str]:

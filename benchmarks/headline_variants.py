@@ -88,6 +88,12 @@ def read_variants(place: Workplace, epochs: int) -> list[Variant]:
     )
 
 
+def like_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
+    """The baseline trained like a variant of ours: from its own weights for 'tuned', with the same done for groups."""
+    ways = {(v.start, v.option): v for v in variants if v.network == BASELINE}
+    return ways.get((variant.start, variant.option)) if variant.ours else None
+
+
 def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
     """The variants of ours with a role, by means over seeds on the validation part alone.
 

@@ -11,7 +11,7 @@ import pytest
 from headline import candidates_of, planned, read_candidates, variants_of, with_candidates
 from headline_text import _missing
 from headline_units import Unit, Workplace, diverged_units, finished_units, labels_of
-from headline_variants import Variant
+from headline_variants import Variant, like_of
 from torch import nn
 
 from evo_fair.data import Dataset
@@ -183,3 +183,21 @@ def test_what_is_missing_and_what_diverged_is_said() -> None:
     assert "mobilenet-v2, trained further, fairness term (0 seeds)" in lacking
     assert "mobilenet-v2, fairness term (" not in lacking
     assert (blank, blank_too) == ("", "")
+
+
+def test_a_network_of_ours_is_like_mobilenet_that_was_trained_so() -> None:
+    plain, further, fair = (
+        Variant("mobilenet-v2", start, option, (), {}, {}, {}, 0.0)
+        for start, option in (("scratch", "plain"), ("tuned", "plain"), ("tuned", "fair"))
+    )
+    known = [plain, further, fair]
+    ours = {
+        (start, option): Variant("abc", start, option, (), {}, {}, {}, 0.0)
+        for start in ("scratch", "tuned")
+        for option in ("plain", "fair")
+    }
+    assert like_of(ours["scratch", "plain"], known) is plain
+    assert like_of(ours["tuned", "plain"], known) is further
+    assert like_of(ours["tuned", "fair"], known) is fair
+    assert like_of(ours["scratch", "fair"], known) is None
+    assert like_of(plain, known) is None
