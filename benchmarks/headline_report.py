@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from headline_text import headline_markdown
-from headline_units import Workplace, finished_units
+from headline_units import REFERENCE_NAMES, Workplace, finished_units
 from headline_variants import (
     BASELINE,
     BY_GROUP,
@@ -23,6 +23,7 @@ from headline_variants import (
     read_timing,
     read_variants,
 )
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from provenance import made_by
@@ -33,6 +34,12 @@ from evo_fair.errors import RunError
 from evo_fair.fairness.bootstrap import Interval, ends
 from evo_fair.files import write_json, write_text
 from evo_fair.report.style import common_legend, grid, save_figure
+
+NAMED_ROLES = ("small", "small and fair", "accurate")
+"""Roles that the figure names."""
+
+NAMES_APART = 1.14
+"""The least ratio of latencies at which names stand beside each other."""
 
 
 def time_all(place: Workplace) -> None:
@@ -87,6 +94,7 @@ def _row(
         "roles": ", ".join(role for role, chosen in roles.items() if chosen is variant),
         "ours": variant.ours,
         "seeds": len(variant.units),
+        "labels_predicted": len(np.unique(variant.predictions["test"])),
         "params": variant.facts["params"],
         "onnx_bytes": variant.facts["onnx_bytes"],
         "macs": variant.facts["macs"],
@@ -126,26 +134,41 @@ def _three(name: str, found: Interval) -> dict[str, float]:
 
 
 def _figure(table: pd.DataFrame) -> Figure:
-    """Accuracy and unfairness on the test part against parameters and predicted latency."""
+    """Accuracy and unfairness on the test part against predicted latency, without what answers one label only."""
+    table = table[table["labels_predicted"] > 1]
     figure, panels, columns = grid(2)
-    sides = (
-        ("known networks", table[~table["ours"].to_numpy(bool)], "D", "#d06f00"),
-        ("networks of the front", table[table["ours"].to_numpy(bool)], "o", "#0b3c5d"),
-    )
-    pairs = ((f"predicted_ms[{DEVICES[0]}]", "accuracy"), (f"predicted_ms[{DEVICES[0]}]", f"unfairness[{GROUPS[0]}]"))
-    for panel, (x, y) in zip(panels, pairs, strict=True):
+    latency = f"predicted_ms[{DEVICES[0]}]"
+    ours = table["ours"].to_numpy(bool)
+    sides = (("known networks", table[~ours], "D", "#d06f00"), ("networks of the front", table[ours], "o", "#0b3c5d"))
+    for panel, y in zip(panels, ("accuracy", f"unfairness[{GROUPS[0]}]"), strict=True):
         for label, rows, marker, colour in sides:
             if rows.empty:
                 continue
             spread = np.maximum(np.abs(rows[[f"{y}_low", f"{y}_high"]].to_numpy().T - rows[y].to_numpy()), 0)
             panel.errorbar(
-                rows[x], rows[y], yerr=spread, fmt=marker, ms=3.5, lw=0.5, color=colour, label=label, capsize=0
+                rows[latency], rows[y], yerr=spread, fmt=marker, ms=3.5, lw=0.5, color=colour, label=label, capsize=0
             )
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"latency on {DEVICES[0]} (ms, predicted)")
-        panel.set_ylabel({"accuracy": "accuracy, test part"}.get(y, "unfairness (age bands), test part"))
+        panel.set_ylabel("accuracy, test part" if y == "accuracy" else "unfairness (age bands), test part")
+    _name_networks(panels[0], table, latency)
     common_legend(figure, panels[0], columns)
     return figure
+
+
+def _name_networks(panel: Axes, table: pd.DataFrame, latency: str) -> None:
+    """Writes above their intervals the names of the known networks, trained plainly, and of the first roles."""
+    names = {name: name for name in REFERENCE_NAMES}
+    for role in reversed(NAMED_ROLES):
+        names |= {str(row["network"]): role for _, row in table.iterrows() if role in row["roles"].split(", ")}
+    shown = table[table["network"].isin(list(names))].sort_values(latency)
+    place = 0.0
+    for _, row in shown.iterrows():
+        place = max(row[latency], place * NAMES_APART)
+        at, text = (place, row["accuracy_high"]), names[row["network"]]
+        panel.annotate(text, at, (0, 2), textcoords="offset points", rotation=90, fontsize=5, ha="center", va="bottom")
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + 0.35 * (high - low))

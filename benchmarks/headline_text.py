@@ -38,7 +38,7 @@ def headline_markdown(
         "unfair; fair, the fairest not slower than a fifth of it on "
         f"{DEVICES[0]}; accurate, the most accurate of at most 1/{SMALLER} of its size and 1/{FASTER} of its latency; "
         "fast, the fastest not less accurate; for all groups, the best worst age band; for all diagnoses, the best "
-        "balanced accuracy; tiny, the smallest."
+        "balanced accuracy; tiny, the smallest. The figure leaves out what answers one label only."
     )
     lines = [
         "# Networks of the front against known ones on HAM10000",
