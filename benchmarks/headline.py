@@ -31,7 +31,7 @@ import numpy.typing as npt
 import pandas as pd
 from headline_report import report, time_all
 from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units
-from headline_variants import BASELINE, DEVICES, FASTER, SLOWEST, SMALLER
+from headline_variants import BASELINE, BASELINE_WAYS, DEVICES, FASTER, SLOWEST, SMALLER
 from provenance import run
 from rich.console import Console
 
@@ -188,28 +188,31 @@ def variants_of(place: Workplace, ours: list[str], arguments: argparse.Namespace
     """How each network of a front is trained: as was asked, or by default as the module says."""
     if not ours:
         return {}
-    if arguments.starts or arguments.options:
-        pairs = product(arguments.starts or ["scratch"], arguments.options or ["plain"])
-        return dict.fromkeys(ours, tuple(pairs))
+    if asked := asked_ways(arguments):
+        return dict.fromkeys(ours, asked)
     _, slowest = cost(place, BASELINE)
     quick = {name for name in ours if cost(place, name)[1] <= slowest / SLOWEST}
     tuned = (("tuned", "plain"), ("tuned", "fair"))
     return {name: (("scratch", "plain"), *(tuned if name in quick else ())) for name in ours}
 
 
+def asked_ways(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The starts and options that were asked for; none for what is trained by default."""
+    if not (arguments.starts or arguments.options):
+        return ()
+    return tuple(product(arguments.starts or ["scratch"], arguments.options or ["plain"]))
+
+
 def planned(arguments: argparse.Namespace, epochs: int, ours: Variants) -> list[Unit]:
     """The trainings that were asked for, seed by seed, so that what is finished early is comparable."""
     asked = arguments.networks or ["known", "ours"]
     known = REFERENCE_NAMES if "known" in asked else tuple(name for name in asked if name in REFERENCE_NAMES)
+    ways = asked_ways(arguments) or BASELINE_WAYS
     units = []
     for seed in arguments.seeds:
         for name in known:
-            if arguments.starts or arguments.options:
-                pairs = [*product(arguments.starts or ["scratch"], arguments.options or ["plain"])]
-            else:
-                pairs = [*product(STARTS, ("plain", "fair"))]
-            pairs = [pair for pair in pairs if pair == ("scratch", "plain") or name == BASELINE]
-            units += [Unit(name, *pair, epochs, seed) for pair in pairs]
+            own = [way for way in ways if name == BASELINE or way == ("scratch", "plain")]
+            units += [Unit(name, *way, epochs, seed) for way in own]
         units += [Unit(name, *variant, epochs, seed) for name, variants in ours.items() for variant in variants]
     return units
 

@@ -17,6 +17,7 @@ from headline_variants import (
     GROUPS,
     OVERALL,
     Bench,
+    Floats,
     Variant,
     choose,
     like_of,
@@ -31,9 +32,12 @@ from rich.console import Console
 
 from evo_fair.deploy.report import Deployed, time_networks
 from evo_fair.errors import RunError
-from evo_fair.fairness.bootstrap import Interval, ends
+from evo_fair.fairness.bootstrap import ends
 from evo_fair.files import write_json, write_text
 from evo_fair.report.style import common_legend, grid, save_figure
+
+Value = tuple[float, Floats]  # a metric's mean over seeds, and on each resample
+Values = dict[str, Value]  # by column of the table
 
 NAMED_ROLES = ("small", "small and fair", "accurate")
 """Roles that the figure names."""
@@ -75,7 +79,8 @@ def report(place: Workplace, epochs: int) -> None:
     out = place.out
     roles = choose(variants, base, place)
     bench = Bench(place)
-    table = pd.DataFrame([_row(variant, base, like_of(variant, variants), roles, bench) for variant in variants])
+    values = {variant.title: _values(variant, bench) for variant in variants}
+    table = pd.DataFrame([_row(variant, base, like_of(variant, variants), roles, values) for variant in variants])
     timing = read_timing(place)
     made = made_by(f"python benchmarks/headline.py --data DIR --epochs {epochs}", ("numpy", "torch", "onnxruntime"))
     write_text(out / "table.csv", f"# {made}\n" + table.to_csv(index=False, lineterminator="\n"))
@@ -85,8 +90,15 @@ def report(place: Workplace, epochs: int) -> None:
     Console().print(text, soft_wrap=True)
 
 
+def _values(variant: Variant, bench: Bench) -> Values:
+    """Every metric of the table, by its column."""
+    named = [(metric, metric, GROUPS[0]) for metric in OVERALL]
+    named += [(f"{metric}[{group}]", metric, group) for group in GROUPS for metric in BY_GROUP]
+    return {name: bench.values(variant, metric, group) for name, metric, group in named}
+
+
 def _row(
-    variant: Variant, base: Variant, like: Variant | None, roles: dict[str, Variant], bench: Bench
+    variant: Variant, base: Variant, like: Variant | None, roles: dict[str, Variant], values: dict[str, Values]
 ) -> dict[str, Any]:
     """A row of the table; `base` is MobileNetV2 trained plainly, `like` what was trained like the variant."""
     row: dict[str, Any] = {
@@ -101,27 +113,15 @@ def _row(
         "measured_ms": variant.measured_ms,
         **{f"predicted_ms[{device}]": ms for device, ms in variant.predicted_ms.items()},
     }
-    named = [(metric, metric, GROUPS[0]) for metric in OVERALL]
-    named += [(f"{metric}[{group}]", metric, group) for group in GROUPS for metric in BY_GROUP]
-    for name, metric, group in named:
-        value, resampled = bench.values(variant, metric, group)
+    for name, (value, resampled) in values[variant.title].items():
         low, high = ends(np.float64(value), resampled)
         row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
-        for against, compared in (("mobilenet", base), ("like", like)):
-            if metric not in ("accuracy", "unfairness"):
-                continue
-            kind = "to" if metric == "unfairness" else "minus"
-            column = f"{name}_{kind}_{against}"
-            if compared is None:
-                row |= _three(column, Interval(np.nan, np.nan, np.nan))
-                continue
-            other, others = bench.values(compared, metric, group)
-            if metric == "unfairness":
-                low, high = ends(np.float64(value / other), resampled / others)
-                row |= _three(column, Interval(value / other, float(low), float(high)))
-            else:
-                low, high = 2 * (value - other) - np.percentile(resampled - others, [97.5, 2.5])
-                row |= _three(column, Interval(value - other, float(low), float(high)))
+        for against, other in (("mobilenet", base), ("like", like)):
+            compared = values[other.title][name] if other else (np.nan, np.full_like(resampled, np.nan))
+            if name == "accuracy":
+                row |= _difference(f"{name}_minus_{against}", (value, resampled), compared)
+            elif name.startswith("unfairness"):
+                row |= _ratio(f"{name}_to_{against}", (value, resampled), compared)
     row["times_smaller"] = base.facts["params"] / variant.facts["params"]
     row["times_faster_here"] = base.measured_ms / variant.measured_ms
     for device in DEVICES:
@@ -129,8 +129,16 @@ def _row(
     return row
 
 
-def _three(name: str, found: Interval) -> dict[str, float]:
-    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+def _difference(name: str, ours: Value, theirs: Value) -> dict[str, float]:
+    value = ours[0] - theirs[0]
+    low, high = 2 * value - np.percentile(ours[1] - theirs[1], [97.5, 2.5])
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _ratio(name: str, ours: Value, theirs: Value) -> dict[str, float]:
+    value = ours[0] / theirs[0]
+    low, high = ends(np.float64(value), ours[1] / theirs[1])
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def _figure(table: pd.DataFrame) -> Figure:

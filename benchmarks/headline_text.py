@@ -2,13 +2,24 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from headline_units import REFERENCE_NAMES, STARTS, Unit, Workplace, diverged_units
-from headline_variants import BY_GROUP, DEVICES, FAIRER, FASTER, GROUPS, OVERALL, SMALLER, Variant, like_of, title_of
+from headline_units import REFERENCE_NAMES, Unit, Workplace, diverged_units
+from headline_variants import (
+    BASELINE_WAYS,
+    BY_GROUP,
+    DEVICES,
+    FAIRER,
+    FASTER,
+    GROUPS,
+    OVERALL,
+    SMALLER,
+    Variant,
+    like_of,
+    title_of,
+)
 
 
 def headline_markdown(
@@ -116,7 +127,7 @@ def _missing(variants: Sequence[Variant], base: Variant, diverged: Sequence[Unit
     seeds = Counter({variant.title: len(variant.units) for variant in variants})
     broken = {unit: title_of(unit.network, unit.start, unit.option) for unit in diverged}
     tried = seeds + Counter(broken.values())
-    wanted = [*REFERENCE_NAMES, *(title_of(base.network, *way) for way in product(STARTS, ("plain", "fair"))), *seeds]
+    wanted = [*REFERENCE_NAMES, *(title_of(base.network, *way) for way in BASELINE_WAYS), *seeds]
     lacking = [name for name in dict.fromkeys(wanted) if tried[name] < len(base.units)]
     lines = []
     if broken:

@@ -107,22 +107,27 @@ class Workplace:
 
     def network(self, unit: Unit) -> nn.Module:
         """The unit's network before this training: for 'tuned', a known one is trained plainly first (`first_of`)."""
-        generator = torch.Generator().manual_seed(unit.seed)
-        if unit.network not in self.genomes:
-            if unit.start == "tuned":
-                first = first_of(unit)
-                network = self.network(first)
-                self.train(first, network)
-                return network
-            network = REFERENCES[unit.network](len(self.dataset.label_names))
-        elif unit.start == "tuned":
-            extracted = self.supernet.extract(self.genomes[unit.network])
-            chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
-            extracted.calibrate(self.scaling(self.dataset.inputs[chosen]))
-            return extracted
+        ours = unit.network in self.genomes
+        if unit.start == "tuned":
+            return self.extracted(unit.network) if ours else self.trained(first_of(unit))
+        if ours:
+            network: nn.Module = Network(self.space.architecture(self.genomes[unit.network]), self.space.labels)
         else:
-            network = Network(self.space.architecture(self.genomes[unit.network]), self.space.labels)
-        initialise(network, generator)
+            network = REFERENCES[unit.network](len(self.dataset.label_names))
+        initialise(network, torch.Generator().manual_seed(unit.seed))
+        return network
+
+    def extracted(self, network: str) -> Network:
+        """A network of the space with the supernet's weights."""
+        found = self.supernet.extract(self.genomes[network])
+        chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+        found.calibrate(self.scaling(self.dataset.inputs[chosen]))
+        return found
+
+    def trained(self, unit: Unit) -> nn.Module:
+        """The unit's network after its training."""
+        network = self.network(unit)
+        self.train(unit, network)
         return network
 
     def make(self, unit: Unit) -> dict[str, Any]:

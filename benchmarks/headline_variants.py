@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, Unit, Workplace, finished_units, labels_of
+from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units, labels_of
 
 from evo_fair.deploy.examine import Examiner
 from evo_fair.errors import RunError
@@ -18,6 +19,7 @@ from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
 
 BASELINE = "mobilenet-v2"
+BASELINE_WAYS = tuple(product(STARTS, ("plain", "fair")))  # starts and options in which it is trained
 DEVICES = ("raspberry-pi-4", "odroid-xu4", "odroid-n2-plus")
 GROUPS = ("age_band", "sex")
 OVERALL = ("accuracy", "balanced_accuracy")

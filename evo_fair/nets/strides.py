@@ -21,7 +21,7 @@ _REGISTER = 16
 def convolve(x: torch.Tensor, weight: torch.Tensor, stride: int, groups: int) -> torch.Tensor:
     """A convolution of `x` `[n, channels, height, width]` that is padded by half its kernel, rounded down."""
     kernel = weight.shape[2]
-    if kernel == 1 and stride > 1 and groups == 1 and x.shape[1] < _REGISTER:
+    if _may_fail(x.shape[1], kernel, stride, groups):
         x, stride = x[:, :, ::stride, ::stride], 1
     return functional.conv2d(x, weight, None, stride, kernel // 2, 1, groups)
 
@@ -33,11 +33,8 @@ def strides_first(network: nn.Module) -> Iterator[None]:
         (module, module.stride)
         for module in network.modules()
         if isinstance(module, nn.Conv2d)
-        and module.kernel_size == (1, 1)
-        and max(module.stride) > 1
+        and _may_fail(module.in_channels, max(module.kernel_size), max(module.stride), module.groups)
         and module.padding in ((0, 0), "valid")
-        and module.groups == 1
-        and module.in_channels < _REGISTER
     ]
     hooks = []
     for module, (down, across) in strided:
@@ -50,6 +47,10 @@ def strides_first(network: nn.Module) -> Iterator[None]:
             hook.remove()
         for module, stride in strided:
             module.stride = stride
+
+
+def _may_fail(channels: int, kernel: int, stride: int, groups: int) -> bool:
+    return kernel == 1 and stride > 1 and groups == 1 and channels < _REGISTER
 
 
 class _Every:
