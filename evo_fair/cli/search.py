@@ -25,7 +25,9 @@ def search(
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
     ] = None,
-    algorithm: Annotated[str, typer.Option("--algorithm", help="nsga2, nsga3, random or reinforce.")] = "nsga2",
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="nsga2, nsga3, surrogate, random or reinforce.")
+    ] = "nsga2",
     budget: Annotated[
         int | None,
         typer.Option("--budget", help="Different networks that the proxy evaluates. Default: the problem's."),

@@ -13,6 +13,7 @@ from evo_fair.search.random_search import RandomSearch
 from evo_fair.search.reinforce import Reinforce, Reward
 from evo_fair.search.start import Initial
 from evo_fair.search.strategy import Strategy
+from evo_fair.search.surrogate import Surrogate
 
 __all__ = ["ALGORITHMS", "check_algorithm", "make_strategy"]
 
@@ -21,6 +22,7 @@ ALGORITHMS: dict[str, Callable[[Space, np.random.Generator, int, Sequence[Object
     "nsga3": Nsga3,
     "random": RandomSearch,
     "reinforce": Reinforce,
+    "surrogate": Surrogate,
 }
 """Each is built from the space, the one Generator, the population's size the objectives, and how
 an evolution begins."""

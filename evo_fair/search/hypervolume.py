@@ -6,7 +6,15 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Box", "HypervolumeTracker", "box_around", "hypervolume", "hypervolume_trace", "non_dominated"]
+__all__ = [
+    "Box",
+    "HypervolumeTracker",
+    "box_around",
+    "hypervolume",
+    "hypervolume_gains",
+    "hypervolume_trace",
+    "non_dominated",
+]
 
 Points = npt.NDArray[np.float64]
 
@@ -40,6 +48,22 @@ def hypervolume(points: Points, box: Box) -> float:
     if scaled.shape[1] == 1:
         return float(-scaled.min())
     return float(moocore.hypervolume(scaled, ref=np.zeros(scaled.shape[1])))
+
+
+def hypervolume_gains(points: Points, front: Points, box: Box) -> Points:
+    """By how much each of `points` `[n, m]` alone would enlarge the hypervolume of `front` `[k, m]`: `[n]`.
+
+    All minimised; gains are shares of the box. The gain of a point is what it dominates itself, less what the front dominates of that: the front
+    moved into the point's own corner.
+    """
+    width = box.reference - box.ideal
+    scaled = np.minimum((points - box.reference) / width, 0.0)
+    corner = (front - box.reference) / width
+    origin = np.zeros(scaled.shape[1])
+    gains: Points = np.prod(-scaled, axis=1)
+    for i in np.flatnonzero(gains):
+        gains[i] -= moocore.hypervolume(np.maximum(corner, scaled[i]), ref=origin)
+    return gains
 
 
 def hypervolume_trace(points: Points, box: Box) -> Points:

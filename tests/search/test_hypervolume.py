@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from evo_fair.search import Box, HypervolumeTracker, box_around, hypervolume, hypervolume_trace, non_dominated
+from evo_fair.search.hypervolume import hypervolume_gains
 
 UNIT = Box(np.zeros(2), np.ones(2))
 
@@ -83,3 +84,14 @@ def test_the_trace_is_the_hypervolume_of_all_points_so_far(points):
     box = Box(np.zeros(3), np.full(3, 4.0))
     expected = [hypervolume(points[: n + 1], box) for n in range(len(points))]
     np.testing.assert_allclose(hypervolume_trace(points, box), expected)
+
+
+@given(
+    st_numpy.arrays(float, st.tuples(st.integers(0, 8), st.just(3)), elements=st.integers(0, 5)),
+    st_numpy.arrays(float, st.tuples(st.integers(1, 8), st.just(3)), elements=st.integers(0, 5)),
+)
+def test_a_gain_is_what_a_point_adds_to_the_hypervolume(front, points):
+    box = Box(np.zeros(3), np.full(3, 4.0))
+    alone = hypervolume(front, box)
+    expected = [hypervolume(np.concatenate([front, point[None]]), box) - alone for point in points]
+    np.testing.assert_allclose(hypervolume_gains(points, front, box), expected, atol=1e-12)

@@ -92,7 +92,7 @@ def test_the_state_holds_no_python_objects(name):
     assert all(isinstance(array, np.ndarray) and array.dtype.kind in "iuf" for array in strategy.state().values())
 
 
-@pytest.mark.parametrize("name", ["nsga2", "nsga3"])
+@pytest.mark.parametrize("name", ["nsga2", "nsga3", "surrogate"])
 def test_a_foreign_state_is_refused(name):
     _, strategy = made(name)
     grow(strategy, 2)
@@ -144,5 +144,5 @@ def test_nsga3_leaves_the_warnings_of_others_on():
 
 
 def test_an_unknown_algorithm_lists_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"nsga2, nsga3, random, reinforce.*did you mean 'nsga2'"):
+    with pytest.raises(UnknownNameError, match=r"nsga2, nsga3, random, reinforce, surrogate.*did you mean 'nsga2'"):
         make_strategy("nsga22", SPACE, np.random.default_rng(0), 4, GOALS)

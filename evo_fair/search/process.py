@@ -1,0 +1,81 @@
+"""A Gaussian process of one objective: what scikit-learn's becomes with a scale, a memory and a fixed price."""
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+__all__ = ["Process"]
+
+Floats = npt.NDArray[np.float64]
+
+_LEAST_NOISE = 1e-2
+"""The least share of the variance that counts as noise: sampling and training always leave some."""
+
+_REFIT = 1.25
+"""The kernel's parameters are fitted anew when so many times as many values are known as at the last fit."""
+
+_OFFSET = 0.05
+"""What is added before logarithms are taken, as a share of the median: values near 0 don't run away."""
+
+
+class Process:
+    """Predicts an objective's values from features, with an error that grows away from what is known.
+
+    Objectives without negative values, such as errors, are modelled by their logarithm: differences matter by ratio.
+    A value that differs from those of similar networks is taken for noise in part. How much of the variance is noise is
+    fitted (a white kernel), so that one lucky measurement doesn't lead the search astray.
+    """
+
+    def __init__(self) -> None:
+        self._theta = np.empty(0)
+        self._fitted_to = 0
+        self._offset = math.nan
+
+    def fit(self, features: Floats, values: Floats) -> None:
+        """Takes features `[networks, features]` and finite values `[networks]`."""
+        middle = float(np.median(values))
+        self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
+        anew = len(values) >= _REFIT * self._fitted_to
+        model = GaussianProcessRegressor(
+            ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5) + WhiteKernel(0.1, (_LEAST_NOISE, 1.0)),
+            normalize_y=True,
+            optimizer="fmin_l_bfgs_b" if anew else None,
+        )
+        if not anew:
+            model.kernel.theta = self._theta
+        with warnings.catch_warnings():  # a parameter at its bound is as good as any
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(features, self.forward(values))
+        self._theta = model.kernel_.theta
+        if anew:
+            self._fitted_to = len(values)
+        self._model = model
+
+    def predict(self, features: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation, each `[networks]`, on the scale of `forward`."""
+        mean, deviation = self._model.predict(features, return_std=True)
+        return mean, deviation
+
+    def draw(self, features: Floats, n: int, rng: np.random.Generator) -> Floats:
+        """`n` draws of what the networks' values may be, `[n, networks]` on the scale of `forward`, correlated."""
+        return np.asarray(self._model.sample_y(features, n, random_state=int(rng.integers(2**31))).T)
+
+    def forward(self, values: Floats) -> Floats:
+        """Values of the objective on the model's scale: their logarithm, or themselves if any is negative."""
+        return values if math.isnan(self._offset) else np.log(np.maximum(values, 0.0) + self._offset)
+
+    def state(self) -> npt.NDArray[Any]:
+        """The kernel's parameters and how many values they were fitted to."""
+        return np.array([self._fitted_to, *self._theta])
+
+    def restore(self, state: npt.NDArray[Any]) -> None:
+        """Takes up what `state` gave; raises `ValueError` for an array that is not one."""
+        if state.ndim != 1 or len(state) not in (1, 4) or not np.isfinite(state).all():
+            raise ValueError(f"{state!r} are no parameters of a kernel")
+        self._fitted_to, self._theta = int(state[0]), np.array(state[1:], np.float64)

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from evo_fair.search.process import Process
+
+
+def grid(n=40):
+    return np.linspace(0, 4, n)[:, None]
+
+
+def test_a_smooth_function_is_learnt_between_what_is_known():
+    process = Process()
+    process.fit(grid(), 0.3 + 0.2 * np.sin(grid()[:, 0]))
+    between = grid()[:-1] + 0.05
+    mean, _ = process.predict(between)
+    assert mean == pytest.approx(process.forward(0.3 + 0.2 * np.sin(between[:, 0])), abs=0.03)
+
+
+def test_the_error_grows_away_from_what_is_known():
+    process = Process()
+    process.fit(grid(), np.sin(grid()[:, 0]))
+    _, (near, far) = process.predict(np.array([[2.0], [9.0]]))
+    assert far > 3 * near
+
+
+def test_one_lucky_value_is_taken_for_noise():
+    rng = np.random.default_rng(0)
+    features = np.repeat(grid(20), 5, axis=0)
+    values = 0.3 + 0.02 * features[:, 0] + rng.normal(0, 0.01, len(features))
+    values[50] = 0.2  # the others there are at 0.34
+    process = Process()
+    process.fit(features, values)
+    mean, _ = process.predict(features[50:51])
+    assert mean[0] == pytest.approx(process.forward(np.array([0.34]))[0], abs=0.06)
+
+
+def test_errors_are_modelled_by_ratio():
+    process = Process()
+    process.fit(grid(16), np.array([0.1, 0.5, 0.0, 0.3] * 4))  # a twentieth of the median, 0.01, is added
+    low, middle, high = process.forward(np.array([0.0, 0.09, 0.99]))
+    assert high - middle == pytest.approx(middle - low) == pytest.approx(np.log(10))
+
+
+def test_negative_values_are_modelled_as_they_are():
+    process = Process()
+    process.fit(grid(16), np.array([-1.0, 2.0, 0.5, 0.1] * 4))
+    assert process.forward(np.array([-3.0, 2.0])).tolist() == [-3.0, 2.0]
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0, -2.0])
+def test_an_objective_that_never_changes_is_no_trouble(value):
+    process = Process()
+    process.fit(grid(16), np.full(16, value))
+    mean, deviation = process.predict(grid(16) + 0.1)
+    assert mean == pytest.approx(process.forward(np.full(16, value)))
+    assert np.isfinite(deviation).all()
+
+
+def test_draws_scatter_as_the_process_says():
+    process = Process()
+    process.fit(grid(12), np.cos(grid(12)[:, 0]) - 2)  # negative values: no logarithm
+    where = np.array([[1.0], [6.0]])
+    draws = process.draw(where, 4000, np.random.default_rng(0))
+    mean, deviation = process.predict(where)
+    assert draws.shape == (4000, 2)
+    assert draws.mean(axis=0) == pytest.approx(mean, abs=0.05)
+    assert draws.std(axis=0) == pytest.approx(deviation, rel=0.1)
+
+
+def test_a_restored_process_fits_the_same_kernel():
+    features = grid(30)
+    process, restored = Process(), Process()
+    process.fit(features[:20], np.sin(features[:20, 0]))
+    restored.restore(process.state())
+    for one in (process, restored):
+        one.fit(features[:21], np.sin(features[:21, 0]))  # too few more for other parameters
+    assert (process.predict(features)[0] == restored.predict(features)[0]).all()
+
+
+@pytest.mark.parametrize("state", [np.zeros((2, 2)), np.zeros(3), np.array([5.0, np.nan, 0.0, 0.0])])
+def test_a_foreign_state_is_refused(state):
+    with pytest.raises(ValueError, match="parameters"):
+        Process().restore(state)
