@@ -53,8 +53,8 @@ def hypervolume(points: Points, box: Box) -> float:
 def hypervolume_gains(points: Points, front: Points, box: Box) -> Points:
     """By how much each of `points` `[n, m]` alone would enlarge the hypervolume of `front` `[k, m]`: `[n]`.
 
-    All minimised; gains are shares of the box. The gain of a point is what it dominates itself, less what the front dominates of that: the front
-    moved into the point's own corner.
+    All minimised; gains are shares of the box. The gain of a point is what it dominates itself, less what the front
+    dominates of that: the front moved into the point's own corner.
     """
     width = box.reference - box.ideal
     scaled = np.minimum((points - box.reference) / width, 0.0)

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-__all__ = ["Process"]
+__all__ = ["Process", "Scale"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,10 +24,26 @@ _OFFSET = 0.05
 """What is added before logarithms are taken, as a share of the median: values near 0 don't run away."""
 
 
+class Scale:
+    """A scale on which differences count by ratio, fixed by the values `[n]` that it is made for.
+
+    It is log(value + a twentieth of the median), so that values near 0 don't run away, or the values themselves if any
+    is negative.
+    """
+
+    def __init__(self, values: Floats) -> None:
+        middle = float(np.median(values))
+        self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
+
+    def __call__(self, values: Floats) -> Floats:
+        """The values `[...]` on this scale."""
+        return values if math.isnan(self._offset) else np.log(np.maximum(values, 0.0) + self._offset)
+
+
 class Process:
     """Predicts an objective's values from features, with an error that grows away from what is known.
 
-    Objectives without negative values, such as errors, are modelled by their logarithm: differences matter by ratio.
+    Values are modelled on their `Scale`: differences count by ratio.
     A value that differs from those of similar networks is taken for noise in part. How much of the variance is noise is
     fitted (a white kernel), so that one lucky measurement doesn't lead the search astray.
     """
@@ -35,12 +51,10 @@ class Process:
     def __init__(self) -> None:
         self._theta = np.empty(0)
         self._fitted_to = 0
-        self._offset = math.nan
 
     def fit(self, features: Floats, values: Floats) -> None:
         """Takes features `[networks, features]` and finite values `[networks]`."""
-        middle = float(np.median(values))
-        self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
+        self.scale = Scale(values)
         anew = len(values) >= _REFIT * self._fitted_to
         model = GaussianProcessRegressor(
             ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5) + WhiteKernel(0.1, (_LEAST_NOISE, 1.0)),
@@ -51,24 +65,20 @@ class Process:
             model.kernel.theta = self._theta
         with warnings.catch_warnings():  # a parameter at its bound is as good as any
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(features, self.forward(values))
+            model.fit(features, self.scale(values))
         self._theta = model.kernel_.theta
         if anew:
             self._fitted_to = len(values)
         self._model = model
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, each `[networks]`, on the scale of `forward`."""
+        """Mean and standard deviation, each `[networks]`, on the process's scale."""
         mean, deviation = self._model.predict(features, return_std=True)
         return mean, deviation
 
     def draw(self, features: Floats, n: int, rng: np.random.Generator) -> Floats:
-        """`n` draws of what the networks' values may be, `[n, networks]` on the scale of `forward`, correlated."""
+        """`n` draws of what the networks' values may be, `[n, networks]` on the process's scale, correlated."""
         return np.asarray(self._model.sample_y(features, n, random_state=int(rng.integers(2**31))).T)
-
-    def forward(self, values: Floats) -> Floats:
-        """Values of the objective on the model's scale: their logarithm, or themselves if any is negative."""
-        return values if math.isnan(self._offset) else np.log(np.maximum(values, 0.0) + self._offset)
 
     def state(self) -> npt.NDArray[Any]:
         """The kernel's parameters and how many values they were fitted to."""

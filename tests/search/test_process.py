@@ -13,7 +13,7 @@ def test_a_smooth_function_is_learnt_between_what_is_known():
     process.fit(grid(), 0.3 + 0.2 * np.sin(grid()[:, 0]))
     between = grid()[:-1] + 0.05
     mean, _ = process.predict(between)
-    assert mean == pytest.approx(process.forward(0.3 + 0.2 * np.sin(between[:, 0])), abs=0.03)
+    assert mean == pytest.approx(process.scale(0.3 + 0.2 * np.sin(between[:, 0])), abs=0.03)
 
 
 def test_the_error_grows_away_from_what_is_known():
@@ -31,20 +31,20 @@ def test_one_lucky_value_is_taken_for_noise():
     process = Process()
     process.fit(features, values)
     mean, _ = process.predict(features[50:51])
-    assert mean[0] == pytest.approx(process.forward(np.array([0.34]))[0], abs=0.06)
+    assert mean[0] == pytest.approx(process.scale(np.array([0.34]))[0], abs=0.06)
 
 
 def test_errors_are_modelled_by_ratio():
     process = Process()
     process.fit(grid(16), np.array([0.1, 0.5, 0.0, 0.3] * 4))  # a twentieth of the median, 0.01, is added
-    low, middle, high = process.forward(np.array([0.0, 0.09, 0.99]))
+    low, middle, high = process.scale(np.array([0.0, 0.09, 0.99]))
     assert high - middle == pytest.approx(middle - low) == pytest.approx(np.log(10))
 
 
 def test_negative_values_are_modelled_as_they_are():
     process = Process()
     process.fit(grid(16), np.array([-1.0, 2.0, 0.5, 0.1] * 4))
-    assert process.forward(np.array([-3.0, 2.0])).tolist() == [-3.0, 2.0]
+    assert process.scale(np.array([-3.0, 2.0])).tolist() == [-3.0, 2.0]
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, -2.0])
@@ -52,7 +52,7 @@ def test_an_objective_that_never_changes_is_no_trouble(value):
     process = Process()
     process.fit(grid(16), np.full(16, value))
     mean, deviation = process.predict(grid(16) + 0.1)
-    assert mean == pytest.approx(process.forward(np.full(16, value)))
+    assert mean == pytest.approx(process.scale(np.full(16, value)))
     assert np.isfinite(deviation).all()
 
 
