@@ -25,3 +25,9 @@ def data_folder() -> Callable[[str], Path]:
         return root / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def mutations() -> int:
+    """How many damaged files a test of a reader makes of each kind: `EVO_FAIR_MUTATIONS`, or else a few hundred."""
+    return int(os.environ.get("EVO_FAIR_MUTATIONS", "200"))

@@ -50,7 +50,7 @@ def load_ham10000(folder: Path, image_size: int, fractions: Sequence[float], rng
     units = _joined_lesions(table, folder / _DUPLICATES)
     return Dataset(
         name="ham10000",
-        inputs=decode_images("ham10000", images, image_size),
+        inputs=decode_images("ham10000", images, image_size).pixels,
         labels=labels,
         label_names=DIAGNOSES,
         groupings={
