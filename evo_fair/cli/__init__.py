@@ -2,6 +2,8 @@
 
 import errno
 import sys
+import warnings
+from typing import Any
 
 import typer
 
@@ -18,7 +20,8 @@ from evo_fair.cli.problems import problems
 from evo_fair.cli.prune import prune
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import DataWarning, EvoFairError
+from evo_fair.show import say
 
 __all__ = ["app", "main"]
 
@@ -53,7 +56,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"evo-fair {__version__}")
+        say(f"evo-fair {__version__}")
         raise typer.Exit
 
 
@@ -64,8 +67,27 @@ def _options(
     """Finds small, fast and fair neural networks for a device, and says for whom they work."""
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Shows what is odd about the user's data on one line, and other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        say(f"evo-fair: {' '.join(str(message).split())}", err=True)
+    else:
+        _PYTHONS_OWN(message, category, filename, lineno, file, line)
+
+
+_PYTHONS_OWN = warnings.showwarning
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
+    warnings.showwarning = _show_warning
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:
@@ -82,10 +104,10 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Abort:
         code = 130
     if code == 130:  # what typer makes of Ctrl-C; what can be resumed has said so itself and ended the process
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _refuse(message: str) -> int:
-    typer.echo(f"evo-fair: {message}", err=True)
+    say(f"evo-fair: {message}", err=True)
     return 2

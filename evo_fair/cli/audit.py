@@ -15,6 +15,7 @@ from evo_fair.cli.options import (
     WeightsOption,
     resume_command,
 )
+from evo_fair.show import say
 
 if TYPE_CHECKING:
     from evo_fair.audit.runner import Standing
@@ -130,7 +131,7 @@ def audit(
             factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
             source = Source(network, run, module, weights)
             task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
-            dense, name = dense_network(chosen, task, source, lambda line: typer.echo(line, err=True))
+            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True))
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS
@@ -147,7 +148,7 @@ def audit(
             )
             folder = audit_proxy(chosen, grid, jobs=jobs, **common)
         report = write_report(folder, find(folder, imbalance, limits))
-    typer.echo(f"the report: {report}")
+    say(f"the report: {report}")
 
 
 def _named(**given: list[Any] | None) -> dict[str, Any]:
@@ -157,4 +158,4 @@ def _named(**given: list[Any] | None) -> dict[str, Any]:
 
 def _told(check: "Check", at: "Standing") -> None:
     check()
-    typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)
+    say(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)
