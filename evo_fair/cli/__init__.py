@@ -13,6 +13,7 @@ from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
+from evo_fair.cli.once import OnceCommand
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
@@ -47,7 +48,7 @@ for command in (
     predict,
     calibrate,
 ):
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"), cls=OnceCommand)(command)
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

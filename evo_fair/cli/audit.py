@@ -119,7 +119,8 @@ def audit(
     with resumable(resume_command(), lambda: "finished rows are saved") as check:
         common["listener"] = partial(_told, check)
         if one:
-            from evo_fair.audit.network_audit import NetworkGrid, audit_network
+            from evo_fair.audit.network_audit import NetworkGrid, audit_network, check_network
+            from evo_fair.data import check_samples
             from evo_fair.dense_networks import Source, dense_network
             from evo_fair.pruning.task import Task
 
@@ -131,7 +132,9 @@ def audit(
             factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
             source = Source(network, run, module, weights)
             task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
-            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True))
+            check_samples(task.dataset, (task.group,), 1)
+            suits = partial(check_network, factors, task)  # asked before it is trained
+            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits)
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS
