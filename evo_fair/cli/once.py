@@ -15,7 +15,11 @@ class OnceCommand(TyperCommand):
         """Parses as Typer does; raises `BadParameter` naming an option that was given more than once."""
         seen: set[str] = set()
         for parameter in self.make_parser(ctx).parse_args(args=list(args))[2]:
-            one = parameter.param_type_name == "option" and not parameter.multiple and not getattr(parameter, "is_flag", False)
+            one = (
+                parameter.param_type_name == "option"
+                and not parameter.multiple
+                and not getattr(parameter, "is_flag", False)
+            )
             name = max(parameter.opts, key=len)
             if one and name in seen:
                 raise typer.BadParameter(f"{name} is given more than once, and this command takes one: give it once")
