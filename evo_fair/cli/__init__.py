@@ -78,12 +78,16 @@ def _show_warning(
 ) -> None:
     """Shows what is odd about the user's data on one line, and other warnings as Python does."""
     if issubclass(category, DataWarning):
-        say(f"evo-fair: {' '.join(str(message).split())}", err=True)
+        text = " ".join(str(message).split())
+        if text not in _SHOWN:  # a command can load the same data twice
+            _SHOWN.add(text)
+            say(f"evo-fair: {text}", err=True)
     else:
         _PYTHONS_OWN(message, category, filename, lineno, file, line)
 
 
 _PYTHONS_OWN = warnings.showwarning
+_SHOWN: set[str] = set()
 
 
 def main(arguments: list[str] | None = None) -> None:
