@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:
-        sys.exit(_refuse(" ".join(str(error).split())))
+        sys.exit(_refuse(str(error)))
     except typer.TyperException as error:
         message = error.format_message()  # empty where the command's help was printed instead
         sys.exit(_refuse(message) if message else 0)
@@ -114,5 +114,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _refuse(message: str) -> int:
-    say(f"evo-fair: {message}", err=True)
+    say(f"evo-fair: {' '.join(message.split())}", err=True)
     return 2

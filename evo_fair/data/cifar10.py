@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from evo_fair.data.dataset import Dataset, class_grouping
+from evo_fair.data.decoding import quiet
 from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import atomic_write, cache_folder, digest
 
@@ -95,7 +96,8 @@ def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], n
     found = sorted(_archived(archive) if archive else ((_name(folder, file), file.read_bytes()) for file in files))
     if not found:
         raise DataError(f"{archive or folder} holds no images: {_AGAIN}")
-    images = np.stack([_decoded(content, name) for name, content in found])
+    with quiet():
+        images = np.stack([_decoded(content, name) for name, content in found])
     parts = [name.split("/") for name, _ in found]
     labels = np.array([CLASSES.index(part[1]) for part in parts], np.int64)
     tested = np.array([part[0] == "test" for part in parts])

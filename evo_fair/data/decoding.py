@@ -2,6 +2,7 @@
 
 import io
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-__all__ = ["FORMATS", "LONGEST_SIDE", "MOST_PIXELS", "decode_pixels"]
+__all__ = ["FORMATS", "LONGEST_SIDE", "MOST_PIXELS", "decode_pixels", "quiet"]
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 
@@ -24,6 +25,14 @@ _MOST_SCANS = 200
 
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _SCAN = b"\xff\xda"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps Pillow's warnings to itself: what is wrong with an image is said by its error. For one thread at a time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 class _Budget:

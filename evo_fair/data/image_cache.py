@@ -18,7 +18,7 @@ from joblib import cpu_count
 
 from evo_fair.files import atomic_write
 
-__all__ = ["DecodedImages", "read_images", "repeated_in", "write_images"]
+__all__ = ["DecodedImages", "read_images", "write_images"]
 
 HASH_BYTES = 16
 _CHUNK = 2**24
@@ -73,14 +73,6 @@ def write_images(path: Path, shape: tuple[int, ...], images: Iterable[bytes]) ->
             file.write(pixels)
             hashes.append(_hash(pixels))
         file.write(b"".join(hashes))
-
-
-def repeated_in(hashes: npt.NDArray[np.uint8], parts: npt.NDArray[np.int8]) -> list[tuple[int, int]]:
-    """Pairs `(earlier, later)` of images of equal hashes in different `parts` `[images]`, one for each later image."""
-    first: dict[bytes, int] = {}
-    numbers = [first.setdefault(row.tobytes(), number) for number, row in enumerate(hashes)]
-    # Against the first of its kind alone: of three in parts a, b, b the second b is told with the a, too.
-    return [(early, late) for late, early in enumerate(numbers) if parts[early] != parts[late]]
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

@@ -1,6 +1,5 @@
 """The user's own images: a folder with a `labels.csv` that names files, labels, groups, splits and units."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +8,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, class_grouping, grouping_of
-from evo_fair.data.image_cache import repeated_in
+from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
-from evo_fair.data.missing import blanked, say_missing
 from evo_fair.data.splits import split_units
 from evo_fair.data.tables import first_line, read_table
-from evo_fair.errors import DataError, DataWarning, EvoFairError
+from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
 __all__ = ["load_image_folder"]
@@ -64,7 +62,7 @@ def load_image_folder(
     units = _units(table)
     split = _given_split(table, units, path) if "split" in table else split_units(labels, units, fractions, rng)
     decoded = decode_images("image_folder", images, image_size)
-    _say_repeated(decoded.hashes, split, table["file"], path)
+    say_repeated(decoded.hashes, split, table["file"].tolist(), path, "give them one unit, or keep one of them")
     return Dataset(
         name=name,
         inputs=decoded.pixels,
@@ -135,21 +133,3 @@ def _given_split(table: pd.DataFrame, units: npt.NDArray[np.int64], path: Path) 
     unit = table["unit"][torn].iloc[0] if torn.any() else ""
     _refuse(torn, path, f"unit {unit!r} is in two splits: give all its images the same one")
     return split
-
-
-def _say_repeated(
-    hashes: npt.NDArray[np.uint8], split: npt.NDArray[np.int8], files: "pd.Series[str]", path: Path
-) -> None:
-    """Warns of images with the same pixels in two parts: a network that has learned one by heart knows the other."""
-    repeated = repeated_in(hashes, split)
-    if not repeated:
-        return
-    first, second = repeated[0]
-    names, parts = files.iloc[[first, second]].tolist(), [PARTS[split[number]] for number in (first, second)]
-    more = f", and {len(repeated) - 1} more" if len(repeated) > 1 else ""
-    warnings.warn(
-        f"{path}: the same image is in two parts: {names[0]} in {parts[0]} and {names[1]} in {parts[1]}{more}; "
-        "give them one unit, or keep one of them",
-        DataWarning,
-        stacklevel=2,
-    )

@@ -1,7 +1,6 @@
 """Decoding images from folders and zip archives, once: the decoded array is kept in the user's cache."""
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,7 +10,7 @@ from zipfile import BadZipFile, ZipFile
 
 from joblib import cpu_count
 
-from evo_fair.data.decoding import decode_pixels
+from evo_fair.data.decoding import decode_pixels, quiet
 from evo_fair.data.image_cache import DecodedImages, read_images, write_images
 from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import cache_folder
@@ -76,8 +75,7 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
     cached = read_images(path, shape)
     if cached is not None:
         return cached
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with an image is said by its error
+    with quiet():
         write_images(path, shape, _decoded(images, image_size))
     written = read_images(path, shape)
     if written is None:
