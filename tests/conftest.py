@@ -39,6 +39,6 @@ def data_folder() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def mutations() -> int:
-    """How many damaged files a test of a reader makes of each kind: `EVO_FAIR_MUTATIONS`, or else a few hundred."""
-    return int(os.environ.get("EVO_FAIR_MUTATIONS", "200"))
+def mutations(request: pytest.FixtureRequest) -> int:
+    """How many damaged files a test of a reader makes of each kind: what `--mutations` says, or else a few hundred."""
+    return int(request.config.getoption("--mutations", 200))

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from evo_fair.errors import RunError
-from evo_fair.files import digest, write_bytes
+from evo_fair.files import write_bytes
 
 __all__ = ["Checkpoint", "momentum_tensors", "read_checkpoint", "restore_momentum", "write_checkpoint"]
 
@@ -29,8 +29,7 @@ def write_checkpoint(
 ) -> None:
     """Writes a checkpoint, atomically; `identity` is a hash of all that the weights depend on, `progress` JSON."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    about = json.dumps({"identity": identity, **progress})
-    write_bytes(path, save(contiguous, {"progress": about, "sha256": _hash(about, contiguous)}))
+    write_bytes(path, save(contiguous, {"progress": json.dumps({"identity": identity, **progress})}))
 
 
 def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
@@ -39,26 +38,13 @@ def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            progress = json.loads(metadata.get("progress", "{}"))
+            progress = json.loads((file.metadata() or {}).get("progress", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"cannot read the checkpoint {path}: {error}; remove it to train from the start") from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:
         raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
-    # The first ones have no hash: they are taken as they are.
-    if metadata.get("sha256", "") not in ("", _hash(metadata["progress"], tensors)):
-        raise RunError(f"the checkpoint {path} is damaged: its hash is another; remove it to train from the start")
     return Checkpoint(progress, tensors)
-
-
-def _hash(about: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over a checkpoint's text and its tensors, contiguous ones, with their names and forms."""
-    parts: list[bytes | str] = [about]
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        parts += [f"{name} {tensor.dtype} {list(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy().tobytes()]
-    return digest(*parts)
 
 
 def momentum_tensors(sgd: torch.optim.SGD, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

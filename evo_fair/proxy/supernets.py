@@ -12,16 +12,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import (
-    cache_folder,
-    digest,
-    is_recorded,
-    read_json,
-    sha256_of,
-    shipped_names,
-    shipped_or_path,
-    write_json,
-)
+from evo_fair.files import cache_folder, digest, read_json, sha256_of, shipped_names, shipped_or_path, write_json
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
@@ -90,7 +81,14 @@ def shipped_supernet(name: str) -> StoredSupernet | None:
 
 
 def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
-    return StoredSupernet(path, read_json(manifest_path, DataError)) if is_recorded(path, manifest_path) else None
+    if not path.is_file() or not manifest_path.is_file():
+        return None
+    try:
+        manifest = read_json(manifest_path, DataError)
+    except DataError:
+        return None
+    sound = isinstance(manifest, dict) and manifest.get("sha256") == sha256_of(path)
+    return StoredSupernet(path, manifest) if sound else None
 
 
 def train_and_store(
