@@ -1,6 +1,7 @@
 """The command line: one module a command, parsing and printing only."""
 
 import errno
+import io
 import sys
 import warnings
 from typing import Any
@@ -93,6 +94,8 @@ _SHOWN: set[str] = set()
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
     warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe that knows few letters gets the others' numbers
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:

@@ -1,6 +1,8 @@
 """`evo-fair predict`: tables and JSON of any ONNX network, and one line for what can't be read."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,17 @@ def test_names_of_layers_are_shown_as_they_are(hostile: Path, capsys: pytest.Cap
     assert all(character.isprintable() or character == "\n" for character in shown)
     assert f"{hostile} on raspberry-pi-4:" in shown
     assert "Odd[/red]\\u001b" in shown
+
+
+def test_letters_that_the_terminal_does_not_know_are_written_out(
+    hostile: Path, command_line: list[str], tmp_path: Path
+) -> None:
+    path = hostile.rename(tmp_path / "東京.onnx")
+    arguments = [*command_line, "predict", str(path), "--device", "raspberry-pi-4"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "\\u6771\\u4eac.onnx on raspberry-pi-4:" in done.stdout
 
 
 def test_names_in_json_are_those_of_the_file(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
