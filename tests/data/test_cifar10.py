@@ -116,7 +116,7 @@ def test_a_folder_that_is_completed_or_changed_is_read_again(tmp_path: Path) -> 
     assert (second.inputs[(second.labels == CLASSES.index("cat")) & (second.split == 2), 0] == 255).all()
 
 
-@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "flipped"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
     write_archive(tmp_path)
@@ -124,7 +124,8 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     (cached,) = (tmp_path / "cache" / "images").iterdir()
     content = cached.read_bytes()
     kept = content[: len(content) // 2]
-    cached.write_bytes(kept if damage == "cut" else kept + bytes(500) + content[len(kept) + 500 :])
+    changed = bytes([content[len(kept)] ^ 1]) if damage == "flipped" else bytes(500)
+    cached.write_bytes(kept if damage == "cut" else kept + changed + content[len(kept) + len(changed) :])
     assert load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1).fingerprint == expected
 
 
