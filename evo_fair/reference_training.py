@@ -92,7 +92,7 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
     manifest = onnx.with_suffix(".json")
     if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):
         raise RunError(
-            f"{network} is not trained for these data, or is damaged: 'evo-fair train {problem.argument} --network {network} "
+            f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"
         )
     return onnx
