@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError, RunError, UnknownNameError
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import Network, Supernet, initialise
 from evo_fair.nets.reference import REFERENCES
@@ -102,7 +102,7 @@ def _trained(
     key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
-    if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:
+    if not is_recorded(path, manifest):
         check(network)
         told(f"training {name}, {recipe.epochs} epochs")
         task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
@@ -166,6 +166,10 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
         raise PruningError(
             f"{path} was trained on other data or another split than {task.dataset.name} has here, so that it may know "
             "these test samples: train it on this problem"
+        )
+    if not is_recorded(path, manifest):
+        raise PruningError(
+            f"{path} is not the file that {manifest.name} was written for: it is damaged, or another; train it again"
         )
     network = REFERENCES[name](len(known))
     load_weights(network, path)

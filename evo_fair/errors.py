@@ -6,6 +6,7 @@ __all__ = [
     "AuditError",
     "ConstraintError",
     "DataError",
+    "DataWarning",
     "EvoFairError",
     "NonFiniteError",
     "ObjectiveError",
@@ -31,6 +32,10 @@ class ProblemError(EvoFairError, ValueError):
 
 class DataError(EvoFairError, ValueError):
     """A data set is missing, damaged or too small for what was asked."""
+
+
+class DataWarning(UserWarning):
+    """Data can be used as they are, but may not mean what their user thinks; the command line shows it on one line."""
 
 
 class ProfileError(EvoFairError, ValueError):

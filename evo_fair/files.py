@@ -17,6 +17,7 @@ __all__ = [
     "cache_folder",
     "digest",
     "inside",
+    "is_recorded",
     "read_json",
     "read_toml",
     "remove_leftovers",
@@ -182,6 +183,22 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, in hex, as sha256sum prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_recorded(path: Path, manifest: Path, *place: str) -> bool:
+    """Whether `path` has the SHA-256 that `manifest`, a JSON file, records under the keys `place` and `sha256`.
+
+    False, too, where one of the two is missing or can't be read: what was made once can be made again.
+    """
+    if not path.is_file() or not manifest.is_file():
+        return False
+    try:
+        found: Any = read_json(manifest)
+        for key in (*place, "sha256"):
+            found = found.get(key) if isinstance(found, dict) else None
+        return bool(found == sha256_of(path))
+    except (EvoFairError, OSError):
+        return False
 
 
 def digest(*parts: bytes | str | Path) -> str:

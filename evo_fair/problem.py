@@ -25,6 +25,7 @@ class Data(Section):
     split_seed: Annotated[int, Field(ge=0)] = 0
     positive: tuple[str, ...] | None = None
     min_samples: PositiveInt = 10
+    missing: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -32,6 +33,8 @@ class Data(Section):
             raise ValueError(
                 f"fractions = {list(self.fractions)} add up to {sum(self.fractions):g}; make them add up to 1"
             )
+        if self.missing is not None and self.source != "image_folder":
+            raise ValueError(f"missing is for the source image_folder: {self.source} says itself what is unknown")
         return self
 
 
@@ -126,6 +129,7 @@ class Problem(Section):
             seed=settings.split_seed,
             positive=settings.positive,
             min_samples=settings.min_samples,
+            missing=settings.missing,
         )
         check_samples(dataset, [self.fairness.group], settings.min_samples)
         for name in self.fairness.report:

@@ -16,7 +16,7 @@ from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
@@ -83,14 +83,14 @@ def train_reference(
 def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:
     """The ONNX file of the reference network that `train_reference` has put into the cache with the same arguments.
 
-    Raises `UnknownNameError` for a network that is none, `RunError` where it was not trained yet or is damaged.
+    Its weights are beside it; both are whole. Raises `UnknownNameError` for a network that is none, `RunError` where it
+    was not trained yet or is damaged.
     """
     if network not in REFERENCES:
         raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
     manifest = onnx.with_suffix(".json")
-    known = read_json(manifest).get("onnx", {}).get("sha256") if manifest.is_file() else None
-    if not onnx.is_file() or known != sha256_of(onnx):
+    if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"

@@ -1,12 +1,23 @@
 """Fixtures that all tests share: the place of the real data sets, and caches that leave the user's alone."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _listening() -> None:
+    """Hears Ctrl-C as from a terminal, here and in processes that tests start.
+
+    A shell starts what it runs in the background deaf to it (SIGINT ignored), and the children of that are deaf, too.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,3 +36,9 @@ def data_folder() -> Callable[[str], Path]:
         return root / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def mutations(request: pytest.FixtureRequest) -> int:
+    """How many damaged files a test of a reader makes of each kind: what `--mutations` says, or else a few hundred."""
+    return int(request.config.getoption("--mutations", 200))

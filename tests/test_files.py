@@ -10,8 +10,10 @@ from evo_fair.files import (
     cache_folder,
     digest,
     inside,
+    is_recorded,
     read_json,
     read_toml,
+    sha256_of,
     shipped_names,
     shipped_or_path,
     write_json,
@@ -127,3 +129,19 @@ def test_digests_tell_where_one_part_ends(tmp_path: Path) -> None:
     assert digest("ab") == digest(b"ab") == digest(tmp_path / "x")
     # sha256 of the length, eight bytes with the lowest first, and the content
     assert digest("ab") == "5dff2b3fa79721a8181b9beb1db6bcce93b482f9aa3a5c9b864fc4429e31d5f2"
+
+
+def test_what_a_manifest_records_is_told_from_what_was_changed(tmp_path: Path) -> None:
+    path, manifest = tmp_path / "a.bin", tmp_path / "a.json"
+    assert not is_recorded(path, manifest)
+    path.write_bytes(b"abc")
+    assert not is_recorded(path, manifest)
+    write_json(manifest, {"sha256": sha256_of(path), "onnx": {"sha256": "0"}})
+    assert is_recorded(path, manifest)
+    assert not is_recorded(path, manifest, "onnx")
+    assert not is_recorded(path, manifest, "sha256", "onnx")
+    path.write_bytes(b"abd")
+    assert not is_recorded(path, manifest)
+    for damaged in ("[]", "{", "null", '{"sha256": 3}', '"sha256"'):
+        manifest.write_text(damaged)
+        assert not is_recorded(path, manifest)

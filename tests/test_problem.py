@@ -61,6 +61,7 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("title", "titel", "titel: there is no such key"),
         ("title =", "# title =", "title: Field required"),
         ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: mend its name, or take it out"),
+        ("[fairness]", 'missing = ["nan"]\n[fairness]', "missing is for the source image_folder: digits says itself"),
         ("[fairness]", "fractions = [0.5, 0.2, 0.2]\n[fairness]", "add up to 0.9; make them add up to 1"),
         ("title =", "title", "is not valid TOML"),
         ("title", 'name = "x"\ntitle', "name can't be set here"),

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from evo_fair.audit.flips import FlipForecast
 from evo_fair.report.style import axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.search import Axis, non_dominated, to_minimise
+from evo_fair.show import figure_label
 
 __all__ = ["draw_effects", "draw_forecast", "draw_losses", "draw_pareto"]
 
@@ -61,7 +62,7 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
             panel.set_xticks(range(len(bands)), [band.replace(" to ", " to\n") for band in bands])
             panel.set_xlim(-0.4, len(bands) - 0.15)
             panel.set_xlabel("sparsity")
-            panel.set_ylabel(f"accuracy lost by {grouping.replace('_', ' ')} (points)\nlower is better")
+            panel.set_ylabel(f"accuracy lost by {_words(grouping)} (points)\nlower is better")
             _label_ends(panel, ends, len(bands) - 0.75)
         return figure
 
@@ -109,9 +110,9 @@ def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Pat
                 value, y, xerr=[value - low, high - value], fmt="o", color=DARK, markersize=2.5, elinewidth=0.8
             )
             panel.axvline(0, color="black", linewidth=0.5)
-            panel.set_yticks(y, table["term"])
+            panel.set_yticks(y, [figure_label(term) for term in table["term"]])
             panel.set_ylim(-0.7, len(table) - 0.3)
-            panel.set_xlabel(f"effect on accuracy by {title.replace('_', ' ')} (points)\nnegative is a loss")
+            panel.set_xlabel(f"effect on accuracy by {_words(title)} (points)\nnegative is a loss")
         return figure
 
     save_figure(make, paths)
@@ -128,7 +129,7 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
         auc, low, high = (fitted[name].to_numpy(float) for name in ("auc", "low", "high"))
         left.errorbar(auc, y, xerr=[auc - low, high - auc], fmt="o", color=DARK, markersize=2.5, elinewidth=0.8)
         left.axvline(0.5, color="black", linewidth=0.5, linestyle=":")
-        left.set_yticks(y, names)
+        left.set_yticks(y, [figure_label(name) for name in names])
         left.set_xlabel("AUC of the forecast of flips\nhigher is better")
         risk = forecast.risk
         top = 1.12 * float(100 * risk[["forecast", "observed"]].to_numpy().max())
@@ -143,7 +144,7 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
             for name, at_x, at_y in zip(rows["group"], x, seen, strict=True):
                 above = _free_side(at_y >= at_x, at_x / top, at_y / top, labelled)
                 right.annotate(
-                    name,
+                    figure_label(name),
                     (at_x, at_y),
                     (-3, 2) if above else (3, -2),
                     textcoords="offset points",
@@ -169,6 +170,10 @@ def _free_side(above: bool, x: float, y: float, labelled: list[tuple[bool, float
     return above
 
 
+def _words(grouping: str) -> str:
+    return figure_label(grouping.replace("_", " "))
+
+
 def _name(row: dict[Any, Any]) -> str:
     return "all samples" if row["grouping"] == "all" else str(row["group"])
 
@@ -178,7 +183,9 @@ def _label_ends(panel: Axes, ends: list[tuple[float, str, str]], x: float) -> No
     bottom, top = panel.get_ylim()
     places = _spread([value for value, _, _ in ends], 0.055 * (top - bottom))
     for (_, name, colour), place in zip(ends, places, strict=True):
-        panel.annotate(name, (x, float(place)), fontsize=6, color=colour, va="center", annotation_clip=False)
+        panel.annotate(
+            figure_label(name), (x, float(place)), fontsize=6, color=colour, va="center", annotation_clip=False
+        )
 
 
 def _spread(values: Sequence[float], gap: float) -> npt.NDArray[np.float64]:

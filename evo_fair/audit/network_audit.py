@@ -27,7 +27,7 @@ from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Dense, Request, Task
 from evo_fair.pruning.treatments import TREATMENTS, prune_and_train
 
-__all__ = ["NetworkGrid", "audit_network", "plan_of"]
+__all__ = ["NetworkGrid", "audit_network", "check_network", "plan_of"]
 
 PART = "validation"
 COMPLEXITY_SAMPLES = 4096
@@ -86,6 +86,18 @@ def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
 
 
+def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
+    """Raises `EvoFairError` for a network that the grid can't prune, whether it is trained or not.
+
+    That is one that can't be traced, or has no channels to prune, and a criterion that does not suit it or its data.
+    """
+    task.check_outputs(network)
+    traced = task.structure(network)
+    for structure in grid.structures:
+        check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
+    check_criteria(grid.criteria, network, traced, task.samples(np.random.default_rng(0), 2))
+
+
 def audit_network(
     problem: Problem,
     grid: NetworkGrid,
@@ -109,11 +121,7 @@ def audit_network(
     groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
     check_samples(dataset, groupings, 1)
     task = Task(dataset, group, problem.training)
-    task.check_outputs(dense.network)
-    traced = task.structure(dense.network)
-    for structure in grid.structures:
-        check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
-    check_criteria(grid.criteria, dense.network, traced, task.samples(np.random.default_rng(0), 2))
+    check_network(grid, task, dense.network)
     configuration = {
         "source": "network",
         "evo_fair": __version__,

@@ -21,7 +21,7 @@ from evo_fair.audit.plan import Grid, genomes_of, plan_networks
 from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset, check_samples
-from evo_fair.files import cache_folder, digest
+from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_json
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
@@ -114,9 +114,10 @@ class _Orders:
         """The supernet in an order: read from the cache, else made and stored there."""
         if order not in self._made:
             path = self.file(order)
-            if not path.exists():
+            if order != "trained" and not is_recorded(path, path.with_suffix(".json")):
                 criterion, _, seed = order.partition("-")
                 ordered(self._made["trained"], criterion, int(seed or 0), self._samples()).save(path)
+                write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
             self._made[order] = Supernet.load(path, self._space)
         return self._made[order]
 

@@ -1,10 +1,11 @@
 """The sections of an audit's report that say what was found: who loses, by which criterion, by what, and who will."""
 
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+from evo_fair.show import markdown, markdown_code, markdown_table
 
 if TYPE_CHECKING:
     from evo_fair.audit.report import Findings
@@ -28,11 +29,11 @@ def who_loses(findings: "Findings") -> str:
         worst, best = first[0], first[-1]
         often = max(first, key=lambda row: float(row["worst"]))
         clear = "" if worst["low"] > best["high"] else " The intervals overlap: who loses more is open."
+        names = [markdown(row["group"]) for row in (worst, best, often)]
         text.append(
-            f"- By {grouping}, {where}: **{worst['group']}** loses most, {_points_of(worst)} of a "
-            f"dense {100 * worst['dense']:.1f} (n = {worst['samples']}); {best['group']} least, {_points_of(best)} "
-            f"(n = {best['samples']}). {often['group']} loses most in {100 * often['worst']:.0f} % of the networks."
-            + clear
+            f"- By {markdown(grouping)}, {where}: **{names[0]}** loses most, {_points_of(worst)} of a "
+            f"dense {100 * worst['dense']:.1f} (n = {worst['samples']}); {names[1]} least, {_points_of(best)} "
+            f"(n = {best['samples']}). {names[2]} loses most in {100 * often['worst']:.0f} % of the networks." + clear
         )
     text.append("")
     for grouping in findings.effects:
@@ -47,7 +48,7 @@ def who_loses(findings: "Findings") -> str:
                 + [_points_of(by_band[band]) for band in [*bands, "all"]]
                 + [f"{100 * every['worst']:.0f} %"]
             )
-        text += [_table(heads, rows_of)]
+        text += [markdown_table(heads, rows_of)]
     counts = losses[losses["grouping"] == "class"].drop_duplicates("band").set_index("band")["networks"]
     text.append("Networks by band: " + ", ".join(f"{band}: {counts[band]:,}" for band in counts.index) + ".")
     text.append(
@@ -72,8 +73,9 @@ def by_criterion(findings: "Findings") -> str:
         "",
         "Mean losses in points over the pruned networks; CWV and MCD as they are. By scope: `losses_by_factor.csv`.",
         "",
-        _table(heads, rows),
-        f"Worst group and gap are over {findings.group}; the gap is the most minus the least that a group loses.",
+        markdown_table(heads, rows),
+        f"Worst group and gap are over {markdown(findings.group)}; the gap is the most minus the least that a group",
+        "loses.",
         "The worst of several groups loses something by chance alone: compare rows, not single figures with 0.",
         "",
     ]
@@ -88,30 +90,32 @@ def regression(findings: "Findings") -> str:
     for grouping, (by_network, by_base) in findings.effects.items():
         if by_network is None:
             few = "Not enough pruned networks, or no group that has something to lose, for a regression."
-            text += [f"### By {grouping}", "", few, ""]
+            text += [f"### By {markdown(grouping)}", "", few, ""]
             continue
         attrs = by_network.attrs
         names = len(findings.facts.names[grouping])
         text += [
-            f"### By {grouping}",
+            f"### By {markdown(grouping)}",
             "",
-            f"`{attrs['formula']}`: least squares over {attrs['rows']:,} rows (a row a pruned network and group), "
-            f"R squared {attrs['r_squared']:.2f}. The change is pruned minus dense, so minus is a loss; in points. "
-            "`sparsity` counts tenths from 50 %; `share` doublings of the share in training, from an even one; "
+            f"{markdown_code(attrs['formula'])}: least squares over {attrs['rows']:,} rows (a row a pruned network and "
+            f"group), R squared {attrs['r_squared']:.2f}. The change is pruned minus dense, so minus is a loss; in "
+            "points. `sparsity` counts tenths from 50 %; `share` doublings of the share in training, from an even one; "
             "`complexity` tenths from the mean, where 1 is the dense network guessing evenly on the group's training "
             "samples (mean entropy)."
-            + "".join(f" Reference {name}: {level}." for name, level in attrs["references"].items()),
+            + "".join(
+                f" Reference {markdown(name)}: {markdown(level)}." for name, level in attrs["references"].items()
+            ),
             "",
         ]
         if left := findings.left_out[grouping]:
             why = "because dense networks get less than a tenth of it right or no training sample of it was looked at"
-            text += [f"Left out, {why}: {', '.join(left)}.", ""]
+            text += [f"Left out, {why}: {', '.join(map(markdown, left))}.", ""]
         heads = ["term", "effect", "95 %, by network"] + (["95 %, by architecture"] if by_base is not None else [])
         rows = []
         for number, row in enumerate(by_network.to_dict("records")):
             cells = [str(row["term"]), f"{100 * row['estimate']:+.2f}", _range(row)]
             rows.append(cells + ([_range(by_base.iloc[number])] if by_base is not None else []))
-        text.append(_table(heads, rows))
+        text.append(markdown_table(heads, rows))
         clusters = f"{attrs['clusters']:,} networks"
         if by_base is not None:
             clusters += f" or {by_base.attrs['clusters']:,} architectures"
@@ -134,7 +138,7 @@ def forecast(findings: "Findings") -> str:
     everyone = quality[quality["grouping"] == "all"].set_index("score")
     names = {"fitted": "logistic regression on all three"}
     told = "; ".join(
-        f"{names.get(score, f'{score} alone')} {_auc(everyone.loc[score])}" for score in everyone.index[::-1]
+        f"{names.get(score, f'{markdown(score)} alone')} {_auc(everyone.loc[score])}" for score in everyone.index[::-1]
     )
     rows = []
     for row in quality[(quality["score"] == "fitted") & (quality["grouping"] != "all")].to_dict("records"):
@@ -159,7 +163,9 @@ def forecast(findings: "Findings") -> str:
             "network's confidence, margin and entropy on a sample, without its label, the chance of a flip was",
             f"forecast for samples that were held out. AUC over all: {told}.",
             "",
-            _table(["grouping", "group", "samples", "AUC within", "flips forecast (%)", "flips observed (%)"], rows),
+            markdown_table(
+                ["grouping", "group", "samples", "AUC within", "flips forecast (%)", "flips observed (%)"], rows
+            ),
             "Where more flips are observed than forecast, a group is harmed beyond what uncertainty shows.",
             "",
         ]
@@ -183,8 +189,3 @@ def _auc(row: Any) -> str:
     if np.isnan(row["auc"]):  # nothing in the group flips, or everything
         return "-"
     return f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [list(heads), ["---"] + ["---:"] * (len(heads) - 1), *map(list, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

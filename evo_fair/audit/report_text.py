@@ -7,6 +7,7 @@ import pandas as pd
 
 from evo_fair.audit.report_sections import by_criterion, forecast, regression, who_loses
 from evo_fair.audit.store import AuditFolder
+from evo_fair.show import markdown, markdown_code
 
 if TYPE_CHECKING:
     from evo_fair.audit.report import Findings
@@ -34,11 +35,11 @@ def _what(folder: AuditFolder, findings: "Findings") -> str:
     pruned = networks[~networks["dense"].to_numpy(bool)]
     whole = networks["base"].nunique()
     timing = folder.timing
-    groupings = " and by ".join(("class", *about["groupings"]))
+    groupings = " and by ".join(map(markdown, ("class", *about["groupings"])))
     origin = "the dense one" if whole == 1 else f"the {whole:,} dense ones"
     speed = f", {timing['rate']:.1f} networks a second with {timing['jobs']} worker(s)" if timing else ""
     lines = [
-        f"# What pruning costs whom: {about['data']['name']}",
+        f"# What pruning costs whom: {markdown(about['data']['name'])}",
         "",
         f"{len(networks):,} networks were measured{speed}: {len(pruned):,} pruned ones and {origin}",
         f"that they come from. The measure is accuracy on the {len(facts.target):,} samples of the {about['part']}",
@@ -60,12 +61,15 @@ def _what(folder: AuditFolder, findings: "Findings") -> str:
 def _grid(grid: dict[str, Any], pruned: pd.DataFrame) -> str:
     aims = ", ".join(f"{100 * sparsity:g}" for sparsity in grid["sparsities"])
     least, most = 100 * pruned["sparsity"].min(), 100 * pruned["sparsity"].max()
+    names = {
+        key: ", ".join(map(markdown, grid.get(key, ()))) for key in ("criteria", "scopes", "structures", "treatments")
+    }
     return (
-        f"Criteria: {', '.join(grid['criteria'])}. Scopes: {', '.join(grid['scopes'])}. Sparsities aimed at: {aims} %; "
+        f"Criteria: {names['criteria']}. Scopes: {names['scopes']}. Sparsities aimed at: {aims} %; "
         f"reached: {least:.0f} to {most:.0f} %, as shares of parameters. Seeds: {', '.join(map(str, grid['seeds']))}"
         + (f"; seed of the plan: {grid['seed']}." if "seed" in grid else ".")
-        + (f" Structures: {', '.join(grid['structures'])}." if "structures" in grid else "")
-        + (f" Treatments: {', '.join(grid['treatments'])}." if "treatments" in grid else "")
+        + (f" Structures: {names['structures']}." if "structures" in grid else "")
+        + (f" Treatments: {names['treatments']}." if "treatments" in grid else "")
     )
 
 
@@ -80,10 +84,10 @@ def _source(about: dict[str, Any]) -> str:
             "help that no ordinary network has."
         )
     return (
-        f"**What was pruned.** One trained network, {about['network']['name']}, by every combination of criterion, "
-        f"structure, scope, treatment, sparsity and seed. Those that train spend {about['grid']['epochs']} epochs. "
-        "Sparsities aimed at are shares of channels or of single weights; those reached count the parameters that are "
-        "gone or 0."
+        f"**What was pruned.** One trained network, {markdown(about['network']['name'])}, by every combination of "
+        f"criterion, structure, scope, treatment, sparsity and seed. Those that train spend {about['grid']['epochs']} "
+        "epochs. Sparsities aimed at are shares of channels or of single weights; those reached count the parameters "
+        "that are gone or 0."
     )
 
 
@@ -94,22 +98,24 @@ def _points(findings: "Findings") -> str:
         "",
         "![Pareto front](pareto.png)",
         "",
-        f"{len(front):,} networks are on the front of sparsity, accuracy and {findings.imbalance.title} (`front.csv`).",
+        f"{len(front):,} networks are on the front of sparsity, accuracy and {markdown(findings.imbalance.title)}",
+        "(`front.csv`).",
         "",
     ]
-    limits = " and ".join(f"`{cost.limit}`" for cost in choice.costs)
+    limits = " and ".join(markdown_code(cost.limit) for cost in choice.costs)
     if choice.point is None:
         text.append(f"None is within {limits}.")
     else:
         p = choice.point
         text.append(
-            f"The sparsest within {limits}: {p['id']}, sparsity {100 * p['sparsity']:.1f} %, {int(p['params']):,} "
-            f"parameters, accuracy {p['accuracy']:.4f}, worst group's loss {100 * p['worst_group_loss']:.1f} points."
+            f"The sparsest within {limits}: {markdown(p['id'])}, sparsity {100 * p['sparsity']:.1f} %, "
+            f"{int(p['params']):,} parameters, accuracy {p['accuracy']:.4f}, worst group's loss "
+            f"{100 * p['worst_group_loss']:.1f} points."
         )
     for cost in choice.costs:
         best = "still none" if cost.best is None else f"{100 * cost.best:.1f} % sparsity would be open"
         price = "" if cost.cost is None else f" (it costs {100 * cost.cost:.1f} points of sparsity)"
-        text.append(f"Without `{cost.limit}` {best}{price}.")
+        text.append(f"Without {markdown_code(cost.limit)} {best}{price}.")
     text += [
         "The part that was measured also chose the point: judge it on the test part before relying on it.",
         "",
@@ -124,7 +130,9 @@ def _not_measured(folder: AuditFolder, findings: "Findings") -> str:
     networks = findings.networks
     points = ["the test part"]
     if about["groupings"]:
-        points[0] += f", and samples of unknown {' or '.join(about['groupings'])} in the figures by group"
+        points[0] += (
+            f", and samples of unknown {' or '.join(map(markdown, about['groupings']))} in the figures by group"
+        )
     if about["source"] == "proxy":
         points += [
             "training after pruning (fine-tuning, rewinding, starting anew), after which losses can fall on others",
@@ -139,7 +147,7 @@ def _not_measured(folder: AuditFolder, findings: "Findings") -> str:
     ]
     if len(few):
         names = ", ".join(
-            f"{row['group']} ({row['samples']})" for row in few.drop_duplicates("group").to_dict("records")
+            f"{markdown(row['group'])} ({row['samples']})" for row in few.drop_duplicates("group").to_dict("records")
         )
         points.append(f"small groups with any certainty: {names} samples")
     return "\n".join(
@@ -151,7 +159,8 @@ def _not_measured(folder: AuditFolder, findings: "Findings") -> str:
             "",
             (
                 f"Made by evo_fair {about['evo_fair']}, statsmodels {version('statsmodels')}, scikit-learn "
-                f"{version('scikit-learn')}. Data: {about['data']['name']}, {about['data']['licence']}."
+                f"{version('scikit-learn')}. Data: {markdown(about['data']['name'])}, "
+                f"{markdown(about['data']['licence'])}."
             ),
             "",
         ]

@@ -1,7 +1,10 @@
 """The command line: one module a command, parsing and printing only."""
 
 import errno
+import io
 import sys
+import warnings
+from typing import Any
 
 import typer
 
@@ -11,6 +14,7 @@ from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
+from evo_fair.cli.once import OnceCommand
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
@@ -18,7 +22,8 @@ from evo_fair.cli.problems import problems
 from evo_fair.cli.prune import prune
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import DataWarning, EvoFairError
+from evo_fair.show import say
 
 __all__ = ["app", "main"]
 
@@ -44,7 +49,7 @@ for command in (
     predict,
     calibrate,
 ):
-    app.command(command.__name__.replace("_", "-"))(command)
+    app.command(command.__name__.replace("_", "-"), cls=OnceCommand)(command)
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -53,7 +58,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"evo-fair {__version__}")
+        say(f"evo-fair {__version__}")
         raise typer.Exit
 
 
@@ -64,12 +69,37 @@ def _options(
     """Finds small, fast and fair neural networks for a device, and says for whom they work."""
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """Shows what is odd about the user's data on one line, and other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        text = " ".join(str(message).split())
+        if text not in _SHOWN:  # a command can load the same data twice
+            _SHOWN.add(text)
+            say(f"evo-fair: {text}", err=True)
+    else:
+        _PYTHONS_OWN(message, category, filename, lineno, file, line)
+
+
+_PYTHONS_OWN = warnings.showwarning
+_SHOWN: set[str] = set()
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
+    warnings.showwarning = _show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe that knows few letters gets the others' numbers
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:
-        sys.exit(_refuse(" ".join(str(error).split())))
+        sys.exit(_refuse(str(error)))
     except typer.TyperException as error:
         message = error.format_message()  # empty where the command's help was printed instead
         sys.exit(_refuse(message) if message else 0)
@@ -82,10 +112,10 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Abort:
         code = 130
     if code == 130:  # what typer makes of Ctrl-C; what can be resumed has said so itself and ended the process
-        typer.echo("interrupted", err=True)
+        say("interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _refuse(message: str) -> int:
-    typer.echo(f"evo-fair: {message}", err=True)
+    say(f"evo-fair: {' '.join(message.split())}", err=True)
     return 2

@@ -15,6 +15,7 @@ from evo_fair.cli.options import (
     WeightsOption,
     resume_command,
 )
+from evo_fair.show import say
 
 if TYPE_CHECKING:
     from evo_fair.audit.runner import Standing
@@ -118,7 +119,8 @@ def audit(
     with resumable(resume_command(), lambda: "finished rows are saved") as check:
         common["listener"] = partial(_told, check)
         if one:
-            from evo_fair.audit.network_audit import NetworkGrid, audit_network
+            from evo_fair.audit.network_audit import NetworkGrid, audit_network, check_network
+            from evo_fair.data import check_samples
             from evo_fair.dense_networks import Source, dense_network
             from evo_fair.pruning.task import Task
 
@@ -130,7 +132,9 @@ def audit(
             factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
             source = Source(network, run, module, weights)
             task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
-            dense, name = dense_network(chosen, task, source, lambda line: typer.echo(line, err=True))
+            check_samples(task.dataset, (task.group,), 1)
+            suits = partial(check_network, factors, task)  # asked before it is trained
+            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits)
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS
@@ -147,7 +151,7 @@ def audit(
             )
             folder = audit_proxy(chosen, grid, jobs=jobs, **common)
         report = write_report(folder, find(folder, imbalance, limits))
-    typer.echo(f"the report: {report}")
+    say(f"the report: {report}")
 
 
 def _named(**given: list[Any] | None) -> dict[str, Any]:
@@ -157,4 +161,4 @@ def _named(**given: list[Any] | None) -> dict[str, Any]:
 
 def _told(check: "Check", at: "Standing") -> None:
     check()
-    typer.echo(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)
+    say(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from evo_fair.show import say
+
 if TYPE_CHECKING:
     from evo_fair.latency import Profile
     from evo_fair.latency.campaign import Campaign
@@ -115,24 +117,24 @@ def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:
     from evo_fair.latency.campaign import write_kit
 
     write_kit(campaign, folder)
-    typer.echo(
+    say(
         f"{len(campaign.names)} networks and measure.py are in {folder}: copy it to the board, run "
-        f"'python3 measure.py' there, copy latency.csv back, then\n"
-        f"evo-fair calibrate --layers {folder}/layers.csv --latency {folder}/latency.csv --name {name}"
+        f"'python3 measure.py' there, copy latency.csv back, then",
+        f"evo-fair calibrate --layers {folder}/layers.csv --latency {folder}/latency.csv --name {name}",
     )
 
 
 def _time_this_machine(
     campaign: "Campaign", name: str, path: Path, threads: int, minutes: float, keep: Path | None
 ) -> None:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from evo_fair.latency.this_machine import calibrate_this_machine
+    from evo_fair.tables import plain_console
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=plain_console(stderr=True)) as bars:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -144,9 +146,9 @@ def _time_this_machine(
     if keep is not None:
         _keep(result.measured, keep)
     _report(result.profile, path)
-    typer.echo(result.profile.file.notes)
+    say(result.profile.file.notes)
     if not result.steady:
-        typer.echo("the machine was not steady: run it again with nothing else running", err=True)
+        say("the machine was not steady: run it again with nothing else running", err=True)
 
 
 def _keep(measured: "Measurements", folder: Path) -> None:
@@ -158,17 +160,17 @@ def _keep(measured: "Measurements", folder: Path) -> None:
 
 def _report(profile: "Profile", path: Path) -> None:
     file = profile.file
-    typer.echo(f"{path}: {profile.name}, fitted to {file.fitted.networks} networks")
+    say(f"{path}: {profile.name}, fitted to {file.fitted.networks} networks")
     if file.validation is None:
-        typer.echo("too few networks to hold any out: how well it predicts is not known")
+        say("too few networks to hold any out: how well it predicts is not known")
     else:
         held_out = file.validation
-        typer.echo(
+        say(
             f"held out: {held_out.networks} networks ({held_out.method}): mean error {held_out.mape:.1f} %, "
             f"{held_out.within_10_percent:.0f} % within 10 %, Spearman {held_out.spearman:.3f}, "
             f"Kendall {held_out.kendall:.3f}"
         )
     if file.carried_over:
-        typer.echo(f"carried over from {', '.join(file.carried_over.devices)}: {', '.join(file.carried_over.terms)}")
+        say(f"carried over from {', '.join(file.carried_over.devices)}: {', '.join(file.carried_over.terms)}")
     elif file.fitted.never_measured:
-        typer.echo(f"never measured, at usual prices: {', '.join(file.fitted.never_measured)}")
+        say(f"never measured, at usual prices: {', '.join(file.fitted.never_measured)}")

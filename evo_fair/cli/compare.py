@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from evo_fair.show import say
+
 __all__ = ["compare"]
 
 
@@ -27,5 +29,5 @@ def compare(
 
     comparison = compare_runs(runs, label)
     written = write_comparison(comparison, out)
-    typer.echo(comparison_markdown(comparison))
-    typer.echo(f"written: {', '.join(str(path) for path in written)}")
+    say(*comparison_markdown(comparison).split("\n"))
+    say(f"written: {', '.join(str(path) for path in written)}")

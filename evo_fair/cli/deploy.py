@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, print_table, resume_command
+from evo_fair.cli.options import DataOption, resume_command
+from evo_fair.show import say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,12 +98,12 @@ def deploy(
         )
     _show(table)
     if not any(str(name).startswith("predicted_ms[") for name in table):
-        typer.echo("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
-    typer.echo(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
+        say("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
+    say(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
 
 
 def _show(table: "pd.DataFrame") -> None:
-    from rich.table import Table
+    from evo_fair.tables import Table, print_table
 
     columns = [str(name) for name in table]
     references = bool((table["role"] == "reference").any())
@@ -110,7 +111,7 @@ def _show(table: "pd.DataFrame") -> None:
     found = [next((name for name in columns if name.startswith(start)), None) for start in wanted]
     metrics = [name for name in found if name]
     predicted = [name for name in columns if name.startswith("predicted_ms[")]
-    shown = Table(title="test split, 95 % intervals", box=None, pad_edge=False)
+    shown = Table("test split, 95 % intervals")
     shown.add_column("network", overflow="fold")
     if references:
         shown.add_column("role")

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
+from evo_fair.show import say
+
 __all__ = ["devices"]
 
 
 def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
     """Lists the device profiles that come with evo_fair, and how well each holds on networks it did not see."""
-    from rich.console import Console
-    from rich.table import Table
-
     from evo_fair.latency import device_names, load_profile
+    from evo_fair.tables import Table, print_table
 
     profiles = [load_profile(name) for name in device_names()]
     if json:
@@ -23,9 +23,9 @@ def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instea
             | {"fitted_networks": profile.file.fitted.networks}
             for profile in profiles
         ]
-        typer.echo(json_format.dumps(rows, indent=2, ensure_ascii=False))
+        say(*json_format.dumps(rows, indent=2, ensure_ascii=False).split("\n"))
         return
-    table = Table(box=None, pad_edge=False)
+    table = Table()
     for column in ("name", "device", "runtime", "precision"):
         table.add_column(column, overflow="fold")
     for column in ("threads", "networks", "error", "within 10 %"):
@@ -42,10 +42,10 @@ def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instea
             f"{held_out.mape:.1f} %" if held_out else "-",
             f"{held_out.within_10_percent:.0f} %" if held_out else "-",
         )
-    console = Console()
-    console.print(table)
-    console.print(
-        "\nerror: mean absolute error on networks that the fit did not see. Your own device: 'evo-fair calibrate' for "
-        "this machine,\n'evo-fair calibrate --kit DIR' for a board; then give the profile's path instead of a name.",
-        highlight=False,
+    print_table(table)
+    say(
+        "",
+        "error: mean absolute error on networks that the fit did not see. Your own device: 'evo-fair calibrate' for "
+        "this machine,",
+        "'evo-fair calibrate --kit DIR' for a board; then give the profile's path instead of a name.",
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-import typer
+from evo_fair.show import say
 
 __all__ = ["Check", "resumable", "saved"]
 
@@ -55,7 +55,7 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
     try:
         yield check
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; {state()}, go on with: {command}", err=True)
+        say(f"interrupted; {state()}, go on with: {command}", err=True)
         sys.exit(130)  # not typer's exit, for which `main` would say once more that there was an interrupt
     finally:
         if ours:

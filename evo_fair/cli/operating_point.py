@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from evo_fair.show import say
+
 __all__ = ["operating_point"]
 
 
@@ -28,9 +30,9 @@ def operating_point(
 
     choice = choose_in(run, constraint or [], minimise, maximise)
     if choice.point is None:
-        typer.echo("none: no network of the front is within all limits")
+        say("none: no network of the front is within all limits")
     else:
-        typer.echo(choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False))
+        say(*choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False).split("\n"))
     better = "highest" if choice.goal.direction == "max" else "lowest"
     for cost in choice.costs:
         if cost.best is None:
@@ -39,6 +41,6 @@ def operating_point(
             told = f"without it the {better} {choice.goal.name} is {cost.best:g}"
         else:
             told = f"costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
-        typer.echo(f"limit {cost.limit} {told}")
+        say(f"limit {cost.limit} {told}")
     if choice.point is not None:
-        typer.echo("its figures are of the samples that chose it, without intervals: elsewhere it may break a limit")
+        say("its figures are of the samples that chose it, without intervals: elsewhere it may break a limit")

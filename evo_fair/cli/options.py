@@ -3,12 +3,9 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 __all__ = [
     "DataOption",
@@ -18,7 +15,6 @@ __all__ = [
     "ProblemArgument",
     "RunOption",
     "WeightsOption",
-    "print_table",
     "resume_command",
     "same_command",
 ]
@@ -62,13 +58,3 @@ def same_command() -> str:
 def resume_command() -> str:
     """The same command, as one that goes on where it was broken off."""
     return same_command() if "--resume" in sys.argv else f"{same_command()} --resume"
-
-
-def print_table(table: "Table") -> None:
-    """Prints a table as wide as the terminal; into a file or a pipe without folding it."""
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=max(console.width, 200))
-    console.print(table)

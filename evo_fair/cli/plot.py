@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from evo_fair.show import say
+
 __all__ = ["plot"]
 
 
@@ -26,4 +28,4 @@ def plot(
     figures = out or [runs[0] / "pareto.png", runs[0] / "pareto.pdf"]
     pareto([load_run(run) for run in runs], figures)
     for figure in figures:
-        typer.echo(figure)
+        say(figure)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evo_fair.show import say
+
 if TYPE_CHECKING:
     from evo_fair.latency.predict import Prediction
 
@@ -30,7 +32,8 @@ def predict(
     profile = load_profile(device)
     prediction = predict_graph(read_onnx(model, _shape(input_shape)), profile)
     if json:
-        typer.echo(json_format.dumps({"model": str(model), **prediction.as_dict()}, indent=2, ensure_ascii=False))
+        content = {"model": str(model), **prediction.as_dict()}
+        say(*json_format.dumps(content, indent=2, ensure_ascii=False).split("\n"))
     else:
         _show(model, prediction)
 
@@ -45,11 +48,10 @@ def _shape(text: str | None) -> tuple[int, ...] | None:
 
 
 def _show(model: Path, prediction: "Prediction") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from evo_fair.tables import Table, print_table
 
     total = prediction.latency_ms
-    table = Table(box=None, pad_edge=False)
+    table = Table()
     table.add_column("layer", overflow="fold")
     for column in ("operator", "shape"):
         table.add_column(column)
@@ -69,12 +71,12 @@ def _show(model: Path, prediction: "Prediction") -> None:
             f"{ms / total:.1%}",
         )
     table.add_row("fixed cost of a network", "", "", "", "", f"{prediction.profile.network_ms:.4f} ", "")
-    console = Console()
-    console.print(table)
+    print_table(table)
     held_out = prediction.profile.file.validation
     error = f"; mean error on networks it did not see: {held_out.mape:.1f} %" if held_out else ""
     lines = [
-        f"\n{model} on {prediction.profile.name}: {total:.3f} ms{error}",
+        "",
+        f"{model} on {prediction.profile.name}: {total:.3f} ms{error}",
         f"{prediction.macs:,} MACs, {prediction.params:,} parameters, peak {prediction.peak_memory_bytes:,} bytes",
     ]
     if prediction.extrapolated.any():
@@ -89,4 +91,4 @@ def _show(model: Path, prediction: "Prediction") -> None:
     if prediction.graph.unknown:
         named = ", ".join(f"{u.operator} ({u.nodes} nodes, {u.share:.1%})" for u in prediction.graph.unknown)
         lines.append(f"not in the total, because the model does not know them: {named} of the tensor traffic")
-    console.print("\n".join(lines), highlight=False, markup=False)
+    say(*lines)

@@ -1,25 +1,24 @@
 """`evo-fair problems`: what can be searched, and what is needed for it."""
 
+from evo_fair.show import say
+
 __all__ = ["problems"]
 
 
 def problems() -> None:
     """Lists the problems that come with evo_fair, with what is needed to use each."""
-    from rich.console import Console
-    from rich.table import Table
-
     from evo_fair.data import REQUIREMENTS
     from evo_fair.files import shipped_or_path
     from evo_fair.problem import load_problem, problem_names
+    from evo_fair.tables import Table, print_table
 
-    table = Table(box=None, pad_edge=False)
+    table = Table()
     for column in ("problem", "what it is", "groups", "what it needs"):
         table.add_column(column, overflow="fold")
     for name in problem_names():
         problem = load_problem(name)
         groups = ", ".join(problem.fairness.groupings)
         table.add_row(name, problem.title, groups, REQUIREMENTS[problem.data.source])
-    console = Console()
-    console.print(table)
+    print_table(table)
     own = shipped_or_path("image_folder", "problems", ".toml", "problem")
-    console.print(f"\nYour own images: copy {own} and give the path of the copy instead of a name.", highlight=False)
+    say("", f"Your own images: copy {own} and give the path of the copy instead of a name.")

@@ -4,7 +4,6 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evo_fair.cli.interrupts import Check
@@ -13,7 +12,9 @@ from evo_fair.listener import Listener
 from evo_fair.nets import Step
 from evo_fair.search import Outcome
 from evo_fair.search import Progress as Standing
+from evo_fair.show import visible
 from evo_fair.space import SearchSpace
+from evo_fair.tables import plain_console
 
 __all__ = ["ProgressBars"]
 
@@ -27,12 +28,12 @@ class ProgressBars(Listener):
     def __init__(self, check: Check) -> None:
         self._check = check
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=plain_console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}
@@ -49,10 +50,8 @@ class ProgressBars(Listener):
     def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
         """Says how large everything is."""
         parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
-        self._bars.console.print(
-            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks",
-            highlight=False,
-            soft_wrap=True,
+        self._say(
+            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks"
         )
 
     def training(self, step: Step) -> None:
@@ -61,16 +60,12 @@ class ProgressBars(Listener):
 
     def training_resumed(self, step: Step) -> None:
         """Says where it goes on."""
-        self._bars.console.print(
-            f"supernet: its training was broken off, and goes on after epoch {step.epoch} of {step.epochs}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        self._say(f"supernet: its training was broken off, and goes on after epoch {step.epoch} of {step.epochs}")
 
     def frozen(self, blocks: tuple[str, ...], before: SearchSpace, after: SearchSpace) -> None:
         """Says what is frozen and how much is left."""
         what = f"{', '.join(blocks)}: {before.magnitude} networks become {after.magnitude}" if blocks else "nothing"
-        self._bars.console.print(f"header frozen: {what}", highlight=False, soft_wrap=True)
+        self._say(f"header frozen: {what}")
 
     def searching(self, progress: Standing) -> None:
         """Moves the search's bar."""
@@ -88,9 +83,7 @@ class ProgressBars(Listener):
             "stalled": "nothing new is within the limits of the constraints",
         }
         if outcome.reason in why:
-            self._bars.console.print(
-                f"ended after {outcome.evaluated} networks: {why[outcome.reason]}", highlight=False, soft_wrap=True
-            )
+            self._say(f"ended after {outcome.evaluated} networks: {why[outcome.reason]}")
 
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""
@@ -108,17 +101,20 @@ class ProgressBars(Listener):
         """Moves the bar of the latency measurement."""
         self._show("timing", done, rounds, "rounds over all networks", summary=True)
 
+    def _say(self, line: str) -> None:
+        self._bars.console.print(visible(line), soft_wrap=True)
+
     def _show(self, name: str, done: int, total: int, note: str, summary: bool = False) -> None:
         """Moves a bar; in a log prints a line, of a `summary` only the last."""
         self._check()
         if not self._bars.console.is_terminal:
             if summary and done < total:
                 return
-            self._bars.console.print(f"{name} {done}/{total}: {note}", highlight=False, soft_wrap=True)
+            self._say(f"{name} {done}/{total}: {note}")
             return
         if name not in self._tasks:
-            self._tasks[name] = self._bars.add_task(name, total=total, note="")
-        self._bars.update(self._tasks[name], completed=done, note=note)
+            self._tasks[name] = self._bars.add_task(visible(name), total=total, note="")
+        self._bars.update(self._tasks[name], completed=done, note=visible(note))
 
 
 def _duration(seconds: float) -> str:

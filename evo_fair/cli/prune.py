@@ -13,9 +13,9 @@ from evo_fair.cli.options import (
     ProblemArgument,
     RunOption,
     WeightsOption,
-    print_table,
     resume_command,
 )
+from evo_fair.show import say
 
 __all__ = ["prune"]
 
@@ -93,11 +93,10 @@ def prune(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
 ) -> None:
     """Prunes one network by one method or several, and says what that does to whom."""
-    from rich.table import Table
-
     from evo_fair.cli.interrupts import resumable
     from evo_fair.problem import load_problem
     from evo_fair.prune_networks import prune as run_prune
+    from evo_fair.tables import Table, print_table
 
     chosen = load_problem(problem, data=data)
     ratios = _ratios(ratio or [])
@@ -107,7 +106,7 @@ def prune(
 
     def told(line: str) -> None:
         check()
-        typer.echo(line, err=True)
+        say(line, err=True)
 
     with resumable(resume_command(), lambda: "what is finished is saved") as check:
         frame = run_prune(
@@ -132,16 +131,16 @@ def prune(
             resume=resume,
             told=told,
         )
-    table = Table(box=None, pad_edge=False)
+    table = Table()
     shown = ("sparsity", "params", "accuracy", "cwv", "mcd", "degradation_fairness")
     table.add_column("network", no_wrap=True)
     for column in (*shown, "latency_ms", "iterations"):
         table.add_column(column.replace("_fairness", ""), justify="right")
     for _, row in frame.iterrows():
         cells = [f"{row[name]:,}" if name == "params" else f"{row[name]:.4f}" for name in shown]
-        table.add_row(str(row["name"]), *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
+        table.add_row(row["name"], *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
     print_table(table)
-    typer.echo(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
+    say(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
 
 
 def _ratios(texts: list[str]) -> dict[str, float]:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, print_table, resume_command
+from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, resume_command
+from evo_fair.show import say
 
 __all__ = ["search"]
 
@@ -68,6 +69,7 @@ def search(
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
     from evo_fair.report import front_table
+    from evo_fair.tables import print_table
 
     chosen = load_problem(problem, data=data)
     folder = out or Path("results") / chosen.name
@@ -92,4 +94,4 @@ def search(
             listener=bars,
         )
     print_table(front_table(run))
-    typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
+    say(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")

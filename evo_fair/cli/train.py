@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evo_fair.cli.options import DataOption, ProblemArgument, same_command
+from evo_fair.show import say
 
 if TYPE_CHECKING:
     from evo_fair.cli.progress import ProgressBars
@@ -51,8 +52,8 @@ def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") 
 
     stored = train_supernet(problem, out=out, listener=bars)
     for name, report in stored.manifest["validation"].items():
-        typer.echo(f"{name} network: accuracy {report['accuracy']:.4f} on the validation part")
-    typer.echo(f"supernet: {stored.path}")
+        say(f"{name} network: accuracy {report['accuracy']:.4f} on the validation part")
+    say(f"supernet: {stored.path}")
 
 
 def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None, bars: "ProgressBars") -> None:
@@ -60,8 +61,8 @@ def _train_reference(problem: "Problem", network: str, seed: int, out: Path | No
 
     stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
     report = stored.manifest["validation"]
-    typer.echo(f"{network}: accuracy {report['accuracy']:.4f} on the validation part")
+    say(f"{network}: accuracy {report['accuracy']:.4f} on the validation part")
     for name, part in report["groups"][problem.fairness.group].items():
         accuracy = "-" if part["accuracy"] is None else f"{part['accuracy']:.4f}"
-        typer.echo(f"  {problem.fairness.group} {name}: {accuracy} of {part['samples']} samples")
-    typer.echo(f"network: {stored.path}, {stored.onnx}")
+        say(f"  {problem.fairness.group} {name}: {accuracy} of {part['samples']} samples")
+    say(f"network: {stored.path}, {stored.onnx}")

@@ -8,7 +8,7 @@ import numpy as np
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
 from evo_fair.data.locate import REQUIREMENTS, find_data
 from evo_fair.data.splits import check_fractions
-from evo_fair.errors import DataError, UnknownNameError
+from evo_fair.errors import DataError, UnknownNameError, check_list
 
 __all__ = [
     "FRACTIONS",
@@ -36,11 +36,13 @@ def load_dataset(
     seed: int = 0,
     positive: Sequence[str] | None = None,
     min_samples: int = 10,
+    missing: Sequence[str] | None = None,
 ) -> Dataset:
     """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
 
     `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
-    train, validation and test; `positive` replaces the labels that count as positive. Every label and every group of a
+    train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
+    an unknown group in a folder of images, see `load_image_folder`. Every label and every group of a
     base grouping needs `min_samples` samples in each part; use `check_samples` for intersections. The same files and
     arguments give the same data set. Raises `UnknownNameError`, and `DataError` for whatever is wrong with the data.
     """
@@ -49,8 +51,9 @@ def load_dataset(
     if source == "digits" and folder is not None:
         raise DataError(f"digits come with scikit-learn and are read from no folder: leave out {folder}")
     check_fractions(fractions)
+    check_list("missing", missing)
     rng = np.random.default_rng(seed)
-    dataset = _load(source, folder, name, image_size, fractions, rng)
+    dataset = _load(source, folder, name, image_size, fractions, rng, missing)
     if positive is not None:
         dataset = dataset.with_positive(positive)
     check_samples(dataset, list(dataset.groupings), min_samples)
@@ -64,7 +67,10 @@ def _load(
     image_size: int,
     fractions: Sequence[float],
     rng: np.random.Generator,
+    missing: Sequence[str] | None,
 ) -> Dataset:
+    if missing is not None and source != "image_folder":
+        raise DataError(f"missing = {list(missing)} is for a folder of images: {source} says itself what is unknown")
     if source == "digits":
         from evo_fair.data.digits import load_digits
 
@@ -84,4 +90,4 @@ def _load(
         return load_adult(place, fractions, rng)
     from evo_fair.data.image_folder import load_image_folder
 
-    return load_image_folder(name or source, place, image_size, fractions, rng)
+    return load_image_folder(name or source, place, image_size, fractions, rng, missing)

@@ -8,8 +8,9 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,7 +18,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from evo_fair.data.dataset import Dataset, class_grouping
-from evo_fair.errors import DataError
+from evo_fair.data.decoding import quiet
+from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import atomic_write, cache_folder, digest
 
 __all__ = ["CLASSES", "load_cifar10_lt", "long_tail"]
@@ -33,6 +35,8 @@ SIZE = 32
 _ARCHIVES = ("cifar10_jpg.tar.xz", "cifar10_jpg.tar")
 _AGAIN = "get the archive, or the folders train/CLASS and test/CLASS that it unpacks to, again"
 _LARGEST_FILE = 2**20
+_MOST_UNPACKED = 2**30
+"""Bytes of the whole archive, unpacked: the real one has 0.2 GB, and a small .xz file can hold terabytes."""
 
 
 def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
@@ -92,7 +96,8 @@ def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], n
     found = sorted(_archived(archive) if archive else ((_name(folder, file), file.read_bytes()) for file in files))
     if not found:
         raise DataError(f"{archive or folder} holds no images: {_AGAIN}")
-    images = np.stack([_decoded(content, name) for name, content in found])
+    with quiet():
+        images = np.stack([_decoded(content, name) for name, content in found])
     parts = [name.split("/") for name, _ in found]
     labels = np.array([CLASSES.index(part[1]) for part in parts], np.int64)
     tested = np.array([part[0] == "test" for part in parts])
@@ -109,9 +114,37 @@ def _stamps(files: list[Path]) -> Iterator[str]:
         yield from (str(file), str(about.st_size), str(about.st_mtime_ns))
 
 
+class _Limited(io.RawIOBase):
+    """The bytes of a stream, up to `_MOST_UNPACKED`; raises `OSError` where more are asked for."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._check(offset)
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= 16 * _LARGEST_FILE:  # a header can say any size, too
+            raise OSError(f"a part of it says to have {size:,} bytes")
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def _check(self, place: int) -> None:
+        if place > _MOST_UNPACKED:
+            raise OSError(f"it unpacks to more than {_MOST_UNPACKED:,} bytes")
+
+
 def _archived(archive: Path) -> Iterator[tuple[str, bytes]]:
+    unpack: Callable[..., Any] = lzma.open if archive.suffix == ".xz" else Path.open
     try:
-        with tarfile.open(archive, "r:*") as tar:
+        with unpack(archive, "rb") as stream, tarfile.open(fileobj=_Limited(stream), mode="r:") as tar:
             for member in tar:
                 if member.isfile() and _is_image(member.name):
                     if member.size > _LARGEST_FILE:
@@ -144,11 +177,11 @@ def _is_image(name: str) -> bool:
 def _decoded(content: bytes, name: str) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as opened:
+            if opened.size != (SIZE, SIZE):  # before the pixels of what may be a very large one are decoded
+                raise ValueError(f"it has {opened.width:,} x {opened.height:,} pixels, expected {SIZE} x {SIZE}")
             pixels = np.asarray(opened.convert("RGB"), np.uint8)
     except Exception as reason:  # image readers raise errors of many kinds on damaged files
-        raise DataError(f"{name} does not open ({reason}): {_AGAIN}") from reason
-    if pixels.shape != (SIZE, SIZE, 3):
-        raise DataError(f"{name} has the shape {list(pixels.shape)}, expected [{SIZE}, {SIZE}, 3]: {_AGAIN}")
+        raise DataError(f"{name} does not open ({in_a_line(reason)}): {_AGAIN}") from reason
     return pixels.transpose(2, 0, 1)
 
 

@@ -31,6 +31,8 @@ class Grouping:
         object.__setattr__(self, "index", _frozen(self.index, np.int16))
         if self.index.size and not -1 <= self.index.min() <= self.index.max() < len(self.names):
             raise ValueError(f"grouping {self.name!r} points outside its {len(self.names)} groups: use -1 for unknown")
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(f"grouping {self.name!r} has two groups of one name in {list(self.names)}: name each once")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +124,9 @@ class Dataset:
     def grouping(self, name: str) -> Grouping:
         """The grouping `name`: a base one, or an intersection such as `sex*age_band`.
 
-        The groups of an intersection are the combinations that occur, named `female*under 40`; a sample is unknown
-        there where any of its groups is. Raises `UnknownNameError`, or `DataError` for more than 1000 combinations.
+        The groups of an intersection are the combinations that occur, named `female*under 40`, with a backslash before
+        each `*` that a group's own name holds; a sample is unknown there where any of its groups is. Raises
+        `UnknownNameError`, or `DataError` for more than 1000 combinations.
         """
         if name in self.groupings:
             return self.groupings[name]
@@ -198,8 +201,19 @@ def _intersection(name: str, groupings: list[Grouping]) -> Grouping:
     index = np.full(len(known), -1, np.int16)
     index[known] = numbers
     combinations = zip(*np.unravel_index(occurring, shape), strict=True)
-    names = ["*".join(g.names[i] for g, i in zip(groupings, cell, strict=True)) for cell in combinations]
+    names = ["*".join(_factor(g.names[i]) for g, i in zip(groupings, cell, strict=True)) for cell in combinations]
     return Grouping(name, tuple(names), index)
+
+
+def _factor(group: str) -> str:
+    """A group's name within an intersection's, so that two combinations never have the same one.
+
+    `a*b` beside `c`, and `a` beside `b*c`, would both be `a*b*c`. Only names that hold a `*`, or end in what stands
+    before one, are written differently, so that what is split at a `*` without a backslash can be told apart again.
+    """
+    if "*" not in group and not group.endswith("\\"):
+        return group
+    return group.replace("\\", "\\\\").replace("*", "\\*")
 
 
 def _frozen(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

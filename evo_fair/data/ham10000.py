@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from evo_fair.data.dataset import Dataset, class_grouping, grouping_of
+from evo_fair.data.doubts import say_repeated
 from evo_fair.data.images import ImageFile, decode_images, list_folder, list_zip
 from evo_fair.data.splits import split_units
 from evo_fair.data.tables import first_line, read_table
@@ -48,9 +49,13 @@ def load_ham10000(folder: Path, image_size: int, fractions: Sequence[float], rng
     images = _find_images(folder, list(table["image_id"]), table_path)
     labels = np.array([DIAGNOSES.index(diagnosis) for diagnosis in table["dx"].str.lower()], np.int64)
     units = _joined_lesions(table, folder / _DUPLICATES)
+    split = split_units(labels, units, fractions, rng)
+    decoded = decode_images("ham10000", images, image_size)
+    mend = f"{_DUPLICATES} joins what shows the same lesion: put it there, or add the pair"
+    say_repeated(decoded.hashes, split, list(table["image_id"]), table_path, mend)
     return Dataset(
         name="ham10000",
-        inputs=decode_images("ham10000", images, image_size),
+        inputs=decoded.pixels,
         labels=labels,
         label_names=DIAGNOSES,
         groupings={
@@ -58,7 +63,7 @@ def load_ham10000(folder: Path, image_size: int, fractions: Sequence[float], rng
             "age_band": grouping_of("age_band", _age_bands(table["age"], table_path), AGE_BANDS),
             "class": class_grouping(labels, DIAGNOSES),
         },
-        split=split_units(labels, units, fractions, rng),
+        split=split,
         units=units,
         positive=tuple(DIAGNOSES.index(name) for name in MALIGNANT),
         licence="CC BY-NC 4.0 (HAM10000, Tschandl, Rosendahl, Kittler 2018)",

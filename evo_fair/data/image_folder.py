@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, class_grouping, grouping_of
+from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
 from evo_fair.data.splits import split_units
 from evo_fair.data.tables import first_line, read_table
@@ -18,19 +19,29 @@ __all__ = ["load_image_folder"]
 
 TABLE = "labels.csv"
 _OWN_COLUMNS = ("file", "label", "split", "unit")
+_TOLD = ("file", "label", "split")
+"""Columns in which nothing may be missing."""
 _MOST_GROUPS = 50
 _MOST_LABELS = 256  # predictions are uint8
 _FORM = "it needs a header with file,label and a line for each image"
 
 
 def load_image_folder(
-    name: str, folder: Path, image_size: int, fractions: Sequence[float], rng: np.random.Generator
+    name: str,
+    folder: Path,
+    image_size: int,
+    fractions: Sequence[float],
+    rng: np.random.Generator,
+    missing: Sequence[str] | None = None,
 ) -> Dataset:
     """Inputs uint8 `[images, 3, image_size, image_size]`; `labels.csv` in `folder` says what they are.
 
     Its columns: `file` (a path below `folder`) and `label`; optional `split` (train, validation or test) and `unit`
-    (images that must not be torn across splits, such as those of one patient); every other column is a grouping, in
-    which an empty cell means unknown. Raises `DataError` for whatever is wrong in `folder`.
+    (images that must not be torn across splits, such as those of one patient); every other column is a grouping. An
+    empty cell, or one of the texts in `missing`, means that the group or unit is unknown: the image is in no group of
+    that grouping, and is a unit of its own. Without `missing`, a `DataWarning` names the values that read as if
+    something was missing; one also says which image is in two parts. Raises `DataError` for whatever is wrong in
+    `folder`.
     """
     path = folder / TABLE
     if not path.is_file():
@@ -42,12 +53,19 @@ def load_image_folder(
     if not 2 <= len(label_names) <= _MOST_LABELS:
         raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: mend 'label'")
     labels = np.array([label_names.index(label) for label in table["label"]], np.int64)
+    open_columns = [column for column in table.columns if column not in _TOLD]
+    if missing is None:
+        say_missing(table, open_columns, path)
+    else:
+        table = blanked(table, open_columns, missing, path)
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
     units = _units(table)
     split = _given_split(table, units, path) if "split" in table else split_units(labels, units, fractions, rng)
+    decoded = decode_images("image_folder", images, image_size)
+    say_repeated(decoded.hashes, split, table["file"].tolist(), path, "give them one unit, or keep one of them")
     return Dataset(
         name=name,
-        inputs=decode_images("image_folder", images, image_size),
+        inputs=decoded.pixels,
         labels=labels,
         label_names=label_names,
         groupings=groupings | {"class": class_grouping(labels, label_names)},
@@ -69,6 +87,8 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
     for number, file in zip(table.index, table["file"], strict=True):
         try:
             place = inside(folder, file)
+            if "\\" in file and not place.is_file():  # as Windows writes paths
+                place = inside(folder, file.replace("\\", "/"))
         except EvoFairError as reason:
             raise DataError(f"{path}, line {number}: {reason}") from reason
         if not place.is_file():
@@ -81,9 +101,10 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
 
 
 def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
-    if column == "class" or "*" in column or not column or column.startswith("Unnamed:"):
+    if column == "class" or "*" in column or ":" in column or not column:
         raise DataError(
-            f"{path}: {column!r} can't name a group column ('class' are the labels, '*' joins groupings): rename it"
+            f"{path}: {column!r} can't name a group column ('class' are the labels, '*' joins groupings, ':' stands "
+            "between a grouping and its group): rename it"
         )
     names = sorted(set(table[column]) - {""})
     if len(names) > _MOST_GROUPS:

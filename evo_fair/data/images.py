@@ -1,30 +1,25 @@
 """Decoding images from folders and zip archives, once: the decoded array is kept in the user's cache."""
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 from zipfile import BadZipFile, ZipFile
 
-import numpy as np
-import numpy.typing as npt
 from joblib import cpu_count
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from evo_fair.errors import DataError
-from evo_fair.files import atomic_write, cache_folder
+from evo_fair.data.decoding import decode_pixels, quiet
+from evo_fair.data.image_cache import DecodedImages, read_images, write_images
+from evo_fair.errors import DataError, in_a_line
+from evo_fair.files import cache_folder
 
 __all__ = ["ImageFile", "decode_images", "list_folder", "list_zip"]
 
-FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-_DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _LARGEST_FILE = 256 * 2**20
-_RECIPE = "whole image, RGB, bilinear with antialiasing, version 1"  # part of the cache's key
+_RECIPE = "whole image, RGB on white, bilinear with antialiasing, version 2"  # part of the cache's key
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +61,23 @@ def list_folder(folder: Path) -> dict[str, ImageFile]:
     return found
 
 
-def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> npt.NDArray[np.uint8]:
+def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> DecodedImages:
     """The images as read-only uint8 `[images, 3, image_size, image_size]`, each whole and resized with antialiasing.
 
-    Comes from the cache where these files were decoded before: the key covers their names, sizes and CRCs (paths and
-    times of change outside archives) and the image size. Raises `DataError` naming the image that doesn't open, and
-    `StorageError` if the cache can't be written.
+    Comes from the cache where these files were decoded before and the cache is whole: the key covers their names, sizes
+    and CRCs (paths and times of change outside archives) and the image size. Raises `DataError` naming the image that
+    doesn't open or is too large, and `StorageError` if the cache can't be written.
     """
     if not 8 <= image_size <= 1024:
         raise DataError(f"image_size {image_size}: expected 8 to 1024 pixels")
     shape = (len(images), 3, image_size, image_size)
     path = cache_folder("images") / f"{name}-{image_size}-{_key(images)}.npy"
-    cached = _cached(path, shape)
+    cached = read_images(path, shape)
     if cached is not None:
         return cached
-    # Written row by row rather than through a memory map, where a full disk would kill the process.
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
-        _write_header(file, shape)
-        for pixels in _decoded(images, image_size):
-            file.write(pixels)
-    written = _cached(path, shape)
+    with quiet():
+        write_images(path, shape, _decoded(images, image_size))
+    written = read_images(path, shape)
     if written is None:
         raise DataError(f"the cache {path} changed while it was written: run it again")
     return written
@@ -100,19 +92,6 @@ def _key(images: Sequence[ImageFile]) -> str:
     for image in images:
         total.update(f"\n{image.member or image.path}\t{image.size}\t{image.stamp}".encode())
     return total.hexdigest()[:20]
-
-
-def _cached(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8] | None:
-    """The cached array as a memory map, which several processes share; None where it is absent or damaged."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return array if array.shape == shape and array.dtype == np.uint8 else None
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _decoded(images: Sequence[ImageFile], image_size: int) -> Iterator[bytes]:
@@ -133,17 +112,9 @@ def _decoder(archives: dict[Path, ZipFile], image_size: int) -> Callable[[ImageF
             raise DataError(f"{image} has {image.size} bytes, at most {_LARGEST_FILE} are read: {mend}")
         try:
             content = archives[image.path].read(image.member) if image.member else image.path.read_bytes()
-            with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
-                upright = ImageOps.exif_transpose(opened)
-                if upright.mode in _DEEP_MODES:
-                    raise ValueError(f"its mode {upright.mode} is not 8 bits a channel; convert it")
-                small = upright.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR)
-        except UnidentifiedImageError:
-            raise DataError(f"{image} does not open: not a {', '.join(FORMATS)} image; {mend}") from None
+            return decode_pixels(content, image_size).tobytes()
         except Exception as reason:  # zip and image readers raise errors of many kinds on damaged files
-            text = " ".join(str(reason).split()) or type(reason).__name__
-            raise DataError(f"{image} does not open: {text}; {mend}") from reason
-        return np.asarray(small, np.uint8).transpose(2, 0, 1).tobytes()
+            raise DataError(f"{image} does not open: {in_a_line(reason)}; {mend}") from reason
 
     return decode
 

@@ -9,7 +9,7 @@ import torch
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
-from evo_fair.files import read_json
+from evo_fair.files import is_recorded, read_json
 from evo_fair.latency.measure import open_session, random_inputs
 from evo_fair.latency.onnx_file import InputShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
@@ -47,7 +47,7 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
         ) from error
     inputs = [(isinstance(value.shape[0], int), value.shape[1:]) for value in session.get_inputs()]
     takes_batches = inputs == [(False, [*dataset.input_shape])]
-    scaling = _scaling(path.with_suffix(".json"), dataset) if takes_batches else None
+    scaling = _scaling(path, path.with_suffix(".json"), dataset) if takes_batches else None
     return Reference(path.stem, path, precision, scaling)
 
 
@@ -58,10 +58,16 @@ def _read_graph(path: Path) -> GraphLayers:
         raise EvoFairError(f"{path} does not fix its input's size: export it with all sizes but the batch's") from error
 
 
-def _scaling(card: Path, dataset: Dataset) -> Scaling | None:
+def _scaling(path: Path, card: Path, dataset: Dataset) -> Scaling | None:
     if not card.is_file():
         return None
     content: Any = read_json(card)
+    recorded = content.get("onnx") if isinstance(content, dict) else None
+    if isinstance(recorded, dict) and "sha256" in recorded and not is_recorded(path, card, "onnx"):
+        raise EvoFairError(
+            f"{path} is not the file that {card.name} was written for: it is damaged, or another; export it again, or "
+            "take the card away"
+        )
     try:
         trained_on = content["data"].get("fingerprint", content.get("hashes", {}).get("data"))
         found = (content["input"]["shape"], content["labels"], trained_on)

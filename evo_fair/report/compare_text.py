@@ -12,6 +12,7 @@ from evo_fair.files import write_text
 from evo_fair.report.compare import Comparison, mean_interval
 from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.search import Axis, non_dominated
+from evo_fair.show import figure_label, markdown, markdown_table
 
 __all__ = ["comparison_figure", "comparison_markdown", "write_comparison"]
 
@@ -62,7 +63,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         ]
         for _, row in comparison.by_label.iterrows()
     ]
-    parts = [_table(head, rows), _box(comparison)]
+    parts = [markdown_table(head, rows), _box(comparison)]
     if len(comparison.groups) > 1:
         parts += [
             "The share of a row's front that a column's front dominates (mean over pairs of runs):\n",
@@ -135,7 +136,8 @@ def _draw_traces(panel: Axes, comparison: Comparison, styles: dict[str, Look]) -
         together = np.array([trace[:length] for trace in traces])
         mean, low, high = np.array([mean_interval(column) for column in together.T]).T
         evaluations = np.arange(1, length + 1)
-        panel.plot(evaluations, mean, color=colour, linestyle=line, linewidth=1.0, label=f"{label} ({len(traces)})")
+        named = figure_label(f"{label} ({len(traces)})")
+        panel.plot(evaluations, mean, color=colour, linestyle=line, linewidth=1.0, label=named)
         if len(traces) > 1:
             panel.fill_between(evaluations, low, high, color=colour, alpha=0.18, linewidth=0)
     panel.set_xlabel("networks evaluated")
@@ -145,7 +147,8 @@ def _draw_traces(panel: Axes, comparison: Comparison, styles: dict[str, Look]) -
 def _box(comparison: Comparison) -> str:
     def corner(values: Points) -> str:
         return ", ".join(
-            f"{axis.name} {value * axis.sign:.6g}" for axis, value in zip(comparison.axes, values, strict=True)
+            f"{markdown(axis.name)} {value * axis.sign:.6g}"
+            for axis, value in zip(comparison.axes, values, strict=True)
         )
 
     made = "of a given box" if comparison.chosen_box else "of a box around all fronts, a tenth larger at the worse end"
@@ -160,9 +163,4 @@ def _matrix(frame: pd.DataFrame) -> str:
         [str(name), *("" if np.isnan(value) else f"{100 * value:.0f} %" for value in values)]
         for name, values in zip(frame.index, frame.to_numpy(float), strict=True)
     ]
-    return _table(["", *map(str, frame.columns)], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(["", *frame.columns], rows)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from evo_fair.files import write_text
 from evo_fair.report.style import save_figure
+from evo_fair.show import figure_label
 
 __all__ = ["header_figure", "write_header"]
 
@@ -53,8 +54,14 @@ def header_figure(table: pd.DataFrame, group: str, threshold: float | None, netw
         panel.axhline(threshold, color="black", linewidth=0.8, linestyle=(0, (1, 2)), label="threshold")
     panel.set_ylim(bottom=0)
     panel.set_xlim(-0.5, len(table) - 0.5)
-    panel.set_xticks(outputs.index, outputs["block"].tolist(), rotation=45, ha="right", rotation_mode="anchor")
-    panel.set_ylabel(f"variation of feature maps\nbetween groups ({group})")
+    panel.set_xticks(
+        outputs.index,
+        [figure_label(name) for name in outputs["block"]],
+        rotation=45,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    panel.set_ylabel(f"variation of feature maps\nbetween groups ({figure_label(group)})")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     figure.supxlabel(f"networks to choose from: {networks[0]}, with the header frozen {networks[1]}", fontsize=7)
     return figure

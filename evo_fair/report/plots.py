@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from evo_fair.errors import RunError
 from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.search import Axis, non_dominated, to_minimise
+from evo_fair.show import figure_label
 
 if TYPE_CHECKING:
     from evo_fair.report.run import Run
@@ -48,7 +49,7 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
             names = short_names([run.path for run in runs])
             for run, name, look in zip(runs, names, looks(len(runs)), strict=True):
                 best = _points(run, x, y)[run.networks["front"].to_numpy(bool)]
-                _draw_front(panel, best, x, y, look, f"{name} ({len(best)})")
+                _draw_front(panel, best, x, y, look, figure_label(f"{name} ({len(best)})"))
         panel.set_xlabel(axis_label(x))
         panel.set_ylabel(axis_label(y))
     common_legend(figure, panels[0], columns, backwards=len(runs) == 1)

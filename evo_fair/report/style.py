@@ -15,6 +15,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
 from evo_fair.search import Axis
+from evo_fair.show import figure_label
 
 __all__ = ["Look", "Points", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
 
@@ -32,6 +33,8 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "pdf.fonttype": 42,
     "svg.hashsalt": "evo_fair",
+    "text.usetex": False,
+    "text.parse_math": True,  # what makes "\\$" of `figure_label` a "$"
 }
 # Nothing that changes from one day or version to the next may get into a file.
 _METADATA: dict[str, dict[str, None]] = {
@@ -125,4 +128,5 @@ def _scale_one(
 
 def axis_label(axis: Axis) -> str:
     """What stands beside a ruler."""
-    return axis.title if axis.name == "generation" else f"{axis.title}\n{axis.better}"
+    title = figure_label(axis.title)
+    return title if axis.name == "generation" else f"{title}\n{axis.better}"

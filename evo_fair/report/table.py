@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_integer_dtype
-from rich.table import Table
 
 from evo_fair.report.run import Run
 from evo_fair.search import Axis
+from evo_fair.show import markdown_table
+from evo_fair.tables import Table
 
 __all__ = ["front_markdown", "front_table"]
 
@@ -20,7 +21,7 @@ def front_table(run: Run, rows: int = 20) -> Table:
     """The front of a run for the terminal; of a longer one `rows` networks spread evenly over it."""
     shown = _spread(run.front, rows)
     left_out = f"; {len(shown)} of them shown, all in front.csv" if len(shown) < len(run.front) else ""
-    table = Table(title=f"{len(run.front)} networks on the front{left_out}", box=None, pad_edge=False)
+    table = Table(f"{len(run.front)} networks on the front{left_out}")
     for number, heading in enumerate(_headings(run.front, run.axes)):
         table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=not number)
     for cells in _cells(shown, run.axes):
@@ -30,9 +31,7 @@ def front_table(run: Run, rows: int = 20) -> Table:
 
 def front_markdown(front: pd.DataFrame, axes: Sequence[Axis]) -> str:
     """A front as a Markdown table, every network of it."""
-    headings = _headings(front, axes)
-    lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *_cells(front, axes)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(_headings(front, axes), _cells(front, axes))
 
 
 def _columns(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:

@@ -1,20 +1,24 @@
 """The grid of prunings of one trained network of the tiny problem."""
 
 import dataclasses
+from html import unescape
 
 import numpy as np
 import pandas as pd
 import pytest
 from torch import nn
 
+from evo_fair.audit.figures import draw_losses
 from evo_fair.audit.network_audit import NetworkGrid, audit_network, plan_of
 from evo_fair.audit.report import find, write_report
+from evo_fair.audit.report_text import report_text
 from evo_fair.audit.store import open_audit, start_audit
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
 from evo_fair.pruning.task import Dense, Task
+from evo_fair.show import markdown
 
 from ..cli.conftest import PROBLEM
 
@@ -83,6 +87,21 @@ def test_report_compares_treatments_and_structures(folder):
     assert "\n- the test part;\n" in text
     for term in ("structure unstructured", "treatment none", "sparsity x criterion random"):
         assert term in text
+
+
+def test_report_shows_names_of_groups_as_they_are(folder, tmp_path):
+    findings = find(folder)
+    odd = "<b>3|`$\\frac{$ \x1b[31m*c*"
+    changed = dataclasses.replace(findings, losses=findings.losses.replace({"group": {"3": odd}}))
+    text = report_text(folder, changed)
+    assert markdown(odd) in text
+    assert "<b>" not in text
+    assert "\x1b" not in text
+    (row,) = (line for line in text.splitlines() if line.startswith(f"| {markdown(odd)} |"))
+    another = next(line for line in text.splitlines() if line.startswith("| 4 |"))
+    assert row.replace("\\|", "").count("|") == another.count("|")
+    draw_losses(changed.losses, ("class",), [tmp_path / "losses.svg"])
+    assert "3|`$\\frac{$ \\u001b[31m*c*" in unescape((tmp_path / "losses.svg").read_text())
 
 
 def test_what_too_few_networks_tell_is_left_out_of_the_report(problem, dense, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from evo_fair.audit.measure import UNKNOWN, rows_of
 from evo_fair.audit.orders import ORDERS, importance_by_gene, ordered
 from evo_fair.audit.paths import full_width
 from evo_fair.audit.plan import Grid, genomes_of
-from evo_fair.audit.proxy_audit import audit_proxy
+from evo_fair.audit.proxy_audit import _Orders, audit_proxy
 from evo_fair.audit.store import AuditFolder, open_audit
 from evo_fair.data import Grouping
 from evo_fair.errors import AuditError, DataError, UnknownNameError
@@ -202,3 +202,16 @@ def test_dense_facts_come_back_as_they_were(whole):
     assert (facts.logits.argmax(axis=2) == dense).all()
     assert facts.share["class"].sum() == pytest.approx(1)
     assert ((facts.complexity["class"] > 0) & (facts.complexity["class"] < 1)).all()
+
+
+def test_a_damaged_order_in_the_cache_is_made_anew(problem, supernet, tmp_path, monkeypatch):
+    dataset = problem.dataset()
+    stored = ensure_supernet(problem, dataset, supernet.space)
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
+    settings = (stored, supernet.space, dataset, "class", 64)
+    path = _Orders(*settings).file("magnitude_l1")
+    _Orders(*settings).supernet("magnitude_l1")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    _Orders(*settings).supernet("magnitude_l1")
+    assert path.read_bytes() == whole

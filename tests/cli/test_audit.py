@@ -148,3 +148,17 @@ def test_own_module_is_audited_with_treatments(
     # Three sparsities: none once, rewind with both seeds; and the dense network, which was trained first.
     assert networks["treatment"].value_counts().to_dict() == {"rewind": 6, "none": 4}
     assert networks["accuracy"][0] > 0.5
+
+
+def test_what_does_not_suit_a_network_is_refused_before_it_is_trained(
+    tmp_path: Path, problem_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.py").write_text(
+        "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU(), "
+        "nn.Conv2d(4, 4, 3, 1), nn.Flatten(), nn.Linear(4, 10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    arguments = ["--module", f"{tmp_path / 'own.py'}:network", "--criterion", "magnitude_l1", "--criterion", "bn_scale"]
+    assert "bn_scale has no value for the channels of" in refusal(capsys, "audit", problem_file, *arguments)
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []

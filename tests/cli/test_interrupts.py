@@ -1,6 +1,9 @@
 """Ctrl-C: seen at once, or at the next check when a library swallows it; the listener of before is put back."""
 
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from numba.core.compiler_lock import global_compiler_lock
@@ -87,3 +90,18 @@ def test_listener_of_before_is_put_back_and_a_deaf_process_stays_deaf() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.slow
+def test_tests_hear_it_when_a_shell_has_started_them_in_the_background() -> None:
+    """A shell without job control starts background processes with SIGINT ignored, which their children inherit."""
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "ends_with_130 or stays_deaf", __file__]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).resolve().parents[2],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,6 +1,8 @@
 """`evo-fair predict`: tables and JSON of any ONNX network, and one line for what can't be read."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,10 @@ import onnx
 import pytest
 from typer.testing import CliRunner
 
-from evo_fair.cli import app
+from evo_fair.cli import app, main
 from evo_fair.latency.build_onnx import layers_to_onnx
 from evo_fair.layers import Op
+from evo_fair.show import visible
 
 from .conftest import refusal
 
@@ -50,6 +53,53 @@ def test_what_is_outside_of_the_fit_is_told_by_time(network: Path, monkeypatch: 
     assert content["extrapolated_share"] == pytest.approx(sum(outside) / content["latency_ms"])
     shown = f"* {len(outside)} layers, {content['extrapolated_share']:.0%} of the time, are outside what the profile"
     assert shown in CliRunner().invoke(app, arguments).output
+
+
+HOSTILE = ["layer[/red]x", "[bold]a[/bold]\x1b[31m", "a|b\rc\x9b\u202ed", "[link=https://x.org]a[/link]"]
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A network whose layers' names are markup, links and escape codes; one of its operators is nobody's."""
+    model = layers_to_onnx(ROWS)
+    named = [node for node in model.graph.node if node.op_type in ("Conv", "GlobalAveragePool", "Gemm")]
+    for node, name in zip(named, HOSTILE, strict=True):
+        node.name = name
+    model.graph.node.append(onnx.helper.make_node("Odd[/red]\x1b", [named[0].output[0]], ["odd"], domain="own"))
+    model.opset_import.append(onnx.helper.make_opsetid("own", 1))
+    onnx.save(model, tmp_path / "hostile[bold].onnx")
+    return tmp_path / "hostile[bold].onnx"
+
+
+def test_names_of_layers_are_shown_as_they_are(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["predict", str(hostile), "--device", "raspberry-pi-4"])
+    assert done.value.code == 0
+    shown = capsys.readouterr().out
+    for name in HOSTILE:
+        assert shown.count(visible(name)) == 1
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert f"{hostile} on raspberry-pi-4:" in shown
+    assert "Odd[/red]\\u001b" in shown
+
+
+def test_letters_that_the_terminal_does_not_know_are_written_out(
+    hostile: Path, command_line: list[str], tmp_path: Path
+) -> None:
+    path = hostile.rename(tmp_path / "東京.onnx")
+    arguments = [*command_line, "predict", str(path), "--device", "raspberry-pi-4"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "\\u6771\\u4eac.onnx on raspberry-pi-4:" in done.stdout
+
+
+def test_names_in_json_are_those_of_the_file(hostile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["predict", str(hostile), "--device", "raspberry-pi-4", "--json"])
+    shown = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert {layer["name"] for layer in json.loads(shown)["layers"]} >= set(HOSTILE)
 
 
 def test_json_adds_up(network: Path) -> None:

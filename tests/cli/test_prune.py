@@ -18,6 +18,7 @@ from evo_fair.errors import PruningError, RunError, UnknownNameError
 from evo_fair.files import read_json, write_json
 from evo_fair.problem import load_problem
 from evo_fair.prune_networks import prune
+from evo_fair.reference_training import find_reference
 from evo_fair.report.candidates import choose_in
 
 from .conftest import refusal
@@ -451,6 +452,17 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(PruningError, match="was trained on other data or another split"):
         prune(problem, out=tmp_path / "c", network=str(stored))
     assert open_reference(onnx, problem.dataset()).scaling is None, "timed, not examined"
+    write_json(stored.with_suffix(".json"), manifest)
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    with pytest.raises(
+        PruningError, match=r"small\.safetensors is not the file that .*json was written for: it is dam"
+    ):
+        prune(problem, out=tmp_path / "c", network=str(stored))
+    with pytest.raises(RunError, match="mobilenet-v3-small is not trained for these data"):
+        find_reference(problem, problem.dataset(), "mobilenet-v3-small", 0)
+    prune(problem, out=tmp_path / "d", network="mobilenet-v3-small", **settings)  # type: ignore[arg-type]
+    assert stored.read_bytes() == whole, "made anew"
     write_json(stored.with_suffix(".json"), manifest | {"labels": ["dark", "bright", "dim"]})
     with pytest.raises(PruningError, match=r"was trained for the labels \['dark', 'bright', 'dim'\]"):
         prune(problem, out=tmp_path / "c", network=str(stored))

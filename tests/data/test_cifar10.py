@@ -14,6 +14,7 @@ from evo_fair.data import Dataset, load_dataset
 from evo_fair.data.cifar10 import CLASSES, VALIDATION, long_tail
 from evo_fair.errors import DataError
 from tests.data.fakes import encoded
+from tests.data.test_images_hostile import png
 
 SPARE = 50
 
@@ -63,6 +64,35 @@ def test_a_damaged_or_incomplete_download_is_named(tmp_path: Path) -> None:
             load_dataset("cifar10_lt", tmp_path)
 
 
+def _archive_of(folder: Path, content: bytes, header: Callable[[tarfile.TarInfo], None] = lambda _: None) -> None:
+    """An archive of one image, its header changed, packed."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("train/dog/1.png")
+        member.size = len(content)
+        header(member)
+        tar.addfile(member, io.BytesIO(content))
+    (folder / "cifar10_jpg.tar.xz").write_bytes(lzma.compress(stream.getvalue(), preset=0))
+
+
+def test_an_archive_that_would_cost_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _archive_of(tmp_path, png(1, 170_000_000))
+    with pytest.raises(
+        DataError, match=r"dog/1\.png does not open \(it has 1 x 170,000,000 pixels, expected 32 x 32\)"
+    ):
+        load_dataset("cifar10_lt", tmp_path)
+    _archive_of(tmp_path, bytes(2**20 + 1))
+    with pytest.raises(DataError, match=r"train/dog/1\.png in .* has 1048577 bytes"):
+        load_dataset("cifar10_lt", tmp_path)
+    _archive_of(tmp_path, bytes(512), lambda member: member.pax_headers.update(comment="x" * 2**25))
+    with pytest.raises(DataError, match=r"is not a whole archive \(a part of it says to have 33,\d+,\d+ bytes\)"):
+        load_dataset("cifar10_lt", tmp_path)
+    monkeypatch.setattr("evo_fair.data.cifar10._MOST_UNPACKED", 10_000)
+    _archive_of(tmp_path, bytes(20_000), lambda member: setattr(member, "name", "skipped.bin"))
+    with pytest.raises(DataError, match=r"is not a whole archive \(it unpacks to more than 10,000 bytes\)"):
+        load_dataset("cifar10_lt", tmp_path)
+
+
 def load_unpacked(folder: Path) -> Dataset:
     return load_dataset("cifar10_lt", folder, image_size=32, min_samples=1)
 
@@ -86,7 +116,7 @@ def test_a_folder_that_is_completed_or_changed_is_read_again(tmp_path: Path) -> 
     assert (second.inputs[(second.labels == CLASSES.index("cat")) & (second.split == 2), 0] == 255).all()
 
 
-@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "flipped"])
 def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
     write_archive(tmp_path)
@@ -94,7 +124,8 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
     (cached,) = (tmp_path / "cache" / "images").iterdir()
     content = cached.read_bytes()
     kept = content[: len(content) // 2]
-    cached.write_bytes(kept if damage == "cut" else kept + bytes(500) + content[len(kept) + 500 :])
+    changed = bytes([content[len(kept)] ^ 1]) if damage == "flipped" else bytes(500)
+    cached.write_bytes(kept if damage == "cut" else kept + changed + content[len(kept) + len(changed) :])
     assert load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1).fingerprint == expected
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evo_fair.data import PARTS, Dataset, Grouping, check_samples
-from evo_fair.data.dataset import class_grouping, grouping_of
+from evo_fair.data.dataset import _intersection, class_grouping, grouping_of
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import accuracy, group_accuracy
 
@@ -49,6 +49,48 @@ def test_an_intersection_has_the_combinations_that_occur(name: str, names: tuple
     grouping = _dataset().grouping(name)
     assert grouping.names == names
     assert grouping.index.tolist() == index
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("a", "a*b"), ("b*c", "c")),
+        (("a\\", "a"), ("b", "*b")),
+        (("a\\", "a*b\\"), ("b*c", "c")),
+        (("a\\*b", "a*b"), ("c", "b*c")),
+        (("", "*"), ("**", "*", "")),
+        (("\\", "\\*", "*"), ("\\", "*", "\\*")),
+    ],
+)
+def test_groups_that_hold_a_star_keep_names_of_their_own(first: tuple[str, ...], second: tuple[str, ...]) -> None:
+    pairs = [(a, b) for a in first for b in second]
+    labels = np.zeros(len(pairs), np.int64)
+    dataset = replace(
+        _dataset(),
+        inputs=np.zeros((len(pairs), 3, 2, 2), np.uint8),
+        labels=labels,
+        groupings={
+            "site": grouping_of("site", [a for a, _ in pairs], first),
+            "s2": grouping_of("s2", [b for _, b in pairs], second),
+            "class": class_grouping(labels, ("no", "yes")),
+        },
+        split=np.zeros(len(pairs), np.int8),
+        units=np.arange(len(pairs)),
+    )
+    names = dataset.grouping("site*s2").names
+    assert len(set(names)) == len(pairs)
+    counts = dataset.counts(np.zeros((1, len(pairs)), np.uint8), "train", "site*s2")
+    assert dict(zip(counts.group_names, counts.values.sum((0, 2, 3)), strict=True)) == dict.fromkeys(names, 1)
+
+
+def test_plain_groups_are_joined_as_they_are() -> None:
+    groupings = {"a": grouping_of("a", ["x\\y"], ("x\\y",)), "b": grouping_of("b", ["z"], ("z",))}
+    assert _intersection("a*b", list(groupings.values())).names == ("x\\y*z",)
+
+
+def test_a_grouping_of_two_groups_with_one_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="grouping 'a' has two groups of one name"):
+        grouping_of("a", ["x"], ("x", "x"))
 
 
 def test_unknown_groupings_and_parts_are_named_with_those_that_exist() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evo_fair.data import PARTS, Dataset, images, load_dataset
+from evo_fair.data import PARTS, Dataset, image_cache, images, load_dataset
 from evo_fair.errors import DataError, StorageError
 
 from .fakes import DIAGNOSES, HEADER, encoded, ham_rows, jpeg, write_ham, write_table
@@ -183,7 +183,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_a_cache(tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(images, "_write_header", no_room)
+    monkeypatch.setattr(image_cache, "_write_header", no_room)
     write_ham(tmp_path / "ham")
     with pytest.raises(StorageError, match=r"No space left on device; make room"):
         _load(tmp_path / "ham")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from evo_fair.data import PARTS, Dataset, images, load_dataset
-from evo_fair.errors import DataError
+from evo_fair.errors import DataError, DataWarning, EvoFairError
 
 from .fakes import encoded, jpeg, write_table
 
@@ -187,6 +187,7 @@ def _sixteen_bit(folder: Path) -> None:
         (_column("camera", lambda i: "y" if i == 1 else "x"), r"too few samples \(camera 'y' has 0 in validation"),
         (_column("class", str), r"'class' can't name a group column"),
         (_column("a*b", str), r"'a\*b' can't name a group column"),
+        (_column("a:b", str), r"'a:b' can't name a group column"),
         (_column("", str), r"can't name a group column"),
         (lambda f: _write(f, [[r[0], "cat", *r[2:]] for r in _rows()]), r"1 different label\(s\), expected 2 to 256"),
         (_cell(2, "label", "dog"), r"too few samples \(label 'dog' has 0 in validation; label 'dog' has 0 in test\)"),
@@ -212,3 +213,87 @@ def test_empty_lines_do_not_shift_the_line_that_is_named(tmp_path: Path) -> None
     lines[5] = lines[5].replace("tran", "train")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     assert len(_load(tmp_path)) == 60
+
+
+def _with_sites(folder: Path, *values: str) -> None:
+    """The table whose first rows have these sites; the units of the first row stay whole."""
+    rows = _rows()
+    for row, value in zip(rows, values, strict=False):
+        row[2] = value
+    _write(folder, rows)
+
+
+MISSING = ("nan", "N/A", "unknown", "", "none", "?")
+
+
+def test_values_that_read_as_missing_are_said_once_and_stay_groups(tmp_path: Path) -> None:
+    _with_sites(tmp_path, *MISSING, *MISSING)
+    with pytest.warns(DataWarning) as said:
+        dataset = _load(tmp_path, min_samples=0)
+    (message,) = (str(one.message) for one in said)
+    assert "site 'nan' (2 images), site 'N/A' (2 images), site 'unknown' (2 images)" in message
+    assert 'set missing = ["nan", "N/A", "unknown", "none", "?"] under [data]' in message
+    assert set(dataset.grouping("site").names) == {"nan", "N/A", "unknown", "none", "?", "north", "south"}
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_what_missing_names_is_in_no_group(tmp_path: Path) -> None:
+    _with_sites(tmp_path, *MISSING)
+    site = _load(tmp_path, min_samples=0, missing=["nan", "N/A", "unknown", "none", "?"]).grouping("site")
+    assert site.names == ("north", "south")
+    assert (site.index[:6] == -1).all()
+    assert (site.index[6:] >= 0).all()
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_an_empty_missing_says_that_these_are_groups(tmp_path: Path) -> None:
+    _with_sites(tmp_path, "", "none", "none")
+    assert "none" in _load(tmp_path, min_samples=0, missing=()).grouping("site").names
+
+
+def test_units_and_labels_that_read_as_missing_are_said(tmp_path: Path) -> None:
+    rows = _rows()
+    rows[0][4] = rows[3][4] = "N/A"  # two patients would become one
+    rows[7][1] = "nan"
+    _write(tmp_path, rows)
+    with pytest.warns(DataWarning) as said:
+        assert len(np.unique(_load(tmp_path, min_samples=0).units)) == 21
+    assert ["unit 'N/A' (2 images)" in str(one.message) for one in said] == [True, False]
+    assert ["label 'nan' (1 image) is taken for a label" in str(one.message) for one in said] == [False, True]
+    assert len(np.unique(_load(tmp_path, min_samples=0, missing=["N/A"]).units)) == 22
+
+
+def test_a_missing_text_that_no_cell_holds_is_said(tmp_path: Path) -> None:
+    _with_sites(tmp_path, "", "Unknown")
+    with pytest.warns(DataWarning, match="no group or unit is called 'unknown', which missing names: mind capital"):
+        _load(tmp_path, min_samples=0, missing=["unknown"])
+
+
+@pytest.mark.parametrize(("source", "missing"), [("digits", ["nan"]), ("image_folder", "nan")])
+def test_a_missing_that_can_not_be_is_refused(tmp_path: Path, source: str, missing: object) -> None:
+    with pytest.raises(EvoFairError, match=r"missing = .*nan"):
+        load_dataset(source, None if source == "digits" else tmp_path, missing=missing)
+
+
+def test_the_same_image_in_two_parts_is_said(tmp_path: Path) -> None:
+    _write(tmp_path)
+    content = (tmp_path / "0/0.jpg").read_bytes()
+    (tmp_path / "0/2.jpg").write_bytes(content)  # in the same part
+    for name in ("0/12.jpg", "0/18.jpg"):
+        (tmp_path / name).write_bytes(content)
+    with pytest.warns(DataWarning) as said:
+        _load(tmp_path)
+    (message,) = (str(one.message) for one in said)
+    assert "the same image is in two parts: 0/0.jpg in train and 0/12.jpg in validation, and 1 more" in message
+
+
+def test_paths_with_backslashes_are_understood(tmp_path: Path) -> None:
+    rows = [[row[0].replace("/", "\\"), *row[1:]] for row in _rows()]
+    _write(tmp_path)
+    expected = _load(tmp_path).inputs
+    write_table(tmp_path / "labels.csv", [HEADER, *rows])
+    np.testing.assert_array_equal(_load(tmp_path).inputs, expected)
+    rows[1][0] = "..\\..\\a.jpg"
+    write_table(tmp_path / "labels.csv", [HEADER, *rows])
+    with pytest.raises(DataError, match=r"labels\.csv, line 3: '\.\./\.\./a\.jpg' leads out of"):
+        _load(tmp_path)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from evo_fair.data import Dataset
 from evo_fair.deploy.reference import open_reference
 from evo_fair.errors import EvoFairError
-from evo_fair.files import write_json
+from evo_fair.files import sha256_of, write_json
 
 SIZES = (1, 8, 8)
 
@@ -49,6 +49,17 @@ def test_a_file_with_a_card_that_fits_is_examined_one_without_is_timed(dataset: 
     assert open_reference(path, dataset).scaling is None
     write_json(path.with_suffix(".json"), card(dataset))
     assert open_reference(path, dataset).scaling is not None
+
+
+def test_a_file_that_is_not_its_card_s_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    path = write_reference(tmp_path / "own.onnx", ("batch", *SIZES))
+    write_json(path.with_suffix(".json"), card(dataset) | {"onnx": {"sha256": sha256_of(path)}})
+    assert open_reference(path, dataset).scaling is not None
+    content = path.read_bytes()
+    place = content.index(np.ones(8, np.float32).tobytes()) + 2
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])  # a weight's bit
+    with pytest.raises(EvoFairError, match=r"own\.onnx is not the file that own\.json was written for: it is damaged"):
+        open_reference(path, dataset)
 
 
 @pytest.mark.parametrize("sizes", [(1, *SIZES), ("batch", 1, 4, 16)])

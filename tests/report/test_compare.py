@@ -236,3 +236,15 @@ def test_any_number_of_objectives_is_drawn(tmp_path, count):
     assert sum(panel.get_visible() for panel in figure.axes) == count * (count - 1) // 2 + 1
     write_comparison(comparison, tmp_path / "out")
     assert (tmp_path / "out" / "compare.md").read_text().count("\n| x |") == 3
+
+
+def test_labels_are_shown_as_they_are(runs, tmp_path):
+    labels = ["_$x$|\x1b[31m", "<b>[/red]", "$\\frac{$"]
+    comparison = compare(runs, labels)
+    text = comparison_markdown(comparison)
+    assert "| \\_\\$x\\$\\|\\\\u001b[31m | 1 |" in text
+    assert "<b>" not in text
+    write_comparison(comparison, tmp_path / "out")
+    (legend,) = comparison_figure(comparison).legends
+    shown = [one.get_text() for one in legend.get_texts()]
+    assert shown == [" _\\$x\\$|\\u001b[31m (1)", "<b>[/red] (1)", "\\$\\frac{\\$ (1)"]

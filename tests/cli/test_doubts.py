@@ -1,0 +1,25 @@
+"""What is doubtful about the user's data: one line of standard error for each thing, and the command goes on."""
+
+import warnings
+
+import pytest
+
+from evo_fair.cli import main
+from evo_fair.errors import DataWarning
+
+
+def test_doubts_are_said_once_on_a_line_each(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names() -> list[str]:
+        for text in ("site 'nan'\nis\x1b[31m taken", "site 'nan'\nis\x1b[31m taken", "an image is there twice"):
+            warnings.warn(text, DataWarning, stacklevel=1)
+        return []
+
+    monkeypatch.setattr("evo_fair.problem.problem_names", names)
+    with pytest.raises(SystemExit) as ended:
+        main(["problems"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr()
+    assert shown.err == "evo-fair: site 'nan' is\\u001b[31m taken\nevo-fair: an image is there twice\n"
+    assert "image_folder.toml" in shown.out
