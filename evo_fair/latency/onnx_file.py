@@ -7,7 +7,6 @@ from pathlib import Path
 
 import onnx
 import onnx.inliner
-from google.protobuf.message import Error as ProtobufError
 
 from evo_fair.errors import EvoFairError, in_a_line
 
@@ -72,7 +71,7 @@ def reading(path: Path) -> Iterator[None]:
         raise EvoFairError(
             f"{path} is a damaged ONNX model: it has bytes where text belongs, export it again"
         ) from error
-    except (RecursionError, MemoryError, OverflowError, ProtobufError) as error:
+    except (RecursionError, MemoryError, OverflowError) as error:
         raise EvoFairError(f"{path} is no ONNX model that can be read ({in_a_line(error)}): export it again") from error
 
 
