@@ -63,7 +63,8 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
         "measured_ms": measured_ms,
     }
     for profile in profiles:
-        fits = profile.file.precision == network.precision
+        # A lower bound is no prediction.
+        fits = profile.file.precision == network.precision and not graph.time_at_least
         row[f"predicted_ms[{profile.name}]"] = predict(graph, profile).latency_ms if fits else None
     return row | _columns(_examined(network, examiner))
 

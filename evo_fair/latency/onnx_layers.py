@@ -60,8 +60,8 @@ class GraphLayers:
     whole inputs where it is None. `peak_values` is the largest number of activation values that are alive at once: what
     the operator that runs reads and writes, and what is read later. Views and fused activations take the place of what
     they read. `quantised` says whether any operator computes with integers of 8 bits. `other_params` are parameters of
-    operators that have no layer of their own. `made_values` are those of constants that are computed when the network
-    is loaded.
+    operators that have no layer of their own. `made_values` and `made_macs` are those of constants that are computed
+    when the network is loaded.
     """
 
     layers: tuple[GraphLayer, ...]
@@ -74,6 +74,7 @@ class GraphLayers:
     stand_ins: tuple[StandIn, ...] = ()
     other_params: int = 0
     made_values: int = 0
+    made_macs: int = 0
 
     @property
     def table(self) -> LayerTable:

@@ -95,6 +95,7 @@ class Walk:
         self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
         self.all_traffic = 0
         self.made_values = 0
+        self.made_macs = 0
         self.graphs = 0  # walked inside of others
 
     def run(self) -> GraphLayers:
@@ -123,6 +124,7 @@ class Walk:
             tuple(self.stand_ins.values()),
             self.other_params,
             self.made_values,
+            self.made_macs,
         )
 
     def _with_share(self, operator: UnknownOperator) -> UnknownOperator:
@@ -215,17 +217,22 @@ class Walk:
         if control:
             return
         if outputs and all(output.constant for output in outputs) and not is_foreign(node):
-            self._note_constants(kind, inputs, outputs)
+            self._note_constants(node, kind, inputs, outputs)
             return
         for output in outputs:
             output.constant, output.data = False, None
         self._compute(node, kind, inputs, [output for output in outputs if output.key], ends)
 
-    def _note_constants(self, kind: str, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> None:
+    def _note_constants(
+        self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: Sequence[Value]
+    ) -> None:
         """Follows parameters through what is computed of them when the network is loaded."""
         if kind == "Constant":
             return
         self.made_values += sum(output.size for output in outputs)
+        if kind in CONVOLUTIONS | MATRICES and all(v is None or v.shape is not None for v in (*inputs, *outputs)):
+            row = row_of(node, kind, inputs, outputs)
+            self.made_macs += row.macs if row is not None else 0
         stored = any(v is not None and v.stored and v.size > 1 and v.dtype in PARAMETER_TYPES for v in inputs)
         for output in outputs:
             output.stored = stored
