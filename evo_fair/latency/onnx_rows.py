@@ -58,7 +58,7 @@ GATES = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Relu", "Tanh", "Softplus"}
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "FusedConv", "DeformConv"})
 _MATRICES_NAMES = """
     Gemm MatMul MatMulInteger QLinearMatMul FusedGemm FusedMatMul TransposeMatMul DynamicQuantizeMatMul
-    MatMulIntegerToFloat
+    MatMulIntegerToFloat QGemm
 """
 MATRICES = frozenset(_MATRICES_NAMES.split())
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"})
@@ -113,7 +113,7 @@ def row_of(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Va
 
 def weights_of(kind: str, inputs: Values) -> Value | None:
     """The weights of a convolution or matrix product, None where both operands depend on the data."""
-    index = 3 if kind in ("QLinearConv", "QLinearMatMul") else 1
+    index = 3 if kind in ("QLinearConv", "QLinearMatMul", "QGemm") else 1
     if kind in MATRICES and not _is_constant(inputs[index]):
         index = 0
     return inputs[index] if _is_constant(inputs[index]) else None
@@ -187,7 +187,7 @@ def _convolution(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Seque
 
 def _product(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
     """A matrix product: a linear layer for one row, as many pixels of a 1x1 convolution for more."""
-    second = 3 if kind == "QLinearMatMul" else 1
+    second = 3 if kind in ("QLinearMatMul", "QGemm") else 1
     left, right, out = shape_of(inputs, 0), shape_of(inputs, second), _known(outputs[0])
     options = attributes_of(node)
     if not left or not right:

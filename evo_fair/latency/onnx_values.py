@@ -50,7 +50,7 @@ _KEEP_SHAPE_NAMES = """
 _KEEP_SHAPE = frozenset(_KEEP_SHAPE_NAMES.split())
 _OWN_NAMES = """
     FusedMatMul TransposeMatMul DynamicQuantizeMatMul MatMulIntegerToFloat MatMulNBits Attention MultiHeadAttention
-    QLinearAdd QLinearMul QLinearConcat QLinearGlobalAveragePool
+    QGemm QLinearAdd QLinearMul QLinearConcat QLinearGlobalAveragePool
 """
 _MICROSOFT = frozenset(_OWN_NAMES.split()) | frozenset(_ALIASES) | (_KEEP_SHAPE - {"GroupNormalization"})
 _WHOLE = {"Attention": "com.microsoft.Attention", "RotaryEmbedding": "com.microsoft.RotaryEmbedding"}
@@ -165,6 +165,9 @@ def infer(file: OnnxFile, node: onnx.NodeProto, inputs: Sequence[Value | None], 
     for output in outputs:
         if output.shape is not None and (len(output.shape) > MOST_RANK or prod(output.shape) > LARGEST_TENSOR):
             raise InputShapeError(f"it makes a tensor of {prod(output.shape):.1e} values")
+    source = inputs[0].shape if kind == "Reshape" and inputs and inputs[0] is not None else None
+    if source is not None and outputs[0].shape is not None and prod(source) != prod(outputs[0].shape):
+        raise InputShapeError(f"{_by(source)} values can't take the shape {_by(outputs[0].shape)}")
     if constant and kind in FOLDABLE:
         _fold(file, node, inputs, outputs)
     return outputs
@@ -237,7 +240,7 @@ def _infer_shapes(
     try:
         found = onnx.shape_inference.infer_node_outputs(schema, asked, types, data, None, opsets, file.model.ir_version)
     except onnx.shape_inference.InferenceError as error:
-        shapes = ", ".join("x".join(map(str, value.shape)) for value in used if value is not None and value.shape)
+        shapes = ", ".join(_by(value.shape) for value in used if value is not None and value.shape)
         raise InputShapeError(f"shapes {shapes} do not fit together: {_plain(error)}") from error
     except Exception as error:  # onnx's checks raise errors of C++ without a base class
         if kind in UNPRICED:
@@ -254,6 +257,10 @@ def _infer_shapes(
                     raise InputShapeError(f"it makes a tensor of the shape {output.shape[:8]}")
     if outputs[0].shape is None and kind in _KEEP_SHAPE:
         _keep_shape(inputs, outputs)
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))
 
 
 def _plain(error: Exception) -> str:
@@ -274,8 +281,8 @@ def _infer_microsoft(node: onnx.NodeProto, kind: str, inputs: Sequence[Value | N
     options = attributes_of(node)
     if kind in _KEEP_SHAPE or kind == "com.microsoft.RotaryEmbedding":
         shape = first
-    elif kind in ("FusedMatMul", "TransposeMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"):
-        right = _need(inputs, 1)
+    elif kind in ("FusedMatMul", "TransposeMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm"):
+        right = _need(inputs, 3 if kind == "QGemm" else 1)
         left = (*first[:-2], first[-1], first[-2]) if options.get("transA") and len(first) > 1 else first
         right = (*right[:-2], right[-1], right[-2]) if options.get("transB") and len(right) > 1 else right
         if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:

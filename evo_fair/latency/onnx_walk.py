@@ -88,6 +88,7 @@ class Walk:
         self.readers: dict[str, list[onnx.NodeProto]] = {}  # by name, in all graphs
         self.maker: dict[str, onnx.NodeProto] = {}
         self.gates: dict[str, str] = {}  # sigmoid(x) and its like -> x
+        self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
         self.counted: set[str] = set()  # parameters
         self.other_params = 0
         self.unknown: dict[tuple[str, str], UnknownOperator] = {}
@@ -361,13 +362,15 @@ class Walk:
         if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
             return False
         other = next(value for value in inputs if value is not source)
-        return other is not None and 1 < other.size <= _channels(source.shape or ())
+        return other is not None and 1 < other.size <= self.layers[source.layer].row[2]
 
     def _join(self, kind: str, inputs: Sequence[Value | None], source: Value) -> None:
         """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
         others = [value for value in inputs if value is not None and value is not source]
         layer = self.layers[source.layer]
-        if others and (kind == "PRelu" or (kind in SUMS and layer.row[0] == Op.ADD)):
+        added = kind in SUMS and (layer.row[0] == Op.ADD or source.layer in self.unbiased)
+        if others and (kind == "PRelu" or added):
+            self.unbiased.discard(source.layer)
             self.layers[source.layer] = replace(layer, params=layer.params + self._table(others[0]))
 
     def _is_gated(self, kind: str, data: list[Value]) -> bool:
@@ -454,6 +457,9 @@ class Walk:
         if kind in CONVOLUTIONS | MATRICES:
             weight = weights_of(kind, inputs)
             params = self._count(weight) if weight is not None else 0
+            if kind in MATRICES and "Gemm" not in kind:
+                self.unbiased.add(len(self.layers))  # an addition behind it is its bias
+                return params
             return params + row.row[2] if params else 0  # with a bias, as the layer table has it
         if kind in NO_PARAMETERS:
             return 0
@@ -539,7 +545,3 @@ def _same_but_ones(one: Shape | None, other: Shape | None) -> bool:
 def _operands(node: onnx.NodeProto) -> int:
     """How many of a node's inputs are tensors that it computes with."""
     return len(node.input) if node.op_type == "Concat" else 2 if node.op_type in ("Add", "Mul", "MatMul") else 1
-
-
-def _channels(shape: Shape) -> int:
-    return shape[1] if len(shape) > 2 else shape[-1] if shape else 1
