@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -10,13 +11,24 @@ import onnx.inliner
 
 from evo_fair.errors import EvoFairError, in_a_line
 
-__all__ = ["InputShapeError", "Inputs", "OnnxFile", "Shape", "ShapeOption", "open_onnx", "quoted", "reading", "settle"]
+__all__ = [
+    "MOST_NODES",
+    "InputShapeError",
+    "Inputs",
+    "OnnxFile",
+    "Shape",
+    "ShapeOption",
+    "open_onnx",
+    "quoted",
+    "reading",
+    "settle",
+]
 
 Shape = tuple[int, ...]
 ShapeOption = Shape | Mapping[str, Shape]
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
-MOST_NODES = 50_000  # functions expanded; the largest exports of today have about 10,000
+MOST_NODES = 20_000  # functions expanded; the largest exports of today have about 10,000, 0.1 ms each
 MOST_EXPANDED_BYTES = 2**27  # of functions, expanded
 MOST_GRAPHS = 20  # in one another, as the bodies of loops are
 MOST_RANK = 64
@@ -34,6 +46,11 @@ class OnnxFile:
     path: Path
     model: onnx.ModelProto
     opsets: dict[str, int]
+
+    @cached_property
+    def opset_imports(self) -> list[onnx.OperatorSetIdProto]:
+        """The versions as ONNX writes them."""
+        return [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,8 @@ def open_onnx(path: Path) -> OnnxFile:
     """Reads an ONNX model, its functions expanded. Raises `EvoFairError` for one that is damaged or too large."""
     with reading(path):
         model = _load(path)
+        if any(not isinstance(text, str) for text in _texts(model)):  # protobuf gives bytes that are no UTF-8 as such
+            raise EvoFairError(f"{path} is a damaged ONNX model: it has bytes where text belongs, export it again")
         if model.functions:
             _check_functions(model, path)
             try:
@@ -108,6 +127,36 @@ def _load(path: Path) -> onnx.ModelProto:
     if not model.graph.node or not model.graph.output:
         raise EvoFairError(f"{path} is no ONNX model, or an empty one: export the network again")
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[str]:
+    """Every name in a model that is read."""
+    for opset in model.opset_import:
+        yield opset.domain
+    for function in model.functions:
+        yield from (function.domain, function.name, function.overload, *function.input, *function.output)
+        yield from function.attribute
+        yield from _texts_of_nodes(function.node)
+    yield from _texts_of_graph(model.graph)
+
+
+def _texts_of_graph(graph: onnx.GraphProto, depth: int = 0) -> Iterator[str]:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
+    yield from _texts_of_nodes(graph.node, depth)
+
+
+def _texts_of_nodes(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> Iterator[str]:
+    for node in nodes:
+        yield from (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+            if depth <= MOST_GRAPHS:
+                for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                    yield from _texts_of_graph(graph, depth + 1)
 
 
 @dataclass(frozen=True)

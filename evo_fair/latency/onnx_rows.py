@@ -106,7 +106,7 @@ def row_of(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Va
         options = attributes_of(node)
         return _matrix(prod(shape_of(inputs, 0)[:-1]), int(options["K"]), int(options["N"]), stands_in=True)
     if kind in ELEMENTWISE or kind in SUMS or kind in PRODUCTS:
-        c, h, w = image_of(_known(next(value for value in outputs if value.key)))
+        c, h, w = image_of(_known(outputs[0]))
         return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
     return None
 

@@ -236,9 +236,11 @@ def _infer_shapes(
         for name, value in zip(asked.input, used, strict=True)
         if value is not None and value.data is not None
     }
-    opsets = [helper.make_opsetid(name, number) for name, number in file.opsets.items()]
+    version_of_ir = file.model.ir_version
     try:
-        found = onnx.shape_inference.infer_node_outputs(schema, asked, types, data, None, opsets, file.model.ir_version)
+        found = onnx.shape_inference.infer_node_outputs(
+            schema, asked, types, data, None, file.opset_imports, version_of_ir
+        )
     except onnx.shape_inference.InferenceError as error:
         shapes = ", ".join(_by(value.shape) for value in used if value is not None and value.shape)
         raise InputShapeError(f"shapes {shapes} do not fit together: {_plain(error)}") from error

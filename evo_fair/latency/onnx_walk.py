@@ -14,7 +14,7 @@ import onnx
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.latency.liveness import Liveness
 from evo_fair.latency.onnx_control import CONTROL, walk_control
-from evo_fair.latency.onnx_file import Inputs, InputShapeError, OnnxFile, Shape, quoted
+from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers, StandIn, UnknownOperator
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
@@ -98,6 +98,7 @@ class Walk:
         self.made_values = 0
         self.made_macs = 0
         self.graphs = 0  # walked inside of others
+        self.walked = 0  # nodes, those of branches each time
 
     def run(self) -> GraphLayers:
         """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
@@ -182,21 +183,26 @@ class Walk:
     def _guarded(
         self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
     ) -> None:
-        where = f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
+        self.walked += 1
+        if self.walked > 2 * MOST_NODES:
+            raise EvoFairError(f"{self.path} has too many branches in one another: export the network again")
         try:
             self._node(node, scope, prefix, ends, stated)
         except InputShapeError as reason:
             if str(reason).startswith(str(self.path)):
                 raise
             raise InputShapeError(
-                f"{where} does not fit its input ({in_a_line(reason)}): check --input-shape"
+                f"{self._where(node)} does not fit its input ({in_a_line(reason)}): check --input-shape"
             ) from reason
         except (EvoFairError, UnicodeDecodeError):
             raise
         except (LookupError, ArithmeticError, TypeError, ValueError) as reason:  # inputs or attributes are lacking
             raise EvoFairError(
-                f"{where} is not as ONNX defines it ({in_a_line(reason)}): export the network again"
+                f"{self._where(node)} is not as ONNX defines it ({in_a_line(reason)}): export the network again"
             ) from reason
+
+    def _where(self, node: onnx.NodeProto) -> str:
+        return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
 
     def _node(
         self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
@@ -222,7 +228,10 @@ class Walk:
             return
         for output in outputs:
             output.constant, output.data = False, None
-        self._compute(node, kind, inputs, [output for output in outputs if output.key], ends)
+        used = [output for output in outputs if output.key]
+        if not used:
+            raise ValueError("it makes nothing")
+        self._compute(node, kind, inputs, used, ends)
 
     def _note_constants(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: Sequence[Value]
@@ -250,7 +259,10 @@ class Walk:
             self.unclear[output.key] = self.unclear[before.key]
         else:
             by_data = kind in CONTROL or not is_foreign(node)
-            self.unclear[output.key] = (f"{quoted(_plain_name(output.key))}, which {kind} makes", by_data)
+            self.unclear[output.key] = (
+                f"{quoted(_plain_name(output.key))}, which {quoted(kind)[1:-1]} makes",
+                by_data,
+            )
 
     # What a node comes to
 
