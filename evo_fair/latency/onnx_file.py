@@ -182,7 +182,8 @@ def _check_functions(model: onnx.ModelProto, path: Path) -> None:
                 stack.append(calls[0])
                 open_ones.add(calls[0])
                 continue
-            sizes.setdefault(key, _count(functions[key].node, sizes, path))
+            inside = _count(functions[key].node, sizes, path)
+            sizes[key] = _Size(inside.nodes, inside.expanded_bytes + functions[key].ByteSize())
             _check_size(sizes[key], path)
             open_ones.discard(stack.pop())
     _check_size(_count(model.graph.node, sizes, path), path)
@@ -202,16 +203,15 @@ def _check_size(size: _Size, path: Path) -> None:
 
 
 def _count(nodes: Iterable[onnx.NodeProto], sizes: Mapping[tuple[str, str, str], _Size], path: Path) -> _Size:
-    """How many nodes there are with those of subgraphs, functions expanded by their `sizes`."""
+    """How many nodes there are with those of subgraphs, and how large the functions that they call are, expanded."""
     count, size = 0, 0
     for node, depth in _all_nodes(nodes):
         if depth > MOST_GRAPHS:
             raise EvoFairError(f"{path} has more than {MOST_GRAPHS} graphs in one another: export the network again")
         called = sizes.get((node.domain, node.op_type, node.overload))
         count += 1 if called is None else called.nodes
-        if sizes or depth == 0:
-            size += node.ByteSize() if called is None else called.expanded_bytes
-    return _Size(count, size if sizes else 0)
+        size += 0 if called is None else called.expanded_bytes
+    return _Size(count, size)
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str, str]]:
