@@ -69,3 +69,28 @@ def test_a_file_that_cannot_be_timed_is_refused(dataset: Dataset, tmp_path: Path
     path = write_reference(tmp_path / "free.onnx", ("batch", 1, "height", "width"))
     with pytest.raises(EvoFairError, match=r"free\.onnx does not fix its input's size: export it"):
         open_reference(path, dataset)
+
+
+def test_a_file_that_costs_too_much_is_refused_before_it_runs(dataset: Dataset, tmp_path: Path) -> None:
+    """A few hundred bytes that speak of tensors of gigabytes, or of loops without end."""
+    large = numpy_helper.from_array(np.array([1, 1, 2**15, 2**15], np.int64), "large")
+    begin = (helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, *SIZES]),)
+    end = (helper.make_tensor_value_info("output", TensorProto.FLOAT, None),)
+    ones = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "ones")
+    cases = {
+        "values in memory": [
+            helper.make_node("ReduceMean", ["input"], ["mean"], axes=[2, 3]),
+            helper.make_node("Expand", ["mean", "large"], ["output"]),
+        ],
+        "values in memory,": [
+            helper.make_node("Expand", ["ones", "large"], ["constant"]),
+            helper.make_node("ReduceMean", ["constant"], ["small"]),
+            helper.make_node("Add", ["input", "small"], ["output"]),
+        ],
+    }
+    for message, nodes in cases.items():
+        graph = helper.make_graph(nodes, "large", begin, end, [large, ones])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+        onnx.save(model, tmp_path / "large.onnx")
+        with pytest.raises(EvoFairError, match=rf"has \d\.\de\+09 {message}.* and a reference may have 5\.4e\+08"):
+            open_reference(tmp_path / "large.onnx", dataset)
