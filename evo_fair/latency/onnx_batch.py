@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evo_fair.errors import EvoFairError
-from evo_fair.latency.onnx_file import Inputs, InputShapeError, OnnxFile, Shape, quoted
+from evo_fair.latency.onnx_file import Inputs, OnnxFile, OpenShapeError, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayers
 from evo_fair.latency.onnx_walk import Step, Walk
 
@@ -21,7 +21,7 @@ _UNKNOWN, _SAME = -2, -1
 def walk_samples(file: OnnxFile, inputs: Inputs) -> GraphLayers:
     """The layers of one sample where the inputs' first axis is found to be a batch, else those of a whole run.
 
-    Raises `InputShapeError` where the file leaves open an axis that is no batch, and nobody gave its size.
+    Raises `OpenShapeError` where the file leaves open an axis that is no batch, and nobody gave its size.
     """
     size = inputs.shapes[inputs.main][0] if inputs.main is not None else 1
     if size == 1 and not inputs.free:
@@ -50,7 +50,7 @@ def _of_free_axis(file: OnnxFile, inputs: Inputs, one: Walk) -> GraphLayers:
         return figures
     found, defined = _is_batch(one.steps, two.steps, 2)
     if not found or (_may_be_sequence(inputs) and not defined):
-        raise InputShapeError(
+        raise OpenShapeError(
             f"{file.path} leaves the first axis of its input {quoted(inputs.main or '')} open, and it is no batch, for "
             "the network mixes what lies along it: give --input-shape with a size for it"
         )

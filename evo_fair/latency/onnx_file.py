@@ -16,6 +16,7 @@ __all__ = [
     "InputShapeError",
     "Inputs",
     "OnnxFile",
+    "OpenShapeError",
     "Shape",
     "ShapeOption",
     "open_onnx",
@@ -37,6 +38,10 @@ LONGEST_NAME = 80
 
 class InputShapeError(EvoFairError, ValueError):
     """The sizes of a network's inputs are open, or those that were given do not fit the network."""
+
+
+class OpenShapeError(InputShapeError):
+    """A size is open that neither the file nor anybody gave."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +331,7 @@ def _settled(
 ) -> Shape:
     """The shape of an input that nobody gave."""
     if dims is None:
-        raise InputShapeError(
+        raise OpenShapeError(
             f"{path} has an input {quoted(name)} of unknown shape: give --input-shape, such as {name[:80]}=1,3,224,224"
         )
     sizes = [bound.get(size, 0) if isinstance(size, str) else size for size in dims]
@@ -339,7 +344,7 @@ def _settled(
             for dim, size in zip(dims, sizes, strict=True)
         )
         example = "1,3,224,224" if name == main else f"{name[:80]}=1,3,224,224"
-        raise InputShapeError(
+        raise OpenShapeError(
             f"{path} has an input {quoted(name)} of dynamic shape ({free}): give --input-shape, such as {example}"
         )
     return tuple(sizes)

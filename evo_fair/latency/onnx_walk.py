@@ -192,7 +192,8 @@ class Walk:
             if str(reason).startswith(str(self.path)):
                 raise
             raise InputShapeError(
-                f"{self._where(node)} does not fit its input ({in_a_line(reason)}): check --input-shape"
+                f"{self._where(node)} does not fit its input ({in_a_line(reason)}): check --input-shape, "
+                "or export the network again"
             ) from reason
         except (EvoFairError, UnicodeDecodeError):
             raise

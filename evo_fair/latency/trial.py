@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["TrialError", "run_once"]
 
-SECONDS = 60
+SECONDS = 30
 MOST_BYTES = 4 * 2**30
 
 
@@ -23,7 +23,7 @@ class TrialError(Exception):
 def run_once(path: Path) -> list[list[Any]]:
     """Runs a file once on random float32 inputs and returns the shape of each of its inputs, free sizes as names.
 
-    Raises `TrialError` for a file that fails, ends its process, or needs more than a minute or 4 GiB.
+    Raises `TrialError` for a file that fails, ends its process, or needs more than 30 s or 4 GiB.
     """
     command = [sys.executable, "-m", "evo_fair.latency.trial", str(path.resolve())]
     try:
