@@ -82,6 +82,10 @@ def _is_batch(one: Sequence[Step], many: Sequence[Step], size: int) -> tuple[boo
         if not any(axis is not None and axis >= 0 for axis in reads):
             continue
         seen = True
+        if a.mixed is not None:
+            if a.mixed in reads:
+                return False, False
+            continue
         if all(axis == _SAME for axis in makes) or b.macs != size * a.macs:
             return False, False
         if a.axis is not None and reads[0] is not None and reads[0] >= 0:

@@ -36,7 +36,7 @@ def walk_control(
     if kind == "Loop":
         return _repeat(walk, node, graphs["body"], _loop(inputs), scope, outputs)
     if kind == "Scan" and walk.file.opsets.get("", 1) >= 9:
-        return _repeat(walk, node, graphs["body"], _scan(node, inputs), scope, outputs)
+        return _repeat(walk, node, graphs["body"], _scan(walk, node, inputs), scope, outputs)
     walk.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted")
     return outputs
 
@@ -126,7 +126,7 @@ def _loop(inputs: Inputs) -> _Passes:
     return _Passes(count, (counter,), carried, (), ends_itself=True)
 
 
-def _scan(node: onnx.NodeProto, inputs: Inputs) -> _Passes:
+def _scan(walk: "Walk", node: onnx.NodeProto, inputs: Inputs) -> _Passes:
     options = attributes_of(node)
     scans = int(options["num_scan_inputs"])
     if not 0 < scans <= len(inputs):
@@ -140,11 +140,11 @@ def _scan(node: onnx.NodeProto, inputs: Inputs) -> _Passes:
         if shape is not None:
             position = axis % len(shape)
             count = shape[position]
+            walk.note_mixed(node, value, position)
             shape = shape[:position] + shape[position + 1 :]
         slices.append(Value(value.key, shape, value.dtype, layer=value.layer))
-    return _Passes(
-        count, (), tuple(carried), tuple(slices), ends_itself=False, axes=tuple(options.get("scan_output_axes", ()))
-    )
+    gathered = tuple(options.get("scan_output_axes", ()))
+    return _Passes(count, (), tuple(carried), tuple(slices), ends_itself=False, axes=gathered)
 
 
 def _repeat(

@@ -6,7 +6,7 @@ computed from constants and shapes alone. The bodies of `If`, `Loop` and `Scan` 
 """
 
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import onnx
@@ -16,6 +16,7 @@ from evo_fair.latency.liveness import Liveness
 from evo_fair.latency.onnx_control import CONTROL, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers, StandIn, UnknownOperator
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, Parameters, holds_parameters, may_take_a_bias
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -23,43 +24,21 @@ from evo_fair.latency.onnx_rows import (
     KNOWN,
     MATRICES,
     PRODUCTS,
-    RECURRENT,
     SUMS,
     UNPRICED,
     Row,
     batch_axis,
     image_of,
     row_of,
-    weights_of,
 )
 from evo_fair.latency.onnx_values import Value, canonical, infer, initial, is_foreign
+from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, name_of
 from evo_fair.layers import COLUMNS, Op
 
 __all__ = ["Step", "Walk"]
 
-RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
-VIEWS = RESHAPES | {"Identity", "Dropout"}
-CASTS = frozenset({"Cast", "CastLike"})
-QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
-# What ONNX Runtime computes in integers between a dequantisation and a quantisation, which then cost nothing.
-INTEGER_KERNELS = VIEWS | {
-    *("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat"),
-    *("Split", "Slice", "Gather", "Transpose", "Resize", "DepthToSpace", "SpaceToDepth", "Expand", "Pad", "Where"),
-    *("Sigmoid", "LeakyRelu", "Softmax", "Relu", "Clip"),
-}
 FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
-# Of their constants only the first counts as parameters, or none does: the rest say how and where, not what.
-NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot", "Shape", "Size", "Slice", "Split"})
-SAME_PARAMETERS = VIEWS | CASTS | {"Transpose", "DequantizeLinear"}
-FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
-PARAMETER_TYPES = frozenset(
-    {
-        *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
-        *(onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4),
-    }
-)
 LARGEST_DIMENSION = 2**24
 
 Scope = ChainMap[str, Value]
@@ -74,6 +53,7 @@ class Step:
     outputs: tuple[Shape | None, ...]
     axis: int | None
     macs: int
+    mixed: int | None = None  # an axis that is stepped along
 
 
 class Walk:
@@ -85,11 +65,10 @@ class Walk:
         self.layers: list[GraphLayer] = []
         self.steps: list[Step] = []
         self.alive = Liveness()
-        self.readers: dict[str, list[onnx.NodeProto]] = {}  # by name, in all graphs
-        self.maker: dict[str, onnx.NodeProto] = {}
+        self.wiring = Wiring(self.graph)
+        self.parameters = Parameters()
         self.gates: dict[str, str] = {}  # sigmoid(x) and its like -> x
         self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
-        self.counted: set[str] = set()  # parameters
         self.other_params = 0
         self.unknown: dict[tuple[str, str], UnknownOperator] = {}
         self.stand_ins: dict[str, StandIn] = {}
@@ -102,7 +81,6 @@ class Walk:
 
     def run(self) -> GraphLayers:
         """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
-        self._note(self.graph.node)
         scope: Scope = ChainMap()
         for value in self.graph.input:
             if value.name in self.shapes:
@@ -120,7 +98,7 @@ class Walk:
             tuple(self._with_share(operator) for operator in unknown),
             self.shapes.get(self.inputs.main or "", ()),
             self.alive.peak(value.key for value in ends),
-            any(canonical(node) in QUANTISING | INTEGER for nodes in self.readers.values() for node in nodes),
+            self.wiring.quantised,
             tuple(self.shapes.items()),
             None,
             tuple(self.stand_ins.values()),
@@ -132,15 +110,6 @@ class Walk:
     def _with_share(self, operator: UnknownOperator) -> UnknownOperator:
         values = {**vars(operator), "share": operator.share / max(self.all_traffic, 1)}
         return UnknownOperator(**values)
-
-    def _note(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        for node in nodes:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-            for name in node.output:
-                self.maker[name] = node
-            for graph in graphs_of(node).values():
-                self._note(graph.node)
 
     # Graphs and nodes
 
@@ -244,7 +213,7 @@ class Walk:
         if kind in CONVOLUTIONS | MATRICES and all(v is None or v.shape is not None for v in (*inputs, *outputs)):
             row = row_of(node, kind, inputs, outputs)
             self.made_macs += row.macs if row is not None else 0
-        stored = any(v is not None and v.stored and v.size > 1 and v.dtype in PARAMETER_TYPES for v in inputs)
+        stored = any(map(holds_parameters, inputs))
         for output in outputs:
             output.stored = stored
         if kind in SAME_PARAMETERS and inputs and inputs[0] is not None:
@@ -261,7 +230,7 @@ class Walk:
         else:
             by_data = kind in CONTROL or not is_foreign(node)
             self.unclear[output.key] = (
-                f"{quoted(_plain_name(output.key))}, which {quoted(kind)[1:-1]} makes",
+                f"{quoted(_name_in(output.key)[1])}, which {quoted(kind)[1:-1]} makes",
                 by_data,
             )
 
@@ -286,13 +255,13 @@ class Walk:
     ) -> None:
         values = sum(value.size for value in (*data, *outputs))
         self.all_traffic += values
-        if data and self._fuses(kind, inputs, data):
+        if data and self._fuses(kind, inputs, data, outputs):
             self._join(kind, inputs, data[0])
             self._pass_on(data[0], outputs)
             for output in outputs:
                 output.fusable = True
             return
-        if self._is_gated(kind, data):
+        if self._is_gated(kind, data, outputs):
             self.alive.run([value.key for value in data], {})
             self._pass_on(data[0], outputs)
             gate = next(value for value in data if value.key in self.gates)
@@ -307,7 +276,7 @@ class Walk:
             if data:
                 self._pass_on(data[0], outputs)
         else:
-            self._append(node, kind, row, self._parameters(kind, inputs, row), outputs)
+            self._append(node, kind, row, self.parameters.of_node(kind, inputs, row), outputs)
         writes = {value.key: value.size for value in outputs if value.shape is not None}
         self.alive.run((value.key for value in data), writes)
 
@@ -327,34 +296,7 @@ class Walk:
             return True
         if kind in CASTS:
             return inputs[0] is not None and inputs[0].dtype == outputs[0].dtype
-        return kind in QUANTISING and self._joins_integer_kernel(node, kind)
-
-    def _joins_integer_kernel(self, node: onnx.NodeProto, kind: str) -> bool:
-        """Whether a conversion is part of an integer kernel, as ONNX Runtime makes them of operators between two."""
-        if kind == "DequantizeLinear":
-            readers = self.readers.get(node.output[0], [])
-            return bool(readers) and all(self._is_integer_kernel(reader) for reader in readers)
-        maker = self.maker.get(node.input[0])
-        if maker is not None and maker.op_type in ("Relu", "Clip"):
-            maker = self.maker.get(maker.input[0], maker)
-        if maker is None or maker.op_type not in INTEGER_KERNELS:
-            return False
-        makers = [self.maker.get(name) for name in maker.input[: _operands(maker)]]
-        return all(m is None or m.op_type in ("DequantizeLinear", "Constant") for m in makers) and any(makers)
-
-    def _is_integer_kernel(self, node: onnx.NodeProto) -> bool:
-        if node.op_type not in INTEGER_KERNELS or not node.output:
-            return False
-        if node.op_type in ("MatMul", "Gemm"):  # they also have kernels that read integers and write floats
-            return True
-        for name in node.output:
-            for reader in self.readers.get(name, [node]):
-                if reader.op_type in ("Relu", "Clip") and reader.output:
-                    if any(r.op_type != "QuantizeLinear" for r in self.readers.get(reader.output[0], [node])):
-                        return False
-                elif reader.op_type != "QuantizeLinear":
-                    return False
-        return True
+        return kind in QUANTISING and self.wiring.joins_integer_kernel(node, kind)
 
     def _pass_on(self, source: Value, outputs: Iterable[Value]) -> None:
         for output in outputs:
@@ -363,12 +305,14 @@ class Walk:
             output.fusable = source.fusable and self._uses(source) == 1
 
     def _uses(self, value: Value) -> int:
-        return len(self.readers.get(_plain_name(value.key), ()))
+        return self.wiring.uses(_name_in(value.key)[1])
 
-    def _fuses(self, kind: str, inputs: Sequence[Value | None], data: list[Value]) -> bool:
+    def _fuses(self, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]) -> bool:
         """Whether a node joins the layer before it: an activation, a batch norm, or a bias or scale by channel."""
         source = data[0]
         if not source.fusable or self._uses(source) != 1 or len(data) != 1:
+            return False
+        if _name_in(source.key)[0] != _name_in(outputs[0].key)[0]:  # the body of a loop runs more often
             return False
         if kind in FUSED:
             return True
@@ -384,11 +328,13 @@ class Walk:
         added = kind in SUMS and (layer.row[0] == Op.ADD or source.layer in self.unbiased)
         if others and (kind == "PRelu" or added):
             self.unbiased.discard(source.layer)
-            self.layers[source.layer] = replace(layer, params=layer.params + self._table(others[0]))
+            self.layers[source.layer] = replace(layer, params=layer.params + self.parameters.table(others[0]))
 
-    def _is_gated(self, kind: str, data: list[Value]) -> bool:
+    def _is_gated(self, kind: str, data: list[Value], outputs: list[Value]) -> bool:
         """Whether a product is x * sigmoid(x), one activation, which its sigmoid already stands for."""
         if kind not in PRODUCTS or len(data) != 2:
+            return False
+        if len({_name_in(value.key)[0] for value in (*data, *outputs)}) > 1:
             return False
         first, second = data
         return self.gates.get(first.key) == second.key or self.gates.get(second.key) == first.key
@@ -417,10 +363,10 @@ class Walk:
         """Whether a tensor's shape is known only when the network runs; raises where a strange operator hides it."""
         if value.shape is not None:
             return False
-        why, by_data = self.unclear.get(value.key, (quoted(_plain_name(value.key)), False))
+        why, by_data = self.unclear.get(value.key, (quoted(_name_in(value.key)[1]), False))
         if not by_data:
             raise EvoFairError(
-                f"{self.path}: the shape of {quoted(_plain_name(value.key))} can't be told from the graph, for want of "
+                f"{self.path}: the shape of {quoted(_name_in(value.key)[1])} can't be told from the graph, for want of "
                 f"that of {why}: export the network without it, or with all tensors' shapes for a fixed input"
             )
         return True
@@ -434,6 +380,8 @@ class Walk:
             raise InputShapeError(
                 f"{self.path}: node {quoted(name)} ({kind}) has a {wrong[0]} that is no size: check --input-shape"
             )
+        if may_take_a_bias(kind) and params:
+            self.unbiased.add(len(self.layers))
         self.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
         if row.stands_in:
             self.name_stand_in(kind, row.macs)
@@ -457,7 +405,7 @@ class Walk:
         reason: str = "",
     ) -> None:
         """Notes an operator that is not in the total; its share of the traffic is worked out at the end."""
-        params = sum(self._table(value) for value in inputs if value is not None)
+        params = sum(self.parameters.table(value) for value in inputs if value is not None)
         self.other_params += params
         before = self.unknown.get((kind, reason))
         nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
@@ -465,45 +413,13 @@ class Walk:
             kind, nodes + 1, share + values, more + params, multiplies, is_foreign(node), reason
         )
 
-    def _parameters(self, kind: str, inputs: Sequence[Value | None], row: Row) -> int:
-        """The parameters that a node has of its own, those that were counted before left out."""
-        if kind in CONVOLUTIONS | MATRICES:
-            weight = weights_of(kind, inputs)
-            params = self._count(weight) if weight is not None else 0
-            if kind in MATRICES and "Gemm" not in kind:
-                self.unbiased.add(len(self.layers))  # an addition behind it is its bias
-                return params
-            return params + row.row[2] if params else 0  # with a bias, as the layer table has it
-        if kind in NO_PARAMETERS:
-            return 0
-        chosen = inputs
-        if kind == "BatchNormalization":
-            chosen = inputs[1:3]  # the statistics fold into them
-        elif kind in FIRST_ALONE:
-            chosen = inputs[:1]
-        elif kind in RECURRENT:
-            chosen = inputs[1:4]  # what follows are states
-        return sum(self._table(value) for value in chosen if value is not None)
-
-    def _table(self, value: Value) -> int:
-        """The parameters in a constant that is no convolution's or product's: scalars and what is computed are none."""
-        if not (value.constant and value.stored) or value.size < 2 or value.dtype not in PARAMETER_TYPES:
-            return 0
-        return self._count(value)
-
-    def _count(self, value: Value) -> int:
-        if value.origin in self.counted:
-            return 0
-        self.counted.add(value.origin)
-        return value.size
-
     # Going back, for a branch that is not taken
 
     def mark(self) -> "_Mark":
         """What has been counted so far."""
         lengths = (len(self.layers), len(self.steps), self.alive.mark())
         sums = (self.other_params, self.all_traffic, self.made_values)
-        return _Mark(lengths, sums, set(self.counted), dict(self.unknown), dict(self.stand_ins))
+        return _Mark(lengths, sums, set(self.parameters.counted), dict(self.unknown), dict(self.stand_ins))
 
     def go_back(self, mark: "_Mark") -> None:
         """Forgets what has been counted since `mark`."""
@@ -511,7 +427,12 @@ class Walk:
         del self.layers[layers:], self.steps[steps:]
         self.alive.forget(alive)
         self.other_params, self.all_traffic, self.made_values = mark.sums
-        self.counted, self.unknown, self.stand_ins = set(mark.counted), dict(mark.unknown), dict(mark.stand_ins)
+        self.parameters.counted = set(mark.counted)
+        self.unknown, self.stand_ins = dict(mark.unknown), dict(mark.stand_ins)
+
+    def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
+        """Notes that a node steps along an axis of a tensor, which is then no batch."""
+        self.steps.append(Step(node.op_type, (value.shape,), (), None, 0, mixed=axis))
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""
@@ -528,33 +449,12 @@ class _Mark:
     stand_ins: dict[str, StandIn]
 
 
-def name_of(node: onnx.NodeProto) -> str:
-    """A node's name, or else that of what it makes."""
-    return node.name or ", ".join(node.output[:1])
-
-
-def graphs_of(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
-    """The graphs in a node's attributes, by name."""
-    return dict(_graphs(node))
-
-
-def _graphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.name, attribute.g
-        for i, graph in enumerate(attribute.graphs):
-            yield f"{attribute.name}[{i}]", graph
-
-
-def _plain_name(key: str) -> str:
-    return key.rpartition("\0")[2]
+def _name_in(key: str) -> tuple[str, str]:
+    """Which graph a tensor is in, and its name there."""
+    graph, _, name = key.rpartition("\0")
+    return graph, name
 
 
 def _same_but_ones(one: Shape | None, other: Shape | None) -> bool:
     """Whether shapes differ in axes of one value at most, as an image of one pixel and a vector do."""
     return one is not None and other is not None and [a for a in one if a > 1] == [a for a in other if a > 1]
-
-
-def _operands(node: onnx.NodeProto) -> int:
-    """How many of a node's inputs are tensors that it computes with."""
-    return len(node.input) if node.op_type == "Concat" else 2 if node.op_type in ("Add", "Mul", "MatMul") else 1

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.latency.onnx_file import InputShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 
 from .onnx_zoo import ZOO, integers, save, weights
@@ -128,3 +129,35 @@ def test_a_scan_counts_its_steps(tmp_path: Path) -> None:
     graph = read_onnx(tmp_path / "x.onnx")
     assert graph.macs == 20 * 64
     assert graph.layers[0].repeats == 20
+
+
+def test_what_a_body_does_to_an_outer_tensor_takes_time(tmp_path: Path) -> None:
+    """An activation in the body of a loop does not join the convolution outside of it."""
+    starts = [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    nodes = [helper.make_node("Relu", ["c"], ["r"]), helper.make_node("Identity", ["go"], ["on"])]
+    body = helper.make_graph(nodes, "body", starts, [value("on", [], TensorProto.BOOL), value("r", None)])
+    outer = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Loop", ["ten", ""], ["y"], body=body)]
+    save(tmp_path / "x.onnx", outer, [*weights(w=(4, 3, 1, 1)), *integers(ten=10)], {"x": [1, 3, 4, 4]})
+    layers = read_onnx(tmp_path / "x.onnx").layers
+    assert [(layer.operator, layer.repeats) for layer in layers] == [("Conv", 1), ("Relu", 10)]
+
+
+def scanned(path: Path, axis: int, sizes: list[int | str]) -> Path:
+    step = [1, 8]
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["step", "w"], ["out"])],
+        "body",
+        [value("step", None)],
+        [value("out", None)],
+    )
+    node = helper.make_node("Scan", ["x"], ["y"], num_scan_inputs=1, body=body, scan_input_axes=[axis])
+    save(path, [node], weights(w=(step[1], step[1])), {"x": sizes})
+    return path
+
+
+def test_what_a_scan_steps_along_is_no_batch(tmp_path: Path) -> None:
+    with pytest.raises(InputShapeError, match="and it is no batch"):
+        read_onnx(scanned(tmp_path / "x.onnx", 0, ["t", 2, 8]))
+    graph = read_onnx(scanned(tmp_path / "x.onnx", 1, ["n", 6, 8]))
+    assert graph.batch == 1
+    assert graph.macs == 6 * 64
