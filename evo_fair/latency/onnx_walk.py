@@ -268,6 +268,8 @@ class Walk:
             self.alive.share(outputs[0].key, gate.key)
             return
         row = self._row(node, kind, inputs, data, outputs)
+        if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and outputs[0].size == 0:
+            return  # it makes a tensor without values
         if row is None:
             by_data = kind in KNOWN
             may = kind not in UNPRICED and not (by_data and kind in ELEMENTWISE | SUMS | PRODUCTS)

@@ -129,3 +129,13 @@ def test_what_moves_values_takes_time(node: onnx.NodeProto, counts: bool, tmp_pa
 def test_a_view_between_layers_is_free(tmp_path: Path) -> None:
     ZOO["view-batch-torch-9"](tmp_path / "x.onnx")
     assert operators(read_onnx(tmp_path / "x.onnx")) == ["Conv", "Transpose", "Gemm"]
+
+
+def test_a_tensor_without_values_costs_nothing(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Slice", ["x", "begin", "begin"], ["nothing"]),
+        helper.make_node("Concat", ["nothing", "x"], ["c"], axis=0),
+        helper.make_node("Conv", ["c", "w"], ["y"]),
+    ]
+    save(tmp_path / "x.onnx", nodes, [*weights(w=(4, 3, 1, 1)), *integers(begin=[0])], {"x": [1, 3, 4, 4]})
+    assert operators(read_onnx(tmp_path / "x.onnx")) == ["Concat", "Conv"]
