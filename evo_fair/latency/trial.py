@@ -5,6 +5,7 @@ elsewhere runs here first.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,8 +27,18 @@ def run_once(path: Path) -> list[list[Any]]:
     Raises `TrialError` for a file that fails, ends its process, or needs more than 30 s or 4 GiB.
     """
     command = [sys.executable, "-m", "evo_fair.latency.trial", str(path.resolve())]
+    here = os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": here.strip(os.pathsep)}  # this very package, however it was found
     try:
-        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False, text=True, errors="replace")
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+            text=True,
+            errors="replace",
+            env=environment,
+        )
     except subprocess.TimeoutExpired as error:
         raise TrialError(f"it takes more than {SECONDS} s") from error
     try:
@@ -41,13 +52,16 @@ def run_once(path: Path) -> list[list[Any]]:
 
 
 def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # a system without such limits
+    """Holds this process to what it has now and `MOST_BYTES`; elsewhere than on Linux the time limit alone holds."""
+    if sys.platform != "linux":
         return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])  # many, with a thread a core
+    wanted = pages * resource.getpagesize() + MOST_BYTES
     _, most = resource.getrlimit(resource.RLIMIT_AS)
-    if most == resource.RLIM_INFINITY or most > MOST_BYTES:
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, most))
+    if most == resource.RLIM_INFINITY or most > wanted:
+        resource.setrlimit(resource.RLIMIT_AS, (wanted, most))
 
 
 def main() -> None:
