@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from evo_fair.errors import EvoFairError
-from evo_fair.latency.onnx_file import Shape
+from evo_fair.latency.onnx_file import InputShapeError, Shape
 from evo_fair.latency.onnx_values import Value, attributes_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTROL", "walk_control"]
 
+MOST_REPEATS = 10**15
 CONTROL = frozenset({"If", "Loop", "Scan"})
 
 Inputs = Sequence[Value | None]
@@ -37,7 +38,7 @@ def walk_control(
         return _repeat(walk, node, graphs["body"], _loop(inputs), scope, outputs)
     if kind == "Scan" and walk.file.opsets.get("", 1) >= 9:
         return _repeat(walk, node, graphs["body"], _scan(walk, node, inputs), scope, outputs)
-    walk.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted")
+    walk.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted", hides_params=True)
     return outputs
 
 
@@ -158,7 +159,8 @@ def _repeat(
         ends, goes_on = _one_pass(walk, body, passes, scope)
     except EvoFairError:
         walk.go_back(mark)
-        walk.name_unknown(node, node.op_type, 0, reason="its body can't be read, and is not counted")
+        why = "its body can't be read, and is not counted"
+        walk.name_unknown(node, node.op_type, 0, reason=why, hides_params=True)
         return outputs
     carried = len(passes.carried)
     steady = all(end.shape == start.shape for end, start in zip(ends[:carried], passes.carried, strict=True))
@@ -170,6 +172,8 @@ def _repeat(
     else:
         first = mark.lengths[0]
         walk.layers[first:] = [replace(layer, repeats=layer.repeats * count) for layer in walk.layers[first:]]
+        if any(layer.repeats > MOST_REPEATS for layer in walk.layers[first:]):
+            raise InputShapeError(f"its body runs more than {MOST_REPEATS:.0e} times")
         if len(walk.layers) > first:
             walk.name_stand_in(node.op_type, _macs_since(walk, first))
     for output, start, end in zip(outputs, passes.carried, ends, strict=False):
@@ -208,18 +212,15 @@ def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Scop
     ends = walk.walk(body, inner, prefix, set())
     if not passes.ends_itself:
         return ends, True
-    asked = body.input[1].name
-    while maker := _identity_of(body, ends[0].key.removeprefix(prefix)):
-        if maker == asked:
-            return ends[1:], True
-        ends = [inner[maker], *ends[1:]]
-    goes_on = ends[0].key == prefix + asked or (ends[0].data is not None and bool(ends[0].data.all()))
+    on = body.output[0].name
+    goes_on = body.input[1].name in _copied(body, on) or (ends[0].data is not None and bool(ends[0].data.all()))
     return ends[1:], goes_on
 
 
-def _identity_of(body: onnx.GraphProto, name: str) -> str | None:
-    """What a tensor is a copy of, if it is one."""
-    for node in body.node:
-        if name in node.output and node.op_type in ("Identity", "Cast") and node.input and node.input[0] != name:
-            return str(node.input[0])
-    return None
+def _copied(body: onnx.GraphProto, name: str) -> set[str]:
+    """A tensor's name, and those of what it is a copy of."""
+    copies = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity" and node.input}
+    names = {name}
+    while (name := copies.get(name, name)) not in names:
+        names.add(name)
+    return names

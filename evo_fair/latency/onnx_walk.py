@@ -405,6 +405,7 @@ class Walk:
         *,
         multiplies: bool = True,
         reason: str = "",
+        hides_params: bool = False,
     ) -> None:
         """Notes an operator that is not in the total; its share of the traffic is worked out at the end."""
         params = sum(self.parameters.table(value) for value in inputs if value is not None)
@@ -412,7 +413,7 @@ class Walk:
         before = self.unknown.get((kind, reason))
         nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
         self.unknown[kind, reason] = UnknownOperator(
-            kind, nodes + 1, share + values, more + params, multiplies, is_foreign(node), reason
+            kind, nodes + 1, share + values, more + params, multiplies, hides_params or is_foreign(node), reason
         )
 
     # Going back, for a branch that is not taken

@@ -161,3 +161,28 @@ def test_what_a_scan_steps_along_is_no_batch(tmp_path: Path) -> None:
     graph = read_onnx(scanned(tmp_path / "x.onnx", 1, ["n", 6, 8]))
     assert graph.batch == 1
     assert graph.macs == 6 * 64
+
+
+def test_a_condition_that_is_a_copy_of_itself_ends(tmp_path: Path) -> None:
+    """Names that are given twice are against the standard, and make a circle of copies."""
+    starts = [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Identity", ["go"], ["a"]),
+        helper.make_node("Identity", ["a"], ["b"]),
+        helper.make_node("Identity", ["b"], ["a"]),
+    ]
+    body = helper.make_graph(nodes, "body", starts, [value("a", [], TensorProto.BOOL), value("r", None)])
+    loop = helper.make_node("Loop", ["ten", ""], ["y"], body=body)
+    save(tmp_path / "x.onnx", [loop], integers(ten=10), {"x": [1, 3, 4, 4]})
+    assert read_onnx(tmp_path / "x.onnx").unknown[0].reason.startswith("the data decide how often")
+
+
+def test_loops_that_never_end_are_refused(tmp_path: Path) -> None:
+    starts = [value("i", [], TensorProto.INT64), value("go", [], TensorProto.BOOL)]
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Identity", ["go"], ["on"])]
+    body = helper.make_graph(nodes, "body", starts, [value("on", [], TensorProto.BOOL), value("r", None)])
+    loop = helper.make_node("Loop", ["many", ""], ["y"], body=body)
+    save(tmp_path / "x.onnx", [loop], integers(many=2**62), {"x": [1, 3, 4, 4]})
+    with pytest.raises(InputShapeError, match=r"its body runs more than 1e\+15 times"):
+        read_onnx(tmp_path / "x.onnx")
