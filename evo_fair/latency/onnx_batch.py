@@ -51,8 +51,8 @@ def _of_free_axis(file: OnnxFile, inputs: Inputs, one: Walk) -> GraphLayers:
     found, defined = _is_batch(one.steps, two.steps, 2)
     if not found or (_may_be_sequence(inputs) and not defined):
         raise OpenShapeError(
-            f"{file.path} leaves the first axis of its input {quoted(inputs.main or '')} open, and it is no batch, for "
-            "the network mixes what lies along it: give --input-shape with a size for it"
+            f"{file.path} leaves the first axis of its input {quoted(inputs.main or '')} open, and nothing shows that "
+            "it is a batch: give --input-shape with a size for it"
         )
     return figures
 

@@ -410,6 +410,7 @@ class Walk:
         """Notes an operator that is not in the total; its share of the traffic is worked out at the end."""
         params = sum(self.parameters.table(value) for value in inputs if value is not None)
         self.other_params += params
+        kind = quoted(kind)[1:-1]
         before = self.unknown.get((kind, reason))
         nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
         self.unknown[kind, reason] = UnknownOperator(

@@ -1,5 +1,6 @@
 """ONNX files of others: run once before anything is trained, examined only where their card and inputs fit."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from evo_fair.data import Dataset
 from evo_fair.deploy.reference import open_reference
 from evo_fair.errors import EvoFairError
 from evo_fair.files import write_json
+
+from ..latency.onnx_zoo import ZOO
+from ..latency.test_onnx_mutations import COUNT, LONGEST_SECONDS, SEED, edited
 
 SIZES = (1, 8, 8)
 
@@ -94,3 +98,20 @@ def test_a_file_that_costs_too_much_is_refused_before_it_runs(dataset: Dataset, 
         onnx.save(model, tmp_path / "large.onnx")
         with pytest.raises(EvoFairError, match=rf"has \d\.\de\+09 {message}.* and a reference may have 2\.7e\+08"):
             open_reference(tmp_path / "large.onnx", dataset)
+
+
+def test_damaged_files_are_refused_or_run(dataset: Dataset, tmp_path: Path) -> None:
+    """As many as `tests.latency.test_onnx_mutations` says, by 40: those that are read are run in a process each."""
+    ZOO["plain-torch-17"](tmp_path / "whole.onnx")
+    for i in range(max(COUNT // 40, 1)):
+        content = edited((tmp_path / "whole.onnx").read_bytes(), np.random.default_rng((SEED, i)))
+        (tmp_path / "x.onnx").write_bytes(content)
+        begun = time.perf_counter()
+        try:
+            assert open_reference(tmp_path / "x.onnx", dataset).scaling is None
+        except EvoFairError as refusal:
+            message = str(refusal)
+        else:
+            message = ""
+        assert "\n" not in message
+        assert time.perf_counter() - begun < 3 * LONGEST_SECONDS  # with the start of a process

@@ -156,7 +156,7 @@ def scanned(path: Path, axis: int, sizes: list[int | str]) -> Path:
 
 
 def test_what_a_scan_steps_along_is_no_batch(tmp_path: Path) -> None:
-    with pytest.raises(InputShapeError, match="and it is no batch"):
+    with pytest.raises(InputShapeError, match="nothing shows that it is a batch"):
         read_onnx(scanned(tmp_path / "x.onnx", 0, ["t", 2, 8]))
     graph = read_onnx(scanned(tmp_path / "x.onnx", 1, ["n", 6, 8]))
     assert graph.batch == 1
