@@ -176,21 +176,24 @@ def _check_functions(model: onnx.ModelProto, path: Path) -> None:
     sizes: dict[tuple[str, str, str], _Size] = {}
     for first in functions:
         # Depth first with a stack of its own: files may nest deeper than Python recurses.
-        stack, open_ones = [first], {first}
+        stack = [] if first in sizes else [(first, _calls(functions[first].node))]
+        open_ones = {key for key, _ in stack}
         while stack:
-            key = stack[-1]
-            calls = [call for call in _calls(functions[key].node) if call in functions and call not in sizes]
-            if calls:
-                if calls[0] in open_ones:
-                    name = quoted(calls[0][1])
-                    raise EvoFairError(f"{path} has a function {name} that calls itself: export the network again")
-                stack.append(calls[0])
-                open_ones.add(calls[0])
-                continue
-            inside = _count(functions[key].node, sizes, path)
-            sizes[key] = _Size(inside.nodes, inside.expanded_bytes + functions[key].ByteSize())
-            _check_size(sizes[key], path)
-            open_ones.discard(stack.pop())
+            key, calls = stack[-1]
+            call = next((call for call in calls if call in functions and call not in sizes), None)
+            if call is None:
+                inside = _count(functions[key].node, sizes, path)
+                sizes[key] = _Size(inside.nodes, inside.expanded_bytes + functions[key].ByteSize())
+                _check_size(sizes[key], path)
+                open_ones.discard(key)
+                stack.pop()
+            elif call in open_ones:
+                raise EvoFairError(
+                    f"{path} has a function {quoted(call[1])} that calls itself: export the network again"
+                )
+            else:
+                stack.append((call, _calls(functions[call].node)))
+                open_ones.add(call)
     _check_size(_count(model.graph.node, sizes, path), path)
 
 
