@@ -20,6 +20,7 @@ from evo_fair.fairness import group_accuracy
 from evo_fair.files import LEFTOVERS, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.latency.predict import predict
 from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
@@ -205,7 +206,7 @@ class _Results:
         row = {"name": name, "network": self.name, **asked, "group": task.group, "sparsity": sparsity}
         graph = read_onnx(path)
         row |= {**parameters_in(path, graph), "bytes": path.stat().st_size, "iterations": iterations}
-        row["latency_ms"] = float(self.profile.latency_ms(graph.table)[0])
+        row["latency_ms"] = predict(graph, self.profile).latency_ms
         row |= self._measured(network, "test")
         row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}
         row["largest_logit_difference"] = parity.largest_difference

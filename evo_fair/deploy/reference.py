@@ -10,12 +10,16 @@ import torch
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import is_recorded, read_json
-from evo_fair.latency.measure import open_session, random_inputs
-from evo_fair.latency.onnx_file import InputShapeError
+from evo_fair.latency.onnx_file import OpenShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
+from evo_fair.latency.trial import TrialError, run_once
 from evo_fair.nets.inputs import Scaling
 
 __all__ = ["Reference", "open_reference"]
+
+MOST_MACS = 3 * 10**10  # some seconds of one core; ResNet-152 has 1.2e10
+MOST_VALUES = 2**28  # 1 GiB
+MOST_CALLS = 10**6
 
 
 @dataclass(frozen=True)
@@ -37,16 +41,17 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
     """
     if not path.is_file():
         raise EvoFairError(f"there is no file {path}: give the path of an .onnx file, or a reference network's name")
-    precision = "int8" if _read_graph(path).quantised else "fp32"
+    graph = _read_graph(path)
+    _check_work(path, graph)
     try:
-        session = open_session(str(path), threads=1)
-        session.run(None, random_inputs(session, np.random.default_rng(0)))
-    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        shapes = run_once(path)
+    except TrialError as error:
         raise EvoFairError(
             f"{path} does not run in ONNX Runtime on float32 inputs ({in_a_line(error)}): export it again with those"
         ) from error
-    inputs = [(isinstance(value.shape[0], int), value.shape[1:]) for value in session.get_inputs()]
+    inputs = [(isinstance(shape[0], int), shape[1:]) for shape in shapes if shape]
     takes_batches = inputs == [(False, [*dataset.input_shape])]
+    precision = "int8" if graph.quantised else "fp32"
     scaling = _scaling(path, path.with_suffix(".json"), dataset) if takes_batches else None
     return Reference(path.stem, path, precision, scaling)
 
@@ -54,8 +59,23 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
 def _read_graph(path: Path) -> GraphLayers:
     try:
         return read_onnx(path)
-    except InputShapeError as error:  # it asks for an option that is for predictions alone
+    except OpenShapeError as error:  # it asks for an option that is for predictions alone
         raise EvoFairError(f"{path} does not fix its input's size: export it with all sizes but the batch's") from error
+
+
+def _check_work(path: Path, graph: GraphLayers) -> None:
+    """Refuses a network that would take the machine's time and memory, before it runs."""
+    values = graph.peak_values + graph.params + graph.made_values
+    calls = sum(layer.repeats for layer in graph.layers)
+    for what, amount, most in (
+        ("multiply-accumulates", graph.macs + graph.made_macs, MOST_MACS),
+        ("values in memory", values, MOST_VALUES),
+        ("operators to run", calls, MOST_CALLS),
+    ):
+        if amount > most:
+            raise EvoFairError(
+                f"{path} has {amount:.1e} {what}, and a reference may have {most:.1e}: give a smaller network"
+            )
 
 
 def _scaling(path: Path, card: Path, dataset: Dataset) -> Scaling | None:

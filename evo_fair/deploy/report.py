@@ -44,7 +44,7 @@ def deployed_table(
     """A row a file: id, role, precision, sizes, `measured_ms`, `predicted_ms[device]`, and the examination.
 
     Every metric has its interval in columns of the same name ending in `_low` and `_high`. A profile predicts the
-    files of its own precision; what was not measured or has no value is NaN.
+    files of its own precision; what was not measured, has no value or would be a lower bound is NaN.
     """
     latency = dict(zip(timings.names, timings.latency_ms, strict=True))
     rows = [_row(network, float(latency[str(network.path)]), profiles, examiner) for network in networks]
@@ -63,7 +63,8 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
         "measured_ms": measured_ms,
     }
     for profile in profiles:
-        fits = profile.file.precision == network.precision
+        # A lower bound is no prediction.
+        fits = profile.file.precision == network.precision and not graph.time_at_least
         row[f"predicted_ms[{profile.name}]"] = predict(graph, profile).latency_ms if fits else None
     return row | _columns(_examined(network, examiner))
 

@@ -26,11 +26,24 @@ class Liveness:
         self._values.update(writes)
         self._storage.update({name: name for name in writes})
 
+    def mark(self) -> int:
+        """How many operators there are so far."""
+        return len(self._steps)
+
+    def forget(self, mark: int) -> None:
+        """Forgets the operators that were added since `mark`."""
+        del self._steps[mark:]
+
     def peak(self, kept: Iterable[str]) -> int:
         """The most values alive at once; the tensors `kept` live to the end, others to their last use."""
-        alive, most = {self._storage.get(name, name) for name in kept}, 0
+        alive = {self._storage.get(name, name) for name in kept}
+        total = sum(self._values.get(name, 0) for name in alive)
+        most = 0
         for reads, writes in reversed(self._steps):
-            alive |= reads | writes
-            most = max(most, sum(self._values.get(name, 0) for name in alive))
+            begun = (reads | writes) - alive
+            alive |= begun
+            total += sum(self._values.get(name, 0) for name in begun)
+            most = max(most, total)
+            total -= sum(self._values.get(name, 0) for name in writes)
             alive -= writes
         return most

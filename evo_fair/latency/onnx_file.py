@@ -1,112 +1,353 @@
-"""Opening ONNX files without their weights: what is no model, and shapes that are not settled, are refused."""
+"""Opening ONNX files without their weights: what is no model, or costs too much to read, is refused at once."""
 
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
 import onnx.inliner
 
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, in_a_line
 
-__all__ = ["InputShapeError", "Shape", "has_sizes", "open_onnx"]
+__all__ = [
+    "MOST_NODES",
+    "InputShapeError",
+    "Inputs",
+    "OnnxFile",
+    "OpenShapeError",
+    "Shape",
+    "ShapeOption",
+    "open_onnx",
+    "quoted",
+    "reading",
+    "settle",
+]
 
 Shape = tuple[int, ...]
+ShapeOption = Shape | Mapping[str, Shape]
+
+MOST_BYTES = 2**31 - 1  # protobuf's own limit
+MOST_NODES = 20_000  # functions expanded; the largest exports of today have about 10,000, 0.1 ms each
+MOST_EXPANDED_BYTES = 2**27  # of functions, expanded
+MOST_GRAPHS = 20  # in one another, as the bodies of loops are
+MOST_RANK = 64
+LONGEST_NAME = 80
 
 
 class InputShapeError(EvoFairError, ValueError):
-    """The sizes of a network's input are open, or those that were given do not fit the network."""
+    """The sizes of a network's inputs are open, or those that were given do not fit the network."""
 
 
-def open_onnx(path: Path, input_shape: Shape | None = None) -> tuple[onnx.ModelProto, Shape]:
-    """An ONNX model with the shapes of its tensors, and the shape of its input, batch included.
+class OpenShapeError(InputShapeError):
+    """A size is open that neither the file nor anybody gave."""
 
-    `input_shape` settles dynamic shapes; a free batch dimension alone is taken as 1. Shapes that can't be inferred are
-    those that the file states, if they are for that input. Raises `EvoFairError`, `InputShapeError` among them.
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """An ONNX model without functions of its own, and the version of each operator set that it uses."""
+
+    path: Path
+    model: onnx.ModelProto
+    opsets: dict[str, int]
+
+    @cached_property
+    def opset_imports(self) -> list[onnx.OperatorSetIdProto]:
+        """The versions as ONNX writes them."""
+        return [onnx.helper.make_opsetid(domain, version) for domain, version in self.opsets.items()]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The shape of each input of a model, by name, in order.
+
+    `main` is the first input that is no scalar. Inputs in `batched` have a first axis of the same size as its own, so
+    that they may hold a batch. `free` says whether the file leaves that axis open and nobody gave its size, which is
+    then 1; `fixed` whether the file fixes it. `stated` says whether the file's own sizes are used as they stand.
     """
-    model = _load(path)
-    stated = [deepcopy(value) for value in (*model.graph.value_info, *model.graph.output) if has_sizes(value)]
-    inputs = [value.SerializeToString() for value in model.graph.input]
-    shape = _fix_input(model, path, input_shape)
-    if inputs != [value.SerializeToString() for value in model.graph.input]:
-        stated = []  # they are those of another input
-    return _inferred(model, path, stated), shape
+
+    shapes: dict[str, Shape]
+    main: str | None
+    batched: frozenset[str]
+    free: bool
+    fixed: bool
+    stated: bool
+
+    def with_batch(self, size: int) -> dict[str, Shape]:
+        """The shapes with `size` along the first axis of the inputs that may hold a batch."""
+        return {name: (size, *shape[1:]) if name in self.batched else shape for name, shape in self.shapes.items()}
 
 
-def has_sizes(value: onnx.ValueInfoProto) -> bool:
-    """Whether `value` states the size of each of its tensor's dimensions."""
-    tensor = value.type.tensor_type
-    return tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in tensor.shape.dim)
+def quoted(text: str) -> str:
+    """A name from a file as it appears in a message: in quotes, control characters visible, long ones cut."""
+    return repr(text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}...")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what protobuf, Python and ONNX raise at a damaged file into an `EvoFairError` that names it."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise EvoFairError(
+            f"{path} is a damaged ONNX model: it has bytes where text belongs, export it again"
+        ) from error
+    except (RecursionError, MemoryError, OverflowError) as error:
+        raise EvoFairError(f"{path} is no ONNX model that can be read ({in_a_line(error)}): export it again") from error
+
+
+def open_onnx(path: Path) -> OnnxFile:
+    """Reads an ONNX model, its functions expanded. Raises `EvoFairError` for one that is damaged or too large."""
+    with reading(path):
+        model = _load(path)
+        if any(not isinstance(text, str) for text in _texts(model)):  # protobuf gives bytes that are no UTF-8 as such
+            raise EvoFairError(f"{path} is a damaged ONNX model: it has bytes where text belongs, export it again")
+        if model.functions:
+            _check_functions(model, path)
+            try:
+                model = onnx.inliner.inline_local_functions(model)
+            except Exception as error:  # the inliner's errors come from C++ and share no base class
+                raise EvoFairError(
+                    f"{path} has functions that can't be expanded ({in_a_line(error)}): export the network again"
+                ) from error
+        _check_size(_count(model.graph.node, {}, path), path)
+        opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in model.opset_import}
+        return OnnxFile(path, model, opsets)
 
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        model = onnx.load(path, load_external_data=False)
+        if path.stat().st_size > MOST_BYTES:
+            raise EvoFairError(
+                f"{path} has more than 2 GiB: export the network with its weights in a file of their own"
+            )
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except OSError as error:
         raise EvoFairError(f"cannot read {path}: {error.strerror or error}") from error
+    except EvoFairError:
+        raise
     except Exception as error:  # protobuf's own errors share no base class
         raise EvoFairError(f"{path} is no ONNX model ({type(error).__name__}): export the network again") from error
     if not model.graph.node or not model.graph.output:
         raise EvoFairError(f"{path} is no ONNX model, or an empty one: export the network again")
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    return model
 
 
-def _fix_input(model: onnx.ModelProto, path: Path, wanted: Shape | None) -> Shape:
-    """Sets the input's shape in `model` and returns it."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
-    if not inputs:
+def _texts(model: onnx.ModelProto) -> Iterator[str]:
+    """Every name in a model that is read."""
+    for opset in model.opset_import:
+        yield opset.domain
+    for function in model.functions:
+        yield from (function.domain, function.name, function.overload, *function.input, *function.output)
+        yield from function.attribute
+        yield from _texts_of_nodes(function.node)
+    yield from _texts_of_graph(model.graph)
+
+
+def _texts_of_graph(graph: onnx.GraphProto, depth: int = 0) -> Iterator[str]:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (dim.dim_param for dim in value.type.tensor_type.shape.dim)
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
+    yield from _texts_of_nodes(graph.node, depth)
+
+
+def _texts_of_nodes(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> Iterator[str]:
+    for node in nodes:
+        yield from (node.name, node.op_type, node.domain, node.overload, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+            if depth <= MOST_GRAPHS:
+                for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                    yield from _texts_of_graph(graph, depth + 1)
+
+
+@dataclass(frozen=True)
+class _Size:
+    nodes: int
+    expanded_bytes: int
+
+
+def _check_functions(model: onnx.ModelProto, path: Path) -> None:
+    """Refuses functions that call themselves, or that would grow beyond all bounds when they are expanded."""
+    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    sizes: dict[tuple[str, str, str], _Size] = {}
+    for first in functions:
+        # Depth first with a stack of its own: files may nest deeper than Python recurses.
+        stack = [] if first in sizes else [(first, _calls(functions[first].node))]
+        open_ones = {key for key, _ in stack}
+        while stack:
+            key, calls = stack[-1]
+            call = next((call for call in calls if call in functions and call not in sizes), None)
+            if call is None:
+                inside = _count(functions[key].node, sizes, path)
+                sizes[key] = _Size(inside.nodes, inside.expanded_bytes + functions[key].ByteSize())
+                _check_size(sizes[key], path)
+                open_ones.discard(key)
+                stack.pop()
+            elif call in open_ones:
+                raise EvoFairError(
+                    f"{path} has a function {quoted(call[1])} that calls itself: export the network again"
+                )
+            else:
+                stack.append((call, _calls(functions[call].node)))
+                open_ones.add(call)
+    _check_size(_count(model.graph.node, sizes, path), path)
+
+
+def _check_size(size: _Size, path: Path) -> None:
+    if size.nodes > MOST_NODES:
+        raise EvoFairError(
+            f"{path} has {size.nodes:,} nodes, functions expanded, and up to {MOST_NODES:,} are read: "
+            "export a part of the network"
+        )
+    if size.expanded_bytes > MOST_EXPANDED_BYTES:
+        raise EvoFairError(
+            f"{path} has functions of {size.expanded_bytes:,} bytes, expanded, and up to {MOST_EXPANDED_BYTES:,} are "
+            "read: export the network without functions"
+        )
+
+
+def _count(nodes: Iterable[onnx.NodeProto], sizes: Mapping[tuple[str, str, str], _Size], path: Path) -> _Size:
+    """How many nodes there are with those of subgraphs, and how large the functions that they call are, expanded."""
+    count, size = 0, 0
+    for node, depth in _all_nodes(nodes):
+        if depth > MOST_GRAPHS:
+            raise EvoFairError(f"{path} has more than {MOST_GRAPHS} graphs in one another: export the network again")
+        called = sizes.get((node.domain, node.op_type, node.overload))
+        count += 1 if called is None else called.nodes
+        size += 0 if called is None else called.expanded_bytes
+    return _Size(count, size)
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str, str]]:
+    for node, _ in _all_nodes(nodes):
+        yield node.domain, node.op_type, node.overload
+
+
+def _all_nodes(nodes: Iterable[onnx.NodeProto], depth: int = 0) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """Nodes with those of the graphs in their attributes, and how many graphs they are in."""
+    for node in nodes:
+        yield node, depth
+        if depth <= MOST_GRAPHS:
+            for attribute in node.attribute:
+                for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                    yield from _all_nodes(graph.node, depth + 1)
+
+
+_Dims = list[int | str]  # 0 or a name where the size is free
+
+
+def settle(file: OnnxFile, wanted: ShapeOption | None) -> Inputs:
+    """The shapes of a model's inputs: fixed by the file, `wanted`, or bound by a name that another input gives a size.
+
+    A shape without a name is that of the first input that is no scalar. Of what is free, only a first axis is taken as
+    1, for it may be the batch. Raises `InputShapeError` where anything else is free, or `wanted` does not fit.
+    """
+    path, graph = file.path, file.model.graph
+    constants = {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
+    dims = {value.name: _dims(value, path) for value in graph.input if value.name not in constants}
+    if not dims:
         raise EvoFairError(f"{path} has no input: export the network with one")
-    dims = inputs[0].type.tensor_type.shape.dim
-    known = [dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else 0 for dim in dims]
+    main = next((name for name, sizes in dims.items() if sizes != []), None)
+    given = _given(wanted, dims, main, path)
+    bound: dict[str, int] = {}
+    for name, shape in given.items():
+        _check_fit(path, name, shape, dims[name], named=isinstance(wanted, Mapping))
+        bound |= {n: size for n, size in zip(dims[name] or (), shape, strict=False) if isinstance(n, str) and n}
+    shapes: dict[str, Shape] = {}
+    order = [main, *(name for name in dims if name != main)] if main is not None else list(dims)
+    for name in order:
+        shapes[name] = given[name] if name in given else _settled(path, name, dims[name], bound, main, shapes)
+    shapes = {name: shapes[name] for name in dims}
+    if main is None:
+        return Inputs(shapes, None, frozenset(), free=False, fixed=True, stated=True)
+    axes = dims[main]
+    fixed = bool(axes) and isinstance(axes[0], int) and axes[0] > 0 and axes[0] == shapes[main][0]  # type: ignore[index]
+    free = main not in given and not fixed
+    size = shapes[main][0]
+    batched = frozenset(
+        name
+        for name, shape in shapes.items()
+        if shape and shape[0] == size and (name == main or _is_fixed(dims[name]) == _is_fixed(axes))
+    )
+    stated = all(dims[name] == list(shape) for name, shape in shapes.items())
+    return Inputs(shapes, main, batched, free, fixed, stated)
+
+
+def _is_fixed(dims: _Dims | None) -> bool:
+    return bool(dims) and isinstance(dims[0], int) and dims[0] > 0  # type: ignore[index]
+
+
+def _dims(value: onnx.ValueInfoProto, path: Path) -> _Dims | None:
+    if value.type.WhichOneof("value") not in ("tensor_type", None):
+        raise EvoFairError(f"{path} has an input {quoted(value.name)} that is no tensor: export a network of tensors")
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    if len(tensor.shape.dim) > MOST_RANK:
+        raise EvoFairError(f"{path} has an input {quoted(value.name)} of {len(tensor.shape.dim)} axes: export it again")
+    return [
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else str(dim.dim_param)
+        for dim in tensor.shape.dim
+    ]
+
+
+def _given(
+    wanted: ShapeOption | None, dims: Mapping[str, _Dims | None], main: str | None, path: Path
+) -> dict[str, Shape]:
     if wanted is None:
-        if known and not known[0]:
-            known[0] = 1
-        if not known or not all(known):
-            free = ", ".join(
-                dim.dim_param or "?" if not size else str(size) for dim, size in zip(dims, known, strict=True)
-            )
-            raise InputShapeError(
-                f"{path} has an input {inputs[0].name!r} of dynamic shape ({free}): "
-                "give --input-shape, such as 1,3,224,224"
-            )
-        wanted = tuple(known)
-    elif known and (len(wanted) != len(known) or any(k and k != w for k, w in zip(known[1:], wanted[1:], strict=True))):
+        return {}
+    named = dict(wanted) if isinstance(wanted, Mapping) else {"": tuple(wanted)}
+    if "" in named:
+        if main is None:
+            raise InputShapeError(f"{path} has scalar inputs alone: leave --input-shape away")
+        named = {main: named.pop(""), **named}
+    for name in named:
+        if name not in dims:
+            known = ", ".join(map(quoted, list(dims)[:10]))
+            raise InputShapeError(f"--input-shape names the input {quoted(name)}: {path} has the inputs {known}")
+    return named
+
+
+def _check_fit(path: Path, name: str, shape: Shape, dims: _Dims | None, named: bool) -> None:
+    if dims is None:
+        return
+    known = [size if isinstance(size, int) else 0 for size in dims]
+    if len(shape) != len(known) or any(k and k != w for k, w in zip(known[1:], shape[1:], strict=True)):
+        option = f"{name}=" if named else ""
         raise InputShapeError(
-            f"--input-shape {','.join(map(str, wanted))} does not fit {path}, whose input {inputs[0].name!r} is "
+            f"--input-shape {option}{','.join(map(str, shape))} does not fit {path}, whose input {quoted(name)} is "
             f"({', '.join(str(size or '?') for size in known)}): give a size for each, those that are fixed as they are"
         )
-    del dims[:]
-    for size in wanted:
-        dims.add().dim_value = size
-    for other in inputs[1:]:
-        for dim in other.type.tensor_type.shape.dim:
-            if not dim.HasField("dim_value") or dim.dim_value < 1:
-                dim.dim_value = 1
-    return wanted
 
 
-def _inferred(model: onnx.ModelProto, path: Path, stated: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
-    """`model` with its tensors' shapes: inferred, or `stated` where that is impossible, as behind a custom operator."""
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    model = _infer(model, path)
-    known = [value for value in model.graph.value_info if has_sizes(value)]
-    inferred = {value.name for value in (*known, *model.graph.output) if has_sizes(value)}
-    missing = {value.name: value for value in stated if value.name not in inferred}
-    if not missing:
-        return model
-    for output in model.graph.output:
-        if output.name in missing:
-            output.CopyFrom(missing.pop(output.name))
-    del model.graph.value_info[:]
-    model.graph.value_info.extend([*known, *missing.values()])
-    return _infer(model, path)
-
-
-def _infer(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except Exception as error:  # onnx raises its own InferenceError, and protobuf's
-        reason = " ".join(str(error).split())[:200]
-        raise InputShapeError(f"{path} has shapes that do not fit together ({reason}): check --input-shape") from error
+def _settled(
+    path: Path,
+    name: str,
+    dims: _Dims | None,
+    bound: Mapping[str, int],
+    main: str | None,
+    before: Mapping[str, Shape],
+) -> Shape:
+    """The shape of an input that nobody gave."""
+    if dims is None:
+        raise OpenShapeError(
+            f"{path} has an input {quoted(name)} of unknown shape: give --input-shape, such as {name[:80]}=1,3,224,224"
+        )
+    sizes = [bound.get(size, 0) if isinstance(size, str) else size for size in dims]
+    if sizes and not sizes[0]:
+        leading = main is not None and main in before and before[main] and isinstance(dims[0], str)
+        sizes[0] = before[main][0] if leading and main is not None else 1
+    if not all(sizes):
+        free = ", ".join(
+            (dim or "?")[:80] if not size and isinstance(dim, str) else str(size)
+            for dim, size in zip(dims, sizes, strict=True)
+        )
+        example = "1,3,224,224" if name == main else f"{name[:80]}=1,3,224,224"
+        raise OpenShapeError(
+            f"{path} has an input {quoted(name)} of dynamic shape ({free}): give --input-shape, such as {example}"
+        )
+    return tuple(sizes)

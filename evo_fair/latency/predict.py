@@ -16,7 +16,11 @@ __all__ = ["Prediction", "predict"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A graph on a device: milliseconds by layer, float64 `[layers]`, and which layers are outside what was fitted."""
+    """A graph on a device: milliseconds by layer, float64 `[layers]`, and which layers are outside what was fitted.
+
+    A layer's milliseconds are those of all its repeats. Figures are those of one sample where the graph's inputs hold
+    a batch, else those of the whole input.
+    """
 
     graph: GraphLayers
     profile: Profile
@@ -25,8 +29,10 @@ class Prediction:
 
     @property
     def latency_ms(self) -> float:
-        """Milliseconds of the whole network for one sample; unknown operators are not in it."""
-        return float(self.profile.latency_ms(self.graph.table)[0])
+        """Milliseconds of the whole network; unknown operators are not in it."""
+        once = self.profile.latency_ms(self.graph.table)[0]
+        again = [ms * (1 - 1 / layer.repeats) for ms, layer in zip(self.layer_ms, self.graph.layers, strict=True)]
+        return float(once) + sum(float(ms) for ms in again)
 
     @property
     def macs(self) -> int:
@@ -35,7 +41,7 @@ class Prediction:
 
     @property
     def params(self) -> int:
-        """Weights and biases as deployed, batch norm folded."""
+        """Weights, biases and tables as deployed, batch norm folded, shared ones once."""
         return self.graph.params
 
     @property
@@ -53,15 +59,30 @@ class Prediction:
         """The share of the latency that layers make which lie outside of what the profile was fitted to, 0 to 1."""
         return float(self.layer_ms[self.extrapolated].sum() / self.latency_ms)
 
+    @property
+    def held_out_mape(self) -> float | None:
+        """The profile's mean error in percent on networks it did not see; None where it says nothing of this total."""
+        validation = self.profile.file.validation
+        return None if validation is None or self.graph.time_at_least else validation.mape
+
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
-        validation = self.profile.file.validation
+        graph = self.graph
         return {
             "device": self.profile.name,
-            "input_shape": list(self.graph.input_shape),
+            "input_shape": list(graph.input_shape),
+            "inputs": {name: list(shape) for name, shape in graph.inputs},
+            "per": "input" if graph.batch is None else "sample",
+            "batch": graph.batch,
             "latency_ms": self.latency_ms,
             "network_ms": self.profile.network_ms,
-            "held_out_mape": None if validation is None else validation.mape,
+            "held_out_mape": self.held_out_mape,
+            "at_least": {
+                "latency_ms": graph.time_at_least,
+                "macs": graph.macs_at_least,
+                "params": graph.params_at_least,
+                "peak_memory_bytes": graph.time_at_least,
+            },
             "macs": self.macs,
             "params": self.params,
             "peak_memory_bytes": self.peak_memory_bytes,
@@ -70,7 +91,27 @@ class Prediction:
             "unknown_share": self.unknown_share,
             "unknown": [
                 {"operator": operator.operator, "nodes": operator.nodes, "share": operator.share}
-                for operator in self.graph.unknown
+                for operator in graph.unknown
+            ],
+            "not_counted": [
+                {
+                    "operator": operator.operator,
+                    "nodes": operator.nodes,
+                    "params": operator.params,
+                    "params_share": operator.params / max(self.params, 1),
+                    "may_multiply": operator.multiplies,
+                    "reason": operator.reason,
+                }
+                for operator in graph.unknown
+            ],
+            "stand_ins": [
+                {
+                    "operator": stand_in.operator,
+                    "nodes": stand_in.nodes,
+                    "macs": stand_in.macs,
+                    "macs_share": stand_in.macs / max(self.macs, 1),
+                }
+                for stand_in in graph.stand_ins
             ],
             "layers": [
                 {
@@ -80,6 +121,7 @@ class Prediction:
                     **{column: int(value) for column, value in zip(COLUMNS[1:], layer.row[1:], strict=True)},
                     "macs": layer.macs,
                     "params": layer.params,
+                    "repeats": layer.repeats,
                     "ms": float(ms),
                     "extrapolated": bool(outside),
                 }
@@ -91,4 +133,5 @@ class Prediction:
 def predict(graph: GraphLayers, profile: Profile) -> Prediction:
     """What `profile` says of every layer of `graph`."""
     table = graph.table
-    return Prediction(graph, profile, profile.layer_ms(table)[0], profile.extrapolated(table)[0])
+    repeats = np.array([float(layer.repeats) for layer in graph.layers])
+    return Prediction(graph, profile, profile.layer_ms(table)[0] * repeats, profile.extrapolated(table)[0])

@@ -20,6 +20,9 @@ _LEAST_NOISE = 1e-2
 _REFIT = 1.25
 """The kernel's parameters are fitted anew when so many times as many values are known as at the last fit."""
 
+_JITTER = 1e-6
+"""What keeps a covariance positive in spite of rounding, the variance of all values being 1."""
+
 _OFFSET = 0.05
 """What is added before logarithms are taken, as a share of the median: values near 0 don't run away."""
 
@@ -55,30 +58,41 @@ class Process:
     def fit(self, features: Floats, values: Floats) -> None:
         """Takes features `[networks, features]` and finite values `[networks]`."""
         self.scale = Scale(values)
+        scaled = self.scale(values)
+        self._middle, self._spread = float(scaled.mean()), float(scaled.std()) or 1.0
         anew = len(values) >= _REFIT * self._fitted_to
         model = GaussianProcessRegressor(
             ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5) + WhiteKernel(0.1, (_LEAST_NOISE, 1.0)),
-            normalize_y=True,
             optimizer="fmin_l_bfgs_b" if anew else None,
         )
         if not anew:
             model.kernel.theta = self._theta
         with warnings.catch_warnings():  # a parameter at its bound is as good as any
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(features, self.scale(values))
+            model.fit(features, (scaled - self._middle) / self._spread)
         self._theta = model.kernel_.theta
         if anew:
             self._fitted_to = len(values)
         self._model = model
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation, each `[networks]`, on the process's scale."""
+        """Mean and standard error, each `[networks]`, on the process's scale; the error is without the noise."""
         mean, deviation = self._model.predict(features, return_std=True)
-        return mean, deviation
+        error = np.sqrt(np.maximum(deviation**2 - self._noise, 0.0))
+        return self._middle + self._spread * mean, self._spread * error
 
     def draw(self, features: Floats, n: int, rng: np.random.Generator) -> Floats:
-        """`n` draws of what the networks' values may be, `[n, networks]` on the process's scale, correlated."""
-        return np.asarray(self._model.sample_y(features, n, random_state=int(rng.integers(2**31))).T)
+        """`n` draws of what the networks' values may be without noise, `[n, networks]` on the process's scale."""
+        mean, covariance = self._model.predict(features, return_cov=True)
+        without_noise = covariance - (self._noise - _JITTER) * np.eye(len(mean))
+        root = np.linalg.cholesky(without_noise)
+        draws: Floats = self._middle + self._spread * (mean + rng.standard_normal((n, len(mean))) @ root.T)
+        return draws
+
+    @property
+    def _noise(self) -> float:
+        """The variance of the noise, that of all values being 1."""
+        return float(self._model.kernel_.k2.noise_level)
 
     def state(self) -> npt.NDArray[Any]:
         """The kernel's parameters and how many values they were fitted to."""

@@ -4,7 +4,7 @@ A Gaussian process is fitted to each predictive objective, from genomes and from
 Candidates are children of the front and samples of the space. Proposals are chosen one after another by Thompson
 sampling, as in TSEMO (Bradford, Schweidtmann and Lapkin 2018): values are drawn from each process, and the candidate
 is taken that would enlarge the dominated hypervolume most if they were true. Cheap objectives are measured, not
-modelled; every other proposal counts them by ratio, so that the fast end of a front gets its share: from 1 to 2 ms is
+modelled; one proposal in five counts them by ratio, so that the fast end of a front gets its share: from 1 to 2 ms is
 as far then as from 20 to 40.
 """
 
@@ -41,7 +41,10 @@ _CHILDREN, _SAMPLES = 2000, 1000
 _SHORTLIST = 400
 """Candidates that values are drawn for: those with the largest gain if they were `_HOPE` standard errors better."""
 
-_HOPE = 2.0
+_HOPE = 1.0
+
+_BY_RATIO = 5
+"""One in so many proposals counts costs by ratio."""
 
 _MODELLED = 1000
 """Networks that a process is fitted to at most, those on the best fronts: its cost grows with their cube."""
@@ -170,7 +173,7 @@ class Surrogate:
         free = np.ones(len(shortlist), np.bool_)
         chosen: list[int] = []
         for number, values in enumerate(drawn[: len(shortlist)]):
-            gains = yardsticks[number % 2].gains(values) * chances[shortlist]
+            gains = yardsticks[number % _BY_RATIO == 0].gains(values) * chances[shortlist]
             place = int(np.where(free, gains, -1.0).argmax())
             free[place] = False
             chosen.append(int(shortlist[place]))

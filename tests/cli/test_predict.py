@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from typer.testing import CliRunner
 
 from evo_fair.cli import app, main
@@ -15,6 +16,7 @@ from evo_fair.latency.build_onnx import layers_to_onnx
 from evo_fair.layers import Op
 from evo_fair.show import visible
 
+from ..latency.onnx_zoo import save, weights
 from .conftest import refusal
 
 ROWS = np.array(
@@ -80,7 +82,7 @@ def test_names_of_layers_are_shown_as_they_are(hostile: Path, capsys: pytest.Cap
         assert shown.count(visible(name)) == 1
     assert all(character.isprintable() or character == "\n" for character in shown)
     assert f"{hostile} on raspberry-pi-4:" in shown
-    assert "Odd[/red]\\u001b" in shown
+    assert "Odd[/red]\\x1b" in shown
 
 
 def test_letters_that_the_terminal_does_not_know_are_written_out(
@@ -120,6 +122,72 @@ def test_unknown_operators_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "not in the total, because the model does not know them: Magic (1 nodes" in result.output
 
 
+def shown(path: Path, *arguments: str) -> str:
+    """What the command says below its table, on one line."""
+    result = CliRunner().invoke(app, ["predict", str(path), "--device", "raspberry-pi-4", *arguments])
+    assert result.exit_code == 0, result.output
+    return " ".join(result.output.split())
+
+
+def test_figures_say_whether_they_are_per_sample(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"])]
+    save(tmp_path / "x.onnx", nodes, weights(w=(4, 3, 1, 1)), {"x": ["N", 3, 8, 8]})
+    one = shown(tmp_path / "x.onnx")
+    assert "per sample, the first axis being the batch (of 1): x 1x3x8x8" in one
+    eight = shown(tmp_path / "x.onnx", "--input-shape", "8,3,8,8")
+    assert "per sample, the first axis being the batch (of 8): x 8x3x8x8" in eight
+    assert "768 MACs" in one
+    assert "768 MACs" in eight
+    save(tmp_path / "x.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], weights(w=(20, 4)), {"x": [128, 1, 20]})
+    assert "for one run on the whole input: x 128x1x20" in shown(tmp_path / "x.onnx")
+
+
+def test_inputs_take_shapes_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [
+        helper.make_node("Conv", ["l", "w"], ["a"]),
+        helper.make_node("Conv", ["r", "w"], ["b"]),
+        helper.make_node("GlobalAveragePool", ["a"], ["p"]),
+        helper.make_node("GlobalAveragePool", ["b"], ["q"]),
+        helper.make_node("Sub", ["p", "q"], ["y"]),
+    ]
+    sizes = {"l": [1, 3, "H", "W"], "r": [1, 3, "P", "Q"]}
+    save(tmp_path / "x.onnx", nodes, weights(w=(4, 3, 1, 1)), sizes)
+    text = shown(tmp_path / "x.onnx", "--input-shape", "l=1,3,8,8", "--input-shape", "r=1,3,4,4")
+    assert f"{12 * (64 + 16)} MACs" in text
+    line = refusal(capsys, "predict", tmp_path / "x.onnx", "--device", "pixel-3", "--input-shape", "1,3,8,8")
+    assert "'r' of dynamic shape (1, 3, P, Q): give --input-shape, such as r=1,3,224,224" in line
+    line = refusal(capsys, "predict", tmp_path / "x.onnx", "--device", "pixel-3", "--input-shape", "z=1,3,8,8")
+    assert "has the inputs 'l', 'r'" in line
+
+
+def test_a_lower_bound_says_at_least_and_no_mean_error(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Magic", ["c", "v"], ["y"], domain="own"),
+    ]
+    save(tmp_path / "x.onnx", nodes, weights(w=(4, 3, 1, 1), v=(100, 30)), {"x": [1, 3, 8, 8]})
+    text = shown(tmp_path / "x.onnx")
+    assert "raspberry-pi-4: at least " in text
+    assert "at least 768 MACs, at least 3,016 parameters, peak at least" in text
+    assert "own.Magic (1 nodes, 99.5% of the parameters, multiplications unknown)" in text
+    assert "mean error" not in text
+    result = CliRunner().invoke(app, ["predict", str(tmp_path / "x.onnx"), "--device", "raspberry-pi-4", "--json"])
+    content = json.loads(result.stdout)
+    assert content["held_out_mape"] is None
+    assert all(content["at_least"].values())
+    assert content["not_counted"][0]["params_share"] == pytest.approx(3000 / 3016)
+
+
+def test_what_stands_for_an_operator_is_said(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Einsum", ["x", "w"], ["y"], equation="bij,jk->bik")]
+    save(tmp_path / "x.onnx", nodes, weights(w=(20, 30)), {"x": [1, 10, 20]})
+    text = shown(tmp_path / "x.onnx")
+    assert "at least " in text
+    assert " 6,000 MACs, 600 parameters" in text
+    assert "Einsum (1 nodes, 100.0% of the MACs)" in text
+    assert "mean error" not in text
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -127,6 +195,8 @@ def test_unknown_operators_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("1,3,0,5", "is no shape"),
         ("", "is no shape"),
         ("1,3,8,8", "does not fit"),
+        ("x=", "is no shape"),
+        ("1,3,9999999999999999999999", "is no shape"),
     ],
 )
 def test_a_wrong_shape_is_refused(shape: str, message: str, network: Path, capsys: pytest.CaptureFixture[str]) -> None:

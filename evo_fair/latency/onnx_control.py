@@ -1,0 +1,226 @@
+"""The graphs inside of `If`, `Loop` and `Scan`: walked, and counted as often as they run where that is known.
+
+Where it depends on the data which branch runs, or how often, the least is counted and the operator is named as not all
+in the total.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import onnx
+from onnx import TensorProto
+
+from evo_fair.errors import EvoFairError
+from evo_fair.latency.onnx_file import InputShapeError, Shape
+from evo_fair.latency.onnx_values import Value, attributes_of
+
+if TYPE_CHECKING:
+    from evo_fair.latency.onnx_walk import Scope, Walk
+
+__all__ = ["CONTROL", "walk_control"]
+
+MOST_REPEATS = 10**15
+CONTROL = frozenset({"If", "Loop", "Scan"})
+
+Inputs = Sequence[Value | None]
+
+
+def walk_control(
+    walk: "Walk", node: onnx.NodeProto, kind: str, inputs: Inputs, scope: "Scope", prefix: str
+) -> list[Value]:
+    """Walks the graphs that a node holds, adds what they cost, and returns the node's outputs."""
+    graphs = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
+    outputs = [Value(f"{prefix}{name}" if name else "", None, 0) for name in node.output]
+    if kind == "If":
+        return _branch(walk, node, graphs["then_branch"], graphs["else_branch"], inputs, scope, outputs)
+    if kind == "Loop":
+        return _repeat(walk, node, graphs["body"], _loop(inputs), scope, outputs)
+    if kind == "Scan" and walk.file.opsets.get("", 1) >= 9:
+        return _repeat(walk, node, graphs["body"], _scan(walk, node, inputs), scope, outputs)
+    walk.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted", hides_params=True)
+    return outputs
+
+
+# If
+
+
+def _branch(
+    walk: "Walk",
+    node: onnx.NodeProto,
+    then: onnx.GraphProto,
+    otherwise: onnx.GraphProto,
+    inputs: Inputs,
+    scope: "Scope",
+    outputs: list[Value],
+) -> list[Value]:
+    condition = inputs[0]
+    if condition is None:
+        raise LookupError("a condition is lacking")
+    if condition.data is not None:
+        ends = _walk_branch(walk, then if bool(condition.data.all()) else otherwise, scope)
+        _hand_out(walk, ends, outputs)
+        return outputs
+    mark = walk.mark()
+    other_ends = _walk_branch(walk, otherwise, scope)
+    other_macs = _macs_since(walk, mark.lengths[0])
+    walk.go_back(mark)
+    ends = _walk_branch(walk, then, scope)
+    macs = _macs_since(walk, mark.lengths[0])
+    if other_macs < macs:
+        walk.go_back(mark)
+        ends, other_ends = _walk_branch(walk, otherwise, scope), ends
+    reason = "the data decide which branch runs, the one of fewer MACs is counted"
+    walk.name_unknown(node, "If", 0, multiplies=macs != other_macs, reason=reason)
+    _hand_out(walk, ends, outputs)
+    for output, other in zip(outputs, other_ends, strict=True):
+        output.constant, output.data = False, None
+        output.shape = output.shape if output.shape == other.shape else None
+    return outputs
+
+
+def _walk_branch(walk: "Walk", graph: onnx.GraphProto, scope: "Scope") -> list[Value]:
+    return walk.walk(graph, scope.new_child(), walk.new_prefix(), set())
+
+
+def _hand_out(walk: "Walk", ends: Sequence[Value], outputs: Sequence[Value]) -> None:
+    """Makes a node's outputs what its branch gives."""
+    for end, output in zip(ends, outputs, strict=True):
+        key = output.key
+        vars(output).update(vars(replace(end, key=key, fusable=False)))
+        walk.alive.share(key, end.key)
+
+
+def _macs_since(walk: "Walk", layer: int) -> int:
+    return sum(layer.macs * layer.repeats for layer in walk.layers[layer:])
+
+
+# Loop and Scan
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """How a body runs: how often, with which tensors from pass to pass, and what a pass takes of others.
+
+    `leading` are tensors that are given to each pass and not handed on: a loop's counter.
+    """
+
+    count: int | None
+    leading: tuple[Value, ...]
+    carried: tuple[Value, ...]
+    slices: tuple[Value, ...]
+    ends_itself: bool  # its first result says whether it goes on
+    axes: tuple[int, ...] = ()  # along which results of a pass are gathered; 0 where there are fewer
+
+
+def _loop(inputs: Inputs) -> _Passes:
+    most, condition = (*inputs, None, None)[:2]
+    carried = tuple(value for value in inputs[2:] if value is not None)
+    count = None
+    if most is not None and most.data is not None:
+        count = max(0, int(most.data.reshape(-1)[0]))
+    if condition is not None and condition.data is not None and not condition.data.all():
+        count = 0
+    elif condition is not None and condition.data is None:
+        count = None
+    counter = Value("", (), TensorProto.INT64)
+    return _Passes(count, (counter,), carried, (), ends_itself=True)
+
+
+def _scan(walk: "Walk", node: onnx.NodeProto, inputs: Inputs) -> _Passes:
+    options = attributes_of(node)
+    scans = int(options["num_scan_inputs"])
+    if not 0 < scans <= len(inputs):
+        raise ValueError(f"num_scan_inputs = {scans}")
+    values = [value for value in inputs if value is not None]
+    carried, whole = values[: len(values) - scans], values[len(values) - scans :]
+    axes = [*options.get("scan_input_axes", ()), *([0] * scans)]
+    count, slices = None, []
+    for value, axis in zip(whole, axes, strict=False):
+        shape = value.shape
+        if shape is not None:
+            position = axis % len(shape)
+            count = shape[position]
+            walk.note_mixed(node, value, position)
+            shape = shape[:position] + shape[position + 1 :]
+        slices.append(Value(value.key, shape, value.dtype, layer=value.layer))
+    gathered = tuple(options.get("scan_output_axes", ()))
+    return _Passes(count, (), tuple(carried), tuple(slices), ends_itself=False, axes=gathered)
+
+
+def _repeat(
+    walk: "Walk", node: onnx.NodeProto, body: onnx.GraphProto, passes: _Passes, scope: "Scope", outputs: list[Value]
+) -> list[Value]:
+    if passes.count == 0:
+        _hand_out(walk, passes.carried, outputs[: len(passes.carried)])
+        return outputs
+    mark = walk.mark()
+    try:
+        ends, goes_on = _one_pass(walk, body, passes, scope)
+    except EvoFairError:
+        walk.go_back(mark)
+        why = "its body can't be read, and is not counted"
+        walk.name_unknown(node, node.op_type, 0, reason=why, hides_params=True)
+        return outputs
+    carried = len(passes.carried)
+    steady = all(end.shape == start.shape for end, start in zip(ends[:carried], passes.carried, strict=True))
+    count = passes.count if goes_on else None
+    if count is None or not steady:
+        why = "its tensors grow from pass to pass" if count is not None else "the data decide how often it runs"
+        multiplies = _macs_since(walk, mark.lengths[0]) > 0
+        walk.name_unknown(node, node.op_type, 0, multiplies=multiplies, reason=f"{why}, one pass is counted")
+    else:
+        first = mark.lengths[0]
+        walk.layers[first:] = [replace(layer, repeats=layer.repeats * count) for layer in walk.layers[first:]]
+        if any(layer.repeats > MOST_REPEATS for layer in walk.layers[first:]):
+            raise InputShapeError(f"its body runs more than {MOST_REPEATS:.0e} times")
+        if len(walk.layers) > first:
+            walk.name_stand_in(node.op_type, _macs_since(walk, first))
+    for output, start, end in zip(outputs, passes.carried, ends, strict=False):
+        output.shape, output.dtype, output.layer = start.shape if steady else None, start.dtype, end.layer
+        walk.alive.share(output.key, end.key)
+    axes = (*passes.axes, *([0] * len(outputs)))
+    for output, end, axis in zip(outputs[carried:], ends[carried:], axes, strict=False):
+        output.shape, output.dtype, output.layer = (
+            _gathered(end.shape, count if steady else None, axis),
+            end.dtype,
+            end.layer,
+        )
+        walk.alive.run([end.key], {output.key: output.size})
+    return outputs
+
+
+def _gathered(shape: Shape | None, count: int | None, axis: int) -> Shape | None:
+    if shape is None or count is None:
+        return None
+    position = axis % (len(shape) + 1)
+    return (*shape[:position], count, *shape[position:])
+
+
+def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Scope") -> tuple[list[Value], bool]:
+    """Walks a body once; returns what it hands on and gathers, and whether it runs as often as was asked."""
+    prefix, inner = walk.new_prefix(), scope.new_child()
+    condition = (Value("", (), TensorProto.BOOL),) if passes.ends_itself else ()
+    given = (*passes.leading, *condition, *passes.carried, *passes.slices)
+    if len(given) != len(body.input):
+        raise ValueError(f"a body of {len(body.input)} inputs for {len(given)}")
+    for value, source in zip(body.input, given, strict=True):
+        key = prefix + value.name
+        inner[value.name] = Value(key, source.shape, source.dtype, layer=source.layer)
+        if source.key:
+            walk.alive.share(key, source.key)
+    ends = walk.walk(body, inner, prefix, set())
+    if not passes.ends_itself:
+        return ends, True
+    on = body.output[0].name
+    goes_on = body.input[1].name in _copied(body, on) or (ends[0].data is not None and bool(ends[0].data.all()))
+    return ends[1:], goes_on
+
+
+def _copied(body: onnx.GraphProto, name: str) -> set[str]:
+    """A tensor's name, and those of what it is a copy of."""
+    copies = {node.output[0]: node.input[0] for node in body.node if node.op_type == "Identity" and node.input}
+    names = {name}
+    while (name := copies.get(name, name)) not in names:
+        names.add(name)
+    return names

@@ -1,0 +1,464 @@
+"""Walks the nodes of an ONNX graph in order, with its inputs' shapes, and turns them into layers.
+
+Nothing is left out without being named: a node costs nothing only if it is a view, joins the layer before it, or is
+computed from constants and shapes alone. The bodies of `If`, `Loop` and `Scan` are walked too
+(`evo_fair.latency.onnx_control`).
+"""
+
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import onnx
+
+from evo_fair.errors import EvoFairError, in_a_line
+from evo_fair.latency.liveness import Liveness
+from evo_fair.latency.onnx_control import CONTROL, walk_control
+from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
+from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers, StandIn, UnknownOperator
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, Parameters, holds_parameters, may_take_a_bias
+from evo_fair.latency.onnx_rows import (
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    GATES,
+    KNOWN,
+    MATRICES,
+    PRODUCTS,
+    SUMS,
+    UNPRICED,
+    Row,
+    batch_axis,
+    image_of,
+    row_of,
+)
+from evo_fair.latency.onnx_values import Value, canonical, infer, initial, is_foreign
+from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, name_of
+from evo_fair.layers import COLUMNS, Op
+
+__all__ = ["Step", "Walk"]
+
+FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
+FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
+LARGEST_DIMENSION = 2**24
+
+Scope = ChainMap[str, Value]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a node read and made, as far as it tells which axis is the batch: see `evo_fair.latency.onnx_batch`."""
+
+    kind: str
+    inputs: tuple[Shape | None, ...]
+    outputs: tuple[Shape | None, ...]
+    axis: int | None
+    macs: int
+    mixed: int | None = None  # an axis that is stepped along
+
+
+class Walk:
+    """One walk over a graph, which keeps what is known of each tensor."""
+
+    def __init__(self, file: OnnxFile, inputs: Inputs, shapes: Mapping[str, Shape]) -> None:
+        self.file, self.inputs, self.shapes = file, inputs, shapes
+        self.path, self.graph = file.path, file.model.graph
+        self.layers: list[GraphLayer] = []
+        self.steps: list[Step] = []
+        self.alive = Liveness()
+        self.wiring = Wiring(self.graph)
+        self.parameters = Parameters()
+        self.gates: dict[str, str] = {}  # sigmoid(x) and its like -> x
+        self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
+        self.other_params = 0
+        self.unknown: dict[tuple[str, str], UnknownOperator] = {}
+        self.stand_ins: dict[str, StandIn] = {}
+        self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
+        self.all_traffic = 0
+        self.made_values = 0
+        self.made_macs = 0
+        self.graphs = 0  # walked inside of others
+        self.walked = 0  # nodes, those of branches each time
+
+    def run(self) -> GraphLayers:
+        """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
+        scope: Scope = ChainMap()
+        for value in self.graph.input:
+            if value.name in self.shapes:
+                dtype = value.type.tensor_type.elem_type
+                scope[value.name] = Value(value.name, self.shapes[value.name], dtype)
+        self.alive.run((), {name: scope[name].size for name in self.shapes})
+        ends = self.walk(self.graph, scope, "", {value.name for value in self.graph.output})
+        if not self.layers:
+            names = ", ".join(sorted({quoted(kind)[1:-1] for kind, _ in self.unknown})[:5])
+            known = f" that the model knows, only {names}" if names else " that takes time"
+            raise EvoFairError(f"{self.path} has no operator{known}: export a network")
+        unknown = sorted(self.unknown.values(), key=lambda operator: -operator.share)
+        return GraphLayers(
+            tuple(self.layers),
+            tuple(self._with_share(operator) for operator in unknown),
+            self.shapes.get(self.inputs.main or "", ()),
+            self.alive.peak(value.key for value in ends),
+            self.wiring.quantised,
+            tuple(self.shapes.items()),
+            None,
+            tuple(self.stand_ins.values()),
+            self.other_params,
+            self.made_values,
+            self.made_macs,
+        )
+
+    def _with_share(self, operator: UnknownOperator) -> UnknownOperator:
+        values = {**vars(operator), "share": operator.share / max(self.all_traffic, 1)}
+        return UnknownOperator(**values)
+
+    # Graphs and nodes
+
+    def walk(self, graph: onnx.GraphProto, scope: Scope, prefix: str, ends: set[str]) -> list[Value]:
+        """Walks a graph whose inputs are in `scope`; returns what it gives. `ends` are the names that must last."""
+        for tensor in graph.initializer:
+            scope[tensor.name] = self._initial(tensor, tensor.name, prefix)
+        for sparse in graph.sparse_initializer:
+            shape = tuple(int(size) for size in sparse.dims)
+            key = prefix + sparse.values.name
+            scope[sparse.values.name] = Value(key, shape, constant=True, origin=key, stored=True)
+        stated = self._stated(graph) if self.inputs.stated or prefix else {}
+        for node in graph.node:
+            self._guarded(node, scope, prefix, ends, stated)
+        missing = [value.name for value in graph.output if value.name not in scope]
+        if missing:
+            raise EvoFairError(f"{self.path} has an output {quoted(missing[0])} that no node makes: export it again")
+        return [scope[value.name] for value in graph.output]
+
+    def _initial(self, tensor: onnx.TensorProto, name: str, prefix: str) -> Value:
+        try:
+            return initial(tensor, prefix + name)
+        except (LookupError, ArithmeticError, TypeError, ValueError) as reason:
+            if isinstance(reason, UnicodeDecodeError):
+                raise
+            raise EvoFairError(
+                f"{self.path}: constant {quoted(name)} is damaged ({in_a_line(reason)}): export the network again"
+            ) from reason
+
+    @staticmethod
+    def _stated(graph: onnx.GraphProto) -> dict[str, Shape]:
+        """The shapes that a file states for its tensors."""
+        shapes = {}
+        for value in (*graph.value_info, *graph.output):
+            tensor = value.type.tensor_type
+            if tensor.HasField("shape") and all(dim.dim_value > 0 for dim in tensor.shape.dim):
+                shapes[value.name] = tuple(int(dim.dim_value) for dim in tensor.shape.dim)
+        return shapes
+
+    def _guarded(
+        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+    ) -> None:
+        self.walked += 1
+        if self.walked > 2 * MOST_NODES:
+            raise EvoFairError(f"{self.path} has too many branches in one another: export the network again")
+        try:
+            self._node(node, scope, prefix, ends, stated)
+        except InputShapeError as reason:
+            if str(reason).startswith(str(self.path)):
+                raise
+            raise InputShapeError(
+                f"{self._where(node)} does not fit its input ({in_a_line(reason)}): check --input-shape, "
+                "or export the network again"
+            ) from reason
+        except (EvoFairError, UnicodeDecodeError):
+            raise
+        except (LookupError, ArithmeticError, TypeError, ValueError) as reason:  # inputs or attributes are lacking
+            raise EvoFairError(
+                f"{self._where(node)} is not as ONNX defines it ({in_a_line(reason)}): export the network again"
+            ) from reason
+
+    def _where(self, node: onnx.NodeProto) -> str:
+        return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
+
+    def _node(
+        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+    ) -> None:
+        inputs = [scope[name] if name else None for name in node.input]
+        kind = canonical(node)
+        control = kind in CONTROL or bool(graphs_of(node))
+        if control:
+            outputs = walk_control(self, node, kind, inputs, scope, prefix)
+        else:
+            outputs = infer(self.file, node, inputs, prefix)
+        for name, output in zip(node.output, outputs, strict=True):
+            if output.shape is None and name in stated:
+                output.shape = stated[name]
+            if output.shape is None and output.key:
+                self._note_unclear(node, kind, inputs, output)
+            if name:
+                scope[name] = output
+        if control:
+            return
+        if outputs and all(output.constant for output in outputs) and not is_foreign(node):
+            self._note_constants(node, kind, inputs, outputs)
+            return
+        for output in outputs:
+            output.constant, output.data = False, None
+        used = [output for output in outputs if output.key]
+        if not used:
+            raise ValueError("it makes nothing")
+        self._compute(node, kind, inputs, used, ends)
+
+    def _note_constants(
+        self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: Sequence[Value]
+    ) -> None:
+        """Follows parameters through what is computed of them when the network is loaded."""
+        if kind == "Constant":
+            return
+        self.made_values += sum(output.size for output in outputs)
+        if kind in CONVOLUTIONS | MATRICES and all(v is None or v.shape is not None for v in (*inputs, *outputs)):
+            row = row_of(node, kind, inputs, outputs)
+            self.made_macs += row.macs if row is not None else 0
+        stored = any(map(holds_parameters, inputs))
+        for output in outputs:
+            output.stored = stored
+        if kind in SAME_PARAMETERS and inputs and inputs[0] is not None:
+            outputs[0].origin = inputs[0].origin
+
+    def _note_unclear(self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], output: Value) -> None:
+        """Remembers why the shape of a tensor is not known: the first operator on the way to it that hides it.
+
+        Operators of ONNX hide it where it depends on the data, as the number of boxes that are found does.
+        """
+        before = next((value for value in inputs if value is not None and value.key in self.unclear), None)
+        if before is not None:
+            self.unclear[output.key] = self.unclear[before.key]
+        else:
+            by_data = kind in CONTROL or not is_foreign(node)
+            self.unclear[output.key] = (
+                f"{quoted(_name_in(output.key)[1])}, which {quoted(kind)[1:-1]} makes",
+                by_data,
+            )
+
+    # What a node comes to
+
+    def _compute(
+        self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: list[Value], ends: set[str]
+    ) -> None:
+        """Adds what a node costs whose outputs depend on the network's inputs."""
+        data = [value for value in inputs if value is not None and not value.constant]
+        before = len(self.layers)
+        if data and self._is_free(node, kind, inputs, outputs, ends):
+            self._pass_on(data[0], outputs)
+        else:
+            self._costs(node, kind, inputs, data, outputs)
+        macs = self.layers[-1].macs if len(self.layers) > before else 0
+        shapes = (tuple(value.shape for value in data), tuple(value.shape for value in outputs))
+        self.steps.append(Step(kind, *shapes, batch_axis(node, kind), macs))
+
+    def _costs(
+        self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
+    ) -> None:
+        values = sum(value.size for value in (*data, *outputs))
+        self.all_traffic += values
+        if data and self._fuses(kind, inputs, data, outputs):
+            self._join(kind, inputs, data[0])
+            self._pass_on(data[0], outputs)
+            for output in outputs:
+                output.fusable = True
+            return
+        if self._is_gated(kind, data, outputs):
+            self.alive.run([value.key for value in data], {})
+            self._pass_on(data[0], outputs)
+            gate = next(value for value in data if value.key in self.gates)
+            self.alive.share(outputs[0].key, gate.key)
+            return
+        row = self._row(node, kind, inputs, data, outputs)
+        if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and outputs[0].size == 0:
+            return  # it makes a tensor without values
+        if row is None:
+            by_data = kind in KNOWN
+            may = kind not in UNPRICED and not (by_data and kind in ELEMENTWISE | SUMS | PRODUCTS)
+            reason = "its size depends on the data" if by_data else ""
+            self.name_unknown(node, kind, values, inputs, multiplies=may, reason=reason)
+            if data:
+                self._pass_on(data[0], outputs)
+        else:
+            self._append(node, kind, row, self.parameters.of_node(kind, inputs, row), outputs)
+        writes = {value.key: value.size for value in outputs if value.shape is not None}
+        self.alive.run((value.key for value in data), writes)
+
+    def _is_free(
+        self,
+        node: onnx.NodeProto,
+        kind: str,
+        inputs: Sequence[Value | None],
+        outputs: list[Value],
+        ends: set[str],
+    ) -> bool:
+        if kind in RESHAPES and inputs[0] is not None:
+            # ONNX Runtime shares no memory with the network's inputs and outputs: there a view is a copy.
+            copied = inputs[0].key in self.shapes or bool(ends.intersection(node.output))
+            return not copied or _same_but_ones(inputs[0].shape, outputs[0].shape)
+        if kind in VIEWS:
+            return True
+        if kind in CASTS:
+            return inputs[0] is not None and inputs[0].dtype == outputs[0].dtype
+        return kind in QUANTISING and self.wiring.joins_integer_kernel(node, kind)
+
+    def _pass_on(self, source: Value, outputs: Iterable[Value]) -> None:
+        for output in outputs:
+            output.layer = source.layer
+            self.alive.share(output.key, source.key)
+            output.fusable = source.fusable and self._uses(source) == 1
+
+    def _uses(self, value: Value) -> int:
+        return self.wiring.uses(_name_in(value.key)[1])
+
+    def _fuses(self, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]) -> bool:
+        """Whether a node joins the layer before it: an activation, a batch norm, or a bias or scale by channel."""
+        source = data[0]
+        if not source.fusable or self._uses(source) != 1 or len(data) != 1:
+            return False
+        if _name_in(source.key)[0] != _name_in(outputs[0].key)[0]:  # the body of a loop runs more often
+            return False
+        if kind in FUSED:
+            return True
+        if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
+            return False
+        other = next(value for value in inputs if value is not source)
+        return other is not None and 1 < other.size <= self.layers[source.layer].row[2]
+
+    def _join(self, kind: str, inputs: Sequence[Value | None], source: Value) -> None:
+        """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
+        others = [value for value in inputs if value is not None and value is not source]
+        layer = self.layers[source.layer]
+        added = kind in SUMS and (layer.row[0] == Op.ADD or source.layer in self.unbiased)
+        if others and (kind == "PRelu" or added):
+            self.unbiased.discard(source.layer)
+            self.layers[source.layer] = replace(layer, params=layer.params + self.parameters.table(others[0]))
+
+    def _is_gated(self, kind: str, data: list[Value], outputs: list[Value]) -> bool:
+        """Whether a product is x * sigmoid(x), one activation, which its sigmoid already stands for."""
+        if kind not in PRODUCTS or len(data) != 2:
+            return False
+        if len({_name_in(value.key)[0] for value in (*data, *outputs)}) > 1:
+            return False
+        first, second = data
+        return self.gates.get(first.key) == second.key or self.gates.get(second.key) == first.key
+
+    def _row(
+        self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
+    ) -> Row | None:
+        """The row of a node; None for an operator that is unknown."""
+        if kind not in KNOWN:
+            return None
+        settled = outputs[:1] if kind in ELEMENTWISE | SUMS | PRODUCTS else (*inputs, *outputs[:1])
+        if any(self._depends_on_data(value) for value in settled if value is not None):
+            return None
+        if kind in SUMS and len(data) > 1:
+            c, h, w = image_of(outputs[0].shape or ())
+            back = len(self.layers) - min(value.layer for value in data)
+            return Row((Op.ADD, c, c, max(1, back), 1, 1, h, w))
+        if kind in PRODUCTS and len(data) > 1:
+            c, h, w = image_of(outputs[0].shape or ())
+            return Row((Op.MUL, c, c, 1, 1, 1, h, w))
+        if kind in GATES | SUMS | PRODUCTS and data:
+            self.gates[outputs[0].key] = self.gates.get(data[0].key, data[0].key)
+        return row_of(node, kind, inputs, outputs)
+
+    def _depends_on_data(self, value: Value) -> bool:
+        """Whether a tensor's shape is known only when the network runs; raises where a strange operator hides it."""
+        if value.shape is not None:
+            return False
+        why, by_data = self.unclear.get(value.key, (quoted(_name_in(value.key)[1]), False))
+        if not by_data:
+            raise EvoFairError(
+                f"{self.path}: the shape of {quoted(_name_in(value.key)[1])} can't be told from the graph, for want of "
+                f"that of {why}: export the network without it, or with all tensors' shapes for a fixed input"
+            )
+        return True
+
+    # Figures
+
+    def _append(self, node: onnx.NodeProto, kind: str, row: Row, params: int, outputs: list[Value]) -> None:
+        name = name_of(node)
+        wrong = [column for column, value in zip(COLUMNS, row.row, strict=True) if not 0 < value <= LARGEST_DIMENSION]
+        if wrong:
+            raise InputShapeError(
+                f"{self.path}: node {quoted(name)} ({kind}) has a {wrong[0]} that is no size: check --input-shape"
+            )
+        if may_take_a_bias(kind) and params:
+            self.unbiased.add(len(self.layers))
+        self.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
+        if row.stands_in:
+            self.name_stand_in(kind, row.macs)
+        for output in outputs:
+            output.layer = len(self.layers) - 1
+            output.fusable = row.row[0] in FUSING_OPS and (kind in CONVOLUTIONS or not row.stands_in)
+
+    def name_stand_in(self, kind: str, macs: int) -> None:
+        """Notes that the layer of an operator is not one of its own kind."""
+        before = self.stand_ins.get(kind, StandIn(kind, 0, 0))
+        self.stand_ins[kind] = StandIn(kind, before.nodes + 1, before.macs + macs)
+
+    def name_unknown(
+        self,
+        node: onnx.NodeProto,
+        kind: str,
+        values: int,
+        inputs: Sequence[Value | None] = (),
+        *,
+        multiplies: bool = True,
+        reason: str = "",
+        hides_params: bool = False,
+    ) -> None:
+        """Notes an operator that is not in the total; its share of the traffic is worked out at the end."""
+        params = sum(self.parameters.table(value) for value in inputs if value is not None)
+        self.other_params += params
+        kind = quoted(kind)[1:-1]
+        before = self.unknown.get((kind, reason))
+        nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
+        self.unknown[kind, reason] = UnknownOperator(
+            kind, nodes + 1, share + values, more + params, multiplies, hides_params or is_foreign(node), reason
+        )
+
+    # Going back, for a branch that is not taken
+
+    def mark(self) -> "_Mark":
+        """What has been counted so far."""
+        lengths = (len(self.layers), len(self.steps), self.alive.mark())
+        sums = (self.other_params, self.all_traffic, self.made_values)
+        return _Mark(lengths, sums, set(self.parameters.counted), dict(self.unknown), dict(self.stand_ins))
+
+    def go_back(self, mark: "_Mark") -> None:
+        """Forgets what has been counted since `mark`."""
+        layers, steps, alive = mark.lengths
+        del self.layers[layers:], self.steps[steps:]
+        self.alive.forget(alive)
+        self.other_params, self.all_traffic, self.made_values = mark.sums
+        self.parameters.counted = set(mark.counted)
+        self.unknown, self.stand_ins = dict(mark.unknown), dict(mark.stand_ins)
+
+    def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
+        """Notes that a node steps along an axis of a tensor, which is then no batch."""
+        self.steps.append(Step(node.op_type, (value.shape,), (), None, 0, mixed=axis))
+
+    def new_prefix(self) -> str:
+        """What the keys of another graph's tensors begin with."""
+        self.graphs += 1
+        return f"{self.graphs}\0"
+
+
+@dataclass(frozen=True)
+class _Mark:
+    lengths: tuple[int, int, int]
+    sums: tuple[int, int, int]
+    counted: set[str]
+    unknown: dict[tuple[str, str], UnknownOperator]
+    stand_ins: dict[str, StandIn]
+
+
+def _name_in(key: str) -> tuple[str, str]:
+    """Which graph a tensor is in, and its name there."""
+    graph, _, name = key.rpartition("\0")
+    return graph, name
+
+
+def _same_but_ones(one: Shape | None, other: Shape | None) -> bool:
+    """Whether shapes differ in axes of one value at most, as an image of one pixel and a vector do."""
+    return one is not None and other is not None and [a for a in one if a > 1] == [a for a in other if a > 1]

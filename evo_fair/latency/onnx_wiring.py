@@ -1,0 +1,98 @@
+"""How an ONNX graph's nodes hang together by name, and which conversions are part of integer kernels."""
+
+from collections.abc import Iterable, Iterator
+
+import onnx
+
+from evo_fair.latency.onnx_values import canonical
+
+__all__ = ["CASTS", "QUANTISING", "RESHAPES", "VIEWS", "Wiring", "graphs_of", "name_of"]
+
+RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
+VIEWS = RESHAPES | {"Identity", "Dropout"}
+CASTS = frozenset({"Cast", "CastLike"})
+QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})
+INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
+# What ONNX Runtime computes in integers between a dequantisation and a quantisation, which then cost nothing.
+INTEGER_KERNELS = VIEWS | {
+    *("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat"),
+    *("Split", "Slice", "Gather", "Transpose", "Resize", "DepthToSpace", "SpaceToDepth", "Expand", "Pad", "Where"),
+    *("Sigmoid", "LeakyRelu", "Softmax", "Relu", "Clip"),
+}
+
+
+class Wiring:
+    """Who makes and who reads each tensor, in a graph and all graphs inside of it, by name."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        self.maker: dict[str, onnx.NodeProto] = {}
+        self._note(graph.node)
+
+    def _note(self, nodes: Iterable[onnx.NodeProto]) -> None:
+        for node in nodes:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+            for name in node.output:
+                self.maker[name] = node
+            for graph in graphs_of(node).values():
+                self._note(graph.node)
+
+    def uses(self, name: str) -> int:
+        """How often a tensor is read."""
+        return len(self.readers.get(name, ()))
+
+    @property
+    def quantised(self) -> bool:
+        """Whether any operator computes with integers of 8 bits."""
+        return any(canonical(node) in QUANTISING | INTEGER for nodes in self.readers.values() for node in nodes)
+
+    def joins_integer_kernel(self, node: onnx.NodeProto, kind: str) -> bool:
+        """Whether a conversion is part of an integer kernel, as ONNX Runtime makes them of operators between two."""
+        if kind == "DequantizeLinear":
+            readers = self.readers.get(node.output[0], [])
+            return bool(readers) and all(self._is_integer_kernel(reader) for reader in readers)
+        maker = self.maker.get(node.input[0])
+        if maker is not None and maker.op_type in ("Relu", "Clip"):
+            maker = self.maker.get(maker.input[0], maker)
+        if maker is None or maker.op_type not in INTEGER_KERNELS:
+            return False
+        makers = [self.maker.get(name) for name in maker.input[: _operands(maker)]]
+        return all(m is None or m.op_type in ("DequantizeLinear", "Constant") for m in makers) and any(makers)
+
+    def _is_integer_kernel(self, node: onnx.NodeProto) -> bool:
+        if node.op_type not in INTEGER_KERNELS or not node.output:
+            return False
+        if node.op_type in ("MatMul", "Gemm"):  # they also have kernels that read integers and write floats
+            return True
+        for name in node.output:
+            for reader in self.readers.get(name, [node]):
+                if reader.op_type in ("Relu", "Clip") and reader.output:
+                    if any(r.op_type != "QuantizeLinear" for r in self.readers.get(reader.output[0], [node])):
+                        return False
+                elif reader.op_type != "QuantizeLinear":
+                    return False
+        return True
+
+
+def name_of(node: onnx.NodeProto) -> str:
+    """A node's name, or else that of what it makes."""
+    return node.name or ", ".join(node.output[:1])
+
+
+def graphs_of(node: onnx.NodeProto) -> dict[str, onnx.GraphProto]:
+    """The graphs in a node's attributes, by name."""
+    return dict(_graphs(node))
+
+
+def _graphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.name, attribute.g
+        for i, graph in enumerate(attribute.graphs):
+            yield f"{attribute.name}[{i}]", graph
+
+
+def _operands(node: onnx.NodeProto) -> int:
+    """How many of a node's inputs are tensors that it computes with."""
+    return len(node.input) if node.op_type == "Concat" else 2 if node.op_type in ("Add", "Mul", "MatMul") else 1
