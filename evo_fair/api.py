@@ -41,6 +41,7 @@ from evo_fair.search import (
     resume_run,
 )
 from evo_fair.search import search as run_engine
+from evo_fair.search.searched import Searched
 from evo_fair.space import SearchSpace
 
 __all__ = ["Listener", "deploy", "load_problem", "load_profile", "load_run", "search", "train"]
@@ -96,9 +97,8 @@ def search(
         resume = False
         initial: Initial = "spread"
     else:
-        # A folder that is no run is refused before anything is loaded or trained. Runs that don't say how they began
-        # are of a time when all began at random.
-        initial = open_run(folder).configuration.get("search", {}).get("initial", "random")
+        # A folder that is no run is refused before anything is loaded or trained.
+        initial = Searched.of(open_run(folder)).initial
     jobs = _checked_jobs(jobs)
     evaluated_on = resolve_device(torch_device)
     check_precision(precision, evaluated_on)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo_fair.errors import PruningError, RunError, UnknownNameError
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
+from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
+from evo_fair.files import cache_folder, digest, read_cached_json, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import Network, Supernet, initialise
 from evo_fair.nets.reference import REFERENCES
@@ -20,6 +20,7 @@ from evo_fair.pruning.given import load_module, load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.reference_training import find_reference, train_reference
 from evo_fair.report import load_run
+from evo_fair.search.journal import check_records
 
 __all__ = ["LARGEST", "Source", "dense_network"]
 
@@ -102,7 +103,7 @@ def _trained(
     key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
-    if not manifest.is_file() or not path.is_file() or read_json(manifest) != {"sha256": sha256_of(path)}:
+    if not manifest.is_file() or not path.is_file() or read_cached_json(manifest) != {"sha256": sha256_of(path)}:
         check(network)
         told(f"training {name}, {recipe.epochs} epochs")
         task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
@@ -154,15 +155,16 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
             )
     facts = read_json(manifest, PruningError)
     name = facts.get("network") if isinstance(facts, dict) else None
-    if name not in REFERENCES:
+    if not isinstance(name, str) or name not in REFERENCES:
         raise PruningError(f"{manifest} names no reference network: bring your own network with --module and --weights")
     labels, known = facts.get("labels"), list(task.dataset.label_names)
     if labels != known:
         raise PruningError(
-            f"{path} was trained for the labels {labels}, not for {known} of {task.dataset.name}: "
+            f"{path} was trained for the labels {quote(labels)}, not for {known} of {task.dataset.name}: "
             "train it on this problem"
         )
-    if facts.get("data", {}).get("fingerprint") != task.dataset.fingerprint:
+    data = facts.get("data")
+    if not isinstance(data, dict) or data.get("fingerprint") != task.dataset.fingerprint:
         raise PruningError(
             f"{path} was trained on other data or another split than {task.dataset.name} has here, so that it may know "
             "these test samples: train it on this problem"
@@ -181,6 +183,7 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
         known = sorted(record.id for record in opened.front_records)
         raise UnknownNameError("network", name, known, f" of the run {run}")
     space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
+    check_records(opened.path / "journal.jsonl", opened.records, space, opened.axes)
     stored = find_supernet(problem, task.dataset, space)
     for what, found in (
         ("space", space.fingerprint),

@@ -25,11 +25,11 @@ from evo_fair.files import inside, read_json, remove_leftovers, write_json, writ
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.listener import Listener
 from evo_fair.nets import Supernet
-from evo_fair.problem import Problem
+from evo_fair.problem import Problem, first_fault
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.reference_training import find_reference
 from evo_fair.report import Run, load_run
-from evo_fair.search import check_new, create_run, genome_of, has_begun, open_run, resume_run
+from evo_fair.search import check_front, check_new, create_run, genome_of, has_begun, open_run, resume_run
 from evo_fair.space import SearchSpace
 
 __all__ = ["deploy"]
@@ -82,6 +82,7 @@ def deploy(
     problem, grouping = _searched(run, data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    check_front(run.path, run.front, space)
     others = [_reference(name, problem, dataset, seed) for name in references]
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
     listener.prepared(dataset, space)
@@ -166,11 +167,17 @@ def _plain(number: float) -> float | None:
 
 def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:
     """The run's problem, on the data in the folder `data`, and the grouping that its search looked at."""
+    place = run.path / "run.toml"
+    content = run.configuration.get("problem")
+    group = run.configuration["search"].get("group")
+    if not isinstance(content, dict) or not isinstance(group, str):
+        raise RunError(f"{place} does not say which problem and group were searched: restore the file")
     try:
-        problem = Problem.model_validate({**run.configuration["problem"], "folder": data})
-        return problem, str(run.configuration["search"]["group"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise RunError(f"{run.path / 'run.toml'} does not say which problem was searched: restore it") from error
+        return Problem.model_validate({**content, "folder": data}), group
+    except ValidationError as error:
+        raise RunError(
+            f"{place} does not say which problem was searched (problem.{first_fault(error)}): restore the file"
+        ) from error
 
 
 def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:

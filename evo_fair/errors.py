@@ -1,5 +1,6 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
+import reprlib
 from pathlib import PurePath
 
 __all__ = [
@@ -18,11 +19,26 @@ __all__ = [
     "UnknownNameError",
     "check_list",
     "in_a_line",
+    "quote",
 ]
+
+LONGEST_MESSAGE = 1200
+"""Characters of a message at most: what a file says can be quoted in it, however long that is."""
 
 
 class EvoFairError(Exception):
-    """Base of all of them: the command line prints its message on one line and exits with 2."""
+    """Base of all of them: the command line prints its message on one line and exits with 2.
+
+    A message too long to be read keeps its beginning and its end, where the mend stands. Halves of characters, which
+    JSON can hold and no terminal can print, are written out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = str(message).encode("utf-8", "backslashreplace").decode()
+        if len(text) > LONGEST_MESSAGE:
+            tail = LONGEST_MESSAGE // 3
+            text = f"{text[: LONGEST_MESSAGE - tail - 5]} ... {text[-tail:]}"
+        super().__init__(text)
 
 
 class ProblemError(EvoFairError, ValueError):
@@ -84,6 +100,17 @@ def check_list(name: str, values: object) -> None:
     """Raises `EvoFairError` for one text or path where a list belongs: its letters would be taken for names."""
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
+
+
+def quote(value: object) -> str:
+    """What stands for a value in a message: as Python writes it, at most some 80 characters and four items deep."""
+    return " ".join(_QUOTES.repr(value).split())
+
+
+_QUOTES = reprlib.Repr()
+_QUOTES.maxstring = _QUOTES.maxother = 80
+_QUOTES.maxlevel = 4
+_QUOTES.maxlist = _QUOTES.maxtuple = _QUOTES.maxdict = 12
 
 
 def in_a_line(error: BaseException) -> str:

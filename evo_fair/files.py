@@ -2,14 +2,16 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line
+from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
 
 __all__ = [
     "LEFTOVERS",
@@ -17,7 +19,10 @@ __all__ = [
     "cache_folder",
     "digest",
     "inside",
+    "parse_json",
+    "read_cached_json",
     "read_json",
+    "read_text",
     "read_toml",
     "remove_leftovers",
     "sha256_of",
@@ -158,24 +163,84 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
-    """The content of a JSON file; raises `error` naming the file and line when it can't be read or parsed."""
+LARGEST_TEXT = 2**25
+LARGEST_TOML = 2**20
+"""Bytes at most of a text that is read whole, and of a TOML file, whose parser is slow; far more than any needs."""
+
+_DEEPEST_KEY = 32
+_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST_KEY}}}", re.MULTILINE)
+"""A dotted key of more parts, for which Python's parser takes the square of their number: a minute for 200 kB."""
+
+
+def read_text(
+    path: Path, error: type[EvoFairError] = EvoFairError, kind: str = "text", largest: int = LARGEST_TEXT
+) -> str:
+    """The content of a file in UTF-8, of a `kind` such as JSON; raises `error` if it can't be read or is too large."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        size = path.stat().st_size
+        if size > largest:
+            raise error(f"{path} has {size:,} bytes, and at most {largest:,} are read: is it the right file?")
+        return path.read_text(encoding="utf-8")
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): mend or replace the file") from reason
+
+
+def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
+    """The content of a JSON file; raises `error` naming the file and line when it can't be read or parsed."""
+    text = read_text(path, error, "JSON")
+    try:
+        return parse_json(text)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid JSON ({reason}): mend or replace the file") from reason
+        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): mend or replace the file") from reason
+
+
+def read_cached_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that can be made anew; empty where it is missing, damaged, or holds anything else."""
+    try:
+        content = read_json(path)
+    except EvoFairError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def parse_json(text: str) -> Any:
+    """The content of a JSON text; raises `ValueError`, also for numbers that are not finite or beyond 64 bits.
+
+    Halves of UTF-16 pairs are refused, too: no file can hold them.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+    if "\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str, Any]:
     """The content of a TOML file; raises `error` naming the file and line when it can't be read or parsed."""
+    text = read_text(path, error, "TOML", LARGEST_TOML)
+    if long := _LONG_KEY.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: mend the file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as reason:
-        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+        content = tomllib.loads(text)
+        _check_toml(content)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid TOML ({reason}): mend the file") from reason
+        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): mend the file") from reason
+    return content
+
+
+def _check_toml(value: Any, key: str = "") -> None:
+    """Raises `ValueError` for whole numbers beyond 64 bits, which TOML does not have, though Python's parser does."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            _check_toml(below, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for below in value:
+            _check_toml(below, key)
+    elif isinstance(value, int) and value.bit_length() > 63:
+        raise ValueError(f"{quote(key)} is a number beyond 64 bits")
 
 
 def sha256_of(path: Path) -> str:
@@ -196,3 +261,16 @@ def digest(*parts: bytes | str | Path) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond the range of numbers")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or (number := int(text)).bit_length() > 63:
+        raise ValueError(f"{text[:40]} is beyond the range of whole numbers")
+    return number

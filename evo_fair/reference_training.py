@@ -16,7 +16,7 @@ from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, read_cached_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
@@ -89,7 +89,8 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
         raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
     manifest = onnx.with_suffix(".json")
-    known = read_json(manifest).get("onnx", {}).get("sha256") if manifest.is_file() else None
+    facts = read_cached_json(manifest).get("onnx")
+    known = facts.get("sha256") if isinstance(facts, dict) else None
     if not onnx.is_file() or known != sha256_of(onnx):
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "

@@ -9,7 +9,7 @@ import torch
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
-from evo_fair.files import read_json
+from evo_fair.files import read_cached_json
 from evo_fair.latency.measure import open_session, random_inputs
 from evo_fair.latency.onnx_file import InputShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
@@ -61,12 +61,13 @@ def _read_graph(path: Path) -> GraphLayers:
 def _scaling(card: Path, dataset: Dataset) -> Scaling | None:
     if not card.is_file():
         return None
-    content: Any = read_json(card)
+    content: Any = read_cached_json(card)
     try:
         trained_on = content["data"].get("fingerprint", content.get("hashes", {}).get("data"))
         found = (content["input"]["shape"], content["labels"], trained_on)
         fits = found == (list(dataset.input_shape), list(dataset.label_names), dataset.fingerprint)
         mean, scale = (np.asarray(content["input"][key], np.float32) for key in ("mean", "scale"))
+        fits &= mean.shape == scale.shape == dataset.input_shape[:1] and bool(np.isfinite([mean, scale]).all())
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return Scaling(torch.from_numpy(mean), torch.from_numpy(scale)) if fits else None

@@ -9,10 +9,9 @@ import torch
 
 from evo_fair import __version__
 from evo_fair.data import Dataset
-from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, shipped_names, shipped_or_path, write_json
+from evo_fair.files import cache_folder, digest, read_cached_json, sha256_of, shipped_names, shipped_or_path, write_json
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
@@ -83,11 +82,8 @@ def shipped_supernet(name: str) -> StoredSupernet | None:
 def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
     if not path.is_file() or not manifest_path.is_file():
         return None
-    try:
-        manifest = read_json(manifest_path, DataError)
-    except DataError:
-        return None
-    sound = isinstance(manifest, dict) and manifest.get("sha256") == sha256_of(path)
+    manifest = read_cached_json(manifest_path)
+    sound = manifest.get("sha256") == sha256_of(path)
     return StoredSupernet(path, manifest) if sound else None
 
 
