@@ -17,6 +17,7 @@ from evo_fair.errors import EvoFairError, check_list
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
+from evo_fair.lock import one_job
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
@@ -60,6 +61,7 @@ class _Prepared:
     plan: Plan
 
 
+@one_job("a search", lambda given: Path(given["out"]))
 def search(
     problem: Problem | str,
     *,
@@ -106,7 +108,12 @@ def search(
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(
-        prepared.problem, prepared.dataset, prepared.space, listener.training, listener.training_resumed
+        prepared.problem,
+        prepared.dataset,
+        prepared.space,
+        listener.training,
+        listener.training_resumed,
+        listener.waiting,
     )
     header: Header | None = None
     if choice != "off":

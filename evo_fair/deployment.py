@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.listener import Listener
+from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem, first_fault
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
@@ -35,6 +36,16 @@ from evo_fair.space import SearchSpace
 __all__ = ["deploy"]
 
 
+def _folder_of(given: Mapping[str, Any]) -> Path | None:
+    """Where a deployment goes; None where there is no run to deploy."""
+    run, out = given["run"], given["out"]
+    path = run.path if isinstance(run, Run) else Path(run)
+    if not (path / "run.toml").is_file():
+        return None
+    return path / "deployed" if out is None else Path(out)
+
+
+@one_job("a deployment", _folder_of)
 def deploy(
     run: Run | str | Path,
     *,

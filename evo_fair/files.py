@@ -6,7 +6,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_l
 
 __all__ = [
     "LEFTOVERS",
+    "LOCK",
     "atomic_write",
     "cache_folder",
     "digest",
+    "guarded",
     "inside",
+    "is_trace",
     "parse_json",
     "read_cached_json",
     "read_json",
@@ -122,9 +125,25 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+_GUARDS: dict[Path, Callable[[], None]] = {}
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Calls `check`, which may refuse, before anything is written below `folder` while the block runs."""
+    _GUARDS[folder] = check
+    try:
+        yield
+    finally:
+        _GUARDS.pop(folder, None)
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Hands out a temporary path beside `path`, and renames it to `path` once the block has ended without an error."""
+    for folder, check in list(_GUARDS.items()):
+        if path.absolute().is_relative_to(folder):
+            check()
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +158,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 LEFTOVERS = ".*.tmp*"
 """What temporary files of `atomic_write` are called, which only a killed process leaves behind."""
+
+
+LOCK = ".lock"
+"""How the files begin that carry the locks of `evo_fair.lock`."""
+
+
+def is_trace(path: Path) -> bool:
+    """Whether a file is nothing but what a killed process leaves behind: a temporary file or a lock's."""
+    return path.match(LEFTOVERS) or path.name.startswith(LOCK)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -17,6 +17,9 @@ class Listener:
     def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
         """Data and space have been loaded and checked."""
 
+    def waiting(self, reason: str) -> None:
+        """Another process is at work on what is needed; it is waited for."""
+
     def training(self, step: "Step") -> None:
         """An epoch of the supernet's training has ended."""
 

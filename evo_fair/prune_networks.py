@@ -17,9 +17,10 @@ from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import PruningError, RunError, UnknownNameError, check_list
 from evo_fair.fairness import group_accuracy
-from evo_fair.files import LEFTOVERS, read_json, remove_leftovers, write_json, write_text
+from evo_fair.files import is_trace, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.lock import one_job
 from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
@@ -59,6 +60,7 @@ class _Unit:
         return f"{self.method}-{'given' if self.sparsity is None else format(self.sparsity, 'g')}-{self.seed}"
 
 
+@one_job("a pruning", lambda given: Path(given["out"]))
 def prune(
     problem: Problem | str,
     *,
@@ -269,7 +271,7 @@ def _check_methods(
 
 def _check_folder(folder: Path, resume: bool) -> None:
     """Raises `RunError` where the folder holds something else than the beginning of a pruning that is to go on."""
-    if not folder.exists() or (folder.is_dir() and all(path.match(LEFTOVERS) for path in folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(is_trace(path) for path in folder.iterdir())):
         return
     if not (folder / "settings.json").is_file():
         raise RunError(f"{folder} holds something that is no pruning: name another folder with --out")

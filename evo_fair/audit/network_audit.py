@@ -18,6 +18,7 @@ from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
+from evo_fair.lock import one_job
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
@@ -86,6 +87,7 @@ def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
 
 
+@one_job("an audit", lambda given: Path(given["out"]))
 def audit_network(
     problem: Problem,
     grid: NetworkGrid,

@@ -4,6 +4,7 @@ A part is three files: predictions, rows, and the networks' table, which comes l
 leaves the part that was under way unfinished, and every finished one as it is.
 """
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +17,17 @@ import numpy.typing as npt
 import pandas as pd
 import tomli_w
 
-from evo_fair.errors import AuditError
-from evo_fair.files import LEFTOVERS, atomic_write, read_json, read_toml, storage_errors, write_text
+from evo_fair.errors import AuditError, quote
+from evo_fair.files import (
+    atomic_write,
+    is_trace,
+    read_json,
+    read_text,
+    read_toml,
+    storage_errors,
+    write_bytes,
+    write_text,
+)
 
 __all__ = ["ROW_COLUMNS", "AuditFolder", "find_audit", "open_audit", "start_audit", "write_table"]
 
@@ -112,9 +122,12 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
         for key in wanted | there:
             if wanted.get(key) != there.get(key):
                 raise AuditError(
-                    f"the audit in {path} was made with {key} = {there.get(key)!r}, not {wanted.get(key)!r}: "
+                    f"the audit in {path} was made with {key} = {quote(there.get(key))}, not {quote(wanted.get(key))}: "
                     "resume it with the same settings, or choose another --out"
                 )
+        text = plan.to_csv(index=False, lineterminator="\n")
+        if read_text(path / "plan.csv", AuditError, "CSV") != text:  # it names networks, layers' orders and files
+            raise AuditError(f"{path / 'plan.csv'} is not the plan of this audit: restore it, or choose another --out")
         return folder
     with storage_errors(path):
         (path / "parts").mkdir(parents=True, exist_ok=True)
@@ -134,7 +147,7 @@ def find_audit(path: Path, resume: bool) -> AuditFolder | None:
 
 def _blank(folder: Path) -> bool:
     """Whether there is nothing yet but what a kill before `audit.toml` was written leaves behind."""
-    left = {path.name for path in folder.iterdir() if not path.match(LEFTOVERS)}
+    left = {path.name for path in folder.iterdir() if not is_trace(path)}
     return left <= {"parts", "plan.csv"} and not any(folder.glob("parts/*"))
 
 
@@ -151,9 +164,9 @@ def open_audit(path: Path) -> AuditFolder:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a table as CSV, packed where the name ends in .gz; the same table gives the same bytes."""
-    with atomic_write(path) as temporary:
-        packing: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-        table.to_csv(temporary, index=False, lineterminator="\n", compression=packing)
+    content = table.to_csv(index=False, lineterminator="\n").encode()
+    # Packed here, not by pandas, which puts the name of the file, a temporary one, into its header.
+    write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -55,6 +55,10 @@ class ProgressBars(Listener):
             soft_wrap=True,
         )
 
+    def waiting(self, reason: str) -> None:
+        """Says for whom."""
+        self._bars.console.print(reason, highlight=False, soft_wrap=True, markup=False)
+
     def training(self, step: Step) -> None:
         """Moves the supernet's bar."""
         self._show("supernet", step.epoch, step.epochs, f"loss {step.loss:.3f}")

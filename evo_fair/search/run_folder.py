@@ -8,7 +8,7 @@ from typing import Any
 import tomli_w
 
 from evo_fair.errors import RunError, quote
-from evo_fair.files import read_toml, storage_errors, write_text
+from evo_fair.files import is_trace, read_toml, storage_errors, write_text
 from evo_fair.search.journal import FORMAT
 
 __all__ = ["RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
@@ -128,4 +128,4 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _blank(path: Path) -> bool:
     """Whether a folder holds nothing, but for what a kill in the middle of making it left."""
-    return all(entry.name.startswith(".run.") and entry.name.endswith(".tmp.toml") for entry in path.iterdir())
+    return all(is_trace(entry) for entry in path.iterdir())
