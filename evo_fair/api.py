@@ -13,7 +13,7 @@ from evo_fair import __version__
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.deployment import deploy
-from evo_fair.errors import EvoFairError, check_list
+from evo_fair.errors import EvoFairError, FigureError, check_list
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
@@ -134,9 +134,13 @@ def search(
     listener.ended(outcome)
     result = load_run(folder)
     result.write_front()
-    for name in ("pareto.png", "pareto.pdf"):
-        result.plot(folder / name)
     _write_networks(run, result.front_records, prepared, supernet, source, listener)
+    for name in ("pareto.png", "pareto.pdf"):
+        try:
+            result.plot(folder / name)
+        except FigureError as reason:
+            listener.undrawn(str(reason))
+            break
     return result
 
 

@@ -36,16 +36,16 @@ def read_table_of_numbers(
 
 
 def parse_table(
-    path: Path, text: str, error: type[EvoFairError], mend: str, texts: Collection[str] = ()
+    path: Path, text: str, error: type[EvoFairError], mend: str, texts: Collection[str] = (), gaps: bool = True
 ) -> pd.DataFrame:
-    """The table that `text`, the content of `path`, holds.
+    """The table that `text`, the content of `path`, holds; without `gaps` an empty cell or `NA` is a text, too.
 
     Raises `error`, ending in `mend`, for what is no table, for two columns of one name and for a row with more cells
     than columns.
     """
     try:
         header = next(csv.reader(StringIO(text)), [])
-        table = pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), low_memory=False)
+        table = pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
     except (ValueError, OverflowError, csv.Error) as reason:  # pandas' ParserError and EmptyDataError are ValueErrors
         raise error(f"{path} is no table ({in_a_line(reason)}): {mend}") from reason
     if double := next((name for place, name in enumerate(header) if name in header[:place]), None):

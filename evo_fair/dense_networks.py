@@ -183,7 +183,6 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
         known = sorted(record.id for record in opened.front_records)
         raise UnknownNameError("network", name, known, f" of the run {run}")
     space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
-    check_records(opened.path / "journal.jsonl", opened.records, space, opened.axes)
     stored = find_supernet(problem, task.dataset, space)
     for what, found in (
         ("space", space.fingerprint),
@@ -197,6 +196,7 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
                 "name the problem and the --data of its search"
             )
     assert stored is not None
+    check_records(opened.path / "journal.jsonl", opened.records, space, opened.axes)
     supernet = Supernet.load(stored.path, space)
     network = supernet.extract(np.array(records[name].genome, np.int16))
     chosen = calibration_samples(task.dataset, problem.proxy.calibration_samples)

@@ -93,9 +93,9 @@ def deploy(
     problem, grouping = _searched(run, data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    check_front(run.path, run.front, space)
     others = [_reference(name, problem, dataset, seed) for name in references]
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
     configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
     (resume_run if resume else create_run)(folder, configuration)

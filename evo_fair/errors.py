@@ -8,6 +8,7 @@ __all__ = [
     "ConstraintError",
     "DataError",
     "EvoFairError",
+    "FigureError",
     "NonFiniteError",
     "ObjectiveError",
     "ProblemError",
@@ -82,6 +83,10 @@ class PruningError(EvoFairError, ValueError):
 
 class RunError(EvoFairError, ValueError):
     """A run folder exists, is missing, is damaged, or belongs to another configuration."""
+
+
+class FigureError(EvoFairError, ValueError):
+    """Values that can't be drawn, such as those near the end of the range of numbers."""
 
 
 class StorageError(EvoFairError, OSError):

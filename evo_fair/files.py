@@ -14,6 +14,7 @@ from typing import Any
 from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
 
 __all__ = [
+    "LARGEST_TEXT",
     "LEFTOVERS",
     "LOCK",
     "atomic_write",
@@ -169,10 +170,15 @@ def is_trace(path: Path) -> bool:
     return path.match(LEFTOVERS) or path.name.startswith(LOCK)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that a killed process left in `folder`; none may be writing there now."""
-    for path in folder.glob(LEFTOVERS):
-        path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Removes the temporary files that a killed process left in `folder`; none may be writing there now.
+
+    In a folder that may hold things of others only those of the files called `names`.
+    """
+    stems = [Path(name).stem for name in names]
+    for pattern in [f"{dots}{stem}.*.tmp*" for stem in stems for dots in (".", "..")] or [LEFTOVERS]:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

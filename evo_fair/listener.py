@@ -35,6 +35,9 @@ class Listener:
     def ended(self, outcome: "Outcome") -> None:
         """The search has ended: by its budget, or before, for want of new networks."""
 
+    def undrawn(self, reason: str) -> None:
+        """The run is whole but for its figures, which can't be drawn."""
+
     def exporting(self, done: int, networks: int) -> None:
         """A network of the front has been written and checked."""
 

@@ -16,7 +16,7 @@ from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_cached_json, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, read_cached_json, remove_leftovers, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
@@ -69,6 +69,7 @@ def train_reference(
     model = REFERENCES[network](len(dataset.label_names))
     initialise(model, torch.Generator().manual_seed(seed))
     with held(folder, f"a training of {network}", network):
+        remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors")
         fit(
             model,
             inputs,

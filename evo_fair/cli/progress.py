@@ -96,6 +96,10 @@ class ProgressBars(Listener):
                 f"ended after {outcome.evaluated} networks: {why[outcome.reason]}", highlight=False, soft_wrap=True
             )
 
+    def undrawn(self, reason: str) -> None:
+        """Says why."""
+        self._bars.console.print(reason, highlight=False, soft_wrap=True, markup=False)
+
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""
         self._show("networks", done, networks, "ONNX, checked against torch", summary=True)

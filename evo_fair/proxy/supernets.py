@@ -133,7 +133,7 @@ def _train_and_store(
     folder: Path,
     on_resume: Callable[[Step], None] | None,
 ) -> StoredSupernet:
-    remove_leftovers(folder)
+    remove_leftovers(folder, "training.safetensors", "supernet.safetensors", "manifest.json")
     train = dataset.part("train")
     supernet = train_supernet(
         space,
