@@ -11,6 +11,7 @@ from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
+from evo_fair.cli.interrupts import deaf_to_the_end
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
@@ -65,7 +66,19 @@ def _options(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
+    """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault.
+
+    Without `arguments` they are the process's own; once that was interrupted, a second Ctrl-C changes nothing.
+    """
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        if arguments is None and end.code == 130:
+            deaf_to_the_end()
+        raise
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:
