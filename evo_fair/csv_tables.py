@@ -4,15 +4,17 @@ import csv
 from collections.abc import Collection, Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import EvoFairError, in_a_line, quote
 from evo_fair.files import read_text
 
-__all__ = ["check_numbers", "parse_table", "read_table_of_numbers"]
+__all__ = ["as_numbers", "check_numbers", "parse_table", "read_table_of_numbers"]
 
 
 def read_table_of_numbers(
@@ -40,17 +42,23 @@ def parse_table(
 ) -> pd.DataFrame:
     """The table that `text`, the content of `path`, holds; without `gaps` an empty cell or `NA` is a text, too.
 
-    Raises `error`, ending in `mend`, for what is no table, for two columns of one name and for a row with more cells
-    than columns.
+    Raises `error`, ending in `mend`, for what is no table, for two columns of one name and for a row that was cut or
+    has more cells than there are columns.
     """
     try:
-        header = next(csv.reader(StringIO(text)), [])
-        table = pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
-    except (ValueError, OverflowError, csv.Error) as reason:  # pandas' ParserError and EmptyDataError are ValueErrors
+        header, *rows = [row for row in csv.reader(StringIO(text)) if row] or [[]]
+    except csv.Error as reason:
         raise error(f"{path} is no table ({in_a_line(reason)}): {mend}") from reason
     if double := next((name for place, name in enumerate(header) if name in header[:place]), None):
         raise error(f"{path} has two columns {quote(double)}: {mend}")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cells for an index
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):  # pandas takes surplus cells for an index, and missing ones for empty
+            raise error(f"{path}, row {number} has {len(row)} cells, and its header {len(header)}: {mend}")
+    try:
+        table = pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
+    except (ValueError, OverflowError) as reason:  # pandas' ParserError and EmptyDataError are ValueErrors
+        raise error(f"{path} is no table ({in_a_line(reason)}): {mend}") from reason
+    if not isinstance(table.index, pd.RangeIndex):
         raise error(f"{path} has more cells in a row than columns in its header: {mend}")
     return table
 
@@ -66,7 +74,7 @@ def check_numbers(
         if is_numeric_dtype(values):
             wrong = np.isinf(values.to_numpy(float, na_value=np.nan))
         else:
-            known = pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan)
+            known = as_numbers(values)
             wrong = ~np.isfinite(known) & values.notna().to_numpy(bool)
             if not wrong.any():  # whole numbers beyond 64 bits, say
                 wrong = np.ones(len(values), np.bool_)
@@ -75,3 +83,17 @@ def check_numbers(
             raise error(
                 f"{path}, row {row + 1}, column {quote(column)}: {quote(values.iloc[row])} is no number: {mend}"
             )
+
+
+def as_numbers(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
+    """A column of texts as numbers `[rows]`; NaN for what is none, infinity for those beyond the range of floats."""
+
+    def number(cell: object) -> float:
+        try:
+            return float(cell)  # type: ignore[arg-type]
+        except OverflowError:
+            return np.inf
+        except (TypeError, ValueError):
+            return np.nan
+
+    return np.array([number(cell) for cell in column], np.float64)

@@ -9,6 +9,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mutations", type=int, default=200, help="damaged files for each reader of tests/mutation")
+    parser.addoption("--keep-mutations", help="a folder for the damaged files that a reader takes badly")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["EVO_FAIR_CACHE"] = str(tmp_path_factory.mktemp("cache"))

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from evo_fair.csv_tables import check_numbers, parse_table
+from evo_fair.csv_tables import as_numbers, check_numbers, parse_table
 from evo_fair.errors import ConstraintError, RunError, quote
 from evo_fair.files import read_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
@@ -76,7 +77,7 @@ def _mostly_numbers(column: "pd.Series[Any]") -> bool:
     """Whether most of a column's cells are numbers, so that a text among them is damage and not what it says."""
     if str(column.name) in _NO_NUMBERS or is_numeric_dtype(column) or any(isinstance(cell, bool) for cell in column):
         return False
-    known = pd.to_numeric(column, errors="coerce").notna()
+    known = ~np.isnan(as_numbers(column))
     return bool(2 * known.sum() > column.notna().sum())
 
 
