@@ -80,9 +80,8 @@ def check_numbers(
                 wrong = np.ones(len(values), np.bool_)
         if wrong.any():
             row = int(wrong.argmax())
-            raise error(
-                f"{path}, row {row + 1}, column {quote(column)}: {quote(values.iloc[row])} is no number: {mend}"
-            )
+            cell = values.tolist()[row]
+            raise error(f"{path}, row {row + 1}, column {quote(column)}: {quote(cell)} is no number: {mend}")
 
 
 def as_numbers(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:

@@ -30,12 +30,12 @@ LONGEST_MESSAGE = 1200
 class EvoFairError(Exception):
     """Base of all of them: the command line prints its message on one line and exits with 2.
 
-    A message too long to be read keeps its beginning and its end, where the mend stands. Halves of characters, which
+    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of characters, which
     JSON can hold and no terminal can print, are written out.
     """
 
     def __init__(self, message: object = "") -> None:
-        text = str(message).encode("utf-8", "backslashreplace").decode()
+        text = " ".join(str(message).splitlines()).encode("utf-8", "backslashreplace").decode()
         if len(text) > LONGEST_MESSAGE:
             tail = LONGEST_MESSAGE // 3
             text = f"{text[: LONGEST_MESSAGE - tail - 5]} ... {text[-tail:]}"

@@ -201,6 +201,7 @@ LARGEST_TEXT = 2**25
 LARGEST_TOML = 2**20
 """Bytes at most of a text that is read whole, and of a TOML file, whose parser is slow; far more than any needs."""
 
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _DEEPEST_KEY = 32
 _PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST_KEY}}}", re.MULTILINE)
@@ -273,7 +274,7 @@ def _check_toml(value: Any, key: str = "") -> None:
     elif isinstance(value, list):
         for below in value:
             _check_toml(below, key)
-    elif isinstance(value, int) and value.bit_length() > 63:
+    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
         raise ValueError(f"{quote(key)} is a number beyond 64 bits")
 
 
@@ -305,6 +306,6 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    if len(text) > 20 or (number := int(text)).bit_length() > 63:
+    if len(text) > 20 or not _LEAST <= (number := int(text)) <= _MOST:
         raise ValueError(f"{text[:40]} is beyond the range of whole numbers")
     return number
