@@ -85,10 +85,9 @@ def held(folder: Path, what: str, name: str = "", *, wait: Callable[[str], None]
         if _same(path, file):
             with suppress(OSError):
                 path.unlink()
+                for place in new:
+                    place.rmdir()
         file.close()
-        with suppress(OSError):
-            for place in new:
-                place.rmdir()
 
 
 def one_job(what: str, place: Callable[[Mapping[str, Any]], Path | None]) -> Callable[[Callable[P, R]], Callable[P, R]]:

@@ -67,9 +67,15 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
         state = {name.removeprefix(_STATE): array for name, array in arrays.items()}
         if head.pop("content") != _hash(head, state) or head.pop("format") != FORMAT:
             return None
+        if not (_number(head["generation"]) and _number(head["lines"]) and isinstance(head["random"], dict)):
+            return None
         return Checkpoint(state=state, **head)
     except (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _hash(head: dict[str, Any], state: State) -> str:
