@@ -1,6 +1,9 @@
 """Ctrl-C: seen at once, or at the next check when a library swallows it; the listener of before is put back."""
 
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 from numba.core.compiler_lock import global_compiler_lock
@@ -87,3 +90,35 @@ def test_listener_of_before_is_put_back_and_a_deaf_process_stays_deaf() -> None:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gap", [0.01, 0.1, 0.3])
+def test_a_second_interrupt_ends_as_the_first_did(gap: float) -> None:
+    """The process takes a while to end; the second one comes somewhere in that."""
+    code = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import atexit, torch\n"
+        "atexit.register(time.sleep, 0.5)\n"
+        "from evo_fair import cli, problem\n"
+        "from evo_fair.cli.interrupts import resumable\n"
+        "def work():\n"
+        "    with resumable('evo-fair search x', lambda: 'saved'):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "problem.problem_names = work\n"
+        "import sys; sys.argv = ['evo-fair', 'problems']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(gap)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "interrupted; saved, go on with: evo-fair search x\n"
