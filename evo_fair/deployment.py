@@ -100,6 +100,7 @@ def deploy(
     configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
     (resume_run if resume else create_run)(folder, configuration)
     remove_leftovers(folder)
+    remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored else None
     hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
     workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes)

@@ -27,6 +27,7 @@ from evo_fair.files import (
     read_cached_json,
     read_text,
     read_toml,
+    remove_leftovers,
     storage_errors,
     write_bytes,
     write_text,
@@ -151,12 +152,19 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
         text = plan.to_csv(index=False, lineterminator="\n")
         if read_text(path / "plan.csv", AuditError, "CSV") != text:  # it names networks, layers' orders and files
             raise AuditError(f"{path / 'plan.csv'} is not the plan of this audit: restore it, or choose another --out")
+        _remove_leftovers(path)
         return folder
     with storage_errors(path):
         (path / "parts").mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     write_table(path / "plan.csv", plan)
     write_text(path / "audit.toml", tomli_w.dumps({"format": FORMAT, **configuration}))
     return AuditFolder(path, dict(configuration))
+
+
+def _remove_leftovers(path: Path) -> None:
+    for place in (path, path / "parts"):
+        remove_leftovers(place)
 
 
 def find_audit(path: Path, resume: bool) -> AuditFolder | None:
