@@ -30,8 +30,8 @@ LONGEST_MESSAGE = 1200
 class EvoFairError(Exception):
     """Base of all of them: the command line prints its message on one line and exits with 2.
 
-    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of characters, which
-    JSON can hold and no terminal can print, are written out.
+    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of
+    characters, which JSON can hold and no terminal can print, are written out.
     """
 
     def __init__(self, message: object = "") -> None:

@@ -90,4 +90,5 @@ def search(
             listener=bars,
         )
     print_table(front_table(run))
-    typer.echo(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
+    figure = folder / "pareto.png"
+    typer.echo(f"the front: {folder}/front.csv, {folder}/networks" + (f", {figure}" if figure.is_file() else ""))
