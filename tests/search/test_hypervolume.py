@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,3 +86,11 @@ def test_the_trace_is_the_hypervolume_of_all_points_so_far(points):
     box = Box(np.zeros(3), np.full(3, 4.0))
     expected = [hypervolume(points[: n + 1], box) for n in range(len(points))]
     np.testing.assert_allclose(hypervolume_trace(points, box), expected)
+
+
+def test_domination_among_infinities():
+    """In a process of its own: moocore 0.3.1 ends the process at three objectives with one below all numbers."""
+    points = np.array([[0.5, 100.0, -0.9], [0.25, -np.inf, -0.85], [0.25, -np.inf, -0.8], [np.inf, np.inf, -np.inf]])
+    code = "import numpy as np; from numpy import inf, array; from evo_fair.search import non_dominated\n"
+    code += f"assert non_dominated({points!r}).tolist() == [True, True, False, True]"
+    subprocess.run([sys.executable, "-c", code], check=True)
