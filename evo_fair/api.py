@@ -13,10 +13,11 @@ from evo_fair import __version__
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.deployment import deploy
-from evo_fair.errors import EvoFairError, check_list
+from evo_fair.errors import EvoFairError, FigureError, check_list
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
+from evo_fair.lock import one_job
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
@@ -41,6 +42,7 @@ from evo_fair.search import (
     resume_run,
 )
 from evo_fair.search import search as run_engine
+from evo_fair.search.searched import Searched
 from evo_fair.space import SearchSpace
 
 __all__ = ["Listener", "deploy", "load_problem", "load_profile", "load_run", "search", "train"]
@@ -59,6 +61,7 @@ class _Prepared:
     plan: Plan
 
 
+@one_job("a search", lambda given: Path(given["out"]))
 def search(
     problem: Problem | str,
     *,
@@ -96,9 +99,8 @@ def search(
         resume = False
         initial: Initial = "spread"
     else:
-        # A folder that is no run is refused before anything is loaded or trained. Runs that don't say how they began
-        # are of a time when all began at random.
-        initial = open_run(folder).configuration.get("search", {}).get("initial", "random")
+        # A folder that is no run is refused before anything is loaded or trained.
+        initial = Searched.of(open_run(folder)).initial
     jobs = _checked_jobs(jobs)
     evaluated_on = resolve_device(torch_device)
     check_precision(precision, evaluated_on)
@@ -106,7 +108,12 @@ def search(
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(
-        prepared.problem, prepared.dataset, prepared.space, listener.training, listener.training_resumed
+        prepared.problem,
+        prepared.dataset,
+        prepared.space,
+        listener.training,
+        listener.training_resumed,
+        listener.waiting,
     )
     header: Header | None = None
     if choice != "off":
@@ -127,9 +134,13 @@ def search(
     listener.ended(outcome)
     result = load_run(folder)
     result.write_front()
-    for name in ("pareto.png", "pareto.pdf"):
-        result.plot(folder / name)
     _write_networks(run, result.front_records, prepared, supernet, source, listener)
+    for name in ("pareto.png", "pareto.pdf"):
+        try:
+            result.plot(folder / name)
+        except FigureError as reason:
+            listener.undrawn(str(reason))
+            break
     return result
 
 

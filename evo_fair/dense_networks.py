@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import Network, Supernet, initialise
@@ -20,6 +20,7 @@ from evo_fair.pruning.given import load_module, load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.reference_training import find_reference, train_reference
 from evo_fair.report import load_run
+from evo_fair.search.journal import check_records
 
 __all__ = ["LARGEST", "Source", "dense_network"]
 
@@ -154,15 +155,16 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
             )
     facts = read_json(manifest, PruningError)
     name = facts.get("network") if isinstance(facts, dict) else None
-    if name not in REFERENCES:
+    if not isinstance(name, str) or name not in REFERENCES:
         raise PruningError(f"{manifest} names no reference network: bring your own network with --module and --weights")
     labels, known = facts.get("labels"), list(task.dataset.label_names)
     if labels != known:
         raise PruningError(
-            f"{path} was trained for the labels {labels}, not for {known} of {task.dataset.name}: "
+            f"{path} was trained for the labels {quote(labels)}, not for {known} of {task.dataset.name}: "
             "train it on this problem"
         )
-    if facts.get("data", {}).get("fingerprint") != task.dataset.fingerprint:
+    data = facts.get("data")
+    if not isinstance(data, dict) or data.get("fingerprint") != task.dataset.fingerprint:
         raise PruningError(
             f"{path} was trained on other data or another split than {task.dataset.name} has here, so that it may know "
             "these test samples: train it on this problem"
@@ -198,6 +200,7 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
                 "name the problem and the --data of its search"
             )
     assert stored is not None
+    check_records(opened.path / "journal.jsonl", opened.records, space, opened.axes)
     supernet = Supernet.load(stored.path, space)
     network = supernet.extract(np.array(records[name].genome, np.int16))
     chosen = calibration_samples(task.dataset, problem.proxy.calibration_samples)

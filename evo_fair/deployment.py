@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +24,28 @@ from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.listener import Listener
+from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
-from evo_fair.problem import Problem
+from evo_fair.problem import Problem, first_fault
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.reference_training import find_reference
 from evo_fair.report import Run, load_run
-from evo_fair.search import check_new, create_run, genome_of, has_begun, open_run, resume_run
+from evo_fair.search import check_front, check_new, create_run, genome_of, has_begun, open_run, resume_run
 from evo_fair.space import SearchSpace
 
 __all__ = ["deploy"]
 
 
+def _folder_of(given: Mapping[str, Any]) -> Path | None:
+    """Where a deployment goes; None where there is no run to deploy."""
+    run, out = given["run"], given["out"]
+    path = run.path if isinstance(run, Run) else Path(run)
+    if not (path / "run.toml").is_file():
+        return None
+    return path / "deployed" if out is None else Path(out)
+
+
+@one_job("a deployment", _folder_of)
 def deploy(
     run: Run | str | Path,
     *,
@@ -84,10 +95,12 @@ def deploy(
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     others = [_reference(name, problem, dataset, seed) for name in references]
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
     configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
     (resume_run if resume else create_run)(folder, configuration)
     remove_leftovers(folder)
+    remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored else None
     hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
     workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes)
@@ -166,11 +179,17 @@ def _plain(number: float) -> float | None:
 
 def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:
     """The run's problem, on the data in the folder `data`, and the grouping that its search looked at."""
+    place = run.path / "run.toml"
+    content = run.configuration.get("problem")
+    group = run.configuration["search"].get("group")
+    if not isinstance(content, dict) or not isinstance(group, str):
+        raise RunError(f"{place} does not say which problem and group were searched: restore the file")
     try:
-        problem = Problem.model_validate({**run.configuration["problem"], "folder": data})
-        return problem, str(run.configuration["search"]["group"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise RunError(f"{run.path / 'run.toml'} does not say which problem was searched: restore it") from error
+        return Problem.model_validate({**content, "folder": data}), group
+    except ValidationError as error:
+        raise RunError(
+            f"{place} does not say which problem was searched (problem.{first_fault(error)}): restore the file"
+        ) from error
 
 
 def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:

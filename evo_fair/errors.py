@@ -1,5 +1,6 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
+import reprlib
 from pathlib import PurePath
 
 __all__ = [
@@ -8,6 +9,7 @@ __all__ = [
     "DataError",
     "DataWarning",
     "EvoFairError",
+    "FigureError",
     "NonFiniteError",
     "ObjectiveError",
     "ProblemError",
@@ -19,11 +21,26 @@ __all__ = [
     "UnknownNameError",
     "check_list",
     "in_a_line",
+    "quote",
 ]
+
+LONGEST_MESSAGE = 1200
+"""Characters of a message at most: what a file says can be quoted in it, however long that is."""
 
 
 class EvoFairError(Exception):
-    """Base of all of them: the command line prints its message on one line and exits with 2."""
+    """Base of all of them: the command line prints its message on one line and exits with 2.
+
+    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of
+    characters, which JSON can hold and no terminal can print, are written out.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        text = " ".join(str(message).splitlines()).encode("utf-8", "backslashreplace").decode()
+        if len(text) > LONGEST_MESSAGE:
+            tail = LONGEST_MESSAGE // 3
+            text = f"{text[: LONGEST_MESSAGE - tail - 5]} ... {text[-tail:]}"
+        super().__init__(text)
 
 
 class ProblemError(EvoFairError, ValueError):
@@ -73,6 +90,10 @@ class RunError(EvoFairError, ValueError):
     """A run folder exists, is missing, is damaged, or belongs to another configuration."""
 
 
+class FigureError(EvoFairError, ValueError):
+    """Values that can't be drawn, such as those near the end of the range of numbers."""
+
+
 class StorageError(EvoFairError, OSError):
     """A file could not be written: a full disk, a read-only folder."""
 
@@ -89,6 +110,17 @@ def check_list(name: str, values: object) -> None:
     """Raises `EvoFairError` for one text or path where a list belongs: its letters would be taken for names."""
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
+
+
+def quote(value: object) -> str:
+    """What stands for a value in a message: as Python writes it, at most some 80 characters and four items deep."""
+    return " ".join(_QUOTES.repr(value).split())
+
+
+_QUOTES = reprlib.Repr()
+_QUOTES.maxstring = _QUOTES.maxother = 80
+_QUOTES.maxlevel = 4
+_QUOTES.maxlist = _QUOTES.maxtuple = _QUOTES.maxdict = 12
 
 
 def in_a_line(error: BaseException) -> str:

@@ -2,23 +2,32 @@
 
 import hashlib
 import json
+import math
 import os
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line
+from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
 
 __all__ = [
+    "LARGEST_TEXT",
     "LEFTOVERS",
+    "LOCK",
     "atomic_write",
     "cache_folder",
     "digest",
+    "guarded",
     "inside",
     "is_recorded",
+    "is_trace",
+    "parse_json",
+    "read_cached_json",
     "read_json",
+    "read_text",
     "read_toml",
     "remove_leftovers",
     "sha256_of",
@@ -118,9 +127,25 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+_GUARDS: dict[Path, Callable[[], None]] = {}
+
+
+@contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Calls `check`, which may refuse, before anything is written below `folder` while the block runs."""
+    _GUARDS[folder] = check
+    try:
+        yield
+    finally:
+        _GUARDS.pop(folder, None)
+
+
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Hands out a temporary path beside `path`, and renames it to `path` once the block has ended without an error."""
+    for folder, check in list(_GUARDS.items()):
+        if path.absolute().is_relative_to(folder):
+            check()
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,10 +162,24 @@ LEFTOVERS = ".*.tmp*"
 """What temporary files of `atomic_write` are called, which only a killed process leaves behind."""
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Removes the temporary files that a killed process left in `folder`; none may be writing there now."""
-    for path in folder.glob(LEFTOVERS):
-        path.unlink(missing_ok=True)
+LOCK = ".lock"
+"""How the files begin that carry the locks of `evo_fair.lock`."""
+
+
+def is_trace(path: Path) -> bool:
+    """Whether a file is nothing but what a killed process leaves behind: a temporary file or a lock's."""
+    return path.match(LEFTOVERS) or path.name.startswith(LOCK)
+
+
+def remove_leftovers(folder: Path, *names: str) -> None:
+    """Removes the temporary files that a killed process left in `folder`; none may be writing there now.
+
+    In a folder that may hold things of others only those of the files called `names`.
+    """
+    stems = [Path(name).stem for name in names]
+    for pattern in [f"{dots}{stem}.*.tmp*" for stem in stems for dots in (".", "..")] or [LEFTOVERS]:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -159,24 +198,85 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
-    """The content of a JSON file; raises `error` naming the file and line when it can't be read or parsed."""
+LARGEST_TEXT = 2**25
+LARGEST_TOML = 2**20
+"""Bytes at most of a text that is read whole, and of a TOML file, whose parser is slow; far more than any needs."""
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_DEEPEST_KEY = 32
+_PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{_DEEPEST_KEY}}}", re.MULTILINE)
+"""A dotted key of more parts, for which Python's parser takes the square of their number: a minute for 200 kB."""
+
+
+def read_text(
+    path: Path, error: type[EvoFairError] = EvoFairError, kind: str = "text", largest: int = LARGEST_TEXT
+) -> str:
+    """The content of a file in UTF-8, of a `kind` such as JSON; raises `error` if it can't be read or is too large."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        size = path.stat().st_size
+        if size > largest:
+            raise error(f"{path} has {size:,} bytes, and at most {largest:,} are read: is it the right file?")
+        return path.read_text(encoding="utf-8")
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): mend or replace the file") from reason
+
+
+def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
+    """The content of a JSON file; raises `error` naming the file and line when it can't be read or parsed."""
+    text = read_text(path, error, "JSON")
+    try:
+        return parse_json(text)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid JSON ({reason}): mend or replace the file") from reason
+        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): mend or replace the file") from reason
+
+
+def read_cached_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that can be made anew; empty where it is missing, damaged, or holds anything else."""
+    try:
+        content = read_json(path)
+    except EvoFairError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def parse_json(text: str) -> Any:
+    """The content of a JSON text; raises `ValueError`, also for numbers that are not finite or beyond 64 bits.
+
+    Halves of UTF-16 pairs are refused, too: no file can hold them.
+    """
+    content = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+    if "\\u" in text:
+        json.dumps(content, ensure_ascii=False).encode()
+    return content
 
 
 def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str, Any]:
     """The content of a TOML file; raises `error` naming the file and line when it can't be read or parsed."""
+    text = read_text(path, error, "TOML", LARGEST_TOML)
+    if long := _LONG_KEY.search(text):
+        line = text.count("\n", 0, long.start()) + 1
+        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: mend the file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as reason:
-        raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
+        content = tomllib.loads(text)
+        _check_toml(content)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid TOML ({reason}): mend the file") from reason
+        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): mend the file") from reason
+    return content
+
+
+def _check_toml(value: Any, key: str = "") -> None:
+    """Raises `ValueError` for whole numbers beyond 64 bits, which TOML does not have, though Python's parser does."""
+    if isinstance(value, dict):
+        for name, below in value.items():
+            _check_toml(below, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for below in value:
+            _check_toml(below, key)
+    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
+        raise ValueError(f"{quote(key)} is a number beyond 64 bits")
 
 
 def sha256_of(path: Path) -> str:
@@ -213,3 +313,16 @@ def digest(*parts: bytes | str | Path) -> str:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is beyond the range of numbers")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not _LEAST <= (number := int(text)) <= _MOST:
+        raise ValueError(f"{text[:40]} is beyond the range of whole numbers")
+    return number

@@ -17,6 +17,9 @@ class Listener:
     def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
         """Data and space have been loaded and checked."""
 
+    def waiting(self, reason: str) -> None:
+        """Another process is at work on what is needed; it is waited for."""
+
     def training(self, step: "Step") -> None:
         """An epoch of the supernet's training has ended."""
 
@@ -31,6 +34,9 @@ class Listener:
 
     def ended(self, outcome: "Outcome") -> None:
         """The search has ended: by its budget, or before, for want of new networks."""
+
+    def undrawn(self, reason: str) -> None:
+        """The run is whole but for its figures, which can't be drawn."""
 
     def exporting(self, done: int, networks: int) -> None:
         """A network of the front has been written and checked."""

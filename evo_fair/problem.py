@@ -3,17 +3,24 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from evo_fair.data import Dataset, check_samples, load_dataset
-from evo_fair.errors import ProblemError
+from evo_fair.errors import ProblemError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
+from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.space import SearchSpace, SpaceSchema
 from evo_fair.space.schema import Section
 
-__all__ = ["Data", "Fairness", "Problem", "Proxy", "Search", "Training", "load_problem", "problem_names"]
+__all__ = ["Data", "Fairness", "Problem", "Proxy", "Search", "Training", "first_fault", "load_problem", "problem_names"]
+
+_MOST_WEIGHTS = 2**28
+_MOST_MEGABYTES = 2**12
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, Field(max_length=2000)]
+Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
 
 
 class Data(Section):
@@ -22,10 +29,10 @@ class Data(Section):
     source: Literal["digits", "ham10000", "adult", "cifar10_lt", "image_folder"]
     image_size: Annotated[int, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    positive: tuple[str, ...] | None = None
-    min_samples: PositiveInt = 10
-    missing: tuple[str, ...] | None = None
+    split_seed: Seed = 0
+    positive: Texts | None = None
+    min_samples: Annotated[int, Field(ge=1, le=10**9)] = 10
+    missing: Texts | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -41,8 +48,8 @@ class Data(Section):
 class Fairness(Section):
     """`[fairness]`: the grouping that objectives look at, and those that are reported beside it."""
 
-    group: str
-    report: tuple[str, ...] = ()
+    group: Text
+    report: Texts = ()
 
     @property
     def groupings(self) -> tuple[str, ...]:
@@ -53,16 +60,16 @@ class Fairness(Section):
 class Training(Section):
     """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate."""
 
-    epochs: PositiveInt = 30
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    learning_rate: PositiveFloat = 0.1
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    batch_size: Annotated[int, Field(ge=2, le=2**20)] = 128
+    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 5e-4
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: tuple[Literal["hflip", "vflip", "rot90", "shift"], ...] = ()
+    augment: Annotated[tuple[Literal["hflip", "vflip", "rot90", "shift"], ...], Field(max_length=100)] = ()
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     random_networks: Annotated[int, Field(ge=0, le=16)] = 2
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
     def of_one_network(self) -> dict[str, Any]:
         """What the training of a single network depends on, as JSON: all but what is the supernet's alone."""
@@ -72,24 +79,24 @@ class Training(Section):
 class Proxy(Section):
     """`[proxy]`: how the frozen supernet is asked."""
 
-    calibration_samples: Annotated[int, Field(ge=16)] = 512
+    calibration_samples: Annotated[int, Field(ge=16, le=10**6)] = 512
 
 
 class Search(Section):
     """`[search]`: what a search does unless told otherwise."""
 
-    objectives: Annotated[tuple[str, ...], Field(min_length=1)]
-    constraints: tuple[str, ...] = ()
-    device: str = "raspberry-pi-4"
-    budget: PositiveInt = 1000
-    population: Annotated[int, Field(ge=2)] = 48
+    objectives: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
+    constraints: Texts = ()
+    device: Text = "raspberry-pi-4"
+    budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
+    population: Annotated[int, Field(ge=2, le=100_000)] = 48
 
 
 class Problem(Section):
     """A problem file, validated."""
 
     name: str
-    title: str
+    title: Text
     folder: Path | None = None
     data: Data
     fairness: Fairness
@@ -137,8 +144,23 @@ class Problem(Section):
         return dataset
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
-        """The search space on inputs `(channels, height, width)` or `(features,)` and a number of labels."""
-        return SearchSpace(self.space, input_shape, labels)
+        """The search space on inputs `(channels, height, width)` or `(features,)` and a number of labels.
+
+        Raises `ProblemError` where its largest network is one for no device, whose supernet would fill the memory.
+        """
+        space = SearchSpace(self.space, input_shape, labels)
+        largest = space.decode(space.largest()[None])
+        if (weights := int(params(largest)[0])) > _MOST_WEIGHTS:
+            raise ProblemError(
+                f"the largest network of {self.name} has {weights:,} weights, and at most {_MOST_WEIGHTS:,} are "
+                "searched: make the widths, expansions or keep_channels of its [space] smaller"
+            )
+        if (needed := int(peak_memory_bytes(largest)[0]) // 2**20) > _MOST_MEGABYTES:
+            raise ProblemError(
+                f"the largest network of {self.name} needs {needed:,} MiB for one sample, and at most "
+                f"{_MOST_MEGABYTES:,} are searched: make its image_size or the widths of its [space] smaller"
+            )
+        return space
 
 
 def problem_names() -> list[str]:
@@ -159,15 +181,18 @@ def load_problem(name: str, data: str | Path | None = None) -> Problem:
     try:
         return Problem.model_validate({**content, "name": path.stem, "folder": data})
     except ValidationError as error:
-        raise ProblemError(f"{path}: {_first_message(error)}") from error
+        raise ProblemError(f"{path}: {first_fault(error)}") from error
 
 
-def _first_message(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
+    """The first thing that is wrong with a problem, its key first; a misspelt key goes before all others."""
     found: list[Any] = list(error.errors(include_url=False))
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
-    place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
+    place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "there is no such key: mend its name, or take it out"
-    given = f", got {first['input']!r}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
+    given = (
+        f", got {quote(first['input'])}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
+    )
     return f"{place}: {message}{given}" if place else f"{message}{given}"

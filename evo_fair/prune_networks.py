@@ -17,10 +17,11 @@ from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import PruningError, RunError, UnknownNameError, check_list
 from evo_fair.fairness import group_accuracy
-from evo_fair.files import LEFTOVERS, read_json, remove_leftovers, write_json, write_text
+from evo_fair.files import is_trace, read_cached_json, read_json, remove_leftovers, sha256_of, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
+from evo_fair.lock import one_job
 from evo_fair.nets import Network
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
@@ -60,6 +61,7 @@ class _Unit:
         return f"{self.method}-{'given' if self.sparsity is None else format(self.sparsity, 'g')}-{self.seed}"
 
 
+@one_job("a pruning", lambda given: Path(given["out"]))
 def prune(
     problem: Problem | str,
     *,
@@ -168,8 +170,13 @@ class _Results:
         self.before = {part: task.counts(dense.network, part) for part in ("test", "validation")}
 
     def finished(self, name: str) -> bool:
-        """Whether a network and its card are there."""
-        return (self.folder / f"{name}.json").is_file() and (self.folder / f"{name}.onnx").is_file()
+        """Whether a network is there, whole: its card is written last and knows the hash of its file."""
+        onnx = self.folder / f"{name}.onnx"
+        card = read_cached_json(self.folder / f"{name}.json")  # a damaged card's network is made anew
+        row, facts = card.get("row"), card.get("onnx")
+        if not (isinstance(row, dict) and row.get("name") == name and isinstance(facts, dict) and onnx.is_file()):
+            return False
+        return bool(facts.get("sha256") == sha256_of(onnx))
 
     def write_dense(self) -> None:
         """The network that was pruned, for comparison."""
@@ -270,7 +277,7 @@ def _check_methods(
 
 def _check_folder(folder: Path, resume: bool) -> None:
     """Raises `RunError` where the folder holds something else than the beginning of a pruning that is to go on."""
-    if not folder.exists() or (folder.is_dir() and all(path.match(LEFTOVERS) for path in folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(is_trace(path) for path in folder.iterdir())):
         return
     if not (folder / "settings.json").is_file():
         raise RunError(f"{folder} holds something that is no pruning: name another folder with --out")
@@ -283,6 +290,8 @@ def _begin(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / "settings.json"
     if path.is_file():
         there = read_json(path, RunError)
+        if not isinstance(there, dict):
+            raise RunError(f"{path} holds no settings: restore it, or name another folder with --out")
         differing = [key for key, value in settings.items() if there.get(key) != value]
         if differing:
             raise RunError(f"{folder} was made with another {', '.join(differing)}: name another folder with --out")

@@ -16,8 +16,9 @@ from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, is_recorded, remove_leftovers, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
+from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES
@@ -67,17 +68,19 @@ def train_reference(
     scaling = Scaling.of(inputs)
     model = REFERENCES[network](len(dataset.label_names))
     initialise(model, torch.Generator().manual_seed(seed))
-    fit(
-        model,
-        inputs,
-        dataset.labels[train],
-        problem.training,
-        seed,
-        normalise=scaling,
-        on_epoch=lambda step: listener.tuning(network, step),
-        checkpoint=folder / f"{network}.checkpoint.safetensors",
-    )
-    return _store(model.requires_grad_(False), folder / network, problem, dataset, scaling, seed)
+    with held(folder, f"a training of {network}", network):
+        remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors")
+        fit(
+            model,
+            inputs,
+            dataset.labels[train],
+            problem.training,
+            seed,
+            normalise=scaling,
+            on_epoch=lambda step: listener.tuning(network, step),
+            checkpoint=folder / f"{network}.checkpoint.safetensors",
+        )
+        return _store(model.requires_grad_(False), folder / network, problem, dataset, scaling, seed)
 
 
 def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:

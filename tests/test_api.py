@@ -1,7 +1,9 @@
 """The Python API as a user meets it."""
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +109,51 @@ def test_search_with_objectives_of_the_users_own(problem_file: Path, tmp_path: P
     pd.testing.assert_frame_equal(again.front, front)
     run.plot(tmp_path / "mine.pdf")
     assert (tmp_path / "mine.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.slow
+def test_a_figure_that_cannot_be_drawn_keeps_no_network_from_being_written(problem_file: Path, tmp_path: Path) -> None:
+    @ef.objective(cheap=True)
+    def enormous(layers: np.ndarray) -> np.ndarray:
+        return np.where(layers[:, :, 0].sum(axis=1) % 2, 1e300, 1e-300) * layers[:, :, 2].sum(axis=1)
+
+    told: list[str] = []
+
+    class Heard(ef.Listener):
+        def undrawn(self, reason: str) -> None:
+            told.append(reason)
+
+    try:
+        options = {"objectives": ["error", "enormous"], "budget": 12, "population": 6, "jobs": 1}
+        run = ef.search(str(problem_file), out=tmp_path / "run", listener=Heard(), **options)
+    finally:
+        forget("enormous")
+    assert len(told) == 1
+    assert "pareto.png can't be drawn" in told[0]
+    assert {path.stem for path in (tmp_path / "run" / "networks").glob("*.onnx")} == set(run.front["id"])
+
+
+@pytest.mark.slow
+def test_the_second_search_of_a_folder_hears_who_holds_it(problem_file: Path, tmp_path: Path) -> None:
+    refused: list[ef.RunError] = []
+
+    class Second(ef.Listener):
+        def exporting(self, done: int, networks: int) -> None:
+            if done == 1:
+                thread = threading.Thread(target=self.begin)
+                thread.start()
+                thread.join()
+
+        def begin(self) -> None:
+            (tmp_path / "run" / "networks" / ".x.1.tmp.onnx").touch()  # as of a network that is being written
+            for resume in (False, True):
+                try:
+                    ef.search(str(problem_file), out=tmp_path / "run", budget=12, population=6, jobs=1, resume=resume)
+                except ef.RunError as error:
+                    refused.append(error)
+
+    ef.search(str(problem_file), out=tmp_path / "run", budget=12, population=6, jobs=1, listener=Second())
+    assert len(refused) == 2
+    assert all(f"a search (process {os.getpid()} on " in str(error) for error in refused)
+    assert (tmp_path / "run" / "networks" / ".x.1.tmp.onnx").exists()
+    assert not (tmp_path / "run" / ".lock").exists()

@@ -1,5 +1,6 @@
 """Files: what is written is whole or not there, and what is read is refused by name and line when it is damaged."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from evo_fair.files import (
     digest,
     inside,
     is_recorded,
+    read_cached_json,
     read_json,
     read_toml,
+    remove_leftovers,
     sha256_of,
     shipped_names,
     shipped_or_path,
@@ -145,3 +148,52 @@ def test_what_a_manifest_records_is_told_from_what_was_changed(tmp_path: Path) -
     for damaged in ("[]", "{", "null", '{"sha256": 3}', '"sha256"'):
         manifest.write_text(damaged)
         assert not is_recorded(path, manifest)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a" + ".a" * 100_000 + " = 1", "line 1: a key of more than 32 parts"),
+        ("x = 1\n[" + "'b' . " * 50_000 + "c]", "line 2: a key of more than 32 parts"),
+        ("x = {" + '"a".' * 40 + "b = 1}", "a key of more than 32 parts"),
+        ("[a]\nx = 0x" + "f" * 100_000, "'a.x' is a number beyond 64 bits"),
+        ("x = " + "[" * 5000, "not valid TOML"),
+        ("x = '" + "y" * 2**20 + "'", "at most 1,048,576 are read"),
+    ],
+)
+def test_toml_that_costs_much_is_refused_at_once(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "costly.toml"
+    path.write_text(content)
+    began = time.process_time()
+    with pytest.raises(ProblemError, match=message):
+        read_toml(path, ProblemError)
+    assert time.process_time() - began < 2
+
+
+def test_dots_in_a_text_are_no_key(tmp_path: Path) -> None:
+    path = tmp_path / "fine.toml"
+    path.write_text(f'x = "{"a.b" * 100}"\n{"a." * 31}b = {-(2**63)}')
+    assert read_toml(path)["x"] == "a.b" * 100
+
+
+@pytest.mark.parametrize("content", ["1e400", "[-1e999]", '{"a": 9223372036854775808}', "1" * 5000, '"\\ud800"'])
+def test_json_beyond_what_can_be_computed_with_or_written_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "wide.json"
+    path.write_text(content)
+    with pytest.raises(ProfileError, match="not valid JSON"):
+        read_json(path, ProfileError)
+
+
+@pytest.mark.parametrize("content", ["[]", "5", "{", "", None])
+def test_a_cached_file_that_is_damaged_counts_as_empty(content: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    if content is not None:
+        path.write_text(content)
+    assert read_cached_json(path) == {}
+
+
+def test_leftovers_of_others_stay_in_a_folder_that_is_not_ours(tmp_path: Path) -> None:
+    for name in (".a.1.tmp.json", "..a.1.tmp.2.tmp.onnx", ".theirs.tmp", ".ab.1.tmp.json"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path, "a.json", "a.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.1.tmp.json", ".theirs.tmp"]

@@ -67,6 +67,18 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("title", 'name = "x"\ntitle', "name can't be set here"),
         ('"digits"', '"adult"', "a table, whose space has FC stages and no stem"),
         ("[search]", "[training]\nlearning_rate = inf\n[search]", "training.learning_rate"),
+        ("widths = [4, 8]", f"widths = [4, {2**53}]", "space.stage.1.widths.2: Input should be less than or equal to"),
+        ("slots = 1", f"slots = {2**53}", "space.stage.1.slots"),
+        ("slots = 1", f"slots = 1\nexpansions = [{2**53}]", "space.stage.1.expansions.1"),
+        ("[search]", f"[training]\nepochs = {2**53}\n[search]", "training.epochs"),
+        ("[search]", f"[training]\nbatch_size = {2**53}\n[search]", "training.batch_size"),
+        ("[search]", "[training]\nlearning_rate = 1e300\n[search]", "training.learning_rate"),
+        ("[search]", "[training]\nweight_decay = 1e300\n[search]", "training.weight_decay"),
+        ("[search]", f"[proxy]\ncalibration_samples = {2**53}\n[search]", "proxy.calibration_samples"),
+        ("[search]", f"[search]\npopulation = {2**53}", "search.population"),
+        ("[search]", f"[search]\nbudget = {2**53}", "search.budget"),
+        ("[fairness]", f"split_seed = {2**63}\n[fairness]", "'data.split_seed' is a number beyond 64 bits"),
+        ("title =", f"title = '{'x' * 140_000}' #", "title: String should have at most 2000 characters, got 'xxx"),
     ],
 )
 def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -74,6 +86,7 @@ def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: st
         load_problem(written(tmp_path, old, new))
     assert message in str(error.value)
     assert "mine.toml" in str(error.value)
+    assert len(str(error.value)) < 500
     assert "\n" not in str(error.value)
 
 
@@ -81,3 +94,18 @@ def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: st
 def test_unknown_problem_lists_those_there_are(name: str) -> None:
     with pytest.raises(UnknownNameError, match="adult, cifar10_lt, digits, ham10000, image_folder"):
         load_problem(name)
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("slots = 16\nkinds = ['RB']\nwidths = [8192]\nkeep_channels = [8192]", "weights, and at most 268,435,456"),
+        ("slots = 1\nkinds = ['DB']\nwidths = [8192]\nkeep_channels = [4]", "MiB for one sample, and at most 4,096"),
+    ],
+)
+def test_a_space_of_networks_that_fit_no_memory_is_refused(tmp_path: Path, stage: str, message: str) -> None:
+    path = tmp_path / "large.toml"
+    head = "title = 'a'\n[data]\nsource = 'digits'\n[fairness]\ngroup = 'class'\n[space]\nchannel_multiple = 4\n"
+    path.write_text(f"{head}stem = {{ widths = [4] }}\n[[space.stage]]\n{stage}\n[search]\nobjectives = ['error']\n")
+    with pytest.raises(ProblemError, match=message):
+        load_problem(str(path)).search_space((3, 512, 512), 10)

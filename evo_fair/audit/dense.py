@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import softmax
 
+from evo_fair.arrays import read_arrays
 from evo_fair.data import Dataset
-from evo_fair.errors import AuditError, UndefinedMetricError
+from evo_fair.errors import AuditError, UndefinedMetricError, in_a_line
 from evo_fair.fairness.bootstrap import draw_weights
 from evo_fair.files import atomic_write
 
@@ -84,11 +85,18 @@ class DenseFacts:
 
     @classmethod
     def read(cls, path: Path) -> "DenseFacts":
-        """Reads what `write` wrote; raises `AuditError` if it is missing."""
+        """Reads what `write` wrote; raises `AuditError` if it is missing or damaged."""
         if not path.is_file():
             raise AuditError(f"{path} is missing: finish the audit with evo-fair audit ... --resume")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        try:
+            return cls._from(read_arrays(path))
+        except (OSError, LookupError, TypeError, ValueError) as reason:
+            raise AuditError(
+                f"{path} is damaged ({in_a_line(reason)}): make it again with evo-fair audit ... --resume"
+            ) from reason
+
+    @classmethod
+    def _from(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> "DenseFacts":
         found: dict[str, dict[str, Any]] = {kind: {} for kind in ("groups", "names", "share", "complexity")}
         for name, array in arrays.items():
             kind, _, grouping = name.partition("/")

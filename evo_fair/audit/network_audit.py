@@ -18,6 +18,7 @@ from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
+from evo_fair.lock import one_job
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
@@ -98,6 +99,7 @@ def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
     check_criteria(grid.criteria, network, traced, task.samples(np.random.default_rng(0), 2))
 
 
+@one_job("an audit", lambda given: Path(given["out"]))
 def audit_network(
     problem: Problem,
     grid: NetworkGrid,

@@ -22,6 +22,7 @@ from evo_fair.audit.runner import Measured, Standing, run_parts
 from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset, check_samples
 from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_json
+from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
@@ -36,6 +37,7 @@ COMPLEXITY_SAMPLES = 4096
 PART = "validation"
 
 
+@one_job("an audit", lambda given: Path(given["out"]))
 def audit_proxy(
     problem: Problem,
     grid: Grid,

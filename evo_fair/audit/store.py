@@ -4,10 +4,11 @@ A part is three files: predictions, rows, and the networks' table, which comes l
 leaves the part that was under way unfinished, and every finished one as it is.
 """
 
+import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,27 @@ import numpy.typing as npt
 import pandas as pd
 import tomli_w
 
-from evo_fair.errors import AuditError
-from evo_fair.files import LEFTOVERS, atomic_write, read_json, read_toml, storage_errors, write_text
+from evo_fair.arrays import read_arrays
+from evo_fair.csv_tables import check_numbers, parse_table, read_table_of_numbers
+from evo_fair.errors import AuditError, in_a_line, quote
+from evo_fair.files import (
+    LARGEST_TEXT,
+    atomic_write,
+    is_trace,
+    read_cached_json,
+    read_text,
+    read_toml,
+    remove_leftovers,
+    storage_errors,
+    write_bytes,
+    write_text,
+)
 
 __all__ = ["ROW_COLUMNS", "AuditFolder", "find_audit", "open_audit", "start_audit", "write_table"]
 
 FORMAT = 1
+_PLAN_TEXTS = ("id", "base", "genome", "order")
+_REMOVE = "remove the part's files and go on with --resume"
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")
 """A row: how many samples of a class and group a network was asked for, and how many of them it got right."""
 
@@ -41,7 +57,7 @@ class AuditFolder:
     @cached_property
     def plan(self) -> pd.DataFrame:
         """The networks to be audited, in order."""
-        return _read(self.path / "plan.csv")
+        return _read_plan(self.path / "plan.csv")
 
     @property
     def parts(self) -> list[npt.NDArray[np.int64]]:
@@ -54,8 +70,9 @@ class AuditFolder:
     @property
     def timing(self) -> dict[str, Any] | None:
         """How fast the last call measured: `networks`, `seconds`, `rate` and `jobs`; None where none was noted."""
-        path = self.path / "timing.json"
-        return dict(read_json(path, AuditError)) if path.is_file() else None
+        noted = read_cached_json(self.path / "timing.json")
+        known = {name: noted.get(name) for name in ("networks", "seconds", "rate", "jobs")}
+        return known if all(isinstance(value, int | float) for value in known.values()) else None
 
     def finished(self, part: int) -> bool:
         """Whether a part has been measured."""
@@ -74,29 +91,46 @@ class AuditFolder:
     @cached_property
     def networks(self) -> pd.DataFrame:
         """The plan's columns and the metrics of every network that was measured, in the plan's order."""
-        numbers = [number for number in range(len(self.parts)) if self.finished(number)]
-        if not numbers:
+        if not self._measured:
             raise AuditError(f"{self.path} holds no measured network yet: go on with it, evo-fair audit ... --resume")
-        measured = pd.concat([_read(self._file(number, "networks.csv")) for number in numbers], ignore_index=True)
+        found = []
+        for number, rows in self._measured:
+            path = self._file(number, "networks.csv")
+            found.append(read_table_of_numbers(path, AuditError, _REMOVE, texts=("id",), filled=("id",)))
+            if found[-1]["id"].tolist() != self.plan["id"].iloc[rows].tolist():
+                raise AuditError(f"{path} is not of the networks of its part: {_REMOVE}")
+            if list(found[-1]) != list(found[0]):
+                raise AuditError(f"{path} has other columns than the parts before it: {_REMOVE}")
+        measured = pd.concat(found, ignore_index=True)
         known = self.plan.drop(columns=[name for name in self.plan if name in measured and name != "id"])
         return known.merge(measured, on="id", how="inner", validate="one_to_one")
 
     @cached_property
     def rows(self) -> pd.DataFrame:
         """Every row of the finished parts, with the columns `ROW_COLUMNS`."""
-        numbers = [number for number in range(len(self.parts)) if self.finished(number)]
-        rows = pd.concat([_read(self._file(number, "rows.csv.gz")) for number in numbers], ignore_index=True)
-        return rows.astype(dict.fromkeys(("id", "grouping", "group", "class"), "category"))
+        rows = pd.concat([_read_rows(self._file(number, "rows.csv.gz")) for number, _ in self._measured])
+        return rows.reset_index(drop=True).astype(dict.fromkeys(("id", "grouping", "group", "class"), "category"))
 
     @cached_property
     def predictions(self) -> npt.NDArray[np.uint8]:
         """Predictions of the networks of `networks`, in their order: uint8 `[networks, samples]`."""
-        found = []
-        for number in range(len(self.parts)):
-            if self.finished(number):
-                with np.load(self._file(number, "npz"), allow_pickle=False) as file:
-                    found.append(file["predictions"])
+        found: list[npt.NDArray[np.uint8]] = []
+        for number, rows in self._measured:
+            path = self._file(number, "npz")
+            try:
+                array = read_arrays(path)["predictions"]
+            except (OSError, KeyError, ValueError) as reason:
+                raise AuditError(f"{path} is damaged ({in_a_line(reason)}): {_REMOVE}") from reason
+            samples = found[0].shape[1:] if found else array.shape[1:]
+            if array.dtype != np.uint8 or array.ndim != 2 or array.shape != (len(rows), *samples):
+                raise AuditError(f"{path} has predictions of another shape than its part: {_REMOVE}")
+            found.append(array)
         return np.concatenate(found)
+
+    @cached_property
+    def _measured(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
+        """The finished parts: each one's number and its rows of the plan."""
+        return [(number, rows) for number, rows in enumerate(self.parts) if self.finished(number)]
 
     def _file(self, part: int, kind: str) -> Path:
         return self.path / "parts" / f"{part:05d}.{kind}"
@@ -112,15 +146,25 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
         for key in wanted | there:
             if wanted.get(key) != there.get(key):
                 raise AuditError(
-                    f"the audit in {path} was made with {key} = {there.get(key)!r}, not {wanted.get(key)!r}: "
+                    f"the audit in {path} was made with {key} = {quote(there.get(key))}, not {quote(wanted.get(key))}: "
                     "resume it with the same settings, or choose another --out"
                 )
+        text = plan.to_csv(index=False, lineterminator="\n")
+        if read_text(path / "plan.csv", AuditError, "CSV") != text:  # it names networks, layers' orders and files
+            raise AuditError(f"{path / 'plan.csv'} is not the plan of this audit: restore it, or choose another --out")
+        _remove_leftovers(path)
         return folder
     with storage_errors(path):
         (path / "parts").mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path)
     write_table(path / "plan.csv", plan)
     write_text(path / "audit.toml", tomli_w.dumps({"format": FORMAT, **configuration}))
     return AuditFolder(path, dict(configuration))
+
+
+def _remove_leftovers(path: Path) -> None:
+    for place in (path, path / "parts"):
+        remove_leftovers(place)
 
 
 def find_audit(path: Path, resume: bool) -> AuditFolder | None:
@@ -134,7 +178,7 @@ def find_audit(path: Path, resume: bool) -> AuditFolder | None:
 
 def _blank(folder: Path) -> bool:
     """Whether there is nothing yet but what a kill before `audit.toml` was written leaves behind."""
-    left = {path.name for path in folder.iterdir() if not path.match(LEFTOVERS)}
+    left = {path.name for path in folder.iterdir() if not is_trace(path)}
     return left <= {"parts", "plan.csv"} and not any(folder.glob("parts/*"))
 
 
@@ -151,21 +195,32 @@ def open_audit(path: Path) -> AuditFolder:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a table as CSV, packed where the name ends in .gz; the same table gives the same bytes."""
-    with atomic_write(path) as temporary:
-        packing: Any = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-        table.to_csv(temporary, index=False, lineterminator="\n", compression=packing)
+    content = table.to_csv(index=False, lineterminator="\n").encode()
+    # Packed here, not by pandas, which puts the name of the file, a temporary one, into its header.
+    write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    texts = {"id": str, "base": str, "genome": str, "order": str, "group": str, "class": str}
+def _read_plan(path: Path) -> pd.DataFrame:
+    plan = parse_table(path, read_text(path, AuditError, "CSV"), AuditError, "restore it", _PLAN_TEXTS)
+    if missing := {"id", "order"} - set(plan):
+        raise AuditError(f"{path} has no column {sorted(missing)[0]!r}: restore it")
+    return plan
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
     try:
-        if path.suffix == ".gz":
-            return pd.read_csv(path, dtype=texts, compression="gzip", keep_default_na=False)
-        return pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype=texts)
-    except OSError as reason:
-        raise AuditError(f"cannot read {path}: {reason.strerror or reason}") from reason
-    except ValueError as reason:
-        raise AuditError(f"{path} is damaged ({reason}): remove the part's files and go on with --resume") from reason
+        with gzip.open(path) as file:
+            content = file.read(LARGEST_TEXT * 16 + 1)
+        if len(content) > LARGEST_TEXT * 16:
+            raise ValueError("it unpacks to more than any part has")
+        text = content.decode()
+    except (OSError, EOFError, ValueError, zlib.error) as reason:
+        raise AuditError(f"{path} is damaged ({in_a_line(reason)}): {_REMOVE}") from reason
+    rows = parse_table(path, text, AuditError, _REMOVE, ROW_COLUMNS[:4], gaps=False)  # a group can be called NA
+    if tuple(rows) != ROW_COLUMNS:
+        raise AuditError(f"{path} has not the columns {', '.join(ROW_COLUMNS)}: {_REMOVE}")
+    check_numbers(path, rows, ROW_COLUMNS[4:], AuditError, _REMOVE)
+    return rows
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:

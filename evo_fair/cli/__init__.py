@@ -14,6 +14,7 @@ from evo_fair.cli.calibrate import calibrate
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
+from evo_fair.cli.interrupts import deaf_to_the_end
 from evo_fair.cli.once import OnceCommand
 from evo_fair.cli.operating_point import operating_point
 from evo_fair.cli.plot import plot
@@ -92,10 +93,22 @@ _SHOWN: set[str] = set()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault."""
+    """Runs a command and ends the process: 0 done, 2 wrong input (one line), 130 interrupted, 1 and a trace a fault.
+
+    Without `arguments` they are the process's own; once that was interrupted, a second Ctrl-C changes nothing.
+    """
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe that knows few letters gets the others' numbers
         sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        _run(arguments)
+    except SystemExit as end:
+        if arguments is None and end.code == 130:
+            deaf_to_the_end()
+        raise
+
+
+def _run(arguments: list[str] | None) -> None:
     try:
         code = app(arguments, standalone_mode=False)
     except EvoFairError as error:

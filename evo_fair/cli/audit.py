@@ -99,6 +99,7 @@ def audit(
     from evo_fair.audit.report import LIMITS, check_groups, check_wishes, find, write_report
     from evo_fair.audit.store import find_audit
     from evo_fair.cli.interrupts import resumable
+    from evo_fair.lock import held
     from evo_fair.problem import load_problem
 
     limits = constraint or LIMITS
@@ -116,7 +117,7 @@ def audit(
     if any("accuracy[" in limit for limit in limits):
         check_groups(limits, chosen.dataset(), (group or chosen.fairness.group, *chosen.fairness.groupings))
     common: Any = {"out": place, "group": group, "minutes": time, "resume": resume}
-    with resumable(resume_command(), lambda: "finished rows are saved") as check:
+    with resumable(resume_command(), lambda: "finished rows are saved") as check, held(place, "an audit"):
         common["listener"] = partial(_told, check)
         if one:
             from evo_fair.audit.network_audit import NetworkGrid, audit_network, check_network

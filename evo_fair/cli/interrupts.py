@@ -10,7 +10,7 @@ from types import FrameType
 
 from evo_fair.show import say
 
-__all__ = ["Check", "resumable", "saved"]
+__all__ = ["Check", "deaf_to_the_end", "resumable", "saved"]
 
 _COMPILING = "numba:compiler_lock"
 
@@ -55,11 +55,19 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
     try:
         yield check
     except KeyboardInterrupt:
+        if ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end what is said here
         say(f"interrupted; {state()}, go on with: {command}", err=True)
         sys.exit(130)  # not typer's exit, for which `main` would say once more that there was an interrupt
     finally:
         if ours:
             signal.signal(signal.SIGINT, before)
+
+
+def deaf_to_the_end() -> None:
+    """Ignores further interrupts: the process is ending, which takes a second, and has said all there is to say."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _within_compiler() -> bool:

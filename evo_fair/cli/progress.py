@@ -54,6 +54,10 @@ class ProgressBars(Listener):
             f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks"
         )
 
+    def waiting(self, reason: str) -> None:
+        """Says for whom."""
+        self._say(reason)
+
     def training(self, step: Step) -> None:
         """Moves the supernet's bar."""
         self._show("supernet", step.epoch, step.epochs, f"loss {step.loss:.3f}")
@@ -84,6 +88,10 @@ class ProgressBars(Listener):
         }
         if outcome.reason in why:
             self._say(f"ended after {outcome.evaluated} networks: {why[outcome.reason]}")
+
+    def undrawn(self, reason: str) -> None:
+        """Says why."""
+        self._say(reason)
 
     def exporting(self, done: int, networks: int) -> None:
         """Moves the front's bar."""

@@ -94,4 +94,5 @@ def search(
             listener=bars,
         )
     print_table(front_table(run))
-    say(f"the front: {folder}/front.csv, {folder}/networks, {folder}/pareto.png")
+    figure = folder / "pareto.png"
+    say(f"the front: {folder}/front.csv, {folder}/networks" + (f", {figure}" if figure.is_file() else ""))

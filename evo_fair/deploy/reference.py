@@ -9,7 +9,7 @@ import torch
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, in_a_line
-from evo_fair.files import is_recorded, read_json
+from evo_fair.files import is_recorded, read_cached_json
 from evo_fair.latency.onnx_file import OpenShapeError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.latency.trial import TrialError, run_once
@@ -81,8 +81,8 @@ def _check_work(path: Path, graph: GraphLayers) -> None:
 def _scaling(path: Path, card: Path, dataset: Dataset) -> Scaling | None:
     if not card.is_file():
         return None
-    content: Any = read_json(card)
-    recorded = content.get("onnx") if isinstance(content, dict) else None
+    content: Any = read_cached_json(card)
+    recorded = content.get("onnx")
     if isinstance(recorded, dict) and "sha256" in recorded and not is_recorded(path, card, "onnx"):
         raise EvoFairError(
             f"{path} is not the file that {card.name} was written for: it is damaged, or another; export it again, or "
@@ -93,6 +93,7 @@ def _scaling(path: Path, card: Path, dataset: Dataset) -> Scaling | None:
         found = (content["input"]["shape"], content["labels"], trained_on)
         fits = found == (list(dataset.input_shape), list(dataset.label_names), dataset.fingerprint)
         mean, scale = (np.asarray(content["input"][key], np.float32) for key in ("mean", "scale"))
+        fits &= mean.shape == scale.shape == dataset.input_shape[:1] and bool(np.isfinite([mean, scale]).all())
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return Scaling(torch.from_numpy(mean), torch.from_numpy(scale)) if fits else None

@@ -14,8 +14,7 @@ from evo_fair.deploy.card import file_facts, network_card, write_onnx
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
-from evo_fair.errors import RunError
-from evo_fair.files import inside, read_json, sha256_of, write_json
+from evo_fair.files import inside, read_cached_json, sha256_of, write_json
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
@@ -55,11 +54,8 @@ class Workshop:
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
-        card = self.folder / f"{name}.json"
-        if not card.is_file():
-            return False
-        content = read_json(card, RunError)
-        known = {key: content[key]["sha256"] for key in ("onnx", "int8") if key in content}
+        content = read_cached_json(inside(self.folder, f"{name}.json"))  # a damaged card's network is made anew
+        known = {key: part.get("sha256") for key, part in content.items() if isinstance(part, dict)}
         files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
         return all(path.is_file() and known.get(key) == sha256_of(path) for key, path in files.items())
 
@@ -68,7 +64,7 @@ class Workshop:
         scaling = self.scaling
         recipe = self.tuning.recipe(self.problem.training)
         network = self._untrained(genome)
-        checkpoint = self.folder / f"{name}.checkpoint.safetensors"
+        checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
         train_network(
             network,
             self.dataset,
@@ -103,7 +99,7 @@ class Workshop:
         card |= file_facts(files["fp32"], parity, self.dataset, scaling)
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
-        write_json(self.folder / f"{name}.json", card)
+        write_json(inside(self.folder, f"{name}.json"), card)
 
     def _untrained(self, genome: Sequence[int]) -> Network:
         if self.supernet is None:

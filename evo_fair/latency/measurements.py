@@ -17,6 +17,8 @@ __all__ = ["Measurements", "read_latency", "read_layers", "read_measurements", "
 
 _OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
 _LARGEST = 2**24
+_MOST_WORK = 2**48
+"""Products of a layer's sizes at most: a day's work for a board, and sums of thousands stay whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -155,4 +157,8 @@ def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
         raise ProfileError(
             f"{path}, line {line}: groups {groups} of a depthwise layer is not its c_in {c_in}: make it {c_in}, or conv"
         )
+    kernel, stride, height, width = values[3], values[4], *values[6:]
+    outputs = -(-height // stride) * -(-width // stride)
+    if c_in * c_out * kernel * kernel * outputs > _MOST_WORK:
+        raise ProfileError(f"{path}, line {line}: no layer is that large, of {c_in} and {c_out} channels: mend the row")
     return tuple(values)

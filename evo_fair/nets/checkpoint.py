@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from evo_fair.errors import RunError
-from evo_fair.files import write_bytes
+from evo_fair.errors import RunError, in_a_line
+from evo_fair.files import digest, write_bytes
+from evo_fair.nets.tensors import read_tensors
 
-__all__ = ["Checkpoint", "momentum_tensors", "read_checkpoint", "restore_momentum", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "check_tensor_names",
+    "damaged",
+    "momentum_tensors",
+    "read_checkpoint",
+    "restore_generator",
+    "restore_momentum",
+    "write_checkpoint",
+]
 
 
 @dataclass(frozen=True)
@@ -29,22 +39,60 @@ def write_checkpoint(
 ) -> None:
     """Writes a checkpoint, atomically; `identity` is a hash of all that the weights depend on, `progress` JSON."""
     contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, save(contiguous, {"progress": json.dumps({"identity": identity, **progress})}))
+    told = {"identity": identity, **progress, "content": _hash(contiguous)}
+    write_bytes(path, save(contiguous, {"progress": json.dumps(told)}))
 
 
 def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint at `path`, None where there is none; `RunError` for a damaged one or one of another training."""
+    """The checkpoint at `path`, None where there is none; `RunError` for a damaged one or one of another training.
+
+    Damaged is, too, one whose tensors are not those that were written.
+    """
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            progress = json.loads((file.metadata() or {}).get("progress", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise RunError(f"cannot read the checkpoint {path}: {error}; remove it to train from the start") from error
+        tensors, metadata = read_tensors(path)
+        progress = json.loads(metadata.get("progress", "{}"))
+        if isinstance(progress, dict) and progress.get("content", _hash(tensors)) != _hash(tensors):
+            raise ValueError("its tensors are not those that were written")  # older ones don't say which these were
+    except (RecursionError, ValueError) as error:
+        raise damaged(path, in_a_line(error)) from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:
         raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
     return Checkpoint(progress, tensors)
+
+
+def damaged(path: Path, reason: str) -> RunError:
+    """The error for a checkpoint that can't be taken up."""
+    return RunError(f"cannot read the checkpoint {path}: {reason}; remove it to train from the start")
+
+
+def check_tensor_names(
+    checkpoint: Checkpoint, wanted: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]
+) -> None:
+    """Raises `ValueError` unless the tensors are those `wanted`, of their shape and kind, and the `weights`' momentum.
+
+    There is momentum of all weights that need it or of none.
+    """
+    shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in wanted.items()}
+    shapes |= {f"momentum.{name}": (weight.shape, weight.dtype) for name, weight in weights.items()}
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in checkpoint.tensors.items()}
+    for name in [*wanted, *found]:
+        if found.get(name) != shapes.get(name):
+            raise ValueError(f"its tensor {name[:80]!r} is not as this training has it")
+
+
+def restore_generator(rng: np.random.Generator, state: object) -> None:
+    """Puts a generator's state back as JSON has it; raises `ValueError` for what is none."""
+    try:
+        rng.bit_generator.state = state  # type: ignore[assignment]
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"its random state is none ({in_a_line(error)})") from error
+
+
+def _hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """A hash of all tensors, with their names, shapes and kinds."""
+    return digest(save({name: tensors[name] for name in sorted(tensors)}))
 
 
 def momentum_tensors(sgd: torch.optim.SGD, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

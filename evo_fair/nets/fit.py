@@ -13,10 +13,18 @@ from torch.nn import functional
 from evo_fair.errors import NonFiniteError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
-from evo_fair.nets.checkpoint import momentum_tensors, read_checkpoint, restore_momentum, write_checkpoint
+from evo_fair.nets.checkpoint import (
+    check_tensor_names,
+    damaged,
+    momentum_tensors,
+    read_checkpoint,
+    restore_generator,
+    restore_momentum,
+    write_checkpoint,
+)
 from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.memory import keep_memory
-from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
+from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
 from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
@@ -63,8 +71,12 @@ def fit(
     if checkpoint:
         identity = _identity(network, inputs, labels, recipe, seed)
         if found := read_checkpoint(checkpoint, identity):
-            epoch = found.progress["epoch"]
-            rng.bit_generator.state = found.progress["rng"]
+            try:
+                check_tensor_names(found, _state(network), numbered)
+                epoch = epoch_of(found.progress.get("epoch"), recipe)
+                restore_generator(rng, found.progress.get("rng"))
+            except ValueError as reason:
+                raise damaged(checkpoint, str(reason)) from reason
             restore_momentum(sgd, numbered, found.tensors)
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})

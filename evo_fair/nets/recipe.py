@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from evo_fair.errors import NonFiniteError
+from evo_fair.errors import NonFiniteError, quote
 from evo_fair.problem import Training
 
-__all__ = ["Step", "check_finite", "one_cycle", "optimiser"]
+__all__ = ["Step", "check_finite", "epoch_of", "one_cycle", "optimiser"]
 
 
 class Step(NamedTuple):
@@ -18,6 +18,13 @@ class Step(NamedTuple):
     epoch: int
     epochs: int
     loss: float
+
+
+def epoch_of(told: object, recipe: Training) -> int:
+    """The epoch that a checkpoint says has ended; raises `ValueError` for what is none between two of the recipe's."""
+    if isinstance(told, bool) or not isinstance(told, int) or not 0 < told < recipe.epochs:
+        raise ValueError(f"its epoch is {quote(told)}, and the recipe has {recipe.epochs}")
+    return told
 
 
 def optimiser(weights: Sequence[torch.Tensor], recipe: Training) -> torch.optim.SGD:

@@ -1,6 +1,5 @@
 """The supernet: one set of weights that holds every network of a search space as a slice of it."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.nn import functional
 
@@ -17,6 +15,7 @@ from evo_fair.files import write_bytes
 from evo_fair.nets.inputs import Inputs, normalise
 from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.strides import convolve
+from evo_fair.nets.tensors import check_tensors, read_tensors
 from evo_fair.nets.topology import Unit, run_blocks, units_of
 from evo_fair.space import Block, Kind, SearchSpace
 
@@ -109,17 +108,27 @@ class Supernet:
     def load(cls, path: Path, space: SearchSpace) -> "Supernet":
         """Reads what `save` wrote; raises `DataError` when the file is damaged or belongs to another space."""
         try:
-            with safe_open(path, framework="pt") as file:
-                found = (file.metadata() or {}).get("space")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, json.JSONDecodeError) as error:
+            tensors, metadata = read_tensors(path)
+            if metadata.get("space") == space.fingerprint:
+                check_tensors(tensors, _shapes(space))
+        except ValueError as error:
             raise DataError(
                 f"cannot read the supernet {path}: {error}; train it again with 'evo-fair train'"
             ) from error
-        if found != space.fingerprint:
+        if metadata.get("space") != space.fingerprint:
             raise DataError(f"{path} is the supernet of another search space: train this one with 'evo-fair train'")
         mean, scale = tensors.pop("input.mean"), tensors.pop("input.scale")
         return cls(space, tensors, mean, scale)
+
+
+def _shapes(space: SearchSpace) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a supernet's file, by name."""
+    shapes: dict[str, tuple[int, ...]] = {"input.mean": space.input_shape[:1], "input.scale": space.input_shape[:1]}
+    for place, unit in _largest_units(space):
+        shapes[f"{place}.weight"] = unit.weight_shape
+        shapes[f"{place}.gamma"] = shapes[f"{place}.beta"] = (unit.c_out,)
+    features = space.architecture(space.largest())[-1].c_out
+    return shapes | {"classifier.weight": (space.labels, features), "classifier.bias": (space.labels,)}
 
 
 def _largest_units(space: SearchSpace) -> Iterator[tuple[str, Unit]]:

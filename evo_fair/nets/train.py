@@ -16,13 +16,15 @@ from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.checkpoint import (
     Checkpoint,
+    check_tensor_names,
     momentum_tensors,
     read_checkpoint,
+    restore_generator,
     restore_momentum,
     write_checkpoint,
 )
 from evo_fair.nets.inputs import Inputs, input_statistics
-from evo_fair.nets.recipe import Step, check_finite, one_cycle, optimiser
+from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
@@ -71,7 +73,7 @@ def train_supernet(
     identity, first = "", 0
     if checkpoint:
         identity = _identity(space, inputs, labels, recipe, seed)
-        if found := _found(checkpoint, identity):
+        if found := _found(checkpoint, identity, supernet, recipe):
             reached = _take_up(found, supernet, sgd, rng)
             first = reached.epoch
             if on_resume:
@@ -119,12 +121,21 @@ def _identity(space: SearchSpace, inputs: Inputs, labels: npt.NDArray[np.int64],
     return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
 
 
-def _found(path: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint of just this training, if there is one."""
+def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> Checkpoint | None:
+    """The checkpoint of just this training, if there is one that is whole."""
     try:
-        return read_checkpoint(path, identity)
-    except RunError:
-        return None
+        if found := read_checkpoint(path, identity):
+            check_tensor_names(
+                found, {f"weight.{name}": weight for name, weight in supernet.weights.items()}, supernet.weights
+            )
+            epoch, epochs, loss = found.progress["step"]
+            epoch_of(epoch, recipe)
+            restore_generator(np.random.default_rng(), found.progress["generator"])
+            if epochs == recipe.epochs and isinstance(loss, int | float):
+                return found
+    except (RunError, KeyError, TypeError, ValueError):
+        pass
+    return None
 
 
 @torch.no_grad()

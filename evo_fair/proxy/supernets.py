@@ -9,10 +9,19 @@ import torch
 
 from evo_fair import __version__
 from evo_fair.data import Dataset
-from evo_fair.errors import DataError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, read_json, sha256_of, shipped_names, shipped_or_path, write_json
+from evo_fair.files import (
+    cache_folder,
+    digest,
+    read_cached_json,
+    remove_leftovers,
+    sha256_of,
+    shipped_names,
+    shipped_or_path,
+    write_json,
+)
+from evo_fair.lock import held
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.problem import Problem
@@ -27,6 +36,8 @@ __all__ = [
     "shipped_supernet",
     "train_and_store",
 ]
+
+_TRAINING = "a supernet's training"
 
 
 @dataclass(frozen=True)
@@ -48,10 +59,17 @@ def ensure_supernet(
     space: SearchSpace,
     on_epoch: Callable[[Step], None] | None = None,
     on_resume: Callable[[Step], None] | None = None,
+    on_wait: Callable[[str], None] = lambda _: None,
 ) -> StoredSupernet:
-    """The problem's supernet for these data: the stored one, else one trained now."""
-    found = find_supernet(problem, dataset, space)
-    return found or train_and_store(problem, dataset, space, on_epoch, on_resume=on_resume)
+    """The problem's supernet for these data: the stored one, else one trained now.
+
+    Where another process trains it, that is waited for; `on_wait` hears which.
+    """
+    if found := find_supernet(problem, dataset, space):
+        return found
+    with held(_folder(problem, dataset, space), _TRAINING, wait=on_wait):
+        found = find_supernet(problem, dataset, space)
+        return found or train_and_store(problem, dataset, space, on_epoch, on_resume=on_resume)
 
 
 def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
@@ -83,11 +101,8 @@ def shipped_supernet(name: str) -> StoredSupernet | None:
 def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
     if not path.is_file() or not manifest_path.is_file():
         return None
-    try:
-        manifest = read_json(manifest_path, DataError)
-    except DataError:
-        return None
-    sound = isinstance(manifest, dict) and manifest.get("sha256") == sha256_of(path)
+    manifest = read_cached_json(manifest_path)
+    sound = manifest.get("sha256") == sha256_of(path)
     return StoredSupernet(path, manifest) if sound else None
 
 
@@ -101,10 +116,24 @@ def train_and_store(
 ) -> StoredSupernet:
     """Trains the problem's supernet on the training part and stores it in `folder`, by default the cache.
 
-    A training that was broken off goes on there after its last whole epoch, to the same weights.
+    A training that was broken off goes on there after its last whole epoch, to the same weights. Raises `RunError`
+    where another process is training there.
     The manifest says what it was made of, and the accuracy of its largest and smallest network on the validation part.
     """
     folder = folder or _folder(problem, dataset, space)
+    with held(folder, _TRAINING):
+        return _train_and_store(problem, dataset, space, on_epoch, folder, on_resume)
+
+
+def _train_and_store(
+    problem: Problem,
+    dataset: Dataset,
+    space: SearchSpace,
+    on_epoch: Callable[[Step], None] | None,
+    folder: Path,
+    on_resume: Callable[[Step], None] | None,
+) -> StoredSupernet:
+    remove_leftovers(folder, "training.safetensors", "supernet.safetensors", "manifest.json")
     train = dataset.part("train")
     supernet = train_supernet(
         space,

@@ -1,18 +1,24 @@
 """The networks that an operating point is chosen from: a run's front, an audit's or a pruning's table, any CSV."""
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
-from evo_fair.errors import ConstraintError, RunError
+from evo_fair.csv_tables import as_numbers, check_numbers, parse_table
+from evo_fair.errors import ConstraintError, RunError, quote
+from evo_fair.files import read_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.report.run import load_run
 from evo_fair.search import parse_limit
 
 __all__ = ["choose_in", "read_candidates"]
 
+_MEND = "give a CSV with a row a network"
+_NO_NUMBERS = ("id", "genome", "base", "feasible")
 TABLES = ("networks.csv", "pruned.csv", "front.csv")
 """What folders that are no run hold their networks in; an audit's front stands in where its large table is absent."""
 
@@ -47,25 +53,32 @@ def read_candidates(source: Path) -> pd.DataFrame:
     or is empty.
     """
     path = source if source.is_file() else (_table_of(source) or source)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        text = "".join(lines[1:] if lines and lines[0].startswith("#") else lines)  # how the table was made
-        table = pd.read_csv(StringIO(text), dtype={"id": str, "genome": str, "base": str})
-    except OSError as reason:
-        raise RunError(f"cannot read {path}: {reason.strerror or reason}") from reason
-    except ValueError as reason:
-        raise RunError(f"{path} is no table of networks ({reason}): give a CSV with a row a network") from reason
+    text = read_text(path, RunError, "CSV")
+    if text.startswith("#"):  # how the table was made
+        text = text.partition("\n")[2]
+    table = parse_table(path, text, RunError, _MEND, ("id", "genome", "base"))
+    check_numbers(path, table, [str(name) for name in table if _mostly_numbers(table[name])], RunError, _MEND)
     if table.empty:
         raise RunError(f"{path} lists no network: there is nothing to choose from")
     if "feasible" in table and not table["feasible"].isin([True, False]).all():
         value = table["feasible"][~table["feasible"].isin([True, False])].iloc[0]
-        raise RunError(f"{path} says feasible = {value}: give True or False in each row, or leave the column out")
+        raise RunError(
+            f"{path} says feasible = {quote(value)}: give True or False in each row, or leave the column out"
+        )
     if both := [str(name) for name in table if f"validation_{name}" in table]:
         table = table.rename(columns={name: f"test_{name}" for name in both})
         table = table.rename(columns={f"validation_{name}": name for name in both})
     if "id" not in table:
         table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
     return table
+
+
+def _mostly_numbers(column: "pd.Series[Any]") -> bool:
+    """Whether most of a column's cells are numbers, so that a text among them is damage and not what it says."""
+    if str(column.name) in _NO_NUMBERS or is_numeric_dtype(column) or any(isinstance(cell, bool) for cell in column):
+        return False
+    known = ~np.isnan(as_numbers(column))
+    return bool(2 * known.sum() > column.notna().sum())
 
 
 def _check_part(networks: pd.DataFrame, names: Sequence[str | None]) -> None:

@@ -14,15 +14,15 @@ from evo_fair.search import (
     Limit,
     Record,
     RunFolder,
-    axes_from,
     front_of,
     networks_frame,
     open_run,
-    parse_limit,
     read_front,
     read_journal,
     write_front,
 )
+from evo_fair.search.journal import check_objectives
+from evo_fair.search.searched import Searched
 
 __all__ = ["Run", "load_run"]
 
@@ -32,15 +32,9 @@ class Run:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        try:
-            searched = folder.configuration["search"]
-            self.axes: tuple[Axis, ...] = axes_from(searched["objectives"])
-            self.limits: tuple[Limit, ...] = tuple(parse_limit(text) for text in searched.get("constraints", ()))
-        except (KeyError, TypeError, AttributeError) as reason:
-            raise RunError(
-                f"{folder.path / 'run.toml'} does not say what was searched ({reason}): give the folder that a search "
-                "wrote, or restore it"
-            ) from None
+        searched = Searched.of(folder)
+        self.axes: tuple[Axis, ...] = searched.axes
+        self.limits: tuple[Limit, ...] = searched.limits
 
     @property
     def path(self) -> Path:
@@ -59,7 +53,9 @@ class Run:
             raise RunError(
                 f"{self.path} holds its front but no journal.jsonl, which this needs: restore it, or search again"
             )
-        return read_journal(self._folder.journal)
+        records = read_journal(self._folder.journal)
+        check_objectives(self._folder.journal, records, self.axes)
+        return records
 
     @cached_property
     def networks(self) -> pd.DataFrame:
@@ -70,7 +66,7 @@ class Run:
     def front(self) -> pd.DataFrame:
         """A row a network of the front: `id`, the objectives, the other metrics, accuracies by group, `genome`."""
         if self._only_front:
-            return read_front(self._folder.front)
+            return read_front(self._folder.front, self.axes)
         return front_of(self.networks, self.axes)
 
     @property

@@ -1,5 +1,6 @@
 """How figures look and how they are saved: one style, told apart without colour, the same bytes for the same data."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from matplotlib.axis import Axis as Ruler
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, FigureError, in_a_line
 from evo_fair.files import atomic_write
 from evo_fair.search import Axis
 from evo_fair.show import figure_label
@@ -63,16 +64,26 @@ Look = tuple[str, str, str, bool]
 def save_figure(make: Callable[[], Figure], paths: Sequence[Path]) -> None:
     """Makes a figure in this style and draws it to each path, atomically; the suffix says the form.
 
-    Raises `EvoFairError` for a suffix other than .png, .pdf and .svg before anything is drawn.
+    Raises `EvoFairError` for a suffix other than .png, .pdf and .svg before anything is drawn, `FigureError` for
+    values that can't be drawn.
     """
     for path in paths:
         if path.suffix not in _METADATA:
             raise EvoFairError(f"can't draw {path.name!r}: the name of a figure ends in {', '.join(_METADATA)}")
-    with mpl.rc_context(_STYLE):
-        figure = make()
-        for path in paths:
-            with atomic_write(path) as temporary:
-                figure.savefig(temporary, dpi=300, metadata=_METADATA[path.suffix])
+    try:
+        with mpl.rc_context(_STYLE), np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of sums near the end of the range
+            figure = make()
+            for path in paths:
+                with atomic_write(path) as temporary:
+                    figure.savefig(temporary, dpi=300, metadata=_METADATA[path.suffix])
+    except EvoFairError:
+        raise
+    except (ArithmeticError, ValueError) as reason:
+        raise FigureError(
+            f"{', '.join(path.name for path in paths)} can't be drawn ({in_a_line(reason)}): a value lies near the end "
+            "of the range of numbers; scale that objective"
+        ) from reason
 
 
 def grid(panels: int) -> tuple[Figure, list[Axes], int]:

@@ -4,7 +4,7 @@ from evo_fair.search.algorithms import ALGORITHMS, make_strategy
 from evo_fair.search.constraints import Constraint, Limit, parse_limit, resolve_constraints
 from evo_fair.search.engine import Outcome, Plan, Progress, search
 from evo_fair.search.evaluator import Evaluator, Space
-from evo_fair.search.front import front_of, genome_of, networks_frame, read_front, write_front
+from evo_fair.search.front import check_front, front_of, genome_of, networks_frame, read_front, write_front
 from evo_fair.search.hypervolume import (
     Box,
     HypervolumeTracker,
@@ -53,6 +53,7 @@ __all__ = [
     "Strategy",
     "axes_from",
     "box_around",
+    "check_front",
     "check_new",
     "create_run",
     "describe",

@@ -1,4 +1,8 @@
-"""The checkpoint: a strategy's state and the Generator's between two generations, as arrays and text without pickle."""
+"""The checkpoint: a strategy's state and the Generator's between two generations, as arrays and text without pickle.
+
+It only spares time: whatever is wrong with it, the journal alone is enough to go on. So it is held to the hash of its
+own content, and one that was changed counts as none.
+"""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from evo_fair.files import atomic_write
+from evo_fair.arrays import read_arrays
+from evo_fair.files import atomic_write, digest
 from evo_fair.search.journal import FORMAT
 from evo_fair.search.record import Record
 from evo_fair.search.strategy import State
@@ -16,6 +21,7 @@ from evo_fair.search.strategy import State
 __all__ = ["Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 _STATE = "state."
+_MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -47,19 +53,32 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "last": checkpoint.last,
         "random": checkpoint.random,
     }
+    head["content"] = _hash(head, checkpoint.state)
     arrays = {f"{_STATE}{name}": array for name, array in checkpoint.state.items()}
     with atomic_write(path) as temporary:
         np.savez(temporary, allow_pickle=False, head=np.array(json.dumps(head)), **arrays)
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint, or None if there is none that can be read: the journal alone is enough to go on."""
+    """The checkpoint, or None if there is none that can be read or one whose content is not what was written."""
     try:
-        with np.load(path, allow_pickle=False) as content:
-            head = json.loads(str(content["head"]))
-            state = {name.removeprefix(_STATE): content[name] for name in content.files if name.startswith(_STATE)}
-        if head.pop("format") != FORMAT:
+        arrays = read_arrays(path, _MOST_BYTES)
+        head = json.loads(str(arrays.pop("head")))
+        state = {name.removeprefix(_STATE): array for name, array in arrays.items()}
+        if head.pop("content") != _hash(head, state) or head.pop("format") != FORMAT:
+            return None
+        if not (_number(head["generation"]) and _number(head["lines"]) and isinstance(head["random"], dict)):
             return None
         return Checkpoint(state=state, **head)
-    except Exception:  # A damaged zip fails in a dozen ways, and all of them mean the same here.
+    except (OSError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _hash(head: dict[str, Any], state: State) -> str:
+    """A hash of all that a checkpoint says."""
+    arrays = ((name, str((array.dtype, array.shape)), array.tobytes()) for name, array in sorted(state.items()))
+    return digest(json.dumps(head, sort_keys=True), *(part for parts in arrays for part in parts))

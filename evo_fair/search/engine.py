@@ -15,7 +15,7 @@ from evo_fair.search.checkpoint import Checkpoint, read_checkpoint, write_checkp
 from evo_fair.search.constraints import Constraint
 from evo_fair.search.evaluator import Evaluator, Space
 from evo_fair.search.hypervolume import Box
-from evo_fair.search.journal import Journal
+from evo_fair.search.journal import Journal, check_records
 from evo_fair.search.measure import Measurer
 from evo_fair.search.objectives import Objective
 from evo_fair.search.proposals import Proposals, fresh_genomes
@@ -105,6 +105,7 @@ def search(
     `StorageError`.
     """
     with Journal(journal) as book:
+        check_records(journal, book.records, space, plan.objectives)
         loop = _Loop(plan, space, evaluator, book, checkpoint)
         reason = loop.run(progress)
     if not loop.tally.feasible:
@@ -142,7 +143,7 @@ class _Loop:
         try:
             self.rng.bit_generator.state = saved.random
             self.strategy.restore(saved.state)
-        except (KeyError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             self.rng, self.strategy = self._begin()
             return
         self.generation = saved.generation

@@ -27,6 +27,8 @@ Config.warnings["not_compiled"] = False
 _MARKS = ("rank", "crowding")
 """What NSGA-II's survival leaves on a member for the next mating: it can't be told from the survivors afterwards."""
 
+_NUMBERS = ("objectives", "violations", *_MARKS)
+
 
 class Evolution(ABC):
     """A generational strategy from pymoo's parts: feasible members go before infeasible ones, those by violation.
@@ -108,6 +110,9 @@ class Evolution(ABC):
         shapes = (genomes.shape, objectives.shape, violations.shape)
         if shapes != ((members, self._problem.n_var), (members, self._problem.n_obj), (members,)):
             raise ValueError(f"a population of shapes {shapes} does not fit the space")
+        if genomes.dtype.kind not in "iu" or any(state[name].dtype.kind != "f" for name in _NUMBERS):
+            raise ValueError("a population's genomes are integers, and all else of it are numbers")
+        self._space.canonical(genomes)  # raises for genes out of range
         population = _population(genomes, objectives, violations)
         for mark in _MARKS:
             for member, value in zip(population, state[mark], strict=True):

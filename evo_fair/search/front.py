@@ -1,20 +1,25 @@
 """The networks of a journal as a table, and its front: the feasible networks that no other one dominates."""
 
+import re
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from evo_fair.errors import RunError
+from evo_fair.csv_tables import read_table_of_numbers
+from evo_fair.errors import RunError, quote
 from evo_fair.files import write_text
+from evo_fair.search.evaluator import Space
+from evo_fair.search.genomes import wrong_network
 from evo_fair.search.hypervolume import non_dominated
 from evo_fair.search.objectives import Axis, to_minimise
-from evo_fair.search.record import Record
+from evo_fair.search.record import Record, is_id
 
-__all__ = ["front_of", "genome_of", "networks_frame", "read_front", "write_front"]
+__all__ = ["check_front", "front_of", "genome_of", "networks_frame", "read_front", "write_front"]
 
+_REMAKE = "make it again from its journal"
+_GENOME = re.compile(r"[0-9]{1,5}( [0-9]{1,5})*")
 _ABOUT = ["generation", "evaluated", "feasible", "front", "violation"]
 
 
@@ -71,22 +76,39 @@ def write_front(path: Path, front: pd.DataFrame) -> None:
     write_text(path, front.to_csv(index=False, lineterminator="\n"))
 
 
-def read_front(path: Path) -> pd.DataFrame:
-    """Reads what `write_front` wrote; raises `RunError` if it is missing or damaged."""
-    try:
-        front = pd.read_csv(StringIO(path.read_text(encoding="utf-8")), dtype={"id": str, "genome": str})
-    except OSError as reason:
-        raise RunError(f"cannot read {path}: {reason.strerror or reason}") from reason
-    except ValueError as reason:
-        raise RunError(f"{path} is no front ({reason}): make it again from its journal") from reason
-    if missing := {"id", "genome"} - set(front.columns):
-        raise RunError(f"{path} has no column {', '.join(sorted(missing))}: make it again from its journal")
+def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
+    """Reads what `write_front` wrote of the objectives `axes`.
+
+    Raises `RunError` where it is missing or damaged, naming the row, counted from 1 below the header, and the column.
+    """
+    filled = ("id", *(axis.name for axis in axes), "genome")
+    front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
+    for row, (name, genome) in enumerate(zip(front["id"], front["genome"], strict=True), 1):
+        if not is_id(name):
+            raise RunError(f"{path}, row {row}, column 'id': {quote(name)} is no network's id: {_REMAKE}")
+        try:
+            genome_of(genome)
+        except ValueError:
+            raise RunError(f"{path}, row {row}, column 'genome': {quote(genome)} is no genome: {_REMAKE}") from None
+    if twice := front["id"][front["id"].duplicated()].tolist():
+        raise RunError(f"{path} has two rows with the id {quote(twice[0])}: {_REMAKE}")
     return front
 
 
 def genome_of(text: str) -> tuple[int, ...]:
-    """The genes of a `genome` column's text."""
+    """The genes of a `genome` column's text; raises `ValueError` for anything else than genes with blanks between."""
+    if not _GENOME.fullmatch(text):
+        raise ValueError(f"{quote(text)} is no genome")
     return tuple(map(int, text.split()))
+
+
+def check_front(path: Path, front: pd.DataFrame, space: Space) -> None:
+    """Raises `RunError` naming the row of a front, of the run in the folder `path`, whose network `space` doesn't have.
+
+    That is one with genes out of range, or an id that is not its genome's own.
+    """
+    if fault := wrong_network(space, front["id"].tolist(), [genome_of(text) for text in front["genome"]]):
+        raise RunError(f"the front of {path} is damaged, network {fault[0] + 1} of it: {fault[1]}; restore its files")
 
 
 def _columns(rows: Sequence[dict[str, object]], axes: Sequence[Axis]) -> list[str]:

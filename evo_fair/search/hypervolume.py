@@ -31,6 +31,9 @@ def non_dominated(points: Points) -> npt.NDArray[np.bool_]:
     """Which of the points `[n, m]`, all minimised, no other dominates: bool `[n]`; equal points all stay."""
     if not len(points):
         return np.zeros(0, np.bool_)
+    if not np.isfinite(points).all():
+        # moocore ends the process at an infinity below. Domination is a matter of order, and so of ranks.
+        points = np.stack([np.unique(column, return_inverse=True)[1] for column in points.T], axis=1).astype(np.float64)
     return np.asarray(moocore.is_nondominated(points, keep_weakly=True), np.bool_)
 
 

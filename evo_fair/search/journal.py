@@ -8,11 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, StorageError, in_a_line, quote
 from evo_fair.files import storage_errors
+from evo_fair.search.evaluator import Space
+from evo_fair.search.genomes import wrong_network
+from evo_fair.search.objectives import Axis
 from evo_fair.search.record import Record, parse_line
 
-__all__ = ["FORMAT", "Journal", "read_journal"]
+__all__ = ["FORMAT", "Journal", "check_objectives", "check_records", "read_journal"]
 
 FORMAT = 1
 """The form of journals and checkpoints, kept in `run.toml`; a higher one was written by a later evo_fair."""
@@ -24,6 +27,25 @@ def read_journal(path: Path) -> list[Record]:
     The file is left as it is; one that isn't there reads as empty.
     """
     return _parse(path, _read(path))
+
+
+def check_records(path: Path, records: Sequence[Record], space: Space, axes: Sequence[Axis]) -> None:
+    """Holds a journal's records to the space that it is of and to the objectives `axes`.
+
+    Raises `RunError` naming the first line with genes that the space doesn't have, an id that is not the genome's own,
+    or without an objective of an evaluated network.
+    """
+    if fault := wrong_network(space, [record.id for record in records], [record.genome for record in records]):
+        raise _damaged(path, fault[0] + 1, fault[1])
+    check_objectives(path, records, axes)
+
+
+def check_objectives(path: Path, records: Sequence[Record], axes: Sequence[Axis]) -> None:
+    """Raises `RunError` naming the first line of an evaluated network that lacks one of the objectives `axes`."""
+    for number, record in enumerate(records, 1):
+        for axis in axes:
+            if record.evaluated and axis.name not in record.objectives:
+                raise _damaged(path, number, f"it has no objective {quote(axis.name)}")
 
 
 class Journal:
@@ -70,6 +92,7 @@ class Journal:
         Raises `RunError` where the journal holds another network in their place, `StorageError`, leaving the journal
         as it was, where they can't be written.
         """
+        self._check_there()
         lines = [record.line() for record in records]
         known = self._lines[self._position : self._position + len(lines)]
         for number, (line, there) in enumerate(zip(lines, known, strict=False), self._position + 1):
@@ -98,6 +121,18 @@ class Journal:
                     self._cut(self._size)
                 raise
         self._size += len(content)
+
+    def _check_there(self) -> None:
+        """What is written to a file that was deleted is lost, and nobody hears of it."""
+        try:
+            there = os.path.samestat(os.fstat(self._file.fileno()), self.path.stat())
+        except OSError:
+            there = False
+        if not there:
+            raise StorageError(
+                f"{self.path} was removed or replaced while the search was writing it: put it back and go on with "
+                "--resume, or search again with another --out"
+            )
 
     def _cut(self, size: int) -> None:
         with storage_errors(self.path):
@@ -138,9 +173,13 @@ def _parse(path: Path, content: bytes) -> list[Record]:
             if records and record.generation < records[-1].generation:
                 raise ValueError(f"generation {record.generation} comes after {records[-1].generation}")
         except (ValueError, RecursionError) as reason:
-            raise RunError(
-                f"line {number} of {path} is damaged ({reason}): restore the file, or search again with another --out"
-            ) from reason
+            raise _damaged(path, number, in_a_line(reason)) from reason
         seen.add(record.id)
         records.append(record)
     return records
+
+
+def _damaged(path: Path, number: int, reason: str) -> RunError:
+    return RunError(
+        f"line {number} of {path} is damaged ({reason}): restore the file, or search again with another --out"
+    )

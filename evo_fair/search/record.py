@@ -2,11 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Number", "Record", "parse_line"]
+from evo_fair.errors import quote
+from evo_fair.files import parse_json
+
+__all__ = ["Number", "Record", "is_id", "parse_line"]
 
 Number = int | float
 
@@ -56,44 +60,62 @@ class Record:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def is_id(name: object) -> bool:
+    """Whether it has the form of a network's id: files are called by it, so that it can't be a path."""
+    return isinstance(name, str) and _ID.fullmatch(name) is not None
+
+
 def parse_line(line: bytes) -> Record:
     """The record of a journal's line; raises `ValueError` saying what is wrong with it."""
-    content = json.loads(line.decode(), parse_constant=_refuse)  # bytes would be guessed to be UTF-16 or 32, too
+    content = parse_json(line.decode())  # bytes would be guessed to be UTF-16 or 32, too
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
-    try:
-        groups = content.get("groups")
-        record = Record(
-            id=content["id"],
-            generation=content["generation"],
-            genome=tuple(content["genome"]),
-            violation=float(content["violation"]),
-            objectives=_numbers(content["objectives"]),
-            constraints=_numbers(content["constraints"]),
-            metrics=_numbers(content["metrics"], gaps=True),
-            groups=None if groups is None else {name: _numbers(group, gaps=True) for name, group in groups.items()},
+    for key in ("id", "generation", "genome", "violation", "objectives", "constraints", "metrics"):
+        if key not in content:
+            raise ValueError(f"it has no {key!r}")
+    groups = content.get("groups")
+    if not is_id(content["id"]):
+        raise ValueError(f"its id {quote(content['id'])} is none of a network")
+    if not (_whole(content["generation"]) and content["generation"] >= 0):
+        raise ValueError(
+            f"its generation {quote(content['generation'])} is of the wrong kind: no whole number from 0 on"
         )
-    except KeyError as missing:
-        raise ValueError(f"it has no {missing}") from None
-    except (TypeError, AttributeError) as reason:
-        raise ValueError(f"it has a value of the wrong kind ({reason})") from None
-    if not (isinstance(record.id, str) and _whole(record.generation) and all(map(_whole, record.genome))):
-        raise ValueError("its id, generation or genome is of the wrong kind")
-    return record
+    if not (isinstance(content["genome"], list) and all(map(_whole, content["genome"]))):
+        raise ValueError(f"its genome {quote(content['genome'])} is of the wrong kind: no list of whole numbers")
+    violation = _number("violation", content["violation"])
+    if violation < 0:
+        raise ValueError(f"its violation {violation} is negative")
+    if groups is not None and not isinstance(groups, dict):
+        raise ValueError(f"its groups are {quote(groups)}, which is no JSON object")
+    return Record(
+        id=content["id"],
+        generation=content["generation"],
+        genome=tuple(content["genome"]),
+        violation=float(violation),
+        objectives=_numbers("objectives", content["objectives"]),
+        constraints=_numbers("constraints", content["constraints"]),
+        metrics=_numbers("metrics", content["metrics"], gaps=True),
+        groups=None if groups is None else {name: _numbers(name, group, gaps=True) for name, group in groups.items()},
+    )
 
 
-def _numbers(values: Any, gaps: bool = False) -> Any:
+def _numbers(what: str, values: object, gaps: bool = False) -> Any:
+    if not isinstance(values, dict):
+        raise ValueError(f"its {what[:60]} are {quote(values)}, which is no JSON object")
     for name, value in values.items():
-        if value is None and gaps:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise ValueError(f"{name} is {value!r}, which is no finite number")
+        if value is not None or not gaps:
+            _number(name, value)
     return values
+
+
+def _number(name: str, value: object) -> Number:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name[:60]} is {quote(value)}, which is no finite number")
+    return value
 
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse(name: str) -> float:
-    raise ValueError(f"{name} is not a finite number")

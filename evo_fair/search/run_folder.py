@@ -7,11 +7,14 @@ from typing import Any
 
 import tomli_w
 
-from evo_fair.errors import RunError
-from evo_fair.files import read_toml, storage_errors, write_text
+from evo_fair.errors import RunError, quote
+from evo_fair.files import is_trace, read_toml, storage_errors, write_text
 from evo_fair.search.journal import FORMAT
 
 __all__ = ["RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
+
+_TABLES = ("data", "deploy", "device", "header", "problem", "proxy", "search", "space", "supernet", "versions")
+"""The keys of `run.toml` that are tables in every run."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,11 @@ def open_run(path: Path) -> RunFolder:
     form = configuration.pop("format", None)
     if not isinstance(form, int) or not 1 <= form <= FORMAT:
         raise RunError(
-            f"{path / 'run.toml'} has the format {form!r}, and this evo_fair reads up to {FORMAT}: update it"
+            f"{path / 'run.toml'} has the format {quote(form)}, and this evo_fair reads up to {FORMAT}: update it"
         )
+    for key, value in configuration.items():
+        if key in _TABLES and not isinstance(value, dict):
+            raise RunError(f"{path / 'run.toml'}: {key} = {quote(value)} should be a table: restore the file")
     return RunFolder(path, configuration)
 
 
@@ -93,7 +99,7 @@ def resume_run(path: Path, configuration: Mapping[str, Any]) -> RunFolder:
     there = dict(_leaves(run.configuration | {"format": FORMAT}))
     for key in [*wanted, *there]:
         if key not in wanted or key not in there or wanted[key] != there[key]:
-            old, new = (repr(side[key]) if key in side else "nothing" for side in (there, wanted))
+            old, new = (quote(side[key]) if key in side else "nothing" for side in (there, wanted))
             raise RunError(
                 f"the run in {path} was made with {key} = {old}, not {new}: "
                 "resume it with the same settings, or choose another --out"
@@ -122,4 +128,4 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 def _blank(path: Path) -> bool:
     """Whether a folder holds nothing, but for what a kill in the middle of making it left."""
-    return all(entry.name.startswith(".run.") and entry.name.endswith(".tmp.toml") for entry in path.iterdir())
+    return all(is_trace(entry) for entry in path.iterdir())

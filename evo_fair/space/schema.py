@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = ["Kind", "Section", "SpaceSchema", "Stage", "Stem"]
 
@@ -20,7 +20,10 @@ class Kind(IntEnum):
 
 
 KindName = Literal["MB", "DB", "RB", "CB", "FC"]
-Choices = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=32)]
+Channels = Annotated[int, Field(ge=1, le=8192)]
+"""More than any layer of a network for small devices has; a supernet of such layers would not fit into memory."""
+ChannelChoices = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=32)]
+Expansions = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=32)]
 
 
 class Section(BaseModel):
@@ -38,7 +41,7 @@ def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
 class Stem(Section):
     """The first convolution of a network on images."""
 
-    widths: Choices
+    widths: ChannelChoices
     kernel: Literal[3, 5] = 3
     stride: Literal[1, 2] = 1
 
@@ -57,11 +60,11 @@ class Stage(Section):
 
     slots: Annotated[int, Field(ge=1, le=16)]
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
-    widths: tuple[PositiveInt, ...] = ()
+    widths: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
     stride: Literal[1, 2] = 1
     kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
-    expansions: Choices = (4,)
-    keep_channels: Choices
+    expansions: Expansions = (4,)
+    keep_channels: ChannelChoices
 
     @model_validator(mode="before")
     @classmethod

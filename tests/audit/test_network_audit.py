@@ -1,6 +1,8 @@
 """The grid of prunings of one trained network of the tiny problem."""
 
 import dataclasses
+import os
+import shutil
 from html import unescape
 
 import numpy as np
@@ -12,7 +14,7 @@ from evo_fair.audit.figures import draw_losses
 from evo_fair.audit.network_audit import NetworkGrid, audit_network, plan_of
 from evo_fair.audit.report import find, write_report
 from evo_fair.audit.report_text import report_text
-from evo_fair.audit.store import open_audit, start_audit
+from evo_fair.audit.store import ROW_COLUMNS, open_audit, start_audit, write_table
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
@@ -186,3 +188,47 @@ def test_what_a_kill_before_the_configuration_left_is_begun_anew(tmp_path):
 def test_ids_are_unique():
     assert plan_of(NetworkGrid(), "net")["id"].is_unique
     assert np.isclose(plan_of(GRID, "net")["target"].max(), 0.6)
+
+
+def test_rows_have_the_same_bytes_whoever_writes_them(tmp_path, monkeypatch):
+    """pandas puts the name of the file into what it packs, and a temporary one holds the process's number."""
+    rows = pd.DataFrame([["x", "sex", "f", "NA", 3, 2]], columns=ROW_COLUMNS)
+    write_table(tmp_path / "a.csv.gz", rows)
+    monkeypatch.setattr(os, "getpid", lambda: 12345)
+    write_table(tmp_path / "b.csv.gz", rows)
+    assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv.gz", keep_default_na=False), rows)
+
+
+@pytest.mark.parametrize("order", ["../../x", "size", "trained-1"])
+def test_a_plan_that_was_changed_does_not_resume(tmp_path, order):
+    """Its orders of channels name files."""
+    plan = pd.DataFrame({"id": ["x", "y"], "order": "trained"})
+    start_audit(tmp_path / "a", {"part_size": 2}, plan, resume=False)
+    path = tmp_path / "a" / "plan.csv"
+    assert start_audit(tmp_path / "a", {"part_size": 2}, plan, resume=True).plan.equals(plan)
+    path.write_text(path.read_text().replace("trained", order, 1))
+    with pytest.raises(AuditError, match=r"plan\.csv is not the plan of this audit"):
+        start_audit(tmp_path / "a", {"part_size": 2}, plan, resume=True)
+
+
+def test_damaged_parts_are_named(problem, folder, tmp_path):
+    copied = tmp_path / "a"
+    shutil.copytree(folder.path, copied)
+
+    def refused(name, content):
+        path = copied / "parts" / name
+        before = path.read_bytes()
+        path.write_bytes(content(before))
+        audit = open_audit(copied)
+        with pytest.raises(AuditError, match=rf"{name}.*: remove the part's files and go on with --resume"):
+            _ = audit.networks, audit.rows, audit.predictions
+        path.write_bytes(before)
+
+    refused("00001.networks.csv", lambda content: content.replace(b"largest", b"smallest", 1))
+    refused("00001.networks.csv", lambda content: content.replace(b"0.", b"red", 1))
+    refused("00001.networks.csv", lambda content: content.replace(b"accuracy", b"acuracy", 1))
+    refused("00001.rows.csv.gz", lambda content: content[:-20])
+    refused("00001.rows.csv.gz", lambda content: b"rows")
+    refused("00001.npz", lambda content: content[:-20])
+    refused("00001.npz", lambda content: (copied / "dense.npz").read_bytes())

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,34 @@ def test_tests_hear_it_when_a_shell_has_started_them_in_the_background() -> None
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None,
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("gap", [0.01, 0.1, 0.3])
+def test_a_second_interrupt_ends_as_the_first_did(gap: float) -> None:
+    """The process takes a while to end; the second one comes somewhere in that."""
+    code = (
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import atexit, torch\n"
+        "atexit.register(time.sleep, 0.5)\n"
+        "from evo_fair import cli, problem\n"
+        "from evo_fair.cli.interrupts import resumable\n"
+        "def work():\n"
+        "    with resumable('evo-fair search x', lambda: 'saved'):\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "problem.problem_names = work\n"
+        "import sys; sys.argv = ['evo-fair', 'problems']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        time.sleep(gap)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == "interrupted; saved, go on with: evo-fair search x\n"

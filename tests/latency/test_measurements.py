@@ -51,6 +51,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, made_up: Measurements) -> 
         ("network,op,c_in\na,conv,3\n", "line 1: column 'c_out' is missing"),
         ("", "line 1: column 'network' is missing"),
         (HEADER, "holds no layers"),
+        (HEADER + "a,conv,16777216,16777216,3,1,1,1024,1024\n", "line 2: no layer is that large, of 16777216 and"),
         (HEADER + "a,cnv,3,8,3,2,1,32,32\n", "line 2: unknown op 'cnv': expected one of conv, depthwise"),
         (GOOD + "b,conv,3,8,3,-2,1,32,32\n", "line 5: stride is '-2'"),
         (GOOD + "b,conv,3,8,3,0,1,32,32\n", "line 5: stride is '0'"),

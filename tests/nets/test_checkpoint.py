@@ -62,3 +62,15 @@ def test_momentum_goes_from_one_optimiser_to_another() -> None:
         "momentum.a": [1.0, -2.0]
     }
     assert second.state[weights["a"]]["momentum_buffer"] is not taken["momentum.a"]
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    write_checkpoint(path, "mine", {"epoch": 1}, {"a": torch.zeros(100)})
+    content = bytearray(path.read_bytes())
+    content[-30] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        RunError, match="its tensors are not those that were written; remove it to train from the start"
+    ):
+        read_checkpoint(path, "mine")

@@ -1,10 +1,13 @@
 """Training of one network: reproducible, resumable, and open to other losses, samples and masks."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 from sklearn.datasets import load_digits
 from torch import nn
@@ -12,6 +15,7 @@ from torch.nn import functional
 
 from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.nets import Network, Step, Supernet, fit, initialise
+from evo_fair.nets.checkpoint import write_checkpoint
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace
@@ -191,3 +195,36 @@ def test_initial_weights_have_the_supernets_distribution(space: SearchSpace) -> 
         if a.numel() > 300:
             assert float((b.std() / a.std()).detach()) == pytest.approx(1, abs=0.2), name
     assert not any(bool(bias.any()) for name, bias in ours.named_parameters() if name.endswith("bias"))
+
+
+@pytest.mark.parametrize(
+    ("progress", "tensors", "message"),
+    [
+        ({"epoch": 0}, {}, "its epoch is 0, and the recipe has 4"),
+        ({"epoch": 4}, {}, "its epoch is 4"),
+        ({"epoch": "1"}, {}, "its epoch is '1'"),
+        ({"rng": {"bit_generator": "PCG64"}}, {}, "its random state is none"),
+        ({"rng": []}, {}, "its random state is none"),
+        ({}, {"network.1.classifier.bias": torch.zeros(9)}, "its tensor 'network.1.classifier.bias' is not as this"),
+        ({}, {"network.more": torch.zeros(1)}, "its tensor 'network.more' is not as this training has it"),
+        ({}, {"momentum.0": torch.zeros(1)}, "its tensor 'momentum.0' is not as this training has it"),
+    ],
+)
+def test_a_checkpoint_of_other_numbers_is_refused(
+    space: SearchSpace, tmp_path: Path, progress: dict[str, Any], tensors: dict[str, torch.Tensor], message: str
+) -> None:
+    """Though it says to be of this training, and its hash was made anew."""
+
+    def stop(step: Step) -> None:
+        raise KilledError
+
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(KilledError):
+        fit(fresh(space), IMAGES, LABELS, RECIPE, 0, normalise=centre, on_epoch=stop, checkpoint=path)
+    with safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["progress"])
+        there = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    told.pop("content")
+    write_checkpoint(path, told.pop("identity"), told | progress, there | tensors)
+    with pytest.raises(RunError, match=message):
+        fit(fresh(space), IMAGES, LABELS, RECIPE, 0, normalise=centre, checkpoint=path)

@@ -1,10 +1,12 @@
 """Slices of the supernet, and the stand-alone networks cut from it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from evo_fair.errors import DataError
 from evo_fair.layers import params
@@ -82,3 +84,27 @@ def test_damaged_or_foreign_supernet_is_refused(supernet: Supernet, tabular: Sea
         Supernet.load(path, supernet.space)
     with pytest.raises(DataError, match="cannot read the supernet"):
         Supernet.load(tmp_path / "none.safetensors", supernet.space)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("stage1.slot1.MB.expand.weight"), "has no tensor 'stage1.slot1.MB.expand.weight'"),
+        (lambda tensors: tensors.pop("input.mean"), "has no tensor 'input.mean'"),
+        (
+            lambda tensors: tensors.update({"classifier.bias": torch.zeros(5)}),
+            r"'classifier.bias' is torch.float32 \[5\]",
+        ),
+        (lambda tensors: tensors.update({"classifier.bias": torch.zeros(4).double()}), "is torch.float64"),
+        (lambda tensors: tensors.update({"x" * 999: torch.zeros(1)}), "has a tensor 'xxx.* that does not belong there"),
+        (lambda tensors: tensors["input.scale"].fill_(np.inf), "'input.scale' holds numbers that are not finite"),
+    ],
+)
+def test_a_supernet_of_other_tensors_is_refused(supernet: Supernet, tmp_path: Path, change: Any, message: str) -> None:
+    path = tmp_path / "net.safetensors"
+    supernet.save(path)
+    tensors = load_file(path)
+    change(tensors)
+    path.write_bytes(save(tensors, {"space": supernet.space.fingerprint}))
+    with pytest.raises(DataError, match=rf"cannot read the supernet .*{message}"):
+        Supernet.load(path, supernet.space)

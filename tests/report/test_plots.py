@@ -4,7 +4,7 @@ import matplotlib.image as mpl_image
 import numpy as np
 import pytest
 
-from evo_fair.errors import EvoFairError, RunError
+from evo_fair.errors import EvoFairError, FigureError, RunError
 from evo_fair.report import pareto
 from evo_fair.report.plots import pareto_figure, short_names
 from evo_fair.search import Axis
@@ -129,3 +129,11 @@ def test_an_unknown_form_is_refused_before_drawing(run, tmp_path, name):
     with pytest.raises(EvoFairError, match=rf"{name}.*\.png, \.pdf, \.svg"):
         run.plot(tmp_path / name)
     assert not (tmp_path / name).exists()
+
+
+def test_values_that_cannot_be_drawn_are_an_error_of_their_own(tmp_path):
+    networks = [(0.9, 0.3, 1e300, 9), (0.8, 0.2, 1e-300, 9), (0.7, 0.1, 1e308, 9)]
+    run = write_run(tmp_path / "run", networks=networks)
+    with pytest.raises(FigureError, match=r"front\.png can't be drawn \(.*\): a value lies near the end of the range"):
+        run.plot(tmp_path / "front.png")
+    assert not list(tmp_path.glob("*.png"))

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+import tomli_w
 
 from evo_fair.errors import RunError
 from evo_fair.report import load_run
@@ -53,3 +54,32 @@ def test_a_front_without_its_journal_is_read_and_what_needs_the_journal_is_refus
         with pytest.raises(RunError, match=r"holds its front but no journal\.jsonl"):
             ask()
     assert not (tmp_path / "front.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (5, "search = 5 should be a table"),
+        ({"objectives": []}, "search.objectives: List should have at least 1 item"),
+        ({"objectives": [{"name": [4, 8]}]}, r"search.objectives.1.name: Input should be a valid string, got \[4, 8\]"),
+        ({"objectives": [{"name": 256}]}, "search.objectives.1.name"),
+        ({"objectives": [{"name": "../x"}]}, "search.objectives.1.name"),
+        ({"objectives": [{"name": "error", "direction": "up"}]}, "search.objectives.1.direction"),
+        ({"objectives": [{"name": "error"}, {"name": "error"}]}, "search.objectives names one twice"),
+        ({"objectives": [{"name": "error"}], "constraints": 7}, "search.constraints: Input should be a valid list"),
+        ({"objectives": [{"name": "error"}], "constraints": ["error < 1"]}, "search.constraints: can't read"),
+        ({"objectives": [{"name": "error"}], "algorithm": 1}, "search.algorithm"),
+        ({"objectives": [{"name": "error"}], "initial": "none"}, "search.initial"),
+    ],
+)
+def test_a_damaged_run_toml_is_refused_naming_its_key(tmp_path, search, message):
+    (tmp_path / "run.toml").write_text(tomli_w.dumps({"format": 1, "search": search}))
+    with pytest.raises(RunError, match=rf"run\.toml.*{message}"):
+        load_run(tmp_path)
+
+
+def test_a_journal_without_one_of_the_objectives_is_refused(run):
+    lines = run.path.joinpath("journal.jsonl").read_text().replace('"accuracy":', '"acuracy":', 1)
+    run.path.joinpath("journal.jsonl").write_text(lines)
+    with pytest.raises(RunError, match=r"line 1 of .* is damaged \(it has no objective 'accuracy'\)"):
+        _ = load_run(run.path).front

@@ -30,8 +30,8 @@ class FakeSpace:
 
     def canonical(self, genomes: npt.ArrayLike) -> Genomes:
         form = np.array(genomes, np.int16)
-        assert (form >= 0).all()
-        assert (form < self.cardinalities).all()
+        if ((form < 0) | (form >= self.cardinalities)).any():
+            raise ValueError("a gene is out of range")
         form[form[:, 0] == 0, 3] = 0
         return form
 

@@ -59,3 +59,28 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path, saved):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError, match="cannot write"):
         write_checkpoint(tmp_path / "file" / "checkpoint.npz", saved[1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state.genomes": np.zeros((2, 3), np.int16)},
+        {"state.genomes": np.zeros((2, 3))},
+        {"state.norm.ideal": np.array(["inf", "0.1"])},
+        {"state.more": np.zeros(2)},
+        {"head": {"lines": "=1+1"}},
+        {"head": {"lines": 21}},
+        {"head": {"random": {"bit_generator": "PCG64", "has_uint32": 2**64}}},
+        {"head": {"more": 1}},
+        {"head": []},
+    ],
+)
+def test_a_checkpoint_that_was_changed_reads_as_none(saved, changes):
+    path, _, _ = saved
+    with np.load(path, allow_pickle=False) as content:
+        arrays = {name: content[name] for name in content.files}
+    head = json.loads(str(arrays["head"]))
+    new = changes.pop("head", {})
+    arrays["head"] = np.array(json.dumps(head | new if isinstance(new, dict) else new))
+    np.savez(path, **arrays | changes)
+    assert read_checkpoint(path) is None

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from evo_fair.errors import RunError
-from evo_fair.search import Record, front_of, genome_of, networks_frame, read_front, search, write_front
+from evo_fair.search import Record, check_front, front_of, genome_of, networks_frame, read_front, search, write_front
 from evo_fair.search.objectives import Axis
 
 from .fakes import FakeEvaluator, FakeSpace, make_plan
@@ -104,3 +104,41 @@ def test_no_network_of_a_search_beats_its_front(tmp_path):
     feasible = networks.loc[networks["feasible"], names].to_numpy()
     for point in front[names].to_numpy():
         assert not ((feasible <= point).all(axis=1) & (feasible < point).any(axis=1)).any()
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("../../x,0.5,3,1 2", "row 2, column 'id': '../../x' is no network's id"),
+        ("b,red,3,1 2", "row 2, column 'accuracy': 'red' is no number"),
+        ("b,,3,1 2", "row 2, column 'accuracy' is empty"),
+        ("b,0.5,3,5e-324", "row 2, column 'genome': '5e-324' is no genome"),
+        ("b,0.5,3,1 -2", "row 2, column 'genome': '1 -2' is no genome"),
+        ("b,0.5,3,", "row 2, column 'genome' is empty"),
+        ("b,0.5", "row 2 has 2 cells, and its header 4"),
+        ("a,0.5,3,1 2", "two rows with the id 'a'"),
+    ],
+)
+def test_a_damaged_front_is_refused_naming_row_and_column(tmp_path, row, message):
+    path = tmp_path / "front.csv"
+    path.write_text(f"id,accuracy,latency_ms,genome\na,0.5,3,1 2\n{row}\n")
+    with pytest.raises(RunError, match=message):
+        read_front(path, AXES)
+
+
+def test_a_front_that_lacks_an_objective_is_refused(tmp_path):
+    (tmp_path / "front.csv").write_text("id,accuracy,genome\na,0.5,1 2\n")
+    with pytest.raises(RunError, match="has no column 'latency_ms': make it again from its journal"):
+        read_front(tmp_path / "front.csv", AXES)
+
+
+def test_a_front_of_networks_that_the_space_does_not_have_is_refused(tmp_path):
+    space = FakeSpace()
+    genomes = space.sample(np.random.default_rng(0), 3)
+    front = pd.DataFrame({"id": space.ids(genomes), "genome": [" ".join(map(str, genome)) for genome in genomes]})
+    check_front(tmp_path, front, space)
+    for column, value in (("id", "0123456789ab"), ("genome", "9 9 9 9 9 9"), ("genome", "1 1")):
+        damaged = front.copy()
+        damaged.loc[1, column] = value
+        with pytest.raises(RunError, match=r"the front of .* is damaged, network 2 of it: "):
+            check_front(tmp_path, damaged, space)

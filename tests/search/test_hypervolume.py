@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -95,3 +98,11 @@ def test_a_gain_is_what_a_point_adds_to_the_hypervolume(front, points):
     alone = hypervolume(front, box)
     expected = [hypervolume(np.concatenate([front, point[None]]), box) - alone for point in points]
     np.testing.assert_allclose(hypervolume_gains(points, front, box), expected, atol=1e-12)
+
+
+def test_domination_among_infinities():
+    """In a process of its own: moocore 0.3.1 ends the process at three objectives with one below all numbers."""
+    points = np.array([[0.5, 100.0, -0.9], [0.25, -np.inf, -0.85], [0.25, -np.inf, -0.8], [np.inf, np.inf, -np.inf]])
+    code = "import numpy as np; from numpy import inf, array; from evo_fair.search import non_dominated\n"
+    code += f"assert non_dominated({points!r}).tolist() == [True, True, False, True]"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,8 +1,10 @@
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, StorageError
 from evo_fair.search import Journal, Record, read_journal, search
 from evo_fair.search.record import parse_line
 
@@ -139,3 +141,57 @@ def test_parsing_keeps_integers_and_floats_apart():
     back = parse_line(record(1).line())
     assert isinstance(back.objectives["params"], int)
     assert isinstance(back.objectives["error"], float)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/passwd", "..", "a/b", "a\\\\b", "", "-x", "a" * 65, 5, None, "x.json"]
+)
+def test_an_id_that_is_a_path_or_no_name_is_refused(journal, name):
+    line = json.loads(record(2).line()) | {"id": name}
+    journal.write_bytes(record(1).line() + json.dumps(line).encode() + b"\n")
+    with pytest.raises(RunError, match=r"line 2 of .* is damaged \(its id .* is none of a network\)"):
+        read_journal(journal)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"id": "0123456789ab"}, "its id '0123456789ab' is not that of its genome"),
+        ({"genome": [1, 1, 1]}, "its genome has 3 genes, and the space 6"),
+        ({"genome": [9, 1, 1, 1, 1, 0]}, "out of range"),
+        ({"genome": [-1, 1, 1, 1, 1, 0]}, "a gene -1"),
+        ({"genome": [2**40, 1, 1, 1, 1, 0]}, "a gene 1099511627776"),
+        ({"genome": [0, 1, 1, 1, 1, 0]}, "is not that of its genome"),  # not in canonical form
+        ({"objectives": {"unfairness": 1.0, "latency_ms": 1.0}}, "it has no objective 'error'"),
+    ],
+)
+def test_a_search_does_not_go_on_from_networks_that_are_none_of_its_space(tmp_path, changes, reason):
+    journal, checkpoint = tmp_path / "journal.jsonl", tmp_path / "checkpoint.npz"
+    plan = make_plan(budget=24)
+    search(plan, FakeSpace(), FakeEvaluator(), journal, checkpoint)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    damaged = json.loads(lines[3]) | changes
+    journal.write_bytes(b"".join([*lines[:3], json.dumps(damaged).encode() + b"\n", *lines[4:]]))
+    before = journal.read_bytes()
+    with pytest.raises(RunError, match=rf"line 4 of .*journal.jsonl is damaged \(.*{reason}"):
+        search(plan, FakeSpace(), FakeEvaluator(), journal, checkpoint)
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_search_whose_folder_is_gone_says_so_within_a_generation(tmp_path, replaced):
+    folder, heard = tmp_path / "run", []
+    folder.mkdir()
+
+    def remove(progress):
+        heard.append(progress.generation)
+        shutil.rmtree(folder)
+        if replaced:
+            folder.mkdir()
+            (folder / "journal.jsonl").touch()
+
+    evaluator = FakeEvaluator()
+    with pytest.raises(StorageError, match=r"journal.jsonl was removed or replaced while the search was writing it"):
+        search(make_plan(budget=60), FakeSpace(), evaluator, folder / "journal.jsonl", folder / "c.npz", remove)
+    assert heard == [1]
+    assert not (folder / "c.npz").exists()

@@ -2,7 +2,7 @@
 
 import resource
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from evo_fair.errors import RunError, StorageError
 from evo_fair.search import ALGORITHMS, engine, search
+from evo_fair.search.checkpoint import read_checkpoint, write_checkpoint
 from evo_fair.search.journal import Journal
 
 from .fakes import FakeEvaluator, FakeSpace, make_plan
@@ -190,3 +191,25 @@ def test_a_full_disk_stops_the_search_and_costs_nothing_but_time(tmp_path, share
     assert len(left) in run.sizes
     assert run.journal.startswith(left)
     assert resumed(tmp_path)[0] == run.journal
+
+
+@pytest.mark.parametrize("damage", ["genes", "texts", "random", "lines"])
+def test_a_checkpoint_of_other_numbers_is_not_believed(tmp_path, damage):
+    """Even one whose hash was made anew."""
+    run = undisturbed("nsga2")
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(run.checkpoints[1])
+    saved = read_checkpoint(path)
+    state, random, lines = dict(saved.state), dict(saved.random), saved.lines
+    match damage:
+        case "genes":
+            state["genomes"] = state["genomes"] + 99
+        case "texts":
+            state["violations"] = state["violations"].astype(str)
+        case "random":
+            random["has_uint32"] = 2**64
+        case "lines":
+            lines = "=1+1"
+    write_checkpoint(path, replace(saved, state=state, random=random, lines=lines))
+    (tmp_path / "journal.jsonl").write_bytes(run.journal)
+    assert resumed(tmp_path) == (run.journal, 0)
