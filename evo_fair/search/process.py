@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 __all__ = ["Process", "Scale"]
 
@@ -31,22 +31,40 @@ class Scale:
     """A scale on which differences count by ratio, fixed by the values `[n]` that it is made for.
 
     It is log(value + a twentieth of the median), so that values near 0 don't run away, or the values themselves if any
-    is negative.
+    is negative or the median is 0. With `bounded`, values from 0 to 1 go to a logit instead, log((value + d) / (1 -
+    value + d)): on it a share of errors near 1 is known as exactly as one near 0.
     """
 
-    def __init__(self, values: Floats) -> None:
+    def __init__(self, values: Floats, *, bounded: bool = False) -> None:
         middle = float(np.median(values))
         self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
+        self._bounded = bounded and bool((values <= 1).all())
 
     def __call__(self, values: Floats) -> Floats:
         """The values `[...]` on this scale."""
-        return values if math.isnan(self._offset) else np.log(np.maximum(values, 0.0) + self._offset)
+        if math.isnan(self._offset):
+            return values
+        scaled = np.log(np.maximum(values, 0.0) + self._offset)
+        if self._bounded:
+            scaled = scaled - np.log(np.maximum(1.0 - values, 0.0) + self._offset)
+        return np.asarray(scaled)
+
+    def inverse(self, scaled: Floats) -> Floats:
+        """The values `[...]` that are so on this scale."""
+        if math.isnan(self._offset):
+            return scaled
+        if self._bounded:
+            # value + d = e^s (1 - value + d), solved for the value, the larger of the two exponentials divided out.
+            odds = np.exp(-np.abs(scaled))
+            share = np.where(scaled > 0, 1.0, odds) / (1.0 + odds)
+            return np.asarray(share * (1.0 + 2.0 * self._offset) - self._offset)
+        return np.asarray(np.exp(scaled) - self._offset)
 
 
 class Process:
     """Predicts an objective's values from features, with an error that grows away from what is known.
 
-    Values are modelled on their `Scale`: differences count by ratio.
+    Values are modelled on their `Scale`, shares from 0 to 1 on a bounded one.
     A value that differs from those of similar networks is taken for noise in part. How much of the variance is noise is
     fitted (a white kernel), so that one lucky measurement doesn't lead the search astray.
     """
@@ -55,14 +73,14 @@ class Process:
         self._theta = np.empty(0)
         self._fitted_to = 0
 
-    def fit(self, features: Floats, values: Floats) -> None:
-        """Takes features `[networks, features]` and finite values `[networks]`."""
-        self.scale = Scale(values)
+    def fit(self, features: Floats, values: Floats, costs: int = 0) -> None:
+        """Takes features `[networks, features]`, the last `costs` of them costs, and finite values `[networks]`."""
+        self.scale = Scale(values, bounded=True)
         scaled = self.scale(values)
         self._middle, self._spread = float(scaled.mean()), float(scaled.std()) or 1.0
         anew = len(values) >= _REFIT * self._fitted_to
         model = GaussianProcessRegressor(
-            ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5) + WhiteKernel(0.1, (_LEAST_NOISE, 1.0)),
+            _kernel(features.shape[1], costs),
             optimizer="fmin_l_bfgs_b" if anew else None,
         )
         if not anew:
@@ -100,6 +118,19 @@ class Process:
 
     def restore(self, state: npt.NDArray[Any]) -> None:
         """Takes up what `state` gave; raises `ValueError` for an array that is not one."""
-        if state.ndim != 1 or len(state) not in (1, 4) or not np.isfinite(state).all():
+        if state.ndim != 1 or len(state) not in (1, 4, 5) or not np.isfinite(state).all():
             raise ValueError(f"{state!r} are no parameters of a kernel")
         self._fitted_to, self._theta = int(state[0]), np.array(state[1:], np.float64)
+
+
+def _kernel(features: int, costs: int) -> Kernel:
+    """A trend by the costs alone, what features tell beyond it, and noise.
+
+    The trend is what keeps the search from trying hopelessly small networks one after another: without it each is as
+    uncertain as the first. Its length scale is a standard deviation of the costs, that of the other features infinite.
+    """
+    kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5)
+    if costs:
+        lengths = [1e6] * (features - costs) + [1.0] * costs
+        kernel += ConstantKernel(1.0, (1e-3, 1e2)) * Matern(lengths, "fixed", nu=1.5)
+    return kernel + WhiteKernel(0.1, (_LEAST_NOISE, 1.0))

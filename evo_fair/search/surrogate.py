@@ -8,7 +8,7 @@ modelled; one proposal in five counts them by ratio, so that the fast end of a f
 as far then as from 20 to 40.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import moocore
@@ -54,13 +54,15 @@ _TREES = 100
 
 
 class _Yardstick:
-    """What measures gains: a box around known objectives `[networks, objectives]`, some of them on a scale.
+    """What measures gains: a box around known objectives `[networks, objectives]`, those in `places` by ratio.
+
+    By ratio from 40 to 36 % of errors is worth as much as from 10 to 9 %.
 
     The box is around all of them: one around the front alone would see no gain beyond the front's own ends.
     """
 
-    def __init__(self, known: Floats, scales: Mapping[int, Scale]) -> None:
-        self._scales = scales
+    def __init__(self, known: Floats, places: Iterable[int]) -> None:
+        self._scales = {place: Scale(known[:, place]) for place in places}
         scaled = self._scaled(known)
         self._box = box_around(scaled)
         self._front = scaled[non_dominated(scaled)]
@@ -104,7 +106,6 @@ class Surrogate:
         self._genomes = np.empty((0, len(space.gene_names)), np.int16)
         self._values = np.empty((0, len(objectives)))
         self._violations = np.empty(0)
-        self._cheap = [place for place, goal in enumerate(objectives) if goal.cheap]
         self._processes = {place: Process() for place, goal in enumerate(objectives) if not goal.cheap}
 
     def ask(self, n: int) -> Genomes:
@@ -154,44 +155,33 @@ class Surrogate:
             return self._begin(n)
         features, cheap = self._fit(measured, candidates)
         chances = self._chances(candidates)
-        known = self._modelled(self._values[feasible])
-        yardsticks = [
-            _Yardstick(known, {}),
-            _Yardstick(known, {place: Scale(known[:, place]) for place in self._cheap}),
-        ]
+        known = self._values[feasible]
+        yardsticks = [_Yardstick(known, places) for places in (self._processes, range(known.shape[1]))]
 
-        hoped, expected = cheap.copy(), cheap.copy()
+        expected, hoped = cheap.copy(), cheap.copy()
         for place, process in self._processes.items():
             mean, error = process.predict(features)
-            hoped[:, place], expected[:, place] = mean - _HOPE * error, mean
+            expected[:, place] = process.scale.inverse(mean)
+            hoped[:, place] = process.scale.inverse(mean - _HOPE * error)
         best = [np.argsort(-yardstick.gains(hoped) * chances, kind="stable") for yardstick in yardsticks]
         shortlist = np.unique(np.concatenate([order[: _SHORTLIST // 2] for order in best]))
 
+        features, chances, expected = features[shortlist], chances[shortlist], expected[shortlist]
         drawn = np.repeat(cheap[shortlist][None], n, axis=0)  # [proposals, candidates, objectives]
         for place, process in self._processes.items():
-            drawn[:, :, place] = process.draw(features[shortlist], n, self._rng)
+            drawn[:, :, place] = process.scale.inverse(process.draw(features, n, self._rng))
         free = np.ones(len(shortlist), np.bool_)
         chosen: list[int] = []
         for number, values in enumerate(drawn[: len(shortlist)]):
-            gains = yardsticks[number % _BY_RATIO == 0].gains(values) * chances[shortlist]
-            place = int(np.where(free, gains, -1.0).argmax())
-            free[place] = False
-            chosen.append(int(shortlist[place]))
+            yardstick = yardsticks[number % _BY_RATIO == 0]
+            gains = np.where(free, yardstick.gains(values) * chances, -1.0)
+            chosen.append(int(gains.argmax()))
+            free[chosen[-1]] = False
             # The next proposals take this one's value as it is expected: they look for gains elsewhere.
-            for yardstick in yardsticks:
-                yardstick.add(expected[chosen[-1]])
-        return candidates[chosen]
-
-    def _modelled(self, values: Floats) -> Floats:
-        """Objectives `[networks, objectives]` on the scale on which gains are measured, that of the models.
-
-        It is mostly logarithmic: from 40 to 36 % of errors is worth as much as from 10 to 9 %, and networks that learnt
-        nothing don't take up the box.
-        """
-        modelled = values.copy()
-        for place, process in self._processes.items():
-            modelled[:, place] = process.scale(values[:, place])
-        return modelled
+            for each in yardsticks:
+                each.add(expected[chosen[-1]])
+        proposals: Genomes = candidates[shortlist[chosen]]
+        return proposals
 
     def _candidates(self, front: Genomes) -> Genomes:
         """Genomes that nobody was told of, canonical and all different, int16 `[candidates, genes]`."""
@@ -219,7 +209,7 @@ class Surrogate:
         scaler = StandardScaler().fit(known)
         features = np.hstack([self._genes(self._genomes[rows]), scaler.transform(known)])
         for place, process in self._processes.items():
-            process.fit(features, self._values[rows, place])
+            process.fit(features, self._values[rows, place], known.shape[1])
         return np.hstack([self._genes(candidates), scaler.transform(costs)]), objectives
 
     def _genes(self, genomes: Genomes) -> Floats:

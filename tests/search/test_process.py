@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from evo_fair.search.process import Process
+from evo_fair.search.process import Process, Scale
 
 
 def grid(n=40):
@@ -34,11 +34,28 @@ def test_one_lucky_value_is_taken_for_noise():
     assert mean[0] == pytest.approx(process.scale(np.array([0.34]))[0], abs=0.06)
 
 
-def test_errors_are_modelled_by_ratio():
-    process = Process()
-    process.fit(grid(16), np.array([0.1, 0.5, 0.0, 0.3] * 4))  # a twentieth of the median, 0.01, is added
-    low, middle, high = process.scale(np.array([0.0, 0.09, 0.99]))
+def test_equal_ratios_are_equally_far():
+    scale = Scale(np.array([0.1, 0.5, 0.0, 0.3]))  # a twentieth of the median, 0.01, is added
+    low, middle, high = scale(np.array([0.0, 0.09, 0.99]))
     assert high - middle == pytest.approx(middle - low) == pytest.approx(np.log(10))
+
+
+def test_shares_are_modelled_alike_from_both_ends():
+    scale = Scale(np.array([0.1, 0.5, 0.0, 0.3]), bounded=True)
+    assert scale(np.array([0.2, 0.5, 0.8])) == pytest.approx([-np.log(0.81 / 0.21), 0.0, np.log(0.81 / 0.21)])
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.9, 0.2], [3.0, 500.0, 20.0], [-1.0, 2.0, 0.5], [0.0, 0.0, 1.0]])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_values_come_back_from_a_scale(values, bounded):
+    scale = Scale(np.array(values), bounded=bounded)
+    assert scale.inverse(scale(np.array(values))) == pytest.approx(values)
+
+
+def test_a_scale_can_be_left_at_its_ends():
+    scale = Scale(np.array([0.1, 0.9, 0.2]), bounded=True)
+    with np.errstate(all="raise"):
+        assert scale.inverse(np.array([-700.0, 700.0])) == pytest.approx([-0.01, 1.01])
 
 
 def test_negative_values_are_modelled_as_they_are():
