@@ -20,8 +20,8 @@ _LEAST_NOISE = 1e-2
 _REFIT = 1.25
 """The kernel's parameters are fitted anew when so many times as many values are known as at the last fit."""
 
-_JITTER = 1e-6
-"""What keeps a covariance positive in spite of rounding, the variance of all values being 1."""
+_OWN = 0.1
+"""The share of the noise that is taken for the networks' own: some are better than features tell, and stay so."""
 
 _OFFSET = 0.05
 """What is added before logarithms are taken, as a share of the median: values near 0 don't run away."""
@@ -94,23 +94,17 @@ class Process:
         self._model = model
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard error, each `[networks]`, on the process's scale; the error is without the noise."""
+        """Mean and standard deviation of values to be measured, each `[networks]`, on the process's scale."""
         mean, deviation = self._model.predict(features, return_std=True)
-        error = np.sqrt(np.maximum(deviation**2 - self._noise, 0.0))
-        return self._middle + self._spread * mean, self._spread * error
+        return self._middle + self._spread * mean, self._spread * deviation
 
     def draw(self, features: Floats, n: int, rng: np.random.Generator) -> Floats:
-        """`n` draws of what the networks' values may be without noise, `[n, networks]` on the process's scale."""
+        """`n` draws of what the networks' values may be, `[n, networks]` on the process's scale, with little noise."""
         mean, covariance = self._model.predict(features, return_cov=True)
-        without_noise = covariance - (self._noise - _JITTER) * np.eye(len(mean))
-        root = np.linalg.cholesky(without_noise)
+        noise = self._model.kernel_.k2.noise_level
+        root = np.linalg.cholesky(covariance - (1.0 - _OWN) * noise * np.eye(len(mean)))
         draws: Floats = self._middle + self._spread * (mean + rng.standard_normal((n, len(mean))) @ root.T)
         return draws
-
-    @property
-    def _noise(self) -> float:
-        """The variance of the noise, that of all values being 1."""
-        return float(self._model.kernel_.k2.noise_level)
 
     def state(self) -> npt.NDArray[Any]:
         """The kernel's parameters and how many values they were fitted to."""

@@ -39,9 +39,9 @@ _CHILDREN, _SAMPLES = 2000, 1000
 """Candidates of a generation: children of the front, and samples of the space."""
 
 _SHORTLIST = 400
-"""Candidates that values are drawn for: those with the largest gain if they were `_HOPE` standard errors better."""
+"""Candidates that values are drawn for: those with the largest gain if they were `_HOPE` deviations better."""
 
-_HOPE = 1.0
+_HOPE = 0.5
 
 _BY_RATIO = 5
 """One in so many proposals counts costs by ratio."""
@@ -160,9 +160,9 @@ class Surrogate:
 
         expected, hoped = cheap.copy(), cheap.copy()
         for place, process in self._processes.items():
-            mean, error = process.predict(features)
+            mean, deviation = process.predict(features)
             expected[:, place] = process.scale.inverse(mean)
-            hoped[:, place] = process.scale.inverse(mean - _HOPE * error)
+            hoped[:, place] = process.scale.inverse(mean - _HOPE * deviation)
         best = [np.argsort(-yardstick.gains(hoped) * chances, kind="stable") for yardstick in yardsticks]
         shortlist = np.unique(np.concatenate([order[: _SHORTLIST // 2] for order in best]))
 
