@@ -9,11 +9,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import nn
 
 from evo_fair.errors import RunError
 from evo_fair.files import write_bytes
 
-__all__ = ["Checkpoint", "momentum_tensors", "read_checkpoint", "restore_momentum", "write_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "momentum_tensors",
+    "read_checkpoint",
+    "restore_momentum",
+    "stored_tensors",
+    "write_checkpoint",
+]
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,15 @@ class Checkpoint:
 
     progress: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
+
+
+def stored_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All that a network's state dictionary holds, as safetensors take it: contiguous, and no memory shared.
+
+    A layer under two names has its tensors under both.
+    """
+    contiguous = torch.contiguous_format
+    return {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in network.state_dict().items()}
 
 
 def write_checkpoint(
