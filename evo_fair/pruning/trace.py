@@ -11,7 +11,7 @@ from torch import nn
 
 from evo_fair.errors import PruningError
 from evo_fair.pruning.coupling import Item, coupled_layers
-from evo_fair.pruning.failures import failure
+from evo_fair.nets.failures import failure
 from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of
 from evo_fair.pruning.trials import breaking_groups
 from evo_fair.time_limit import OutOfTime, time_limit
