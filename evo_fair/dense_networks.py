@@ -59,6 +59,7 @@ def dense_network(
     source: Source,
     told: Callable[[str], None] = lambda _: None,
     check: Callable[[nn.Module], object] = lambda _: None,
+    structured: bool = True,
 ) -> tuple[Dense, str]:
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
@@ -66,7 +67,7 @@ def dense_network(
     its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins, and
     before it `check` gets the network and can refuse it. The weights that such a training began with are known, too, as
     `early`; those of a run's networks, which are the supernet's, and of files are not. A module's whole
-    way is tried first, see `rehearse`. Raises `EvoFairError` of the
+    way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of the
     kind that fits for wrong input.
     """
     epochs = task.recipe.epochs
@@ -77,7 +78,7 @@ def dense_network(
             network = load_module(source.module)
         if source.weights is not None:
             load_weights(network, Path(source.weights))
-        rehearse(network, task, drawn_anew=source.weights is None)
+        rehearse(network, task, source.weights is None, structured)
         if source.weights is None:
             return _trained(task, network, name, told, check), name
         return Dense(task.settled(network), None, epochs), name

@@ -121,7 +121,7 @@ def prune(
         check_criteria([method for method in methods if method in CRITERIA], network, found, few)
         return found
 
-    dense, name = dense_network(problem, task, source, told, check)
+    dense, name = dense_network(problem, task, source, told, check, structure == "structured")
     traced = check(dense.network)
     spent = max(1, problem.training.epochs // 4) if epochs is None else epochs
     settings = {

@@ -19,7 +19,7 @@ from safetensors.torch import load
 from torch import nn
 
 from evo_fair.deploy.export import check_parity, export_onnx
-from evo_fair.errors import EvoFairError, NonFiniteError, PruningError, in_a_line
+from evo_fair.errors import EvoFairError, NonFiniteError, PruningError
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.failures import failure
 from evo_fair.nets.threads import torch_threads
@@ -36,6 +36,8 @@ BATCH = 4
 REPEATS = 32
 """How often a network is evaluated that draws random numbers, which need not have a say in what it computes."""
 
+UNSTRUCTURED = "use --structure unstructured"
+
 SECONDS = 60.0
 """For how long an export may take that is only tried."""
 
@@ -46,18 +48,21 @@ RATE = 0.01
 """The learning rate of the trial, as a share of the recipe's: there is no time to warm up."""
 
 
-def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False) -> None:
+def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structured: bool = True) -> None:
     """Evaluates, trains, stores, prunes and exports copies of `network`, which itself stays as it is.
 
-    `drawn_anew` says that it will be trained from random weights. Raises `PruningError` for the first thing that fails,
+    `drawn_anew` says that it will be trained from random weights, `structured` that whole channels will leave. Raises `PruningError` for the first thing that fails,
     on one line that names the layer where that is known, and a way out.
     """
     with torch.random.fork_rng(devices=[]), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(task.recipe.seed)
-        with _trying("can't be copied", "keep no tensor with a gradient, open file or lock in its attributes"):
-            copied = copy.deepcopy(network)
+        mend = "keep no tensor with a gradient, open file or lock in its attributes, nor torch's old weight_norm"
+        with _trying("can't be copied", mend):
+            copy.deepcopy(network)
         _materialise(network, task)
+        with _trying("can't be stored", "keep nothing but tensors in its state_dict"):
+            content_of(network)
         task.check_outputs(network)
         copied = copy.deepcopy(network)
         if drawn_anew:
@@ -70,7 +75,9 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False) -> None:
         _check_alone(copied, x)
         trained = _trained_a_little(copied, task)
         _check_stored(copied, trained, x)
-        _check_pruned(trained, task, x)
+        _check_export(trained, task, x)
+        if structured:
+            _check_pruned(trained, task, x)
 
 
 def _materialise(network: nn.Module, task: Task) -> None:
@@ -115,9 +122,8 @@ def _check_alone(network: nn.Module, x: torch.Tensor) -> None:
             alone, others = _outputs(network, part)
         if getattr(alone, "shape", None) != together[chosen].shape:
             got = list(alone.shape) if isinstance(alone, torch.Tensor) else type(alone).__name__
-            raise PruningError(
-                f"the network's outputs for a batch of {len(part)} are {got}, not {list(together[chosen].shape)}: {mend}"
-            )
+            wanted = list(together[chosen].shape)
+            raise PruningError(f"the network's outputs for a batch of {len(part)} are {got}, not {wanted}: {mend}")
         if not _same(together[chosen], alone):
             layer = _first_differing({name: made[chosen] for name, made in outputs.items()}, others)
             raise PruningError(
@@ -145,8 +151,8 @@ def _trained_a_little(network: nn.Module, task: Task) -> nn.Module:
         if isinstance(logits, tuple | list | dict):
             got = f"{got} of {len(logits)}"
         raise PruningError(
-            f"in training mode the network returns {got}, not logits of the shape [batch, {labels}]: return those alone, "
-            "without the outputs of auxiliary heads"
+            f"in training mode the network returns {got}, not logits of the shape [batch, {labels}]: return those "
+            "alone, without the outputs of auxiliary heads"
         )
     samples = slice(0, 2 * BATCH)
     recipe = task.recipe.model_copy(
@@ -183,16 +189,18 @@ def _check_stored(network: nn.Module, trained: nn.Module, x: torch.Tensor) -> No
 
 
 def _check_pruned(network: nn.Module, task: Task, x: torch.Tensor) -> None:
-    """Prunes half of what can be pruned, and exports the network whole and pruned."""
+    """Takes out half of what can be pruned, and exports what is left."""
     structure = task.structure(network)
     rng = np.random.default_rng(0)
     keep = {name: rng.permutation(group.size) < (group.size + 1) // 2 for name, group in structure.groups.items()}
-    _check_export(network, task, x)
     if keep:
-        with _trying("can't be pruned", "use --structure unstructured"):
+        with _trying("can't be pruned", UNSTRUCTURED):
             smaller = remove_channels(network, structure.groups, keep)
             copy.deepcopy(smaller).load_state_dict(smaller.state_dict())
-        _check_export(smaller, task, x)
+        try:
+            _check_export(smaller, task, x)
+        except PruningError as error:
+            raise PruningError(f"without half of its channels {error}; {UNSTRUCTURED}") from error
 
 
 def _check_export(network: nn.Module, task: Task, x: torch.Tensor) -> None:
@@ -204,14 +212,14 @@ def _check_export(network: nn.Module, task: Task, x: torch.Tensor) -> None:
                 export_onnx(copy.deepcopy(network), task.dataset.input_shape, path)
         except OutOfTime as error:
             raise PruningError(
-                f"the network can't be exported as ONNX within {SECONDS:g} seconds: its forward has too many steps; use "
-                "operations on whole tensors instead of loops"
+                f"the network can't be exported as ONNX within {SECONDS:g} seconds: its forward has too many steps; "
+                "use operations on whole tensors instead of loops"
             ) from error
         for batch in (x, x[:3]):
             try:
                 check_parity(path, predict_logits(network, batch), batch, network)
             except EvoFairError as error:
-                why = in_a_line(error).replace(str(path), "its ONNX file")
+                why = str(error).replace(str(path), "its ONNX file")
                 raise PruningError(f"the network can't be exported as it is: {why}") from error
 
 

@@ -130,7 +130,13 @@ def audit(
             factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
             source = Source(network, run, module, weights)
             task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
-            dense, name = dense_network(chosen, task, source, lambda line: typer.echo(line, err=True))
+            dense, name = dense_network(
+                chosen,
+                task,
+                source,
+                lambda line: typer.echo(line, err=True),
+                structured="structured" in factors.structures,
+            )
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS

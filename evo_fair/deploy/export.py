@@ -2,6 +2,8 @@
 
 import copy
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
     """
     example = torch.zeros(1, *input_shape)
     batch = {0: "batch"}
-    with atomic_write(path) as temporary, warnings.catch_warnings():
+    with atomic_write(path) as temporary, warnings.catch_warnings(), _without_a_log():
         warnings.simplefilter("ignore")  # of sizes that it takes for constants, too: the check of the file tells
         try:
             torch.onnx.export(
@@ -50,8 +52,20 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
             raise
         except Exception as error:  # a user's module can fail in any way, and torch's exporter on it
             raise EvoFairError(
-                f"the network can't be exported as ONNX ({failure(error)}): write that part with operators that ONNX has"
+                f"the network can't be exported as ONNX ({failure(error)}): "
+                "write that part with operators that ONNX has"
             ) from error
+
+
+@contextmanager
+def _without_a_log() -> Iterator[None]:
+    """torch's exporter turns its log on and never off, and prints the whole graph of a network that it refuses."""
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
 
 
 def onnx_logits(path: Path, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -72,8 +86,14 @@ def _run(session: Any, path: Path, x: npt.NDArray[np.float32]) -> npt.NDArray[np
 
     options = RunOptions()
     options.log_severity_level = 4  # errors are raised; they need not be printed, too
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise EvoFairError(
+            f"{path} takes {len(inputs)} inputs, not one: the network's forward leaves torch, as x.numpy() does; "
+            "compute in torch all the way"
+        )
     try:
-        logits: npt.NDArray[np.float32] = session.run(None, {session.get_inputs()[0].name: x}, options)[0]
+        logits: npt.NDArray[np.float32] = session.run(None, {inputs[0].name: x}, options)[0]
     except Exception as error:
         raise EvoFairError(
             f"{path} does not run on a batch of {len(x)} ({in_a_line(error)}): the network turns a size of its input "
@@ -102,9 +122,10 @@ def check_parity(
 ) -> Parity:
     """Compares an ONNX file with torch's logits `[n, labels]` for normalised inputs `x` `[n, ...]`.
 
-    The first few inputs are tried one by one, too. They may differ by 1e-4. Where that is too strict because the network itself loses more to rounding, and `network`
-    is given, the file passes if it is at most twice as far from the same network in float64 as torch's float32 is.
-    Raises `EvoFairError` when they differ by more, or labels differ that are no ties.
+    They may differ by 1e-4. Where that is too strict because the network itself loses more to rounding, and `network`
+    is given, the file passes if it is at most twice as far from the same network in float64 as torch's float32 is. The
+    first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or labels differ that are
+    no ties.
     """
     inputs = x.contiguous().numpy()
     actual = onnx_logits(path, inputs)
@@ -132,8 +153,8 @@ def check_parity(
 def _check_shape(path: Path, expected: npt.NDArray[np.float32], actual: npt.NDArray[np.float32]) -> None:
     if actual.shape != expected.shape:
         raise EvoFairError(
-            f"{path} gives logits of the shape {list(actual.shape)} where its network gives {list(expected.shape)}: the "
-            "network drops or fixes the batch; name the dimensions that it squeezes and reshapes"
+            f"{path} gives logits of the shape {list(actual.shape)} where its network gives {list(expected.shape)}: "
+            "the network drops or fixes the batch; name the dimensions that it squeezes and reshapes"
         )
 
 

@@ -1,5 +1,6 @@
 """What a failure within a user's network says: the reason, the layer and the line of the user's file, on one line."""
 
+import sysconfig
 from pathlib import Path
 from types import TracebackType
 
@@ -10,7 +11,10 @@ from evo_fair.errors import in_a_line
 
 __all__ = ["failure"]
 
-_LIBRARIES = (Path(torch.__file__).resolve().parent, Path(__file__).resolve().parents[1])
+_LIBRARIES = tuple(
+    Path(place).resolve()
+    for place in (Path(torch.__file__).parent, Path(__file__).parents[1], sysconfig.get_path("stdlib"))
+)
 
 
 def failure(error: BaseException) -> str:
@@ -23,10 +27,14 @@ def failure(error: BaseException) -> str:
         if isinstance(own, nn.Module):
             modules.append(own)
         path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_file() and not any(path.resolve().is_relative_to(library) for library in _LIBRARIES):
-            line = f", {path.name}:{trace.tb_lineno}" if "site-packages" not in path.parts else line
+        if path.is_file() and "site-packages" not in path.parts and not _of_a_library(path.resolve()):
+            line = f", {path.name}:{trace.tb_lineno}"
         trace = trace.tb_next
     return f"{in_a_line(error)}{_layer(modules)}{line}"
+
+
+def _of_a_library(path: Path) -> bool:
+    return any(path.is_relative_to(library) for library in _LIBRARIES)
 
 
 def _layer(modules: list[nn.Module]) -> str:

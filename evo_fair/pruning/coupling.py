@@ -18,7 +18,7 @@ from evo_fair.errors import PruningError
 __all__ = ["Coupled", "Item", "coupled_layers"]
 
 _MOST_VISITS = 50
-"""How often each dependency may be followed for one layer on average; a network without slices follows it about once."""
+"""How often each dependency may be followed for one layer, on average; without slices it is about once."""
 
 _MOST_INDICES = 20_000_000
 
@@ -40,7 +40,7 @@ class Coupled(NamedTuple):
 
 
 def coupled_layers(network: nn.Module, example: torch.Tensor) -> tuple[Any, list[Coupled]]:
-    """The dependency graph of a network, and every set of layers that share channels; raises whatever a library raises."""
+    """The dependency graph of a network, and all sets of layers that share channels; raises whatever a library does."""
     graph = torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
     return graph, list(_all(graph))
 

@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import io
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +47,9 @@ def load_module(place: str) -> nn.Module:
         raise PruningError(f"{path} does not exist: name the Python file whose {function}() returns the network")
     said = io.StringIO()
     try:
-        with torch.enable_grad(), _as_a_script(path), contextlib.redirect_stderr(said):
+        with torch.enable_grad(), _as_a_script(path), contextlib.redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch's old functions, which is their owner's affair
+            warnings.simplefilter("ignore", DeprecationWarning)
             network = _made(_run(path), path, function)
     except PruningError:
         raise
@@ -78,7 +81,11 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise PruningError(f"{path} is no safetensors file ({in_a_line(error)}): save the weights again") from error
     known = network.state_dict(keep_vars=True)
     for prefix in _WRAPPERS:
-        if tensors and all(name.startswith(prefix) for name in tensors) and not any(n.startswith(prefix) for n in known):
+        if (
+            tensors
+            and all(name.startswith(prefix) for name in tensors)
+            and not any(n.startswith(prefix) for n in known)
+        ):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     by_place = {id(known[name]): tensor for name, tensor in tensors.items() if name in known}
     tensors |= {n: by_place[id(own)] for n, own in known.items() if n not in tensors and id(own) in by_place}
@@ -169,7 +176,9 @@ def _plain(network: Any, place: str) -> nn.Module:
     if not isinstance(network, nn.Module):
         raise PruningError(f"{place} returns {type(network).__name__}: it has to return a torch.nn.Module")
     if isinstance(network, torch.jit.ScriptModule) or type(network).__name__ == "OptimizedModule":
-        raise PruningError(f"{place} returns a compiled {type(network).__name__}: return the module that it is made from")
+        raise PruningError(
+            f"{place} returns a compiled {type(network).__name__}: return the module that it is made from"
+        )
     if any(tensor.is_meta for tensor in network.parameters()):
         raise PruningError(f"{place} returns a network on the device 'meta', without weights: make it on the CPU")
     return network.cpu()

@@ -18,12 +18,12 @@ from evo_fair.fairness import Counts
 from evo_fair.files import digest
 from evo_fair.nets import fit
 from evo_fair.nets.checkpoint import stored_tensors
+from evo_fair.nets.failures import failure
 from evo_fair.nets.inputs import Inputs, Scaling
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.recipe import Step
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
-from evo_fair.nets.failures import failure
 from evo_fair.pruning.removal import Mask, apply_mask
 from evo_fair.pruning.samples import Samples
 from evo_fair.pruning.selection import Scope, StructureKind

@@ -1,6 +1,7 @@
 """The structure of a network, found by tracing it with Torch-Pruning's dependency graph."""
 
 import copy
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.pruning.coupling import Item, coupled_layers
 from evo_fair.nets.failures import failure
+from evo_fair.pruning.coupling import Item, coupled_layers
 from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of
 from evo_fair.pruning.trials import breaking_groups
 from evo_fair.time_limit import OutOfTime, time_limit
@@ -44,7 +45,8 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
     if not weights:
         raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
     try:
-        with torch.enable_grad(), time_limit(SECONDS):
+        with torch.enable_grad(), warnings.catch_warnings(), time_limit(SECONDS):
+            warnings.simplefilter("ignore")  # of what it can't follow: the trials tell
             groups, fixed = _channel_groups(network, example)
     except OutOfTime:
         return _untraced(weights, f"the network can't be traced for pruning within {SECONDS:g} seconds")
