@@ -51,8 +51,8 @@ RATE = 0.01
 def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structured: bool = True) -> None:
     """Evaluates, trains, stores, prunes and exports copies of `network`, which itself stays as it is.
 
-    `drawn_anew` says that it will be trained from random weights, `structured` that whole channels will leave. Raises `PruningError` for the first thing that fails,
-    on one line that names the layer where that is known, and a way out.
+    `drawn_anew` says that it will be trained from random weights, `structured` that whole channels will leave. Raises
+    `PruningError` for the first thing that fails, on one line that names the layer where that is known, and a way out.
     """
     with torch.random.fork_rng(devices=[]), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -60,10 +60,16 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
         mend = "keep no tensor with a gradient, open file or lock in its attributes, nor torch's old weight_norm"
         with _trying("can't be copied", mend):
             copy.deepcopy(network)
-        _materialise(network, task)
+        try:
+            with time_limit(SECONDS):
+                _materialise(network, task)
+                task.check_outputs(network)
+        except OutOfTime as error:
+            raise PruningError(
+                f"the network does not answer for two samples within {SECONDS:g} seconds: mend its forward"
+            ) from error
         with _trying("can't be stored", "keep nothing but tensors in its state_dict"):
             content_of(network)
-        task.check_outputs(network)
         copied = copy.deepcopy(network)
         if drawn_anew:
             with _trying("can't be given random weights", "bring trained ones with --weights"):

@@ -124,8 +124,8 @@ def check_parity(
 
     They may differ by 1e-4. Where that is too strict because the network itself loses more to rounding, and `network`
     is given, the file passes if it is at most twice as far from the same network in float64 as torch's float32 is. The
-    first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or labels differ that are
-    no ties.
+    first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or labels differ that
+    are no ties.
     """
     inputs = x.contiguous().numpy()
     actual = onnx_logits(path, inputs)
@@ -137,7 +137,10 @@ def check_parity(
     actual[: len(alone)][further] = alone[further]
     parity = _compare(expected, actual, TOLERANCE)
     if not parity.holds and network is not None:
-        exact = _exact_logits(network, x)
+        try:
+            exact = _exact_logits(network, x)
+        except Exception:  # a user's module that does not run in float64 has to keep to the strict limit
+            exact = expected.astype(np.float64)
         torch_off, file_off = (float(np.abs(logits - exact).max()) for logits in (expected, actual))
         if file_off <= 2 * torch_off:
             parity = _compare(expected, actual, 1.001 * (torch_off + file_off))

@@ -23,7 +23,10 @@ OUTPUTS = "its channels are the network's outputs"
 """Why a network's last layer keeps its channels."""
 
 SECONDS = 30.0
-"""For how long a network is traced; those of the reference networks take a second."""
+"""For how long a network is traced; a reference network takes a second."""
+
+TRIAL_SECONDS = 300.0
+"""For how long it is tried without some of its channels."""
 
 
 def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
@@ -52,7 +55,12 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
         return _untraced(weights, f"the network can't be traced for pruning within {SECONDS:g} seconds")
     except Exception as error:  # a user's module can fail in any way, and Torch-Pruning in it
         return _untraced(weights, f"the network can't be traced for pruning ({failure(error)})")
-    for name, reason in breaking_groups(network, groups, example):
+    try:
+        with time_limit(TRIAL_SECONDS):
+            broken = breaking_groups(network, groups, example)
+    except OutOfTime:
+        return _untraced(weights, f"the network can't be tried without some channels within {TRIAL_SECONDS:g} seconds")
+    for name, reason in broken:
         fixed |= dict.fromkeys(groups.pop(name).layers, reason)
     return Structure(groups, weights, fixed)
 

@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.nets import Network, Step, Supernet, fit, initialise
+from evo_fair.nets.checkpoint import stored_tensors
 from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.layout import give_own_inputs
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace
 
@@ -191,3 +193,48 @@ def test_initial_weights_have_the_supernets_distribution(space: SearchSpace) -> 
         if a.numel() > 300:
             assert float((b.std() / a.std()).detach()) == pytest.approx(1, abs=0.2), name
     assert not any(bool(bias.any()) for name, bias in ours.named_parameters() if name.endswith("bias"))
+
+
+class Own(nn.Module):
+    """A layer under two names, a parameter of five dimensions, and `.view` behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = nn.Parameter(torch.ones(2, 4, 3, 3, 3) / 27)
+        self.once = nn.Conv2d(4, 4, 1)
+        self.again = self.once
+        self.head = nn.Linear(480, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.conv2d(x, self.kernels.mean(0), padding=1)
+        x = self.again(torch.relu(self.once(x)))
+        return self.head(x.view(x.size(0), -1))
+
+
+def test_networks_of_other_habits_are_trained_and_resumed(tmp_path: Path) -> None:
+    def kill(step: Step) -> None:
+        raise KilledError
+
+    contents = []
+    for killed in (False, True):
+        network = give_own_inputs(Own())
+        initialise(network, torch.Generator().manual_seed(0))
+        if killed:
+            other = give_own_inputs(Own())
+            initialise(other, torch.Generator().manual_seed(0))
+            with pytest.raises(KilledError):
+                fit(other, IMAGES, LABELS, RECIPE, 0, normalise=centre, on_epoch=kill, checkpoint=tmp_path / "s")
+        fit(network, IMAGES, LABELS, RECIPE, 0, normalise=centre, checkpoint=tmp_path / "s")
+        contents.append(save(stored_tensors(network)))
+    assert contents[0] == contents[1]
+
+
+def test_frozen_weights_stay_as_they_are(space: SearchSpace) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    network[1].running_mean.fill_(3.0)
+    network[0].requires_grad_(False)
+    network[1].requires_grad_(False)
+    before = [tensor.clone() for tensor in network.state_dict().values()]
+    initialise(network, torch.Generator().manual_seed(0))
+    same = [torch.equal(*pair) for pair in zip(before, network.state_dict().values(), strict=True)]
+    assert same == [True] * 7 + [False] * 2
