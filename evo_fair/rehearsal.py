@@ -54,7 +54,8 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
     `drawn_anew` says that it will be trained from random weights, `structured` that whole channels will leave. Raises
     `PruningError` for the first thing that fails, on one line that names the layer where that is known, and a way out.
     """
-    with torch.random.fork_rng(devices=[]), torch_threads(1), warnings.catch_warnings():
+    rest = _trying("fails a trial of all that will be done to it", "let its forward take batches of any size")
+    with rest, torch.random.fork_rng(devices=[]), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(task.recipe.seed)
         mend = "keep no tensor with a gradient, open file or lock in its attributes, nor torch's old weight_norm"

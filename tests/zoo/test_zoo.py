@@ -1,5 +1,6 @@
 """Each network of the zoo is either right, pruned and exported, or refused on one line before anything is trained."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from evo_fair.data import load_dataset
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.errors import EvoFairError, PruningError
 from evo_fair.files import read_json
+from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Problem, Training, load_problem
 from evo_fair.pruning import channel_mask, masked, remove_channels, trace
 from evo_fair.pruning.given import load_module
@@ -100,6 +102,7 @@ REFUSED = {
     "all_frozen": "all parameters of the network are frozen: call requires_grad_(True)",
     "Squeezed": "outputs for a batch of 1 are [10], not [1, 10]",
     "EvenBatches": "does not run on a batch of 3 (shape '[2, -1, 10]' is invalid for input of size 30, refused.py:",
+    "PairsOnly": "(mat1 and mat2 shapes cannot be multiplied (2x48 and 12x10), in layer 'f', refused.py:",
     "batch_statistics": "answers for a sample by what else is in its batch, first in layer '1'",
     "SoftmaxOverBatch": "answers for a sample by what else is in its batch, in its own forward",
     "FixedBatch": "turns a size of its input into a fixed number; use x.shape or -1",
@@ -145,8 +148,9 @@ def problem() -> Problem:
 
 
 @pytest.fixture(autouse=True)
-def _short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "SECONDS", 5.0)
+def _one_thread() -> Iterator[None]:
+    with torch_threads(1):  # for tensors as small as these, several threads wait for each other most of the time
+        yield
 
 
 @pytest.mark.parametrize(
