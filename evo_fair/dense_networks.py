@@ -12,6 +12,7 @@ from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes, write_json
 from evo_fair.listener import Listener
 from evo_fair.nets import Network, Supernet, initialise
+from evo_fair.nets.layout import has_own_inputs
 from evo_fair.nets.reference import REFERENCES
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
@@ -19,6 +20,7 @@ from evo_fair.proxy.supernets import find_supernet
 from evo_fair.pruning.given import load_module, load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.reference_training import find_reference, train_reference
+from evo_fair.rehearsal import rehearse
 from evo_fair.report import load_run
 from evo_fair.search.journal import check_records
 
@@ -58,13 +60,15 @@ def dense_network(
     source: Source,
     told: Callable[[str], None] = lambda _: None,
     check: Callable[[nn.Module], object] = lambda _: None,
+    structured: bool = True,
 ) -> tuple[Dense, str]:
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
     The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
     its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins, and
     before it `check` gets the network and can refuse it. The weights that such a training began with are known, too, as
-    `early`; those of a run's networks, which are the supernet's, and of files are not. Raises `EvoFairError` of the
+    `early`; those of a run's networks, which are the supernet's, and of files are not. A module's whole
+    way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of the
     kind that fits for wrong input.
     """
     epochs = task.recipe.epochs
@@ -73,11 +77,11 @@ def dense_network(
         with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
             torch.manual_seed(task.recipe.seed)
             network = load_module(source.module)
-        task.check_outputs(network)
+        if source.weights is not None:
+            load_weights(network, Path(source.weights))
+        rehearse(network, task, source.weights is None, structured)
         if source.weights is None:
             return _trained(task, network, name, told, check), name
-        load_weights(network, Path(source.weights))
-        task.check_outputs(network)
         return Dense(task.settled(network), None, epochs), name
     name = source.network or LARGEST
     if source.run is not None:
@@ -100,7 +104,8 @@ def _trained(
     task.check_outputs(network)
     early = state_of(network)
     what = (task.fingerprint(network), repr(network))  # dropout, say, is in neither tensors nor outputs
-    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__)
+    layout = ["contiguous"] if has_own_inputs(network) else []  # it rounds as its memory lies
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     manifest = path.with_suffix(".json")
     if not is_recorded(path, manifest):

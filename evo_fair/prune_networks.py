@@ -15,11 +15,11 @@ from evo_fair import __version__
 from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
-from evo_fair.errors import PruningError, RunError, UnknownNameError, check_list
+from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, check_list, in_a_line
 from evo_fair.fairness import group_accuracy
 from evo_fair.files import is_trace, read_cached_json, read_json, remove_leftovers, sha256_of, write_json, write_text
 from evo_fair.latency import Profile, load_profile
-from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.latency.predict import predict
 from evo_fair.lock import one_job
 from evo_fair.nets import Network
@@ -92,7 +92,8 @@ def prune(
     `method_named`. `epochs` is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy
     that `ballot` and `evo` may lose. `scope` is `global` unless given, and refused for a method that has another of its
     own. Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a
-    network, to `out`; figures are of the test part, those called `validation_METRIC` of that one. With `resume`
+    network, to `out`; figures are of the test part, those called `validation_METRIC` of that one; a latency that can't
+    be told is left empty. With `resume`
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
     check_list("methods", methods)
@@ -123,7 +124,7 @@ def prune(
         check_criteria([method for method in methods if method in CRITERIA], network, found, few)
         return found
 
-    dense, name = dense_network(problem, task, source, told, check)
+    dense, name = dense_network(problem, task, source, told, check, structure == "structured")
     traced = check(dense.network)
     spent = max(1, problem.training.epochs // 4) if epochs is None else epochs
     settings = {
@@ -144,7 +145,7 @@ def prune(
         "dense": task.fingerprint(dense.network),
     }
     _begin(folder, settings)
-    results = _Results(task, dense, name, traced, profile, folder)
+    results = _Results(task, dense, name, traced, profile, folder, told)
     if not results.finished("dense"):
         results.write_dense()
     for number, unit in enumerate(units, 1):
@@ -162,10 +163,18 @@ class _Results:
     """Writes pruned networks with their cards, and the table of them."""
 
     def __init__(
-        self, task: Task, dense: Dense, name: str, structure: Structure, profile: Profile, folder: Path
+        self,
+        task: Task,
+        dense: Dense,
+        name: str,
+        structure: Structure,
+        profile: Profile,
+        folder: Path,
+        told: Callable[[str], None],
     ) -> None:
         self.task, self.dense, self.name, self.structure = task, dense, name, structure
-        self.profile, self.folder = profile, folder
+        self.profile, self.folder, self.told = profile, folder, told
+        self.untold = False
         self.x = task.normalise(task.dataset.inputs[task.dataset.part("validation")])
         self.before = {part: task.counts(dense.network, part) for part in ("test", "validation")}
 
@@ -211,9 +220,10 @@ class _Results:
         deployed = (network.folded() if isinstance(network, Network) else copy.deepcopy(network)).eval()
         parity = write_onnx(path, deployed, task.dataset.input_shape, self.x, predict_logits(deployed, self.x))
         row = {"name": name, "network": self.name, **asked, "group": task.group, "sparsity": sparsity}
-        graph = read_onnx(path)
+        graph = self._graph(path)
         row |= {**parameters_in(path, graph), "bytes": path.stat().st_size, "iterations": iterations}
-        row["latency_ms"] = predict(graph, self.profile).latency_ms
+        known = graph is not None and not graph.time_at_least  # a lower bound is no latency to compare
+        row["latency_ms"] = predict(graph, self.profile).latency_ms if graph and known else None
         row |= self._measured(network, "test")
         row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}
         row["largest_logit_difference"] = parity.largest_difference
@@ -221,6 +231,17 @@ class _Results:
         write_json(
             self.folder / f"{name}.json", {"format": 1, "row": row, "part": "test", "notes": dict(notes), **facts}
         )
+
+    def _graph(self, path: Path) -> GraphLayers | None:
+        """The layers of an ONNX file; None, which is said once, where the latency model does not know them."""
+        try:
+            return read_onnx(path)
+        except EvoFairError as error:
+            if not self.untold:
+                reason = in_a_line(error).replace(str(path), path.name)
+                self.told(f"its latency is unknown, which keeps nothing from being pruned: {reason}")
+            self.untold = True
+            return None
 
     def _measured(self, network: nn.Module, part: str) -> dict[str, float | None]:
         counts = self.task.counts(network, part)

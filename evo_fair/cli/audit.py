@@ -135,7 +135,8 @@ def audit(
             task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
             check_samples(task.dataset, (task.group,), 1)
             suits = partial(check_network, factors, task)  # asked before it is trained
-            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits)
+            structured = "structured" in factors.structures
+            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits, structured)
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
             from evo_fair.audit.orders import ORDERS

@@ -1,5 +1,6 @@
 """`evo-fair prune`: fair pruning of one network."""
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -138,7 +139,8 @@ def prune(
         table.add_column(column.replace("_fairness", ""), justify="right")
     for _, row in frame.iterrows():
         cells = [f"{row[name]:,}" if name == "params" else f"{row[name]:.4f}" for name in shown]
-        table.add_row(row["name"], *cells, f"{row['latency_ms']:.3f}", f"{row['iterations']:,}")
+        latency = "unknown" if row["latency_ms"] is None or isnan(row["latency_ms"]) else f"{row['latency_ms']:.3f}"
+        table.add_row(row["name"], *cells, latency, f"{row['iterations']:,}")
     print_table(table)
     say(f"on the test part, fairness between the groups of {frame['group'].iloc[0]}: {folder}/pruned.csv")
 

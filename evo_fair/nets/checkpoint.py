@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from evo_fair.errors import RunError, in_a_line
 from evo_fair.files import digest, write_bytes
@@ -22,6 +23,7 @@ __all__ = [
     "read_checkpoint",
     "restore_generator",
     "restore_momentum",
+    "stored_tensors",
     "write_checkpoint",
 ]
 
@@ -32,6 +34,15 @@ class Checkpoint:
 
     progress: Mapping[str, Any]
     tensors: Mapping[str, torch.Tensor]
+
+
+def stored_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All that a network's state dictionary holds, as safetensors take it: contiguous, and no memory shared.
+
+    A layer under two names has its tensors under both.
+    """
+    contiguous = torch.contiguous_format
+    return {name: tensor.detach().clone(memory_format=contiguous) for name, tensor in network.state_dict().items()}
 
 
 def write_checkpoint(

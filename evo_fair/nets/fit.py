@@ -20,9 +20,11 @@ from evo_fair.nets.checkpoint import (
     read_checkpoint,
     restore_generator,
     restore_momentum,
+    stored_tensors,
     write_checkpoint,
 )
 from evo_fair.nets.inputs import Inputs
+from evo_fair.nets.layout import channels_last
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
 from evo_fair.nets.strides import strides_first
@@ -62,7 +64,7 @@ def fit(
     """
     keep_memory()
     if inputs.ndim == 4:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(network)
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     sgd = optimiser(weights, recipe)
     rng = np.random.default_rng(seed)
@@ -126,6 +128,8 @@ def fit(
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draws every weight anew from `generator` (He et al. 2015); a `Network`'s come out as a supernet's do.
 
+    Frozen ones stay as they are: training could not put right what was drawn for them.
+
     Biases start at 0, batch norms as the identity. Convolutions without a bias, because a batch norm follows, count
     their fan-out; the others, whose scale nothing puts right, their fan-in. A linear layer with a bias is taken for a
     classifier, which no ReLU follows, and gets the variance 1 / fan-in.
@@ -138,15 +142,20 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.Linear):
             gain = 2 if module.bias is None else 1
             _fill(module, (gain / module.in_features) ** 0.5, generator)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _frozen(module.weight):
             module.reset_parameters()
 
 
 def _fill(module: nn.Conv2d | nn.Linear, deviation: float, generator: torch.Generator) -> None:
     drawn = torch.randn(module.weight.shape, generator=generator)  # in one order, whatever the weight's layout
-    module.weight.copy_(drawn * deviation)
-    if module.bias is not None:
+    if not _frozen(module.weight):
+        module.weight.copy_(drawn * deviation)
+    if module.bias is not None and not _frozen(module.bias):
         module.bias.zero_()
+
+
+def _frozen(tensor: torch.Tensor | None) -> bool:
+    return isinstance(tensor, nn.Parameter) and not tensor.requires_grad
 
 
 def _identity(network: nn.Module, inputs: Inputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
@@ -164,4 +173,4 @@ def _identity(network: nn.Module, inputs: Inputs, labels: npt.NDArray[np.int64],
 
 
 def _state(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {_PREFIX + name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    return {_PREFIX + name: tensor for name, tensor in stored_tensors(network).items()}

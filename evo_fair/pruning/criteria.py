@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.errors import EvoFairError, PruningError, UnknownNameError
+from evo_fair.nets.failures import failure
 from evo_fair.pruning.greedy import shares_kept
 from evo_fair.pruning.samples import Gradients, Samples, batch_gradients, sample_losses, squared_gradients
 from evo_fair.pruning.structure import ChannelGroup, Structure
@@ -253,7 +254,15 @@ def check_criteria(names: Iterable[str], network: nn.Module, structure: Structur
     """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do."""
     rng = np.random.default_rng(0)
     for name in names:
-        criterion_named(name)(copy.deepcopy(network), structure, samples, rng)
+        criterion = criterion_named(name)
+        try:
+            criterion(copy.deepcopy(network), structure, samples, rng)
+        except EvoFairError:
+            raise
+        except Exception as error:  # a user's module can fail in any way, as where it has no gradients in evaluation
+            raise PruningError(
+                f"{name} can't score the network ({failure(error)}): use another, as magnitude"
+            ) from error
 
 
 def fairness_weights(network: nn.Module, samples: Samples) -> FloatArray:

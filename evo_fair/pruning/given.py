@@ -1,8 +1,15 @@
 """Networks that users bring: a function in a file of theirs, and weights as safetensors."""
 
+import contextlib
 import importlib.util
+import inspect
+import io
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,14 +18,26 @@ from torch import nn
 
 from evo_fair.errors import PruningError, in_a_line
 from evo_fair.files import user_path
+from evo_fair.nets.layout import give_own_inputs
 
 __all__ = ["load_module", "load_weights"]
+
+_WRAPPERS = ("module.", "_orig_mod.")
+"""What `DataParallel` and `torch.compile` put before the names of a network's tensors."""
+
+_PICKLES = (b"PK\x03\x04", b"\x80")
+"""How files of `torch.save` begin: a zip file, or, long ago, a bare pickle."""
+
+_beside: set[str] = set()
+"""Modules that were imported from beside the file that was loaded last; the next one may have others of their names."""
 
 
 def load_module(place: str) -> nn.Module:
     """The network that the function of `file.py:function` returns; the file is run as Python, as its owner wants.
 
-    Raises `PruningError` where there is no such file or function, where it fails, or returns anything else.
+    It runs as `python file.py` would, without arguments and with the files beside it at hand; only `__name__` differs.
+    In every call the network gets inputs of its own, see `give_own_inputs`. Raises `PruningError` where there is no
+    such file or function, where it fails, or returns anything else.
     """
     file, colon, function = place.rpartition(":")
     path = user_path(file, PruningError)
@@ -26,35 +45,140 @@ def load_module(place: str) -> nn.Module:
         raise PruningError(f"{place!r} names no network: write file.py:function, where the function returns it")
     if not path.is_file():
         raise PruningError(f"{path} does not exist: name the Python file whose {function}() returns the network")
-    spec = importlib.util.spec_from_file_location(f"_evo_fair_given_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
+    said = io.StringIO()
     try:
-        spec.loader.exec_module(module)
-        made = getattr(module, function, None)
-        if not callable(made):
-            raise PruningError(f"{path} has no function {function!r}: define one that returns the network")
-        network = made()
+        with torch.enable_grad(), _as_a_script(path), contextlib.redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of torch's old functions, which is their owner's affair
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network = _made(_run(path), path, function)
     except PruningError:
         raise
+    except ImportError as error:
+        mend = "install what it imports, or put it beside the file"
+        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; {mend}") from error
     except Exception as error:  # the user's own code can fail in any way
         raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; mend it") from error
-    if not isinstance(network, nn.Module):
-        raise PruningError(f"{place} returns {type(network).__name__}: it has to return a torch.nn.Module")
-    return network
+    except SystemExit as error:
+        why = said.getvalue().strip().rpartition("\n")[2] or f"exit {error.code}"
+        mend = "put what reads arguments or ends the process under if __name__ == '__main__'"
+        raise PruningError(f"{place} ends the process ({why[:200]}): {mend}") from error
+    sys.stderr.write(said.getvalue())
+    return give_own_inputs(_plain(network, place))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Fills `network` from safetensors; raises `PruningError` where they can't be read or don't fit."""
+    """Fills `network` from safetensors; raises `PruningError` where they can't be read or don't fit.
+
+    Names may begin as those of a `DataParallel` or compiled network do, and a tensor with two names be there once, as
+    `safetensors.torch.save_model` has it.
+    """
     if not path.is_file():
         raise PruningError(f"the weights {path} do not exist: name a .safetensors file")
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
+        _refuse_pickle(path)
         raise PruningError(f"{path} is no safetensors file ({in_a_line(error)}): save the weights again") from error
+    known = network.state_dict(keep_vars=True)
+    for prefix in _WRAPPERS:
+        if (
+            tensors
+            and all(name.startswith(prefix) for name in tensors)
+            and not any(n.startswith(prefix) for n in known)
+        ):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    by_place = {id(known[name]): tensor for name, tensor in tensors.items() if name in known}
+    tensors |= {n: by_place[id(own)] for n, own in known.items() if n not in tensors and id(own) in by_place}
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise PruningError(f"{path} does not fit the network: {in_a_line(error)}") from error
+        why = in_a_line(error).removeprefix(f"Error(s) in loading state_dict for {type(network).__name__}: ")
+        raise PruningError(f"{path} does not fit the network: {why}") from error
+
+
+def _refuse_pickle(path: Path) -> None:
+    """Raises `PruningError` with the command that converts it for a file of `torch.save`."""
+    with path.open("rb") as file:
+        begin = file.read(4)
+    if begin.startswith(_PICKLES):
+        script = (
+            "import torch; from safetensors.torch import save_file; "
+            f"s = torch.load({path.name!r}, weights_only=True, map_location='cpu'); s = s.get('state_dict', s); "
+            "save_file({k: v.clone().contiguous() for k, v in s.items()}, "
+            f"{path.with_suffix('.safetensors').name!r})"
+        )
+        raise PruningError(
+            f"{path} is a pickle of torch.save, which can run any code and is not opened: convert it once with "
+            f'python -c "{script}"'
+        )
+
+
+@contextlib.contextmanager
+def _as_a_script(path: Path) -> Iterator[None]:
+    """A block in which Python is set up as for `python path`; what lies beside the file stays within reach."""
+    folder = str(path.resolve().parent)
+    for name in _beside:
+        sys.modules.pop(name, None)
+    _beside.clear()
+    sys.path[:] = [folder, *(known for known in sys.path if known != folder)]
+    importlib.invalidate_caches()
+    before, arguments = set(sys.modules), sys.argv
+    sys.argv = [str(path)]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+        for name in set(sys.modules) - before:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin and Path(origin).resolve().is_relative_to(folder):
+                _beside.add(name)
+
+
+def _run(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"_evo_fair_given_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _made(module: ModuleType, path: Path, function: str) -> Any:
+    """What the function returns; a network may be there under its name, too."""
+    made = getattr(module, function, None)
+    if isinstance(made, nn.Module):
+        return made
+    if not callable(made):
+        raise PruningError(f"{path} has no function {function!r}: define one that returns the network")
+    needed = _needed_arguments(made)
+    if needed:
+        raise PruningError(
+            f"{path}:{function} needs the argument(s) {', '.join(needed)}: write a function without any that returns "
+            f"{function}(...) with your values, and name that"
+        )
+    return made()
+
+
+def _needed_arguments(function: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some of those written in C tell none
+        return []
+    free = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [each.name for each in parameters if each.default is each.empty and each.kind not in free]
+
+
+def _plain(network: Any, place: str) -> nn.Module:
+    """The module itself, on the CPU and out of its wrappers; raises `PruningError` for anything else."""
+    if isinstance(network, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        network = network.module
+    if not isinstance(network, nn.Module):
+        raise PruningError(f"{place} returns {type(network).__name__}: it has to return a torch.nn.Module")
+    if isinstance(network, torch.jit.ScriptModule) or type(network).__name__ == "OptimizedModule":
+        raise PruningError(
+            f"{place} returns a compiled {type(network).__name__}: return the module that it is made from"
+        )
+    if any(tensor.is_meta for tensor in network.parameters()):
+        raise PruningError(f"{place} returns a network on the device 'meta', without weights: make it on the CPU")
+    return network.cpu()

@@ -44,13 +44,15 @@ def sparsity_of(pruned: Pruned, structure: Structure) -> float:
     return 1 - kept / of
 
 
-def parameters_in(path: Path, graph: GraphLayers) -> dict[str, int]:
-    """How many parameters an ONNX file has, as its `graph` counts them, and how many of them are not 0."""
-    weights = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer if len(tensor.dims) > 1]
-    return {
-        "params": graph.params,
-        "nonzero_params": graph.params - sum(int((weight == 0).sum()) for weight in weights),
-    }
+def parameters_in(path: Path, graph: GraphLayers | None) -> dict[str, int]:
+    """How many parameters an ONNX file has, as its `graph` counts them, and how many of them are not 0.
+
+    Without a graph, every stored number is one.
+    """
+    stored = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer]
+    floats = [tensor for tensor in stored if tensor.dtype.kind == "f"]
+    params = sum(tensor.size for tensor in floats) if graph is None else graph.params
+    return {"params": params, "nonzero_params": params - sum(int((t == 0).sum()) for t in floats if t.ndim > 1)}
 
 
 def parameters_of(network: nn.Module) -> dict[str, int]:

@@ -110,7 +110,10 @@ def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: Stru
 def check_prunable(structure: Structure, kind: StructureKind) -> None:
     """Raises `PruningError` with every layer's reason for a network of which no channel can leave."""
     if kind == "structured" and not structure.groups:
-        why = "; ".join(f"{layer}: {reason}" for layer, reason in structure.fixed.items())
+        reasons: dict[str, list[str]] = {}
+        for layer, reason in structure.fixed.items():
+            reasons.setdefault(reason, []).append(layer)
+        why = "; ".join(f"{', '.join(layers)}: {reason}" for reason, layers in reasons.items())[:1000]
         raise PruningError(f"no layer of the network can lose channels ({why}): use --structure unstructured")
 
 

@@ -13,11 +13,14 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.errors import PruningError, in_a_line
+from evo_fair.errors import PruningError
 from evo_fair.fairness import Counts
 from evo_fair.files import digest
 from evo_fair.nets import fit
+from evo_fair.nets.checkpoint import stored_tensors
+from evo_fair.nets.failures import failure
 from evo_fair.nets.inputs import Inputs, Scaling
+from evo_fair.nets.layout import channels_last
 from evo_fair.nets.recipe import Step
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
@@ -91,6 +94,7 @@ class Task:
     dataset: Dataset
     group: str
     recipe: Training
+    _structures: dict[str, Structure] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.dataset.part("train")) < 2:
@@ -127,8 +131,11 @@ class Task:
         return self.normalise(self.train_inputs[:2])
 
     def structure(self, network: nn.Module) -> Structure:
-        """What can be pruned in a network for these data."""
-        return trace_structure(network, self.example)
+        """What can be pruned in a network for these data; it is traced once, and copies of it share what was found."""
+        key = digest(self.fingerprint(network), repr(network))
+        if key not in self._structures:
+            self._structures[key] = trace_structure(network, self.example)
+        return self._structures[key]
 
     def samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
         """About `count` training samples for criteria; each group has as many, or all that it has."""
@@ -215,7 +222,7 @@ class Task:
     def settled(self, network: nn.Module) -> nn.Module:
         """The network in evaluation mode, in training's memory layout, so that no result tells where it came from."""
         if self.train_inputs.ndim == 4:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            channels_last(network)
         return network.eval()
 
     def fingerprint(self, network: nn.Module) -> str:
@@ -235,7 +242,7 @@ class Task:
         except Exception as error:  # a user's module can fail in any way
             shape = list(self.example.shape)
             raise PruningError(
-                f"the network does not run on inputs of the shape {shape} ({in_a_line(error)})"
+                f"the network does not run on inputs of the shape {shape} ({failure(error)}): mend its forward"
             ) from error
         labels = len(self.dataset.label_names)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):
@@ -255,4 +262,4 @@ def state_of(network: nn.Module) -> State:
 
 def content_of(network: nn.Module) -> bytes:
     """All that a network's state dictionary holds, as the bytes of a safetensors file."""
-    return save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
+    return save(stored_tensors(network))

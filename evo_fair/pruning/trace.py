@@ -1,26 +1,32 @@
 """The structure of a network, found by tracing it with Torch-Pruning's dependency graph."""
 
 import copy
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch_pruning
 from torch import nn
 
-from evo_fair.errors import PruningError, in_a_line
-from evo_fair.pruning.removal import channel_mask, masked, remove_channels
-from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of, training_mode
+from evo_fair.errors import PruningError
+from evo_fair.nets.failures import failure
+from evo_fair.pruning.coupling import Item, coupled_layers
+from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of
+from evo_fair.pruning.trials import breaking_groups
+from evo_fair.time_limit import OutOfTime, time_limit
 
 __all__ = ["OUTPUTS", "trace_structure"]
 
 OUTPUTS = "its channels are the network's outputs"
 """Why a network's last layer keeps its channels."""
 
-SAME = 1e-4
-"""By how much of the largest output two networks that compute the same may differ."""
+SECONDS = 30.0
+"""For how long a network is traced; a reference network takes a second."""
+
+TRIAL_SECONDS = 300.0
+"""For how long it is tried without some of its channels."""
 
 
 def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
@@ -28,22 +34,58 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
 
     Torch-Pruning's dependency graph (Fang et al. 2023, DepGraph) finds what belongs together. A group stays whole, and
     its reason is kept, where it holds the network's outputs, a layer of another kind than convolution (plain or
-    depthwise), linear and batch norm, or one that computes its weight, as weight norm does, or where the network no
-    longer runs without one of its channels, or then computes something else than with that channel at 0. Raises
-    `PruningError` where the network can't be traced.
+    depthwise), linear and batch norm, one that computes its weight, as weight norm does, or shares it with another, or
+    where the network no longer runs without some of its channels, or then computes something else than with those at 0.
+    All do where the network can't be traced, or not within `SECONDS`; single weights can be pruned nevertheless. Raises
+    `PruningError` where there are none.
     """
+    parameters = {name for name, _ in network.named_parameters()}  # what two layers share has the name of the first
+    weights = tuple(
+        f"{name}.weight"
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear) and f"{name}.weight".lstrip(".") in parameters
+    )
+    if not weights:
+        raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
+    try:
+        with torch.enable_grad(), warnings.catch_warnings(), time_limit(SECONDS):
+            warnings.simplefilter("ignore")  # of what it can't follow: the trials tell
+            groups, fixed = _channel_groups(network, example)
+    except OutOfTime:
+        return _untraced(weights, f"the network can't be traced for pruning within {SECONDS:g} seconds")
+    except Exception as error:  # a user's module can fail in any way, and Torch-Pruning in it
+        return _untraced(weights, f"the network can't be traced for pruning ({failure(error)})")
+    try:
+        with time_limit(TRIAL_SECONDS):
+            broken = breaking_groups(network, groups, example)
+    except OutOfTime:
+        return _untraced(weights, f"the network can't be tried without some channels within {TRIAL_SECONDS:g} seconds")
+    for name, reason in broken:
+        fixed |= dict.fromkeys(groups.pop(name).layers, reason)
+    return Structure(groups, weights, fixed)
+
+
+def _untraced(weights: Iterable[str], reason: str) -> Structure:
+    """A structure of which all stays whole, for one reason."""
+    weights = tuple(weights)
+    return Structure({}, weights, {module_of(weight): reason for weight in weights})
+
+
+def _channel_groups(network: nn.Module, example: torch.Tensor) -> tuple[dict[str, ChannelGroup], dict[str, str]]:
+    """The groups of channels that may be pruned, in the order of their layers, and why other layers stay whole."""
     traced = copy.deepcopy(network).requires_grad_(True).eval()
     names = {module: name for name, module in traced.named_modules()}
-    try:
-        graph = torch_pruning.DependencyGraph().build_dependency(traced, example[:2], verbose=False)
-        found = [list(group) for group in graph.get_all_groups()]
-    except Exception as error:  # a user's module can fail in any way
-        raise PruningError(f"the network can't be traced for pruning ({in_a_line(error)}): mend its forward") from error
+    order = {name: number for number, name in enumerate(names.values())}
+    own = {name for name, _ in (*traced.named_parameters(), *traced.named_buffers())}
+    graph, found = coupled_layers(traced, example[:2])
     groups: dict[str, ChannelGroup] = {}
     fixed: dict[str, str] = {}
-    for items in found:
+    for root, items, astray in found:
+        if astray is not None:
+            fixed[names[root]] = astray
+            continue
         group = _channel_group(graph, items, names)
-        reason = _hindrance(graph, items, names)
+        reason = _hindrance(graph, items, names) or _shared(group, own)
         if reason is None and group.size < 2:
             reason = "it has a single channel"
         if reason is None:
@@ -53,17 +95,15 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
     for module, name in names.items():
         if isinstance(module, nn.Conv2d | nn.Linear) and not any(name in g.layers for g in groups.values()):
             fixed.setdefault(name, "the trace does not reach it, or it shares its channels with the network's input")
-    for name, reason in _breaking(network, groups, example):
-        fixed |= dict.fromkeys(groups.pop(name).layers, reason)
-    weights = tuple(
-        f"{name}.weight"
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and isinstance(module.weight, nn.Parameter)
-    )
-    if not weights:
-        raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
-    order = {name: number for number, name in enumerate(names.values())}
-    return Structure(dict(sorted(groups.items(), key=lambda item: order[item[0]])), weights, fixed)
+    return dict(sorted(groups.items(), key=lambda item: order[item[0]])), fixed
+
+
+def _shared(group: ChannelGroup, own: set[str]) -> str | None:
+    """Why a group has to stay whole of which a tensor is another layer's, too, or None."""
+    for member in group.members:
+        if member.tensor not in own:
+            return f"{module_of(member.tensor)!r} shares its {member.tensor.rpartition('.')[2]} with another layer"
+    return None
 
 
 def _computed(module: nn.Module) -> bool:
@@ -80,7 +120,7 @@ def _depthwise(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels == module.out_channels > 1
 
 
-def _channel_group(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> ChannelGroup:
+def _channel_group(graph: Any, items: list[Item], names: Mapping[nn.Module, str]) -> ChannelGroup:
     members: list[Member] = []
     makers: list[str] = []
     root = items[0]
@@ -116,7 +156,7 @@ def _members(
         yield Member(f"{name}.bias", 0, index, channel, "shift", True)
 
 
-def _hindrance(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> str | None:
+def _hindrance(graph: Any, items: list[Item], names: Mapping[nn.Module, str]) -> str | None:
     """Why a group has to stay whole, or None."""
     for item in items:
         node = item.dep.target
@@ -134,30 +174,3 @@ def _hindrance(graph: Any, items: list[Any], names: Mapping[nn.Module, str]) -> 
         elif named is not None and not isinstance(module, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d):
             return f"its channels go through {named!r}, a {type(module).__name__}"
     return None
-
-
-def _breaking(network: nn.Module, groups: Mapping[str, ChannelGroup], example: torch.Tensor) -> list[tuple[str, str]]:
-    """The groups without whose first channel the network does not compute what it does with that at 0, and why."""
-
-    structure = Structure(groups, (), {})
-
-    def outputs(changed: nn.Module) -> torch.Tensor:
-        with torch.no_grad(), training_mode(changed, False):
-            made: torch.Tensor = changed(example[:2])
-        return made
-
-    def attempt(names: Iterable[str]) -> str | None:
-        keep = {name: np.arange(groups[name].size) > 0 for name in names}
-        try:
-            silenced = outputs(masked(network, channel_mask(network, structure, keep)))
-            without = outputs(remove_channels(network, groups, keep))
-        except Exception as error:  # whatever a user's forward does with the wrong number of channels
-            return f"the network does not run without one of them ({in_a_line(error)})"
-        most = SAME * float(silenced.abs().max())
-        same = silenced.shape == without.shape and torch.allclose(silenced, without, rtol=0, atol=most, equal_nan=True)
-        return None if same else "without one of them the network computes something else than with it at 0"
-
-    if attempt(groups) is None:
-        return []
-    found = {name: attempt([name]) for name in groups}
-    return [(name, reason) for name, reason in found.items() if reason]

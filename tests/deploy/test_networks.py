@@ -82,6 +82,46 @@ def test_a_file_may_be_about_as_inexact_as_torch(
             check_parity(tmp_path / "a.onnx", expected, x, network)
 
 
+class BatchMean(nn.Module):
+    """Answers for a sample by what else is in its batch, in ONNX Runtime as in torch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x - x.mean(0, keepdim=True)
+
+
+class Squeezed(nn.Module):
+    """Right for batches, and without its batch dimension for one sample alone."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.unsqueeze(2).squeeze()
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [(BatchMean(), "does not compute what its network does"), (Squeezed(), "drops or fixes the batch")],
+)
+def test_one_sample_alone_is_tried_too(network: nn.Module, message: str, tmp_path: Path) -> None:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    export_onnx(network, (3,), tmp_path / "a.onnx")
+    with pytest.raises(EvoFairError, match=message):
+        check_parity(tmp_path / "a.onnx", predict_logits(network, x), x, network)
+
+
+def test_what_onnx_runtime_refuses_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.reshape(int(x.shape[0]), 3)
+
+    export_onnx(Fixed(), (3,), tmp_path / "a.onnx")
+    x = torch.randn(5, 3)
+    with pytest.raises(EvoFairError, match=r"does not run on a batch of 5 .* use x\.shape or -1"):
+        check_parity(tmp_path / "a.onnx", x.numpy(), x)
+    (tmp_path / "b.onnx").write_bytes(b"nothing")
+    with pytest.raises(EvoFairError, match=r"ONNX Runtime does not take .*b\.onnx"):
+        onnx_logits(tmp_path / "b.onnx", x.numpy())
+    assert capfd.readouterr().err == ""
+
+
 def test_card_says_what_the_file_is(proxy: Proxy, dataset: Dataset, space: SearchSpace, tmp_path: Path) -> None:
     genome = space.sample(np.random.default_rng(2), 1)[0]
     path = write_network(tmp_path, "abc", genome.tolist(), proxy, dataset, {"problem": "digits"}, ["class"])

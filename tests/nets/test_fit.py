@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.nets import Network, Step, Supernet, fit, initialise
-from evo_fair.nets.checkpoint import write_checkpoint
+from evo_fair.nets.checkpoint import stored_tensors, write_checkpoint
 from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.layout import give_own_inputs
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace
 
@@ -228,3 +229,48 @@ def test_a_checkpoint_of_other_numbers_is_refused(
     write_checkpoint(path, told.pop("identity"), told | progress, there | tensors)
     with pytest.raises(RunError, match=message):
         fit(fresh(space), IMAGES, LABELS, RECIPE, 0, normalise=centre, checkpoint=path)
+
+
+class Own(nn.Module):
+    """A layer under two names, a parameter of five dimensions, and `.view` behind a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = nn.Parameter(torch.ones(2, 4, 3, 3, 3) / 27)
+        self.once = nn.Conv2d(4, 4, 1)
+        self.again = self.once
+        self.head = nn.Linear(480, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.conv2d(x, self.kernels.mean(0), padding=1)
+        x = self.again(torch.relu(self.once(x)))
+        return self.head(x.view(x.size(0), -1))
+
+
+def test_networks_of_other_habits_are_trained_and_resumed(tmp_path: Path) -> None:
+    def kill(step: Step) -> None:
+        raise KilledError
+
+    contents = []
+    for killed in (False, True):
+        network = give_own_inputs(Own())
+        initialise(network, torch.Generator().manual_seed(0))
+        if killed:
+            other = give_own_inputs(Own())
+            initialise(other, torch.Generator().manual_seed(0))
+            with pytest.raises(KilledError):
+                fit(other, IMAGES, LABELS, RECIPE, 0, normalise=centre, on_epoch=kill, checkpoint=tmp_path / "s")
+        fit(network, IMAGES, LABELS, RECIPE, 0, normalise=centre, checkpoint=tmp_path / "s")
+        contents.append(save(stored_tensors(network)))
+    assert contents[0] == contents[1]
+
+
+def test_frozen_weights_stay_as_they_are(space: SearchSpace) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    network[1].running_mean.fill_(3.0)
+    network[0].requires_grad_(False)
+    network[1].requires_grad_(False)
+    before = [tensor.clone() for tensor in network.state_dict().values()]
+    initialise(network, torch.Generator().manual_seed(0))
+    same = [torch.equal(*pair) for pair in zip(before, network.state_dict().values(), strict=True)]
+    assert same == [True] * 7 + [False] * 2

@@ -1,0 +1,104 @@
+"""Trials of what tracing found: a network without some channels has to compute what it does with those at 0."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair.errors import in_a_line
+from evo_fair.pruning.removal import channel_mask, masked, remove_channels
+from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, training_mode
+
+__all__ = ["breaking_groups"]
+
+_SAME = 1e-4
+"""By how much of the largest output two networks that compute the same may differ."""
+
+
+def breaking_groups(
+    network: nn.Module, groups: Mapping[str, ChannelGroup], example: torch.Tensor
+) -> list[tuple[str, str]]:
+    """The groups without some channels of which the network does not compute what it does with those at 0, and why.
+
+    Each is tried without its first channel, its last, every second, both halves and a random half, since a slice or a
+    shuffle may be right for some of them only. The trials run on a copy with random weights: branches that are 0 when
+    training begins, as behind a batch norm whose scale starts at 0, would hide what goes wrong in them.
+    """
+    lively = _lively(network)
+    x = torch.cat([example[:2], torch.randn(example[:2].shape, generator=torch.Generator().manual_seed(1))])
+    found: list[tuple[str, str]] = []
+    left = dict(groups)
+    while left and any(_attempt(lively, left, keep, x) for keep in _patterns(left)):
+        reasons = {name: _first(lively, left, name, x) for name in left}
+        broken = [(name, reason) for name, reason in reasons.items() if reason]
+        if not broken:  # each alone is right, all together are not: none can be trusted
+            reason = "the network computes something else when several layers lose channels at once"
+            broken = [(name, reason) for name in left]
+        found += broken
+        left = {name: group for name, group in left.items() if name not in dict(broken)}
+    return found
+
+
+def _first(network: nn.Module, groups: Mapping[str, ChannelGroup], name: str, x: torch.Tensor) -> str | None:
+    """Why one group can't lose channels, None where it can."""
+    trials = (_attempt(network, groups, keep, x) for keep in _patterns({name: groups[name]}))
+    return next((reason for reason in trials if reason), None)
+
+
+def _patterns(groups: Mapping[str, ChannelGroup]) -> Iterator[Keep]:
+    """What stays of each group, trial by trial; of every group at least one channel."""
+    rng = np.random.default_rng(0)
+    sizes = {name: group.size for name, group in groups.items()}
+    yield {name: np.arange(size) > 0 for name, size in sizes.items()}
+    yield {name: np.arange(size) < size - 1 for name, size in sizes.items()}
+    yield {name: np.arange(size) % 2 == 0 for name, size in sizes.items()}
+    yield {name: np.arange(size) < (size + 1) // 2 for name, size in sizes.items()}
+    yield {name: np.arange(size) >= size // 2 for name, size in sizes.items()}
+    yield {name: _half(size, rng) for name, size in sizes.items()}
+
+
+def _half(size: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    stays: npt.NDArray[np.bool_] = rng.permutation(size) < (size + 1) // 2
+    return stays
+
+
+def _attempt(network: nn.Module, groups: Mapping[str, ChannelGroup], keep: Keep, x: torch.Tensor) -> str | None:
+    """Why the network without the channels that don't stay is another one, None where it is not."""
+    some = "one" if all((~stays).sum() == 1 for stays in keep.values()) else "some"
+    try:
+        silenced = _outputs(masked(network, channel_mask(network, Structure(groups, (), {}), keep)), x)
+        without = _outputs(remove_channels(network, groups, keep), x)
+    except Exception as error:  # whatever a user's forward does with the wrong number of channels
+        return f"the network does not run without {some} of them ({in_a_line(error)})"
+    most = _SAME * float(silenced.abs().max())
+    same = silenced.shape == without.shape and torch.allclose(silenced, without, rtol=0, atol=most, equal_nan=True)
+    those = "it" if some == "one" else "those"
+    return None if same else f"without {some} of them the network computes something else than with {those} at 0"
+
+
+def _outputs(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad(), training_mode(network, False):
+        made: torch.Tensor = network(x.clone())
+    return made
+
+
+@torch.no_grad()
+def _lively(network: nn.Module) -> nn.Module:
+    """A copy with random weights, biases and statistics in all convolutions, linear layers and batch norms."""
+    changed = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(0)
+    for module in changed.modules():
+        tensors = dict(chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False)))
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            for tensor in tensors.values():
+                fan = tensor[0].numel() if tensor.dim() > 1 else 4
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / max(fan, 1)) ** 0.5)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            for tensor in tensors.values():
+                if tensor.is_floating_point():
+                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+    return changed

@@ -1,0 +1,130 @@
+"""People's files run as `python file.py` would run them, and their weights are read from safetensors of any origin."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file, save_model
+from torch import nn
+
+from evo_fair.errors import PruningError
+from evo_fair.pruning.given import load_module, load_weights
+
+PLAIN = "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Flatten(), nn.Linear(4, {width}))\n"
+
+
+def written(folder: Path, text: str, name: str = "mine.py") -> Path:
+    folder.mkdir(exist_ok=True, parents=True)
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_arguments_are_those_of_a_script_without_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["evo-fair", "prune", "digits", "--module", "mine.py:network"])
+    parser = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--width', type=int, default=3)\n"
+    )
+    path = written(tmp_path, parser + "args = parser.parse_args()\n" + PLAIN.format(width="args.width"))
+    assert load_module(f"{path}:network")[1].out_features == 3  # type: ignore[index]
+    assert sys.argv[0] == "evo-fair"
+
+
+def test_arguments_that_are_needed_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--width', required=True)\n"
+    path = written(tmp_path, parser + "args = parser.parse_args()\n" + PLAIN.format(width=3))
+    with pytest.raises(
+        PruningError, match=r"the following arguments are required: --width\): put what reads arguments"
+    ):
+        load_module(f"{path}:network")
+    assert capsys.readouterr().err == ""
+
+
+def test_files_beside_it_are_imported_of_each_folder_its_own(tmp_path: Path) -> None:
+    for width in (3, 5, 3):
+        folder = tmp_path / str(width)
+        written(folder, f"WIDTH = {width}\n", "blocks_of_mine.py")
+        written(folder / "parts", "from blocks_of_mine import WIDTH\n", "__init__.py")
+        path = written(folder, "from parts import WIDTH\n" + PLAIN.format(width="WIDTH"))
+        assert load_module(f"{path}:network")[1].out_features == width  # type: ignore[index]
+
+
+def test_what_is_imported_late_is_found(tmp_path: Path) -> None:
+    written(tmp_path, "def act(x):\n    return x.abs()\n", "late_part_of_mine.py")
+    text = (
+        "from torch import nn\n\n\nclass network(nn.Module):\n    def forward(self, x):\n"
+        "        import late_part_of_mine\n        return late_part_of_mine.act(x)\n"
+    )
+    network = load_module(f"{written(tmp_path, text)}:network")
+    assert torch.equal(network(-torch.ones(2)), torch.ones(2))
+
+
+def test_gradients_that_a_file_turns_off_are_on_again(tmp_path: Path) -> None:
+    path = written(tmp_path, "import torch\ntorch.set_grad_enabled(False)\n" + PLAIN.format(width=3))
+    load_module(f"{path}:network")
+    assert torch.is_grad_enabled()
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "import no_such_package_anywhere\n")
+    with pytest.raises(PruningError, match=r"No module named 'no_such_package_anywhere'; install what it imports"):
+        load_module(f"{path}:network")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_pickles_are_not_opened_but_converted(wrapped: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command of the message does what it says."""
+    network = nn.Sequential(nn.Linear(4, 3))
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "mine.pth")
+    with pytest.raises(PruningError, match=r"is a pickle of torch\.save, .* convert it once with") as refused:
+        load_weights(network, tmp_path / "mine.pth")
+    command = str(refused.value).partition('python -c "')[2].removesuffix('"')
+    monkeypatch.chdir(tmp_path)
+    exec(command)
+    other = nn.Sequential(nn.Linear(4, 3))
+    load_weights(other, tmp_path / "mine.safetensors")
+    assert torch.equal(other[0].weight, network[0].weight)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_names_of_wrapped_networks_are_understood(prefix: str, tmp_path: Path) -> None:
+    one, other = (nn.Sequential(nn.Linear(4, 3)) for _ in range(2))
+    save_file({prefix + name: tensor for name, tensor in one.state_dict().items()}, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(one[0].weight, other[0].weight)
+    save_file({"net." + name: tensor for name, tensor in one.state_dict().items()}, tmp_path / "w.safetensors")
+    with pytest.raises(PruningError, match=r"w\.safetensors does not fit the network: Missing key"):
+        load_weights(other, tmp_path / "w.safetensors")
+
+
+def test_a_layer_under_two_names_may_be_stored_once(tmp_path: Path) -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Linear(3, 3)
+            self.two = self.one
+
+    network, other = Shared(), Shared()
+    save_model(network, str(tmp_path / "w.safetensors"))
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(other.two.weight, network.one.weight)
+    (tmp_path / "w.safetensors").unlink()
+    save_file({"one.weight": torch.ones(3, 3)}, tmp_path / "w.safetensors")
+    with pytest.raises(PruningError, match="does not fit"):
+        load_weights(other, tmp_path / "w.safetensors")
+
+
+def test_inputs_are_the_networks_own() -> None:
+    from evo_fair.nets.layout import channels_last, give_own_inputs
+
+    network = give_own_inputs(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)))
+    x = torch.randn(2, 3, 8, 8).to(memory_format=torch.channels_last)
+    before = x.clone()
+    assert network(x).is_contiguous(), "x.view works as in plain torch"
+    changing = give_own_inputs(nn.ReLU(inplace=True))
+    changing(x)
+    assert torch.equal(x, before)
+    assert channels_last(network)[0].weight.is_contiguous()  # type: ignore[index]
+    plain = channels_last(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    assert not plain[0].weight.is_contiguous()  # type: ignore[index]
