@@ -49,7 +49,7 @@ from evo_fair.nets import Network, initialise
 from evo_fair.problem import load_problem
 from evo_fair.pruning import count_kept
 from evo_fair.pruning.measure import degradation_fairness, performance_fairness
-from evo_fair.pruning.methods import METHODS, NAMED_METHODS
+from evo_fair.pruning.methods import METHODS, NAMED_METHODS, PRUNING_CODE
 from evo_fair.pruning.task import Dense, Request, Task, content_of, state_of
 from evo_fair.report.style import common_legend, looks, save_figure
 from evo_fair.space import Block, Kind
@@ -61,6 +61,8 @@ SPARSITIES = (0.5, 0.7, 0.9)
 EXTRA = ("magnitude-refined", "bifp-half")
 OURS = ("ballot", "evo", "magnitude-refined")
 BASELINES = ("magnitude", "lottery-ticket", "safecompress", "fair-scratch")
+RECODED = (*OURS, "fair-scratch")
+"""Methods whose networks come out otherwise since `PRUNING_CODE` 2; their rows of before do not count as done."""
 MEASURED = ("accuracy", "balanced_accuracy", "cwv", "mcd", "performance_fairness", "degradation_fairness")
 
 
@@ -196,7 +198,7 @@ def prune(unit: Unit, arguments: argparse.Namespace) -> None:
     row = unit._asdict() | {"iterations": pruned.iterations, "kept": kept, "of": of}
     row |= measures(pruned.network, dense.network, task) | {"seconds": time.process_time() - started}
     row |= {f"note_{name}": value for name, value in pruned.notes.items()}
-    write_json(path_of(unit, arguments), row | {"made_of": ingredients(task, arguments)})
+    write_json(path_of(unit, arguments), row | {"made_of": ingredients(unit, task, arguments)})
 
 
 def path_of(unit: Unit, arguments: argparse.Namespace) -> Path:
@@ -205,17 +207,18 @@ def path_of(unit: Unit, arguments: argparse.Namespace) -> Path:
     return path
 
 
-def ingredients(task: Task, arguments: argparse.Namespace) -> list[Any]:
+def ingredients(unit: Unit, task: Task, arguments: argparse.Namespace) -> list[Any]:
     """What a row depends on beside its unit."""
-    return [arguments.dense_epochs, arguments.epochs, task.dataset.fingerprint]
+    code = [f"code {PRUNING_CODE}"] if unit.method in RECODED else []
+    return [arguments.dense_epochs, arguments.epochs, task.dataset.fingerprint, *code]
 
 
 def is_done(unit: Unit, arguments: argparse.Namespace) -> bool:
-    """Whether the unit's row is there; raises `EvoFairError` where it is one of other epochs or data."""
+    """Whether the unit's row is there; raises `EvoFairError` where it is one of other epochs, data or code."""
     path = path_of(unit, arguments)
     if not path.exists():
         return False
-    made_of, now = read_json(path).get("made_of"), ingredients(task_of(unit.data, arguments.data), arguments)
+    made_of, now = read_json(path).get("made_of"), ingredients(unit, task_of(unit.data, arguments.data), arguments)
     if made_of != now:
         raise EvoFairError(f"{path} was made of {made_of}, not {now}: remove it, or give another --work")
     return True

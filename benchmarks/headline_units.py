@@ -21,6 +21,7 @@ from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.files import digest, read_json, write_bytes, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.fair_training import FAIR_TRAINING_CODE
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES
@@ -85,10 +86,12 @@ class Workplace:
         """All that the unit's weights depend on, beside its own fields."""
         tuning, recipe = self.training(unit)
         ours = unit.network in self.genomes
+        code = {"fair_training_code": FAIR_TRAINING_CODE} if tuning.fairness_weight else {}
         # A known network that is tuned goes on from `first_of` it, which all else here describes.
         return {
             "recipe": recipe.of_one_network(),
             "fairness_weight": tuning.fairness_weight,
+            **code,
             "group": self.problem.fairness.group,
             "data": self.dataset.fingerprint,
             "supernet": self.stored.sha256 if ours and unit.start == "tuned" else "none",
@@ -133,12 +136,16 @@ class Workplace:
     def make(self, unit: Unit) -> dict[str, Any]:
         """Trains a unit unless it is there, exports and checks it, and writes what it predicts; returns its facts.
 
-        A training that diverges is finished too: its facts say so in `diverged`, and hold no predictions.
+        A training that diverges is finished too: its facts say so in `diverged`, and hold no predictions. Units that
+        say no `fair_training_code` are of the time of the unbounded fairness term, and stay.
         """
         folder, path = self.work / unit.name, self.units / f"{unit.name}.json"
         if path.is_file():
             facts: dict[str, Any] = read_json(path, RunError)
-            if facts["made_of"] != self.made_of(unit):
+            wanted = self.made_of(unit)
+            if "fair_training_code" not in facts["made_of"]:
+                wanted.pop("fair_training_code", None)
+            if facts["made_of"] != wanted:
                 raise RunError(f"{path} was made of something else: remove it, or give another --out")
             return facts
         network = self.network(unit)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from evo_fair import __version__
 from evo_fair.data import Dataset
 from evo_fair.deploy.choice import choose_networks
+from evo_fair.deploy.evenness import check_even_groups
 from evo_fair.deploy.examine import Examiner
 from evo_fair.deploy.reference import Reference, open_reference
 from evo_fair.deploy.report import Deployed, deployed_table, time_networks
@@ -26,6 +27,7 @@ from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.listener import Listener
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
+from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 from evo_fair.problem import Problem, first_fault
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.reference_training import find_reference
@@ -54,8 +56,9 @@ def deploy(
     epochs: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,
-    fairness_weight: float = 0.0,
+    fairness_weight: float | Literal["default"] = 0.0,
     balance_groups: bool = False,
+    even_groups: float | None = None,
     int8: bool = False,
     references: Sequence[str | Path] = (),
     devices: Sequence[str | Path] | None = None,
@@ -68,7 +71,10 @@ def deploy(
 
     `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
     starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own; `fairness_weight` and `balance_groups` look at the run's grouping. `references`, timed in the same rounds,
+    its own. Three look at the run's grouping: `fairness_weight` is that of the fairness term in the loss, `default` for
+    1.0 (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves
+    the trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a
+    point, that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds,
     are ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by
     default. With `resume`, which needs the settings of before, networks that are there are not made again.
 
@@ -85,7 +91,9 @@ def deploy(
         open_run(folder)
     else:
         check_new(folder)
-    tuning = Tuning(from_scratch, epochs, learning_rate, fairness_weight, balance_groups)
+    weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else fairness_weight
+    tuning = Tuning(from_scratch, epochs, learning_rate, weight, balance_groups)
+    check_even_groups(even_groups)
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
     chosen = choose_networks(run.front, run.axes, networks)
@@ -97,13 +105,13 @@ def deploy(
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
     check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
-    configuration = _configuration(problem, grouping, dataset, stored, tuning, seed, int8)
+    configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8)
     (resume_run if resume else create_run)(folder, configuration)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored else None
     hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
-    workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes)
+    workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups)
     _make(workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
@@ -148,8 +156,31 @@ def _report(
     groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
     examiner = Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
     table = deployed_table(networks, timings, profiles, examiner)
+    if workshop.even_groups is not None:
+        _add_evenness(workshop, table)
     _add_to_cards(workshop, table[table["role"] == "front"])
     return table
+
+
+def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
+    """Adds to the table what moving the outputs was allowed, and did on validation samples it was not fitted to.
+
+    `even_groups` is the accuracy that it might cost, `even_strength` how far it went, from 0 (not at all) to 1,
+    `held_out_accuracy_lost` and `held_out_group_variance_lost` what accuracy and the variance of the groups' fell by.
+    References have NaN.
+    """
+    columns = ("even_groups", "even_strength", "held_out_accuracy_lost", "held_out_group_variance_lost")
+    found = {name: np.full(len(table), np.nan) for name in columns}
+    for row, (network, role) in enumerate(zip(table["id"], table["role"], strict=True)):
+        if role != "front":
+            continue
+        evened = read_json(inside(workshop.folder, f"{network}.json"), RunError)["even_groups"]
+        held = evened["held_out"]
+        lost = (held[f"{name}_without"] - held[name] for name in ("accuracy", "group_variance"))
+        for name, value in zip(columns, (evened["epsilon"], evened["strength"], *lost), strict=True):
+            found[name][row] = value
+    for name, values in found.items():
+        table[name] = values
 
 
 def _add_to_cards(workshop: Workshop, rows: pd.DataFrame) -> None:
@@ -234,11 +265,16 @@ def _configuration(
     dataset: Dataset,
     stored: StoredSupernet | None,
     tuning: Tuning,
+    even_groups: float | None,
     seed: int,
     int8: bool,
 ) -> dict[str, Any]:
     """Everything that deployed networks depend on, for the folder's `run.toml`."""
     settings = {key: value for key, value in asdict(tuning).items() if value is not None}
+    if tuning.fairness_weight:
+        settings["fair_training_code"] = FAIR_TRAINING_CODE
+    if even_groups is not None:
+        settings["even_groups"] = float(even_groups)
     return {
         "versions": {"evo_fair": __version__} | {name: version(name) for name in ("numpy", "onnxruntime", "torch")},
         "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},

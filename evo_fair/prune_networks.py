@@ -27,7 +27,7 @@ from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.criteria import CRITERIA, check_criteria
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_in, performance_fairness, sparsity_of
-from evo_fair.pruning.methods import OWN_SCOPES, OWN_SHARES, WEIGHTS_ALONE, method_named
+from evo_fair.pruning.methods import OWN_SCOPES, OWN_SHARES, PRUNING_CODE, WEIGHTS_ALONE, method_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
     SCOPES,
@@ -130,6 +130,7 @@ def prune(
     settings = {
         "format": 1,
         "evo_fair": __version__,
+        "code": PRUNING_CODE,
         "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
         "data": task.dataset.fingerprint,
         "network": name,
@@ -153,7 +154,7 @@ def prune(
             request = Request(unit.sparsity or 0.0, structure, scope, unit.seed, spent, ratios, epsilon)
             pruned = chosen[unit.method](dense, task, request)
             results.write(unit, pruned, request)
-            if (lost := pruned.notes.get("validation_accuracy_lost", 0.0)) > epsilon:
+            if (lost := pruned.notes.get("held_out_accuracy_lost", 0.0)) > epsilon:
                 told(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {epsilon:g}")
         told(f"{unit.name}: {number} of {len(units)} networks")
     return results.table(["dense", *(unit.name for unit in units)])

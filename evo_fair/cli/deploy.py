@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["deploy"]
 
 
+def _weight(text: str | float) -> float:
+    """A weight, or `default` for the default one, which the help states."""
+    if text == "default":
+        from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT
+
+        return DEFAULT_FAIRNESS_WEIGHT
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no weight: give a number of 0 or more, or default") from None
+
+
 def deploy(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that a search wrote.")],
     network: Annotated[
@@ -46,11 +58,26 @@ def deploy(
     ] = False,
     fairness_weight: Annotated[
         float,
-        typer.Option("--fairness-weight", help="Weight of the squared difference of the groups' mean losses."),
+        typer.Option(
+            "--fairness-weight",
+            parser=_weight,
+            metavar="W",
+            help="Weight of the fairness term in training's loss, the bounded difference of the groups' mean losses; "
+            "default for 1.0. Without this option: 0, none.",
+        ),
     ] = 0.0,
     balance_groups: Annotated[
         bool, typer.Option("--balance-groups", help="Draw every group equally often in training.")
     ] = False,
+    even_groups: Annotated[
+        float | None,
+        typer.Option(
+            "--even-groups",
+            metavar="EPSILON",
+            help="Move the trained networks' outputs, by label, so that groups are right evenly, for at most this much "
+            "accuracy, 0.01 for a point, on validation samples that the move is not fitted to.",
+        ),
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write and report 8-bit networks.")] = False,
     reference: Annotated[
         list[str] | None,
@@ -88,6 +115,7 @@ def deploy(
             from_scratch=from_scratch,
             fairness_weight=fairness_weight,
             balance_groups=balance_groups,
+            even_groups=even_groups,
             int8=int8,
             references=reference or (),
             devices=device,
@@ -97,6 +125,7 @@ def deploy(
             listener=bars,
         )
     _show(table)
+    _show_evenness(table)
     if not any(str(name).startswith("predicted_ms[") for name in table):
         say("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
     say(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
@@ -130,6 +159,23 @@ def _show(table: "pd.DataFrame") -> None:
             *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
         )
     print_table(shown)
+
+
+def _show_evenness(table: "pd.DataFrame") -> None:
+    """A line a network on how far its outputs were moved, and what that does to samples that it was not fitted to."""
+    if "even_groups" not in table:
+        return
+    rows = table[(table["role"] == "front") & (table["precision"] == "fp32")]
+    for row in rows.to_dict("records"):
+        if not row["even_strength"]:
+            said = "outputs stay as they are: no move makes groups more even within the limit"
+        else:
+            said = (
+                f"outputs moved at a strength of {row['even_strength']:g}; on validation samples left out of the fit "
+                f"accuracy falls by {row['held_out_accuracy_lost']:.4f} (limit {row['even_groups']:g}) and the "
+                f"variance of the groups' by {row['held_out_group_variance_lost']:.5f}"
+            )
+        say(f"{row['id']}: {said}")
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -10,7 +10,7 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Step
-from evo_fair.nets.fair_training import balanced_draw, fair_loss
+from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, balanced_draw, fair_loss
 from evo_fair.nets.fit import fit
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Training
@@ -50,7 +50,8 @@ class Tuning:
             raise EvoFairError(f"learning rate {self.learning_rate:g}: give a number above 0, such as 0.01")
         if not 0 <= self.fairness_weight < np.inf:
             raise EvoFairError(
-                f"fairness weight {self.fairness_weight:g}: give 0 (none) or a number above it, such as 1"
+                f"fairness weight {self.fairness_weight:g}: give 0 (none) or a number above it, such as "
+                f"{DEFAULT_FAIRNESS_WEIGHT:g}, the default weight"
             )
 
     def recipe(self, training: Training) -> Training:

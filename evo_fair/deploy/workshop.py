@@ -11,6 +11,7 @@ import torch
 
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import file_facts, network_card, write_onnx
+from evo_fair.deploy.evenness import even_outputs
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
@@ -27,7 +28,10 @@ __all__ = ["Workshop"]
 
 @dataclass(frozen=True)
 class Workshop:
-    """What networks are made from, and the folder that they go into; `supernet` is None where they start anew."""
+    """What networks are made from, and the folder that they go into; `supernet` is None where they start anew.
+
+    `even_groups` is the accuracy that may be lost to outputs moved for groups to be right evenly; None moves none.
+    """
 
     folder: Path
     problem: Problem
@@ -39,6 +43,7 @@ class Workshop:
     seed: int
     int8: bool
     hashes: dict[str, str]
+    even_groups: float | None = None
 
     @property
     def scaling(self) -> Scaling:
@@ -77,6 +82,9 @@ class Workshop:
             on_epoch=on_epoch,
         )
         final = network.folded()
+        evened = {}
+        if self.even_groups is not None:
+            evened["even_groups"] = even_outputs(final, self.dataset, self.grouping, scaling, self.even_groups)
         validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
         logits = predict_logits(final, validation)
         files = self.files(name)
@@ -93,6 +101,7 @@ class Workshop:
                 "seed": self.seed,
                 "recipe": recipe.of_one_network(),
             },
+            **evened,
             "hashes": self.hashes,
         }
         card = network_card(name, genome, self.space, counts, facts)

@@ -44,7 +44,7 @@ def fit(
     seed: int,
     *,
     normalise: Callable[[Inputs], torch.Tensor],
-    loss: Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor] | None = None,
+    loss: Callable[[torch.Tensor, npt.NDArray[np.int64], float], torch.Tensor] | None = None,
     draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
     after_step: Callable[[int], None] | None = None,
     on_epoch: Callable[[Step], None] | None = None,
@@ -53,7 +53,8 @@ def fit(
     """Trains `network` in place on inputs `[n, channels, ...]` and labels `[n]`; it ends in evaluation mode.
 
     `normalise` makes raw inputs what the network takes. `loss` gives a scalar from a batch's logits
-    `[batch, labels]` and its samples' indices `[batch]`; by default cross-entropy with the recipe's label smoothing.
+    `[batch, labels]`, its samples' indices `[batch]` and the share of all steps that is done, this one counted, above
+    0 and up to 1; by default cross-entropy with the recipe's label smoothing.
     `draw` gives the samples of an epoch in order, by default a permutation of all; every epoch must draw as many.
     `after_step` hears the number of steps done, `on_epoch` every epoch's mean loss.
 
@@ -97,7 +98,7 @@ def fit(
                 chosen = np.sort(order[number * batch : (number + 1) * batch])
                 logits = network(normalise(augment(inputs[chosen], recipe.augment, rng)))
                 if loss:
-                    value = loss(logits, chosen)
+                    value = loss(logits, chosen, (step + 1) / (recipe.epochs * steps))
                 else:
                     target = torch.from_numpy(labels[chosen])
                     value = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)

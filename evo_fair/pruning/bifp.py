@@ -77,7 +77,7 @@ def degradation_loss(dense: Dense, task: Task, weight: float) -> Loss:
     labels, groups = torch.from_numpy(task.train_labels), task.train_groups
     smoothing = task.recipe.label_smoothing
 
-    def loss(logits: torch.Tensor, samples: npt.NDArray[np.int64]) -> torch.Tensor:
+    def loss(logits: torch.Tensor, samples: npt.NDArray[np.int64], _done: float) -> torch.Tensor:
         target = labels[torch.from_numpy(samples)]
         accuracy = functional.cross_entropy(logits, target, label_smoothing=smoothing)
         worse = functional.cross_entropy(logits, target, reduction="none") - reference[torch.from_numpy(samples)]

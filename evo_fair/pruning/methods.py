@@ -14,7 +14,23 @@ from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.tickets import fair_scratch, lottery_ticket, safecompress
 from evo_fair.pruning.treatments import TREATMENTS, Treatment, prune_and_train, select
 
-__all__ = ["METHODS", "NAMED_METHODS", "OWN_SCOPES", "OWN_SHARES", "WEIGHTS_ALONE", "Method", "method_named"]
+__all__ = [
+    "METHODS",
+    "NAMED_METHODS",
+    "OWN_SCOPES",
+    "OWN_SHARES",
+    "PRUNING_CODE",
+    "WEIGHTS_ALONE",
+    "Method",
+    "method_named",
+]
+
+PRUNING_CODE = 2
+"""Raised when a method's networks come out otherwise, so that a folder of before is not gone on with.
+
+2: `ballot`, `evo` and `magnitude-refined` keep their limit of accuracy on samples that the outputs' offsets were not
+fitted to, and the fairness term of `fair-scratch` is bounded. Folders without a code are of 1.
+"""
 
 Method = Callable[[Dense, Task, Request], Pruned]
 

@@ -1,13 +1,15 @@
 """Offsets of a network's outputs, a number a label, that make it right for groups more evenly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Outputs", "Standing", "even_offsets"]
+from evo_fair.data.splits import split_units
+
+__all__ = ["HeldOffsets", "Outputs", "Standing", "even_offsets", "held_offsets", "log_shares"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -24,6 +26,12 @@ benchmarks/pruning_constants.py, which looks at validation parts alone."""
 LEAST = 1e-5
 """What a move has to take off the variance."""
 
+FOLDS = 5
+"""In how many parts the validation samples are divided, to judge offsets on samples that they were not fitted to."""
+
+STRENGTHS = np.linspace(0, 1, 9)
+"""The shares of fitted offsets that are tried; 0, no offsets at all, is among them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
@@ -33,6 +41,14 @@ class Outputs:
     labels: npt.NDArray[np.int64]
     groups: npt.NDArray[np.int16]
 
+    def of(self, chosen: npt.NDArray[np.bool_]) -> "Outputs":
+        """Those of the chosen samples alone."""
+        return Outputs(self.logits[chosen], self.labels[chosen], self.groups[chosen])
+
+    def right(self, offsets: FloatArray) -> npt.NDArray[np.bool_]:
+        """What is right with these offsets `[labels]`, bool `[n]`."""
+        return np.asarray((self.logits + offsets).argmax(1) == self.labels)
+
 
 class Standing(NamedTuple):
     """Offsets float64 `[labels]`; with them, the validation part's accuracy and the variance of the groups'."""
@@ -40,6 +56,69 @@ class Standing(NamedTuple):
     offsets: FloatArray
     accuracy: float
     spread: float
+
+
+class HeldOffsets(NamedTuple):
+    """Offsets float64 `[labels]`, and what the like of them do on validation samples that they were not fitted to.
+
+    `strength` is the share of the fitted offsets that is taken. `accuracy` and the variance of the groups', `spread`,
+    are of samples left out of the fit; `without` are the same two without any offsets.
+    """
+
+    offsets: FloatArray
+    strength: float
+    accuracy: float
+    spread: float
+    without: tuple[float, float]
+
+
+def held_offsets(
+    validation: Outputs,
+    training: Outputs,
+    units: npt.NDArray[np.int64],
+    log_shares: FloatArray | None,
+    before: npt.NDArray[np.bool_],
+    epsilon: float,
+) -> HeldOffsets:
+    """Offsets that keep `epsilon` of accuracy on samples that they were not fitted to, by cross-fitting.
+
+    `units` int64 `[validation samples]` stay whole, as in a split. `before` `[validation samples]` says what was right
+    beforehand, in the network to compare with. Each of five folds of units is judged with offsets that `even_offsets`
+    fits to the other four, taken at several strengths. Of the strengths whose accuracy over all folds keeps the limits
+    that `even_offsets` has (at most `epsilon` below what was right before, where that can be reached, and below the
+    most accurate strength), the evenest is taken, the weakest among equals; the offsets are then fitted to all
+    validation samples and taken at that strength. Fewer units than two can't judge: offsets are 0.
+    """
+    pair = _Pair(validation, training)
+    none = pair.standing(np.zeros(validation.logits.shape[1]))
+    without = (none.accuracy, none.spread)
+    folds = min(FOLDS, len(np.unique(units)))
+    if log_shares is None or folds < 2:
+        return HeldOffsets(none.offsets, 0.0, *without, without)
+    limit = float(before.mean()) - epsilon
+    fold_of = split_units(validation.labels, units, np.full(folds, 1 / folds).tolist(), np.random.default_rng(0))
+    right = np.zeros((len(STRENGTHS), len(validation.labels)), np.bool_)
+    right_training = np.zeros((len(STRENGTHS), len(training.labels)))
+    for fold in range(folds):
+        out, kept = fold_of == fold, fold_of != fold
+        fitted = even_offsets(
+            validation.of(kept), training, log_shares, float(before[kept].mean()) - epsilon, epsilon
+        ).offsets
+        for row, strength in enumerate(STRENGTHS):
+            right[row, out] = validation.of(out).right(strength * fitted)
+            right_training[row] += training.right(strength * fitted) / folds
+    accuracy = right.mean(1)
+    spread = [pair.spread([one, other]) for one, other in zip(right, right_training, strict=True)]
+    least = _least(float(accuracy.max()), limit, epsilon)
+    best = min(np.flatnonzero(accuracy >= least), key=lambda row: (spread[row], row))
+    offsets = STRENGTHS[best] * even_offsets(validation, training, log_shares, limit, epsilon).offsets
+    return HeldOffsets(offsets, float(STRENGTHS[best]), float(accuracy[best]), spread[best], without)
+
+
+def log_shares(labels: npt.NDArray[np.int64], count: int) -> FloatArray:
+    """The logarithms of `count` labels' shares among `labels`, float64 `[count]`; one that never occurs counts once."""
+    counts = np.bincount(labels, minlength=count).astype(np.float64)
+    return np.asarray(np.log(np.maximum(counts, 1) / counts.sum()))
 
 
 def even_offsets(
@@ -57,8 +136,7 @@ def even_offsets(
     if log_shares is None:
         return pair.standing(np.zeros(validation.logits.shape[1]))
     starts = [pair.standing(-shift * log_shares) for shift in SHIFTS]
-    most = max(one.accuracy for one in starts)
-    least = most - epsilon if most < limit else max(limit, most - epsilon)
+    least = _least(max(one.accuracy for one in starts), limit, epsilon)
     now = min((one for one in starts if one.accuracy >= least), key=lambda one: one.spread)
     for step in STEPS:
         while True:
@@ -68,6 +146,11 @@ def even_offsets(
                 break
             now = best
     return now
+
+
+def _least(most: float, limit: float, epsilon: float) -> float:
+    """The least accuracy allowed where `most` can be had: a limit beyond that gives way."""
+    return most - epsilon if most < limit else max(limit, most - epsilon)
 
 
 class _Pair:
@@ -103,15 +186,19 @@ class _Pair:
 
     def _standing(self, offsets: FloatArray, predictions: list[npt.NDArray[np.int64]]) -> Standing:
         right = [part.labels == guess for part, guess in zip(self._parts, predictions, strict=True)]
-        there = self._sizes > 0
-        by_group = self._by_group(right)[there] / self._sizes[there]
-        return Standing(offsets, float(right[0].mean()), float(by_group.var()))
+        return Standing(offsets, float(right[0].mean()), self.spread(right))
 
-    def _by_group(self, chosen: list[npt.NDArray[np.bool_]]) -> FloatArray:
-        """How many of the chosen samples are of each group, by weight: float64 `[groups]`."""
+    def spread(self, right: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> float:
+        """The variance of the groups' accuracies where these shares of the parts' samples are right, `[n]` each."""
+        there = self._sizes > 0
+        return float((self._by_group(right)[there] / self._sizes[there]).var())
+
+    def _by_group(self, shares: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> FloatArray:
+        """How many samples, of each taken its share, are of each group, by weight: float64 `[groups]`."""
         counts = np.zeros(self._groups)
-        for part, weight, these in zip(self._parts, self._weights, chosen, strict=True):
-            counts += weight * np.bincount(part.groups[these & (part.groups >= 0)], minlength=self._groups)
+        for part, weight, share in zip(self._parts, self._weights, shares, strict=True):
+            known = part.groups >= 0
+            counts += weight * np.bincount(part.groups[known], share[known], minlength=self._groups)
         return counts
 
 

@@ -8,8 +8,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from evo_fair.fairness import Counts, accuracy, group_accuracy
-from evo_fair.pruning.offsets import Outputs, Standing, even_offsets
+from evo_fair.fairness import Counts, group_accuracy
+from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets
+from evo_fair.pruning.offsets import log_shares as shares_in_logarithms
 from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.structure import Structure, training_mode
 from evo_fair.pruning.task import Dense, Request, Task, state_of
@@ -44,10 +45,10 @@ def refine(
     Training leans half-way towards small groups (`tempered_draw`). The last quarter of the epochs goes one by one: what
     does not make the groups' accuracies more even, or takes the validation part's accuracy below its limit and below
     where it was, is rewound, and halves the learning rate (dynamic learning rate and rewinding; in what form the paper
-    has them is not known to us). A network is judged with the offsets of its outputs that are best for it
-    (`even_offsets`), within `request.epsilon` of its own best accuracy and, where it can be, of the dense network's;
-    last, those go into the biases. A network whose last layer has no bias, or whose outputs are not that layer's,
-    goes without.
+    has them is not known to us). A network is judged with the offsets of its outputs that are best for it, on
+    validation samples that the offsets were not fitted to (`held_offsets`), within `request.epsilon` of its own best
+    accuracy and, where it can be, of the dense network's; last, offsets fitted to all of them go into the biases. A
+    network whose last layer has no bias, or whose outputs are not that layer's, goes without.
     """
     late = request.epochs // 4
     draw = tempered_draw(task.train_groups, STRENGTH)
@@ -58,13 +59,14 @@ def refine(
 
     steps = train(request.epochs - late, 0, RATE)
     bias = output_bias(network, structure, task.example)
-    before = float(accuracy(task.counts(dense.network, "validation"))[0])
+    right = task.predictions(dense.network, "validation") == task.dataset.labels[task.dataset.part("validation")]
+    before = float(right.mean())
     limit = before - request.epsilon
-    best, standing = state_of(network), _standing(network, bias, task, limit, request.epsilon)
+    best, standing = state_of(network), _standing(network, bias, task, right, request.epsilon)
     rate, kept = LATE_RATE, 0
     for epoch in range(late):
         steps += train(1, 1 + epoch, rate)
-        now = _standing(network, bias, task, limit, request.epsilon)
+        now = _standing(network, bias, task, right, request.epsilon)
         if now.spread < standing.spread and now.accuracy >= min(limit, standing.accuracy):
             best, standing = state_of(network), now
             kept += 1
@@ -77,9 +79,10 @@ def refine(
     return steps, {
         "epochs_kept": kept,
         "largest_offset": float(np.ptp(standing.offsets)),
-        "group_variance": standing.spread,
-        "validation_accuracy": standing.accuracy,
-        "validation_accuracy_lost": before - standing.accuracy,
+        "offset_strength": standing.strength,
+        "held_out_group_variance": standing.spread,
+        "held_out_accuracy": standing.accuracy,
+        "held_out_accuracy_lost": before - standing.accuracy,
     }
 
 
@@ -147,8 +150,7 @@ def _moves_outputs(network: nn.Module, layer: str, example: torch.Tensor) -> boo
 
 def log_shares(task: Task) -> npt.NDArray[np.float64]:
     """The logarithms of labels' shares in training, float64 `[labels]`; one that never occurs counts as one sample."""
-    counts = np.bincount(task.train_labels, minlength=len(task.dataset.label_names)).astype(np.float64)
-    return np.asarray(np.log(np.maximum(counts, 1) / counts.sum()))
+    return shares_in_logarithms(task.train_labels, len(task.dataset.label_names))
 
 
 def outputs(task: Task, name: str, logits: npt.NDArray[np.float32]) -> Outputs:
@@ -157,7 +159,13 @@ def outputs(task: Task, name: str, logits: npt.NDArray[np.float32]) -> Outputs:
     return Outputs(logits, task.dataset.labels[part], task.dataset.grouping(task.group).index[part])
 
 
-def _standing(network: nn.Module, bias: nn.Parameter | None, task: Task, limit: float, epsilon: float) -> Standing:
-    """Where the network stands with the best offsets for it; the biases are left as they are."""
+def _standing(
+    network: nn.Module, bias: nn.Parameter | None, task: Task, before: npt.NDArray[np.bool_], epsilon: float
+) -> HeldOffsets:
+    """Where the network stands with the best offsets for it; the biases are left as they are.
+
+    `before` `[validation samples]` says what the dense network gets right.
+    """
     validation, training = (outputs(task, name, task.logits(network, name)) for name in ("validation", "train"))
-    return even_offsets(validation, training, None if bias is None else log_shares(task), limit, epsilon)
+    units = task.dataset.units[task.dataset.part("validation")]
+    return held_offsets(validation, training, units, None if bias is None else log_shares(task), before, epsilon)

@@ -32,7 +32,8 @@ from evo_fair.pruning.trace import trace_structure
 
 __all__ = ["Dense", "Loss", "Pruned", "Request", "State", "Task", "content_of", "state_of"]
 
-Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
+Loss = Callable[[torch.Tensor, npt.NDArray[np.int64], float], torch.Tensor]
+"""That of `nets.fit`: from logits `[batch, labels]`, samples `[batch]` and the share of training that is done."""
 State = dict[str, torch.Tensor]
 
 SCORED = 512

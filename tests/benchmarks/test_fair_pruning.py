@@ -13,6 +13,7 @@ from pandas import DataFrame, concat
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import write_json
+from evo_fair.pruning.methods import PRUNING_CODE
 
 UNIT = Unit(0, "ham10000", "resnet8", 0.9, "ballot")
 
@@ -26,8 +27,21 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Namespace:
 
 def test_a_finished_unit_is_not_made_again(arguments: Namespace) -> None:
     assert not is_done(UNIT, arguments)
-    write_json(path_of(UNIT, arguments), {"made_of": [12, 6, "abc"]})
+    write_json(path_of(UNIT, arguments), {"made_of": [12, 6, "abc", f"code {PRUNING_CODE}"]})
     assert is_done(UNIT, arguments)
+
+
+@pytest.mark.parametrize(
+    ("method", "changed"), [("ballot", True), ("evo", True), ("fair-scratch", True), ("bifp", False)]
+)
+def test_units_from_before_a_methods_code_changed_are_refused(arguments: Namespace, method: str, changed: bool) -> None:
+    unit = UNIT._replace(method=method)
+    write_json(path_of(unit, arguments), {"made_of": [12, 6, "abc"]})
+    if changed:
+        with pytest.raises(EvoFairError, match=f"not .*'code {PRUNING_CODE}'.*: remove it, or give another --work"):
+            is_done(unit, arguments)
+    else:
+        assert is_done(unit, arguments)
 
 
 @pytest.mark.parametrize("made_of", [[12, 5, "abc"], [12, 6, "other data"], None])

@@ -17,8 +17,9 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.deploy.tuning import Tuning
 from evo_fair.errors import EvoFairError, NonFiniteError, RunError, UnknownNameError
-from evo_fair.files import write_json
+from evo_fair.files import read_json, write_json
 from evo_fair.nets import Supernet
+from evo_fair.nets.fair_training import FAIR_TRAINING_CODE
 from evo_fair.problem import Problem, Training
 from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.space import SearchSpace
@@ -168,6 +169,15 @@ def test_a_training_that_diverges_is_finished_and_predicts_nothing(
     assert digits.make(unit)["diverged"] == "training diverged in epoch 6: the loss is nan"
     monkeypatch.setattr(headline_units, "train_network", None)
     assert "diverged" in digits.make(unit)  # not tried again
+    path = digits.units / f"{unit.name}.json"
+    facts = read_json(path)
+    assert facts["made_of"].pop("fair_training_code") == FAIR_TRAINING_CODE
+    write_json(path, facts)
+    assert "diverged" in digits.make(unit)  # units of before the term was bounded stay
+    write_json(path, facts | {"made_of": facts["made_of"] | {"fair_training_code": FAIR_TRAINING_CODE + 1}})
+    with pytest.raises(RunError, match="was made of something else"):
+        digits.make(unit)
+    write_json(path, facts)
     assert list(finished_units(digits.units)) == []
     assert diverged_units(digits.units, 2) == [unit]
     assert diverged_units(digits.units, 3) == []

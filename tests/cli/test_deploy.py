@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import time
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -14,7 +16,9 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.cli import main
+from evo_fair.data import Dataset
 from evo_fair.errors import RunError
+from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 
 from .conftest import Command, refusal
 
@@ -162,6 +166,81 @@ def test_from_scratch_needs_no_supernet_and_writes_into_the_run(run: Path, tmp_p
     assert len(list((copy / "deployed").glob("*.onnx"))) == len(rows)
 
 
+def logits_of(path: Path, dataset: Dataset, card: dict[str, Any]) -> np.ndarray:
+    """What a file says of the validation part, `[n, labels]`."""
+    mean, scale = (np.float32(card["input"][key])[:, None, None] for key in ("mean", "scale"))
+    inputs = dataset.inputs[dataset.part("validation")].astype(np.float32)
+    session = onnxruntime.InferenceSession(path)
+    return np.asarray(session.run(None, {"input": (inputs - mean) * scale})[0])
+
+
+def test_even_groups_moves_the_files_outputs_and_says_so(
+    run: Path, ids: list[str], problem_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, even = tmp_path / "plain", tmp_path / "even"
+    name = ids[0]
+    reference = run / "networks" / f"{name}.onnx"
+    ef.deploy(run, networks=[name], epochs=1, out=plain)
+    options = ["--network", name, "--epochs", 1, "--even-groups", 0.02, "--int8", "--reference", reference]
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in ["deploy", run, *options, "--out", even]])
+    assert stop.value.code == 0
+    dataset = ef.load_problem(str(problem_file)).dataset()
+    before, after = (json.loads((folder / f"{name}.json").read_text()) for folder in (plain, even))
+    assert "even_groups" not in before
+    evened = after["even_groups"]
+    offsets = np.array([evened["offsets"][label] for label in dataset.label_names])
+    assert np.ptp(offsets) > 0
+    moved = logits_of(even / f"{name}.onnx", dataset, after) - logits_of(plain / f"{name}.onnx", dataset, before)
+    assert moved == pytest.approx(np.broadcast_to(offsets, moved.shape), abs=1e-3)
+    held = evened["held_out"]
+    assert held["accuracy"] >= held["accuracy_without"] - 0.02
+    rows = table(even / "deployed.csv")
+    assert rows["role"].tolist() == ["front", "front", "reference"]
+    for column, value in {
+        "even_groups": 0.02,
+        "even_strength": evened["strength"],
+        "held_out_accuracy_lost": held["accuracy_without"] - held["accuracy"],
+        "held_out_group_variance_lost": held["group_variance_without"] - held["group_variance"],
+    }.items():
+        assert rows[column].tolist() == pytest.approx([value, value, np.nan], nan_ok=True)
+    assert not {"even_groups", "even_strength"} & set(table(plain / "deployed.csv"))
+    assert f"{name}: outputs moved at a strength of {evened['strength']:g}; on" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    for other, said in ((0.05, "0.05"), (None, "nothing")):
+        with pytest.raises(RunError, match=rf"made with deploy.even_groups = 0.02, not {said}"):
+            ef.deploy(run, networks=[name], epochs=1, even_groups=other, int8=True, out=even, resume=True)
+
+
+def test_the_default_fairness_weight_is_the_one_that_the_help_states(
+    run: Path, ids: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fair"
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                str(argument)
+                for argument in (
+                    *("deploy", run, "--network", ids[0], "--epochs", 1),
+                    *("--fairness-weight", "default", "--out", out),
+                )
+            ]
+        )
+    assert stop.value.code == 0
+    settings = tomllib.loads((out / "run.toml").read_text())["deploy"]
+    assert settings["fairness_weight"] == DEFAULT_FAIRNESS_WEIGHT
+    assert settings["fair_training_code"] == FAIR_TRAINING_CODE
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["deploy", "--help"])
+    assert f"default for {DEFAULT_FAIRNESS_WEIGHT}" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    text = (out / "run.toml").read_text()
+    (out / "run.toml").write_text(text.replace(f"fair_training_code = {FAIR_TRAINING_CODE}\n", ""))
+    with pytest.raises(RunError, match=r"made with deploy.fair_training_code = nothing, not 2"):
+        ef.deploy(run, networks=[ids[0]], epochs=1, fairness_weight="default", out=out, resume=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -171,6 +250,10 @@ def test_from_scratch_needs_no_supernet_and_writes_into_the_run(run: Path, tmp_p
         (["--learning-rate", 0], "learning rate 0"),
         (["--learning-rate", 1e6], "training diverged in epoch 1"),
         (["--fairness-weight", -2], "fairness weight -2"),
+        (["--fairness-weight", "much"], "'much' is no weight: give a number of 0 or more, or default"),
+        (["--fairness-weight", "nan"], "fairness weight nan"),
+        (["--even-groups", 1], "even groups 1 is outside [0, 1): give the share of accuracy that may be lost"),
+        (["--even-groups", "nan"], "even groups nan is outside [0, 1)"),
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--reference", "nowhere.onnx"], "there is no file nowhere.onnx: give the path of an .onnx file"),
         (["--reference", "mobilenet-v4"], "unknown reference network 'mobilenet-v4': expected one of mobilenet-v2"),

@@ -369,7 +369,7 @@ def test_a_missed_limit_of_accuracy_is_told(tmp_path: Path, problem_file: Path) 
     for sparsity in (0.0, 0.9):  # nothing, or nearly all of a trained network, which is not trained on
         given = {"methods": ["ballot"], "sparsities": [sparsity], "epochs": 0, "told": lines.append}
         prune(str(problem_file), out=tmp_path / f"{sparsity}", **given)  # type: ignore[arg-type]
-    lost = read_json(tmp_path / "0.9" / "ballot-0.9-0.json")["notes"]["validation_accuracy_lost"]
+    lost = read_json(tmp_path / "0.9" / "ballot-0.9-0.json")["notes"]["held_out_accuracy_lost"]
     (line,) = [line for line in lines if "misses its limit" in line]
     assert line == f"ballot-0.9-0 misses its limit: validation accuracy {lost:.4f} below dense, not 0.01"
 

@@ -112,7 +112,7 @@ def test_a_checkpoint_of_another_training_or_a_damaged_one_is_refused(space: Sea
 
 
 def test_loss_gets_logits_and_the_samples_they_belong_to(space: SearchSpace) -> None:
-    def same_loss(logits: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
+    def same_loss(logits: torch.Tensor, samples: np.ndarray, _done: float) -> torch.Tensor:
         return functional.cross_entropy(logits, torch.from_numpy(LABELS[samples]), label_smoothing=0.1)
 
     networks = [fresh(space), fresh(space)]
@@ -123,9 +123,11 @@ def test_loss_gets_logits_and_the_samples_they_belong_to(space: SearchSpace) -> 
 
 def test_draw_decides_which_samples_are_seen(space: SearchSpace) -> None:
     seen: list[int] = []
+    shares: list[float] = []
 
-    def note(logits: torch.Tensor, samples: np.ndarray) -> torch.Tensor:
+    def note(logits: torch.Tensor, samples: np.ndarray, done: float) -> torch.Tensor:
         seen.extend(samples.tolist())
+        shares.append(done)
         return functional.cross_entropy(logits, torch.from_numpy(LABELS[samples]))
 
     steps: list[int] = []
@@ -143,6 +145,7 @@ def test_draw_decides_which_samples_are_seen(space: SearchSpace) -> None:
     assert set(seen) <= set(range(10, 20))
     assert len(seen) == 4 * 32  # an epoch's 40 draws make one whole batch
     assert steps == [1, 2, 3, 4]
+    assert shares == [0.25, 0.5, 0.75, 1.0]  # of training, with the step that is being made
 
 
 def test_after_step_can_hold_a_mask(space: SearchSpace) -> None:

@@ -20,7 +20,8 @@ from evo_fair.pruning.bifp import degradation_loss
 from evo_fair.pruning.evo import PruningSpace, _evenest, recalibrate, shares_of
 from evo_fair.pruning.gates import Gates, places
 from evo_fair.pruning.methods import METHODS, NAMED_METHODS, method_named
-from evo_fair.pruning.refine import LATE_RATE, RATE, output_bias, refine, tempered_draw
+from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets
+from evo_fair.pruning.refine import LATE_RATE, RATE, _standing, output_bias, refine, tempered_draw
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.tickets import _renew
 from evo_fair.pruning.treatments import epochs_by_round, prune_and_train, round_sparsities
@@ -196,11 +197,11 @@ def test_degradation_counts_what_is_lost_against_the_dense_network(task: Task, d
     chosen = np.arange(60)
     with torch.no_grad():
         logits = dense.network(task.normalise(task.train_inputs[chosen]))
-    plain, fair = (degradation_loss(dense, task, weight)(logits, chosen) for weight in (0.0, 5.0))
+    plain, fair = (degradation_loss(dense, task, weight)(logits, chosen, 1.0) for weight in (0.0, 5.0))
     assert float(fair) == pytest.approx(float(plain), abs=1e-5)  # nothing is lost, whatever the groups' losses
     worse = logits.clone()
     worse[task.train_labels[chosen] == 3, 3] -= 20
-    plain, fair = (degradation_loss(dense, task, weight)(worse, chosen) for weight in (0.0, 5.0))
+    plain, fair = (degradation_loss(dense, task, weight)(worse, chosen, 1.0) for weight in (0.0, 5.0))
     assert float(fair) > float(plain) + 1
 
 
@@ -324,20 +325,50 @@ def test_evenest_mask_within_the_limit_is_chosen() -> None:
 
 
 def test_offsets_go_into_the_biases(task: Task, dense: Dense) -> None:
-    """A network whose first class is favoured becomes as even on the validation part as its notes say, and no less."""
+    """A network whose first class is favoured becomes even, and its notes tell what samples left out of the fit say."""
     network = copy.deepcopy(dense.network)
     with torch.no_grad():
         network[7].bias.add_(8 * torch.eye(10)[0])
     structure, before = task.structure(network), network[7].bias.detach().clone()
     uneven = METRICS["cwv"](task.counts(network, "validation"))[0]
+    right = task.predictions(dense.network, "validation") == task.dataset.labels[task.dataset.part("validation")]
+    expected = _standing(network, network[7].bias, task, right, 0.01)
     steps, notes = refine(network, Mask({}), structure, dense, task, Request(0.0, epochs=0))
     counts = task.counts(network, "validation")
     assert steps == 0
-    assert METRICS["accuracy"](counts)[0] == pytest.approx(notes["validation_accuracy"])
+    assert (notes["held_out_accuracy"], notes["held_out_group_variance"]) == (expected.accuracy, expected.spread)
+    moved = task.logits(dense.network, "validation") + 8 * np.eye(10)[0] + expected.offsets
+    labels = task.dataset.labels[task.dataset.part("validation")]
+    assert METRICS["accuracy"](counts)[0] == pytest.approx((moved.argmax(1) == labels).mean())
     assert METRICS["cwv"](counts)[0] < uneven / 4
     moved = (network[7].bias - before).detach().numpy()
     assert np.ptp(moved) == pytest.approx(notes["largest_offset"], abs=1e-5)
     assert moved.argmin() == 0
+
+
+@pytest.mark.parametrize("method", ["ballot", "evo", "magnitude-refined"])
+def test_the_limit_of_accuracy_is_held_on_samples_left_out_of_the_fit(
+    method: str, task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.pruning.evo.BUDGET", 6)
+    monkeypatch.setattr("evo_fair.pruning.evo.POPULATION", 3)
+    asked: list[tuple[np.ndarray, np.ndarray, float]] = []
+
+    def noted(validation: Outputs, training: Outputs, units: np.ndarray, *rest: object) -> HeldOffsets:
+        asked.append((units, rest[1], rest[2]))  # type: ignore[arg-type]
+        return held_offsets(validation, training, units, *rest)._replace(accuracy=0.5)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("evo_fair.pruning.refine.held_offsets", noted)
+    pruned = METHODS[method](dense, task, Request(0.3, epochs=4, epsilon=0.03))
+    part = task.dataset.part("validation")
+    right = task.predictions(dense.network, "validation") == task.dataset.labels[part]
+    assert len(asked) == 2  # after three epochs, and after a late one
+    for units, before, epsilon in asked:
+        assert np.array_equal(units, task.dataset.units[part])
+        assert np.array_equal(before, right)
+        assert epsilon == 0.03
+    assert pruned.notes["held_out_accuracy"] == 0.5
+    assert pruned.notes["held_out_accuracy_lost"] == pytest.approx(right.mean() - 0.5)
 
 
 def test_what_does_not_help_is_rewound(task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch) -> None:

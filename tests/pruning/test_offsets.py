@@ -3,7 +3,18 @@
 import numpy as np
 import pytest
 
-from evo_fair.pruning.offsets import TRAINING_WEIGHT, Outputs, _Pair, even_offsets
+from evo_fair.pruning import offsets
+from evo_fair.pruning.offsets import (
+    FOLDS,
+    TRAINING_WEIGHT,
+    HeldOffsets,
+    Outputs,
+    Standing,
+    _Pair,
+    even_offsets,
+    held_offsets,
+    log_shares,
+)
 
 
 def outputs(margins: list[float], labels: list[int], groups: list[int] | None = None) -> Outputs:
@@ -87,3 +98,109 @@ def test_outputs_that_cannot_be_moved_stay() -> None:
     found = even_offsets(outputs([1.0, 1.0], [0, 1]), NONE, None, 0.0, 1.0)
     assert found.offsets.tolist() == [0.0, 0.0]
     assert (found.accuracy, found.spread) == (0.5, 0.25)
+
+
+LABELS = 7
+NOBODY = Outputs(np.zeros((0, LABELS)), np.zeros(0, np.int64), np.zeros(0, np.int16))
+
+
+def unequal(seed: int, n: int) -> Outputs:
+    """Seven labels, the commonest twenty times as frequent as the rarest, which are the groups; calibrated logits."""
+    rng = np.random.default_rng(seed)
+    shares = np.geomspace(1, 20, LABELS)
+    shares /= shares.sum()
+    labels = rng.choice(LABELS, n, p=shares)
+    logits = rng.normal(size=(n, LABELS)) + 1.5 * np.eye(LABELS)[labels] + np.log(shares)
+    return Outputs(logits, labels, labels.astype(np.int16))
+
+
+def held(validation: Outputs, training: Outputs, epsilon: float) -> HeldOffsets:
+    """Of samples that are units by themselves, within `epsilon` of what is right without offsets."""
+    logs = log_shares(unequal(99, 5000).labels, LABELS)
+    units, before = np.arange(len(validation.labels)), validation.right(np.zeros(LABELS))
+    return held_offsets(validation, training, units, logs, before, epsilon)
+
+
+@pytest.mark.parametrize("size", [60, 100, 300])
+def test_accuracy_keeps_its_limit_on_samples_that_offsets_were_not_fitted_to(size: int) -> None:
+    """On the mean of ten validation parts, judged by many new samples; a limit kept in the fit alone is missed."""
+    new, logs = unequal(1000, 10000), log_shares(unequal(99, 5000).labels, LABELS)
+    lost, spreads = [], []
+    for seed in range(10):
+        validation = unequal(seed, size)
+        limit = float(validation.right(np.zeros(LABELS)).mean())
+        fitted = even_offsets(validation, NOBODY, logs, limit, 0.0)
+        assert fitted.accuracy >= limit
+        found = held(validation, NOBODY, epsilon=0.0)
+        moves = (np.zeros(LABELS), fitted.offsets, found.offsets)
+        right = [new.right(move) for move in moves]
+        lost.append([right[0].mean() - other.mean() for other in right[1:]])
+        spreads.append([np.var([one[new.groups == group].mean() for group in range(LABELS)]) for one in right])
+    fit, out = np.mean(lost, 0)
+    assert out < 0.006
+    assert fit > 0.01 or size == 300  # by then there are enough samples either way
+    assert np.mean(spreads, 0)[2] < 0.9 * np.mean(spreads, 0)[0], "they are evener all the same"
+
+
+def test_no_unit_is_judged_with_offsets_that_were_fitted_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units of three; all of the samples that are judged by a fit are right with its offsets, and no others."""
+    validation, units = unequal(0, 90), np.repeat(np.arange(30), 3)
+    number = {row.tobytes(): index for index, row in enumerate(validation.logits)}
+    fits: list[set[int]] = []
+
+    def noted(part: Outputs, *_: object) -> Standing:
+        fits.append({number[row.tobytes()] for row in part.logits})
+        return Standing(np.full(LABELS, float(len(fits))), 1.0, 0.0)
+
+    judged: dict[float, list[int]] = {}
+    plain = Outputs.right
+
+    def right(self: Outputs, moved: np.ndarray) -> np.ndarray:
+        if 0 < len(self.labels) < 90 and moved.any():
+            judged.setdefault(float(moved.max()), []).extend(number[row.tobytes()] for row in self.logits)
+        return plain(self, moved)
+
+    monkeypatch.setattr(offsets, "even_offsets", noted)
+    monkeypatch.setattr(Outputs, "right", right)
+    held_offsets(validation, NOBODY, units, np.zeros(LABELS), np.ones(90, np.bool_), 0.01)
+    *folds, whole = fits
+    assert len(folds) == FOLDS
+    assert whole == set(range(90))
+    left_out = [set(range(90)) - fold for fold in folds]
+    assert sorted(sample for fold in left_out for sample in fold) == list(range(90))
+    for fold, out in enumerate(left_out, 1):
+        assert 12 <= len(out) <= 24
+        assert not {units[sample] for sample in out} & {units[sample] for sample in folds[fold - 1]}
+        assert set(judged[float(fold)]) >= out  # at the full strength
+
+
+def test_figures_are_those_of_the_strength_on_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is fitted, here the same offsets each time, what is said of them is of the strength that is taken."""
+    validation, training = unequal(0, 400), unequal(1, 600)
+    fixed = -log_shares(training.labels, LABELS)  # far too far at full strength
+    monkeypatch.setattr(offsets, "even_offsets", lambda *_: Standing(fixed, 0.0, 0.0))
+    before = validation.right(np.zeros(LABELS))
+    found = held(validation, training, epsilon=0.02)
+    assert 0 < found.strength < 1
+    assert found.offsets == pytest.approx(found.strength * fixed)
+    assert found.accuracy == validation.right(found.offsets).mean() >= before.mean() - 0.02
+    standing = _Pair(validation, training).standing(found.offsets)
+    assert found.spread == pytest.approx(standing.spread)
+    assert found.without == (before.mean(), _Pair(validation, training).standing(np.zeros(LABELS)).spread)
+    assert found.spread < found.without[1]
+    farther = _Pair(validation, training).standing(fixed)
+    assert farther.spread < found.spread
+    assert farther.accuracy < before.mean() - 0.02
+
+
+@pytest.mark.parametrize("units", [[0, 0, 0, 0], [0, 1, 2, 3]])
+def test_what_cannot_be_judged_or_moved_stays(units: list[int]) -> None:
+    validation = outputs([2.0, 2.0, 0.9, 0.9], [0, 0, 1, 1])
+    shares = SHARES if len(set(units)) == 1 else None
+    found = held_offsets(validation, NONE, np.array(units), shares, np.ones(4, np.bool_), 0.5)
+    assert found == HeldOffsets(found.offsets, 0.0, 0.5, 0.25, (0.5, 0.25))
+    assert found.offsets.tolist() == [0.0, 0.0]
+
+
+def test_logarithmic_shares_count_a_label_that_never_occurs_once() -> None:
+    assert log_shares(np.array([0, 0, 2]), 3) == pytest.approx(np.log([2 / 3, 1 / 3, 1 / 3]))
