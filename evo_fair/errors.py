@@ -1,6 +1,7 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
 from pathlib import PurePath
+from typing import Any
 
 __all__ = [
     "AuditError",
@@ -23,6 +24,19 @@ __all__ = [
 
 class EvoFairError(Exception):
     """Base of all of them: the command line prints its message on one line and exits with 2."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default a class is called with `args`, which are the message and not what its `__init__` takes. A pool
+        # whose worker sends an error that can't be read back waits for it for ever.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[EvoFairError], arguments: tuple[Any, ...], state: dict[str, Any]) -> EvoFairError:
+    """An error as it was pickled, without a call of its class's `__init__`."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class ProblemError(EvoFairError, ValueError):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evo_fair.errors import ProfileError
@@ -55,10 +56,13 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Design:
-    """Measured networks as counts of distinct layers `[networks, rows]`, and the features of those rows."""
+    """Measured networks as counts of distinct layers `[networks, rows]`, and the features of those rows.
+
+    Counts are sparse and features few, so that memory grows with the measured layers, never with their square.
+    """
 
     rows: npt.NDArray[np.int32]
-    counts: Floats
+    counts: csr_array
     anchors: npt.NDArray[np.int32]
     features: Floats  # [rows, features]
     to_weights: Floats  # [anchors, features]
@@ -97,30 +101,35 @@ def _fit(measured: Measurements, bytes_per_value: float) -> Fit:
 
 def _design(table: LayerTable) -> _Design:
     rows, index = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
-    counts = np.zeros((table.shape[0], len(rows)))
-    np.add.at(counts, (np.repeat(np.arange(table.shape[0]), table.shape[1]), index.ravel()), 1.0)
-    real = rows[:, 0] > 0
-    rows, counts = np.ascontiguousarray(rows[real]), counts[:, real]
-    if not counts.any(axis=1).all():
-        raise ProfileError(f"network {int((~counts.any(axis=1)).argmax())} of the measurements has no layers: add them")
-    anchors = rows[_pivots(likeness(rows, rows))]
+    networks = np.repeat(np.arange(table.shape[0]), table.shape[1])
+    counts = csr_array((np.ones(index.size), (networks, index.ravel())), shape=(table.shape[0], len(rows)))
+    real = np.flatnonzero(rows[:, 0] > 0)
+    rows, counts = np.ascontiguousarray(rows[real]), csr_array(counts[:, real])
+    layers = np.diff(counts.indptr)
+    if not layers.all():
+        raise ProfileError(f"network {int(layers.argmin())} of the measurements has no layers: add them")
+    anchors = rows[_pivots(rows)]
     lower = np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors)))
     features = solve_triangular(lower, likeness(anchors, rows), lower=True).T
     to_weights = CORRECTION_SPREAD * solve_triangular(lower.T, np.eye(len(anchors)))
     return _Design(rows, counts, anchors, features, to_weights)
 
 
-def _pivots(kernel: Floats) -> list[int]:
-    """The rows that a Cholesky factorisation with complete pivoting takes first: those least like any before them."""
-    left = np.diag(kernel).copy()
-    factor = np.zeros((len(kernel), min(FEATURES, len(kernel))))
+def _pivots(rows: npt.NDArray[np.int32]) -> list[int]:
+    """The rows that a Cholesky factorisation with complete pivoting takes first: those least like any before them.
+
+    Only the columns of the likeness `[rows, rows]` that are taken are ever computed; its diagonal is 1.
+    """
+    left = np.ones(len(rows))
+    factor = np.zeros((len(rows), min(FEATURES, len(rows))))
     chosen: list[int] = []
     for j in range(factor.shape[1]):
         pivot = int(left.argmax())
         if left[pivot] < 1e-3:
             break
         chosen.append(pivot)
-        factor[:, j] = (kernel[:, pivot] - factor[:, :j] @ factor[pivot, :j]) / np.sqrt(left[pivot])
+        column = likeness(rows, rows[pivot : pivot + 1])[:, 0]
+        factor[:, j] = (column - factor[:, :j] @ factor[pivot, :j]) / np.sqrt(left[pivot])
         left = np.maximum(left - factor[:, j] ** 2, 0.0)
     return chosen
 
@@ -129,7 +138,8 @@ def _solve(design: _Design, terms: Floats, measured: Floats, noise: float) -> tu
     """Log prices `[terms + 1]`, coefficients of the features, and the mean relative error of leaving one out.
 
     Damped Gauss-Newton with Huber weights. All unknowns `z` are standard normal beforehand: overall speed, group
-    speeds, single prices, features.
+    speeds, single prices, features. A round costs as much as there are measured layers: its system has a row an
+    unknown, never a row a network.
     """
     n_terms, n_groups = len(_ALL_TERMS), int(_GROUPS.max()) + 1
     spread = np.zeros((n_terms, 1 + n_groups + n_terms))
@@ -156,17 +166,21 @@ def _solve(design: _Design, terms: Floats, measured: Floats, noise: float) -> tu
     for _ in range(_ROUNDS):
         worked, by_layer, fixed = priced(z)
         by_price = np.column_stack([design.counts @ worked, np.full(len(measured), fixed)])
-        by_feature = CORRECTION_SPREAD * ((design.counts * by_layer) @ design.features)
+        by_feature = CORRECTION_SPREAD * (design.counts @ (by_layer[:, None] * design.features))
         slope = np.hstack([by_price @ spread, by_feature]) / measured[:, None]
         residual = 1.0 - by_price.sum(axis=1) / measured
         weights = 1.0 / np.maximum(1.0, np.abs(residual) / (HUBER * noise))
-        inverse = np.linalg.inv(slope @ slope.T + np.diag(noise**2 / weights))
-        pull = inverse @ (residual + slope @ z)
-        step = slope.T @ pull - z
+        certainty = np.sqrt(weights) / noise  # what makes the noise of every row 1
+        slope, target = slope * certainty[:, None], (residual + slope @ z) * certainty
+        system = cho_factor(slope.T @ slope + np.eye(len(z)))
+        solved = cho_solve(system, slope.T @ target)
+        step = solved - z
         before, length = misfit(z, weights), 1.0
         while length > 1e-3 and (after := misfit(z + length * step, weights)) > before:
             length /= 2
         z = z + length * step
         if before - after < _SETTLED * before:
             break
-    return _USUAL + spread @ z[:n_priced], z[n_priced:], float(np.abs(pull / np.diag(inverse)).mean())
+    leverage = (slope * cho_solve(system, slope.T).T).sum(axis=1)
+    left_out = (target - slope @ solved) / certainty / (1.0 - leverage)
+    return _USUAL + spread @ z[:n_priced], z[n_priced:], float(np.abs(left_out).mean())
