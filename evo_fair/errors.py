@@ -1,5 +1,6 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
+from numbers import Number
 from pathlib import PurePath
 from typing import Any
 
@@ -95,9 +96,11 @@ class AuditError(EvoFairError, ValueError):
 
 
 def check_list(name: str, values: object) -> None:
-    """Raises `EvoFairError` for one text or path where a list belongs: its letters would be taken for names."""
+    """Raises `EvoFairError` for one text, path or number where a list belongs: letters would be taken for names."""
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
+    if isinstance(values, Number) or getattr(values, "ndim", None) == 0:  # NumPy's scalars and arrays of one number
+        raise EvoFairError(f"{name} = {values} is a single one: give a list, [{values}]")
 
 
 def in_a_line(error: BaseException) -> str:

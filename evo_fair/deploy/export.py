@@ -13,6 +13,7 @@ from torch import nn
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
 from evo_fair.latency.measure import open_session
+from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Parity", "check_parity", "export_onnx", "onnx_logits"]
 
@@ -21,6 +22,7 @@ OPSET = 17
 BATCH = 256
 
 
+@one_at_a_time  # torch's exporter keeps its state in globals
 def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
     """Writes a network as ONNX: normalised `input` `[batch, *input_shape]` to `logits` `[batch, labels]`.
 

@@ -14,6 +14,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from evo_fair.errors import EvoFairError
 from evo_fair.files import atomic_write
+from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.search import Axis
 
 __all__ = ["Look", "Points", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
@@ -57,6 +58,7 @@ _FRONTS = (
 Look = tuple[str, str, str, bool]
 
 
+@one_at_a_time  # the style is set for the whole process
 def save_figure(make: Callable[[], Figure], paths: Sequence[Path]) -> None:
     """Makes a figure in this style and draws it to each path, atomically; the suffix says the form.
 

@@ -107,7 +107,7 @@ class Objective(Axis):
             return values.astype(np.float64)
         if values.dtype.kind == "u" and len(values) and values.max() > np.iinfo(np.int64).max:
             raise ObjectiveError(
-                f"objective {self.name!r} returned {values.max()} as {values.dtype}, more than {np.iinfo(np.int64).max}: "
+                f"objective {self.name!r} returned {values.max()} as {values.dtype}, more than int64 holds: "
                 "unsigned numbers wrap below 0; convert with .astype(float) or .astype(np.int64) before subtracting"
             )
         return values.astype(np.int64)
@@ -116,9 +116,7 @@ class Objective(Axis):
 def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
     """A read-only copy: a user's function may yet write to it by way of torch or ctypes, and then harms itself only."""
     if isinstance(source, Counts):
-        return Counts(
-            source.values.copy(), source.rest.copy(), source.group_names, source.label_names, source.positive
-        )
+        return Counts(source.values.copy(), source.rest.copy(), source.group_names, source.label_names, source.positive)
     copy = np.array(source)
     copy.flags.writeable = False
     return copy

@@ -61,7 +61,8 @@ def _texts(function: Any, seen: set[int]) -> Iterator[str]:
         yield textwrap.dedent(inspect.getsource(shown)).rstrip()
     except (OSError, TypeError):
         code = getattr(shown, "__code__", None)
-        yield repr(_code(code)) if code else getattr(shown, "__qualname__", repr(shown))
+        named = getattr(function, "__qualname__", "") or getattr(shown, "__qualname__", "")
+        yield repr(_code(code)) if code else named
     if not isinstance(function, FunctionType):
         state = getattr(function, "__dict__", {}) if not isinstance(function, type) else {}
         yield repr(sorted((name, value) for name, value in state.items() if isinstance(value, _PLAIN)))
