@@ -10,15 +10,16 @@ import joblib
 import numpy as np
 
 from evo_fair import __version__
+from evo_fair.arguments import as_path, as_text, as_texts, as_whole
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.deployment import deploy
-from evo_fair.errors import EvoFairError, FigureError, check_list
+from evo_fair.errors import EvoFairError, FigureError, RunError
 from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
 from evo_fair.lock import one_job
-from evo_fair.problem import Problem, load_problem
+from evo_fair.problem import Problem, as_problem, load_problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header, check_header, find_header
@@ -40,6 +41,7 @@ from evo_fair.search import (
     resolve,
     resolve_constraints,
     resume_run,
+    sources,
 )
 from evo_fair.search import search as run_engine
 from evo_fair.search.searched import Searched
@@ -59,11 +61,12 @@ class _Prepared:
     space: SearchSpace
     profile: Profile
     plan: Plan
+    sources: dict[str, str]
 
 
 @one_job("a search", lambda given: Path(given["out"]))
 def search(
-    problem: Problem | str,
+    problem: Problem | str | Path,
     *,
     out: str | Path,
     device: str | Path | None = None,
@@ -90,10 +93,18 @@ def search(
     them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
     goes into the folder. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
     """
-    for name, given in (("objectives", objectives), ("constraints", constraints)):
-        check_list(name, given)
+    objectives = None if objectives is None else as_texts("objectives", objectives)
+    constraints = None if constraints is None else as_texts("constraints", constraints)
+    budget, population = as_whole("budget", budget), as_whole("population", population)
+    seed, jobs = as_whole("seed", seed), as_whole("jobs", jobs)
+    group = None if group is None else as_text("group", group)
+    algorithm = as_text("algorithm", algorithm)
+    if not isinstance(freeze_header, str):
+        freeze_header = as_whole("freeze_header", freeze_header)
+    if seed is None or freeze_header is None:
+        raise EvoFairError(f"{'seed' if seed is None else 'freeze_header'} is None: give one, or leave it out")
     listener = listener or Listener()
-    folder = Path(out)
+    folder = as_path("out", out)
     if not (resume and has_begun(folder)):
         check_new(folder)
         resume = False
@@ -104,7 +115,9 @@ def search(
     jobs = _checked_jobs(jobs)
     evaluated_on = resolve_device(torch_device)
     check_precision(precision, evaluated_on)
+    begun = open_run(folder).configuration if resume else {}
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    _check_sources(folder, begun, prepared.sources)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
     supernet = ensure_supernet(
@@ -124,6 +137,8 @@ def search(
     configuration = _configuration(prepared, supernet, header) | {
         "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision}
     }
+    if resume and "sources" not in begun.get("search", {}):
+        configuration["search"].pop("sources", None)  # a run of a time when they were not written down
     run = (resume_run if resume else create_run)(folder, configuration)
     if header:
         sizes = (header.whole.magnitude, header.space.magnitude)
@@ -144,19 +159,21 @@ def search(
     return result
 
 
-def train(problem: Problem | str, *, out: str | Path | None = None, listener: Listener | None = None) -> StoredSupernet:
+def train(
+    problem: Problem | str | Path, *, out: str | Path | None = None, listener: Listener | None = None
+) -> StoredSupernet:
     """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`."""
     listener = listener or Listener()
-    problem = load_problem(problem) if isinstance(problem, str) else problem
+    problem = as_problem(problem)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener.prepared(dataset, space)
-    folder = None if out is None else Path(out)
+    folder = None if out is None else as_path("out", out)
     return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed)
 
 
 def _prepare(
-    problem: Problem | str,
+    problem: Problem | str | Path,
     device: str | Path | None,
     objectives: Sequence[str] | None,
     constraints: Sequence[str] | None,
@@ -167,7 +184,7 @@ def _prepare(
     seed: int,
     initial: Initial,
 ) -> _Prepared:
-    problem = load_problem(problem) if isinstance(problem, str) else problem
+    problem = as_problem(problem)
     defaults = problem.search
     profile = load_profile(defaults.device if device is None else device)
     goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
@@ -190,7 +207,19 @@ def _prepare(
     check_samples(dataset, [plan.group], problem.data.min_samples)
     _check_metrics(dataset, plan)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    return _Prepared(problem, dataset, space, profile, plan)
+    measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
+    return _Prepared(problem, dataset, space, profile, plan, sources(measures))
+
+
+def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
+    """Raises `RunError` for an objective of the user's own whose source is another one than when the run began."""
+    before = begun.get("search", {}).get("sources", {})
+    for name, source in own.items():
+        if name in before and before[name] != source:
+            raise RunError(
+                f"objective {name!r} has another source than when the run in {folder} began: "
+                "restore it, or choose another --out"
+            )
 
 
 def _names(objectives: Sequence[Objective]) -> set[str]:
@@ -233,6 +262,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
             "seed": plan.seed,
             "objectives": describe(plan.objectives),
             **({"initial": plan.initial} if plan.initial != "random" else {}),
+            **({"sources": prepared.sources} if prepared.sources else {}),
         },
         "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
         "supernet": {"sha256": supernet.sha256},

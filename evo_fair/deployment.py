@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from evo_fair import __version__
+from evo_fair.arguments import as_number, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.deploy.choice import choose_networks
 from evo_fair.deploy.evenness import check_even_groups
@@ -81,8 +82,12 @@ def deploy(
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
     """
-    for name, given in (("networks", networks), ("references", references), ("devices", devices)):
+    networks = None if networks is None else as_texts("networks", networks)
+    for name, given in (("references", references), ("devices", devices)):
         check_list(name, given)
+    epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
+    learning_rate = as_number("learning_rate", learning_rate)
+    fairness_weight = as_number("fairness_weight", fairness_weight) or 0.0
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else Path(out)

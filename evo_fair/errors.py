@@ -1,7 +1,9 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
 
 import reprlib
+from numbers import Number
 from pathlib import PurePath
+from typing import Any
 
 __all__ = [
     "AuditError",
@@ -41,6 +43,19 @@ class EvoFairError(Exception):
             tail = LONGEST_MESSAGE // 3
             text = f"{text[: LONGEST_MESSAGE - tail - 5]} ... {text[-tail:]}"
         super().__init__(text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default a class is called with `args`, which are the message and not what its `__init__` takes. A pool
+        # whose worker sends an error that can't be read back waits for it for ever.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[EvoFairError], arguments: tuple[Any, ...], state: dict[str, Any]) -> EvoFairError:
+    """An error as it was pickled, without a call of its class's `__init__`."""
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class ProblemError(EvoFairError, ValueError):
@@ -107,9 +122,11 @@ class AuditError(EvoFairError, ValueError):
 
 
 def check_list(name: str, values: object) -> None:
-    """Raises `EvoFairError` for one text or path where a list belongs: its letters would be taken for names."""
+    """Raises `EvoFairError` for one text, path or number where a list belongs: letters would be taken for names."""
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
+    if isinstance(values, Number) or getattr(values, "ndim", None) == 0:  # NumPy's scalars and arrays of one number
+        raise EvoFairError(f"{name} = {values} is a single one: give a list, [{values}]")
 
 
 def quote(value: object) -> str:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
@@ -146,7 +147,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     for folder, check in list(_GUARDS.items()):
         if path.absolute().is_relative_to(folder):
             check()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{get_ident()}.tmp{path.suffix}")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from evo_fair.arguments import as_path
 from evo_fair.data import Dataset, check_samples, load_dataset
 from evo_fair.errors import ProblemError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
@@ -12,7 +13,18 @@ from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.space import SearchSpace, SpaceSchema
 from evo_fair.space.schema import Section
 
-__all__ = ["Data", "Fairness", "Problem", "Proxy", "Search", "Training", "first_fault", "load_problem", "problem_names"]
+__all__ = [
+    "Data",
+    "Fairness",
+    "Problem",
+    "Proxy",
+    "Search",
+    "Training",
+    "as_problem",
+    "first_fault",
+    "load_problem",
+    "problem_names",
+]
 
 _MOST_WEIGHTS = 2**28
 _MOST_MEGABYTES = 2**12
@@ -168,11 +180,18 @@ def problem_names() -> list[str]:
     return shipped_names("problems", ".toml")
 
 
-def load_problem(name: str, data: str | Path | None = None) -> Problem:
+def as_problem(problem: "Problem | str | Path") -> Problem:
+    """The problem itself, or the one of that name or path; raises as `load_problem` does."""
+    return problem if isinstance(problem, Problem) else load_problem(problem)
+
+
+def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
     """Reads a problem by the name of a shipped one or the path of a TOML file; `data` is its data set's folder.
 
     Raises `UnknownNameError` for a name that is neither, and `ProblemError` naming the file, the key and the mend.
     """
+    name = str(as_path("problem", name))
+    data = None if data is None else as_path("data", data)
     path = shipped_or_path(name, "problems", ".toml", "problem")
     content = read_toml(path, ProblemError)
     for key in ("name", "folder"):

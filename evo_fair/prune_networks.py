@@ -12,10 +12,11 @@ import pandas as pd
 from torch import nn
 
 from evo_fair import __version__
+from evo_fair.arguments import as_number, as_numbers, as_path, as_texts, as_whole, as_wholes
 from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
-from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, check_list, in_a_line
+from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, in_a_line
 from evo_fair.fairness import group_accuracy
 from evo_fair.files import is_trace, read_cached_json, read_json, remove_leftovers, sha256_of, write_json, write_text
 from evo_fair.latency import Profile, load_profile
@@ -23,7 +24,7 @@ from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.latency.predict import predict
 from evo_fair.lock import one_job
 from evo_fair.nets import Network
-from evo_fair.problem import Problem, load_problem
+from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.criteria import CRITERIA, check_criteria
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_in, performance_fairness, sparsity_of
@@ -63,7 +64,7 @@ class _Unit:
 
 @one_job("a pruning", lambda given: Path(given["out"]))
 def prune(
-    problem: Problem | str,
+    problem: Problem | str | Path,
     *,
     out: str | Path,
     methods: Sequence[str] = ("magnitude",),
@@ -96,9 +97,12 @@ def prune(
     be told is left empty. With `resume`
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
-    check_list("methods", methods)
-    ratios = ratios or None
-    problem = load_problem(problem) if isinstance(problem, str) else problem
+    methods, seeds = as_texts("methods", methods), as_wholes("seeds", seeds)
+    sparsities = as_numbers("sparsities", sparsities)
+    rounds, epochs = as_whole("rounds", rounds), as_whole("epochs", epochs)
+    epsilon = as_number("epsilon", epsilon) or 0.0
+    ratios = {name: as_number(f"ratios: {name}", ratio) for name, ratio in (ratios or {}).items()} or None
+    problem = as_problem(problem)
     units = _units(methods, sparsities, seeds, ratios)
     chosen = {name: method_named(name, treatment, rounds) for name in methods}
     _check_methods(methods, structure, scope, ratios)
@@ -111,7 +115,7 @@ def prune(
         raise PruningError(f"epochs {epochs} is negative: give 0 or more")
     source = Source(network, run, module, weights)
     profile = load_profile(problem.search.device if device is None else device)
-    folder = Path(out)
+    folder = as_path("out", out)
     _check_folder(folder, resume)
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)

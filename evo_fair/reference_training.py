@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair import __version__
+from evo_fair.arguments import as_text, as_whole
 from evo_fair.data import Dataset
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
@@ -22,7 +23,7 @@ from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES
-from evo_fair.problem import Problem, load_problem
+from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
 
 __all__ = ["StoredReference", "find_reference", "train_reference"]
@@ -40,7 +41,7 @@ class StoredReference:
 
 
 def train_reference(
-    problem: Problem | str,
+    problem: Problem | str | Path,
     network: str,
     *,
     seed: int = 0,
@@ -54,11 +55,12 @@ def train_reference(
     none, `ProblemError` for a problem without colour images of at least 32 pixels.
     """
     listener = listener or Listener()
+    network, seed = as_text("network", network), as_whole("seed", 0 if seed is None else seed)
     if network not in REFERENCES:
         raise UnknownNameError("network", network, list(REFERENCES))
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
-    problem = load_problem(problem) if isinstance(problem, str) else problem
+    problem = as_problem(problem)
     dataset = problem.dataset()
     _check_images(problem, dataset)
     listener.prepared(dataset, problem.search_space(dataset.input_shape, len(dataset.label_names)))

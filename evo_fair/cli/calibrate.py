@@ -1,5 +1,7 @@
 """`evo-fair calibrate`: a device profile for this machine, for a board by way of a kit, or from measurements as CSV."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,7 +31,9 @@ def calibrate(
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads that run. Default here: 1.")] = None,
     minutes: Annotated[
         float,
-        typer.Option("--minutes", min=0.05, help="The most that timing may take; but at least 5 rounds are timed."),
+        typer.Option(
+            "--minutes", min=0.05, help="What timing may take; up to three times that while repeats don't agree."
+        ),
     ] = 5.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the networks that are measured.")] = 0,
     keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
@@ -56,6 +60,13 @@ def calibrate(
         list[str] | None,
         typer.Option("--carry-from", help="A device that supplies prices of layers never measured; can be repeated."),
     ] = None,
+    accept_implausible: Annotated[
+        bool,
+        typer.Option(
+            "--accept-implausible",
+            help="Write the profile, with a warning, though measurements can't be right or the machine is not steady.",
+        ),
+    ] = False,
 ) -> None:
     """Makes a device profile: times this machine, writes a measuring kit for a board, or fits measurements (CSV)."""
     from evo_fair.errors import ProfileError
@@ -78,13 +89,16 @@ def calibrate(
         return
     path = _target(out, name)
     if layers is None or latency is None:
-        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep)
+        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep, accept_implausible)
         return
     given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
     provenance = Provenance(board or name, threads=threads, **given)
     donors = [load_profile(device) for device in carry_from or ()]
     measured = read_measurements(layers, latency, FEWEST_NETWORKS)
-    profile = fit_profile(name, measured, provenance, donors)
+    with _bars() as show:
+        profile = fit_profile(
+            name, measured, provenance, donors, accept_implausible=accept_implausible, warn=_warn, progress=show
+        )
     profile.write(path)
     _report(profile, path)
 
@@ -125,11 +139,32 @@ def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:
 
 
 def _time_this_machine(
-    campaign: "Campaign", name: str, path: Path, threads: int, minutes: float, keep: Path | None
+    campaign: "Campaign", name: str, path: Path, threads: int, minutes: float, keep: Path | None, accepted: bool
 ) -> None:
+    from evo_fair.errors import ProfileError
+    from evo_fair.latency.this_machine import calibrate_this_machine
+
+    with _bars() as show:
+        result = calibrate_this_machine(name, campaign, threads, minutes, show, accept_implausible=accepted, warn=_warn)
+    if keep is not None:
+        _keep(result.measured, keep)
+    if not result.steady:
+        unsteady = f"the machine was not steady ({result.profile.file.notes.rstrip('.')})"
+        if not accepted:
+            raise ProfileError(
+                f"{unsteady}: run it again with nothing else running, or add --accept-implausible to have the profile"
+            )
+        _warn(unsteady)
+    result.profile.write(path)
+    _report(result.profile, path)
+    say(result.profile.file.notes)
+
+
+@contextmanager
+def _bars() -> "Iterator[Callable[[str, int, int], None]]":
+    """A bar a stage, on standard error."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    from evo_fair.latency.this_machine import calibrate_this_machine
     from evo_fair.tables import plain_console
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -141,14 +176,11 @@ def _time_this_machine(
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
-        result = calibrate_this_machine(name, campaign, threads, minutes, show)
-    result.profile.write(path)
-    if keep is not None:
-        _keep(result.measured, keep)
-    _report(result.profile, path)
-    say(result.profile.file.notes)
-    if not result.steady:
-        say("the machine was not steady: run it again with nothing else running", err=True)
+        yield show
+
+
+def _warn(text: str) -> None:
+    say(f"warning: {text}", err=True)
 
 
 def _keep(measured: "Measurements", folder: Path) -> None:

@@ -17,6 +17,7 @@ from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import atomic_write
 from evo_fair.latency.measure import open_session
 from evo_fair.nets.failures import failure
+from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Parity", "check_parity", "export_onnx", "onnx_logits"]
 
@@ -27,6 +28,7 @@ ALONE = 3
 """How many inputs are tried one by one as well."""
 
 
+@one_at_a_time  # torch's exporter keeps its state in globals
 def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) -> None:
     """Writes a network as ONNX: normalised `input` `[batch, *input_shape]` to `logits` `[batch, labels]`.
 

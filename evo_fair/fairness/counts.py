@@ -21,6 +21,8 @@ class Counts:
     `values` is int64 `[networks, groups, labels, predictions]`; `rest`, int64 `[networks, labels, predictions]`, holds
     the samples whose group is unknown: they count for accuracy, and for no group. `positive` are the indices of the
     labels that count as positive where a metric is about a binary decision; `()` if none is declared.
+
+    All arrays are read-only: several metrics read the same counts.
     """
 
     values: IntArray
@@ -43,6 +45,8 @@ class Counts:
             )
         if any(not 0 <= label < shape[1] for label in self.positive):
             raise ValueError(f"positive labels are indices from 0 to {shape[1] - 1}, got {self.positive}")
+        for name in ("values", "rest"):
+            object.__setattr__(self, name, _read_only(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -55,7 +59,13 @@ class Counts:
     @cached_property
     def overall(self) -> IntArray:
         """All samples, those of unknown group included: int64 `[networks, labels, predictions]`."""
-        return np.asarray(self.values.sum(axis=1) + self.rest, np.int64)
+        return _read_only(np.asarray(self.values.sum(axis=1) + self.rest, np.int64))
+
+
+def _read_only(array: IntArray) -> IntArray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def concatenate(parts: Sequence[Counts]) -> Counts:

@@ -1,16 +1,18 @@
 """From measurements to a profile: fit, validation on held-out networks, fitted ranges, provenance."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evo_fair.latency.fit import Fit, fit_model
+from evo_fair.latency.fit import FEWEST_NETWORKS, Fit, fit_model
 from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.model import network_ms
+from evo_fair.latency.plausibility import GROSS, Doubts, check_speed, examine, gross_outliers
 from evo_fair.latency.profile import Profile, measured_ranges
-from evo_fair.latency.schema import BYTES_PER_VALUE, SCHEMA, Precision, check_profile
+from evo_fair.latency.schema import BYTES_PER_VALUE, LONGEST_TEXT, SCHEMA, Precision, check_profile
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
-from evo_fair.latency.validation import FOLDS, SHUFFLES, Scores, cross_validate
+from evo_fair.latency.validation import FOLDS, Scores, held_out_ms, median_scores, score, shuffles_for
 
 __all__ = ["Provenance", "calibrate"]
 
@@ -40,17 +42,45 @@ def calibrate(
     provenance: Provenance,
     donors: Sequence[Profile] = (),
     held_out: tuple[str, Scores] | None = None,
+    *,
+    accept_implausible: bool = False,
+    warn: Callable[[str], None] = lambda _warning: None,
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
 ) -> Profile:
     """Fits a profile to measured networks and validates it on networks that the fit did not see.
 
     `donors` supply the prices of work that was never measured. `held_out` is a method and its scores where validation
-    networks were measured apart; otherwise the networks are held out in five folds, the median of ten shuffles.
-    Raises `ProfileError` for too few networks, a donor without the price, or a name that can't be a file's.
+    networks were measured apart; otherwise the networks are held out in five folds, the median of up to ten shuffles.
+    `warn` hears of outliers and of other doubts; those that took over 20 times more or less than they should are kept
+    out of the fit. `progress` hears the stage, how much of it is done, and of how much. Raises `ProfileError` for too
+    few networks, a donor without the price, a name that can't be a file's, and for measurements that can't be right,
+    unless they are accepted, which the profile's notes then say.
     """
     bytes_per_value = BYTES_PER_VALUE[provenance.precision]
+    doubts = list(check_speed(measured).settle(accept_implausible))
+    measured, others = _without_gross(measured, bytes_per_value, accept_implausible)
+    doubts += others
+    progress("fitting", 0, 1)
     fit = fit_model(measured, bytes_per_value)
-    if held_out is None and (scores := cross_validate(measured, bytes_per_value)) is not None:
-        held_out = (f"{FOLDS} folds by network, median of {SHUFFLES} shuffles", scores)
+    progress("fitting", 1, 1)
+    expected = network_ms(fit.model, measured.table)
+    if held_out is None:
+        shuffles = shuffles_for(len(measured.names))
+        predicted = held_out_ms(
+            measured,
+            bytes_per_value,
+            shuffles=shuffles,
+            progress=lambda done, folds: progress("validating, folds", done, folds),
+        )
+        if predicted is not None:
+            expected = np.median(predicted, axis=0)
+            how_often = f", median of {shuffles} shuffles" if shuffles > 1 else ""
+            held_out = (f"{FOLDS} folds by network{how_often}", median_scores(predicted, measured.latency_ms))
+    judged = held_out[1] if held_out else score(expected, measured.latency_ms)
+    none = np.zeros(len(measured.names), np.bool_)
+    doubts += examine(measured, expected, none, judged.mape, judged.spearman).settle(accept_implausible)
+    for doubt in doubts:
+        warn(doubt)
     prices, carried = _carry_over(fit, donors)
     distinct = np.unique(measured.table.reshape(-1, measured.table.shape[2]), axis=0)
     content = {
@@ -61,7 +91,7 @@ def calibrate(
         "precision": provenance.precision,
         "source": provenance.source,
         "licence": provenance.licence,
-        "notes": provenance.notes,
+        "notes": " ".join([provenance.notes, *(f"Warning: {doubt}." for doubt in doubts)]).strip()[:LONGEST_TEXT],
         "fitted": {
             "networks": len(measured.names),
             "distinct_layers": int((distinct[:, 0] > 0).sum()),
@@ -78,6 +108,25 @@ def calibrate(
         ],
     }
     return Profile(check_profile(content, f"profile {name!r}"))
+
+
+def _without_gross(
+    measured: Measurements, bytes_per_value: float, accepted: bool
+) -> tuple[Measurements, tuple[str, ...]]:
+    """The networks that a fit can take, and warnings that name the others; all of them where that many are accepted."""
+    gross = gross_outliers(measured, bytes_per_value)
+    if not gross.any():
+        return measured, ()
+    seen = np.flatnonzero(~gross)
+    if len(seen) < FEWEST_NETWORKS:
+        doubts = Doubts(f"{gross.sum()} of {len(gross)} latencies are over {GROSS:g} times off what the others say")
+        return measured, doubts.settle(accepted)
+    doubts = examine(
+        measured, network_ms(fit_model(measured.part(seen), bytes_per_value).model, measured.table), gross, 0, 1
+    )
+    if doubts.refusal:
+        return measured, doubts.settle(accepted)
+    return measured.part(seen), doubts.warnings
 
 
 def _carry_over(fit: Fit, donors: Sequence[Profile]) -> tuple[dict[str, float], dict[str, object] | None]:

@@ -21,7 +21,8 @@ _README = """Measuring a board with evo_fair
 
 1. Copy this folder to the board. It needs Python 3.8 or later with onnxruntime and numpy.
 2. On the board, with nothing else running:  python3 measure.py --threads 1
-   It takes about 5 minutes, longer where five rounds over all networks do, and writes latency.csv.
+   It takes about 5 minutes, longer where five rounds over all networks do, or where the board is not steady: then
+   it says so. It writes latency.csv.
 3. Copy latency.csv back into this folder and fit the profile:
    evo-fair calibrate --layers layers.csv --latency latency.csv --name my-board --out my-board.json
 """

@@ -22,12 +22,21 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["Timings", "measure", "open_session", "pin", "random_inputs", "write_csv"]
+__all__ = [
+    "UNSTEADY",
+    "Timings",
+    "measure",
+    "open_session",
+    "pin",
+    "random_inputs",
+    "write_csv",
+]
 
 VISIT_MS = 4.0  # how long a visit runs a network that is faster than that
 MOST_RUNS = 50
 MOST_ROUNDS = 25
 FEWEST_ROUNDS = 5
+UNSTEADY = 0.05  # how far repeats may disagree and rounds drift
 
 
 class Timings:
@@ -61,6 +70,19 @@ class Timings:
         relative = (self.rounds / self.latency_ms).mean(axis=1)
         thirds = [float(part.mean()) for part in np.array_split(relative, 3)]
         return max(thirds) / min(thirds) - 1
+
+    @property
+    def steady(self) -> bool:
+        """Whether rounds agree and the machine did not drift, both within 5 %."""
+        return self.repeatability <= UNSTEADY and self.drift <= UNSTEADY
+
+    def disagreement(self, other: Timings) -> float:
+        """The median relative difference from a repeat of the same networks."""
+        return float(np.median(np.abs(self.latency_ms / other.latency_ms - 1)))
+
+    def joined(self, other: Timings) -> Timings:
+        """The rounds of both."""
+        return Timings(self.names, [*self.rounds.tolist(), *other.rounds.tolist()])
 
 
 def pin(threads: int) -> None:
@@ -161,8 +183,11 @@ def main() -> None:
     _say("")
     sys.stdout.write(
         f"{len(files)} networks, {len(timings.rounds)} rounds: repeatability {timings.repeatability:.1%}, "
-        f"median spread {timings.spread:.1%}, drift {timings.drift:.1%}\n{here / 'latency.csv'}\n"
+        f"median spread {timings.spread:.1%}, drift {timings.drift:.1%}\n"
+        f"{here / 'latency.csv'}\n"
     )
+    if not timings.steady:
+        sys.stderr.write(f"the machine was not steady, within {UNSTEADY:.0%}: run it again with nothing else running\n")
 
 
 def _say(text: str) -> None:

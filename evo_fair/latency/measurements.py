@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arguments import as_path
 from evo_fair.errors import ProfileError
 from evo_fair.files import write_text
 from evo_fair.layers import COLUMNS, LayerTable, Op
@@ -39,7 +40,7 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
 
     Raises `ProfileError` naming file and line for a missing column, an unknown operator or a value out of range.
     """
-    path = Path(path)
+    path = as_path("layers", path)
     networks: dict[str, list[tuple[int, ...]]] = {}
     for line, row in _rows(path, ("network", *COLUMNS)):
         networks.setdefault(row["network"], []).append(_layer(path, line, row))
@@ -53,7 +54,7 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
 
 def read_latency(path: str | Path) -> dict[str, float]:
     """Milliseconds by network of a `latency.csv`; raises `ProfileError` for what is not a positive number."""
-    path = Path(path)
+    path = as_path("latency", path)
     latency: dict[str, float] = {}
     for line, row in _rows(path, ("network", "latency_ms")):
         name, text = row["network"], row["latency_ms"]

@@ -1,18 +1,22 @@
 """A device profile: what one device and runtime need for any layer table, and how far that was measured."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arguments import as_path
 from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
 from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, kind_of
 from evo_fair.layers import COLUMNS, LayerTable, check_table
+from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Profile", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
@@ -50,12 +54,12 @@ class Profile:
 
     def latency_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
         """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
-        result: npt.NDArray[np.float64] = network_ms(self.model, check_table(table))
+        result: npt.NDArray[np.float64] = _computed(network_ms, self.model, check_table(table))
         return result
 
     def layer_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
-        result: npt.NDArray[np.float64] = layer_ms(self.model, check_table(table))
+        result: npt.NDArray[np.float64] = _computed(layer_ms, self.model, check_table(table))
         return result
 
     @property
@@ -82,12 +86,18 @@ class Profile:
         write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
+@one_at_a_time  # Numba's own pool of threads, where there is no better one, ends a process that enters it twice
+def _computed(kernel: Callable[[Model, LayerTable], Any], model: Model, table: LayerTable) -> Any:
+    return kernel(model, table)
+
+
 def load_profile(name_or_path: str | Path) -> Profile:
     """The shipped profile of that name, or the one in the JSON file at that path.
 
     Raises `UnknownNameError` listing the shipped names, and `ProfileError` for a file that is no valid profile.
     """
-    return Profile(read_profile(shipped_or_path(str(name_or_path), "hardware_profiles", ".json", "device")))
+    name = str(as_path("device", name_or_path))
+    return Profile(read_profile(shipped_or_path(name, "hardware_profiles", ".json", "device")))
 
 
 def device_names() -> list[str]:

@@ -13,6 +13,7 @@ from evo_fair.layers import COLUMNS
 
 __all__ = [
     "BYTES_PER_VALUE",
+    "LONGEST_TEXT",
     "SCHEMA",
     "CarriedOver",
     "Device",
@@ -27,6 +28,7 @@ __all__ = [
 
 SCHEMA = 1
 LARGEST_FILE = 2**20
+LONGEST_TEXT = 2000
 PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -34,7 +36,7 @@ BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]

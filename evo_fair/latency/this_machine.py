@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from evo_fair.errors import ProfileError
 from evo_fair.latency.calibrate import Provenance, calibrate
 from evo_fair.latency.campaign import Campaign
 from evo_fair.latency.fit import fit_model
-from evo_fair.latency.measure import Timings, measure, open_session, pin
+from evo_fair.latency.measure import UNSTEADY, Timings, measure, open_session, pin
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.profile import Profile
@@ -21,7 +22,9 @@ from evo_fair.latency.validation import score
 
 __all__ = ["OwnCalibration", "calibrate_this_machine"]
 
-UNSTEADY = 0.05
+
+MOST_REPEATS = 6
+"""Of half of the minutes each."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,12 @@ class OwnCalibration:
     profile: Profile
     measured: Measurements
     timings: Timings
+    disagreement: float = 0.0
 
     @property
     def steady(self) -> bool:
-        """Whether rounds agree and the machine did not drift, both within 5 %."""
-        return self.timings.repeatability <= UNSTEADY and self.timings.drift <= UNSTEADY
+        """Whether rounds and repeats agree and the machine did not drift, all within 5 %."""
+        return self.timings.steady and self.disagreement <= UNSTEADY
 
 
 def calibrate_this_machine(
@@ -44,10 +48,15 @@ def calibrate_this_machine(
     threads: int = 1,
     minutes: float = 5.0,
     progress: Callable[[str, int, int], None] | None = None,
+    *,
+    accept_implausible: bool = False,
+    warn: Callable[[str], None] = lambda _warning: None,
 ) -> OwnCalibration:
     """Times the campaign's networks, fits all but the held-out ones, validates on those.
 
-    Timing takes at most `minutes`, but at least 5 rounds. The process stays on as many processors as it uses threads.
+    Timing takes at most `minutes`, but two repeats of at least 5 rounds; on a machine on which repeats don't agree up
+    to three times that. The process stays on as many processors as it uses threads. `accept_implausible` and `warn`
+    are those of `calibrate`.
     Raises `ProfileError`, before anything is timed, for fewer than one thread or a name that no profile can have.
     """
     check_name(name)
@@ -59,7 +68,9 @@ def calibrate_this_machine(
     for done, (network, model) in enumerate(zip(campaign.names, campaign.models(), strict=True), 1):
         sessions[network] = open_session(model, threads)
         report("loading networks", done, len(campaign.names))
-    timings = measure(sessions, minutes, lambda done, total: report("timing, rounds", done, total))
+    timings, disagreement = _measure_until_steady(
+        sessions, minutes, lambda done, total: report("timing, rounds", done, total)
+    )
     measured = Measurements(campaign.names, campaign.table, timings.latency_ms)
     index = np.arange(len(campaign.names))
     seen, held_out = measured.part(index[: -campaign.held_out]), measured.part(index[-campaign.held_out :])
@@ -69,10 +80,31 @@ def calibrate_this_machine(
         runtime=f"ONNX Runtime {version('onnxruntime')}",
         threads=threads,
         notes=f"{len(timings.rounds)} rounds; repeatability {timings.repeatability:.1%}, median spread "
-        f"{timings.spread:.1%}, drift {timings.drift:.1%}.",
+        f"{timings.spread:.1%}, drift {timings.drift:.1%}, repeats differ by {disagreement:.1%}.",
     )
     method = "networks of the search space that the fit did not see"
-    return OwnCalibration(calibrate(name, seen, provenance, held_out=(method, scores)), measured, timings)
+    profile = calibrate(
+        name, seen, provenance, held_out=(method, scores), accept_implausible=accept_implausible, warn=warn
+    )
+    return OwnCalibration(profile, measured, timings, disagreement)
+
+
+def _measure_until_steady(
+    sessions: dict[str, Any], minutes: float, progress: Callable[[int, int], None], seed: int = 0
+) -> tuple[Timings, float]:
+    """Times sessions in repeats of half of `minutes` until two in a row agree within 5 %; six repeats at most.
+
+    Returns the rounds of the last two repeats, and how far those disagree.
+    """
+    before = measure(sessions, minutes / 2, progress, seed=seed)
+    timings, disagreement = before, float("inf")
+    for repeat in range(1, MOST_REPEATS):
+        after = measure(sessions, minutes / 2, progress, seed=seed + repeat)
+        timings, disagreement = before.joined(after), before.disagreement(after)
+        if disagreement <= UNSTEADY and timings.steady:
+            break
+        before = after
+    return timings, disagreement
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

@@ -1,5 +1,6 @@
 """How well a fit predicts networks that it did not see: folds by network, repeated over shuffles."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,12 +11,13 @@ from evo_fair.latency.fit import FEWEST_NETWORKS, fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 
-__all__ = ["Scores", "cross_validate", "score"]
+__all__ = ["Scores", "cross_validate", "held_out_ms", "median_scores", "score", "shuffles_for"]
 
 Floats = npt.NDArray[np.float64]
 
 FOLDS = 5
 SHUFFLES = 10
+_PREDICTIONS = 3000  # so many single out the error well enough: the more networks, the fewer shuffles
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,42 @@ def cross_validate(
 
     None where leaving a fold out leaves too few networks to fit.
     """
+    predicted = held_out_ms(measured, bytes_per_value, folds, shuffles)
+    return None if predicted is None else median_scores(predicted, measured.latency_ms)
+
+
+def shuffles_for(networks: int) -> int:
+    """How many shuffles `calibrate` makes of so many networks: 10 of up to 300, 1 of 3,000 and more."""
+    return min(SHUFFLES, max(1, _PREDICTIONS // max(networks, 1)))
+
+
+def held_out_ms(
+    measured: Measurements,
+    bytes_per_value: float = 4.0,
+    folds: int = FOLDS,
+    shuffles: int = SHUFFLES,
+    progress: Callable[[int, int], None] = lambda _done, _folds: None,
+) -> Floats | None:
+    """Milliseconds that fits predict for networks they did not see, float64 `[shuffles, networks]`.
+
+    None where leaving a fold out leaves too few networks to fit. `progress` hears the folds done and their number.
+    """
     n = len(measured.names)
     if n - -(-n // folds) < FEWEST_NETWORKS:
         return None
-    results = []
+    predicted = np.empty((shuffles, n))
     for shuffle in range(shuffles):
-        predicted = np.empty(n)
-        for held_out in np.array_split(np.random.default_rng(shuffle).permutation(n), folds):
+        parts = np.array_split(np.random.default_rng(shuffle).permutation(n), folds)
+        for number, held_out in enumerate(parts, 1):
             seen = np.setdiff1d(np.arange(n), held_out)
             fit = fit_model(measured.part(seen), bytes_per_value)
-            predicted[held_out] = network_ms(fit.model, measured.table[held_out])
-        results.append(score(predicted, measured.latency_ms))
+            predicted[shuffle, held_out] = network_ms(fit.model, measured.table[held_out])
+            progress(shuffle * folds + number, shuffles * folds)
+    return predicted
+
+
+def median_scores(predicted: Floats, measured: Floats) -> Scores:
+    """The median over shuffles of the scores of predictions `[shuffles, networks]`."""
+    results = [score(row, measured) for row in predicted]
     median = {name: float(np.median([result.as_dict()[name] for result in results])) for name in results[0].as_dict()}
-    return Scores(**{**median, "networks": n})  # type: ignore[arg-type]
+    return Scores(**{**median, "networks": len(measured)})  # type: ignore[arg-type]

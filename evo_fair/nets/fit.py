@@ -29,6 +29,7 @@ from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
 from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
+from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.problem import Training
 
 __all__ = ["fit", "initialise"]
@@ -36,6 +37,7 @@ __all__ = ["fit", "initialise"]
 _PREFIX = "network."
 
 
+@one_at_a_time  # dropout draws from torch's one generator
 def fit(
     network: nn.Module,
     inputs: Inputs,

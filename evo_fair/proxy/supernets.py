@@ -24,6 +24,7 @@ from evo_fair.files import (
 from evo_fair.lock import held
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.train import TRAINING_CODE
+from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.problem import Problem
 from evo_fair.proxy.evaluator import ProxySource, calibration_samples
 from evo_fair.space import SearchSpace
@@ -53,6 +54,7 @@ class StoredSupernet:
         return str(self.manifest["sha256"])
 
 
+@one_at_a_time  # the second search finds what the first one trained
 def ensure_supernet(
     problem: Problem,
     dataset: Dataset,
@@ -106,6 +108,7 @@ def _read(path: Path, manifest_path: Path) -> StoredSupernet | None:
     return StoredSupernet(path, manifest) if sound else None
 
 
+@one_at_a_time  # a training keeps its checkpoint in the folder
 def train_and_store(
     problem: Problem,
     dataset: Dataset,

@@ -1,6 +1,6 @@
 """Several runs side by side: hypervolumes with intervals, attainment surfaces, and whose front dominates whose."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from evo_fair.arguments import as_texts
 from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.report.plots import common_axes
 from evo_fair.report.run import Run, load_run
@@ -31,8 +32,10 @@ def compare(
     Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
     objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
     """
-    for name, given in (("runs", runs), ("labels", labels)):
-        check_list(name, given)
+    check_list("runs", runs)
+    if isinstance(runs, Run) or not isinstance(runs, Iterable):
+        raise EvoFairError(f"runs = {str(runs)[:60]} is no list: give one, as [...]")
+    labels = None if labels is None else as_texts("labels", labels)
     loaded = [run if isinstance(run, Run) else load_run(run) for run in runs]
     if not loaded:
         raise EvoFairError("there is nothing to compare: give the folders of at least two runs")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from evo_fair.errors import RunError, check_list
+from evo_fair.arguments import as_path, as_text, as_texts
+from evo_fair.errors import RunError
 from evo_fair.report.operating_point import operating_point
 from evo_fair.search import (
     Axis,
@@ -82,7 +83,7 @@ class Run:
 
     def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
         """The front's best network within `limits`, such as `accuracy >= 0.75`, or None; see `operating_point`."""
-        check_list("limits", limits)
+        limits, minimise = as_texts("limits", limits), as_text("minimise", minimise)
         return operating_point(self.front, limits, minimise, self.axes)
 
     def write_front(self) -> None:
@@ -93,9 +94,9 @@ class Run:
         """Draws the front, pair by pair of objectives, to `path`; its suffix says the form (png, pdf, svg)."""
         from evo_fair.report.plots import pareto
 
-        pareto([self], [Path(path)])
+        pareto([self], [as_path("path", path)])
 
 
 def load_run(folder: str | Path) -> Run:
     """The run in a folder; raises `RunError` if there is none or it is damaged."""
-    return Run(open_run(Path(folder)))
+    return Run(open_run(as_path("folder", folder)))

@@ -15,6 +15,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from evo_fair.errors import EvoFairError, FigureError, in_a_line
 from evo_fair.files import atomic_write
+from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.search import Axis
 from evo_fair.show import figure_label
 
@@ -61,6 +62,7 @@ _FRONTS = (
 Look = tuple[str, str, str, bool]
 
 
+@one_at_a_time  # the style is set for the whole process
 def save_figure(make: Callable[[], Figure], paths: Sequence[Path]) -> None:
     """Makes a figure in this style and draws it to each path, atomically; the suffix says the form.
 

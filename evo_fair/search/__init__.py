@@ -25,6 +25,7 @@ from evo_fair.search.objectives import (
     objective_names,
     register,
     resolve,
+    sources,
     to_minimise,
 )
 from evo_fair.search.record import Record
@@ -78,6 +79,7 @@ __all__ = [
     "resolve_constraints",
     "resume_run",
     "search",
+    "sources",
     "to_minimise",
     "write_front",
 ]

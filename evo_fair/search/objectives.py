@@ -10,6 +10,7 @@ import numpy.typing as npt
 from evo_fair.errors import ObjectiveError, UndefinedMetricError, UnknownNameError
 from evo_fair.fairness import METRICS, Counts
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
+from evo_fair.search.sources import is_redefinition, source_hash
 
 __all__ = [
     "Axis",
@@ -23,6 +24,7 @@ __all__ = [
     "objective_names",
     "register",
     "resolve",
+    "sources",
     "to_minimise",
 ]
 
@@ -63,7 +65,7 @@ class Axis:
 class Objective(Axis):
     """An axis with its function: of the layer table if `cheap`, else of the `Counts` of the run's group.
 
-    The function returns an integer or float array `[networks]`.
+    The function returns an integer or float array `[networks]`. The arrays that it gets can't be changed.
     """
 
     cheap: bool = False
@@ -72,15 +74,25 @@ class Objective(Axis):
     def measure(self, source: Counts | LayerTable) -> Values:
         """The function's values, int64 or float64 `[networks]`.
 
-        Raises `ObjectiveError` naming the objective when it returns another shape or kind, or has no function yet.
+        Raises `ObjectiveError` naming the objective when it returns another shape or kind, whole numbers that int64
+        can't hold, or has no function yet, and when it changes the arrays that it is given.
         """
         if self.function is None:
             raise ObjectiveError(f"objective {self.name!r} is not bound to a device: resolve it with a latency model")
         networks = len(source)
+        if self.name not in BUILT_IN:
+            source = _copy_to_read(source)
         try:
             values = np.asarray(self.function(source))
         except UndefinedMetricError as reason:
             raise UndefinedMetricError(f"objective {self.name!r}: {reason}") from reason
+        except ValueError as reason:
+            if "read-only" not in str(reason):
+                raise
+            raise ObjectiveError(
+                f"objective {self.name!r} changes the array that it is given, which others read too ({reason}): "
+                "change a copy, as of .copy()"
+            ) from reason
         if values.shape != (networks,):
             raise ObjectiveError(
                 f"objective {self.name!r} returned the shape {list(values.shape)} for {networks} networks: "
@@ -91,7 +103,23 @@ class Objective(Axis):
                 f"objective {self.name!r} returned {values.dtype}: it must return integers or floats; "
                 "convert with .astype(float)"
             )
-        return values.astype(np.float64) if values.dtype.kind == "f" else values.astype(np.int64)
+        if values.dtype.kind == "f":
+            return values.astype(np.float64)
+        if values.dtype.kind == "u" and len(values) and values.max() > np.iinfo(np.int64).max:
+            raise ObjectiveError(
+                f"objective {self.name!r} returned {values.max()} as {values.dtype}, more than int64 holds: "
+                "unsigned numbers wrap below 0; convert with .astype(float) or .astype(np.int64) before subtracting"
+            )
+        return values.astype(np.int64)
+
+
+def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
+    """A read-only copy: a user's function may yet write to it by way of torch or ctypes, and then harms itself only."""
+    if isinstance(source, Counts):
+        return Counts(source.values.copy(), source.rest.copy(), source.group_names, source.label_names, source.positive)
+    copy = np.array(source)
+    copy.flags.writeable = False
+    return copy
 
 
 _REGISTRY: dict[str, Objective] = {}
@@ -102,14 +130,25 @@ def objective(direction: Direction = "min", cheap: bool = False, unit: str = "",
     """Registers the function below it as an objective under the function's name, and leaves it as it is.
 
     A predictive objective gets `Counts`, a cheap one the layer table, int32 `[networks, layers, 8]`; both return one
-    number a network.
+    number a network. Their arrays are read-only: change a copy. The same function defined again, as by a notebook's
+    cell that is run twice, takes the place of the first; another function of its name is refused.
     """
     if callable(direction):
         raise ObjectiveError("@objective stands without brackets: write @objective() or @objective(direction='max')")
 
     def add(function: F) -> F:
         name = getattr(function, "__name__", type(function).__name__)
-        register(Objective(name, direction, unit, label, cheap, function))
+        earlier = _REGISTRY.get(name)
+        again = earlier is not None and earlier.function is not None and is_redefinition(earlier.function, function)
+        if again and earlier is not None and name not in BUILT_IN:
+            del _REGISTRY[name]
+            try:
+                register(Objective(name, direction, unit, label, cheap, function))
+            except ObjectiveError:
+                _REGISTRY[name] = earlier
+                raise
+        else:
+            register(Objective(name, direction, unit, label, cheap, function))
         return function
 
     return add
@@ -179,6 +218,12 @@ def to_minimise(values: npt.ArrayLike, axes: Sequence[Axis]) -> npt.NDArray[np.f
 def describe(axes: Sequence[Axis]) -> list[dict[str, str]]:
     """The axes as plain tables for a run's configuration, so that its front can be read without the registry."""
     return [asdict(Axis(axis.name, axis.direction, axis.unit, axis.label)) for axis in axes]
+
+
+def sources(measures: Sequence[Objective]) -> dict[str, str]:
+    """A hash of the source of each objective that is the user's own, by name; see `source_hash`."""
+    own = {measure.name: measure.function for measure in measures if measure.name not in BUILT_IN}
+    return {name: source_hash(function) for name, function in sorted(own.items()) if function is not None}
 
 
 def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:

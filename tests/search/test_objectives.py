@@ -161,3 +161,62 @@ def test_axes_survive_being_written_down():
     axes = resolve(["accuracy", "latency_ms"], fake_latency, "a board")
     back = axes_from(describe(axes))
     assert [(axis.name, axis.title, axis.sign) for axis in back] == [(a.name, a.title, a.sign) for a in axes]
+
+
+def add_one(counts):
+    values = counts.values
+    values += 1
+    return values[:, 0, 0, 0]
+
+
+def fill(layers):
+    layers[layers == 0] = 1
+    return layers[:, 0, 0]
+
+
+def through_overall(counts):
+    counts.overall[:] = 0
+    return counts.overall[:, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "cheap"), [(add_one, False), (through_overall, False), (lambda c: c.rest.fill(1), False), (fill, True)]
+)
+def test_an_objective_that_changes_its_array_is_refused(change, cheap):
+    source = SPACE.decode(GENOMES) if cheap else COUNTS
+    with pytest.raises(ObjectiveError, match=r"'mine' changes the array that it is given.*change a copy"):
+        Objective("mine", cheap=cheap, function=change).measure(source)
+
+
+def test_what_an_objective_forces_stays_its_own():
+    before = COUNTS.values.copy()
+    table = SPACE.decode(GENOMES)
+    kept = table.copy()
+
+    def force(array):
+        array.flags.writeable = True
+        array[:] = 0
+        return np.zeros(7)
+
+    Objective("mine", cheap=True, function=force).measure(table)
+    Objective("mine", function=lambda counts: force(counts.values.base)).measure(COUNTS)
+    np.testing.assert_array_equal(table, kept)
+    np.testing.assert_array_equal(COUNTS.values, before)
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.uint8, np.float32, np.int8, list])
+def test_numbers_of_every_kind_are_a_result(kind):
+    result = [1, 2, 3, 4, 5, 6, 7]
+    values = Objective("mine", function=lambda counts: result if kind is list else np.array(result, kind)).measure(
+        COUNTS
+    )
+    assert values.tolist() == result
+    assert values.dtype == (np.float64 if kind is np.float32 else np.int64)
+
+
+def test_unsigned_numbers_that_wrapped_are_refused():
+    def difference(counts):
+        return np.full(7, 3, np.uint64) - np.full(7, 5, np.uint64)
+
+    with pytest.raises(ObjectiveError, match="'mine' returned 18446744073709551614 as uint64"):
+        Objective("mine", function=difference).measure(COUNTS)

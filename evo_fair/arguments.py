@@ -1,0 +1,101 @@
+"""Arguments of the public functions as plain Python: NumPy's numbers and texts are theirs, and wrong kinds one line."""
+
+import os
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from evo_fair.errors import EvoFairError, check_list
+
+__all__ = ["as_number", "as_numbers", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _scalar(value: object) -> object:
+    """What stands in an array of one number; anything else as it is."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+@overload
+def as_whole(name: str, value: None) -> None: ...
+@overload
+def as_whole(name: str, value: object) -> Any: ...
+def as_whole(name: str, value: object) -> int | None:
+    """A whole number as an `int`, 10.0 and NumPy's among them; None stays. Raises `EvoFairError` for anything else."""
+    value = _scalar(value)
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise EvoFairError(f"{name} {_shown(value)} is no whole number: give one")
+    if not isinstance(value, Integral) and not float(value).is_integer():
+        raise EvoFairError(f"{name} {value} is no whole number: give one")
+    return int(value) if isinstance(value, Integral) else int(float(value))
+
+
+@overload
+def as_number(name: str, value: None) -> None: ...
+@overload
+def as_number(name: str, value: object) -> Any: ...
+def as_number(name: str, value: object) -> float | None:
+    """A finite number as a `float`; None stays. Raises `EvoFairError` for anything else."""
+    value = _scalar(value)
+    if value is None:
+        return None
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):
+        raise EvoFairError(f"{name} {_shown(value)} is no finite number: give one")
+    # The shortest text that names a float32 is what was meant: 0.3 and not 0.30000001192092896.
+    return float(str(value)) if isinstance(value, np.floating) else float(value)
+
+
+def as_text(name: str, value: object) -> str:
+    """A text as a `str`; raises `EvoFairError` for anything else."""
+    value = _scalar(value)
+    if not isinstance(value, str):
+        raise EvoFairError(f"{name} {_shown(value)} is no text: give one")
+    return str(value)
+
+
+def as_path(name: str, value: object) -> Path:
+    """A text or path as a `Path`; raises `EvoFairError` for anything else, and for an empty text."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
+        raise EvoFairError(f"{name} {_shown(value)} is no path: give a text or a pathlib.Path")
+    return Path(value)
+
+
+def as_texts(name: str, values: object) -> tuple[str, ...]:
+    """A list of texts as a tuple of `str`; raises `EvoFairError` for a single one and for other things in it."""
+    return tuple(as_text(f"{name}: item {place}", value) for place, value in enumerate(_listed(name, values), 1))
+
+
+def as_wholes(name: str, values: object) -> tuple[int, ...]:
+    """A list of whole numbers as a tuple of `int`; raises `EvoFairError` as `as_whole` and `as_texts` do."""
+    return tuple(
+        as_whole(f"{name}: item {place}", _some(name, value)) for place, value in enumerate(_listed(name, values), 1)
+    )
+
+
+def as_numbers(name: str, values: object) -> tuple[float, ...]:
+    """A list of numbers as a tuple of `float`; raises `EvoFairError` as `as_number` and `as_texts` do."""
+    return tuple(
+        as_number(f"{name}: item {place}", _some(name, value)) for place, value in enumerate(_listed(name, values), 1)
+    )
+
+
+def _some(name: str, value: object) -> object:
+    if value is None:
+        raise EvoFairError(f"{name} holds None: take it out, or give a number")
+    return value
+
+
+def _listed(name: str, values: object) -> Iterable[object]:
+    check_list(name, values)
+    if values is None or isinstance(values, Mapping) or not isinstance(values, Iterable):
+        raise EvoFairError(f"{name} = {_shown(values)} is no list: give one, as [...]")
+    return values
