@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+_SECONDS_BETWEEN_LINES = 10.0
+
 
 def calibrate(
     name: Annotated[str, typer.Option("--name", help="The profile's name.")] = "this-machine",
@@ -160,19 +162,29 @@ def _time_this_machine(
 
 @contextmanager
 def _bars() -> "Iterator[Callable[[str, int, int], None]]":
-    """A bar a stage, on standard error."""
+    """A bar a stage, on standard error; in a log a line every ten seconds of what takes that long."""
+    import time
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    told = time.monotonic()
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+    def show(stage: str, done: int, total: int) -> None:
+        nonlocal told
+        if not console.is_terminal:
+            if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
+                typer.echo(f"{stage} {done}/{total}", err=True)
+                told = time.monotonic()
+            return
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
 
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield show
 
 
