@@ -58,7 +58,7 @@ def test_one_name_where_a_list_belongs_is_refused(tmp_path: Path) -> None:
         ("budget '5' is no whole number", {"budget": "5"}),
         ("budget 2.5 is no whole number", {"budget": np.float32(2.5)}),
         ("population True is no whole number", {"population": True}),
-        ("seed None", {"seed": None}),
+        ("seed is None", {"seed": None}),
         ("seed -1 is negative", {"seed": np.int64(-1)}),
         ("jobs 0 is too few", {"jobs": np.int64(0)}),
         ("objectives = 3 is a single one: give a list", {"objectives": 3}),
