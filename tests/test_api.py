@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,107 @@ def test_one_name_where_a_list_belongs_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(ef.EvoFairError, match=f"{name} = .* is a single one: give a list"):
             call()
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ("budget '5' is no whole number", {"budget": "5"}),
+        ("budget 2.5 is no whole number", {"budget": np.float32(2.5)}),
+        ("population True is no whole number", {"population": True}),
+        ("seed is None", {"seed": None}),
+        ("seed -1 is negative", {"seed": np.int64(-1)}),
+        ("jobs 0 is too few", {"jobs": np.int64(0)}),
+        ("objectives = 3 is a single one: give a list", {"objectives": 3}),
+        ("objectives: item 1 None is no text", {"objectives": [None]}),
+        ("constraints = 0.5 is a single one: give a list", {"constraints": np.float32(0.5)}),
+        ("group 3 is no text", {"group": 3}),
+        ("algorithm None is no text", {"algorithm": None}),
+        ("out None is no path", {"out": None}),
+        ("problem None is no path", {"problem": None}),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_one_line(told: str, wrong: dict[str, object], tmp_path: Path) -> None:
+    arguments = {"problem": "digits", "out": tmp_path / "run", **wrong}
+    with pytest.raises(ef.EvoFairError, match=f"^{told}") as caught:
+        ef.search(**arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: ef.load_problem(None),  # type: ignore[arg-type]
+        lambda: ef.load_profile(None),  # type: ignore[arg-type]
+        lambda: ef.load_run(None),  # type: ignore[arg-type]
+        lambda: ef.read_layers(None),  # type: ignore[arg-type]
+        lambda: ef.compare(None),  # type: ignore[arg-type]
+        lambda: ef.train(None),  # type: ignore[arg-type]
+        lambda: ef.train("digits", out=3),  # type: ignore[arg-type]
+        lambda: ef.train_reference("cifar10", None),  # type: ignore[arg-type]
+        lambda: ef.deploy(None),  # type: ignore[arg-type]
+        lambda: ef.prune("digits", out="x", seeds=0),  # type: ignore[arg-type]
+        lambda: ef.prune("digits", out="x", sparsities=0.5),  # type: ignore[arg-type]
+        lambda: ef.prune("digits", out="x", epsilon="0.1"),  # type: ignore[arg-type]
+    ],
+)
+def test_public_functions_refuse_what_is_nothing_to_them(call: Callable[[], object]) -> None:
+    with pytest.raises(ef.EvoFairError):
+        call()
+
+
+@pytest.mark.slow
+def test_numbers_of_numpy_give_the_run_that_pythons_give(problem_file: Path, tmp_path: Path) -> None:
+    ef.search(str(problem_file), out=tmp_path / "a", objectives=["error", "params"], budget=6, population=4, seed=1)
+    ef.search(
+        problem_file,
+        out=str(tmp_path / "b"),
+        objectives=np.array(["error", "params"]),  # type: ignore[arg-type]
+        budget=np.int64(6),  # type: ignore[arg-type]
+        population=np.uint8(4),  # type: ignore[arg-type]
+        seed=np.array(1),  # type: ignore[arg-type]
+        jobs=np.int32(1),  # type: ignore[arg-type]
+    )
+    for name in ("run.toml", "journal.jsonl"):
+        assert (tmp_path / "b" / name).read_bytes() == (tmp_path / "a" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_two_searches_in_two_threads_both_end(problem_file: Path, tmp_path: Path) -> None:
+    def search(seed: int) -> int:
+        return len(ef.search(str(problem_file), out=tmp_path / str(seed), budget=6, population=4, seed=seed).front)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(size > 0 for size in pool.map(search, range(2)))
+    alone = ef.search(str(problem_file), out=tmp_path / "alone", budget=6, population=4, seed=1)
+    for name in ("run.toml", "journal.jsonl"):
+        assert (alone.path / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_resumed_run_says_that_its_objective_has_another_source(problem_file: Path, tmp_path: Path) -> None:
+    text = "@objective()\ndef own_gap(counts):\n    return counts.overall[:, 0, 0] / {}\n"
+
+    def define(number: int) -> None:
+        names = {"__name__": "__main__", "objective": ef.objective}
+        exec(compile(text.format(number), "<cell>", "exec"), names)
+
+    def search(resume: bool) -> ef.Run:
+        chosen = ["error", "own_gap"]
+        where = tmp_path / "run"
+        return ef.search(str(problem_file), out=where, objectives=chosen, budget=6, population=4, resume=resume)
+
+    try:
+        define(7)
+        assert list(search(resume=False).configuration["search"]["sources"]) == ["own_gap"]
+        define(7)
+        search(resume=True)
+        define(8)
+        with pytest.raises(ef.RunError, match="objective 'own_gap' has another source than when the run in"):
+            search(resume=True)
+    finally:
+        forget("own_gap")
 
 
 @pytest.mark.parametrize("module", ["space", "latency", "fairness", "search", "report", "data"])

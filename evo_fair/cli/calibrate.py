@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate"]
 
+_SECONDS_BETWEEN_LINES = 10.0
+
 
 def calibrate(
     name: Annotated[str, typer.Option("--name", help="The profile's name.")] = "this-machine",
@@ -162,20 +164,30 @@ def _time_this_machine(
 
 @contextmanager
 def _bars() -> "Iterator[Callable[[str, int, int], None]]":
-    """A bar a stage, on standard error."""
+    """A bar a stage, on standard error; in a log a line every ten seconds of what takes that long."""
+    import time
+
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
     from evo_fair.tables import plain_console
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = plain_console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=plain_console(stderr=True)) as bars:
+    told = time.monotonic()
 
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total)
+    def show(stage: str, done: int, total: int) -> None:
+        nonlocal told
+        if not console.is_terminal:
+            if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
+                say(f"{stage} {done}/{total}", err=True)
+                told = time.monotonic()
+            return
+        if stage not in tasks:
+            tasks[stage] = bars.add_task(stage, total=total)
+        bars.update(tasks[stage], completed=done, total=total)
 
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         yield show
 
 

@@ -58,7 +58,9 @@ def calibrate(
     """
     bytes_per_value = BYTES_PER_VALUE[provenance.precision]
     doubts = list(check_speed(measured).settle(accept_implausible))
+    timed = len(measured.names)
     measured, others = _without_gross(measured, bytes_per_value, accept_implausible)
+    all_the_same = bool(others) and len(measured.names) == timed  # too many to leave out, and accepted
     doubts += others
     progress("fitting", 0, 1)
     fit = fit_model(measured, bytes_per_value)
@@ -78,7 +80,8 @@ def calibrate(
             held_out = (f"{FOLDS} folds by network{how_often}", median_scores(predicted, measured.latency_ms))
     judged = held_out[1] if held_out else score(expected, measured.latency_ms)
     none = np.zeros(len(measured.names), np.bool_)
-    doubts += examine(measured, expected, none, judged.mape, judged.spearman).settle(accept_implausible)
+    if not all_the_same:
+        doubts += examine(measured, expected, none, judged.mape, judged.spearman).settle(accept_implausible)
     for doubt in doubts:
         warn(doubt)
     prices, carried = _carry_over(fit, donors)

@@ -1,5 +1,6 @@
 """`evo-fair calibrate`: measurements become a profile that predicts, a kit is written, wrong input takes one line."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from evo_fair.cli import app
-from evo_fair.latency import load_profile
+from evo_fair.latency import load_profile, this_machine
+from evo_fair.latency.campaign import make_campaign
+from evo_fair.latency.measure import Timings
 from evo_fair.latency.measurements import Measurements, write_latency, write_layers
 from evo_fair.problem import load_problem
 
@@ -125,3 +128,52 @@ def test_arguments_that_do_not_go_together_are_refused(
     monkeypatch.chdir(tmp_path)
     assert message in refusal(capsys, "calibrate", *arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_implausible_measurements_are_refused_unless_they_are_accepted(
+    files: list[str], measured: Measurements, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "own.json"
+    mixed = np.where(np.arange(len(measured.names)) % 3, measured.latency_ms, measured.latency_ms / 1000)
+    write_latency(tmp_path / "latency.csv", measured.names, mixed)
+    line = refusal(capsys, *files, "--out", out)
+    assert "as where seconds and milliseconds are mixed" in line
+    assert "add --accept-implausible" in line
+    assert not out.exists()
+    result = CliRunner().invoke(app, [*files, "--out", str(out), "--accept-implausible"])
+    assert result.exit_code == 0, result.output
+    assert "warning: implausible, and accepted: " in result.output
+    assert "Warning: implausible, and accepted: " in load_profile(out).file.notes
+
+
+def test_an_outlier_is_named(files: list[str], measured: Measurements, tmp_path: Path) -> None:
+    ms = measured.latency_ms.copy()
+    ms[4] *= 100
+    write_latency(tmp_path / "latency.csv", measured.names, ms)
+    result = CliRunner().invoke(app, [*files, "--out", str(tmp_path / "own.json")])
+    assert result.exit_code == 0, result.output
+    assert f"warning: outliers, over 3 times off what the others say: 'n4': measured {ms[4]:.4g} ms" in result.output
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_an_unsteady_machine_gets_no_profile_unless_it_is_accepted(
+    accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    campaign = make_campaign(load_problem("digits").search_space((1, 8, 8), 10))
+    ms = 3 * load_profile("raspberry-pi-4").latency_ms(campaign.table)
+    paces = itertools.cycle([1.0, 2.0])
+    monkeypatch.setattr(this_machine, "measure", lambda *_, **__: Timings(list(campaign.names), [next(paces) * ms] * 5))
+    monkeypatch.setattr(this_machine, "open_session", lambda model, threads: None)
+    monkeypatch.setattr(this_machine, "pin", lambda threads: None)
+    out, kept = tmp_path / "own.json", tmp_path / "kept"
+    arguments = ["calibrate", "--problem", "digits", "--out", str(out), "--keep", str(kept)]
+    if accepted:
+        result = CliRunner().invoke(app, [*arguments, "--accept-implausible"])
+        assert result.exit_code == 0, result.output
+        assert "warning: the machine was not steady (10 rounds; " in result.output
+    else:
+        line = refusal(capsys, *arguments)
+        assert "the machine was not steady (10 rounds; " in line
+        assert "repeats differ by" in line
+    assert out.exists() is accepted
+    assert (kept / "latency.csv").is_file()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from evo_fair.latency import measure as measuring
 from evo_fair.latency.measure import Timings, measure, write_csv
 from evo_fair.latency.measurements import read_latency
 
@@ -58,3 +59,30 @@ def test_what_is_written_can_be_fitted(tmp_path: Path) -> None:
     write_csv(tmp_path / "latency.csv", Timings(["a", "b,c"], [[1.0, 2.0]]))
     assert read_latency(tmp_path / "latency.csv") == {"a": 1.0, "b,c": 2.0}
     assert [path.name for path in tmp_path.iterdir()] == ["latency.csv"]
+
+
+def test_repeats_are_compared_and_joined() -> None:
+    first, second = Timings(["a", "b", "c"], [[1.0, 2.0, 4.0]]), Timings(["a", "b", "c"], [[1.0, 1.0, 5.0]])
+    assert first.disagreement(second) == pytest.approx(0.2)
+    assert first.joined(second).rounds.tolist() == [[1.0, 2.0, 4.0], [1.0, 1.0, 5.0]]
+
+
+@pytest.mark.parametrize(("rounds", "steady"), [([[1.0]] * 9, True), ([[1.0]] * 3 + [[1.2]] * 6, False)])
+def test_a_kit_warns_of_an_unsteady_board(
+    rounds: list[list[float]],
+    steady: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "a.onnx").write_bytes(b"")
+    monkeypatch.setattr(measuring, "__file__", str(tmp_path / "measure.py"))
+    monkeypatch.setattr(measuring, "pin", lambda threads: None)
+    monkeypatch.setattr(measuring, "open_session", lambda path, threads: None)
+    monkeypatch.setattr(measuring, "measure", lambda *arguments: Timings(["a"], rounds))
+    monkeypatch.setattr("sys.argv", ["measure.py"])
+    measuring.main()
+    warned = "the machine was not steady, within 5%: run it again with nothing else running" in capsys.readouterr().err
+    assert warned is not steady
+    assert (tmp_path / "latency.csv").is_file()

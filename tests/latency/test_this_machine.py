@@ -56,3 +56,38 @@ def test_a_name_that_no_profile_can_have_is_refused_before_timing(
     monkeypatch.setattr(this_machine, "pin", lambda threads: pytest.fail("timing began"))
     with pytest.raises(ProfileError, match=r"profile name .*: expected up to 64 letters"):
         calibrate_this_machine(name, campaign)
+
+
+def played(monkeypatch: pytest.MonkeyPatch, paces: list[float]) -> list[float]:
+    """Lets the machine run at these paces, a repeat each, the last one to the end; returns the minutes of each."""
+    minutes: list[float] = []
+
+    def measure(sessions: dict[str, object], given: float, progress: object, seed: int = 0) -> Timings:
+        pace = paces[min(len(minutes), len(paces) - 1)]
+        minutes.append(given)
+        return Timings(list(sessions), [[pace * (1 + number) for number in range(len(sessions))]] * 5)
+
+    monkeypatch.setattr(this_machine, "measure", measure)
+    monkeypatch.setattr(this_machine, "pin", lambda threads: None)
+    return minutes
+
+
+@pytest.mark.parametrize(
+    ("paces", "repeats", "steady"),
+    [
+        ([1.0, 1.01], 2, True),
+        ([2.0, 1.0, 1.02], 3, True),
+        ([2.0, 1.0, 1.5, 1.0, 1.0], 5, True),
+        ([1.0, 2.0, 1.0, 2.0, 1.0, 2.0], 6, False),
+    ],
+)
+def test_timing_goes_on_until_a_repeat_agrees_and_no_longer_than_three_times(
+    paces: list[float], repeats: int, steady: bool, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = played(monkeypatch, paces)
+    result = calibrate_this_machine("here", campaign, 1, 4.0, accept_implausible=True)
+    assert minutes == [2.0] * repeats
+    assert result.steady is steady
+    assert len(result.timings.rounds) == 10
+    expected = np.median([*[paces[repeats - 2]] * 5, *[paces[repeats - 1]] * 5])
+    np.testing.assert_allclose(result.measured.latency_ms, expected * np.arange(1, 17))
