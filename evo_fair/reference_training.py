@@ -20,7 +20,7 @@ from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_b
 from evo_fair.listener import Listener
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
-from evo_fair.nets.reference import REFERENCES
+from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, load_problem
 from evo_fair.proxy import predict_logits
 
@@ -53,8 +53,8 @@ def train_reference(
     none, `ProblemError` for a problem without colour images of at least 32 pixels.
     """
     listener = listener or Listener()
-    if network not in REFERENCES:
-        raise UnknownNameError("network", network, list(REFERENCES))
+    if not is_reference(network):
+        raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
     problem = load_problem(problem) if isinstance(problem, str) else problem
@@ -65,7 +65,7 @@ def train_reference(
     train = dataset.part("train")
     inputs = dataset.inputs[train]
     scaling = Scaling.of(inputs)
-    model = REFERENCES[network](len(dataset.label_names))
+    model = build_reference(network, len(dataset.label_names))
     initialise(model, torch.Generator().manual_seed(seed))
     fit(
         model,
@@ -86,8 +86,9 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
     Its weights are beside it; both are whole. Raises `UnknownNameError` for a network that is none, `RunError` where it
     was not trained yet or is damaged.
     """
-    if network not in REFERENCES:
-        raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
+    if not is_reference(network):
+        mend = f"{WIDTHS}, or the path of an .onnx file"
+        raise UnknownNameError("reference network", network, list(REFERENCES), mend)
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
     manifest = onnx.with_suffix(".json")
     if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):

@@ -114,7 +114,10 @@ def test_wrong_input_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFi
     known = "mobilenet-v2, mobilenet-v3-small, squeezenet, mnasnet, proxylessnas-mobile, resnet-18, efficientnet-lite0"
     own = ["train", folder / "lamps.toml", "--data", folder]
     line = refusal(capsys, *own, "--network", "mobilnet-v2")
-    assert line == (f"evo-fair: unknown network 'mobilnet-v2': expected one of {known}; did you mean 'mobilenet-v2'?")
+    widths = "(mobilenet-v2 and resnet-18 also in widths from 0.1 to 1, such as mobilenet-v2-0.35)"
+    assert line == (
+        f"evo-fair: unknown network 'mobilnet-v2': expected one of {known} {widths}; did you mean 'mobilenet-v2'?"
+    )
     assert "seed -1 is negative" in refusal(capsys, *own, "--network", "resnet-18", "--seed", -1)
     assert "--seed is for --network" in refusal(capsys, *own, "--seed", 1)
     digits = refusal(capsys, "train", "digits", "--network", "resnet-18")
