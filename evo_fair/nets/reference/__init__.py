@@ -6,6 +6,7 @@ norms average with torch's own momentum, whatever the published training used, b
 
 import re
 from collections.abc import Callable
+from typing import TypeGuard
 
 from torch import nn
 
@@ -42,7 +43,7 @@ _WIDTH = re.compile(r"(?P<name>.+)-(?P<width>0\.[0-9]{0,2}[1-9])")
 """A name with a width of up to three decimals. No 0 at its end: each network has one name, and so one place."""
 
 
-def is_reference(name: object) -> bool:
+def is_reference(name: object) -> TypeGuard[str]:
     """Whether `build_reference` knows the name."""
     return name in REFERENCES or (isinstance(name, str) and _scaled(name) is not None)
 
