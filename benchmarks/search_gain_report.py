@@ -42,7 +42,8 @@ Row = dict[str, Any]
 def report(place: Workplace, candidates: list[Candidate], units: list[tuple[Unit, Candidate]], device: str) -> None:
     """Writes table, comparison and figure of the networks of which all units are finished; says what is missing.
 
-    `device` names whose latency it is. Raises `RunError` where fewer than three pairs are finished.
+    `device` names whose latency it is. While fewer than three pairs are finished nothing is written; raises `RunError`
+    where nothing more can be finished.
     """
     finished, missing, diverged = sorted_out(place, candidates, units)
     whole = paired(candidates, set(finished))
@@ -52,7 +53,11 @@ def report(place: Workplace, candidates: list[Candidate], units: list[tuple[Unit
         print(f"{missing} of {len(units)} trainings are not finished: the same command goes on")
     pairs = sum(candidate.role == FRONT for candidate in whole)
     if pairs < LEAST_PAIRS:
-        raise RunError(f"{pairs} pairs of the front and random networks are finished, a comparison needs {LEAST_PAIRS}")
+        found = f"{pairs} pairs of the front and random networks are finished, a comparison needs {LEAST_PAIRS}"
+        if missing:
+            print(found)
+            return
+        raise RunError(f"{found}: give more --networks, or see why trainings diverge")
     trained = measured(place, whole, finished)
     table, comparison = table_of(whole, trained), comparisons(whole, trained)
     seeds = trained["accuracy"].points.shape[1]

@@ -1,5 +1,6 @@
 """What a search gains: intervals on made-up networks, who is compared with whom, and the whole way on small images."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from evo_fair.search import Box, box_around
 from evo_fair.space import SearchSpace
 
 Floats = npt.NDArray[np.float64]
+SCRIPT = Path(search_gain.__file__)
 NETWORKS, SEEDS, SAMPLES, REPLICATES = 12, 2, 400, 150
 
 
@@ -248,8 +250,10 @@ def test_the_whole_way_from_a_run_to_the_comparison(
 
     with pytest.raises(EvoFairError, match=r"networks\.json does not exist: name the folder of the search"):
         start()
-    with pytest.raises(RunError, match="0 pairs of the front and random networks are finished"):
-        start("--run", run, "--limit", 1e-6)
+    start("--run", run, "--limit", 1e-6)
+    said = capsys.readouterr().out
+    assert "trainings are not finished: the same command goes on" in said
+    assert "0 pairs of the front and random networks are finished" in said
     assert not list((out / "units").glob("*"))
     start()
     units = sorted((out / "units").iterdir())
@@ -276,6 +280,21 @@ def test_the_whole_way_from_a_run_to_the_comparison(
         start()
     with pytest.raises(RunError, match=r"made for another space, device or --networks"):
         start("--networks", 4)
+
+
+@pytest.mark.slow
+def test_trainings_beside_each_other_are_those_one_after_the_other(lamps: Path, tmp_path: Path) -> None:
+    run = run_of(lamps, tmp_path / "run")
+    written = []
+    for threads in (1, 2):
+        out = tmp_path / str(threads)
+        given = [lamps / "lamps.toml", "--data", lamps, "--out", out, "--run", run, "--networks", 3, "--seeds", 4]
+        command = [sys.executable, SCRIPT, *given, "--epochs", 1, "--threads", threads]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert len(list((out / "units").iterdir())) == len(read_json(out / "networks.json")["networks"])
+        written.append((out / "comparison.csv").read_bytes())
+    assert written[0] == written[1]
 
 
 @pytest.mark.slow
