@@ -124,18 +124,21 @@ def test_wrong_input_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFi
     assert "the samples of digits have the shape [1, 8, 8]" in digits
 
 
-def test_by_default_the_cache_takes_it(problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("network", ["squeezenet", "mobilenet-v2-0.1"])
+def test_by_default_the_cache_takes_it(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
     brief = problem.model_copy(update={"training": problem.training.model_copy(update={"epochs": 1})})
-    stored = train_reference(brief, "squeezenet")
+    stored = train_reference(brief, network)
     assert stored.path.is_relative_to(tmp_path / "references")
     assert stored.path.parent.name.startswith("lamps-")
     dataset = brief.dataset()
-    assert find_reference(brief, dataset, "squeezenet", 0) == stored.onnx
+    assert find_reference(brief, dataset, network, 0) == stored.onnx
     with pytest.raises(
-        RunError, match=r"squeezenet is not trained for these data: 'evo-fair train lamps\.toml --network"
+        RunError, match=rf"{network} is not trained for these data: 'evo-fair train lamps\.toml --network"
     ):
-        find_reference(brief, dataset, "squeezenet", 1)
+        find_reference(brief, dataset, network, 1)
     stored.onnx.write_bytes(b"half")
     with pytest.raises(RunError, match="not trained"):
-        find_reference(brief, dataset, "squeezenet", 0)
+        find_reference(brief, dataset, network, 0)
