@@ -28,6 +28,7 @@ from evo_fair.fairness.bootstrap import ends
 from evo_fair.files import write_text
 from evo_fair.report.style import common_legend, grid, looks, save_figure
 from evo_fair.search import box_around
+from evo_fair.show import figure_label
 
 __all__ = ["report"]
 
@@ -222,8 +223,8 @@ def _figure(table: pd.DataFrame, group: str, device: str) -> Figure:
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
         panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xlabel(f"latency on {device} (ms, predicted)")
-        of_groups = "" if metric == "accuracy" else f" ({group})"
-        panel.set_ylabel(f"{metric.replace('_', ' ')}{of_groups}, test part")
+        panel.set_xlabel(f"latency on {device}\n(ms, predicted)")
+        title = "accuracy" if metric == "accuracy" else f"{metric.replace('_', ' ')} ({figure_label(group)})"
+        panel.set_ylabel(f"{title}\ntest part, {'higher' if HIGHER[metric] else 'lower'} is better")
     common_legend(figure, panels[0], columns)
     return figure
