@@ -140,7 +140,7 @@ def test_the_nearest_latency_is_taken_once_and_within_three_per_cent() -> None:
 
 def test_random_networks_have_the_latencies_of_the_front_and_are_not_on_it(space: SearchSpace) -> None:
     device = load_profile("raspberry-pi-4")
-    front = np.unique(space.sample(np.random.default_rng(5), 40), axis=0)
+    front = np.unique(space.sample(np.random.default_rng(0), 40), axis=0)  # all of them are drawn at random, too
     candidates = pairs_of(space, device, front, 6, draws=2000)
     ours, theirs = candidates[:6], candidates[6:]
     assert [one.role for one in candidates] == ["front"] * 6 + ["random"] * 6
