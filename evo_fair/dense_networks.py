@@ -13,7 +13,7 @@ from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_
 from evo_fair.listener import Listener
 from evo_fair.nets import Network, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
-from evo_fair.nets.reference import REFERENCES
+from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.supernets import find_supernet
@@ -122,11 +122,11 @@ def _reference(
     problem: Problem, task: Task, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
 ) -> Dense:
     """A reference network by name, as `train --network` makes it from the recipe's seed."""
-    if name not in REFERENCES:
-        mend = ", the .safetensors file of one, or with --run the id of a network of that run"
+    if not is_reference(name):
+        mend = f"{WIDTHS}, the .safetensors file of one, or with --run the id of a network of that run"
         raise UnknownNameError("network", name, [LARGEST, *sorted(REFERENCES)], mend)
     seed = task.recipe.seed
-    network = REFERENCES[name](len(task.dataset.label_names))
+    network = build_reference(name, len(task.dataset.label_names))
     initialise(network, torch.Generator().manual_seed(seed))
     early = state_of(network)
     try:
@@ -160,7 +160,7 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
             )
     facts = read_json(manifest, PruningError)
     name = facts.get("network") if isinstance(facts, dict) else None
-    if not isinstance(name, str) or name not in REFERENCES:
+    if not isinstance(name, str) or not is_reference(name):
         raise PruningError(f"{manifest} names no reference network: bring your own network with --module and --weights")
     labels, known = facts.get("labels"), list(task.dataset.label_names)
     if labels != known:
@@ -178,7 +178,7 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
         raise PruningError(
             f"{path} is not the file that {manifest.name} was written for: it is damaged, or another; train it again"
         )
-    network = REFERENCES[name](len(known))
+    network = build_reference(name, len(known))
     load_weights(network, path)
     task.check_outputs(network)
     return task.settled(network)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from evo_fair.arguments import as_path
-from evo_fair.data import Dataset, check_samples, load_dataset
+from evo_fair.data import Dataset, check_samples, find_data, load_dataset
 from evo_fair.errors import ProblemError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
@@ -33,18 +33,26 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
+"""The name of one folder, no path: where it lies is said by --data and `EVO_FAIR_DATA`."""
 
 
 class Data(Section):
-    """`[data]`: where the samples come from and how they are split."""
+    """`[data]`: where the samples come from and how they are split.
 
-    source: Literal["digits", "ham10000", "adult", "cifar10_lt", "image_folder"]
+    For a folder of images, `folder` is the name that is looked for where --data gives none, by default the problem's;
+    `licence` says what the data may be used for.
+    """
+
+    source: Literal["digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder"]
     image_size: Annotated[int, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
     split_seed: Seed = 0
     positive: Texts | None = None
     min_samples: Annotated[int, Field(ge=1, le=10**9)] = 10
     missing: Texts | None = None
+    folder: FolderName | None = None
+    licence: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -54,6 +62,9 @@ class Data(Section):
             )
         if self.missing is not None and self.source != "image_folder":
             raise ValueError(f"missing is for the source image_folder: {self.source} says itself what is unknown")
+        for key in ("folder", "licence"):
+            if getattr(self, key) is not None and self.source != "image_folder":
+                raise ValueError(f"{key} is for the source image_folder: {self.source} has its own, leave it out")
         return self
 
 
@@ -139,9 +150,10 @@ class Problem(Section):
         samples; an intersection under `report` is only looked up, since objectives don't hang on it.
         """
         settings = self.data
+        folder = self.folder if settings.folder is None else find_data(settings.source, self.folder, settings.folder)
         dataset = load_dataset(
             settings.source,
-            self.folder,
+            folder,
             name=self.name if settings.source == "image_folder" else None,
             image_size=settings.image_size,
             fractions=settings.fractions,
@@ -149,6 +161,7 @@ class Problem(Section):
             positive=settings.positive,
             min_samples=settings.min_samples,
             missing=settings.missing,
+            licence=settings.licence,
         )
         check_samples(dataset, [self.fairness.group], settings.min_samples)
         for name in self.fairness.report:

@@ -22,7 +22,7 @@ from evo_fair.listener import Listener
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
-from evo_fair.nets.reference import REFERENCES
+from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
 
@@ -56,8 +56,8 @@ def train_reference(
     """
     listener = listener or Listener()
     network, seed = as_text("network", network), as_whole("seed", 0 if seed is None else seed)
-    if network not in REFERENCES:
-        raise UnknownNameError("network", network, list(REFERENCES))
+    if not is_reference(network):
+        raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
     problem = as_problem(problem)
@@ -68,7 +68,7 @@ def train_reference(
     train = dataset.part("train")
     inputs = dataset.inputs[train]
     scaling = Scaling.of(inputs)
-    model = REFERENCES[network](len(dataset.label_names))
+    model = build_reference(network, len(dataset.label_names))
     initialise(model, torch.Generator().manual_seed(seed))
     with held(folder, f"a training of {network}", network):
         remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors")
@@ -91,8 +91,9 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
     Its weights are beside it; both are whole. Raises `UnknownNameError` for a network that is none, `RunError` where it
     was not trained yet or is damaged.
     """
-    if network not in REFERENCES:
-        raise UnknownNameError("reference network", network, list(REFERENCES), ", or the path of an .onnx file")
+    if not is_reference(network):
+        mend = f"{WIDTHS}, or the path of an .onnx file"
+        raise UnknownNameError("reference network", network, list(REFERENCES), mend)
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
     manifest = onnx.with_suffix(".json")
     if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):

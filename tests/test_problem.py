@@ -1,10 +1,15 @@
 """Reading and checking problem files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from evo_fair.errors import ProblemError, UnknownNameError
+from evo_fair.data import PARTS
+from evo_fair.errors import DataError, ProblemError, UnknownNameError
+from evo_fair.layers import macs
 from evo_fair.problem import load_problem, problem_names
 
 MINIMAL = """
@@ -34,7 +39,7 @@ def written(folder: Path, old: str = "", new: str = "") -> str:
 
 
 def test_every_shipped_problem_loads() -> None:
-    assert problem_names() == ["adult", "cifar10_lt", "digits", "ham10000", "image_folder"]
+    assert problem_names() == ["adult", "cifar10", "cifar10_lt", "digits", "faces", "ham10000", "image_folder"]
     for name in problem_names():
         problem = load_problem(name)
         assert problem.name == name
@@ -53,7 +58,7 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"digits"', '"digit"', "data.source: Input should be 'digits', 'ham10000', 'adult', 'cifar10_lt' or"),
+        ('"digits"', '"digit"', "data.source: Input should be 'digits', 'ham10000', 'adult', 'cifar10', 'cifar10_lt'"),
         ("widths = [4, 8]", "widths = [4, 9]", "width 9 is not a multiple of 4: stage 1 lists widths"),
         ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
         ("[search]", "[serach]", "serach: there is no such key: mend its name, or take it out"),
@@ -62,6 +67,12 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("title =", "# title =", "title: Field required"),
         ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: mend its name, or take it out"),
         ("[fairness]", 'missing = ["nan"]\n[fairness]', "missing is for the source image_folder: digits says itself"),
+        (
+            "[fairness]",
+            'folder = "pictures"\n[fairness]',
+            "folder is for the source image_folder: digits has its own, leave",
+        ),
+        ("[fairness]", 'licence = "mine"\n[fairness]', "licence is for the source image_folder: digits has its own"),
         ("[fairness]", "fractions = [0.5, 0.2, 0.2]\n[fairness]", "add up to 0.9; make them add up to 1"),
         ("title =", "title", "is not valid TOML"),
         ("title", 'name = "x"\ntitle', "name can't be set here"),
@@ -92,7 +103,7 @@ def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: st
 
 @pytest.mark.parametrize("name", ["digit", "none.toml", "../digits"])
 def test_unknown_problem_lists_those_there_are(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="adult, cifar10_lt, digits, ham10000, image_folder"):
+    with pytest.raises(UnknownNameError, match="adult, cifar10, cifar10_lt, digits, faces, ham10000, image_folder"):
         load_problem(name)
 
 
@@ -109,3 +120,71 @@ def test_a_space_of_networks_that_fit_no_memory_is_refused(tmp_path: Path, stage
     path.write_text(f"{head}stem = {{ widths = [4] }}\n[[space.stage]]\n{stage}\n[search]\nobjectives = ['error']\n")
     with pytest.raises(ProblemError, match=message):
         load_problem(str(path)).search_space((3, 512, 512), 10)
+
+
+FOLDER = MINIMAL.replace('"digits"', '"image_folder"\nimage_size = 8\nmin_samples = 1')
+
+
+def pictures(folder: Path) -> Path:
+    """Twelve small images of two classes."""
+    folder.mkdir(parents=True)
+    lines = ["file,label"]
+    for i in range(12):
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,{'ab'[i % 2]}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_a_folder_of_images_is_found_by_the_name_that_its_problem_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    text = FOLDER.replace("min_samples", 'folder = "pics"\nlicence = "CC BY 4.0 (someone)"\nmin_samples')
+    (tmp_path / "mine.toml").write_text(text)
+    named, own = load_problem(str(tmp_path / "mine.toml")), pictures(tmp_path / "data" / "pics")
+    dataset = named.dataset()
+    assert (dataset.name, dataset.licence) == ("mine", "CC BY 4.0 (someone)")
+    own.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"the data of pics are not in .*data/pics or .*data/pics; image_folder needs"):
+        named.dataset()
+    again = load_problem(str(tmp_path / "mine.toml"), data=tmp_path / "elsewhere").dataset()
+    assert again.fingerprint == dataset.fingerprint
+    (tmp_path / "mine.toml").write_text(FOLDER)
+    plain = load_problem(str(tmp_path / "mine.toml"), data=tmp_path / "elsewhere").dataset()
+    assert (plain.name, plain.licence) == ("mine", "the user's own data")
+
+
+@pytest.mark.parametrize("name", ["../pics", "/pics", "a/b", "..", ".", "", "a\\\\b"])
+def test_the_folder_of_a_problem_is_a_name_and_no_path(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.toml").write_text(FOLDER.replace("min_samples", f'folder = "{name}"\nmin_samples'))
+    with pytest.raises(ProblemError, match=r"mine.toml: data.folder: String should match pattern"):
+        load_problem(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "faces"])
+def test_shipped_spaces_reach_from_small_to_large(name: str) -> None:
+    problem = load_problem(name)
+    size = problem.data.image_size
+    space = problem.search_space((3, size, size), 2)
+    small, large = macs(space.decode(np.stack([space.smallest(), space.largest()])))
+    assert large > 90 * small
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_faces_are_found_and_every_group_has_samples(
+    data_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_DATA", str(data_folder("utkface").parent))
+    faces = load_problem("faces").dataset()
+    assert faces.name == "faces"
+    assert "UTKFace" in faces.licence
+    assert faces.inputs.shape[1:] == (3, 64, 64)
+    assert [len(faces.part(part)) for part in PARTS] == [7460, 2712, 3391]
+    assert {name: len(grouping.names) for name, grouping in faces.groupings.items()} == {
+        "race": 5,
+        "age_band": 3,
+        "class": 2,
+    }

@@ -36,8 +36,8 @@ NetworkOption = Annotated[
     str | None,
     typer.Option(
         "--network",
-        help="largest for the problem's largest, a reference network's name such as mobilenet-v2, a .safetensors file "
-        "of 'train --network', or with --run a network's id.",
+        help="largest for the problem's largest, a reference network's name such as mobilenet-v2 or mobilenet-v2-0.35 "
+        "(0.35 times as wide), a .safetensors file of 'train --network', or with --run a network's id.",
     ),
 ]
 RunOption = Annotated[Path | None, typer.Option("--run", help="The run that --network is an id of.")]

@@ -18,7 +18,10 @@ def problems() -> None:
     for name in problem_names():
         problem = load_problem(name)
         groups = ", ".join(problem.fairness.groupings)
-        table.add_row(name, problem.title, groups, REQUIREMENTS[problem.data.source])
+        needed = REQUIREMENTS[problem.data.source]
+        if problem.data.folder:
+            needed = f"{problem.data.folder}: {needed}"
+        table.add_row(name, problem.title, groups, needed)
     print_table(table)
     own = shipped_or_path("image_folder", "problems", ".toml", "problem")
     say("", f"Your own images: copy {own} and give the path of the copy instead of a name.")

@@ -20,7 +20,11 @@ def train(
     data: DataOption = None,
     network: Annotated[
         str | None,
-        typer.Option("--network", help="A well-known network instead, such as mobilenet-v2, by the same recipe."),
+        typer.Option(
+            "--network",
+            help="A well-known network instead, by the same recipe, such as mobilenet-v2, or mobilenet-v2-0.35 for "
+            "one 0.35 times as wide.",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Seed of a --network (default 0); a supernet's is in the problem file.")

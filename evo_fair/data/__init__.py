@@ -1,6 +1,7 @@
 """Data sets as arrays with labels, groups and splits; one module a source."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,16 @@ def load_dataset(
     positive: Sequence[str] | None = None,
     min_samples: int = 10,
     missing: Sequence[str] | None = None,
+    licence: str | None = None,
 ) -> Dataset:
     """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
 
     `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
     train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
-    an unknown group in a folder of images, see `load_image_folder`. Every label and every group of a
-    base grouping needs `min_samples` samples in each part; use `check_samples` for intersections. The same files and
-    arguments give the same data set. Raises `UnknownNameError`, and `DataError` for whatever is wrong with the data.
+    an unknown group in a folder of images, see `load_image_folder`, and `licence` is what its data may be used for.
+    Every label and every group of a base grouping needs `min_samples` samples in each part; use `check_samples` for
+    intersections. The same files and arguments give the same data set. Raises `UnknownNameError`, and `DataError` for
+    whatever is wrong with the data.
     """
     if source not in SOURCES:
         raise UnknownNameError("data source", source, list(SOURCES))
@@ -54,6 +57,8 @@ def load_dataset(
     check_list("missing", missing)
     rng = np.random.default_rng(seed)
     dataset = _load(source, folder, name, image_size, fractions, rng, missing)
+    if licence is not None:
+        dataset = replace(dataset, licence=licence)
     if positive is not None:
         dataset = dataset.with_positive(positive)
     check_samples(dataset, list(dataset.groupings), min_samples)
@@ -80,10 +85,10 @@ def _load(
         from evo_fair.data.ham10000 import load_ham10000
 
         return load_ham10000(place, image_size, fractions, rng)
-    if source == "cifar10_lt":
-        from evo_fair.data.cifar10 import load_cifar10_lt
+    if source in ("cifar10", "cifar10_lt"):
+        from evo_fair.data.cifar10 import load_cifar10, load_cifar10_lt
 
-        return load_cifar10_lt(place, image_size, rng)
+        return (load_cifar10 if source == "cifar10" else load_cifar10_lt)(place, image_size, rng)
     if source == "adult":
         from evo_fair.data.adult import load_adult
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 as JPEG files, with a long tail of classes in its training part.
+"""CIFAR-10 as JPEG files, as it is or with a long tail of classes in its training part.
 
 Krizhevsky: Learning Multiple Layers of Features from Tiny Images (2009). Figures on JPEGs, which lose a little, are
 not comparable with those on the original. Long tails after Cui et al. 2019: Class-Balanced Loss.
@@ -22,7 +22,7 @@ from evo_fair.data.decoding import quiet
 from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import atomic_write, cache_folder, digest
 
-__all__ = ["CLASSES", "load_cifar10_lt", "long_tail"]
+__all__ = ["CLASSES", "load_cifar10", "load_cifar10_lt", "long_tail"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMBALANCE = 50
@@ -39,12 +39,35 @@ _MOST_UNPACKED = 2**30
 """Bytes of the whole archive, unpacked: the real one has 0.2 GB, and a small .xz file can hold terabytes."""
 
 
+def load_cifar10(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
+    """Inputs uint8 `[samples, 3, image_size, image_size]`; every class is as frequent as the others in each part.
+
+    Of the download's training images of a class 500, drawn by `rng`, are the validation part, the others the training
+    part: 45,000, 5,000 and 10,000 images in all. The validation and test parts are those of `load_cifar10_lt`. Raises
+    `DataError` for what is missing or damaged.
+    """
+    return _load("cifar10", folder, image_size, rng, lambda most: [most] * len(CLASSES))
+
+
 def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
     """Inputs uint8 `[samples, 3, image_size, image_size]`; training classes fall off to 1/50, the others are balanced.
 
     Of the download's training images of a class 500, drawn by `rng`, are the validation part; of the rest, class `i`
     keeps a share of 50 ** (-i / 9). The test part is the download's. Raises `DataError` for what is missing or damaged.
     """
+    return _load("cifar10_lt", folder, image_size, rng, long_tail)
+
+
+def long_tail(most: int) -> list[int]:
+    """How many training samples each class has, in the order of `CLASSES`: first `most`, last a fiftieth of it."""
+    last = len(CLASSES) - 1
+    return [round(most * IMBALANCE ** (-label / last)) for label in range(len(CLASSES))]
+
+
+def _load(
+    name: str, folder: Path, image_size: int, rng: np.random.Generator, sizes: Callable[[int], list[int]]
+) -> Dataset:
+    """The data set; `sizes` says how many training images of each class are kept where there are so many of it."""
     images, labels, tested = _read(folder)
     split = np.full(len(labels), 2, np.int8)
     chosen = np.zeros(len(labels), np.bool_)
@@ -55,7 +78,7 @@ def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> 
             raise DataError(
                 f"{folder}: {len(own)} training images of {CLASSES[label]}, more than {VALIDATION} needed; {_AGAIN}"
             )
-        kept = long_tail(len(own) - VALIDATION)[label]
+        kept = sizes(len(own) - VALIDATION)[label]
         split[own[:VALIDATION]], split[own[VALIDATION:]] = 1, 0
         chosen[own[: VALIDATION + kept]] = True
     inputs = images[chosen]
@@ -63,7 +86,7 @@ def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> 
         inputs = np.stack([_resized(image, image_size) for image in inputs])
     kept_labels = labels[chosen]
     return Dataset(
-        name="cifar10_lt",
+        name=name,
         inputs=inputs,
         labels=kept_labels,
         label_names=CLASSES,
@@ -73,12 +96,6 @@ def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> 
         positive=(),
         licence="CIFAR-10 (Krizhevsky 2009), for research; its terms name no licence",
     )
-
-
-def long_tail(most: int) -> list[int]:
-    """How many training samples each class has, in the order of `CLASSES`: first `most`, last a fiftieth of it."""
-    last = len(CLASSES) - 1
-    return [round(most * IMBALANCE ** (-label / last)) for label in range(len(CLASSES))]
 
 
 def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -10,6 +10,8 @@ from evo_fair.files import cache_folder, user_path
 
 __all__ = ["REQUIREMENTS", "find_data"]
 
+_CIFAR10 = "CIFAR-10 as JPEGs: cifar10_jpg.tar.xz, or the folders train/CLASS and test/CLASS that it unpacks to"
+
 REQUIREMENTS: Mapping[str, str] = MappingProxyType(
     {
         "digits": "nothing: it comes with scikit-learn",
@@ -18,9 +20,8 @@ REQUIREMENTS: Mapping[str, str] = MappingProxyType(
             "(and newly_discovered_duplicates.csv where you have it) from https://doi.org/10.7910/DVN/DBW86T"
         ),
         "adult": "download adult.data and adult.test from https://archive.ics.uci.edu/dataset/2/adult",
-        "cifar10_lt": (
-            "CIFAR-10 as JPEGs: cifar10_jpg.tar.xz, or the folders train/CLASS and test/CLASS that it unpacks to"
-        ),
+        "cifar10": _CIFAR10,
+        "cifar10_lt": _CIFAR10,
         "image_folder": "a folder of images with a labels.csv that has the columns file,label",
     }
 )

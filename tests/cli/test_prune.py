@@ -413,7 +413,8 @@ def test_network_of_a_run(tmp_path: Path, problem_file: Path) -> None:
 
 
 @pytest.mark.slow
-def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["mobilenet-v3-small", "mobilenet-v2-0.1"])
+def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A name takes what `train --network` has in the cache; a file is the same network."""
     from PIL import Image
 
@@ -437,9 +438,9 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(PruningError, match="bn_scale has no value"):
         prune(problem, out=tmp_path / "a", network="squeezenet", methods=["bn_scale"], **settings)  # type: ignore[arg-type]
     assert lines == [], "refused before it was trained"
-    by_name = prune(problem, out=tmp_path / "a", network="mobilenet-v3-small", **settings)  # type: ignore[arg-type]
-    assert lines[0] == "training mobilenet-v3-small"
-    (stored,) = (tmp_path / "cache" / "references").glob("*/mobilenet-v3-small.safetensors")
+    by_name = prune(problem, out=tmp_path / "a", network=name, **settings)  # type: ignore[arg-type]
+    assert lines[0] == f"training {name}"
+    (stored,) = (tmp_path / "cache" / "references").glob(f"*/{name}.safetensors")
     by_file = prune(problem, out=tmp_path / "b", network=str(stored), **settings)  # type: ignore[arg-type]
     assert sum(line.startswith("training") for line in lines) == 1
     pd.testing.assert_frame_equal(by_name, by_file)
@@ -456,12 +457,12 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     with pytest.raises(
-        PruningError, match=r"small\.safetensors is not the file that .*json was written for: it is dam"
+        PruningError, match=rf"{name}\.safetensors is not the file that .*json was written for: it is dam"
     ):
         prune(problem, out=tmp_path / "c", network=str(stored))
-    with pytest.raises(RunError, match="mobilenet-v3-small is not trained for these data"):
-        find_reference(problem, problem.dataset(), "mobilenet-v3-small", 0)
-    prune(problem, out=tmp_path / "d", network="mobilenet-v3-small", **settings)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=f"{name} is not trained for these data"):
+        find_reference(problem, problem.dataset(), name, 0)
+    prune(problem, out=tmp_path / "d", network=name, **settings)  # type: ignore[arg-type]
     assert stored.read_bytes() == whole, "made anew"
     write_json(stored.with_suffix(".json"), manifest | {"labels": ["dark", "bright", "dim"]})
     with pytest.raises(PruningError, match=r"was trained for the labels \['dark', 'bright', 'dim'\]"):

@@ -114,25 +114,31 @@ def test_wrong_input_is_refused_in_a_line(folder: Path, capsys: pytest.CaptureFi
     known = "mobilenet-v2, mobilenet-v3-small, squeezenet, mnasnet, proxylessnas-mobile, resnet-18, efficientnet-lite0"
     own = ["train", folder / "lamps.toml", "--data", folder]
     line = refusal(capsys, *own, "--network", "mobilnet-v2")
-    assert line == (f"evo-fair: unknown network 'mobilnet-v2': expected one of {known}; did you mean 'mobilenet-v2'?")
+    widths = "(mobilenet-v2 and resnet-18 also in widths from 0.1 to 1, such as mobilenet-v2-0.35)"
+    assert line == (
+        f"evo-fair: unknown network 'mobilnet-v2': expected one of {known} {widths}; did you mean 'mobilenet-v2'?"
+    )
     assert "seed -1 is negative" in refusal(capsys, *own, "--network", "resnet-18", "--seed", -1)
     assert "--seed is for --network" in refusal(capsys, *own, "--seed", 1)
     digits = refusal(capsys, "train", "digits", "--network", "resnet-18")
     assert "the samples of digits have the shape [1, 8, 8]" in digits
 
 
-def test_by_default_the_cache_takes_it(problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("network", ["squeezenet", "mobilenet-v2-0.1"])
+def test_by_default_the_cache_takes_it(
+    problem: Problem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str
+) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
     brief = problem.model_copy(update={"training": problem.training.model_copy(update={"epochs": 1})})
-    stored = train_reference(brief, "squeezenet")
+    stored = train_reference(brief, network)
     assert stored.path.is_relative_to(tmp_path / "references")
     assert stored.path.parent.name.startswith("lamps-")
     dataset = brief.dataset()
-    assert find_reference(brief, dataset, "squeezenet", 0) == stored.onnx
+    assert find_reference(brief, dataset, network, 0) == stored.onnx
     with pytest.raises(
-        RunError, match=r"squeezenet is not trained for these data: 'evo-fair train lamps\.toml --network"
+        RunError, match=rf"{network} is not trained for these data: 'evo-fair train lamps\.toml --network"
     ):
-        find_reference(brief, dataset, "squeezenet", 1)
+        find_reference(brief, dataset, network, 1)
     stored.onnx.write_bytes(b"half")
     with pytest.raises(RunError, match="not trained"):
-        find_reference(brief, dataset, "squeezenet", 0)
+        find_reference(brief, dataset, network, 0)

@@ -18,7 +18,7 @@ from .conftest import Command, refusal
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "digit"], "evo-fair: unknown problem 'digit': expected one of adult, cifar10_lt, digits, ham10000"),
+        (["search", "digit"], "evo-fair: unknown problem 'digit': expected one of adult, cifar10, cifar10_lt, digits"),
         (["search", "digits", "--device", "abacus"], "unknown device 'abacus'"),
         (["search", "digits", "--objective", "eror"], "unknown objective 'eror'"),
         (["search", "digits", "--objective", "error", "--objective", "error"], "'error' is given twice"),

@@ -1,4 +1,4 @@
-"""Long-tailed CIFAR-10 from a small made-up archive."""
+"""CIFAR-10, even and long-tailed, from a small made-up archive."""
 
 import io
 import lzma
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evo_fair.data import Dataset, load_dataset
+from evo_fair.data import PARTS, Dataset, load_dataset
 from evo_fair.data.cifar10 import CLASSES, VALIDATION, long_tail
 from evo_fair.errors import DataError
 from tests.data.fakes import encoded
@@ -46,6 +46,18 @@ def test_training_is_long_tailed_and_the_rest_balanced(tmp_path: Path) -> None:
     assert (data.inputs[:, 0, 0, 0] == 20 * data.labels).all()
     again = load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1)
     assert again.fingerprint == data.fingerprint
+
+
+def test_even_classes_have_the_same_validation_and_test_part_and_all_training_images(tmp_path: Path) -> None:
+    write_archive(tmp_path)
+    even = load_dataset("cifar10", tmp_path, image_size=32, min_samples=1)
+    tailed = load_dataset("cifar10_lt", tmp_path, image_size=32, min_samples=1)
+    sizes = [np.bincount(even.labels[even.part(part)]).tolist() for part in PARTS]
+    assert sizes == [[SPARE] * 10, [VALIDATION] * 10, [12] * 10]
+    assert (even.name, tailed.name) == ("cifar10", "cifar10_lt")
+    assert even.licence == tailed.licence
+    for part in ("validation", "test"):
+        assert np.array_equal(even.inputs[even.part(part)], tailed.inputs[tailed.part(part)])
 
 
 def test_a_damaged_or_incomplete_download_is_named(tmp_path: Path) -> None:
@@ -134,3 +146,11 @@ def test_a_damaged_cache_is_made_again(tmp_path: Path, monkeypatch: pytest.Monke
 def test_the_real_archive(data_folder: Callable[[str], Path]) -> None:
     data = load_dataset("cifar10_lt", data_folder("cifar10"), image_size=32)
     assert [int((data.split == part).sum()) for part in range(3)] == [12601, 5000, 10000]
+    # as it was before there was the source cifar10 beside it
+    assert data.fingerprint == "e0fa24cf43f07f35c40d152355931bc0feea280dd7e5335a7b85fc21ef096660"
+    even = load_dataset("cifar10", data_folder("cifar10"), image_size=32)
+    assert [np.bincount(even.labels[even.part(part)]).tolist() for part in PARTS] == [
+        [4500] * 10,
+        [500] * 10,
+        [1000] * 10,
+    ]

@@ -1,8 +1,8 @@
-"""MobileNetV2 (Sandler et al. 2018, table 2), width 1.0."""
+"""MobileNetV2 (Sandler et al. 2018, table 2)."""
 
 from torch import nn
 
-from evo_fair.nets.reference.parts import mobile_network, stages
+from evo_fair.nets.reference.parts import mobile_network, scaled_channels, stages
 
 __all__ = ["mobilenet_v2"]
 
@@ -17,6 +17,9 @@ STAGES = (
 )  # kernel, expansion, channels, blocks, stride of the first
 
 
-def mobilenet_v2(labels: int) -> nn.Module:
-    """MobileNetV2 for a number of labels."""
-    return mobile_network(stages(STAGES), labels, nn.ReLU6)
+def mobilenet_v2(labels: int, width: float = 1.0) -> nn.Module:
+    """MobileNetV2 for a number of labels, its channels scaled by `width`, at most 1.
+
+    The last convolution keeps its 1,280 channels, as section 6.1 of the paper says for widths below 1.
+    """
+    return mobile_network(stages(STAGES, width), labels, nn.ReLU6, stem=scaled_channels(32, width))

@@ -7,7 +7,15 @@ from torch import nn
 
 from evo_fair.nets.fused import IDENTITY, clamp_of, run_unit
 
-__all__ = ["ConvUnit", "InvertedResidual", "SqueezeExcite", "conv_unit", "mobile_network", "stages"]
+__all__ = [
+    "ConvUnit",
+    "InvertedResidual",
+    "SqueezeExcite",
+    "conv_unit",
+    "mobile_network",
+    "scaled_channels",
+    "stages",
+]
 
 Activation = type[nn.Module]
 
@@ -99,11 +107,25 @@ class InvertedResidual(nn.Module):
         return out
 
 
-def stages(rows: Iterable[tuple[int, int, int, int, int]]) -> Iterator[tuple[int, int, int, int]]:
-    """Blocks `(kernel, expansion, c_out, stride)` of the table that papers print: `(..., c_out, repeats, stride)`."""
+def scaled_channels(channels: int, width: float) -> int:
+    """`channels` times `width`, rounded to a multiple of 8 that is at least 8.
+
+    As published MobileNets do (`make_divisible` in TensorFlow's slim): a rounding that would lose more than a tenth of
+    the channels goes up instead.
+    """
+    wanted = channels * width
+    rounded = max(8, int(wanted + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * wanted else rounded
+
+
+def stages(rows: Iterable[tuple[int, int, int, int, int]], width: float = 1.0) -> Iterator[tuple[int, int, int, int]]:
+    """Blocks `(kernel, expansion, c_out, stride)` of the table that papers print: `(..., c_out, repeats, stride)`.
+
+    `width` scales the channels of all blocks, see `scaled_channels`.
+    """
     for kernel, expansion, c_out, repeats, stride in rows:
         for repeat in range(repeats):
-            yield kernel, expansion, c_out, stride if repeat == 0 else 1
+            yield kernel, expansion, scaled_channels(c_out, width), stride if repeat == 0 else 1
 
 
 def mobile_network(
@@ -112,10 +134,11 @@ def mobile_network(
     activation: Activation,
     epsilon: float = 1e-5,
     dropout: float = 0.2,
+    stem: int = 32,
 ) -> nn.Sequential:
-    """A stem of 32 channels, inverted residuals `(kernel, expansion, c_out, stride)`, 1,280 features, a classifier."""
-    layers: list[nn.Module] = [conv_unit(3, 32, 3, 2, 1, activation, epsilon)]
-    c_in = 32
+    """A stem, inverted residuals `(kernel, expansion, c_out, stride)`, 1,280 features, a classifier."""
+    layers: list[nn.Module] = [conv_unit(3, stem, 3, 2, 1, activation, epsilon)]
+    c_in = stem
     for kernel, expansion, c_out, stride in blocks:
         layers.append(InvertedResidual(c_in, expansion * c_in, c_out, kernel, stride, activation, epsilon))
         c_in = c_out

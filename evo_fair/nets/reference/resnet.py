@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from evo_fair.nets.reference.parts import conv_unit
+from evo_fair.nets.reference.parts import conv_unit, scaled_channels
 
 __all__ = ["resnet_18"]
 
@@ -26,11 +26,12 @@ class BasicBlock(nn.Module):
         return y
 
 
-def resnet_18(labels: int) -> nn.Module:
-    """ResNet-18 for a number of labels."""
-    layers: list[nn.Module] = [conv_unit(3, 64, 7, 2, activation=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
-    c_in = 64
-    for c_out in (64, 128, 256, 512):
-        layers += [BasicBlock(c_in, c_out, 1 if c_out == 64 else 2), BasicBlock(c_out, c_out, 1)]
+def resnet_18(labels: int, width: float = 1.0) -> nn.Module:
+    """ResNet-18 for a number of labels, the channels of all its layers scaled by `width`."""
+    c_in = scaled_channels(64, width)
+    layers: list[nn.Module] = [conv_unit(3, c_in, 7, 2, activation=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
+    for stage, channels in enumerate((64, 128, 256, 512)):
+        c_out = scaled_channels(channels, width)
+        layers += [BasicBlock(c_in, c_out, 2 if stage else 1), BasicBlock(c_out, c_out, 1)]
         c_in = c_out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, labels))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, labels))
