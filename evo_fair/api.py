@@ -64,7 +64,7 @@ class _Prepared:
     sources: dict[str, str]
 
 
-@one_job("a search", lambda given: Path(given["out"]))
+@one_job("a search", lambda given: as_path("out", given["out"]))
 def search(
     problem: Problem | str | Path,
     *,

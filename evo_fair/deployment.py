@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from evo_fair import __version__
-from evo_fair.arguments import as_number, as_texts, as_whole
+from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.deploy.choice import choose_networks
 from evo_fair.deploy.evenness import check_even_groups
@@ -42,10 +42,10 @@ __all__ = ["deploy"]
 def _folder_of(given: Mapping[str, Any]) -> Path | None:
     """Where a deployment goes; None where there is no run to deploy."""
     run, out = given["run"], given["out"]
-    path = run.path if isinstance(run, Run) else Path(run)
+    path = run.path if isinstance(run, Run) else as_path("run", run)
     if not (path / "run.toml").is_file():
         return None
-    return path / "deployed" if out is None else Path(out)
+    return path / "deployed" if out is None else as_path("out", out)
 
 
 @one_job("a deployment", _folder_of)
@@ -87,17 +87,16 @@ def deploy(
         check_list(name, given)
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate = as_number("learning_rate", learning_rate)
-    fairness_weight = as_number("fairness_weight", fairness_weight) or 0.0
+    weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
-    folder = run.path / "deployed" if out is None else Path(out)
+    folder = run.path / "deployed" if out is None else as_path("out", out)
     resume = resume and has_begun(folder)
     if resume:
         open_run(folder)
     else:
         check_new(folder)
-    weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else fairness_weight
-    tuning = Tuning(from_scratch, epochs, learning_rate, weight, balance_groups)
+    tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
     check_even_groups(even_groups)
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")

@@ -62,7 +62,7 @@ class _Unit:
         return f"{self.method}-{'given' if self.sparsity is None else format(self.sparsity, 'g')}-{self.seed}"
 
 
-@one_job("a pruning", lambda given: Path(given["out"]))
+@one_job("a pruning", lambda given: as_path("out", given["out"]))
 def prune(
     problem: Problem | str | Path,
     *,

@@ -11,6 +11,7 @@ import pandas as pd
 from torch import nn
 
 from evo_fair import __version__
+from evo_fair.arguments import as_path
 from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.audit.measure import with_losses
 from evo_fair.audit.plan import PLAN_COLUMNS, check_pruned
@@ -99,7 +100,7 @@ def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
     check_criteria(grid.criteria, network, traced, task.samples(np.random.default_rng(0), 2))
 
 
-@one_job("an audit", lambda given: Path(given["out"]))
+@one_job("an audit", lambda given: as_path("out", given["out"]))
 def audit_network(
     problem: Problem,
     grid: NetworkGrid,

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair import __version__
+from evo_fair.arguments import as_path
 from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.audit.measure import with_losses
 from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
@@ -37,7 +38,7 @@ COMPLEXITY_SAMPLES = 4096
 PART = "validation"
 
 
-@one_job("an audit", lambda given: Path(given["out"]))
+@one_job("an audit", lambda given: as_path("out", given["out"]))
 def audit_proxy(
     problem: Problem,
     grid: Grid,

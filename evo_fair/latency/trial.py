@@ -78,7 +78,7 @@ def main() -> None:
         answer = {"inputs": [value.shape for value in session.get_inputs()]}
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         answer = {"error": " ".join(str(error).split())[:200] or type(error).__name__}
-    sys.stdout.write(json.dumps(answer) + "\n")
+    os.write(1, json.dumps(answer).encode() + b"\n")  # to the process that asked, not to a person
 
 
 if __name__ == "__main__":

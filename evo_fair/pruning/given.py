@@ -19,6 +19,7 @@ from torch import nn
 from evo_fair.errors import PruningError, in_a_line
 from evo_fair.files import user_path
 from evo_fair.nets.layout import give_own_inputs
+from evo_fair.show import say
 
 __all__ = ["load_module", "load_weights"]
 
@@ -62,7 +63,7 @@ def load_module(place: str) -> nn.Module:
         why = said.getvalue().strip().rpartition("\n")[2] or f"exit {error.code}"
         mend = "put what reads arguments or ends the process under if __name__ == '__main__'"
         raise PruningError(f"{place} ends the process ({why[:200]}): {mend}") from error
-    sys.stderr.write(said.getvalue())
+    say(*said.getvalue().splitlines(), err=True)
     return give_own_inputs(_plain(network, place))
 
 

@@ -225,8 +225,10 @@ def run_of(lamps: Path, folder: Path) -> Path:
     place = place_of(lamps, folder)
     genomes = np.unique(place.space.sample(np.random.default_rng(1), 30), axis=0)
     folder.mkdir()
-    rows = zip(place.space.ids(genomes), [" ".join(map(str, genome)) for genome in genomes], strict=True)
-    pd.DataFrame(rows, columns=["id", "genome"]).to_csv(folder / "front.csv", index=False)
+    rows = [
+        (name, " ".join(map(str, genome)), 0.5) for name, genome in zip(place.space.ids(genomes), genomes, strict=True)
+    ]
+    pd.DataFrame(rows, columns=["id", "genome", "error"]).to_csv(folder / "front.csv", index=False)
     (folder / "run.toml").write_text(
         f'format = 1\n[search]\ngroup = "site"\nobjectives = [{{ name = "error", direction = "min" }}]\n'
         f'[space]\nfingerprint = "{place.space.fingerprint}"\n[data]\nfingerprint = "{place.dataset.fingerprint}"\n'

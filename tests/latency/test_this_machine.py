@@ -21,7 +21,10 @@ def campaign(space: SearchSpace) -> Campaign:
 def test_a_small_campaign_gives_a_profile(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(this_machine, "pin", lambda threads: None)  # the other tests share this process
     heard: list[str] = []
-    result = calibrate_this_machine("here", campaign, 1, 0.01, lambda stage, done, total: heard.append(stage))
+    # A hundredth of a minute is too short for good figures, on a machine that runs other tests too.
+    result = calibrate_this_machine(
+        "here", campaign, 1, 0.01, lambda stage, done, total: heard.append(stage), accept_implausible=True
+    )
     file = result.profile.file
     assert set(heard) == {"loading networks", "timing, rounds"}
     assert file.fitted.networks == 12

@@ -452,6 +452,12 @@ READERS = [
         _settings,
         lambda path: prune_networks._begin(path.parent, json.loads(_settings(path))),
     ),
-    Reader("reference's card", "x.json", "json", _reference_card, lambda path: _scaling(path, _digits())),
+    Reader(
+        "reference's card",
+        "x.json",
+        "json",
+        _reference_card,
+        lambda path: _scaling(path.with_suffix(".onnx"), path, _digits()),
+    ),
 ]
 """ONNX files and images have readers of their own to add."""
