@@ -64,9 +64,9 @@ class Scale:
 class Process:
     """Predicts an objective's values from features, with an error that grows away from what is known.
 
-    Values are modelled on their `Scale`, shares from 0 to 1 on a bounded one.
-    A value that differs from those of similar networks is taken for noise in part. How much of the variance is noise is
-    fitted (a white kernel), so that one lucky measurement doesn't lead the search astray.
+    Values are modelled on their `Scale`, shares from 0 to 1 on a bounded one. A value that differs from those of
+    similar networks is taken for noise in part. How much of the variance is noise is fitted (a white kernel), so that
+    one lucky measurement doesn't lead the search astray.
     """
 
     def __init__(self) -> None:

@@ -56,9 +56,8 @@ _TREES = 100
 class _Yardstick:
     """What measures gains: a box around known objectives `[networks, objectives]`, those in `places` by ratio.
 
-    By ratio from 40 to 36 % of errors is worth as much as from 10 to 9 %.
-
-    The box is around all of them: one around the front alone would see no gain beyond the front's own ends.
+    By ratio, going from 40 to 36 % of errors is worth as much as from 10 to 9 %. The box is around all that is known:
+    one around the front alone would see no gain beyond the front's own ends.
     """
 
     def __init__(self, known: Floats, places: Iterable[int]) -> None:
