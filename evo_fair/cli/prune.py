@@ -87,7 +87,12 @@ def prune(
         typer.Option("--epochs", help="What a method may train, beyond the network. Default: a quarter of the recipe."),
     ] = None,
     epsilon: Annotated[
-        float, typer.Option("--epsilon", help="The accuracy that ballot and evo may lose on the validation part.")
+        float,
+        typer.Option(
+            "--epsilon",
+            help="The accuracy that ballot and evo may lose, on validation samples that their outputs' offsets are not "
+            "fitted to.",
+        ),
     ] = 0.01,
     device: DeviceOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: results/PROBLEM-pruned.")] = None,

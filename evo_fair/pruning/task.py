@@ -58,8 +58,9 @@ class Request:
     """What is asked: the share that leaves, of whole channels or single weights, uniformly by layer or globally.
 
     `epochs` is what a method may train for, beyond the dense network's own; `ratios` gives shares by layer in the
-    place of `sparsity`; `epsilon` is the accuracy that `ballot` and `evo` may lose on the validation part, against the
-    dense network where they reach that, and in any case against the best that they reach.
+    place of `sparsity`; `epsilon` is the accuracy that `ballot` and `evo` may lose on validation samples that the
+    outputs' offsets are not fitted to, against the dense network where they reach that, and in any case against the
+    best that they reach.
     """
 
     sparsity: float

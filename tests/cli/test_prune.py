@@ -18,6 +18,7 @@ from evo_fair.errors import PruningError, RunError, UnknownNameError
 from evo_fair.files import read_json, write_json
 from evo_fair.problem import load_problem
 from evo_fair.prune_networks import prune
+from evo_fair.pruning.methods import PRUNING_CODE
 from evo_fair.reference_training import find_reference
 from evo_fair.report.candidates import choose_in
 
@@ -111,6 +112,11 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     assert (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match="was made with another epochs: name another folder"):
         prune(str(problem_file), resume=True, **{**settings, "epochs": 2})  # type: ignore[arg-type]
+    made = read_json(out / "settings.json")
+    assert made.pop("code") == PRUNING_CODE
+    write_json(out / "settings.json", made)  # as before there was a code
+    with pytest.raises(ValueError, match="was made with another code: name another folder"):
+        prune(str(problem_file), resume=True, **settings)  # type: ignore[arg-type]
 
 
 def test_dense_networks_are_told_apart_by_what_they_compute(
