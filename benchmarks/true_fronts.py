@@ -138,9 +138,8 @@ def report(runs: pd.DataFrame, out: Path) -> None:
     for row in result.round(4).astype(str).to_numpy():
         shown.add_row(*map(str, row))
     Console(width=170).print(shown)
-    how = made_by(
-        "python benchmarks/true_fronts.py --data DATA", ("numpy", "pymoo", "moocore", "scikit-learn", "optuna")
-    )
+    packages = ("numpy", "pymoo", "moocore", "scikit-learn", *(["optuna"] if find_spec("optuna") else []))
+    how = made_by("python benchmarks/true_fronts.py --data DATA", packages)
     write_text(
         out / "true_fronts.csv", f"# {how}\n" + result.to_csv(index=False, lineterminator="\n", float_format="%.5f")
     )
