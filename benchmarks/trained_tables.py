@@ -28,8 +28,7 @@ CELL_OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_p
 class Table:
     """Every network of a space: `genomes` `[networks, genes]`, test images that each got `right` of `images`, costs.
 
-    `costs` are named and float64 `[networks]`; `reference` is the worst corner of the box in which hypervolume is
-    measured, error first.
+    `costs` are named and float64 `[networks]`; `worst_error` is where the box ends in which hypervolume is measured.
     """
 
     name: str
@@ -64,10 +63,19 @@ class Table:
 
     def rows(self, genomes: npt.ArrayLike) -> npt.NDArray[np.int64]:
         """Which networks the genomes are, `[networks]`."""
-        weights = self.choices ** np.arange(self.genomes.shape[1])
-        place = np.empty(len(self.genomes), np.int64)
-        place[self.genomes @ weights] = np.arange(len(self.genomes))
-        return place[np.asarray(genomes, np.int64) @ weights]
+        return self._places[np.asarray(genomes, np.int64) @ self._weights]
+
+    @cached_property
+    def _weights(self) -> npt.NDArray[np.int64]:
+        """What turns a genome into the number that it is in the system of `choices` digits."""
+        return self.choices ** np.arange(self.genomes.shape[1])
+
+    @cached_property
+    def _places(self) -> npt.NDArray[np.int64]:
+        """Which network each number is, the reverse of the genomes' order."""
+        places = np.empty(len(self.genomes), np.int64)
+        places[self.genomes @ self._weights] = np.arange(len(self.genomes))
+        return places
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,7 @@ class TableSpace:
 
 
 class TableEvaluator:
-    """Looks up what others measured; remembers which networks were asked for, in order."""
+    """Looks up what others measured."""
 
     def __init__(self, table: Table) -> None:
         self.table = table

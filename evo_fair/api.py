@@ -105,17 +105,18 @@ def search(
         raise EvoFairError(f"{'seed' if seed is None else 'freeze_header'} is None: give one, or leave it out")
     listener = listener or Listener()
     folder = as_path("out", out)
+    begun: dict[str, Any] = {}
+    initial: Initial = "spread"
     if not (resume and has_begun(folder)):
         check_new(folder)
         resume = False
-        initial: Initial = "spread"
     else:
         # A folder that is no run is refused before anything is loaded or trained.
-        initial = Searched.of(open_run(folder)).initial
+        opened = open_run(folder)
+        begun, initial = opened.configuration, Searched.of(opened).initial
     jobs = _checked_jobs(jobs)
     evaluated_on = resolve_device(torch_device)
     check_precision(precision, evaluated_on)
-    begun = open_run(folder).configuration if resume else {}
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
     _check_sources(folder, begun, prepared.sources)
     choice = check_header(freeze_header, prepared.space)

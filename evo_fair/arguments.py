@@ -8,14 +8,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from evo_fair.errors import EvoFairError, check_list
+from evo_fair.errors import EvoFairError, check_list, quote
 
 __all__ = ["as_number", "as_numbers", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _scalar(value: object) -> object:
@@ -33,7 +28,7 @@ def as_whole(name: str, value: object) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise EvoFairError(f"{name} {_shown(value)} is no whole number: give one")
+        raise EvoFairError(f"{name} {quote(value)} is no whole number: give one")
     if not isinstance(value, Integral) and not float(value).is_integer():
         raise EvoFairError(f"{name} {value} is no whole number: give one")
     return int(value) if isinstance(value, Integral) else int(float(value))
@@ -49,7 +44,7 @@ def as_number(name: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):
-        raise EvoFairError(f"{name} {_shown(value)} is no finite number: give one")
+        raise EvoFairError(f"{name} {quote(value)} is no finite number: give one")
     # The shortest text that names a float32 is what was meant: 0.3 and not 0.30000001192092896.
     return float(str(value)) if isinstance(value, np.floating) else float(value)
 
@@ -58,14 +53,14 @@ def as_text(name: str, value: object) -> str:
     """A text as a `str`; raises `EvoFairError` for anything else."""
     value = _scalar(value)
     if not isinstance(value, str):
-        raise EvoFairError(f"{name} {_shown(value)} is no text: give one")
+        raise EvoFairError(f"{name} {quote(value)} is no text: give one")
     return str(value)
 
 
 def as_path(name: str, value: object) -> Path:
     """A text or path as a `Path`; raises `EvoFairError` for anything else, and for an empty text."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
-        raise EvoFairError(f"{name} {_shown(value)} is no path: give a text or a pathlib.Path")
+        raise EvoFairError(f"{name} {quote(value)} is no path: give a text or a pathlib.Path")
     return Path(value)
 
 
@@ -97,5 +92,5 @@ def _some(name: str, value: object) -> object:
 def _listed(name: str, values: object) -> Iterable[object]:
     check_list(name, values)
     if values is None or isinstance(values, Mapping) or not isinstance(values, Iterable):
-        raise EvoFairError(f"{name} = {_shown(values)} is no list: give one, as [...]")
+        raise EvoFairError(f"{name} = {quote(values)} is no list: give one, as [...]")
     return values

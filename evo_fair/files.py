@@ -291,14 +291,12 @@ def is_recorded(path: Path, manifest: Path, *place: str) -> bool:
 
     False, too, where one of the two is missing or can't be read: what was made once can be made again.
     """
-    if not path.is_file() or not manifest.is_file():
-        return False
+    found: Any = read_cached_json(manifest)
+    for key in (*place, "sha256"):
+        found = found.get(key) if isinstance(found, dict) else None
     try:
-        found: Any = read_json(manifest)
-        for key in (*place, "sha256"):
-            found = found.get(key) if isinstance(found, dict) else None
-        return bool(found == sha256_of(path))
-    except (EvoFairError, OSError):
+        return bool(found is not None and found == sha256_of(path))
+    except OSError:
         return False
 
 

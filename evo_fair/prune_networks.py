@@ -18,7 +18,7 @@ from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
 from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, in_a_line
 from evo_fair.fairness import group_accuracy
-from evo_fair.files import is_trace, read_cached_json, read_json, remove_leftovers, sha256_of, write_json, write_text
+from evo_fair.files import is_recorded, is_trace, read_cached_json, read_json, remove_leftovers, write_json, write_text
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.latency.predict import predict
@@ -185,12 +185,10 @@ class _Results:
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hash of its file."""
-        onnx = self.folder / f"{name}.onnx"
-        card = read_cached_json(self.folder / f"{name}.json")  # a damaged card's network is made anew
-        row, facts = card.get("row"), card.get("onnx")
-        if not (isinstance(row, dict) and row.get("name") == name and isinstance(facts, dict) and onnx.is_file()):
-            return False
-        return bool(facts.get("sha256") == sha256_of(onnx))
+        card = self.folder / f"{name}.json"
+        row = read_cached_json(card).get("row")  # a damaged card's network is made anew
+        named = isinstance(row, dict) and row.get("name") == name
+        return named and is_recorded(card.with_suffix(".onnx"), card, "onnx")
 
     def write_dense(self) -> None:
         """The network that was pruned, for comparison."""

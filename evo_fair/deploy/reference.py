@@ -52,7 +52,7 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
     inputs = [(isinstance(shape[0], int), shape[1:]) for shape in shapes if shape]
     takes_batches = inputs == [(False, [*dataset.input_shape])]
     precision = "int8" if graph.quantised else "fp32"
-    scaling = _scaling(path, path.with_suffix(".json"), dataset) if takes_batches else None
+    scaling = _scaling(path, dataset) if takes_batches else None
     return Reference(path.stem, path, precision, scaling)
 
 
@@ -78,7 +78,8 @@ def _check_work(path: Path, graph: GraphLayers) -> None:
             )
 
 
-def _scaling(path: Path, card: Path, dataset: Dataset) -> Scaling | None:
+def _scaling(path: Path, dataset: Dataset) -> Scaling | None:
+    card = path.with_suffix(".json")
     if not card.is_file():
         return None
     content: Any = read_cached_json(card)

@@ -15,7 +15,7 @@ from evo_fair.deploy.evenness import even_outputs
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
 from evo_fair.deploy.tuning import Tuning, train_network
-from evo_fair.files import inside, read_cached_json, sha256_of, write_json
+from evo_fair.files import inside, is_recorded, sha256_of, write_json
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
@@ -59,10 +59,10 @@ class Workshop:
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
-        content = read_cached_json(inside(self.folder, f"{name}.json"))  # a damaged card's network is made anew
-        known = {key: part.get("sha256") for key, part in content.items() if isinstance(part, dict)}
-        files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
-        return all(path.is_file() and known.get(key) == sha256_of(path) for key, path in files.items())
+        card = inside(self.folder, f"{name}.json")  # a damaged one's network is made anew
+        return all(
+            is_recorded(path, card, key) for key, path in zip(("onnx", "int8"), self.files(name).values(), strict=False)
+        )
 
     def make(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> None:
         """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""

@@ -64,8 +64,9 @@ def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
     try:
         tensors, metadata = read_tensors(path)
         progress = json.loads(metadata.get("progress", "{}"))
-        if isinstance(progress, dict) and progress.get("content", _hash(tensors)) != _hash(tensors):
-            raise ValueError("its tensors are not those that were written")  # older ones don't say which these were
+        # Older ones don't say which tensors were written.
+        if isinstance(progress, dict) and "content" in progress and progress["content"] != _hash(tensors):
+            raise ValueError("its tensors are not those that were written")
     except (RecursionError, ValueError) as error:
         raise damaged(path, in_a_line(error)) from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:

@@ -457,7 +457,7 @@ READERS = [
         "x.json",
         "json",
         _reference_card,
-        lambda path: _scaling(path.with_suffix(".onnx"), path, _digits()),
+        lambda path: _scaling(path.with_suffix(".onnx"), _digits()),
     ),
 ]
 """ONNX files and images have readers of their own to add."""
