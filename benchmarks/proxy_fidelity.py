@@ -1,15 +1,16 @@
 """How faithfully the proxy ranks networks: Kendall's tau with networks trained alone, beside what a second seed gives.
 
-    python benchmarks/proxy_fidelity.py --data DIR --work FOLDER [--networks 16] [--report]
+    python benchmarks/proxy_fidelity.py --data DIR --work FOLDER [--problem NAME] [--networks 16] [--report]
 
-Takes the smallest and the largest network of the ham10000 space, and random ones between them: 20,000 genomes are drawn
-and one taken at random from each of equally wide bins of log MACs, without a look at the proxy. Each is trained from
-scratch by the problem's recipe with two seeds, on one thread, and asked on the validation part. The ceiling is the tau
-between the two seeds: no proxy can know which seed is meant. Beside the proxy stands the plainest predictor, that more
-multiply-accumulates are better. Intervals are 95 % percentiles of 2,000 bootstrap resamples of the networks. A finished
-training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint there: started again, the script goes
-on. `--report` trains nothing and reports on the networks finished so far. Writes results/benchmarks/proxy_fidelity.csv,
-proxy_fidelity_variance.csv (how far networks differ, and two trainings of one) and proxy_fidelity_networks.csv.
+Takes the smallest and the largest network of a problem's space, ham10000's by default, and random ones between them:
+20,000 genomes are drawn and one taken at random from each of equally wide bins of log MACs, without a look at the
+proxy. Each is trained from scratch by the problem's recipe with two seeds, on one thread, and asked on the validation
+part. The ceiling is the tau between the two seeds: no proxy can know which seed is meant. Beside the proxy stands the
+plainest predictor, that more multiply-accumulates are better. Intervals are 95 % percentiles of 2,000 bootstrap
+resamples of the networks. A finished training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint
+there: started again, the script goes on. `--report` trains nothing and reports on the networks finished so far. Writes
+results/benchmarks/proxy_fidelity.csv, proxy_fidelity_variance.csv (how far networks differ, and two trainings of one)
+and proxy_fidelity_networks.csv; those of another problem have its name behind `fidelity`.
 """
 
 import argparse
@@ -39,7 +40,6 @@ from evo_fair.proxy.supernets import ensure_supernet, proxy_source
 from evo_fair.space import SearchSpace
 
 OUT = Path(__file__).parent.parent / "results" / "benchmarks"
-GROUP = "age_band"
 METRIC_NAMES = ("accuracy", "worst_group_accuracy", "unfairness")
 SEEDS = (0, 1)
 DRAWN, RESAMPLES = 20_000, 2000
@@ -51,12 +51,13 @@ Row = dict[str, Any]
 def main() -> None:
     """Trains what is left to train, then reports."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="the folder of HAM10000")
+    parser.add_argument("--data", type=Path, help="the folder of the data set")
+    parser.add_argument("--problem", default="ham10000", help="a problem of images; ham10000 by default")
     parser.add_argument("--work", type=Path, required=True, help="folder for finished trainings and the checkpoint")
     parser.add_argument("--networks", type=int, default=16)
     parser.add_argument("--report", action="store_true", help="train nothing")
     arguments = parser.parse_args()
-    problem = load_problem("ham10000", data=arguments.data)
+    problem = load_problem(arguments.problem, data=arguments.data)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     if arguments.networks < 3:
@@ -144,9 +145,9 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
     """Prints the table and writes both CSV files."""
     supernet = ensure_supernet(problem, dataset, space)
     proxy = proxy_source(problem, dataset, space, supernet.path).open()
-    scores = {"proxy": values(dataset, proxy.predict(genomes))}
+    scores = {"proxy": values(problem, dataset, proxy.predict(genomes))}
     for seed in SEEDS:
-        scores[f"seed {seed}"] = values(dataset, work.predictions(genomes, seed))
+        scores[f"seed {seed}"] = values(problem, dataset, work.predictions(genomes, seed))
     scores["size"] = size_scores(space, genomes)
     table = Table("metric", "pair", "Kendall's tau", "95 %", "share of the ceiling", "95 %")
     rows: list[Row] = []
@@ -157,14 +158,14 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
             tau, span, *share = [cells[0], " to ".join(cells[1:3]), *cells[3:4], " to ".join(cells[4:])]
             table.add_row(metric, row["pair"], tau, span, *share)
     Console(width=140).print(table)
-    write_rows(OUT / "proxy_fidelity.csv", rows, supernet.sha256)
-    write_rows(OUT / "proxy_fidelity_variance.csv", variances(scores), supernet.sha256)
-    write_rows(OUT / "proxy_fidelity_networks.csv", network_rows(space, genomes, scores), supernet.sha256)
+    write_rows(problem, "", rows, supernet.sha256)
+    write_rows(problem, "_variance", variances(scores), supernet.sha256)
+    write_rows(problem, "_networks", network_rows(space, genomes, scores), supernet.sha256)
 
 
-def values(dataset: Dataset, predictions: Array) -> Array:
+def values(problem: Problem, dataset: Dataset, predictions: Array) -> Array:
     """The metrics `[networks, metrics]` of predictions on the validation part."""
-    counts = dataset.counts(predictions, "validation", GROUP)
+    counts = dataset.counts(predictions, "validation", problem.fairness.group)
     return np.column_stack([METRICS[name](counts) for name in METRIC_NAMES])
 
 
@@ -260,11 +261,14 @@ def network_rows(space: SearchSpace, genomes: Array, scores: dict[str, Array]) -
     return rows
 
 
-def write_rows(path: Path, rows: list[Row], supernet: str) -> None:
-    """Writes a CSV below a line that says how it was made."""
-    command = f"python benchmarks/proxy_fidelity.py --data DIR --work DIR; group {GROUP}; supernet {supernet[:12]}"
+def write_rows(problem: Problem, what: str, rows: list[Row], supernet: str) -> None:
+    """Writes one of the CSV files below a line that says how it was made."""
+    other = "" if problem.name == "ham10000" else f" --problem {problem.name}"
+    command = f"python benchmarks/proxy_fidelity.py --data DIR --work DIR{other}"
+    facts = f"{command}; group {problem.fairness.group}; supernet {supernet[:12]}"
     table = pd.DataFrame(rows).to_csv(index=False, lineterminator="\n")
-    write_text(path, f"# {made_by(command, ('torch', 'numpy', 'scipy'))}\n{table}")
+    path = OUT / f"proxy_fidelity{f'_{problem.name}' if other else ''}{what}.csv"
+    write_text(path, f"# {made_by(facts, ('torch', 'numpy', 'scipy'))}\n{table}")
 
 
 if __name__ == "__main__":
