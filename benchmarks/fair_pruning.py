@@ -52,7 +52,8 @@ from evo_fair.pruning.measure import degradation_fairness, performance_fairness
 from evo_fair.pruning.methods import METHODS, NAMED_METHODS, PRUNING_CODE
 from evo_fair.pruning.task import Dense, Request, Task, content_of, state_of
 from evo_fair.report.style import common_legend, looks, save_figure
-from evo_fair.space import Block, Kind
+from evo_fair.space import Block
+from evo_fair.space.kinds import CB, RB
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "benchmarks"
 WORK = OUT / "fair_pruning"
@@ -83,10 +84,10 @@ class Unit(NamedTuple):
 
 def resnet8(labels: int) -> nn.Module:
     """He et al. 2016 for 32 pixels with a block a stage, 8, 16 and 32 channels, 1x1 convolutions as shortcuts."""
-    blocks = [Block("stem", Kind.CB, 3, 0, 8, 3, 1, 0, 32, 32)]
+    blocks = [Block("stem", CB, 3, 0, 8, 3, 1, 0, 32, 32)]
     for stage, (c_in, c_out, stride) in enumerate(((8, 8, 1), (8, 16, 2), (16, 32, 2)), 1):
         shortcut = 1 if c_in == c_out and stride == 1 else 2
-        blocks.append(Block(f"stage{stage}", Kind.RB, c_in, c_out, c_out, 3, stride, shortcut, 32, 32))
+        blocks.append(Block(f"stage{stage}", RB, c_in, c_out, c_out, 3, stride, shortcut, 32, 32))
     return Network(blocks, labels)
 
 

@@ -11,7 +11,8 @@ from evo_fair.errors import UnknownNameError
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.channels import ChannelGroup, channel_groups, reader_importance, reorder_channels
 from evo_fair.pruning import CRITERIA, Samples, trace_structure
-from evo_fair.space import Kind, SearchSpace
+from evo_fair.space import Kind, SearchSpace, find_kind
+from evo_fair.space.kinds import Channels, Hidden
 
 __all__ = ["ORDERS", "ORDER_CODE", "check_orders", "importance_by_gene", "ordered", "seeded"]
 
@@ -58,7 +59,7 @@ def ordered(supernet: Supernet, criterion: str, seed: int, samples: Samples) -> 
         structure = trace_structure(network, samples.x[:2])
         scores = CRITERIA[criterion](network, structure, samples, rng)
         for name, values in scores.channels.items():
-            place = _place_of(name, ranks)
+            place = _place_of(name, network, ranks)
             ranks[place] += np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
     for group in groups:
         reorder_channels(copy, group, np.argsort(-ranks[group.outputs[0]], kind="stable"))
@@ -69,29 +70,35 @@ def _networks_of_one_kind(supernet: Supernet, x: torch.Tensor) -> Iterator[Netwo
     """The full-width network of each kind, with the largest kernels, calibrated on `x`; other kinds where a stage
     lacks it."""
     space = supernet.space
-    for kind in dict.fromkeys(name for stage in space.schema.stage for name in stage.kinds):
-        genome = space.largest()
-        for gene, name in enumerate(space.gene_names):
-            genome[gene] = space.cardinalities[gene] - 1
-            if name.endswith(".kind"):
-                kinds = space.schema.stage[int(name.split(".")[0].removeprefix("stage")) - 1].kinds
-                genome[gene] = kinds.index(kind) if kind in kinds else 0
+    for kind in dict.fromkeys(kind for stage in space.schema.stage for kind in stage.blocks if not kind.identity):
+        genome = (space.cardinalities - 1).astype(np.int16)
+        for gene in np.flatnonzero(~space.ordered).tolist():
+            stage = int(space.gene_names[gene].split(".")[0].removeprefix("stage")) - 1
+            kinds = space.schema.stage[stage].blocks
+            genome[gene] = kinds.index(kind) if kind in kinds else space.kind_choices(gene)[0]
         network = supernet.extract(space.canonical(genome[None])[0])
         network.calibrate(x)
         yield network.eval()
 
 
-def _place_of(layer: str, places: dict[str, npt.NDArray[np.float64]]) -> str:
+def _place_of(layer: str, network: Network, places: dict[str, npt.NDArray[np.float64]]) -> str:
     """The first tensor of the supernet's channel group that a network's layer, `units.stage1_slot2_expand.layer`,
     makes."""
     *place, unit = layer.split(".")[1].split("_")
-    kind = {"expand": Kind.MB, "first": Kind.RB}.get(unit)
     if place == ["stem"]:
         return "stem.CB.conv.weight"
-    if kind is not None:
-        return f"{'.'.join(place)}.{kind.name}.{unit}.weight"
-    found = [name for name in places if name.startswith((f"{place[0]}.slot1.shortcut.", f"{place[0]}.slot1.FC."))]
-    return found[0]
+    slot = ".".join(place)
+    kind = next(block.kind for block in network.blocks if block.name == slot)
+    inside = [inner.name for inner in kind.giving(Channels.HIDDEN)]
+    if unit in inside:
+        return f"{slot}.{kind.name}.{inside[0]}.weight"
+    return next(name for name in places if name.startswith(f"{place[0]}.slot1.") and _is_output(name))
+
+
+def _is_output(tensor: str) -> bool:
+    """Whether the first tensor of a group makes a stage's output, not what lies within a block."""
+    kind, unit = tensor.split(".")[2:4]
+    return kind == "shortcut" or unit in [inner.name for inner in find_kind(kind).giving(Channels.OUT)]
 
 
 def _size(supernet: Supernet, group: ChannelGroup) -> int:
@@ -120,9 +127,9 @@ def _genes_of(space: SearchSpace, group: ChannelGroup, kinds: dict[str, Kind]) -
     names = space.gene_names
     if place[0] == "stem":
         return [names.index("stem.width")]
-    if place[2] == Kind.FC.name:
+    if not _is_output(group.outputs[0]):
+        slot = ".".join(place[:2])
+        return [names.index(f"{slot}.keep")] if kinds.get(slot) is find_kind(place[2]) else []
+    if place[2] != "shortcut" and find_kind(place[2]).hidden == Hidden.UNITS:
         return [g for g, name in enumerate(names) if name.startswith(f"{place[0]}.slot") and name.endswith(".keep")]
-    if place[1] == "slot1" and place[2] == "shortcut":
-        return [names.index(f"{place[0]}.width")]
-    slot = ".".join(place[:2])
-    return [names.index(f"{slot}.keep")] if kinds.get(slot) is Kind[place[2]] else []
+    return [names.index(f"{place[0]}.width")]

@@ -100,7 +100,7 @@ def channels_of(space: SearchSpace, gene: int) -> tuple[int, ...]:
         assert space.schema.stem is not None
         return space.schema.stem.widths
     stage = space.schema.stage[int(place.removeprefix("stage")) - 1]
-    return (stage.widths or (0,)) if what == "width" else stage.keep_channels
+    return (stage.widths or (0,)) if what == "width" else stage.levels
 
 
 def _removed(importance: Importance, gene: int, channels: tuple[int, ...], level: np.int16) -> float:

@@ -119,7 +119,7 @@ class _Filler:
         return int(self.width_gene[stage]) + 1 + SLOT_GENES * slot
 
     def _skip(self, stage: int) -> int:
-        return int((self.plan.kinds[stage] > 0).sum())
+        return int(self.plan.skips[stage])
 
     def _slot(self, stage: int, slot: int) -> Floats:
         """The milliseconds of a slot's blocks, float64 `[channels, width, kind, kernel, expansion, keep]`."""

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import torch
 
 from evo_fair.nets.supernet import Supernet
-from evo_fair.space import Kind, SearchSpace
+from evo_fair.space import SearchSpace
+from evo_fair.space.kinds import Channels, Shortcut
 
 __all__ = ["ChannelGroup", "channel_groups", "reader_importance", "reorder_channels", "sort_channels"]
 
@@ -29,26 +30,27 @@ def channel_groups(space: SearchSpace) -> Iterator[ChannelGroup]:
     entry = ChannelGroup([], [], ())
     if space.schema.stem:
         entry = ChannelGroup(_with_norm("stem.CB.conv"), [], space.schema.stem.widths)
+    before = space.schema.stem.widths if space.schema.stem else space.input_shape[:1]
     for s, stage in enumerate(space.schema.stage, 1):
-        output = ChannelGroup([], [], stage.widths or stage.keep_channels)
-        if stage.widths:
+        output = ChannelGroup([], [], stage.outputs)
+        if any(kind.shortcuts[0] == Shortcut.PROJECTION for kind in stage.blocks):
             entry.inputs.append(f"stage{s}.slot1.shortcut.weight")
             output.outputs.extend(_with_norm(f"stage{s}.slot1.shortcut"))
         for slot in range(1, stage.slots + 1):
-            for kind in (Kind[name] for name in stage.kinds):
-                place = f"stage{s}.slot{slot}.{kind.name}"
-                first, last = _ENDS[kind]
-                source = entry if slot == 1 else output
-                source.inputs.extend(f"{place}.{name}.weight" for name in first)
-                output.outputs.extend(_with_norm(f"{place}.{last}"))
-                if kind is Kind.DB:  # its depthwise unit carries the channels that come in
-                    source.outputs.extend(_with_norm(f"{place}.depthwise"))
-                if kind is Kind.MB:
-                    inner = _with_norm(f"{place}.expand") + _with_norm(f"{place}.depthwise")
-                    yield ChannelGroup(inner, [f"{place}.project.weight"], _hidden_levels(space, s, slot))
-                elif kind is Kind.RB:
-                    levels = tuple(sorted({min(keep, w) for keep in stage.keep_channels for w in stage.widths}))
-                    yield ChannelGroup(_with_norm(f"{place}.first"), [f"{place}.second.weight"], levels)
+            source = entry if slot == 1 else output
+            for kind in stage.blocks:
+                if kind.identity and slot > 1:
+                    continue
+                hidden = ChannelGroup([], [], stage.hidden_levels(kind, before, stage.outputs))
+                groups = {Channels.IN: source, Channels.HIDDEN: hidden, Channels.OUT: output}
+                for unit in kind.units:
+                    place = f"stage{s}.slot{slot}.{kind.name}.{unit.name}"
+                    groups[unit.gives].outputs.extend(_with_norm(place))
+                    if not unit.depthwise:  # a depthwise one carries the channels that come in
+                        groups[unit.takes].inputs.append(f"{place}.weight")
+                if hidden.outputs:
+                    yield hidden
+            before = stage.outputs
         if entry.outputs:
             yield entry
         entry = output
@@ -93,25 +95,5 @@ def reorder_channels(supernet: Supernet, group: ChannelGroup, order: npt.NDArray
         supernet.weights[name].copy_(supernet.weights[name][:, chosen])
 
 
-_ENDS: dict[Kind, tuple[list[str], str]] = {
-    Kind.MB: (["expand"], "project"),
-    Kind.DB: (["pointwise"], "pointwise"),
-    Kind.RB: (["first"], "second"),
-    Kind.CB: (["conv"], "conv"),
-    Kind.FC: (["linear"], "linear"),
-}
-
-
 def _with_norm(unit: str) -> list[str]:
     return [f"{unit}.weight", f"{unit}.gamma", f"{unit}.beta"]
-
-
-def _hidden_levels(space: SearchSpace, stage_number: int, slot: int) -> tuple[int, ...]:
-    """Every count of hidden channels that an MB block of this slot can have."""
-    schema, stage = space.schema, space.schema.stage[stage_number - 1]
-    before = stage.widths
-    if slot == 1:
-        assert schema.stem is not None
-        before = schema.stem.widths if stage_number == 1 else schema.stage[stage_number - 2].widths
-    levels = {min(keep, ratio * c_in) for keep in stage.keep_channels for ratio in stage.expansions for c_in in before}
-    return tuple(sorted(levels))

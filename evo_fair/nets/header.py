@@ -11,8 +11,8 @@ from evo_fair.errors import DataError
 from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
-from evo_fair.nets.topology import Unit, run_block
-from evo_fair.space import Block
+from evo_fair.nets.topology import run_block
+from evo_fair.space import Block, Unit
 
 __all__ = ["AUTO_FACTOR", "INPUT", "OUTPUT", "LayerVariation", "auto_header", "group_variation", "threshold"]
 

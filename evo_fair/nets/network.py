@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from evo_fair.nets.topology import Unit, run_blocks, units_of
-from evo_fair.space import Block
+from evo_fair.nets.topology import run_blocks
+from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["BN_EPSILON", "Network", "UnitModule"]
 

@@ -16,8 +16,8 @@ from evo_fair.nets.inputs import Inputs, normalise
 from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.strides import convolve
 from evo_fair.nets.tensors import check_tensors, read_tensors
-from evo_fair.nets.topology import Unit, run_blocks, units_of
-from evo_fair.space import Block, Kind, SearchSpace
+from evo_fair.nets.topology import run_blocks
+from evo_fair.space import Block, SearchSpace, Unit, units_of
 
 __all__ = ["Supernet", "place_of"]
 
@@ -132,31 +132,10 @@ def _shapes(space: SearchSpace) -> dict[str, tuple[int, ...]]:
 
 
 def _largest_units(space: SearchSpace) -> Iterator[tuple[str, Unit]]:
-    """Every unit of every kind at its largest, as `(place, unit)`."""
-    stem = space.schema.stem
-    c_in = stem.widths[-1] if stem else space.input_shape[0]
-    if stem:
-        yield "stem.CB.conv", Unit("conv", space.input_shape[0], c_in, stem.kernel, stem.stride)
-    for s, stage in enumerate(space.schema.stage, 1):
-        width = stage.widths[-1] if stage.widths else stage.keep_channels[-1]
-        for slot in range(1, stage.slots + 1):
-            for kind in (Kind[name] for name in stage.kinds):
-                hidden = {Kind.MB: stage.expansions[-1] * c_in, Kind.RB: width}.get(kind, 0)
-                block = Block(
-                    name=f"stage{s}.slot{slot}",
-                    kind=kind,
-                    c_in=c_in,
-                    hidden=min(hidden, stage.keep_channels[-1]),
-                    c_out=width,
-                    kernel=stage.kernels_of(kind)[-1],
-                    stride=stage.stride if slot == 1 else 1,
-                    shortcut=0 if kind is Kind.FC else 2 if slot == 1 else 1,
-                    h_in=0,
-                    w_in=0,
-                )
-                for unit in units_of(block):
-                    yield place_of(block, unit), unit
-            c_in = width
+    """Every unit of every kind at its largest, as `(place, unit)`; a slot's shortcut once for each of its kinds."""
+    for block in space.largest_blocks():
+        for unit in units_of(block):
+            yield place_of(block, unit), unit
 
 
 def place_of(block: Block, unit: Unit) -> str:

@@ -151,9 +151,9 @@ def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, r
 def full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.int16]:
     """A network of full width and depth with random kinds, a canonical genome `[genes]`."""
     genome = (space.cardinalities - 1).astype(np.int16)
-    for gene in np.flatnonzero(~space.ordered):
-        choices = space.cardinalities[gene] - (not space.gene_names[gene].endswith("slot1.kind"))
-        genome[gene] = rng.integers(choices)
+    for gene in np.flatnonzero(~space.ordered).tolist():
+        choices = space.kind_choices(gene)
+        genome[gene] = choices[rng.integers(len(choices))]
     full: npt.NDArray[np.int16] = space.canonical(genome[None])[0]
     return full
 

@@ -9,14 +9,13 @@ import numpy as np
 from evo_fair.nets import Supernet
 from evo_fair.nets.network import BN_EPSILON
 from evo_fair.nets.supernet import place_of
-from evo_fair.nets.topology import Unit, units_of
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
 from evo_fair.proxy.winograd import POINTS, pack_winograd, suits_winograd, transform_weights
-from evo_fair.space import Block
+from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["FoldedBlock", "FrozenBlocks", "prediction_program", "storing_program"]
 
@@ -133,22 +132,22 @@ class FrozenBlocks:
         """From the block's input, source 1, or what a unit of its body gave, source 0, to the block's output."""
         writer = Writer()
         height, width = _shape(x, body)[1:3]
+        activated = block.kind.activated
+        relu = activated and not block.shortcut
         if start == len(body):
             out = writer.buffer(_OUT, height, width, block.c_out)
             half = _is_half(source)
-            writer.load(
-                0, out, block.c_out, step=source.shape[3], affine=affines[-1], relu=not block.shortcut, half=half
-            )
+            writer.load(0, out, block.c_out, step=source.shape[3], affine=affines[-1], relu=relu, half=half)
         else:
             out = self._write_raw(writer, block, body, affines, layers, source, start)
-            writer.scale(out, out, affines[-1], relu=not block.shortcut)
+            writer.scale(out, out, affines[-1], relu=relu)
         if block.shortcut == 2:
             unit = units_of(block)[0]
             entry = writer.buffer(_IN, x.shape[1], x.shape[2], block.c_in)
             writer.load(1, entry, block.c_in, step=x.shape[3], half=_is_half(x))
-            _write_unit(writer, entry, unit, layers[unit.name], _OUT, residual=out)
+            _write_unit(writer, entry, unit, layers[unit.name], _OUT, residual=out, relu=activated)
         elif block.shortcut:
-            writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=True, half=_is_half(x))
+            writer.load(1, out, block.c_out, step=x.shape[3], add=True, relu=activated, half=_is_half(x))
         writer.store(out, half=self._half)
         return writer.program()
 
@@ -290,7 +289,8 @@ def _write_block(writer: Writer, folded: FoldedBlock, x: Buffer, slot: int, bord
         residual = _write_unit(writer, x, shortcut, folded.layers["shortcut"], slot, border, relu=False)
     elif folded.block.shortcut:
         residual = x
-    return _write_unit(writer, y, last, folded.layers[last.name], slot, border, residual=residual)
+    activated = folded.block.kind.activated
+    return _write_unit(writer, y, last, folded.layers[last.name], slot, border, residual=residual, relu=activated)
 
 
 def _write_unit(

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.nets import Supernet
-from evo_fair.nets.topology import units_of
 from evo_fair.proxy.frozen import FoldedBlock, FrozenBlocks, prediction_program, storing_program
 from evo_fair.proxy.program import padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tile_choice import Floats
-from evo_fair.space import Block
+from evo_fair.space import Block, units_of
 
 __all__ = ["Population"]
 
@@ -127,7 +126,7 @@ class Population:
         if node.networks:
             assert features is not None
             receive(node.networks, self._predict(features, pending))
-        for block in sorted(node.children):
+        for block in sorted(node.children, key=_order):
             child = node.children[block]
             if child.kept is not None or not self._needs_features(child):
                 self._visit(child, child.kept, [], receive)
@@ -223,6 +222,11 @@ def _room(x: Floats, blocks: Sequence[Block], kind: np.dtype[Any]) -> Floats:
     for block in blocks:
         height, width = -(-height // block.stride), -(-width // block.stride)
     return np.empty((len(x), height, width, padded(blocks[-1].c_out)), kind)
+
+
+def _order(block: Block) -> tuple[object, ...]:
+    """What blocks are sorted by: kinds by their names."""
+    return (block.name, block.kind.name, *block[2:])
 
 
 def _macs(block: Block) -> int:

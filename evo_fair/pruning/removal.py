@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from evo_fair.nets import Network
-from evo_fair.nets.topology import units_of
 from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, module_of
 from evo_fair.space import Block
+from evo_fair.space.kinds import Channels
 
 __all__ = ["Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
 
@@ -100,11 +100,11 @@ def _state_sizes(module: nn.Module) -> None:
 
 def _present(network: Network, block: Block) -> Block:
     """The block with the channel counts that its units have now."""
-    layers = [network.unit(block, unit.name).layer for unit in units_of(block) if unit.name != "shortcut"]
-    sizes = [
-        (layer.in_channels, layer.out_channels)
-        if isinstance(layer, nn.Conv2d)
-        else (layer.in_features, layer.out_features)
-        for layer in layers
-    ]
-    return block._replace(c_in=sizes[0][0], hidden=sizes[0][1] if block.hidden else 0, c_out=sizes[-1][1])
+    widths = {Channels.IN: block.c_in, Channels.HIDDEN: block.hidden, Channels.OUT: block.c_out}
+    for unit in block.kind.units:
+        layer = network.unit(block, unit.name).layer
+        if isinstance(layer, nn.Linear):
+            widths[unit.takes], widths[unit.gives] = layer.in_features, layer.out_features
+        else:
+            widths[unit.takes], widths[unit.gives] = layer.in_channels, layer.out_channels
+    return block._replace(c_in=widths[Channels.IN], hidden=widths[Channels.HIDDEN], c_out=widths[Channels.OUT])

@@ -1,8 +1,9 @@
 """From genomes to block tables to layer tables, for whole populations at once (Numba).
 
 A block table is int32 `[networks, blocks, 9]` with the columns `BLOCK_COLUMNS`: the stem, where there is one, as a CB
-block, then every slot in order; `kind` 0 is a skipped slot. `shortcut` is 0 for none, 1 for the identity and 2 for a
-1x1 convolution. The first slot of a stage has no identity shortcut, because its input belongs to another stage.
+block, then every slot in order; `kind` 0 is a skipped slot, and else the number that the plan gives to the kind.
+`shortcut` is one of `evo_fair.space.kinds.Shortcut`. The first slot of a stage has no identity shortcut, because its
+input belongs to another stage.
 """
 
 from typing import NamedTuple
@@ -12,9 +13,21 @@ import numpy.typing as npt
 from numba import njit
 
 from evo_fair.layers import LayerTable, Op
-from evo_fair.space.schema import Kind, SpaceSchema
+from evo_fair.space.kinds import CB, KINDS, Hidden, Kind, Shortcut
+from evo_fair.space.schema import SpaceSchema
 
-__all__ = ["BLOCK_COLUMNS", "BlockTable", "Genomes", "Plan", "blocks_of", "canonical", "layers_of", "make_plan"]
+__all__ = [
+    "BLOCK_COLUMNS",
+    "BlockTable",
+    "Genomes",
+    "Plan",
+    "blocks_of",
+    "canonical",
+    "kinds_of",
+    "layers_of",
+    "make_plan",
+    "skip_gene",
+]
 
 Genomes = npt.NDArray[np.int16]
 BlockTable = npt.NDArray[np.int32]
@@ -23,12 +36,19 @@ _Ints = npt.NDArray[np.int32]
 BLOCK_COLUMNS = ("kind", "c_in", "hidden", "c_out", "kernel", "stride", "shortcut", "h_in", "w_in")
 KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
 
-_MB, _DB, _RB, _CB, _FC = int(Kind.MB), int(Kind.DB), int(Kind.RB), int(Kind.CB), int(Kind.FC)
+_EXPANSION, _WIDTH, _UNITS = int(Hidden.EXPANSION), int(Hidden.WIDTH), int(Hidden.UNITS)
+_PROJECTION = int(Shortcut.PROJECTION)
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
 _GLOBAL_POOL, _ADD = int(Op.GLOBAL_POOL), int(Op.ADD)
 
 SLOT_GENES = 4  # kind, kernel, expansion, keep
-MOST_LAYERS_OF_A_BLOCK = 5
+_LEAST_UNITS = 3
+_NUMBERED = ("MB", "DB", "RB", "CB", "FC")  # 1 to 5 in every plan; other kinds follow as a space uses them
+
+RULES = ("hidden", "first_shortcut", "later_shortcut", "expansion")
+_RULE_HIDDEN, _RULE_FIRST, _RULE_EXPANSION = 0, 1, 3
+_UNIT_TAKES, _UNIT_GIVES, _UNIT_KERNEL, _UNIT_STRIDED, _UNIT_DEPTHWISE = range(5)
+_BLOCKS_OWN = -1  # a unit with the block's kernel
 
 
 class Plan(NamedTuple):
@@ -43,15 +63,21 @@ class Plan(NamedTuple):
     strides: _Ints  # [stages]
     widths: _Ints  # [stages, choices]
     kinds: _Ints  # [stages, choices], 0 ends the list
-    kernels: _Ints  # [stages, kinds of `Kind`, choices], 0 ends the list
+    skips: _Ints  # [stages], the kind gene that means no block in slots after the first
+    kernels: _Ints  # [stages, kinds, choices], 0 ends the list
     expansions: _Ints  # [stages, choices]
     keep: _Ints  # [stages, choices]
+    rules: _Ints  # [kinds, RULES]; expansion 0: by the gene
+    units: _Ints  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
+    stem_kind: int
 
 
 def make_plan(schema: SpaceSchema, input_shape: tuple[int, int, int], labels: int) -> Plan:
     """The plan of `schema` for inputs `(channels, height, width)`; a table of features has the shape `(n, 1, 1)`."""
     stages = schema.stage
-    kernels = [[stage.kernels_of(kind) for kind in Kind] for stage in stages]
+    kinds = kinds_of(schema)
+    numbers = {kind.name: number for number, kind in enumerate(kinds, 1)}
+    kernels = [[(0,), *(stage.kernels_of(kind) for kind in kinds)] for stage in stages]
     return Plan(
         input_shape=np.array(input_shape, np.int32),
         labels=labels,
@@ -61,11 +87,39 @@ def make_plan(schema: SpaceSchema, input_shape: tuple[int, int, int], labels: in
         slots=np.array([stage.slots for stage in stages], np.int32),
         strides=np.array([stage.stride for stage in stages], np.int32),
         widths=_padded([stage.widths or (0,) for stage in stages]),
-        kinds=_padded([(*(Kind[name] for name in stage.kinds), 0) for stage in stages]),
+        kinds=_padded([(*(numbers[name] for name in stage.kinds), 0) for stage in stages]),
+        skips=np.array([skip_gene(stage.blocks) for stage in stages], np.int32),
         kernels=np.stack([_padded(row, 3) for row in kernels]),
         expansions=_padded([stage.expansions for stage in stages]),
-        keep=_padded([stage.keep_channels for stage in stages]),
+        keep=_padded([stage.levels for stage in stages]),
+        rules=np.array([(0, 0, 0, 0), *map(_rules, kinds)], np.int32),
+        units=_unit_table(kinds),
+        stem_kind=numbers[CB.name],
     )
+
+
+def kinds_of(schema: SpaceSchema) -> tuple[Kind, ...]:
+    """The kinds whose numbers stand in block tables of a space, from 1 on."""
+    used = [kind for stage in schema.stage for kind in stage.blocks]
+    return tuple(dict.fromkeys([*(KINDS[name] for name in _NUMBERED), *used]))
+
+
+def skip_gene(kinds: tuple[Kind, ...]) -> int:
+    """The kind gene that means no block in later slots: the identity's, or one more where no kind is the identity."""
+    return next((number for number, kind in enumerate(kinds) if kind.identity), len(kinds))
+
+
+def _rules(kind: Kind) -> tuple[int, ...]:
+    return (kind.hidden, *kind.shortcuts, kind.expansion or 0)
+
+
+def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
+    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *(len(kind.units) for kind in kinds)), 5), np.int32)
+    for number, kind in enumerate(kinds, 1):
+        for place, unit in enumerate(kind.units):
+            kernel = _BLOCKS_OWN if unit.kernel is None else unit.kernel
+            table[number, place] = (unit.takes, unit.gives, kernel, unit.strided, unit.depthwise)
+    return table
 
 
 def _padded(rows: list[tuple[int, ...]], length: int = 0) -> _Ints:
@@ -96,7 +150,7 @@ def canonical(plan: Plan, genomes: Genomes) -> Genomes:
 @njit(cache=True, nogil=True)
 def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier."""
-    table = np.zeros((blocks.shape[0], blocks.shape[1] * MOST_LAYERS_OF_A_BLOCK + 2, 8), np.int32)
+    table = np.zeros((blocks.shape[0], blocks.shape[1] * (plan.units.shape[1] + 2) + 2, 8), np.int32)
     for n in range(blocks.shape[0]):
         _lay_out(plan, blocks[n], table[n])
     return table
@@ -108,7 +162,7 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
     gene, block = 0, 0
     if plan.stem.size:
         stem = rows[0]
-        stem[KIND], stem[C_IN], stem[C_OUT] = _CB, channels, plan.stem[genome[0]]
+        stem[KIND], stem[C_IN], stem[C_OUT] = plan.stem_kind, channels, plan.stem[genome[0]]
         stem[KERNEL], stem[STRIDE], stem[H_IN], stem[W_IN] = plan.stem_kernel, plan.stem_stride, height, width
         channels, height, width = stem[C_OUT], _halved(height, plan.stem_stride), _halved(width, plan.stem_stride)
         gene, block = 1, 1
@@ -117,22 +171,24 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
         gene += 1
         for slot in range(plan.slots[s]):
             kind = plan.kinds[s, genome[gene]]
+            if slot and genome[gene] == plan.skips[s]:
+                kind = 0
             if kind:
                 row = rows[block]
+                rules = plan.rules[kind]
                 keep = plan.keep[s, genome[gene + 3]]
                 row[KIND], row[C_IN], row[C_OUT], row[H_IN], row[W_IN] = kind, channels, c_stage, height, width
                 row[STRIDE] = plan.strides[s] if slot == 0 else 1
                 row[KERNEL] = plan.kernels[s, kind, genome[gene + 1]]
                 if row[KERNEL] == 0:  # fewer kernels are open to this kind than to others of the stage
                     row[KERNEL] = plan.kernels[s, kind, 0]
-                row[SHORTCUT] = 1 if slot else 2
-                if kind == _MB:
-                    row[HIDDEN] = min(keep, plan.expansions[s, genome[gene + 2]] * channels)
-                elif kind == _RB:
+                row[SHORTCUT] = rules[_RULE_FIRST + (1 if slot else 0)]
+                if rules[_RULE_HIDDEN] == _EXPANSION:
+                    row[HIDDEN] = min(keep, _expansion(plan, s, kind, genome[gene + 2]) * channels)
+                elif rules[_RULE_HIDDEN] == _WIDTH:
                     row[HIDDEN] = min(keep, c_stage)
-                elif kind == _FC:
-                    row[SHORTCUT] = 0
-                    row[C_OUT], row[KERNEL] = keep, 1
+                elif rules[_RULE_HIDDEN] == _UNITS:
+                    row[C_OUT] = keep
                 channels, height, width = row[C_OUT], _halved(height, row[STRIDE]), _halved(width, row[STRIDE])
             gene += SLOT_GENES
             block += 1
@@ -147,20 +203,28 @@ def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
         for _ in range(plan.slots[s]):
             row = rows[block]
             kind, hidden = row[KIND], row[HIDDEN]
-            if kind == 0 or kind == _FC or plan.kernels[s, kind, genome[gene + 1]] == 0:
+            rule = plan.rules[kind, _RULE_HIDDEN]
+            if kind == 0 or plan.kernels[s, kind, genome[gene + 1]] == 0:
                 genome[gene + 1] = 0
             expansion, keep = 0, 0
-            if kind == _MB:
-                while plan.expansions[s, expansion] * row[C_IN] < hidden:
+            if rule == _EXPANSION:
+                while _expansion(plan, s, kind, expansion) * row[C_IN] < hidden:
                     expansion += 1
-            if kind in (_MB, _RB):
+            if rule in (_EXPANSION, _WIDTH):
                 while plan.keep[s, keep] < hidden:
                     keep += 1
-            elif kind == _FC:
+            elif rule == _UNITS:
                 keep = genome[gene + 3]
             genome[gene + 2], genome[gene + 3] = expansion, keep
             gene += SLOT_GENES
             block += 1
+
+
+@njit(cache=True)
+def _expansion(plan: Plan, stage: int, kind: int, gene: int) -> int:
+    own: int = plan.rules[kind, _RULE_EXPANSION]
+    chosen: int = plan.expansions[stage, gene]
+    return own if own else chosen
 
 
 @njit(cache=True)
@@ -170,7 +234,7 @@ def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     for i in range(rows.shape[0]):
         row = rows[i]
         if row[KIND]:
-            layer += _put_block(table[layer:], row)
+            layer += _put_block(table[layer:], row, plan.units[row[KIND]])
             channels = row[C_OUT]
             height, width = _halved(row[H_IN], row[STRIDE]), _halved(row[W_IN], row[STRIDE])
     if plan.stem.size:
@@ -191,36 +255,30 @@ def _put(row: _Ints, op: int, c_in: int, c_out: int, kernel: int, stride: int, g
 
 
 @njit(cache=True)
-def _put_block(rows: LayerTable, b: _Ints) -> int:
-    """Writes the layers of block `b` into `rows` and returns how many there are."""
-    c_in, hidden, c_out, kernel, stride = b[C_IN], b[HIDDEN], b[C_OUT], b[KERNEL], b[STRIDE]
+def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
+    """Writes the layers of block `b` with the units `[units, 5]` into `rows` and returns how many there are."""
     h, w = b[H_IN], b[W_IN]
-    h_out, w_out = _halved(h, stride), _halved(w, stride)
     n = 0
-    if b[SHORTCUT] == 2:
-        _put(rows[0], _CONV, c_in, c_out, 1, stride, 1, h, w)
+    if b[SHORTCUT] == _PROJECTION:
+        _put(rows[0], _CONV, b[C_IN], b[C_OUT], 1, b[STRIDE], 1, h, w)
         n = 1
     start = n
-    if b[KIND] == _MB:
-        _put(rows[n], _CONV, c_in, hidden, 1, 1, 1, h, w)
-        _put(rows[n + 1], _DEPTHWISE, hidden, hidden, kernel, stride, hidden, h, w)
-        _put(rows[n + 2], _CONV, hidden, c_out, 1, 1, 1, h_out, w_out)
-        n += 3
-    elif b[KIND] == _DB:
-        _put(rows[n], _DEPTHWISE, c_in, c_in, kernel, stride, c_in, h, w)
-        _put(rows[n + 1], _CONV, c_in, c_out, 1, 1, 1, h_out, w_out)
-        n += 2
-    elif b[KIND] == _RB:
-        _put(rows[n], _CONV, c_in, hidden, kernel, stride, 1, h, w)
-        _put(rows[n + 1], _CONV, hidden, c_out, kernel, 1, 1, h_out, w_out)
-        n += 2
-    elif b[KIND] == _CB:
-        _put(rows[n], _CONV, c_in, c_out, kernel, stride, 1, h, w)
-        n += 1
-    elif b[KIND] == _FC:
-        _put(rows[n], _LINEAR, c_in, c_out, 1, 1, 1, 1, 1)
+    for i in range(units.shape[0]):
+        unit = units[i]
+        if unit[_UNIT_TAKES] == 0:
+            break
+        c_in, c_out = b[unit[_UNIT_TAKES]], b[unit[_UNIT_GIVES]]
+        kernel = b[KERNEL] if unit[_UNIT_KERNEL] == _BLOCKS_OWN else unit[_UNIT_KERNEL]
+        stride = b[STRIDE] if unit[_UNIT_STRIDED] else 1
+        if kernel == 0:
+            _put(rows[n], _LINEAR, c_in, c_out, 1, 1, 1, 1, 1)
+        elif unit[_UNIT_DEPTHWISE]:
+            _put(rows[n], _DEPTHWISE, c_in, c_out, kernel, stride, c_in, h, w)
+        else:
+            _put(rows[n], _CONV, c_in, c_out, kernel, stride, 1, h, w)
+        h, w = _halved(h, stride), _halved(w, stride)
         n += 1
     if b[SHORTCUT]:  # the other operand left the input's row, or the shortcut's, this many rows back
-        _put(rows[n], _ADD, c_out, c_out, n - start + 1, 1, 1, h_out, w_out)
+        _put(rows[n], _ADD, b[C_OUT], b[C_OUT], n - start + 1, 1, 1, h, w)
         n += 1
     return n

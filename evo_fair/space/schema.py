@@ -1,25 +1,19 @@
 """What a problem file says of its search space: a stem, stages of slots, and the choices of each."""
 
-from enum import IntEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-__all__ = ["Kind", "Section", "SpaceSchema", "Stage", "Stem"]
+from evo_fair.space.kinds import UNPRUNED, Hidden, Kind, find_kind
 
-
-class Kind(IntEnum):
-    """What a slot holds; the values stand in block tables."""
-
-    SKIP = 0
-    MB = 1
-    DB = 2
-    RB = 3
-    CB = 4
-    FC = 5
+__all__ = ["Section", "SpaceSchema", "Stage", "Stem"]
 
 
-KindName = Literal["MB", "DB", "RB", "CB", "FC"]
+def _known(name: str) -> str:
+    return find_kind(name).name
+
+
+KindName = Annotated[str, Field(max_length=20), AfterValidator(_known)]
 Channels = Annotated[int, Field(ge=1, le=8192)]
 """More than any layer of a network for small devices has; a supernet of such layers would not fit into memory."""
 ChannelChoices = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=32)]
@@ -54,8 +48,10 @@ class Stem(Section):
 class Stage(Section):
     """Slots that share one output width, so that shortcuts between them fit; the first can't be skipped.
 
+    `kinds` are names of `evo_fair.space.kinds`, or such with an expansion and a kernel of their own (`IR6_5x5`).
     `widths` are the stage's possible output channels; `keep_channels` the possible counts of channels that pruning
-    leaves inside a block (MB, RB) or of units of a layer (FC). `kernels` is a list for all kinds or a table by kind.
+    leaves inside a block (MB, RB, IR) or of units of a layer (FC); left out, nothing is pruned. `kernels` is a list for
+    all kinds or a table by kind.
     """
 
     slots: Annotated[int, Field(ge=1, le=16)]
@@ -64,13 +60,14 @@ class Stage(Section):
     stride: Literal[1, 2] = 1
     kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
     expansions: Expansions = (4,)
-    keep_channels: ChannelChoices
+    keep_channels: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
 
     @model_validator(mode="before")
     @classmethod
     def _spread_kernels(cls, stage: Any) -> Any:
         if isinstance(stage, dict) and isinstance(stage.get("kernels"), list):
-            return {**stage, "kernels": dict.fromkeys(stage.get("kinds", ()), stage["kernels"])}
+            open_to = [name for name in stage.get("kinds", ()) if not _has_own_kernel(name)]
+            return {**stage, "kernels": dict.fromkeys(open_to, stage["kernels"])}
         return stage
 
     @model_validator(mode="after")
@@ -79,19 +76,66 @@ class Stage(Section):
             _ascending(name, getattr(self, name))
         if len(set(self.kinds)) != len(self.kinds):
             raise ValueError(f"kinds = {list(self.kinds)} repeats a kind; list each once")
+        if all(kind.identity for kind in self.blocks):
+            raise ValueError(f"kinds = {list(self.kinds)} leaves every slot empty; list another kind, too")
         for kind, kernels in self.kernels.items():
             _ascending(f"kernels of {kind}", kernels)
             if kind not in self.kinds or not kernels:
                 raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: list at least one, for a kind of the stage")
-        if "FC" in self.kinds and (len(self.kinds) > 1 or self.widths or self.stride != 1):
+            if own := find_kind(kind).kernel:
+                raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: it has a kernel of its own, {own}")
+        if self.tabular and (len(self.kinds) > 1 or self.widths or self.stride != 1):
             raise ValueError("FC stands alone: kinds = ['FC'], no widths and no stride; its units are keep_channels")
-        if "FC" not in self.kinds and not self.widths:
+        if not self.tabular and not self.widths:
             raise ValueError("widths is missing: list the possible output channels of the stage")
+        if self.tabular and not self.keep_channels:
+            raise ValueError("keep_channels is missing: list the possible numbers of units of a layer")
         return self
 
+    @property
+    def blocks(self) -> tuple[Kind, ...]:
+        """Its kinds."""
+        return tuple(find_kind(name) for name in self.kinds)
+
+    @property
+    def tabular(self) -> bool:
+        """Whether its layers are for tables of features."""
+        return any(kind.tabular for kind in self.blocks)
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Its keep levels: the one that prunes nothing where `keep_channels` is left out."""
+        return self.keep_channels or (UNPRUNED,)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        """The channels or units that its slots can give."""
+        return self.widths or self.keep_channels
+
     def kernels_of(self, kind: Kind) -> tuple[int, ...]:
-        """The kernel sizes open to `kind`, ascending; 3 where the problem names none."""
-        return tuple(sorted(self.kernels.get(kind.name, ()))) or (3,)  # type: ignore[call-overload]
+        """The kernel sizes open to `kind`, ascending; 3 where neither it nor the problem names one."""
+        return (kind.kernel,) if kind.kernel else tuple(sorted(self.kernels.get(kind.name, ()))) or (3,)
+
+    def expansions_of(self, kind: Kind) -> tuple[int, ...]:
+        """The expansions open to `kind`, ascending."""
+        return (kind.expansion,) if kind.expansion else self.expansions
+
+    def hidden_levels(self, kind: Kind, c_in: tuple[int, ...], c_out: tuple[int, ...]) -> tuple[int, ...]:
+        """Every hidden width that blocks of `kind` can have for inputs and outputs of these widths; () where none."""
+        if kind.hidden == Hidden.EXPANSION:
+            full = {ratio * width for ratio in self.expansions_of(kind) for width in c_in}
+        elif kind.hidden == Hidden.WIDTH:
+            full = set(c_out)
+        else:
+            return ()
+        return tuple(sorted({min(level, width) for level in self.levels for width in full}))
+
+
+def _has_own_kernel(name: object) -> bool:
+    try:
+        return find_kind(str(name)).kernel is not None
+    except ValueError:  # said when the kinds themselves are read
+        return False
 
 
 class SpaceSchema(Section):
@@ -103,9 +147,9 @@ class SpaceSchema(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.stem is None and any("FC" not in stage.kinds for stage in self.stage):
+        if self.stem is None and not all(stage.tabular for stage in self.stage):
             raise ValueError("stem is missing: a space of convolutions starts with [space.stem]")
-        if self.stem is not None and any("FC" in stage.kinds for stage in self.stage):
+        if self.stem is not None and any(stage.tabular for stage in self.stage):
             raise ValueError("FC stages are for tabular problems, which have no [space.stem]; use MB, DB, RB or CB")
         named = [("width", "the stem", "widths", self.stem.widths)] if self.stem else []
         for number, stage in enumerate(self.stage, 1):

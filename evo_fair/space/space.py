@@ -2,32 +2,27 @@
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.files import digest
 from evo_fair.layers import LayerTable, macs
-from evo_fair.space.decode import BlockTable, Genomes, blocks_of, canonical, layers_of, make_plan
-from evo_fair.space.schema import Kind, SpaceSchema, Stage
+from evo_fair.space.blocks import Block
+from evo_fair.space.decode import (
+    BlockTable,
+    Genomes,
+    blocks_of,
+    canonical,
+    kinds_of,
+    layers_of,
+    make_plan,
+    skip_gene,
+)
+from evo_fair.space.kinds import Hidden
+from evo_fair.space.schema import SpaceSchema, Stage
 
-__all__ = ["Block", "SearchSpace"]
-
-
-class Block(NamedTuple):
-    """One block of an architecture; `name` is its place, such as `stem` or `stage2.slot1`."""
-
-    name: str
-    kind: Kind
-    c_in: int
-    hidden: int
-    c_out: int
-    kernel: int
-    stride: int
-    shortcut: int
-    h_in: int
-    w_in: int
+__all__ = ["SearchSpace"]
 
 
 class SearchSpace:
@@ -51,6 +46,7 @@ class SearchSpace:
             expected = "(features,)" if schema.stem is None else "(channels, height, width)"
             raise ValueError(f"input shape {input_shape} does not fit the space: expected {expected}")
         self.plan = make_plan(schema, (shape[0], shape[1], shape[2]), labels)
+        self.kinds = kinds_of(schema)
         genes = list(self._genes())
         self.gene_names: tuple[str, ...] = tuple(name for name, _, _ in genes)
         self.cardinalities: Genomes = np.array([count for _, count, _ in genes], np.int16)
@@ -83,12 +79,18 @@ class SearchSpace:
             yield "stem.width", len(self.schema.stem.widths), True
         for s, stage in enumerate(self.schema.stage, 1):
             yield f"stage{s}.width", max(1, len(stage.widths)), True
-            kernels = max(len(stage.kernels_of(Kind[name])) for name in stage.kinds)
+            kinds = stage.blocks
+            kernels = max(len(stage.kernels_of(kind)) for kind in kinds)
             for slot in range(1, stage.slots + 1):
-                yield f"stage{s}.slot{slot}.kind", len(stage.kinds) + (slot > 1), False
+                yield f"stage{s}.slot{slot}.kind", max(len(kinds), skip_gene(kinds) + 1 if slot > 1 else 0), False
                 yield f"stage{s}.slot{slot}.kernel", kernels, True
                 yield f"stage{s}.slot{slot}.expansion", len(stage.expansions), True
-                yield f"stage{s}.slot{slot}.keep", len(stage.keep_channels), True
+                yield f"stage{s}.slot{slot}.keep", len(stage.levels), True
+
+    def kind_choices(self, gene: int) -> list[int]:
+        """The values of a kind gene that mean a block, not a skipped slot or the identity."""
+        kinds = self.schema.stage[int(self.gene_names[gene].split(".")[0].removeprefix("stage")) - 1].blocks
+        return [value for value, kind in enumerate(kinds) if not kind.identity]
 
     def _block_names(self) -> Iterator[str]:
         if self.schema.stem:
@@ -96,6 +98,34 @@ class SearchSpace:
         for s, stage in enumerate(self.schema.stage, 1):
             for slot in range(1, stage.slots + 1):
                 yield f"stage{s}.slot{slot}"
+
+    def largest_blocks(self) -> Iterator[Block]:
+        """A block for every kind of every slot, the stem first, at its largest; maps have no size."""
+        stem = self.schema.stem
+        c_in = self.input_shape[0]
+        if stem:
+            yield Block("stem", self.kinds[self.plan.stem_kind - 1], c_in, 0, stem.widths[-1], stem.kernel, 1, 0, 0, 0)
+            c_in = stem.widths[-1]
+        for s, stage in enumerate(self.schema.stage, 1):
+            width = stage.outputs[-1]
+            for slot in range(1, stage.slots + 1):
+                for kind in stage.blocks:
+                    if kind.identity and slot > 1:
+                        continue
+                    levels = stage.hidden_levels(kind, (c_in,), (width,))
+                    yield Block(
+                        name=f"stage{s}.slot{slot}",
+                        kind=kind,
+                        c_in=c_in,
+                        hidden=levels[-1] if levels else 0,
+                        c_out=width,
+                        kernel=stage.kernels_of(kind)[-1],
+                        stride=stage.stride if slot == 1 else 1,
+                        shortcut=kind.shortcuts[slot > 1],
+                        h_in=0,
+                        w_in=0,
+                    )
+                c_in = width
 
     def check(self, genomes: npt.ArrayLike) -> Genomes:
         """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range."""
@@ -140,7 +170,7 @@ class SearchSpace:
         """The blocks of one genome `[genes]`, without skipped slots."""
         rows = self.blocks(np.asarray(genome)[None])[0]
         return [
-            Block(name, Kind(int(row[0])), *(int(value) for value in row[1:]))
+            Block(name, self.kinds[row[0] - 1], *(int(value) for value in row[1:]))
             for name, row in zip(self.block_names, rows, strict=True)
             if row[0]
         ]
@@ -179,8 +209,8 @@ class SearchSpace:
             frozen -= here
             widths = stage.widths or (0,)
             before = {
-                width: (1 if here else sum(ways * _choices(stage, c_in, width) for c_in, ways in before.items()))
-                * (1 + _choices(stage, width, width)) ** (stage.slots - max(here, 1))
+                width: (1 if here else sum(ways * _choices(stage, c_in, width, 1) for c_in, ways in before.items()))
+                * (1 + _choices(stage, width, width, 2)) ** (stage.slots - max(here, 1))
                 for width in (widths[-1:] if here else widths)
             }
         return sum(before.values())
@@ -194,16 +224,13 @@ class SearchSpace:
         return f"SearchSpace({len(self.gene_names)} genes, {self.magnitude} networks)"
 
 
-def _choices(stage: Stage, c_in: int, width: int) -> int:
-    """How many different blocks a slot can hold between `c_in` and `width` channels, skipping not counted."""
+def _choices(stage: Stage, c_in: int, width: int, slot: int) -> int:
+    """How many different blocks a slot can hold between `c_in` and `width` channels, none at all not counted."""
     total = 0
-    for kind in (Kind[name] for name in stage.kinds):
-        hidden = 1
-        if kind is Kind.MB:
-            hidden = len({min(keep, ratio * c_in) for keep in stage.keep_channels for ratio in stage.expansions})
-        elif kind is Kind.RB:
-            hidden = len({min(keep, width) for keep in stage.keep_channels})
-        elif kind is Kind.FC:
-            hidden = len(stage.keep_channels)
-        total += hidden * (1 if kind is Kind.FC else len(stage.kernels_of(kind)))
+    for kind in stage.blocks:
+        if kind.identity and slot > 1:
+            continue
+        units = len(stage.keep_channels) if kind.hidden == Hidden.UNITS else 1
+        hidden = len(stage.hidden_levels(kind, (c_in,), (width,))) or units
+        total += hidden * len(stage.kernels_of(kind))
     return total

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evo_fair.space import Kind, SpaceSchema
+from evo_fair.space import SpaceSchema
+from evo_fair.space.kinds import MB, RB
 
 STAGE: dict[str, Any] = {"slots": 2, "kinds": ["MB"], "widths": [8, 16], "keep_channels": [8, 16]}
 
@@ -27,7 +28,7 @@ def test_keep_level_off_the_multiple_is_named_with_its_mend() -> None:
         ({"widths": [16, 8]}, "strictly ascending"),
         ({"widths": []}, "widths is missing"),
         ({"kinds": ["MB", "MB"]}, "repeats a kind"),
-        ({"kinds": ["XB"]}, "'MB', 'DB', 'RB', 'CB' or 'FC'"),
+        ({"kinds": ["XB"]}, "'XB' is no kind: there are MB, DB, RB, CB, FC"),
         ({"kinds": ["FC", "MB"]}, "FC stands alone"),
         ({"slots": 0}, "greater than or equal to 1"),
         ({"kernels": [4]}, "Input should be 3 or 5"),
@@ -52,6 +53,6 @@ def test_convolutions_need_a_stem_and_layers_must_not_have_one() -> None:
 
 def test_kernels_are_a_list_for_all_kinds_or_a_table_by_kind() -> None:
     stage = schema(kinds=["MB", "RB"], kernels=[3, 5]).stage[1]
-    assert stage.kernels_of(Kind.MB) == stage.kernels_of(Kind.RB) == (3, 5)
+    assert stage.kernels_of(MB) == stage.kernels_of(RB) == (3, 5)
     stage = schema(kinds=["MB", "RB"], kernels={"MB": [5]}).stage[1]
-    assert (stage.kernels_of(Kind.MB), stage.kernels_of(Kind.RB)) == ((5,), (3,))
+    assert (stage.kernels_of(MB), stage.kernels_of(RB)) == ((5,), (3,))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from evo_fair.layers import Op, macs, params
-from evo_fair.space import Kind, SearchSpace
+from evo_fair.space import SearchSpace
+from evo_fair.space.kinds import CB, MB
 
 # stem.width, stage1.width, then kind, kernel, expansion, keep of each slot; kinds are MB, DB, RB, CB, in slot 2 skip
 MB_THEN_SKIP = [1, 0, 0, 1, 1, 2, 4, 1, 1, 3]
@@ -126,8 +127,8 @@ def test_sample_depends_on_the_generator_alone(space: SearchSpace) -> None:
 
 def test_architecture_lists_the_blocks(space: SearchSpace) -> None:
     stem, block = space.architecture(MB_THEN_SKIP)
-    assert (stem.name, stem.kind, stem.c_out) == ("stem", Kind.CB, 16)
-    assert block == ("stage1.slot1", Kind.MB, 16, 24, 8, 5, 2, 2, 5, 4)
+    assert (stem.name, stem.kind, stem.c_out) == ("stem", CB, 16)
+    assert block == ("stage1.slot1", MB, 16, 24, 8, 5, 2, 2, 5, 4)
 
 
 @pytest.mark.parametrize(

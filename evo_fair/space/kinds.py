@@ -1,0 +1,227 @@
+"""What each block kind is, said once: its units, the rule of its hidden width, its shortcut and its end.
+
+Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of one's own is one `Kind`, given
+to `add_kind`.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from enum import IntEnum
+
+__all__ = [
+    "CB",
+    "DB",
+    "FC",
+    "ID",
+    "IR",
+    "KINDS",
+    "MB",
+    "PC",
+    "RB",
+    "UNPRUNED",
+    "Channels",
+    "Hidden",
+    "Kind",
+    "KindUnit",
+    "Shortcut",
+    "add_kind",
+    "find_kind",
+]
+
+UNPRUNED = 2**30
+"""More channels than any layer has: the one keep level of a stage whose channels are not pruned."""
+
+
+class Channels(IntEnum):
+    """Which of a block's widths a unit takes or gives; the values are columns of block tables."""
+
+    IN = 1
+    HIDDEN = 2
+    OUT = 3
+
+
+class Hidden(IntEnum):
+    """How wide a block is inside, given a keep level."""
+
+    NONE = 0
+    EXPANSION = 1  # min(keep, expansion * c_in)
+    WIDTH = 2  # min(keep, c_out)
+    UNITS = 3  # no hidden width; keep is how many channels the block gives
+
+
+class Shortcut(IntEnum):
+    """What is added to a block's result; the values are the column `shortcut` of block tables."""
+
+    NONE = 0
+    IDENTITY = 1
+    PROJECTION = 2  # a 1x1 convolution with batch norm, shared by the kinds of a slot
+
+
+@dataclass(frozen=True)
+class KindUnit:
+    """A convolution, or with `kernel` 0 a linear layer, with its batch norm.
+
+    `kernel` is None where the block's own kernel is used. The unit with `strided` has the block's stride. A depthwise
+    unit gives as many channels as it takes.
+    """
+
+    name: str
+    takes: Channels
+    gives: Channels
+    kernel: int | None = 1
+    strided: bool = False
+    depthwise: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """A kind of block: units one after the other, ReLU between them.
+
+    - `shortcuts`: what is added to the last unit's result in the first slot of a stage, and in its later ones. The
+      first slot's input belongs to another stage, so it can't be the identity there.
+    - `activated`: whether ReLU follows at the end, behind the shortcut.
+    - `identity`: in later slots of its stage it is no block at all, as a skipped slot.
+    - `kernel`, `expansion`: where they are the kind's own; then genes don't choose them.
+
+    A kind is itself: two of them are equal where they are the same object.
+    """
+
+    name: str
+    units: tuple[KindUnit, ...]
+    hidden: Hidden = Hidden.NONE
+    shortcuts: tuple[Shortcut, Shortcut] = (Shortcut.PROJECTION, Shortcut.IDENTITY)
+    activated: bool = True
+    identity: bool = False
+    kernel: int | None = None
+    expansion: int | None = None
+
+    @property
+    def tabular(self) -> bool:
+        """Whether it is made of linear layers, for tables of features."""
+        return any(unit.kernel == 0 for unit in self.units)
+
+    def giving(self, channels: Channels) -> Iterator[KindUnit]:
+        """Its units that give these channels."""
+        return (unit for unit in self.units if unit.gives == channels)
+
+    def mixing(self, channels: Channels) -> Iterator[KindUnit]:
+        """Its units whose every output hangs on all of these channels: all that take them but the depthwise ones."""
+        return (unit for unit in self.units if unit.takes == channels and not unit.depthwise)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return find_kind, (self.name,)
+
+
+_IN, _HIDDEN, _OUT = Channels.IN, Channels.HIDDEN, Channels.OUT
+_NEVER = (Shortcut.NONE, Shortcut.NONE)
+
+_INVERTED = (
+    KindUnit("expand", _IN, _HIDDEN),
+    KindUnit("depthwise", _HIDDEN, _HIDDEN, None, strided=True, depthwise=True),
+    KindUnit("project", _HIDDEN, _OUT),
+)
+
+MB = Kind("MB", _INVERTED, Hidden.EXPANSION)
+"""Inverted residual: expand 1x1, depthwise, project 1x1; with ReLU at its end."""
+
+DB = Kind("DB", (KindUnit("depthwise", _IN, _IN, None, strided=True, depthwise=True), KindUnit("pointwise", _IN, _OUT)))
+"""Depthwise separable: depthwise, pointwise 1x1 (after Howard et al. 2017, MobileNets)."""
+
+RB = Kind(
+    "RB",
+    (KindUnit("first", _IN, _HIDDEN, None, strided=True), KindUnit("second", _HIDDEN, _OUT, None)),
+    Hidden.WIDTH,
+)
+"""Residual: two convolutions (after He et al. 2016)."""
+
+CB = Kind("CB", (KindUnit("conv", _IN, _OUT, None, strided=True),))
+"""One convolution; a network's stem is one, without a shortcut."""
+
+FC = Kind("FC", (KindUnit("linear", _IN, _OUT, 0),), Hidden.UNITS, _NEVER, kernel=1)
+"""One linear layer, for tables of features."""
+
+IR = Kind("IR", _INVERTED, Hidden.EXPANSION, (Shortcut.NONE, Shortcut.IDENTITY), activated=False)
+"""Inverted residual with a linear end, and no shortcut where a stage begins (Sandler et al. 2018, MobileNetV2)."""
+
+PC = Kind("PC", (KindUnit("conv", _IN, _OUT, strided=True),), shortcuts=_NEVER, kernel=1)
+"""One 1x1 convolution without a shortcut, as MobileNets have before pooling."""
+
+ID = Kind("ID", PC.units, shortcuts=_NEVER, activated=False, identity=True, kernel=1)
+"""Nothing; where a stage begins a 1x1 convolution without ReLU, which brings about its width and stride."""
+
+KINDS = {kind.name: kind for kind in (MB, DB, RB, CB, FC, IR, PC, ID)}
+"""All kinds by name; `add_kind` adds to them. The first five have the numbers 1 to 5 in every block table."""
+
+_VARIANTS: dict[str, Kind] = {}
+_VARIANT = re.compile(r"(?P<base>[A-Z]+)(?P<expansion>[1-9][0-9]?)?(?:_(?P<kernel>[35])x(?P=kernel))?")
+
+
+def add_kind(kind: Kind) -> Kind:
+    """Makes a kind known by its name; raises `ValueError` for a name that another has, or that is not capital letters.
+
+    A kind has one unit that gives `Channels.OUT`, its last, and none that takes what no earlier one gave.
+    """
+    if not re.fullmatch(r"[A-Z]+", kind.name) or kind.name == "SKIP":
+        raise ValueError(f"the name {kind.name!r} of a kind: use capital letters, two or three as a rule, not SKIP")
+    if KINDS.get(kind.name, kind) is not kind:
+        raise ValueError(f"there is a kind {kind.name} already: choose another name")
+    if fault := _fault(kind):
+        raise ValueError(f"kind {kind.name}: {fault}")
+    KINDS[kind.name] = kind
+    return kind
+
+
+def _fault(kind: Kind) -> str:
+    """What is wrong with the chain of a kind's units; nothing where it is right."""
+    channels = Channels.IN
+    for unit in kind.units:
+        if unit.takes != channels:
+            return f"unit {unit.name} takes {unit.takes.name}, and what reaches it is {channels.name}"
+        if unit.depthwise and unit.gives != unit.takes:
+            return f"depthwise unit {unit.name} gives {unit.gives.name}: make it give what it takes"
+        channels = unit.gives
+    names = [unit.name for unit in kind.units]
+    if (
+        channels != Channels.OUT
+        or kind.units[-1].depthwise
+        or not kind.units
+        or [unit.gives for unit in kind.units].count(Channels.OUT) > 1
+    ):
+        return "its last unit, and no other, must give OUT, and not be depthwise"
+    if sum(unit.strided for unit in kind.units) > 1 or len(set(names)) < len(names) or "shortcut" in names:
+        return "one unit at most is strided, names differ, and none is 'shortcut'"
+    if (kind.hidden in (Hidden.EXPANSION, Hidden.WIDTH)) != any(kind.giving(Channels.HIDDEN)):
+        return "a hidden width needs a rule (Hidden.EXPANSION or Hidden.WIDTH), and a rule a unit that gives HIDDEN"
+    if kind.shortcuts[0] == Shortcut.IDENTITY or kind.shortcuts[1] == Shortcut.PROJECTION:
+        return "shortcuts are none or the projection in a stage's first slot, none or the identity in later ones"
+    return ""
+
+
+def find_kind(name: str) -> Kind:
+    """The kind of a name, or one with its expansion and kernel in the name: `IR6_5x5` is IR with 6 and 5x5.
+
+    Such a kind has weights of its own in a supernet. Raises `ValueError` for a name that is neither.
+    """
+    if name in KINDS:
+        return KINDS[name]
+    if name not in _VARIANTS:
+        _VARIANTS[name] = _variant(name)
+    return _VARIANTS[name]
+
+
+def _variant(name: str) -> Kind:
+    found = _VARIANT.fullmatch(name)
+    if not found or found["base"] not in KINDS:
+        near = get_close_matches(name, KINDS, 1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise ValueError(f"{name!r} is no kind: {guess}there are {', '.join(KINDS)}, and such as IR6_5x5")
+    kind = KINDS[found["base"]]
+    if found["expansion"] and (kind.hidden != Hidden.EXPANSION or kind.expansion):
+        raise ValueError(f"{name!r}: {kind.name} has no expansion to choose; leave the {found['expansion']} out")
+    if found["kernel"] and kind.kernel:
+        raise ValueError(f"{name!r}: {kind.name} has no kernel to choose; leave the _{found['kernel']}x... out")
+    expansion = int(found["expansion"]) if found["expansion"] else kind.expansion
+    kernel = int(found["kernel"]) if found["kernel"] else kind.kernel
+    return replace(kind, name=name, expansion=expansion, kernel=kernel)
