@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
 
 from evo_fair.arguments import as_path
 from evo_fair.data import Dataset, check_samples, find_data, load_dataset
@@ -81,7 +81,11 @@ class Fairness(Section):
 
 
 class Training(Section):
-    """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate."""
+    """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate.
+
+    How a supernet's steps choose their networks is said by `sampling`, see `evo_fair.nets.train`: `sandwich` for spaces
+    of many widths, with `warmup_fraction` and `random_networks`; `fair` for spaces of few kinds with separate weights.
+    """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
     batch_size: Annotated[int, Field(ge=2, le=2**20)] = 128
@@ -92,11 +96,20 @@ class Training(Section):
     augment: Annotated[tuple[Literal["hflip", "vflip", "rot90", "shift"], ...], Field(max_length=100)] = ()
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     random_networks: Annotated[int, Field(ge=0, le=16)] = 2
+    sampling: Literal["sandwich", "fair"] = "sandwich"
     seed: Seed = 0
+
+    @model_serializer(mode="wrap")
+    def _leave_out_sandwich(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Supernets are known by their recipe: what was trained before there was a choice stays what it is."""
+        written: dict[str, Any] = write(self)
+        if self.sampling == "sandwich":
+            written.pop("sampling", None)
+        return written
 
     def of_one_network(self) -> dict[str, Any]:
         """What the training of a single network depends on, as JSON: all but what is the supernet's alone."""
-        return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks"})
+        return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks", "sampling"})
 
 
 class Proxy(Section):

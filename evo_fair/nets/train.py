@@ -1,4 +1,13 @@
-"""Training of the supernet: sandwich rule with in-place distillation, after Yu et al. 2020 (BigNAS)."""
+"""Training of the supernet, in one of two ways.
+
+`sandwich`: every step trains the largest network on the labels, and the smallest and some random ones on what the
+largest says, all on one batch (sandwich rule with in-place distillation, Yu et al. 2020, BigNAS). Widths share weights,
+and learn from the largest.
+
+`fair`: every step trains as many networks as a slot has kinds, so that every kind of every slot is trained once, each
+network on a batch of its own and on the labels (strict fairness, Chu et al. 2021, FairNAS). No kind gets ahead, and
+there is no teacher that some kinds resemble more than others.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +39,7 @@ from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
 from evo_fair.space import Block, SearchSpace
 
-__all__ = ["TRAINING_CODE", "full_size", "gradients", "train_supernet"]
+__all__ = ["TRAINING_CODE", "fair_gradients", "full_size", "gradients", "one_of_each_kind", "train_supernet"]
 
 TRAINING_CODE = 1
 """To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
@@ -49,10 +58,11 @@ def train_supernet(
 ) -> Supernet:
     """Trains a supernet on inputs `[n, channels, ...]` and labels `[n]`; the same arguments give the same weights.
 
-    The first `recipe.warmup_fraction` of the steps trains networks of full size, whose channels are then sorted by
-    importance. From then on every step trains the largest network on the labels, and the smallest and
-    `recipe.random_networks` random ones on the largest's predictions. At the end channels are sorted again, within the
-    boundaries of the widths and keep levels that were trained, which leaves every network's function as it is.
+    With the sampling `sandwich` the first `recipe.warmup_fraction` of the steps trains networks of full size, whose
+    channels are then sorted by importance; from then on steps are as the module says, with `recipe.random_networks`
+    random networks each. With `fair` a batch is of `recipe.batch_size` samples for every network, and an epoch still
+    takes every sample once. At the end channels are sorted again, within the boundaries of the widths and keep levels
+    that were trained, which leaves every network's function as it is.
 
     With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
     from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none.
@@ -65,10 +75,12 @@ def train_supernet(
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
     sgd = optimiser(weights, recipe)
-    batch = min(recipe.batch_size, len(labels))
+    fair = recipe.sampling == "fair"
+    batches = _most_kinds(space) if fair else 1
+    batch = min(recipe.batch_size, max(1, len(labels) // batches)) * batches
     steps_an_epoch = len(labels) // batch
     steps = recipe.epochs * steps_an_epoch
-    warmup = round(steps * recipe.warmup_fraction)
+    warmup = 0 if fair else round(steps * recipe.warmup_fraction)
     largest, smallest = space.largest(), space.smallest()
     identity, first = "", 0
     if checkpoint:
@@ -87,16 +99,19 @@ def train_supernet(
                 if step == warmup and warmup:
                     sort_channels(supernet)
                     sgd.state.clear()  # its momentum belongs to the channels' old order
-                chosen = np.sort(order[number * batch : (number + 1) * batch])
+                chosen = np.sort(order[number * batch : (number + 1) * batch].reshape(batches, -1)).ravel()
                 x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
                 y = torch.from_numpy(labels[chosen])
-                if step < warmup:
+                if fair:
+                    genomes = one_of_each_kind(space, rng)
+                elif step < warmup:
                     genomes = [largest, full_size(space, rng)]
                 else:
                     genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
                 for group in sgd.param_groups:
                     group["lr"] = recipe.learning_rate * one_cycle(step, steps)
-                loss += gradients(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
+                compute = fair_gradients if fair else gradients
+                loss += compute(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
                 sgd.step()
             check_finite(epoch + 1, loss, weights, recipe)
             done = Step(epoch + 1, recipe.epochs, loss)
@@ -156,6 +171,55 @@ def full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.in
         genome[gene] = choices[rng.integers(len(choices))]
     full: npt.NDArray[np.int16] = space.canonical(genome[None])[0]
     return full
+
+
+def _most_kinds(space: SearchSpace) -> int:
+    """The most kinds that are open to any slot, none at all counted as one."""
+    return int(space.cardinalities[~space.ordered].max())
+
+
+def one_of_each_kind(space: SearchSpace, rng: np.random.Generator) -> list[npt.NDArray[np.int16]]:
+    """Random networks, as many as the most kinds of a slot, among which every slot has each of its kinds.
+
+    Canonical genomes `[genes]`. A slot of fewer kinds has some of them more than once.
+    """
+    networks = _most_kinds(space)
+    drawn = rng.integers(0, space.cardinalities, (networks, space.cardinalities.size), dtype=np.int16)
+    for gene in np.flatnonzero(~space.ordered).tolist():
+        kinds = rng.permutation(space.cardinalities[gene])
+        drawn[:, gene] = np.resize(kinds, networks)
+    return list(space.canonical(drawn))
+
+
+def fair_gradients(
+    pool: ThreadPoolExecutor,
+    supernet: Supernet,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    genomes: list[npt.NDArray[np.int16]],
+    smoothing: float,
+) -> float:
+    """Sets every weight's gradient to the mean over the genomes that use it, each on its own part of the batch.
+
+    `x` are normalised inputs `[genomes * n, ...]` with labels `y`, the first n of them the first genome's; every weight
+    has a gradient already. The mean does not depend on the number of threads. Returns the mean loss.
+    """
+    weights = list(supernet.weights.values())
+
+    def part(blocks: list[Block], x: torch.Tensor, y: torch.Tensor) -> tuple[float, tuple[torch.Tensor | None, ...]]:
+        loss = functional.cross_entropy(supernet.forward(x, blocks), y, label_smoothing=smoothing)
+        return float(loss.detach()), torch.autograd.grad(loss, weights, allow_unused=True)
+
+    architectures = [supernet.space.architecture(genome) for genome in genomes]
+    parts = zip(architectures, x.chunk(len(genomes)), y.chunk(len(genomes)), strict=True)
+    done = [future.result() for future in [pool.submit(part, *one) for one in parts]]
+    for weight, *found in zip(weights, *(gradients for _, gradients in done), strict=True):
+        assert weight.grad is not None
+        weight.grad.zero_()
+        used = [gradient for gradient in found if gradient is not None]
+        for gradient in used:
+            weight.grad += gradient / len(used)
+    return sum(loss for loss, _ in done) / len(done)
 
 
 def gradients(
