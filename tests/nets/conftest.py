@@ -25,6 +25,16 @@ def space() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
+def mixed() -> SearchSpace:
+    """Kinds without shortcut or ReLU at the end, the identity, and some with a kernel and expansion of their own."""
+    first = {"slots": 2, "kinds": ["MB", "ID", "IR", "IR3_5x5"], "widths": [8, 16], "stride": 2, "expansions": [2, 3]}
+    first |= {"kernels": {"IR": [3, 5]}, "keep_channels": [8, 16, 24]}
+    last = {"slots": 2, "kinds": ["PC", "CB_5x5"], "widths": [8, 24]}
+    schema = SpaceSchema.model_validate({"stem": {"widths": [8, 16]}, "stage": [first, last]})
+    return SearchSpace(schema, (3, 12, 10), 4)
+
+
+@pytest.fixture(scope="session")
 def tabular() -> SearchSpace:
     stage = {"slots": 3, "kinds": ["FC"], "keep_channels": [4, 8, 12]}
     return SearchSpace(SpaceSchema.model_validate({"channel_multiple": 4, "stage": [stage]}), (5,), 2)
@@ -45,6 +55,11 @@ def random_supernet(space: SearchSpace) -> Supernet:
 @pytest.fixture
 def supernet(space: SearchSpace) -> Supernet:
     return random_supernet(space)
+
+
+@pytest.fixture
+def mixed_supernet(mixed: SearchSpace) -> Supernet:
+    return random_supernet(mixed)
 
 
 @pytest.fixture

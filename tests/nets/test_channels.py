@@ -10,7 +10,7 @@ from evo_fair.nets.channels import channel_groups, sort_channels
 NETWORKS = 10
 
 
-@pytest.fixture(params=["supernet", "tabular_supernet"])
+@pytest.fixture(params=["supernet", "tabular_supernet", "mixed_supernet"])
 def net(request: pytest.FixtureRequest) -> Supernet:
     return request.getfixturevalue(request.param)
 

@@ -1,19 +1,23 @@
 """Training of a supernet, small enough for a test."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch.nn import functional
 
 from evo_fair.errors import NonFiniteError
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.augment import augment
 from evo_fair.nets.inputs import input_statistics
+from evo_fair.nets.train import fair_gradients, one_of_each_kind
 from evo_fair.problem import Training
 from evo_fair.space import SearchSpace, SpaceSchema
 
+FAIR = Training(epochs=12, batch_size=20, learning_rate=0.1, sampling="fair")
 RECIPE = Training(epochs=6, batch_size=50, learning_rate=0.2, random_networks=1)
 
 
@@ -27,6 +31,13 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def space() -> SearchSpace:
     stage = {"slots": 2, "kinds": ["MB", "CB"], "widths": [8, 16], "stride": 2, "keep_channels": [8, 16, 32]}
     return SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]}), (1, 8, 8), 10)
+
+
+@pytest.fixture(scope="module")
+def choices() -> SearchSpace:
+    stage = {"slots": 2, "kinds": ["ID", "IR2_3x3", "IR3_5x5"], "widths": [16], "stride": 2}
+    end = {"slots": 1, "kinds": ["PC"], "widths": [32]}
+    return SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage, end]}), (1, 8, 8), 10)
 
 
 def accuracy(supernet: Supernet, genome: np.ndarray, inputs: np.ndarray, labels: np.ndarray) -> float:
@@ -59,6 +70,68 @@ def test_same_seed_same_weights_and_no_global_randomness(
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     assert any(not torch.equal(nets[0][name], nets[2][name]) for name in nets[0])
     assert not any(weight.requires_grad for weight in nets[0].values())
+
+
+def test_fair_steps_have_every_kind_of_every_slot_once(choices: SearchSpace) -> None:
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(50):
+        genomes = np.array(one_of_each_kind(choices, rng))
+        assert len(genomes) == 3
+        for gene in np.flatnonzero(~choices.ordered):
+            assert set(genomes[:, gene]) == set(range(choices.cardinalities[gene]))
+        seen |= set(choices.ids(genomes))
+    assert len(seen) == 9
+
+
+def test_fair_gradients_are_means_over_the_networks_that_use_a_weight(
+    digits: tuple[np.ndarray, np.ndarray], choices: SearchSpace
+) -> None:
+    mean, scale = input_statistics(digits[0])
+    supernet = Supernet.initialise(choices, torch.Generator().manual_seed(0), mean, scale)
+    for weight in supernet.weights.values():
+        weight.requires_grad_().grad = torch.full_like(weight, 7.0)  # of the step before
+    genomes = one_of_each_kind(choices, np.random.default_rng(1))
+    x, y = supernet.normalise(digits[0][:60]), torch.from_numpy(digits[1][:60])
+    with ThreadPoolExecutor(2) as pool:
+        loss = fair_gradients(pool, supernet, x, y, genomes, 0.1)
+    losses, expected = [], {name: [] for name in supernet.weights}
+    for number, genome in enumerate(genomes):
+        own = slice(20 * number, 20 * number + 20)
+        logits = supernet.forward(x[own], choices.architecture(genome))
+        losses.append(functional.cross_entropy(logits, y[own], label_smoothing=0.1))
+        found = torch.autograd.grad(losses[-1], list(supernet.weights.values()), allow_unused=True)
+        for name, gradient in zip(supernet.weights, found, strict=True):
+            expected[name] += [] if gradient is None else [gradient]
+    assert loss == pytest.approx(float(sum(losses).detach()) / 3)
+    assert {len(parts) for parts in expected.values()} == {1, 3}
+    for name, weight in supernet.weights.items():
+        torch.testing.assert_close(weight.grad, sum(expected[name]) / len(expected[name]), msg=name)
+
+
+def test_fair_training_teaches_every_network_and_goes_on_where_it_was_broken_off(
+    digits: tuple[np.ndarray, np.ndarray], choices: SearchSpace, tmp_path: Path
+) -> None:
+    inputs, labels = digits
+    data = inputs[:1000], labels[:1000]
+    whole = train_supernet(choices, *data, FAIR, 0)
+    genomes = choices.sample(np.random.default_rng(0), 6)
+    assert min(accuracy(whole, genome, inputs, labels) for genome in genomes) > 0.5  # a tenth is what guessing gets
+
+    def stop(step: Step) -> None:
+        if step.epoch == 2:
+            raise BreakError
+
+    with pytest.raises(BreakError):
+        train_supernet(choices, *data, FAIR, 0, stop, checkpoint=tmp_path / "training.safetensors")
+    continued = train_supernet(choices, *data, FAIR, 0, checkpoint=tmp_path / "training.safetensors")
+    assert all(torch.equal(whole.weights[name], continued.weights[name]) for name in whole.weights)
+
+
+def test_recipes_of_before_fair_sampling_are_written_as_they_were() -> None:
+    assert "sampling" not in Training().model_dump_json()
+    assert FAIR.model_dump(mode="json")["sampling"] == "fair"
+    assert FAIR.of_one_network() == FAIR.model_copy(update={"sampling": "sandwich"}).of_one_network()
 
 
 def test_number_of_cores_does_not_change_the_weights(

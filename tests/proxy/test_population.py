@@ -13,7 +13,13 @@ from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block, SearchSpace
 
 WIDER = "digits, all kinds with kernels of 3 and 5"
-SPACES = {"digits": ((1, 8, 8), 10), "ham10000": ((3, 32, 32), 7), "adult": ((21,), 2), WIDER: ((1, 8, 8), 10)}
+SPACES = {
+    "digits": ((1, 8, 8), 10),
+    "ham10000": ((3, 32, 32), 7),
+    "adult": ((21,), 2),
+    "nas_bench_macro": ((3, 8, 8), 10),
+    WIDER: ((1, 8, 8), 10),
+}
 
 
 def proxy_of(name: str, threads: int = 1, samples: int = 30, precision: str = "fp32") -> Proxy:

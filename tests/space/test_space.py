@@ -99,7 +99,7 @@ def test_expansions_that_keep_the_same_channels_are_one_network(space: SearchSpa
     assert len(set(space.ids([wide, narrow]))) == 1
 
 
-@pytest.mark.parametrize("name", ["space", "tabular"])
+@pytest.mark.parametrize("name", ["space", "tabular", "mixed"])
 def test_canonical_form_is_one_to_one_with_networks(name: str, request: pytest.FixtureRequest) -> None:
     space: SearchSpace = request.getfixturevalue(name)
     grid = np.indices(space.cardinalities).reshape(len(space.gene_names), -1).T

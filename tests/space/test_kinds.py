@@ -1,0 +1,162 @@
+"""Kinds of blocks: names, variants, kinds of one's own, and what spaces make of those unlike MB, DB, RB and CB."""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evo_fair.layers import Op, macs
+from evo_fair.problem import load_problem
+from evo_fair.space import KINDS, Kind, SearchSpace, SpaceSchema, add_kind, find_kind
+from evo_fair.space.kinds import CB, IR, MB, Channels, Hidden, KindUnit, Shortcut
+
+IN, HIDDEN, OUT = Channels
+BOTTLENECK = Kind(
+    "BN",
+    (
+        KindUnit("squeeze", IN, HIDDEN),
+        KindUnit("mix", HIDDEN, HIDDEN, None, strided=True),
+        KindUnit("open", HIDDEN, OUT),
+    ),
+    Hidden.WIDTH,
+)
+
+
+@pytest.fixture
+def bottleneck() -> Iterator[Kind]:
+    yield add_kind(BOTTLENECK)
+    del KINDS["BN"]
+
+
+def space_of(*kinds: str, **stage: object) -> SearchSpace:
+    stages = [{"slots": 2, "kinds": kinds, "widths": [16], "stride": 2, **stage}]
+    return SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": stages}), (3, 8, 8), 4)
+
+
+def test_a_name_may_hold_expansion_and_kernel() -> None:
+    kind = find_kind("IR6_5x5")
+    assert (kind.expansion, kind.kernel, kind.units, kind.activated) == (6, 5, IR.units, False)
+    assert find_kind("IR6_5x5") is kind
+    assert (find_kind("CB_5x5").kernel, find_kind("MB3").expansion, find_kind("MB3").kernel) == (5, 3, None)
+    assert find_kind("CB") is CB
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("XB", "'XB' is no kind: there are MB, DB, RB, CB, FC, IR, PC, ID, and such as IR6_5x5"),
+        ("MBX", "did you mean MB?"),
+        ("CB3", "CB has no expansion to choose; leave the 3 out"),
+        ("PC_3x3", "PC has no kernel to choose"),
+        ("IR6_7x7", "is no kind"),
+        ("IR6_3x5", "is no kind"),
+        ("IR0", "is no kind"),
+        ("", "is no kind"),
+    ],
+)
+def test_other_names_are_refused(name: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+        find_kind(name)
+
+
+@pytest.mark.parametrize("name", [*KINDS, "IR6_5x5"])
+def test_kinds_stay_themselves_in_other_processes(name: str) -> None:
+    assert pickle.loads(pickle.dumps(find_kind(name))) is find_kind(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "MB"}, "there is a kind MB already"),
+        ({"name": "mine"}, "use capital letters"),
+        ({"name": "SKIP"}, "not SKIP"),
+        ({"units": ()}, "its last unit, and no other, must give OUT"),
+        ({"units": BOTTLENECK.units[:2]}, "must give OUT"),
+        ({"units": (BOTTLENECK.units[1],)}, "unit mix takes HIDDEN, and what reaches it is IN"),
+        ({"units": (KindUnit("a", IN, OUT), KindUnit("b", OUT, OUT))}, "and no other"),
+        (
+            {"units": (KindUnit("a", IN, HIDDEN, depthwise=True), KindUnit("b", HIDDEN, OUT))},
+            "make it give what it takes",
+        ),
+        ({"units": (KindUnit("a", IN, OUT), KindUnit("b", OUT, OUT, depthwise=True))}, "not be depthwise"),
+        ({"units": tuple(replace(unit, strided=True) for unit in BOTTLENECK.units)}, "one unit at most is strided"),
+        ({"units": tuple(replace(unit, name="same") for unit in BOTTLENECK.units)}, "names differ"),
+        ({"hidden": Hidden.NONE}, "a hidden width needs a rule"),
+        ({"shortcuts": (Shortcut.IDENTITY, Shortcut.IDENTITY)}, "none or the projection in a stage's first slot"),
+    ],
+)
+def test_wrong_kinds_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        add_kind(replace(BOTTLENECK, **{"name": "BN", **change}))  # type: ignore[arg-type]
+    assert "BN" not in KINDS
+    assert KINDS["MB"] is MB
+
+
+def test_a_kind_of_ones_own_is_searched(bottleneck: Kind) -> None:
+    space = space_of("MB", "BN", keep_channels=[8, 16])
+    genome = np.zeros((1, len(space.gene_names)), np.int16)
+    genome[0, space.gene_names.index("stage1.slot1.kind")] = 1
+    genome[0, space.gene_names.index("stage1.slot2.kind")] = 2
+    assert [block.kind for block in space.architecture(genome[0])] == [CB, bottleneck]
+    rows = space.decode(genome)[0]
+    assert rows[:6, :5].tolist() == [
+        [Op.CONV, 3, 8, 3, 1],
+        [Op.CONV, 8, 16, 1, 2],  # the shortcut
+        [Op.CONV, 8, 8, 1, 1],
+        [Op.CONV, 8, 8, 3, 2],
+        [Op.CONV, 8, 16, 1, 1],
+        [Op.ADD, 16, 16, 4, 1],
+    ]
+
+
+def test_the_identity_is_a_projection_where_a_stage_begins_and_nothing_later() -> None:
+    space = space_of("ID", "IR2_3x3")
+    kinds = [space.gene_names.index(f"stage1.slot{slot}.kind") for slot in (1, 2)]
+    genomes = np.zeros((2, len(space.gene_names)), np.int16)
+    genomes[1, kinds] = 1
+    assert space.cardinalities[kinds].tolist() == [2, 2]  # the identity is what skipping is elsewhere
+    plain, inverted = space.decode(genomes)
+    assert plain[:4, :5].tolist() == [
+        [Op.CONV, 3, 8, 3, 1],
+        [Op.CONV, 8, 16, 1, 2],
+        [Op.GLOBAL_POOL, 16, 16, 4, 1],
+        [Op.LINEAR, 16, 4, 1, 1],
+    ]
+    assert inverted[:8, :5].tolist() == [
+        [Op.CONV, 3, 8, 3, 1],
+        [Op.CONV, 8, 16, 1, 1],
+        [Op.DEPTHWISE, 16, 16, 3, 2],
+        [Op.CONV, 16, 16, 1, 1],  # and no shortcut, though the widths agree
+        [Op.CONV, 16, 32, 1, 1],
+        [Op.DEPTHWISE, 32, 32, 3, 1],
+        [Op.CONV, 32, 16, 1, 1],
+        [Op.ADD, 16, 16, 4, 1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"kinds": ["ID"]}, "leaves every slot empty"),
+        ({"kinds": ["IR_3x3"], "kernels": {"IR_3x3": [5]}}, "it has a kernel of its own, 3"),
+        ({"kinds": ["FC"], "widths": []}, "FC stands alone|keep_channels is missing"),
+    ],
+)
+def test_stages_that_make_no_sense_are_refused(stage: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        space_of(*stage.pop("kinds"), **stage)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("digits", "published"), [("00000000", 7713280), ("02012100", 47327744), ("22222222", 105660928)]
+)
+def test_nas_bench_macro_has_its_networks_at_their_costs(digits: str, published: int) -> None:
+    """Multiply-accumulates of three of its networks as published (xiusu/NAS-Bench-Macro at 61a2bfc2)."""
+    space = load_problem("nas_bench_macro").search_space((3, 32, 32), 10)
+    assert space.size() == 3**8
+    genes = [gene for gene, name in enumerate(space.gene_names) if name.endswith(".kind")][:8]
+    genome = space.smallest()
+    genome[genes] = [int(digit) for digit in digits]
+    assert macs(space.decode(genome[None]))[0] == published
