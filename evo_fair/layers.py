@@ -13,7 +13,23 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["COLUMNS", "LayerTable", "Op", "check_table", "macs", "params", "peak_memory_bytes"]
+__all__ = [
+    "COLUMNS",
+    "C_IN",
+    "C_OUT",
+    "GROUPS",
+    "H_IN",
+    "KERNEL",
+    "OP",
+    "STRIDE",
+    "W_IN",
+    "LayerTable",
+    "Op",
+    "check_table",
+    "macs",
+    "params",
+    "peak_memory_bytes",
+]
 
 LayerTable = npt.NDArray[np.int32]
 

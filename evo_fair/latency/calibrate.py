@@ -142,7 +142,8 @@ def _carry_over(fit: Fit, donors: Sequence[Profile]) -> tuple[dict[str, float], 
     for term in fit.never_measured:
         if term == NETWORK_CALLS.name:
             continue
-        speaking = [donor.file for donor in donors if term not in donor.file.fitted.never_measured]
+        files = [donor.file for donor in donors]
+        speaking = [file for file in files if term in file.prices and term not in file.fitted.never_measured]
         if speaking:
             ratios = [file.prices[term] / file.prices[reference] for file in speaking]
             prices[term] = fit.prices[reference] * float(np.exp(np.mean(np.log(ratios))))

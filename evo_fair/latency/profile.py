@@ -1,9 +1,10 @@
 """A device profile: what one device and runtime need for any layer table, and how far that was measured."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from evo_fair.arguments import as_path
 from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
 from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile
-from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, kind_of
+from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, Term, kind_of
 from evo_fair.layers import COLUMNS, LayerTable, check_table
 from evo_fair.one_at_a_time import one_at_a_time
 
-__all__ = ["Profile", "device_names", "kinds_of", "load_profile", "measured_ranges"]
+__all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
 Ranges = dict[str, dict[str, tuple[int, int]]]
 
@@ -44,7 +45,7 @@ class Profile:
         """The numbers of the latency model."""
         prices = self.file.prices
         return make_model(
-            [prices[term.name] for term in TERMS],
+            all_prices(prices, TERMS),
             prices[NETWORK_CALLS.name],
             BYTES_PER_VALUE[self.file.precision],
             self.file.channel_block,
@@ -84,6 +85,21 @@ class Profile:
     def write(self, path: Path) -> None:
         """Writes the profile as JSON, atomically."""
         write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float]:
+    """The price in ns of each term. One that a profile is too old to know has its usual price, at its group's level.
+
+    That level is the geometric mean, over the group's known terms, of the price in units of the usual one.
+    """
+    found = []
+    for term in terms:
+        if term.name in prices:
+            found.append(prices[term.name])
+            continue
+        levels = [log(prices[own.name] / own.usual) for own in terms if own.group == term.group and own.name in prices]
+        found.append(term.usual * exp(sum(levels) / len(levels)))
+    return found
 
 
 @one_at_a_time  # Numba's own pool of threads, where there is no better one, ends a process that enters it twice

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from evo_fair.errors import ProfileError
 from evo_fair.files import read_json
-from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS
+from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, Work
 from evo_fair.layers import COLUMNS
 
 __all__ = [
@@ -30,6 +30,8 @@ SCHEMA = 1
 LARGEST_FILE = 2**20
 LONGEST_TEXT = 2000
 PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
+FIRST_PRICED = (*PRICED[: Work.STEM_PATCH_VALUES + 1], NETWORK_CALLS.name)
+"""What every profile of this schema prices; what was added to `Work` since, profiles of before know nothing of."""
 
 Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
@@ -110,7 +112,7 @@ class ProfileFile(_Part):
 
     @model_validator(mode="after")
     def _check_prices(self) -> "ProfileFile":
-        if missing := [name for name in PRICED if name not in self.prices]:
+        if missing := [name for name in FIRST_PRICED if name not in self.prices]:
             raise ValueError(f"prices lacks {missing[0]!r}: fit the profile again")
         if unknown := [name for name in self.prices if name not in PRICED]:
             raise ValueError(f"prices names {unknown[0]!r}, which is no term of schema {SCHEMA}: fit the profile again")

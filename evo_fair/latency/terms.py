@@ -6,14 +6,65 @@ loads and cost more with a stride, and what does not fit into the cache costs ex
 """
 
 from dataclasses import dataclass
+from enum import IntEnum, auto
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from evo_fair.layers import LayerTable, Op
+from evo_fair.layers import C_IN, C_OUT, GROUPS, H_IN, KERNEL, OP, STRIDE, W_IN, LayerTable, Op
 
-__all__ = ["CACHE_BYTES", "KINDS", "NETWORK_CALLS", "TERMS", "WINDOWED", "Term", "add_terms", "kind_of", "layer_terms"]
+__all__ = [
+    "CACHE_BYTES",
+    "KINDS",
+    "NETWORK_CALLS",
+    "TERMS",
+    "WINDOWED",
+    "Term",
+    "Work",
+    "add_terms",
+    "kind_of",
+    "layer_terms",
+]
+
+
+class Work(IntEnum):
+    """The kinds of work; the values are places in the counts of a layer. A new one goes to the end."""
+
+    @staticmethod
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[int]) -> int:
+        del name, start, last_values
+        return count
+
+    POINTWISE_MACS = auto()
+    CONV_MACS = auto()
+    STEM_MACS = auto()
+    GROUPED_MACS = auto()
+    DEPTHWISE_SMALL_MACS = auto()
+    DEPTHWISE_SMALL_STRIDED_MACS = auto()
+    DEPTHWISE_LARGE_MACS = auto()
+    DEPTHWISE_LARGE_STRIDED_MACS = auto()
+    CONV_IN_VALUES = auto()
+    CONV_OUT_VALUES = auto()
+    CONV_WEIGHT_VALUES = auto()
+    CONV_PATCH_VALUES = auto()
+    GROUPED_VALUES = auto()
+    DEPTHWISE_IN_VALUES = auto()
+    DEPTHWISE_OUT_VALUES = auto()
+    LINEAR_WEIGHT_VALUES = auto()
+    POOL_WINDOW_VALUES = auto()
+    GLOBAL_POOL_VALUES = auto()
+    ADD_VALUES = auto()
+    MUL_VALUES = auto()
+    ACTIVATION_VALUES = auto()
+    SPILLED_WEIGHT_VALUES = auto()
+    SPILLED_VALUES = auto()
+    CONV_CALLS = auto()
+    DEPTHWISE_CALLS = auto()
+    LINEAR_CALLS = auto()
+    OTHER_CALLS = auto()
+    GROUP_CALLS = auto()
+    STEM_PATCH_VALUES = auto()
 
 
 @dataclass(frozen=True)
@@ -31,37 +82,38 @@ class Term:
 
 COMPUTE, MEMORY, CALLS = range(3)
 
-TERMS = (
-    Term("pointwise_macs", COMPUTE, 1.0),
-    Term("conv_macs", COMPUTE, 1.0),
-    Term("stem_macs", COMPUTE, 3.0),
-    Term("grouped_macs", COMPUTE, 1.5),
-    Term("depthwise_small_macs", COMPUTE, 5.0),
-    Term("depthwise_small_strided_macs", COMPUTE, 5.0),
-    Term("depthwise_large_macs", COMPUTE, 5.0),
-    Term("depthwise_large_strided_macs", COMPUTE, 5.0),
-    Term("conv_in_values", MEMORY, 20.0),
-    Term("conv_out_values", MEMORY, 20.0),
-    Term("conv_weight_values", MEMORY, 20.0),
-    Term("conv_patch_values", MEMORY, 20.0),
-    Term("grouped_values", MEMORY, 20.0),
-    Term("depthwise_in_values", MEMORY, 10.0),
-    Term("depthwise_out_values", MEMORY, 10.0),
-    Term("linear_weight_values", MEMORY, 10.0),
-    Term("pool_window_values", MEMORY, 5.0),
-    Term("global_pool_values", MEMORY, 10.0),
-    Term("add_values", MEMORY, 30.0),
-    Term("mul_values", MEMORY, 100.0),
-    Term("activation_values", MEMORY, 20.0),
-    Term("spilled_weight_values", MEMORY, 5.0),
-    Term("spilled_values", MEMORY, 5.0),
-    Term("conv_calls", CALLS, 1e5),
-    Term("depthwise_calls", CALLS, 1e5),
-    Term("linear_calls", CALLS, 1e5),
-    Term("other_calls", CALLS, 1e5),
-    Term("group_calls", CALLS, 2e4),
-    Term("stem_patch_values", MEMORY, 20.0),
-)
+_USUAL = {
+    Work.POINTWISE_MACS: (COMPUTE, 1.0),
+    Work.CONV_MACS: (COMPUTE, 1.0),
+    Work.STEM_MACS: (COMPUTE, 3.0),
+    Work.GROUPED_MACS: (COMPUTE, 1.5),
+    Work.DEPTHWISE_SMALL_MACS: (COMPUTE, 5.0),
+    Work.DEPTHWISE_SMALL_STRIDED_MACS: (COMPUTE, 5.0),
+    Work.DEPTHWISE_LARGE_MACS: (COMPUTE, 5.0),
+    Work.DEPTHWISE_LARGE_STRIDED_MACS: (COMPUTE, 5.0),
+    Work.CONV_IN_VALUES: (MEMORY, 20.0),
+    Work.CONV_OUT_VALUES: (MEMORY, 20.0),
+    Work.CONV_WEIGHT_VALUES: (MEMORY, 20.0),
+    Work.CONV_PATCH_VALUES: (MEMORY, 20.0),
+    Work.GROUPED_VALUES: (MEMORY, 20.0),
+    Work.DEPTHWISE_IN_VALUES: (MEMORY, 10.0),
+    Work.DEPTHWISE_OUT_VALUES: (MEMORY, 10.0),
+    Work.LINEAR_WEIGHT_VALUES: (MEMORY, 10.0),
+    Work.POOL_WINDOW_VALUES: (MEMORY, 5.0),
+    Work.GLOBAL_POOL_VALUES: (MEMORY, 10.0),
+    Work.ADD_VALUES: (MEMORY, 30.0),
+    Work.MUL_VALUES: (MEMORY, 100.0),
+    Work.ACTIVATION_VALUES: (MEMORY, 20.0),
+    Work.SPILLED_WEIGHT_VALUES: (MEMORY, 5.0),
+    Work.SPILLED_VALUES: (MEMORY, 5.0),
+    Work.CONV_CALLS: (CALLS, 1e5),
+    Work.DEPTHWISE_CALLS: (CALLS, 1e5),
+    Work.LINEAR_CALLS: (CALLS, 1e5),
+    Work.OTHER_CALLS: (CALLS, 1e5),
+    Work.GROUP_CALLS: (CALLS, 2e4),
+    Work.STEM_PATCH_VALUES: (MEMORY, 20.0),
+}
+TERMS = tuple(Term(work.name.lower(), *_USUAL[work]) for work in Work)
 NETWORK_CALLS = Term("network_calls", CALLS, 3e5)
 
 KINDS = (
@@ -85,7 +137,9 @@ _STEM_CHANNELS = 4
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
 _POOL, _GLOBAL_POOL, _ADD, _MUL = int(Op.POOL), int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL)
 _N_TERMS = len(TERMS)
+_POINTWISE, _DENSE, _STEM, _GROUPED = (KINDS.index(name) for name in ("pointwise", "conv", "stem", "grouped"))
 _LAST_KIND = len(KINDS) - 1
+_BEFORE_DEPTHWISE = KINDS.index("depthwise") - _DEPTHWISE  # from there on kinds are in the order of operators
 WINDOWED = (_CONV, _DEPTHWISE, _POOL)  # operators whose kernel column is a kernel
 _Row = npt.NDArray[np.int32]
 
@@ -93,13 +147,13 @@ _Row = npt.NDArray[np.int32]
 @njit(cache=True)
 def kind_of(row: _Row) -> int:
     """The index in `KINDS` of a layer row int32 `[8]`: operators that runtimes compute in different ways."""
-    if row[0] == _CONV:
-        if row[5] > 1:
-            return 4
-        if row[3] == 1:
-            return 1
-        return 3 if row[1] <= _STEM_CHANNELS else 2
-    return min(row[0] + 3, _LAST_KIND) if row[0] > 0 else 0
+    if row[OP] == _CONV:
+        if row[GROUPS] > 1:
+            return _GROUPED
+        if row[KERNEL] == 1:
+            return _POINTWISE
+        return _STEM if row[C_IN] <= _STEM_CHANNELS else _DENSE
+    return min(row[OP] + _BEFORE_DEPTHWISE, _LAST_KIND) if row[OP] > 0 else 0
 
 
 @njit(cache=True)
@@ -109,63 +163,66 @@ def _padded(channels: int, block: int) -> float:
 
 @njit(cache=True)
 def add_terms(row: _Row, bytes_per_value: float, block: int, out: npt.NDArray[np.float64]) -> None:
-    """Adds the counts of one layer row int32 `[8]` to `out`, float64 `[len(TERMS)]`.
+    """Adds the counts of one layer row int32 `[8]` to `out`, float64 `[len(TERMS)]`, at the places of `Work`.
 
     Channels are padded to multiples of `block`, as SIMD kernels and blocked layouts do; those of an input image and of
     linear layers are not.
     """
-    op, kernel, stride, groups = row[0], row[3], row[4], row[5]
+    op, kernel, stride, groups = row[OP], row[KERNEL], row[STRIDE], row[GROUPS]
     if op <= 0:
         return
-    c_in, c_out = float(row[1]), float(row[2])
+    c_in, c_out = float(row[C_IN]), float(row[C_OUT])
     if op != _LINEAR and (op != _CONV or groups == 1):
-        c_in = c_in if row[1] <= _STEM_CHANNELS else _padded(row[1], block)
-        c_out = _padded(row[2], block)
-    pixels_in = float(row[6]) * row[7]
-    pixels = float((row[6] + stride - 1) // stride) * ((row[7] + stride - 1) // stride)
+        c_in = c_in if row[C_IN] <= _STEM_CHANNELS else _padded(row[C_IN], block)
+        c_out = _padded(row[C_OUT], block)
+    pixels_in = float(row[H_IN]) * row[W_IN]
+    pixels = float((row[H_IN] + stride - 1) // stride) * ((row[W_IN] + stride - 1) // stride)
     area = float(kernel) * kernel
     read = c_in * (pixels * area if kernel < stride else pixels_in)
     written = c_in if op == _GLOBAL_POOL else c_out * pixels
     weights = 0.0
     if op == _CONV:
         weights = c_out * (c_in / groups) * area
-        work = _padded(row[2] // groups, block) * c_in * area * pixels
-        out[23] += 1.0
-        out[10] += weights
-        stem = kernel > 1 and groups == 1 and row[1] <= _STEM_CHANNELS
+        work = _padded(row[C_OUT] // groups, block) * c_in * area * pixels
+        out[Work.CONV_CALLS] += 1.0
+        out[Work.CONV_WEIGHT_VALUES] += weights
+        stem = kernel > 1 and groups == 1 and row[C_IN] <= _STEM_CHANNELS
         if kernel > 1 or groups > 1:
-            out[28 if stem else 11] += c_in * area * pixels
+            out[Work.STEM_PATCH_VALUES if stem else Work.CONV_PATCH_VALUES] += c_in * area * pixels
         if groups > 1:
-            out[3] += work
-            out[12] += read + written
-            out[27] += groups
+            out[Work.GROUPED_MACS] += work
+            out[Work.GROUPED_VALUES] += read + written
+            out[Work.GROUP_CALLS] += groups
         else:
-            out[2 if stem else 0 if kernel == 1 else 1] += work
-            out[8] += read
-            out[9] += written
+            out[Work.STEM_MACS if stem else Work.POINTWISE_MACS if kernel == 1 else Work.CONV_MACS] += work
+            out[Work.CONV_IN_VALUES] += read
+            out[Work.CONV_OUT_VALUES] += written
     elif op == _DEPTHWISE:
         weights = c_out * area
-        out[4 + (1 if stride > 1 else 0) + (2 if kernel > 3 else 0)] += c_out * area * pixels
-        out[13] += read
-        out[14] += written
-        out[24] += 1.0
+        small = Work.DEPTHWISE_SMALL_STRIDED_MACS if stride > 1 else Work.DEPTHWISE_SMALL_MACS
+        large = Work.DEPTHWISE_LARGE_STRIDED_MACS if stride > 1 else Work.DEPTHWISE_LARGE_MACS
+        out[large if kernel > 3 else small] += c_out * area * pixels
+        out[Work.DEPTHWISE_IN_VALUES] += read
+        out[Work.DEPTHWISE_OUT_VALUES] += written
+        out[Work.DEPTHWISE_CALLS] += 1.0
     elif op == _LINEAR:
         weights = c_in * c_out
-        out[15] += weights
-        out[25] += 1.0
+        out[Work.LINEAR_WEIGHT_VALUES] += weights
+        out[Work.LINEAR_CALLS] += 1.0
     else:
-        out[26] += 1.0
+        out[Work.OTHER_CALLS] += 1.0
         if op == _POOL:
-            out[16] += c_in * pixels * area
+            out[Work.POOL_WINDOW_VALUES] += c_in * pixels * area
         elif op == _GLOBAL_POOL:
-            out[17] += read
+            out[Work.GLOBAL_POOL_VALUES] += read
         else:
-            out[18 if op == _ADD else 19 if op == _MUL else 20] += written
+            moved = Work.ADD_VALUES if op == _ADD else Work.MUL_VALUES if op == _MUL else Work.ACTIVATION_VALUES
+            out[moved] += written
     needed = (read + written + weights) * bytes_per_value
     spilled = 1.0 - CACHE_BYTES / needed if needed > CACHE_BYTES else 0.0
     if op in (_CONV, _LINEAR):
-        out[21] += weights * spilled
-    out[22] += (read + written) * spilled
+        out[Work.SPILLED_WEIGHT_VALUES] += weights * spilled
+    out[Work.SPILLED_VALUES] += (read + written) * spilled
 
 
 @njit(cache=True, parallel=True)

@@ -9,7 +9,9 @@ import pytest
 
 from evo_fair.errors import ProfileError, UnknownNameError
 from evo_fair.latency import Profile, device_names, load_profile
+from evo_fair.latency.profile import all_prices
 from evo_fair.latency.schema import LARGEST_FILE
+from evo_fair.latency.terms import COMPUTE, MEMORY, Term
 from evo_fair.layers import Op
 from evo_fair.space import SearchSpace
 
@@ -98,6 +100,14 @@ def test_layers_and_the_fixed_cost_add_up() -> None:
     layers = profile.layer_ms(table)
     assert layers[0, 2] == 0
     np.testing.assert_allclose(profile.latency_ms(table), layers.sum(axis=1) + profile.network_ms)
+
+
+def test_a_term_newer_than_a_profile_has_its_usual_price_at_the_groups_level() -> None:
+    terms = [Term("macs", COMPUTE, 1.0), Term("values", MEMORY, 20.0), Term("others", MEMORY, 5.0)]
+    terms.append(Term("new_values", MEMORY, 10.0))
+    prices = {"macs": 0.5, "values": 2.0, "others": 2.0}  # a tenth and four tenths of the usual: a fifth
+    assert all_prices(prices, terms) == pytest.approx([0.5, 2.0, 2.0, 2.0])
+    assert all_prices({**prices, "new_values": 9.0}, terms)[-1] == 9.0
 
 
 def test_layers_outside_the_fit_are_marked() -> None:
