@@ -62,5 +62,6 @@ def check_takes(
         signature.bind(*arguments)
     except TypeError as reason:
         raise error(
-            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it is here: {reason}; mend its arguments"
+            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; "
+            "mend its arguments"
         ) from None

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evo_fair.blame import check_takes
 from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProfileError, PruningError
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CRITERIA",
+    "CRITERION_TAKES",
+    "DIRECTIONS",
     "METHODS",
+    "METHOD_TAKES",
     "OBJECTIVES",
     "OPERATORS",
     "SOURCES",
     "STRATEGIES",
+    "STRATEGY_TAKES",
     "CriterionTraits",
+    "Direction",
     "MethodTraits",
     "criterion",
     "forget",
@@ -44,6 +50,31 @@ METHOD_TAKES = ("dense", "task", "request")
 STRATEGY_TAKES = ("space", "rng", "population", "objectives")
 SOURCE_TAKES = ("request",)
 OPERATOR_TAKES = ("node",)
+
+
+Direction = Literal["min", "max"]
+
+DIRECTIONS: Mapping[str, Direction] = {
+    "accuracy": "max",
+    "error": "min",
+    "balanced_accuracy": "max",
+    "balanced_error": "min",
+    "unfairness": "min",
+    "accuracy_gap": "min",
+    "worst_group_accuracy": "max",
+    "worst_group_error": "min",
+    "demographic_parity_difference": "min",
+    "equal_opportunity_difference": "min",
+    "equalized_odds_difference": "min",
+    "average_odds_difference": "min",
+    "cwv": "min",
+    "mcd": "min",
+    "latency_ms": "min",
+    "params": "min",
+    "macs": "min",
+    "peak_memory_bytes": "min",
+}
+"""Which way each of evo_fair's own objectives is better."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +105,7 @@ class MethodTraits:
 
 
 def _objectives() -> Mapping[str, str]:
-    from evo_fair.fairness import METRICS
-
-    names = (*METRICS, "latency_ms", "params", "macs", "peak_memory_bytes")
-    return dict.fromkeys(names, "evo_fair.search.objectives")
+    return dict.fromkeys(DIRECTIONS, "evo_fair.search.objectives")
 
 
 def _strategies() -> Mapping[str, str]:
@@ -129,6 +157,12 @@ def _sources() -> Mapping[str, str]:
     return {**dict.fromkeys(own, f"{home}.sources"), **modules_in(home, "source_")}
 
 
+def _operators() -> Mapping[str, str]:
+    home = "evo_fair.latency"
+    modules = (f"{home}.onnx_rows", *modules_in(home, "onnx_op_").values())
+    return {name: f"{module}:ROWS" for module in modules for name in import_module(module).ROWS}
+
+
 _COLUMNS = {"id", "generation", "genome", "evaluated", "feasible", "front", "violation"}
 
 
@@ -157,7 +191,13 @@ STRATEGIES: Registry[Callable[..., Any], None] = Registry(
     "algorithm", EvoFairError, None, _strategies, example="tournament"
 )
 CRITERIA: Registry[Callable[..., Any], CriterionTraits] = Registry(
-    "criterion", PruningError, CriterionTraits(), _criteria, example="smallest_first", refuse=_refused_criterion
+    "criterion",
+    PruningError,
+    CriterionTraits(),
+    _criteria,
+    pattern=re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}"),
+    example="smallest_first",
+    refuse=_refused_criterion,
 )
 METHODS: Registry[Callable[..., Any], MethodTraits] = Registry(
     "method", PruningError, MethodTraits(), _methods, example="cut_and_train", refuse=_refused_method
@@ -167,10 +207,11 @@ OPERATORS: Registry[Any, None] = Registry(
     "ONNX operator",
     ProfileError,
     None,
+    _operators,
     pattern=re.compile(r"(?:[A-Za-z_][\w.-]*\.)?[A-Za-z_]\w{0,99}"),
     example="my.domain.MyOperator",
 )
-"""By the operator's name, with its domain before it unless that is ONNX's own; `latency.onnx_rows` adds those known."""
+"""By the operator's name, with its domain before it unless that is ONNX's own."""
 
 
 def strategy(name: str = "") -> Callable[[F], F]:
@@ -227,15 +268,18 @@ def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Cal
         from evo_fair.latency.onnx_operators import OwnOperator
 
         OPERATORS.check_name(name)
-        for what in (function, *([] if shapes is None else [shapes])):
-            check_takes("ONNX operator", name, what, OPERATOR_TAKES, ProfileError)
+        check_takes("ONNX operator", name, function, OPERATOR_TAKES, ProfileError)
+        if shapes is not None:
+            check_takes("ONNX operator", name, shapes, OPERATOR_TAKES, ProfileError)
         OPERATORS.add(name, OwnOperator(name, function, shapes), code=function, again=True)
         return function
 
     return add
 
 
-def _adding(registry: Registry[Any, Any], name: str, takes: tuple[str, ...], traits: Any, decorator: str) -> Any:
+def _adding(
+    registry: Registry[Any, Any], name: str, takes: tuple[str, ...], traits: Any, decorator: str
+) -> Callable[[F], F]:
     if callable(name):
         raise _without_brackets(decorator)
 

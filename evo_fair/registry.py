@@ -25,8 +25,9 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
     """Parts of one `kind` by name, and what each declares of itself, its traits.
 
     evo_fair's own parts stand in `homes`, name -> module: the module registers them when it is imported, which happens
-    when one is first asked for. So names can be listed without the libraries that the parts need. `error` is what is
-    raised for parts that can't be registered.
+    when one is first asked for; or name -> `module:TABLE`, a mapping that holds them. So names can be listed without
+    the libraries that the parts need. `error` is what is raised for parts that can't be registered; `pattern` is that
+    of names, `refuse` says why a name that fits it can't be taken.
     """
 
     def __init__(
@@ -64,7 +65,10 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
         if name not in self:
             raise UnknownNameError(self.kind, quote(name) if not isinstance(name, str) else name, self.names())
         if name not in self._parts:
-            import_module(self._homes[name])
+            module, _, table = self._homes[name].partition(":")
+            home = import_module(module)
+            if table:
+                self._parts[name], self._traits[name] = getattr(home, table)[name], self._default
         return self._parts[name]
 
     def __contains__(self, name: object) -> bool:
@@ -83,7 +87,7 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
     def get(self, name: str, default: Part | Other, /) -> Part | Other: ...
     def get(self, name: str, default: Any = None, /) -> Any:
         """The part of that name, or `default`."""
-        return self[name] if name in self else default
+        return self[name] if name in self else default  # noqa: SIM401 - this is what it means
 
     def names(self) -> list[str]:
         """All names in alphabetical order."""
@@ -147,10 +151,11 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
             del table[name]
 
     def _own(self) -> list[tuple[str, Part, Traits, object]]:
-        return [(n, self._parts[n], self._traits[n], self._code[n]) for n in self._parts if n not in self._homes]
+        names = [name for name in self._code if name not in self._homes]
+        return [(name, self._parts[name], self._traits[name], self._code[name]) for name in names]
 
     def _put_back(self, own: list[tuple[str, Part, Traits, object]]) -> None:
-        for name in [name for name in self._parts if name not in self._homes]:
+        for name, _, _, _ in self._own():
             self.remove(name)
         for name, part, traits, code in own:
             self._parts[name], self._traits[name], self._code[name] = part, traits, code
@@ -161,16 +166,28 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
 
 
 @contextmanager
-def restored_afterwards(*, only_on_error: bool = False) -> Iterator[None]:
-    """A block after which every registry holds what it held before, or only if the block raises."""
+def restored_afterwards(*, only_on_error: bool = False) -> Iterator[Callable[[], None]]:
+    """A block after which every registry holds what it held before, or only if the block raises.
+
+    It yields a function that takes out, later, what was added within the block.
+    """
     before = [(registry, registry._own()) for registry in _ALL]
+    added: list[tuple[Registry[Any, Any], str, object]] = []
+
+    def undo() -> None:
+        for registry, name, part in added:
+            if registry._parts.get(name) is part:
+                registry.remove(name)
+
     failed = True
     try:
-        yield
+        yield undo
         failed = False
     finally:
-        if failed or not only_on_error:
-            for registry, own in before:
+        for registry, own in before:
+            known = {name: part for name, part, _, _ in own}
+            added += [(registry, name, part) for name, part, _, _ in registry._own() if known.get(name) is not part]
+            if failed or not only_on_error:
                 registry._put_back(own)
 
 

@@ -40,11 +40,11 @@ class Source:
     """A data source.
 
     `load` makes the `Dataset` of a `DataRequest`, the same for equal requests. `tabular` says that its inputs are
-    tables, float32 `[samples, features]`, and not images, None that they may be either. `needs` tells the user what to download; `in_folder` is
-    False where nothing is read from a folder, and `folder` the folder's name where it is not the source's. `settings`
-    are the keys of `[data]` that it takes beside those of every source, with what kind of value each has.
-    `users_own` says that the data set is whatever the user has, and is called as the problem is.
-    `shape` is the shape of an input at an image size, for what is made without any data.
+    tables, float32 `[samples, features]`, and not images; None that they may be either. `needs` tells the user what to
+    download; `in_folder` is False where nothing is read from a folder, and `folder` the folder's name where it is not
+    the source's. `settings` are the keys of `[data]` that it takes beside those of every source, with the kind of value
+    that each has. `users_own` says that the data set is whatever the user has, and is called as the problem is. `shape`
+    gives the shape of an input of an image size, for what is made without any data.
     """
 
     name: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import ObjectiveError, UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
-from evo_fair.registries import OBJECTIVES, forget, objective_names
+from evo_fair.registries import DIRECTIONS, OBJECTIVES, Direction, forget, objective_names
 from evo_fair.sources import source_hash
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "to_minimise",
 ]
 
-Direction = Literal["min", "max"]
 Function = Callable[[Any], Any]
 Latency = Callable[[LayerTable], npt.NDArray[np.float64]]
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
@@ -180,8 +179,8 @@ def resolve(
 ) -> tuple[Objective, ...]:
     """The objectives of these names, `latency_ms` bound to a device's latency model, table -> float64 `[networks]`.
 
-    An `Objective` stands for itself, registered or not. Raises `UnknownNameError` for a name that is not registered, `ObjectiveError` for one given twice and for
-    `latency_ms` without a device.
+    An `Objective` stands for itself, registered or not. Raises `UnknownNameError` for a name that is not registered,
+    `ObjectiveError` for one given twice and for `latency_ms` without a device.
     """
     found: dict[str, Objective] = {}
     for one in names:
@@ -228,26 +227,8 @@ def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
     return tuple(Axis(**table) for table in tables)
 
 
-_DIRECTIONS: Mapping[str, Direction] = {
-    "accuracy": "max",
-    "error": "min",
-    "balanced_accuracy": "max",
-    "balanced_error": "min",
-    "unfairness": "min",
-    "accuracy_gap": "min",
-    "worst_group_accuracy": "max",
-    "worst_group_error": "min",
-    "demographic_parity_difference": "min",
-    "equal_opportunity_difference": "min",
-    "equalized_odds_difference": "min",
-    "average_odds_difference": "min",
-    "cwv": "min",
-    "mcd": "min",
-}
-"""Which way each metric is better."""
-
 for _name, _metric in METRICS.items():
-    register(Objective(_name, _DIRECTIONS[_name], function=_metric))
+    register(Objective(_name, DIRECTIONS[_name], function=_metric))
 register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))
