@@ -217,7 +217,7 @@ def _plain(number: float) -> float | None:
 
 
 def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
-    """The run's problem, on the data in the folder `data` or those given, and the grouping that its search looked at."""
+    """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
     place = run.path / "run.toml"
     content = run.configuration.get("problem")
     group = run.configuration["search"].get("group")

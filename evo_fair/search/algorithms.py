@@ -104,8 +104,8 @@ def _maker(algorithm: Any) -> StrategyFactory:
     begin = None if isinstance(algorithm, type) else getattr(algorithm, "begin", None)
     if begin is None and not callable(algorithm):
         raise EvoFairError(
-            f"algorithm {quote(algorithm)} is no strategy: give a name, a class or function that makes one of "
-            f"({', '.join(STRATEGY_TAKES)}), or an object whose begin(...) does"
+            f"algorithm {quote(algorithm)} is no text, and no strategy: give a name, a class or function that makes "
+            f"one of ({', '.join(STRATEGY_TAKES)}), or an object whose begin(...) does"
         )
     maker: StrategyFactory = begin or algorithm
     return maker
