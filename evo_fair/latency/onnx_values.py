@@ -214,9 +214,8 @@ def _shape_of(node: onnx.NodeProto, kind: str, shape: Shape, output: Value) -> N
 def _infer_shapes(
     file: OnnxFile, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: list[Value]
 ) -> None:
-    own = None if OPERATORS.is_built_in(kind) else OPERATORS.get(kind)
-    if own is not None:
-        own.settle(node, inputs, outputs)
+    if settle := getattr(OPERATORS.get(kind), "settle", None):
+        settle(node, inputs, outputs)
     asked, used = node, inputs
     if kind in _ALIASES and node.domain == "com.microsoft":
         operator, count, kept = _ALIASES[kind]

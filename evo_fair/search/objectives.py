@@ -169,9 +169,9 @@ def check_objective(new: Objective) -> None:
     check_takes("objective", new.name, new.function, ("layers" if new.cheap else "counts",), ObjectiveError)
 
 
-def objective_direction(name: str) -> Direction:
-    """The direction of a registered objective; that of any other name is "min"."""
-    return OBJECTIVES[name].direction if name in OBJECTIVES else "min"
+def objective_direction(name: str) -> Direction | None:
+    """The direction of a registered objective; None for any other name, which says nothing of it."""
+    return OBJECTIVES[name].direction if name in OBJECTIVES else None
 
 
 def resolve(
