@@ -13,11 +13,17 @@ __all__ = [
     "ConstraintError",
     "Counts",
     "DataError",
+    "DataRequest",
+    "Dataset",
     "EvoFairError",
     "FigureError",
+    "Grouping",
+    "LayerCost",
     "Listener",
     "NonFiniteError",
+    "Objective",
     "ObjectiveError",
+    "PluginError",
     "Problem",
     "ProblemError",
     "Profile",
@@ -29,21 +35,28 @@ __all__ = [
     "UndefinedMetricError",
     "UnknownNameError",
     "compare",
+    "criterion",
     "deploy",
     "forget",
+    "load_plugin",
     "load_problem",
     "load_profile",
     "load_run",
+    "method",
     "objective",
+    "onnx_operator",
     "prune",
     "read_layers",
     "search",
+    "source",
+    "strategy",
     "train",
     "train_reference",
 ]
 
 if TYPE_CHECKING:
     from evo_fair.api import Listener, deploy, search, train
+    from evo_fair.data import DataRequest, Dataset, Grouping
     from evo_fair.errors import (
         AuditError,
         ConstraintError,
@@ -52,6 +65,7 @@ if TYPE_CHECKING:
         FigureError,
         NonFiniteError,
         ObjectiveError,
+        PluginError,
         ProblemError,
         ProfileError,
         PruningError,
@@ -62,27 +76,41 @@ if TYPE_CHECKING:
     )
     from evo_fair.fairness import Counts
     from evo_fair.latency import Profile, load_profile, read_layers
+    from evo_fair.latency.onnx_operators import LayerCost
+    from evo_fair.plugins import load_plugin
     from evo_fair.problem import Problem, load_problem
     from evo_fair.prune_networks import prune
     from evo_fair.reference_training import train_reference
+    from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
     from evo_fair.report import Comparison, Run, compare, load_run
-    from evo_fair.search import forget, objective
+    from evo_fair.search import Objective, objective
 
 _HOMES = {
     "Comparison": "evo_fair.report",
     "Counts": "evo_fair.fairness",
+    "DataRequest": "evo_fair.data",
+    "Dataset": "evo_fair.data",
+    "Grouping": "evo_fair.data",
+    "LayerCost": "evo_fair.latency.onnx_operators",
     "Listener": "evo_fair.listener",
+    "Objective": "evo_fair.search",
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
     "compare": "evo_fair.report",
-    "forget": "evo_fair.search",
+    "criterion": "evo_fair.registries",
+    "forget": "evo_fair.registries",
+    "load_plugin": "evo_fair.plugins",
     "load_problem": "evo_fair.problem",
     "load_profile": "evo_fair.latency",
     "load_run": "evo_fair.report",
+    "method": "evo_fair.registries",
     "objective": "evo_fair.search",
+    "onnx_operator": "evo_fair.registries",
     "prune": "evo_fair.prune_networks",
     "read_layers": "evo_fair.latency",
+    "source": "evo_fair.registries",
+    "strategy": "evo_fair.registries",
     "train": "evo_fair.api",
     "train_reference": "evo_fair.reference_training",
     **{name: "evo_fair.errors" for name in __all__ if name.endswith("Error")},

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 
 from evo_fair import __version__
-from evo_fair.arguments import as_path, as_text, as_texts, as_whole
+from evo_fair.arguments import as_path, as_text, as_whole
 from evo_fair.data import Dataset, check_samples
 from evo_fair.deploy import write_network
 from evo_fair.deployment import deploy
@@ -19,6 +19,7 @@ from evo_fair.files import remove_leftovers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.listener import Listener
 from evo_fair.lock import one_job
+from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem, load_problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
 from evo_fair.proxy import torch_device as resolve_device
@@ -44,6 +45,8 @@ from evo_fair.search import (
     sources,
 )
 from evo_fair.search import search as run_engine
+from evo_fair.search.algorithms import Algorithm, own_code
+from evo_fair.search.given import given_constraints, given_objectives
 from evo_fair.search.searched import Searched
 from evo_fair.space import SearchSpace
 
@@ -70,10 +73,10 @@ def search(
     *,
     out: str | Path,
     device: str | Path | None = None,
-    objectives: Sequence[str] | None = None,
-    constraints: Sequence[str] | None = None,
+    objectives: Sequence[str | Objective] | None = None,
+    constraints: Sequence[str | Constraint] | None = None,
     group: str | None = None,
-    algorithm: str = "nsga2",
+    algorithm: Algorithm = "nsga2",
     budget: int | None = None,
     population: int | None = None,
     seed: int = 0,
@@ -86,19 +89,19 @@ def search(
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
 
-    What is left out comes from the problem file. `budget` counts the different networks that the proxy evaluates;
+    What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
+    constraints can be objects, see `evo_fair.extend`. `budget` counts the different networks that the proxy evaluates;
     `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
     there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
     begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
     them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
     goes into the folder. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
     """
-    objectives = None if objectives is None else as_texts("objectives", objectives)
-    constraints = None if constraints is None else as_texts("constraints", constraints)
+    objectives = None if objectives is None else given_objectives(objectives)
+    constraints = None if constraints is None else given_constraints(constraints)
     budget, population = as_whole("budget", budget), as_whole("population", population)
     seed, jobs = as_whole("seed", seed), as_whole("jobs", jobs)
     group = None if group is None else as_text("group", group)
-    algorithm = as_text("algorithm", algorithm)
     if not isinstance(freeze_header, str):
         freeze_header = as_whole("freeze_header", freeze_header)
     if seed is None or freeze_header is None:
@@ -118,6 +121,9 @@ def search(
     evaluated_on = resolve_device(torch_device)
     check_precision(precision, evaluated_on)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
+    if resume:
+        check_facts(begun, own, folder, RunError)
     _check_sources(folder, begun, prepared.sources)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
@@ -136,7 +142,8 @@ def search(
         prepared = replace(prepared, space=header.space)
         listener.frozen(header.blocks, header.whole, header.space)
     configuration = _configuration(prepared, supernet, header) | {
-        "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision}
+        "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision},
+        **own,
     }
     if resume and "sources" not in begun.get("search", {}):
         configuration["search"].pop("sources", None)  # a run of a time when they were not written down
@@ -176,10 +183,10 @@ def train(
 def _prepare(
     problem: Problem | str | Path,
     device: str | Path | None,
-    objectives: Sequence[str] | None,
-    constraints: Sequence[str] | None,
+    objectives: Sequence[str | Objective] | None,
+    constraints: Sequence[str | Constraint] | None,
     group: str | None,
-    algorithm: str,
+    algorithm: Algorithm,
     budget: int | None,
     population: int | None,
     seed: int,
@@ -190,7 +197,7 @@ def _prepare(
     profile = load_profile(defaults.device if device is None else device)
     goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
     limits = resolve_constraints(
-        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name
+        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
     )
     recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
     plan = Plan(
@@ -255,7 +262,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
     return {
         "versions": {"evo_fair": __version__} | {name: version(name) for name in VERSIONS_THAT_COUNT},
         "search": {
-            "algorithm": plan.algorithm,
+            "algorithm": plan.algorithm_name,
             "group": plan.group,
             "constraints": [limit.text for limit in plan.constraints],
             "budget": plan.budget,

@@ -10,7 +10,7 @@ import numpy as np
 
 from evo_fair.errors import EvoFairError, check_list, quote
 
-__all__ = ["as_number", "as_numbers", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
+__all__ = ["as_number", "as_numbers", "as_parts", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
 
 
 def _scalar(value: object) -> object:
@@ -67,6 +67,18 @@ def as_path(name: str, value: object) -> Path:
 def as_texts(name: str, values: object) -> tuple[str, ...]:
     """A list of texts as a tuple of `str`; raises `EvoFairError` for a single one and for other things in it."""
     return tuple(as_text(f"{name}: item {place}", value) for place, value in enumerate(_listed(name, values), 1))
+
+
+def as_parts(name: str, values: object, kind: type = object) -> tuple[Any, ...]:
+    """A list of names and of parts of the user's own, functions or of a `kind`, as a tuple, the names as `str`.
+
+    Raises `EvoFairError` as `as_texts` does.
+    """
+    own = () if kind is object else (kind,)
+    return tuple(
+        value if callable(value) or isinstance(value, own) else as_text(f"{name}: item {place}", value)
+        for place, value in enumerate(_listed(name, values), 1)
+    )
 
 
 def as_wholes(name: str, values: object) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from evo_fair.listener import Listener
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
+from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, first_fault
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.reference_training import find_reference
@@ -53,7 +54,7 @@ def deploy(
     run: Run | str | Path,
     *,
     networks: Sequence[str] | None = None,
-    data: str | Path | None = None,
+    data: str | Path | Dataset | None = None,
     epochs: int | None = None,
     learning_rate: float | None = None,
     from_scratch: bool = False,
@@ -70,6 +71,7 @@ def deploy(
 ) -> pd.DataFrame:
     """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
 
+    `data` is the data set's folder, or the `Dataset` that the run's problem was given.
     `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
     starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
     its own. Three look at the run's grouping: `fairness_weight` is that of the fairness term in the loss, `default` for
@@ -109,7 +111,9 @@ def deploy(
     stored = _checked_supernet(run, problem, dataset, space, from_scratch)
     check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
-    configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8)
+    configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8) | facts()
+    if resume:
+        check_facts(open_run(folder).configuration, configuration, folder, RunError)
     (resume_run if resume else create_run)(folder, configuration)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
@@ -212,14 +216,16 @@ def _plain(number: float) -> float | None:
     return None if np.isnan(number) else float(number)
 
 
-def _searched(run: Run, data: str | Path | None) -> tuple[Problem, str]:
-    """The run's problem, on the data in the folder `data`, and the grouping that its search looked at."""
+def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
+    """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
     place = run.path / "run.toml"
     content = run.configuration.get("problem")
     group = run.configuration["search"].get("group")
     if not isinstance(content, dict) or not isinstance(group, str):
         raise RunError(f"{place} does not say which problem and group were searched: restore the file")
     try:
+        if isinstance(data, Dataset):
+            return Problem.model_validate(content).with_data(data), group
         return Problem.model_validate({**content, "folder": data}), group
     except ValidationError as error:
         raise RunError(

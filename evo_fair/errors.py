@@ -14,6 +14,7 @@ __all__ = [
     "FigureError",
     "NonFiniteError",
     "ObjectiveError",
+    "PluginError",
     "ProblemError",
     "ProfileError",
     "PruningError",
@@ -56,6 +57,10 @@ def _restored(kind: type[EvoFairError], arguments: tuple[Any, ...], state: dict[
     error.args = arguments
     error.__dict__.update(state)
     return error
+
+
+class PluginError(EvoFairError, ValueError):
+    """A file of the user's own parts is missing, fails, or registers something malformed."""
 
 
 class ProblemError(EvoFairError, ValueError):

@@ -3,11 +3,31 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from evo_fair.arguments import as_path
-from evo_fair.data import Dataset, check_samples, find_data, load_dataset
-from evo_fair.errors import ProblemError, quote
+from evo_fair.data import (
+    SOURCES,
+    Dataset,
+    check_dataset,
+    check_samples,
+    find_data,
+    for_sources,
+    load_dataset,
+    says_itself,
+)
+from evo_fair.errors import ProblemError, UnknownNameError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.space import SearchSpace, SpaceSchema
@@ -41,10 +61,12 @@ class Data(Section):
     """`[data]`: where the samples come from and how they are split.
 
     For a folder of images, `folder` is the name that is looked for where --data gives none, by default the problem's;
-    `licence` says what the data may be used for.
+    `licence` says what the data may be used for. A source of the user's own can take further keys, which it declares.
     """
 
-    source: Literal["digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder"]
+    model_config = ConfigDict(extra="allow")  # those of the source; any other is refused
+
+    source: Text
     image_size: Annotated[int, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
     split_seed: Seed = 0
@@ -54,18 +76,52 @@ class Data(Section):
     folder: FolderName | None = None
     licence: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
+    @field_validator("source")
+    @classmethod
+    def _known(cls, source: str) -> str:
+        if source not in SOURCES:
+            raise ValueError(str(UnknownNameError("data source", source, SOURCES.names())))
+        return source
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_settings(cls, given: Any) -> Any:
+        """The keys that the source declares, as it wants them; refuses keys that are nobody's."""
+        if not isinstance(given, dict):
+            return given
+        name = given.get("source")
+        if isinstance(name, str) and name not in SOURCES:
+            return given  # what is wrong is the source
+        kinds = SOURCES[name].settings if isinstance(name, str) else {}
+        checked = dict(given)
+        for key, value in given.items():
+            if key in cls.model_fields:
+                continue
+            if key not in kinds:
+                fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
+                raise ValidationError.from_exception_data("Data", [fault])
+            try:
+                checked[key] = TypeAdapter(kinds[key]).validate_python(value, strict=kinds[key] in (int, bool))
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                raise ValueError(f"{key}: {first['msg']}, got {quote(value)}") from None
+        return checked
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if abs(sum(self.fractions) - 1) > 1e-9:
             raise ValueError(
                 f"fractions = {list(self.fractions)} add up to {sum(self.fractions):g}; make them add up to 1"
             )
-        if self.missing is not None and self.source != "image_folder":
-            raise ValueError(f"missing is for the source image_folder: {self.source} says itself what is unknown")
-        for key in ("folder", "licence"):
-            if getattr(self, key) is not None and self.source != "image_folder":
-                raise ValueError(f"{key} is for the source image_folder: {self.source} has its own, leave it out")
+        for key in ("missing", "folder", "licence"):
+            if getattr(self, key) is not None and key not in SOURCES[self.source].settings:
+                raise ValueError(f"{key} is {for_sources(key)}: {self.source} {says_itself(key)}")
         return self
+
+    @property
+    def own_settings(self) -> dict[str, Any]:
+        """The keys that the source alone takes and that no field here stands for."""
+        return dict(self.model_extra or {})
 
 
 class Fairness(Section):
@@ -140,10 +196,13 @@ class Problem(Section):
     training: Training = Training()
     proxy: Proxy = Proxy()
     search: Search
+    _given: Dataset | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        tabular = self.data.source == "adult"
+        tabular = SOURCES[self.data.source].tabular
+        if tabular is None:
+            return self
         if (self.space.stem is None) != tabular:
             kind = "a table, whose space has FC stages and no stem" if tabular else "images, whose space has a stem"
             raise ValueError(f"space does not fit the source {self.data.source!r}, {kind}")
@@ -156,18 +215,43 @@ class Problem(Section):
         """What names it on the command line: a shipped problem's name, else the name of its file."""
         return self.name if self.name in problem_names() else f"{self.name}.toml"
 
+    def with_data(self, dataset: Dataset) -> Self:
+        """The same problem on a data set of one's own, which takes the place of what `[data]` says.
+
+        `[data]` keeps its `min_samples`. Raises `DataError` for what is no data set, `ProblemError` for one that does
+        not suit the space, and `UnknownNameError` where it lacks the grouping of `[fairness]`.
+        """
+        check_dataset(dataset, "with_data")
+        if (dataset.inputs.ndim == 2) != (self.space.stem is None):
+            kind = "a table" if dataset.inputs.ndim == 2 else "images"
+            raise ProblemError(f"the data are {kind}, which the space of {self.name} is not for: use another problem")
+        for name in self.fairness.groupings:
+            dataset.grouping(name)
+        data = Data(source="given", min_samples=self.data.min_samples)
+        own = self.model_copy(update={"data": data, "folder": None})
+        own._given = dataset
+        return own
+
     def dataset(self) -> Dataset:
         """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks; raises `DataError`.
 
         Every label, and every group of a base grouping and of the `group` of `[fairness]`, is checked to have enough
         samples; an intersection under `report` is only looked up, since objectives don't hang on it.
         """
+        dataset = self._loaded() if self._given is None else self._given
+        own = () if self._given is None else dataset.groupings  # those that are loaded were checked then
+        check_samples(dataset, [*own, self.fairness.group], self.data.min_samples)
+        for name in self.fairness.report:
+            dataset.grouping(name)
+        return dataset
+
+    def _loaded(self) -> Dataset:
         settings = self.data
         folder = self.folder if settings.folder is None else find_data(settings.source, self.folder, settings.folder)
-        dataset = load_dataset(
+        return load_dataset(
             settings.source,
             folder,
-            name=self.name if settings.source == "image_folder" else None,
+            name=self.name if SOURCES[settings.source].users_own else None,
             image_size=settings.image_size,
             fractions=settings.fractions,
             seed=settings.split_seed,
@@ -175,11 +259,8 @@ class Problem(Section):
             min_samples=settings.min_samples,
             missing=settings.missing,
             licence=settings.licence,
+            settings=settings.own_settings,
         )
-        check_samples(dataset, [self.fairness.group], settings.min_samples)
-        for name in self.fairness.report:
-            dataset.grouping(name)
-        return dataset
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
         """The search space on inputs `(channels, height, width)` or `(features,)` and a number of labels.

@@ -12,7 +12,7 @@ import pandas as pd
 from torch import nn
 
 from evo_fair import __version__
-from evo_fair.arguments import as_number, as_numbers, as_path, as_texts, as_whole, as_wholes
+from evo_fair.arguments import as_number, as_numbers, as_parts, as_path, as_whole, as_wholes
 from evo_fair.data import check_samples
 from evo_fair.dense_networks import Source, dense_network
 from evo_fair.deploy.card import file_facts, write_onnx
@@ -24,11 +24,12 @@ from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.latency.predict import predict
 from evo_fair.lock import one_job
 from evo_fair.nets import Network
+from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
-from evo_fair.pruning.criteria import CRITERIA, check_criteria
+from evo_fair.pruning.criteria import check_criteria
 from evo_fair.pruning.measure import degradation_fairness, metrics_of, parameters_in, performance_fairness, sparsity_of
-from evo_fair.pruning.methods import OWN_SCOPES, OWN_SHARES, PRUNING_CODE, WEIGHTS_ALONE, method_named
+from evo_fair.pruning.methods import MAGNITUDE, PRUNING_CODE, ChosenMethod, choose_method
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import (
     SCOPES,
@@ -67,7 +68,7 @@ def prune(
     problem: Problem | str | Path,
     *,
     out: str | Path,
-    methods: Sequence[str] = ("magnitude",),
+    methods: Sequence[str | Callable[..., Any]] = ("magnitude",),
     sparsities: Sequence[float] = (0.5,),
     seeds: Sequence[int] = (0,),
     structure: StructureKind = "structured",
@@ -88,24 +89,26 @@ def prune(
 ) -> pd.DataFrame:
     """Prunes one network by each of `methods`, to each of `sparsities`, with each of `seeds`; returns the table.
 
-    Where the network comes from, `network`, `run`, `module` and `weights` say: see `dense_networks.Source`. `ratios`
-    are shares by layer in the place of sparsities. `treatment` and `rounds` are for `magnitude` and criteria, see
-    `method_named`. `epochs` is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy
-    that `ballot` and `evo` may lose. `scope` is `global` unless given, and refused for a method that has another of its
+    A method is a name, or a function of your own: a method or a criterion, see `evo_fair.extend`. Where the network
+    comes from, `network`, `run`, `module` and `weights` say: see `dense_networks.Source`. `ratios` are shares by layer
+    in the place of sparsities. `treatment` and `rounds` are for `magnitude` and criteria, see `choose_method`. `epochs`
+    is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy that `ballot` and `evo`
+    may lose. `scope` is `global` unless given, and refused for a method that has another of its
     own. Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a
     network, to `out`; figures are of the test part, those called `validation_METRIC` of that one; a latency that can't
     be told is left empty. With `resume`
     networks that are there are not made again. Raises `EvoFairError` of the kind that fits for wrong input.
     """
-    methods, seeds = as_texts("methods", methods), as_wholes("seeds", seeds)
+    asked, seeds = as_parts("methods", methods), as_wholes("seeds", seeds)
     sparsities = as_numbers("sparsities", sparsities)
     rounds, epochs = as_whole("rounds", rounds), as_whole("epochs", epochs)
     epsilon = as_number("epsilon", epsilon) or 0.0
     ratios = {name: as_number(f"ratios: {name}", ratio) for name, ratio in (ratios or {}).items()} or None
     problem = as_problem(problem)
-    units = _units(methods, sparsities, seeds, ratios)
-    chosen = {name: method_named(name, treatment, rounds) for name in methods}
-    _check_methods(methods, structure, scope, ratios)
+    every = [choose_method(one, treatment, rounds) for one in asked]
+    chosen = {one.name: one for one in every}
+    units = _units([one.name for one in every], sparsities, seeds, ratios)
+    _check_methods(every, structure, scope, ratios)
     scope = scope or "global"
     if rounds is not None and rounds > 1 and ratios:
         raise PruningError("shares by layer are for one shot: leave out --rounds, or --ratio")
@@ -125,7 +128,8 @@ def prune(
         check_prunable(found, structure)
         shares_by_part(found, ratios or {}, structure)
         few = task.samples(np.random.default_rng(0), 2)
-        check_criteria([method for method in methods if method in CRITERIA], network, found, few)
+        criteria = {name: one.criterion for name, one in chosen.items() if one.criterion and name != MAGNITUDE}
+        check_criteria(criteria, network, found, few)
         return found
 
     dense, name = dense_network(problem, task, source, told, check, structure == "structured")
@@ -148,6 +152,7 @@ def prune(
         "epsilon": epsilon,
         "device": profile.sha256,
         "dense": task.fingerprint(dense.network),
+        **facts({f"method {one.name}": one.code for one in every}),
     }
     _begin(folder, settings)
     results = _Results(task, dense, name, traced, profile, folder, told)
@@ -156,8 +161,9 @@ def prune(
     for number, unit in enumerate(units, 1):
         if not results.finished(unit.name):
             request = Request(unit.sparsity or 0.0, structure, scope, unit.seed, spent, ratios, epsilon)
-            pruned = chosen[unit.method](dense, task, request)
-            results.write(unit, pruned, request)
+            method = chosen[unit.method]
+            pruned = method.prune(dense, task, request)
+            results.write(unit, pruned, request, method.traits.own_scope)
             if (lost := pruned.notes.get("held_out_accuracy_lost", 0.0)) > epsilon:
                 told(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {epsilon:g}")
         told(f"{unit.name}: {number} of {len(units)} networks")
@@ -195,7 +201,7 @@ class _Results:
         asked = {"method": "dense", "structure": "", "scope": "", "seed": "", "target": 0.0}
         self._write("dense", self.dense.network, asked, 0.0, 0, {})
 
-    def write(self, unit: _Unit, pruned: Pruned, request: Request) -> None:
+    def write(self, unit: _Unit, pruned: Pruned, request: Request, own_scope: str) -> None:
         """A pruned network: smaller where channels left, else with zeros."""
         network = pruned.network
         if pruned.mask.keep is not None:
@@ -203,7 +209,7 @@ class _Results:
         asked = {
             "method": unit.method,
             "structure": request.kind,
-            "scope": OWN_SCOPES.get(unit.method, request.scope),
+            "scope": own_scope or request.scope,
             "seed": unit.seed,
             "target": unit.sparsity,
         }
@@ -283,18 +289,19 @@ def _units(
 
 
 def _check_methods(
-    methods: Sequence[str], structure: StructureKind, scope: Scope | None, ratios: Mapping[str, float] | None
+    methods: Sequence[ChosenMethod], structure: StructureKind, scope: Scope | None, ratios: Mapping[str, float] | None
 ) -> None:
     """Raises `UnknownNameError` or `PruningError` for what there is not, or what one of the methods can't do."""
     for what, value, known in (("structure", structure, STRUCTURES), ("scope", scope or "global", SCOPES)):
         if value not in known:
             raise UnknownNameError(what, value, list(known))
-    for name in methods:
-        if name in WEIGHTS_ALONE and structure == "structured":
+    for method in methods:
+        name, traits = method.name, method.traits
+        if traits.weights_alone and structure == "structured":
             raise PruningError(f"{name} takes out single weights, no channels: use --structure unstructured")
-        if name in OWN_SHARES and ratios:
+        if not traits.takes_shares and ratios:
             raise PruningError(f"{name} takes no shares by layer: leave out --ratio, or {name}")
-        own = OWN_SCOPES.get(name, scope)
+        own = traits.own_scope or scope
         if scope is not None and scope != own:
             raise PruningError(f"{name} has a scope of its own, {own}: leave out --scope {scope}, or {name}")
 
@@ -316,6 +323,7 @@ def _begin(folder: Path, settings: dict[str, Any]) -> None:
         there = read_json(path, RunError)
         if not isinstance(there, dict):
             raise RunError(f"{path} holds no settings: restore it, or name another folder with --out")
+        check_facts(there, settings, folder, RunError)
         differing = [key for key, value in settings.items() if there.get(key) != value]
         if differing:
             raise RunError(f"{folder} was made with another {', '.join(differing)}: name another folder with --out")

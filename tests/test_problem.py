@@ -58,7 +58,11 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"digits"', '"digit"', "data.source: Input should be 'digits', 'ham10000', 'adult', 'cifar10', 'cifar10_lt'"),
+        (
+            '"digits"',
+            '"digit"',
+            "data.source: unknown data source 'digit': expected one of adult, cifar10, cifar10_lt, digits,",
+        ),
         ("widths = [4, 8]", "widths = [4, 9]", "width 9 is not a multiple of 4: stage 1 lists widths"),
         ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
         ("[search]", "[serach]", "serach: there is no such key: mend its name, or take it out"),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from evo_fair.audit.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.lock import one_job
+from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
-from evo_fair.pruning.criteria import SEEDLESS_CRITERIA, check_criteria
+from evo_fair.pruning.criteria import check_criteria
 from evo_fair.pruning.measure import parameters_of
 from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Dense, Request, Task
@@ -39,7 +40,7 @@ COMPLEXITY_SAMPLES = 4096
 class NetworkGrid:
     """The factors of the audit of one network; `epochs` is what every treatment that trains may spend."""
 
-    criteria: tuple[str, ...] = tuple(CRITERIA)
+    criteria: tuple[str, ...] = field(default_factory=lambda: tuple(CRITERIA))
     structures: tuple[str, ...] = STRUCTURES
     scopes: tuple[str, ...] = SCOPES
     treatments: tuple[str, ...] = TREATMENTS
@@ -80,7 +81,7 @@ def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     rows = [blank | none | {"id": f"{base}.dense", "dense": True, "seed": grid.seeds[0], "target": 0.0}]
     factors = product(grid.criteria, grid.structures, grid.scopes, grid.sparsities, grid.seeds, grid.treatments)
     for criterion, structure, scope, sparsity, seed, treatment in factors:
-        if treatment == "none" and criterion in SEEDLESS_CRITERIA and seed != grid.seeds[0]:
+        if treatment == "none" and CRITERIA.traits(criterion).seedless and seed != grid.seeds[0]:
             continue
         name = f"{criterion}-{structure}-{scope}-{treatment}-{sparsity:g}-{seed}"
         row = {"criterion": criterion, "structure": structure, "scope": scope, "treatment": treatment}
@@ -97,7 +98,8 @@ def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
     traced = task.structure(network)
     for structure in grid.structures:
         check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
-    check_criteria(grid.criteria, network, traced, task.samples(np.random.default_rng(0), 2))
+    criteria = {name: criterion_named(name) for name in grid.criteria}
+    check_criteria(criteria, network, traced, task.samples(np.random.default_rng(0), 2))
 
 
 @one_job("an audit", lambda given: as_path("out", given["out"]))
@@ -136,6 +138,7 @@ def audit_network(
         "network": {"name": name, "sha256": task.fingerprint(dense.network)},
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
         "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if not CRITERIA.is_built_in(name)}),
     }
     folder = start_audit(out, configuration, plan_of(grid, name), resume)
     whole = parameters_of(dense.network)["nonzero_params"]
@@ -149,7 +152,7 @@ def audit_network(
                 "iterations": [0],
             }
         request = Request(float(row["target"]), row["structure"], row["scope"], int(row["seed"]), grid.epochs)
-        pruned = prune_and_train(dense, task, request, CRITERIA[row["criterion"]], row["treatment"])
+        pruned = prune_and_train(dense, task, request, criterion_named(row["criterion"]), row["treatment"])
         left = parameters_of(pruned.network)["nonzero_params"]
         facts: dict[str, list[float]] = {"sparsity": [1 - left / whole], "params": [left]}
         facts["iterations"] = [pruned.iterations]

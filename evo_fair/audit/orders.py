@@ -10,31 +10,57 @@ from evo_fair.audit.paths import Importance
 from evo_fair.errors import UnknownNameError
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.channels import ChannelGroup, channel_groups, reader_importance, reorder_channels
-from evo_fair.pruning import CRITERIA, Samples, trace_structure
+from evo_fair.pruning import CRITERIA, Samples, criterion_named, trace_structure
+from evo_fair.sources import source_hash
 from evo_fair.space import Kind, SearchSpace, find_kind
 from evo_fair.space.kinds import Channels, Hidden
 
-__all__ = ["ORDERS", "ORDER_CODE", "check_orders", "importance_by_gene", "ordered", "seeded"]
+__all__ = [
+    "ORDERS",
+    "ORDER_CODE",
+    "check_orders",
+    "importance_by_gene",
+    "order_names",
+    "order_source",
+    "ordered",
+    "seeded",
+]
 
-ORDERS = ("trained", *(name for name in CRITERIA if name != "lamp"))
+ORDERS = (
+    "trained",
+    *(name for name in CRITERIA if CRITERIA.is_built_in(name) and not CRITERIA.traits(name).orders_alike),
+)
 """`trained` keeps the order that the supernet was trained with, in which its small networks learned to work; the
 criteria of `evo_fair.pruning` put the channels of its full-width networks in an order of their own, as pruning does.
-`lamp` orders a group's channels as `magnitude_l2` does."""
+`lamp` orders a group's channels as `magnitude_l2` does. Criteria of the user's own come behind them: `order_names`."""
 
 ORDER_CODE = 1
 """Counts up when the same criterion would give another order, so that stored orders are made anew."""
 
 
+def order_names() -> tuple[str, ...]:
+    """The names of all orders, those of the user's own criteria among them."""
+    own = (name for name in CRITERIA.own_names() if not CRITERIA.traits(name).orders_alike)
+    return (*ORDERS, *own)
+
+
+def order_source(criterion: str) -> str:
+    """A hash of what a criterion of the user's own says, so that an order of another one is not taken for its own."""
+    return "" if criterion in ORDERS else source_hash(CRITERIA.code(criterion))
+
+
 def check_orders(names: tuple[str, ...]) -> None:
     """Raises `UnknownNameError` for a criterion that there is not."""
     for name in names:
-        if name not in ORDERS:
-            raise UnknownNameError("criterion", name, list(ORDERS))
+        if name not in order_names():
+            raise UnknownNameError("criterion", name, list(order_names()))
 
 
 def seeded(criterion: str) -> bool:
     """Whether an order differs from seed to seed."""
-    return criterion == "random"
+    if criterion in ORDERS:
+        return criterion == "random"
+    return not CRITERIA.traits(criterion).seedless
 
 
 def ordered(supernet: Supernet, criterion: str, seed: int, samples: Samples) -> Supernet:
@@ -57,7 +83,7 @@ def ordered(supernet: Supernet, criterion: str, seed: int, samples: Samples) -> 
     ranks = {group.outputs[0]: np.zeros(_size(copy, group)) for group in groups}
     for network in _networks_of_one_kind(copy, samples.x):
         structure = trace_structure(network, samples.x[:2])
-        scores = CRITERIA[criterion](network, structure, samples, rng)
+        scores = criterion_named(criterion)(network, structure, samples, rng)
         for name, values in scores.channels.items():
             place = _place_of(name, network, ranks)
             ranks[place] += np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)

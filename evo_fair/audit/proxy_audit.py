@@ -16,7 +16,7 @@ from evo_fair import __version__
 from evo_fair.arguments import as_path
 from evo_fair.audit.dense import DenseFacts, entropy_of
 from evo_fair.audit.measure import with_losses
-from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, ordered, seeded
+from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, order_source, ordered, seeded
 from evo_fair.audit.paths import Importance
 from evo_fair.audit.plan import Grid, genomes_of, plan_networks
 from evo_fair.audit.runner import Measured, Standing, run_parts
@@ -25,10 +25,11 @@ from evo_fair.data import Dataset, check_samples
 from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_json
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
+from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
-from evo_fair.pruning import Samples
+from evo_fair.pruning import CRITERIA, Samples
 from evo_fair.space import SearchSpace
 
 __all__ = ["PART_SIZE", "audit_proxy"]
@@ -133,7 +134,8 @@ class _Orders:
         if order == "trained":
             return self._stored.path
         origin = (self._stored.sha256, self._dataset.fingerprint, self._group, str(self._calibration), str(ORDER_CODE))
-        return cache_folder("orders") / f"{digest(*origin)[:24]}-{order}.safetensors"
+        own = [source] if (source := order_source(order.partition("-")[0])) else []
+        return cache_folder("orders") / f"{digest(*origin, *own)[:24]}-{order}.safetensors"
 
     def _samples(self) -> Samples:
         chosen = calibration_samples(self._dataset, self._calibration)
@@ -182,4 +184,5 @@ def _configuration(
         "supernet": {"sha256": supernet.sha256},
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
         "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if name in CRITERIA.own_names()}),
     }

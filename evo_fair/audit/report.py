@@ -21,11 +21,12 @@ from evo_fair.errors import AuditError, ConstraintError, UnknownNameError
 from evo_fair.fairness import METRICS
 from evo_fair.files import write_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
-from evo_fair.search import Axis, non_dominated, objective_direction, parse_limit, to_minimise
+from evo_fair.search import Axis, non_dominated, parse_limit, to_minimise
 
 __all__ = ["IMBALANCES", "LIMITS", "Findings", "check_groups", "check_wishes", "find", "write_report"]
 
 IMBALANCES = ("worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd", "unfairness", "accuracy_gap")
+"""What can be the third objective of the front: of each of them less is better."""
 LIMITS = ("worst_group_loss <= 0.02", "accuracy_loss <= 0.01")
 FEWEST_CLUSTERS = 20
 """Intervals that are robust to fewer clusters are too narrow to be shown."""
@@ -108,7 +109,7 @@ def find(
         fitted[grouping] = (_or_none(effects, changes, groups=groups), by_base)
         left_out[grouping] = list(changes.attrs["left_out"])
     flips, counts = count_flips(networks, predictions, facts)
-    axes = (Axis("sparsity", "max"), Axis("accuracy", "max"), Axis(imbalance, objective_direction(imbalance)))
+    axes = (Axis("sparsity", "max"), Axis("accuracy", "max"), Axis(imbalance, "min"))
     points = to_minimise(networks[[axis.name for axis in axes]].to_numpy(float), axes)
     return Findings(
         networks=networks,

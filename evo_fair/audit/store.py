@@ -32,6 +32,7 @@ from evo_fair.files import (
     write_bytes,
     write_text,
 )
+from evo_fair.plugins import check_facts
 
 __all__ = ["ROW_COLUMNS", "AuditFolder", "find_audit", "open_audit", "start_audit", "write_table"]
 
@@ -142,6 +143,7 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
     Raises `AuditError` if there is something else, or if a setting differs, naming it.
     """
     if folder := find_audit(path, resume):
+        check_facts(folder.configuration, configuration, path, AuditError)
         wanted, there = _flat(configuration), _flat(folder.configuration)
         for key in wanted | there:
             if wanted.get(key) != there.get(key):

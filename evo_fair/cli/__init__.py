@@ -17,6 +17,7 @@ from evo_fair.cli.devices import devices
 from evo_fair.cli.interrupts import deaf_to_the_end
 from evo_fair.cli.once import OnceCommand
 from evo_fair.cli.operating_point import operating_point
+from evo_fair.cli.own_parts import OpenCommand, takes_plugins
 from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
 from evo_fair.cli.problems import problems
@@ -24,6 +25,7 @@ from evo_fair.cli.prune import prune
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
 from evo_fair.errors import DataWarning, EvoFairError
+from evo_fair.plugins import unloaded_afterwards
 from evo_fair.show import say
 
 __all__ = ["app", "main"]
@@ -36,6 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_CLOSED = (problems, devices, plot, compare, operating_point)
+"""Commands in which nothing of the user's own can be chosen."""
+
 for command in (
     problems,
     devices,
@@ -50,7 +55,11 @@ for command in (
     predict,
     calibrate,
 ):
-    app.command(command.__name__.replace("_", "-"), cls=OnceCommand)(command)
+    name = command.__name__.replace("_", "-")
+    if command in _CLOSED:
+        app.command(name, cls=OnceCommand)(command)
+    else:
+        app.command(name, cls=OpenCommand)(takes_plugins(command))
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -101,7 +110,8 @@ def main(arguments: list[str] | None = None) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe that knows few letters gets the others' numbers
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _run(arguments)
+        with unloaded_afterwards():
+            _run(arguments)
     except SystemExit as end:
         if arguments is None and end.code == 130:
             deaf_to_the_end()

@@ -33,7 +33,10 @@ def audit(
     ] = None,
     criterion: Annotated[
         list[str] | None,
-        typer.Option("--criterion", help="An order in which channels go; repeat it for several. Default: all."),
+        typer.Option(
+            "--criterion",
+            help="An order in which channels go: trained, {criteria}; repeat it for several. Default: all.",
+        ),
     ] = None,
     scope: Annotated[
         list[str] | None,
@@ -139,14 +142,14 @@ def audit(
             dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits, structured)
             folder = audit_network(chosen, factors, dense, name, **common)
         else:
-            from evo_fair.audit.orders import ORDERS
+            from evo_fair.audit.orders import order_names
             from evo_fair.audit.plan import Grid
             from evo_fair.audit.proxy_audit import audit_proxy
 
             named = _named(scopes=scope, sparsities=sparsity)
             grid = Grid(
                 1000 if networks is None else networks,
-                tuple(criterion or ORDERS),
+                tuple(criterion or order_names()),
                 **named,
                 seeds=tuple(range(seeds)),
                 seed=seed,

@@ -120,13 +120,13 @@ def _target(out: Path | None, name: str) -> Path:
 
 
 def _campaign(problem: str, seed: int) -> "Campaign":
+    from evo_fair.data import SOURCES
     from evo_fair.latency.campaign import make_campaign
     from evo_fair.problem import load_problem
 
     chosen = load_problem(problem)
-    shapes: dict[str, tuple[int, ...]] = {"digits": (1, 8, 8), "adult": (100,)}
-    size = chosen.data.image_size
-    return make_campaign(chosen.search_space(shapes.get(chosen.data.source, (3, size, size)), 10), seed)
+    shape = SOURCES[chosen.data.source].input_shape(chosen.data.image_size)
+    return make_campaign(chosen.search_space(shape, 10), seed)
 
 
 def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:

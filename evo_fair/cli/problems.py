@@ -7,7 +7,7 @@ __all__ = ["problems"]
 
 def problems() -> None:
     """Lists the problems that come with evo_fair, with what is needed to use each."""
-    from evo_fair.data import REQUIREMENTS
+    from evo_fair.data import SOURCES
     from evo_fair.files import shipped_or_path
     from evo_fair.problem import load_problem, problem_names
     from evo_fair.tables import Table, print_table
@@ -18,7 +18,7 @@ def problems() -> None:
     for name in problem_names():
         problem = load_problem(name)
         groups = ", ".join(problem.fairness.groupings)
-        needed = REQUIREMENTS[problem.data.source]
+        needed = SOURCES[problem.data.source].needs
         if problem.data.folder:
             needed = f"{problem.data.folder}: {needed}"
         table.add_row(name, problem.title, groups, needed)

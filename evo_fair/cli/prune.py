@@ -32,9 +32,7 @@ def prune(
         list[str] | None,
         typer.Option(
             "--method",
-            help="magnitude, lottery-ticket, safecompress, fair-scratch, bifp, ballot, evo, magnitude-refined, or a "
-            "criterion: random, magnitude_l1, magnitude_l2, lamp, bn_scale, taylor, fairprune, fairgrape, conflict; "
-            "can be repeated. Default: magnitude.",
+            help="{methods}, or a criterion: {criteria}; can be repeated. Default: magnitude.",
         ),
     ] = None,
     sparsity: Annotated[

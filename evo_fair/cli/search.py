@@ -18,7 +18,7 @@ def search(
     device: DeviceOption = None,
     objective: Annotated[
         list[str] | None,
-        typer.Option("--objective", help="An objective; repeat it for several. Default: the problem's."),
+        typer.Option("--objective", help="An objective: {objectives}; repeat it for several. Default: the problem's."),
     ] = None,
     constraint: Annotated[
         list[str] | None, typer.Option("--constraint", help="A limit such as 'latency_ms<=5'; can be repeated.")
@@ -26,9 +26,7 @@ def search(
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
     ] = None,
-    algorithm: Annotated[
-        str, typer.Option("--algorithm", help="nsga2, nsga3, surrogate, random or reinforce.")
-    ] = "nsga2",
+    algorithm: Annotated[str, typer.Option("--algorithm", help="The strategy: {algorithms}.")] = "nsga2",
     budget: Annotated[
         int | None,
         typer.Option("--budget", help="Different networks that the proxy evaluates. Default: the problem's."),

@@ -1,30 +1,38 @@
 """Data sets as arrays with labels, groups and splits; one module a source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from evo_fair.blame import blamed
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
-from evo_fair.data.locate import REQUIREMENTS, find_data
+from evo_fair.data.locate import find_data
+from evo_fair.data.source import DataRequest, Source
 from evo_fair.data.splits import check_fractions
-from evo_fair.errors import DataError, UnknownNameError, check_list
+from evo_fair.errors import DataError, check_list
+from evo_fair.registries import SOURCES
 
 __all__ = [
     "FRACTIONS",
     "PARTS",
-    "REQUIREMENTS",
     "SOURCES",
+    "DataRequest",
     "Dataset",
     "Grouping",
+    "Source",
+    "check_dataset",
     "check_samples",
     "find_data",
     "load_dataset",
 ]
 
-SOURCES = tuple(REQUIREMENTS)
 FRACTIONS = (0.65, 0.15, 0.20)
+MOST_LABELS = 256
+"""Predictions are uint8."""
 
 
 def load_dataset(
@@ -39,24 +47,32 @@ def load_dataset(
     min_samples: int = 10,
     missing: Sequence[str] | None = None,
     licence: str | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
 
     `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
     train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
     an unknown group in a folder of images, see `load_image_folder`, and `licence` is what its data may be used for.
+    `settings` are further keys of `[data]` that the source takes.
     Every label and every group of a base grouping needs `min_samples` samples in each part; use `check_samples` for
     intersections. The same files and arguments give the same data set. Raises `UnknownNameError`, and `DataError` for
     whatever is wrong with the data.
     """
-    if source not in SOURCES:
-        raise UnknownNameError("data source", source, list(SOURCES))
-    if source == "digits" and folder is not None:
-        raise DataError(f"digits come with scikit-learn and are read from no folder: leave out {folder}")
+    chosen = SOURCES[source]
+    if not chosen.in_folder and folder is not None:
+        raise DataError(f"{source} are read from no folder, they need {chosen.needs}: leave out {folder}")
     check_fractions(fractions)
     check_list("missing", missing)
-    rng = np.random.default_rng(seed)
-    dataset = _load(source, folder, name, image_size, fractions, rng, missing)
+    own = dict(settings or {}) | ({} if missing is None else {"missing": tuple(missing)})
+    for key, value in own.items():
+        if key not in chosen.settings:
+            raise DataError(f"{key} = {_shown(value)} is {for_sources(key)}: {source} {says_itself(key)}")
+    place = find_data(source, folder, name) if chosen.in_folder else None
+    request = DataRequest(name or source, place, image_size, fractions, np.random.default_rng(seed), own)
+    with nullcontext() if SOURCES.is_built_in(source) else blamed("data source", source, DataError):
+        dataset = chosen.load(request)
+    check_dataset(dataset, f"data source {source!r}", chosen.tabular)
     if licence is not None:
         dataset = replace(dataset, licence=licence)
     if positive is not None:
@@ -65,34 +81,32 @@ def load_dataset(
     return dataset
 
 
-def _load(
-    source: str,
-    folder: Path | None,
-    name: str | None,
-    image_size: int,
-    fractions: Sequence[float],
-    rng: np.random.Generator,
-    missing: Sequence[str] | None,
-) -> Dataset:
-    if missing is not None and source != "image_folder":
-        raise DataError(f"missing = {list(missing)} is for a folder of images: {source} says itself what is unknown")
-    if source == "digits":
-        from evo_fair.data.digits import load_digits
+def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> None:
+    """Raises `DataError` for what is no data set that can be searched on; `origin` says where it comes from."""
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{origin} gives {type(dataset).__name__}: it has to give an evo_fair.data.Dataset")
+    if tabular is not None and (dataset.inputs.ndim == 2) != tabular:
+        kinds = ("tables, float32 [samples, features]", "images, uint8 [samples, channels, height, width]")
+        wanted, got = kinds if tabular else kinds[::-1]
+        raise DataError(f"{origin} is declared to give {wanted}, and gives {got}: declare tabular={not tabular}")
+    if len(dataset.label_names) > MOST_LABELS:
+        raise DataError(
+            f"{origin} has {len(dataset.label_names)} labels, at most {MOST_LABELS} are possible: join some"
+        )
+    if dataset.inputs.dtype.kind == "f" and not np.isfinite(dataset.inputs).all():
+        raise DataError(f"{origin} has inputs that are not finite: mend them")
 
-        return load_digits(fractions, rng)
-    place = find_data(source, folder, name)
-    if source == "ham10000":
-        from evo_fair.data.ham10000 import load_ham10000
 
-        return load_ham10000(place, image_size, fractions, rng)
-    if source in ("cifar10", "cifar10_lt"):
-        from evo_fair.data.cifar10 import load_cifar10, load_cifar10_lt
+def for_sources(key: str) -> str:
+    """Which sources take a key of `[data]`, in words."""
+    takers = [name for name, source in SOURCES.items() if key in source.settings]
+    return f"for the source{'s' if len(takers) > 1 else ''} {', '.join(takers)}" if takers else "for no source"
 
-        return (load_cifar10 if source == "cifar10" else load_cifar10_lt)(place, image_size, rng)
-    if source == "adult":
-        from evo_fair.data.adult import load_adult
 
-        return load_adult(place, fractions, rng)
-    from evo_fair.data.image_folder import load_image_folder
+def says_itself(key: str) -> str:
+    """Why a source takes no such key."""
+    return "says itself what is unknown" if key == "missing" else "has its own, leave it out"
 
-    return load_image_folder(name or source, place, image_size, fractions, rng, missing)
+
+def _shown(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -4,7 +4,7 @@ Operators that the layer table has no kind for, but whose work has a formula (re
 three dimensions, attention), stand as the matrix products or windows that they come to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt, prod
 
@@ -13,18 +13,20 @@ import onnx
 from evo_fair.latency.onnx_file import InputShapeError, Shape
 from evo_fair.latency.onnx_values import UNPRICED, Value, attributes_of
 from evo_fair.layers import Op
+from evo_fair.registries import OPERATORS
 
 __all__ = [
     "CONVOLUTIONS",
     "ELEMENTWISE",
     "GATES",
-    "KNOWN",
     "MATRICES",
     "PRODUCTS",
     "RECURRENT",
+    "ROWS",
     "SUMS",
     "UNPRICED",
     "Row",
+    "RowMaker",
     "batch_axis",
     "image_of",
     "row_of",
@@ -67,7 +69,6 @@ RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}  # matrices of a cell
 _ATTENTION = frozenset({"Attention", "com.microsoft.Attention", "MultiHeadAttention"})
 # Priced as what they are made of, which no profile was fitted to.
 STAND_INS = frozenset({*RECURRENT, *_ATTENTION, "Einsum", "DeformConv", "MatMulNBits"})
-KNOWN = frozenset({*ELEMENTWISE, *SUMS, *PRODUCTS, *CONVOLUTIONS, *MATRICES, *_POOLS, *_GLOBAL_POOLS, *STAND_INS})
 
 
 @dataclass(frozen=True)
@@ -87,28 +88,9 @@ def row_of(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Va
 
     Raises `InputShapeError` where a shape does not fit its weights; `LookupError` where an input is lacking.
     """
-    if kind in CONVOLUTIONS:
-        return _convolution(node, kind, inputs, outputs)
-    if kind in MATRICES:
-        return _product(node, kind, inputs, outputs)
-    if kind in _POOLS:
-        return _pool(node, inputs, outputs)
-    if kind in _GLOBAL_POOLS or (kind.startswith("Reduce") and _is_global(kind, inputs, outputs)):
-        c, h, w = image_of(shape_of(inputs, 0))
-        return Row((Op.GLOBAL_POOL, c, c, 1, 1, 1, h, w))
-    if kind in RECURRENT:
-        return _recurrent(kind, inputs)
-    if kind == "Einsum":
-        return _einsum(node, inputs)
-    if kind in _ATTENTION:
-        return _attention(node, kind, inputs)
-    if kind == "MatMulNBits":
-        options = attributes_of(node)
-        return _matrix(prod(shape_of(inputs, 0)[:-1]), int(options["K"]), int(options["N"]), stands_in=True)
-    if kind in ELEMENTWISE or kind in SUMS or kind in PRODUCTS:
-        c, h, w = image_of(_known(outputs[0]))
-        return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
-    return None
+    maker = OPERATORS.get(kind)
+    row: Row | None = None if maker is None else maker(node, kind, inputs, outputs)
+    return row
 
 
 def weights_of(kind: str, inputs: Values) -> Value | None:
@@ -210,7 +192,29 @@ def _matrix(rows: int, c_in: int, c_out: int, *, stands_in: bool = False) -> Row
     return Row((Op.CONV, c_in, c_out, 1, 1, 1, rows, 1), rows * c_in * c_out, stands_in)
 
 
-def _pool(node: onnx.NodeProto, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _quantised_product(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+    """MatMulNBits: its weights are packed, and their sizes are attributes."""
+    del kind, outputs
+    options = attributes_of(node)
+    return _matrix(prod(shape_of(inputs, 0)[:-1]), int(options["K"]), int(options["N"]), stands_in=True)
+
+
+def _elementwise(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+    """What maps or moves values one by one; the mean over an image is a global pool."""
+    if kind.startswith("Reduce") and _is_global(kind, inputs, outputs):
+        return _global_pool(node, kind, inputs, outputs)
+    c, h, w = image_of(_known(outputs[0]))
+    return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
+
+
+def _global_pool(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+    del node, kind, outputs
+    c, h, w = image_of(shape_of(inputs, 0))
+    return Row((Op.GLOBAL_POOL, c, c, 1, 1, 1, h, w))
+
+
+def _pool(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+    del kind
     options = attributes_of(node)
     x, y = shape_of(inputs, 0), _known(outputs[0])
     if len(x) < 3 or len(y) != len(x):
@@ -233,8 +237,9 @@ def _is_global(kind: str, inputs: Values, outputs: Sequence[Value]) -> bool:
     )
 
 
-def _recurrent(kind: str, inputs: Values) -> Row:
+def _recurrent(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
     """A recurrent layer as a matrix product: every step multiplies its input and its state by the cell's matrices."""
+    del node, outputs
     x, w, r = (shape_of(inputs, i) for i in range(3))
     if len(x) != 3 or len(w) != 3 or len(r) != 3:
         raise InputShapeError("a recurrent layer takes three axes")
@@ -244,11 +249,12 @@ def _recurrent(kind: str, inputs: Values) -> Row:
     return _matrix(x[0] * x[1] * w[0], x[2] + hidden, gates * hidden, stands_in=True)
 
 
-def _einsum(node: onnx.NodeProto, inputs: Values) -> Row:
+def _einsum(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
     """Operands multiplied from left to right; of each step, every index that occurs runs once.
 
     One operand alone is a sum or a transpose: no product, but its values move.
     """
+    del kind, outputs
     equation = "".join(attributes_of(node)["equation"].decode().split())
     terms = equation.partition("->")[0].split(",")
     shapes = [shape_of(inputs, i) for i in range(len(inputs))]
@@ -302,8 +308,9 @@ def _letters(term: str, axes: int) -> list[str]:
     return [*before, *(f"...{i}" for i in range(missing, 0, -1)), *after]
 
 
-def _attention(node: onnx.NodeProto, kind: str, inputs: Values) -> Row:
+def _attention(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
     """Queries by keys, and weights by values; ONNX Runtime's own also projects its input."""
+    del outputs
     options = attributes_of(node)
     q = shape_of(inputs, 0)
     if kind == "com.microsoft.Attention":
@@ -331,3 +338,19 @@ def _side(area: int) -> int:
     """The side of the square window with the nearest area."""
     side = isqrt(area)
     return max(1, side if area - side * side <= (side + 1) ** 2 - area else side + 1)
+
+
+RowMaker = Callable[[onnx.NodeProto, str, Values, Sequence[Value]], Row]
+
+ROWS: Mapping[str, RowMaker] = {
+    **dict.fromkeys(sorted(CONVOLUTIONS), _convolution),
+    **dict.fromkeys(sorted(MATRICES), _product),
+    **dict.fromkeys(sorted(_POOLS), _pool),
+    **dict.fromkeys(sorted(_GLOBAL_POOLS), _global_pool),
+    **dict.fromkeys(RECURRENT, _recurrent),
+    **dict.fromkeys(sorted(_ATTENTION), _attention),
+    **dict.fromkeys(sorted(ELEMENTWISE | SUMS | PRODUCTS), _elementwise),
+    "Einsum": _einsum,
+    "MatMulNBits": _quantised_product,
+}
+"""How each operator that the model knows becomes a row: the home of `evo_fair.registries.OPERATORS`."""

@@ -16,8 +16,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from evo_fair.latency.onnx_file import MOST_RANK, InputShapeError, OnnxFile, Shape
+from evo_fair.registries import OPERATORS
 
-__all__ = ["UNPRICED", "Value", "attributes_of", "canonical", "infer", "initial", "is_foreign"]
+__all__ = ["LARGEST_TENSOR", "UNPRICED", "Value", "attributes_of", "canonical", "infer", "initial", "is_foreign"]
 
 MOST_FOLDED = 4096  # values of a constant that is computed; shape arithmetic has a few, index tables some hundreds
 LARGEST_TENSOR = 2**44
@@ -213,6 +214,8 @@ def _shape_of(node: onnx.NodeProto, kind: str, shape: Shape, output: Value) -> N
 def _infer_shapes(
     file: OnnxFile, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: list[Value]
 ) -> None:
+    if settle := getattr(OPERATORS.get(kind), "settle", None):
+        settle(node, inputs, outputs)
     asked, used = node, inputs
     if kind in _ALIASES and node.domain == "com.microsoft":
         operator, count, kept = _ALIASES[kind]

@@ -21,7 +21,6 @@ from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
     GATES,
-    KNOWN,
     MATRICES,
     PRODUCTS,
     SUMS,
@@ -34,6 +33,7 @@ from evo_fair.latency.onnx_rows import (
 from evo_fair.latency.onnx_values import Value, canonical, infer, initial, is_foreign
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, name_of
 from evo_fair.layers import COLUMNS, Op
+from evo_fair.registries import OPERATORS
 
 __all__ = ["Step", "Walk"]
 
@@ -271,7 +271,7 @@ class Walk:
         if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and outputs[0].size == 0:
             return  # it makes a tensor without values
         if row is None:
-            by_data = kind in KNOWN
+            by_data = kind in OPERATORS
             may = kind not in UNPRICED and not (by_data and kind in ELEMENTWISE | SUMS | PRODUCTS)
             reason = "its size depends on the data" if by_data else ""
             self.name_unknown(node, kind, values, inputs, multiplies=may, reason=reason)
@@ -345,7 +345,7 @@ class Walk:
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
     ) -> Row | None:
         """The row of a node; None for an operator that is unknown."""
-        if kind not in KNOWN:
+        if kind not in OPERATORS:
             return None
         settled = outputs[:1] if kind in ELEMENTWISE | SUMS | PRODUCTS else (*inputs, *outputs[:1])
         if any(self._depends_on_data(value) for value in settled if value is not None):

@@ -11,6 +11,7 @@ from evo_fair.pruning.gates import places
 from evo_fair.pruning.refine import refine
 from evo_fair.pruning.selection import choose, choose_given
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
+from evo_fair.registries import method
 
 __all__ = ["ballot", "conflict_scores"]
 
@@ -21,6 +22,7 @@ WEIGHT = 0.05
 benchmarks/pruning_constants.py, which looks at validation parts alone."""
 
 
+@method()
 def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
     """A sparse network whose parts conflict little, trained towards equal groups within `request.epsilon`.
 

@@ -14,6 +14,7 @@ from evo_fair.pruning.gates import Gates
 from evo_fair.pruning.removal import apply_mask
 from evo_fair.pruning.samples import Samples, sample_losses
 from evo_fair.pruning.task import Dense, Loss, Pruned, Request, Task
+from evo_fair.registries import method
 
 __all__ = ["bifp", "degradation_loss"]
 
@@ -31,6 +32,7 @@ RATE = 0.3
 """The peak of the learning rate, as a share of the recipe's: the dense weights are trained on."""
 
 
+@method(takes_shares=False)
 def bifp(dense: Dense, task: Task, request: Request) -> Pruned:
     """Fair masks and fair weights in one run from the dense network.
 

@@ -5,28 +5,29 @@ network is left as it is, and runs with batch norm on its running statistics.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from evo_fair.errors import EvoFairError, PruningError, UnknownNameError
+from evo_fair.blame import blamed
+from evo_fair.errors import EvoFairError, PruningError, in_a_line
 from evo_fair.nets.failures import failure
 from evo_fair.pruning.greedy import shares_kept
 from evo_fair.pruning.samples import Gradients, Samples, batch_gradients, sample_losses, squared_gradients
 from evo_fair.pruning.structure import ChannelGroup, Structure
+from evo_fair.registries import CRITERIA, criterion
 
 __all__ = [
     "CRITERIA",
-    "GROUP_CRITERIA",
-    "SEEDLESS_CRITERIA",
     "Criterion",
     "Scores",
     "check_criteria",
+    "check_scores",
+    "checked_criterion",
     "criterion_named",
     "fairness_weights",
 ]
@@ -53,6 +54,7 @@ class Scores:
 Criterion = Callable[[nn.Module, Structure, Samples, np.random.Generator], Scores]
 
 
+@criterion()
 def random(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """Everything is worth a random number between 0 and 1."""
     del samples
@@ -61,6 +63,7 @@ def random(network: nn.Module, structure: Structure, samples: Samples, rng: np.r
     return Scores(weights, {name: rng.random(group.size) for name, group in structure.groups.items()})
 
 
+@criterion(seedless=True)
 def magnitude_l1(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A weight is worth its absolute value, a channel the mean absolute value of all weights that make or read it."""
     del samples, rng
@@ -68,6 +71,7 @@ def magnitude_l1(network: nn.Module, structure: Structure, samples: Samples, rng
     return Scores(_arrays(sizes), _by_channel(structure, sizes, lambda total, count: total / count))
 
 
+@criterion(seedless=True)
 def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A weight is worth its absolute value, a channel the root mean square of all weights that make or read it."""
     del samples, rng
@@ -77,6 +81,7 @@ def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng
     return Scores(_arrays(sizes), _by_channel(structure, squares, lambda total, count: np.sqrt(total / count)))
 
 
+@criterion(seedless=True, orders_alike="magnitude_l2")
 def lamp(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What a weight's square is of the sum of all squares in its layer that are not smaller (Lee et al. 2021, LAMP).
 
@@ -94,6 +99,7 @@ def lamp(network: nn.Module, structure: Structure, samples: Samples, rng: np.ran
     )
 
 
+@criterion(seedless=True)
 def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A channel is worth the mean |scale| of its batch norms (Liu et al. 2017, network slimming).
 
@@ -127,6 +133,7 @@ def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np
     return Scores(_arrays(weights), channels)
 
 
+@criterion()
 def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What the loss would change by without it, to first order: (gradient * value)^2 (Molchanov et al. 2019).
 
@@ -148,6 +155,7 @@ def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.r
     return Scores(_arrays(weights), channels)
 
 
+@criterion(compares_groups=True)
 def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What the unprivileged groups would lose without it, less what the privileged would, after FairPrune (2022).
 
@@ -174,6 +182,7 @@ def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: n
     return Scores(_arrays(weights), channels)
 
 
+@criterion(compares_groups=True)
 def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """Keeps each group's share of importance, after FairGRAPE (2022); a score is a place in the order, from 0 to 1.
 
@@ -202,6 +211,7 @@ def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: n
     return Scores(weights, channels)
 
 
+@criterion(compares_groups=True)
 def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """The cosine between the accuracy's and the fairness's gradient: parts in conflict, at -1, go first. Ballot-style.
 
@@ -227,36 +237,69 @@ def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np
     return Scores(weights, channels)
 
 
-CRITERIA: Mapping[str, Criterion] = MappingProxyType(
-    {
-        function.__name__: function
-        for function in (random, magnitude_l1, magnitude_l2, lamp, bn_scale, taylor, fairprune, fairgrape, conflict)
-    }
-)
-"""The criteria by name."""
-
-GROUP_CRITERIA = frozenset({"fairprune", "fairgrape", "conflict"})
-"""Those that compare groups: their samples need at least two."""
-
-
-SEEDLESS_CRITERIA = frozenset({"magnitude_l1", "magnitude_l2", "lamp", "bn_scale"})
-"""Those that look at weights alone: neither samples nor a seed change their scores."""
-
-
 def criterion_named(name: str) -> Criterion:
-    """The criterion called `name`; raises `UnknownNameError` listing those there are."""
-    if name not in CRITERIA:
-        raise UnknownNameError("criterion", name, sorted(CRITERIA))
-    return CRITERIA[name]
+    """The criterion called `name`; raises `UnknownNameError` listing those there are.
+
+    What one of the user's own raises names it and its line, and what it returns is checked.
+    """
+    return CRITERIA[name] if CRITERIA.is_built_in(name) else checked_criterion(name, CRITERIA[name])
 
 
-def check_criteria(names: Iterable[str], network: nn.Module, structure: Structure, samples: Samples) -> None:
+def checked_criterion(name: str, own: Criterion) -> Criterion:
+    """A criterion of the user's own, of which every fault becomes a `PruningError` with its name."""
+
+    def criterion(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+        with blamed("criterion", name, PruningError):
+            scores = own(network, structure, samples, rng)
+        return check_scores(name, scores, network, structure)
+
+    return criterion
+
+
+def check_scores(name: str, scores: object, network: nn.Module, structure: Structure) -> Scores:
+    """The scores as float64; raises `PruningError` for what does not fit the network: names, shapes, NaN."""
+    if not isinstance(scores, Scores):
+        raise PruningError(f"criterion {name!r} returns {type(scores).__name__}: it has to return pruning.Scores")
+    tensors = dict(network.named_parameters())
+    weights = {weight: tuple(tensors[weight].shape) for weight in structure.weights}
+    channels = {group: (known.size,) for group, known in structure.groups.items()}
+    return Scores(
+        _checked_arrays(name, "weights", scores.weights, weights),
+        _checked_arrays(name, "channels", scores.channels, channels),
+    )
+
+
+def _checked_arrays(
+    name: str, what: str, given: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, FloatArray]:
+    if not isinstance(given, Mapping):
+        raise PruningError(f"criterion {name!r}: {what} are {type(given).__name__}, and have to be arrays by name")
+    found: dict[str, FloatArray] = {}
+    for key, shape in shapes.items():
+        if key not in given:
+            raise PruningError(f"criterion {name!r} gives no {what} for {key!r}: score all that the structure names")
+        try:
+            values = np.asarray(given[key], np.float64)
+        except (TypeError, ValueError) as reason:
+            raise PruningError(f"criterion {name!r}: {what} of {key!r} are no numbers ({in_a_line(reason)})") from None
+        if values.shape != shape:
+            raise PruningError(
+                f"criterion {name!r}: {what} of {key!r} have the shape {list(values.shape)}, and need {list(shape)}"
+            )
+        if not np.isfinite(values).all():
+            raise PruningError(f"criterion {name!r}: {what} of {key!r} are not finite: mend what it computes")
+        found[key] = values
+    return found
+
+
+def check_criteria(
+    criteria: Mapping[str, Criterion], network: nn.Module, structure: Structure, samples: Samples
+) -> None:
     """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do."""
     rng = np.random.default_rng(0)
-    for name in names:
-        criterion = criterion_named(name)
+    for name, score in criteria.items():
         try:
-            criterion(copy.deepcopy(network), structure, samples, rng)
+            score(copy.deepcopy(network), structure, samples, rng)
         except EvoFairError:
             raise
         except Exception as error:  # a user's module can fail in any way, as where it has no gradients in evaluation

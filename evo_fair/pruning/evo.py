@@ -23,6 +23,7 @@ from evo_fair.pruning.samples import Samples
 from evo_fair.pruning.selection import choose, choose_parts
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
+from evo_fair.registries import method
 from evo_fair.search import Objective, Plan, Record, resolve, search
 from evo_fair.search.evaluator import Genomes
 
@@ -80,6 +81,7 @@ class PruningSpace:
         return [digest(row.astype("<i2").tobytes())[:12] for row in self.canonical(genomes)]
 
 
+@method(takes_shares=False, own_scope="searched")
 def evo(dense: Dense, task: Task, request: Request) -> Pruned:
     """The mask that NSGA-II finds, trained on as `ballot` trains.
 

@@ -16,6 +16,7 @@ from evo_fair.pruning.removal import Mask, apply_mask
 from evo_fair.pruning.selection import choose
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.pruning.treatments import prune_and_train
+from evo_fair.registries import method
 
 __all__ = ["fair_scratch", "lottery_ticket", "safecompress"]
 
@@ -30,6 +31,7 @@ GAIN = 3.0
 """How much faster scores are trained than weights would be: its square times."""
 
 
+@method("lottery-ticket")
 def lottery_ticket(dense: Dense, task: Task, request: Request) -> Pruned:
     """The lottery ticket (Frankle, Carbin 2019): magnitude pruning in rounds, each with weights and rate rewound.
 
@@ -40,6 +42,7 @@ def lottery_ticket(dense: Dense, task: Task, request: Request) -> Pruned:
     )
 
 
+@method(weights_alone=True, takes_shares=False, own_scope="uniform")
 def safecompress(dense: Dense, task: Task, request: Request) -> Pruned:
     """Sparse training from nothing, in SafeCompress's style: once an epoch weak weights die and others are born.
 
@@ -68,6 +71,7 @@ def safecompress(dense: Dense, task: Task, request: Request) -> Pruned:
     return Pruned(network.eval(), Mask(living), steps)
 
 
+@method("fair-scratch", takes_shares=False, own_scope="uniform")
 def fair_scratch(dense: Dense, task: Task, request: Request) -> Pruned:
     """A fair mask on random weights, in the style of Fair Scratch Tickets (2023): only the mask's scores are trained.
 

@@ -9,7 +9,7 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import ConstraintError, UnknownNameError
-from evo_fair.search import Axis, Limit, non_dominated, objective_direction, objective_names, parse_limit, to_minimise
+from evo_fair.search import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
 
 __all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
 
@@ -122,7 +122,7 @@ def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, ax
             f"{name!r} is better the higher it is: minimise another metric, and give this one a floor, "
             f"as in '{name} >= 0.75'; or maximise it"
         )
-    if maximise is not None and _direction(name, axes) == "min" and _known(name, axes):
+    if maximise is not None and _direction(name, axes) == "min":
         raise ConstraintError(f"{name!r} is better the lower it is: minimise it, or maximise another metric")
     return Axis(name, "min" if minimise is not None else "max")
 
@@ -144,11 +144,8 @@ def _points(rows: pd.DataFrame, axes: Sequence[Axis]) -> np.ndarray[Any, np.dtyp
     return np.where(np.isnan(points), np.inf, points)  # what was not measured beats nothing
 
 
-def _known(name: str, axes: Sequence[Axis]) -> bool:
-    return name in {axis.name for axis in axes} or name in objective_names()
-
-
-def _direction(name: str, axes: Sequence[Axis]) -> str:
+def _direction(name: str, axes: Sequence[Axis]) -> str | None:
+    """Which way a column is better, where that is stated; None of others."""
     declared = {axis.name: axis.direction for axis in axes}
     if name.startswith("accuracy[") or name == "sparsity":
         return "max"

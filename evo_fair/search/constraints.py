@@ -76,17 +76,27 @@ def parse_limit(text: str) -> Limit:
 
 
 def resolve_constraints(
-    texts: Sequence[str], latency: Latency | None = None, device: str = ""
+    given: Sequence[str | Constraint],
+    latency: Latency | None = None,
+    device: str = "",
+    objectives: Sequence[Objective] = (),
 ) -> tuple[Constraint, ...]:
-    """Reads constraints on registered objectives; a repeated one counts once.
+    """Reads constraints on registered objectives, and on `objectives`; a repeated one counts once.
+
+    A `Constraint` stands for itself.
 
     Raises `ConstraintError` for one that can't be read, names nothing that is measured, or needs a device.
     """
     found: dict[str, Constraint] = {}
-    for text in texts:
-        limit = parse_limit(text)
+    known = {objective.name: objective for objective in objectives if objective.name not in BUILT_IN}
+    for one in given:
+        limit = parse_limit(one.text if isinstance(one, Constraint) else one)
+        text = limit.text if isinstance(one, Constraint) else one
+        own = one.objective if isinstance(one, Constraint) else known.get(limit.name, limit.name)
+        if limit.name in BUILT_IN:
+            own = limit.name
         try:
-            (measured,) = resolve([limit.name], latency, device)
+            (measured,) = resolve([own], latency, device)
         except UnknownNameError:
             unknown = UnknownNameError("name", limit.name, objective_names())
             raise ConstraintError(f"can't use the constraint {text!r}: {unknown}") from None

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from evo_fair.errors import EvoFairError, ObjectiveError
-from evo_fair.search.algorithms import check_algorithm, make_strategy
+from evo_fair.search.algorithms import Algorithm, algorithm_name, check_algorithm, make_strategy
 from evo_fair.search.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from evo_fair.search.constraints import Constraint
 from evo_fair.search.evaluator import Evaluator, Space
@@ -42,7 +42,7 @@ class Plan:
     group: str
     budget: int
     constraints: Sequence[Constraint] = ()
-    algorithm: str = "nsga2"
+    algorithm: Algorithm = "nsga2"
     population: int = 48
     seed: int = 0
     also: Sequence[Objective] = ()
@@ -62,6 +62,11 @@ class Plan:
                 raise EvoFairError(f"{name} {value} is too small: it must be at least {least}")
         if self.seed < 0:
             raise EvoFairError(f"seed {self.seed} is negative: give 0 or more")
+
+    @property
+    def algorithm_name(self) -> str:
+        """What the strategy is called in the run's folder."""
+        return algorithm_name(self.algorithm)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class _Loop:
 
     def _restore(self) -> None:
         saved = read_checkpoint(self.checkpoint)
-        if saved is None or not saved.fits(self.plan.algorithm, self.journal.records):
+        if saved is None or not saved.fits(self.plan.algorithm_name, self.journal.records):
             return
         try:
             self.rng.bit_generator.state = saved.random
@@ -176,7 +181,7 @@ class _Loop:
         self.generation += 1
         # Only now: a checkpoint taken before tell would ask for the same generation again and never find it new.
         state = Checkpoint(
-            algorithm=self.plan.algorithm,
+            algorithm=self.plan.algorithm_name,
             generation=self.generation,
             lines=self.tally.looked_at,
             last=records[-1].id,

@@ -6,11 +6,13 @@ from pymoo.core.survival import Survival
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
 
+from evo_fair.registries import strategy
 from evo_fair.search.evolution import Evolution
 
 __all__ = ["Nsga2"]
 
 
+@strategy("nsga2")
 class Nsga2(Evolution):
     """pymoo's NSGA-II on genomes."""
 

@@ -14,6 +14,7 @@ from pymoo.core.survival import Survival
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.util.ref_dirs import get_reference_directions
 
+from evo_fair.registries import strategy
 from evo_fair.search.evaluator import Genomes
 from evo_fair.search.evolution import Evolution
 from evo_fair.search.strategy import State
@@ -23,6 +24,7 @@ __all__ = ["Nsga3", "reference_directions"]
 _NORM = ("ideal_point", "worst_point", "nadir_point", "extreme_points")
 
 
+@strategy("nsga3")
 class Nsga3(Evolution):
     """pymoo's NSGA-III on genomes."""
 

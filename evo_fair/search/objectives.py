@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.errors import ObjectiveError, UndefinedMetricError, UnknownNameError
+from evo_fair.blame import blamed, check_takes
+from evo_fair.errors import ObjectiveError, UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
-from evo_fair.search.sources import is_redefinition, source_hash
+from evo_fair.registries import DIRECTIONS, OBJECTIVES, Direction, forget, objective_names
+from evo_fair.sources import source_hash
 
 __all__ = [
     "Axis",
@@ -28,7 +30,6 @@ __all__ = [
     "to_minimise",
 ]
 
-Direction = Literal["min", "max"]
 Function = Callable[[Any], Any]
 Latency = Callable[[LayerTable], npt.NDArray[np.float64]]
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
@@ -80,19 +81,13 @@ class Objective(Axis):
         if self.function is None:
             raise ObjectiveError(f"objective {self.name!r} is not bound to a device: resolve it with a latency model")
         networks = len(source)
-        if self.name not in BUILT_IN:
-            source = _copy_to_read(source)
         try:
-            values = np.asarray(self.function(source))
+            if self.name in BUILT_IN:
+                values = np.asarray(self.function(source))
+            else:
+                values = self._measured_by_user(_copy_to_read(source))
         except UndefinedMetricError as reason:
             raise UndefinedMetricError(f"objective {self.name!r}: {reason}") from reason
-        except ValueError as reason:
-            if "read-only" not in str(reason):
-                raise
-            raise ObjectiveError(
-                f"objective {self.name!r} changes the array that it is given, which others read too ({reason}): "
-                "change a copy, as of .copy()"
-            ) from reason
         if values.shape != (networks,):
             raise ObjectiveError(
                 f"objective {self.name!r} returned the shape {list(values.shape)} for {networks} networks: "
@@ -112,6 +107,20 @@ class Objective(Axis):
             )
         return values.astype(np.int64)
 
+    def _measured_by_user(self, source: Counts | LayerTable) -> npt.NDArray[Any]:
+        """What a function of the user's own returns; raises `ObjectiveError` with its line where it fails."""
+        assert self.function is not None
+        with blamed("objective", self.name, ObjectiveError):
+            try:
+                return np.asarray(self.function(source))
+            except ValueError as reason:
+                if "read-only" not in str(reason):
+                    raise
+                raise ObjectiveError(
+                    f"objective {self.name!r} changes the array that it is given, which others read too ({reason}): "
+                    "change a copy, as of .copy()"
+                ) from reason
+
 
 def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
     """A read-only copy: a user's function may yet write to it by way of torch or ctypes, and then harms itself only."""
@@ -120,10 +129,6 @@ def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
     copy = np.array(source)
     copy.flags.writeable = False
     return copy
-
-
-_REGISTRY: dict[str, Objective] = {}
-_TAKEN = {"id", "generation", "genome", "evaluated", "feasible", "front", "violation"}
 
 
 def objective(direction: Direction = "min", cheap: bool = False, unit: str = "", label: str = "") -> Callable[[F], F]:
@@ -138,17 +143,9 @@ def objective(direction: Direction = "min", cheap: bool = False, unit: str = "",
 
     def add(function: F) -> F:
         name = getattr(function, "__name__", type(function).__name__)
-        earlier = _REGISTRY.get(name)
-        again = earlier is not None and earlier.function is not None and is_redefinition(earlier.function, function)
-        if again and earlier is not None and name not in BUILT_IN:
-            del _REGISTRY[name]
-            try:
-                register(Objective(name, direction, unit, label, cheap, function))
-            except ObjectiveError:
-                _REGISTRY[name] = earlier
-                raise
-        else:
-            register(Objective(name, direction, unit, label, cheap, function))
+        new = Objective(name, direction, unit, label, cheap, function)
+        check_objective(new)
+        OBJECTIVES.add(name, new, code=function, again=True)
         return function
 
     return add
@@ -156,57 +153,56 @@ def objective(direction: Direction = "min", cheap: bool = False, unit: str = "",
 
 def register(new: Objective) -> None:
     """Adds an objective; raises `ObjectiveError` if its name is taken or not an identifier, or its direction wrong."""
-    if not new.name.isidentifier():
-        raise ObjectiveError(
-            f"{new.name!r} is no name for an objective: use letters, digits and _, as in worst_class_error"
-        )
-    if new.name in _REGISTRY:
-        raise ObjectiveError(f"there is an objective {new.name!r} already: choose another name, or forget() the first")
-    if new.name in _TAKEN or (new.name in METRICS and new.function is not METRICS[new.name]):
-        raise ObjectiveError(f"{new.name!r} means something else in journals and fronts: choose another name")
+    check_objective(new)
+    OBJECTIVES.add(new.name, new, code=new.function or resolve)  # that of latency_ms is a device's
+
+
+def check_objective(new: Objective) -> None:
+    """Raises `ObjectiveError` for an objective that can't be: a name, a direction or a function that is none."""
+    OBJECTIVES.check_name(new.name)
     if new.direction not in ("min", "max"):
         raise ObjectiveError(f"direction {new.direction!r} of objective {new.name!r}: expected 'min' or 'max'")
-    _REGISTRY[new.name] = new
+    if new.name in OBJECTIVES and OBJECTIVES.is_built_in(new.name):
+        return
+    if new.function is None:
+        raise ObjectiveError(f"objective {new.name!r} has no function: give one of the Counts, or of the layer table")
+    check_takes("objective", new.name, new.function, ("layers" if new.cheap else "counts",), ObjectiveError)
 
 
-def forget(name: str) -> None:
-    """Takes an objective of the user's own out of the registry, so that its name is free again."""
-    if name in BUILT_IN:
-        raise ObjectiveError(f"{name!r} belongs to evo_fair and stays: choose another name for yours")
-    if name not in _REGISTRY:
-        raise UnknownNameError("objective", name, sorted(set(_REGISTRY) - BUILT_IN))
-    del _REGISTRY[name]
+def objective_direction(name: str) -> Direction | None:
+    """The direction of a registered objective; None for any other name, which says nothing of it."""
+    return OBJECTIVES[name].direction if name in OBJECTIVES else None
 
 
-def objective_names() -> list[str]:
-    """The names of all objectives there are."""
-    return sorted(_REGISTRY)
-
-
-def objective_direction(name: str) -> Direction:
-    """The direction of a registered objective; that of any other name is "min"."""
-    return _REGISTRY[name].direction if name in _REGISTRY else "min"
-
-
-def resolve(names: Sequence[str], latency: Latency | None = None, device: str = "") -> tuple[Objective, ...]:
+def resolve(
+    names: Sequence[str | Objective], latency: Latency | None = None, device: str = ""
+) -> tuple[Objective, ...]:
     """The objectives of these names, `latency_ms` bound to a device's latency model, table -> float64 `[networks]`.
 
-    Raises `UnknownNameError` for a name that is not registered, `ObjectiveError` for one given twice and for
-    `latency_ms` without a device.
+    An `Objective` stands for itself, registered or not. Raises `UnknownNameError` for a name that is not registered,
+    `ObjectiveError` for one given twice and for `latency_ms` without a device.
     """
     found: dict[str, Objective] = {}
-    for name in names:
-        if name not in _REGISTRY:
-            raise UnknownNameError("objective", name, objective_names())
+    for one in names:
+        chosen = _given(one) if isinstance(one, Objective) else OBJECTIVES[one]
+        name = chosen.name
         if name in found:
             raise ObjectiveError(f"objective {name!r} is given twice: name each once")
-        found[name] = _REGISTRY[name]
+        found[name] = chosen
         if found[name].function is None:
             if latency is None:
                 raise ObjectiveError(f"objective {name!r} needs a device: name one, such as raspberry-pi-4")
             label = f"latency on {device}" if device else found[name].label
             found[name] = replace(found[name], function=latency, label=label)
     return tuple(found.values())
+
+
+def _given(own: Objective) -> Objective:
+    """An objective that was handed over; raises `ObjectiveError` where its name is that of another one."""
+    check_objective(own)
+    if OBJECTIVES.get(own.name, own) != own:
+        raise ObjectiveError(f"there is an objective {own.name!r} already: choose another name, or forget() the first")
+    return own
 
 
 def to_minimise(values: npt.ArrayLike, axes: Sequence[Axis]) -> npt.NDArray[np.float64]:
@@ -231,15 +227,11 @@ def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
     return tuple(Axis(**table) for table in tables)
 
 
-def _maximised(name: str) -> bool:
-    return name.endswith("accuracy")
-
-
 for _name, _metric in METRICS.items():
-    register(Objective(_name, "max" if _maximised(_name) else "min", function=_metric))
+    register(Objective(_name, DIRECTIONS[_name], function=_metric))
 register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))
 register(Objective("peak_memory_bytes", unit="bytes", label="peak memory", cheap=True, function=peak_memory_bytes))
-BUILT_IN = frozenset(_REGISTRY)
+BUILT_IN = frozenset(OBJECTIVES)
 """The names of what evo_fair itself measures; none of it is ever below 0."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.registries import strategy
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.objectives import Objective
 from evo_fair.search.start import Initial
@@ -14,6 +15,7 @@ from evo_fair.search.strategy import State
 __all__ = ["RandomSearch"]
 
 
+@strategy("random")
 class RandomSearch:
     """Learns nothing."""
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evo_fair.errors import ObjectiveError
+from evo_fair.registries import strategy
 from evo_fair.search.controller import fresh_parameters, policy_gradient, sample
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.objectives import Objective
@@ -64,6 +65,7 @@ class Reward:
         return np.where(violations > 0, -1.0 - violations, ALPHA * accuracy - BETA * unfairness)
 
 
+@strategy("reinforce")
 class Reinforce:
     """A controller that takes one step by Adam a generation, on the rewards of all that it has proposed for it."""
 
@@ -87,6 +89,11 @@ class Reinforce:
         self._steps = 0
         self._baseline = 0.0
         self._proposed: list[Genomes] = []
+
+    @staticmethod
+    def check_objectives(objectives: Sequence[Objective]) -> None:
+        """Raises `ObjectiveError` if accuracy or unfairness isn't among them."""
+        Reward(objectives)
 
     def ask(self, n: int) -> Genomes:
         """`n` genomes that the controller draws."""

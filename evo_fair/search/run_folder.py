@@ -13,7 +13,20 @@ from evo_fair.search.journal import FORMAT
 
 __all__ = ["RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
 
-_TABLES = ("data", "deploy", "device", "header", "problem", "proxy", "search", "space", "supernet", "versions")
+_TABLES = (
+    "data",
+    "deploy",
+    "device",
+    "header",
+    "parts",
+    "plugins",
+    "problem",
+    "proxy",
+    "search",
+    "space",
+    "supernet",
+    "versions",
+)
 """The keys of `run.toml` that are tables in every run."""
 
 

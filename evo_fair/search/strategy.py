@@ -1,7 +1,7 @@
 """What a search strategy is to the engine: asked for genomes, told their worth, saved and restored as arrays."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,9 @@ State = dict[str, npt.NDArray[Any]]
 class Strategy(Protocol):
     """Proposes genomes. All its randomness comes from the Generator it was built with, whose state the engine keeps."""
 
-    reviews: ClassVar[bool]
-    """Whether it is also told networks that were known when it proposed them, with what was recorded of them then."""
+    @property
+    def reviews(self) -> bool:
+        """Whether it is also told networks that were known when it proposed them, with what was recorded of them."""
 
     def ask(self, n: int) -> Genomes:
         """About `n` genomes to look at, int16 `[networks, genes]`; known and repeated ones are sorted out elsewhere.

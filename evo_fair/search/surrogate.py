@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evo_fair.layers import macs, params
+from evo_fair.registries import strategy
 from evo_fair.search.evaluator import Genomes, Space
 from evo_fair.search.hypervolume import box_around, hypervolume_gains, non_dominated
 from evo_fair.search.objectives import Objective, to_minimise
@@ -81,6 +82,7 @@ class _Yardstick:
         return scaled
 
 
+@strategy("surrogate")
 class Surrogate:
     """Models every predictive objective; works with categories, ordered genes, limits and noise.
 

@@ -10,7 +10,7 @@ import pytest
 
 from evo_fair.errors import ObjectiveError
 from evo_fair.search import forget, objective, objective_names, resolve
-from evo_fair.search.sources import source_hash
+from evo_fair.sources import source_hash
 
 CELL = """
 from evo_fair.search import objective

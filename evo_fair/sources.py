@@ -1,4 +1,4 @@
-"""Where a user's own function comes from: whether two are one definition, and a hash of what it says."""
+"""Where a user's own function or class comes from: whether two are one definition, and a hash of what it says."""
 
 import inspect
 import textwrap
@@ -15,17 +15,20 @@ Function = Callable[..., Any]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
-def is_redefinition(old: Function, new: Function) -> bool:
+def is_redefinition(old: Any, new: Any) -> bool:
     """Whether `new` is `old` defined again: by a notebook's cell that ran twice, edited or not, or a module's reload.
 
     Two definitions in one file, functions of two modules, and what a factory makes of other values are different ones.
+    Of classes the first methods are compared.
     """
     if old is new:
         return True
-    old, new = inspect.unwrap(old), inspect.unwrap(new)
+    if isinstance(old, type) and isinstance(new, type):
+        return _named_alike(old, new) and all(map(is_redefinition, _methods(old)[:1], _methods(new)[:1]))
+    old, new = (inspect.unwrap(one) if callable(one) else one for one in (old, new))
     if not isinstance(old, FunctionType) or not isinstance(new, FunctionType):
         return False
-    if (old.__module__, old.__qualname__) != (new.__module__, new.__qualname__):
+    if not _named_alike(old, new):
         return False
     before, now = old.__code__, new.__code__
     if before is now:
@@ -38,8 +41,17 @@ def is_redefinition(old: Function, new: Function) -> bool:
     return before.co_firstlineno == now.co_firstlineno or _code(before) == _code(now)
 
 
+def _named_alike(old: Any, new: Any) -> bool:
+    return (old.__module__, old.__qualname__) == (new.__module__, new.__qualname__)
+
+
+def _methods(shown: type) -> list[FunctionType]:
+    """The functions that a class's own body defines, in its order."""
+    return [value for value in vars(shown).values() if isinstance(value, FunctionType)]
+
+
 def source_hash(function: Function) -> str:
-    """SHA-256, in hex, of a function's source and of what it takes from its module: helpers and plain constants.
+    """SHA-256, in hex, of a function's or class's source and of what it takes from its module: helpers and constants.
 
     Where there is no source, of its compiled code.
     """
@@ -63,10 +75,24 @@ def _texts(function: Any, seen: set[int]) -> Iterator[str]:
         code = getattr(shown, "__code__", None)
         named = getattr(function, "__qualname__", "") or getattr(shown, "__qualname__", "")
         yield repr(_code(code)) if code else named
+        if isinstance(function, type):
+            yield from (repr(_code(method.__code__)) for method in _methods(function))
+    if isinstance(function, type):
+        for base in function.__bases__:
+            if base.__module__ == function.__module__:
+                yield from _texts(base, seen)
+        for method in _methods(function):
+            yield from _taken(method, seen)
+        return
     if not isinstance(function, FunctionType):
-        state = getattr(function, "__dict__", {}) if not isinstance(function, type) else {}
+        state = getattr(function, "__dict__", {})
         yield repr(sorted((name, value) for name, value in state.items() if isinstance(value, _PLAIN)))
         return
+    yield from _taken(function, seen)
+
+
+def _taken(function: FunctionType, seen: set[int]) -> Iterator[str]:
+    """What a function takes from around it: plain values, and the texts of functions of its own module."""
     for name, value in sorted({**_global_values(function), **_bound(function)}.items()):
         if isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
             yield f"{name} = {value!r}"

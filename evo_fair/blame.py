@@ -1,0 +1,67 @@
+"""Where in a user's own code something went wrong, and errors that say so on one line."""
+
+import inspect
+import sysconfig
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from evo_fair.errors import EvoFairError, in_a_line, quote
+
+__all__ = ["blamed", "check_takes", "place_of"]
+
+_NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, sysconfig.get_path("stdlib")))
+
+
+def place_of(error: BaseException) -> str:
+    """The innermost line of the user's own code that an error came through, as `mine.py:12`; empty where none is."""
+    place = ""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_file() and _is_theirs(path.resolve()):
+            place = f"{path.name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _is_theirs(path: Path) -> bool:
+    return "site-packages" not in path.parts and not any(path.is_relative_to(library) for library in _NOT_THEIRS)
+
+
+@contextmanager
+def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
+    """A block that runs a part of the user's own: whatever it raises becomes `error`, which names the part and line.
+
+    An error of evo_fair's passes as it is, and so does Ctrl-C.
+    """
+    try:
+        yield
+    except EvoFairError:
+        raise
+    except (Exception, SystemExit) as reason:  # the user's own code can fail in any way
+        place = place_of(reason)
+        where = f" ({place})" if place else ""
+        what = "ends the process" if isinstance(reason, SystemExit) else f"fails with {type(reason).__name__}"
+        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; mend it") from reason
+
+
+def check_takes(
+    kind: str, name: str, function: Callable[..., Any], arguments: tuple[str, ...], error: type[EvoFairError]
+) -> None:
+    """Raises `error` for what can't be called with these arguments, by position."""
+    if not callable(function):
+        raise error(f"{kind} {name!r} is {quote(function)}: give a function of ({', '.join(arguments)})")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some of those written in C tell none
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as reason:
+        raise error(
+            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; "
+            "mend its arguments"
+        ) from None

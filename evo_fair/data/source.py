@@ -1,0 +1,71 @@
+"""What a data source is: a loader, and what it says of itself before anything is loaded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evo_fair.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evo_fair.data.dataset import Dataset
+
+__all__ = ["DataRequest", "Source"]
+
+EVERY_SOURCES = ("source", "image_size", "fractions", "split_seed", "positive", "min_samples")
+"""The keys of `[data]` that are every source's."""
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What a loader is asked for.
+
+    `name` is the data set's; `folder` holds its files, None for a source without any; images are to have `image_size`
+    pixels a side; `fractions` are the shares of train, validation and test, all drawn with `rng`. `settings` are the
+    keys of `[data]` that the source declares, those that were given.
+    """
+
+    name: str
+    folder: Path | None
+    image_size: int
+    fractions: Sequence[float]
+    rng: "np.random.Generator"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source.
+
+    `load` makes the `Dataset` of a `DataRequest`, the same for equal requests. `tabular` says that its inputs are
+    tables, float32 `[samples, features]`, and not images; None that they may be either. `needs` tells the user what to
+    download; `in_folder` is False where nothing is read from a folder, and `folder` the folder's name where it is not
+    the source's. `settings` are the keys of `[data]` that it takes beside those of every source, with the kind of value
+    that each has. `users_own` says that the data set is whatever the user has, and is called as the problem is. `shape`
+    gives the shape of an input of an image size, for what is made without any data.
+    """
+
+    name: str
+    load: "Callable[[DataRequest], Dataset]"
+    tabular: bool | None = False
+    needs: str = "nothing"
+    in_folder: bool = True
+    folder: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    users_own: bool = False
+    shape: "Callable[[int], tuple[int, ...]] | None" = None
+
+    def __post_init__(self) -> None:
+        for key in self.settings:
+            if key in EVERY_SOURCES:
+                raise DataError(f"data source {self.name!r} can't take {key!r} for itself: every source has it")
+            if not str(key).isidentifier():
+                raise DataError(f"data source {self.name!r} takes {key!r}, which is no key: use letters, digits and _")
+
+    def input_shape(self, image_size: int) -> tuple[int, ...]:
+        """The shape that an input has, or may have where that depends on the files: a table of 100 features."""
+        if self.shape is not None:
+            return self.shape(image_size)
+        return (100,) if self.tabular else (3, image_size, image_size)

@@ -1,0 +1,319 @@
+"""The registries: all that is chosen by name, and the decorators that add parts of one's own.
+
+`evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
+evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
+`search/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
+`latency/onnx_op_NAME.py`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from evo_fair.blame import check_takes
+from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProfileError, PruningError
+from evo_fair.registry import Registry, modules_in
+
+if TYPE_CHECKING:
+    from evo_fair.data.source import Source
+
+__all__ = [
+    "CRITERIA",
+    "CRITERION_TAKES",
+    "DIRECTIONS",
+    "METHODS",
+    "METHOD_TAKES",
+    "OBJECTIVES",
+    "OPERATORS",
+    "SOURCES",
+    "STRATEGIES",
+    "STRATEGY_TAKES",
+    "CriterionTraits",
+    "Direction",
+    "MethodTraits",
+    "criterion",
+    "forget",
+    "method",
+    "objective_names",
+    "onnx_operator",
+    "source",
+    "strategy",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CRITERION_TAKES = ("network", "structure", "samples", "rng")
+METHOD_TAKES = ("dense", "task", "request")
+STRATEGY_TAKES = ("space", "rng", "population", "objectives")
+SOURCE_TAKES = ("request",)
+OPERATOR_TAKES = ("node",)
+
+
+Direction = Literal["min", "max"]
+
+DIRECTIONS: Mapping[str, Direction] = {
+    "accuracy": "max",
+    "error": "min",
+    "balanced_accuracy": "max",
+    "balanced_error": "min",
+    "unfairness": "min",
+    "accuracy_gap": "min",
+    "worst_group_accuracy": "max",
+    "worst_group_error": "min",
+    "demographic_parity_difference": "min",
+    "equal_opportunity_difference": "min",
+    "equalized_odds_difference": "min",
+    "average_odds_difference": "min",
+    "cwv": "min",
+    "mcd": "min",
+    "latency_ms": "min",
+    "params": "min",
+    "macs": "min",
+    "peak_memory_bytes": "min",
+}
+"""Which way each of evo_fair's own objectives is better."""
+
+
+@dataclass(frozen=True)
+class CriterionTraits:
+    """What a criterion declares of itself.
+
+    `seedless`: it looks at weights alone, so that neither samples nor a seed change its scores. `compares_groups`: its
+    samples need at least two groups. `orders_alike`: the name of another criterion that puts the channels of a layer in
+    the same order, so that an audit needs only one of them.
+    """
+
+    seedless: bool = False
+    compares_groups: bool = False
+    orders_alike: str = ""
+
+
+@dataclass(frozen=True)
+class MethodTraits:
+    """What a pruning method declares of itself.
+
+    `weights_alone`: it takes out single weights, never channels. `takes_shares`: a request's shares by layer are
+    followed. `own_scope`: what stands in the place of the request's scope, where that is not followed.
+    """
+
+    weights_alone: bool = False
+    takes_shares: bool = True
+    own_scope: str = ""
+
+
+def _objectives() -> Mapping[str, str]:
+    return dict.fromkeys(DIRECTIONS, "evo_fair.search.objectives")
+
+
+def _strategies() -> Mapping[str, str]:
+    home = "evo_fair.search"
+    return {
+        "nsga2": f"{home}.nsga2",
+        "nsga3": f"{home}.nsga3",
+        "random": f"{home}.random_search",
+        "reinforce": f"{home}.reinforce",
+        "surrogate": f"{home}.surrogate",
+        **modules_in(home, "strategy_"),
+    }
+
+
+def _criteria() -> Mapping[str, str]:
+    home = "evo_fair.pruning"
+    names = (
+        "random",
+        "magnitude_l1",
+        "magnitude_l2",
+        "lamp",
+        "bn_scale",
+        "taylor",
+        "fairprune",
+        "fairgrape",
+        "conflict",
+    )
+    return {**dict.fromkeys(names, f"{home}.criteria"), **modules_in(home, "criterion_")}
+
+
+def _methods() -> Mapping[str, str]:
+    home = "evo_fair.pruning"
+    return {
+        "magnitude": f"{home}.methods",
+        "lottery-ticket": f"{home}.tickets",
+        "safecompress": f"{home}.tickets",
+        "fair-scratch": f"{home}.tickets",
+        "bifp": f"{home}.bifp",
+        "ballot": f"{home}.ballot",
+        "evo": f"{home}.evo",
+        "magnitude-refined": f"{home}.methods",
+        **modules_in(home, "method_"),
+    }
+
+
+def _sources() -> Mapping[str, str]:
+    home = "evo_fair.data"
+    own = ("digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder", "given")
+    return {**dict.fromkeys(own, f"{home}.sources"), **modules_in(home, "source_")}
+
+
+def _operators() -> Mapping[str, str]:
+    home = "evo_fair.latency"
+    modules = (f"{home}.onnx_rows", *modules_in(home, "onnx_op_").values())
+    return {name: f"{module}:ROWS" for module in modules for name in import_module(module).ROWS}
+
+
+_COLUMNS = {"id", "generation", "genome", "evaluated", "feasible", "front", "violation"}
+
+
+def _refused_objective(name: str) -> str:
+    return "means something else in journals and fronts" if name in _COLUMNS else ""
+
+
+def _refused_criterion(name: str) -> str:
+    return "is a pruning method already" if name in METHODS else ""
+
+
+def _refused_method(name: str) -> str:
+    return "is a criterion already" if name in CRITERIA else ""
+
+
+OBJECTIVES: Registry[Any, None] = Registry(
+    "objective",
+    ObjectiveError,
+    None,
+    _objectives,
+    pattern=re.compile(r"[^\W\d]\w{0,99}"),
+    example="worst_class_error",
+    refuse=_refused_objective,
+)
+STRATEGIES: Registry[Callable[..., Any], None] = Registry(
+    "algorithm", EvoFairError, None, _strategies, example="tournament"
+)
+CRITERIA: Registry[Callable[..., Any], CriterionTraits] = Registry(
+    "criterion",
+    PruningError,
+    CriterionTraits(),
+    _criteria,
+    pattern=re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}"),
+    example="smallest_first",
+    refuse=_refused_criterion,
+)
+METHODS: Registry[Callable[..., Any], MethodTraits] = Registry(
+    "method", PruningError, MethodTraits(), _methods, example="cut_and_train", refuse=_refused_method
+)
+SOURCES: "Registry[Source, None]" = Registry("data source", DataError, None, _sources, example="hospital_scans")
+OPERATORS: Registry[Any, None] = Registry(
+    "ONNX operator",
+    ProfileError,
+    None,
+    _operators,
+    pattern=re.compile(r"(?:[A-Za-z_][\w.-]*\.)?[A-Za-z_]\w{0,99}"),
+    example="my.domain.MyOperator",
+)
+"""By the operator's name, with its domain before it unless that is ONNX's own."""
+
+
+def strategy(name: str = "") -> Callable[[F], F]:
+    """Registers the class or function below it as a search strategy, under its own name unless one is given."""
+    return _adding(STRATEGIES, name, STRATEGY_TAKES, None, "strategy")
+
+
+def criterion(
+    name: str = "", *, seedless: bool = False, compares_groups: bool = False, orders_alike: str = ""
+) -> Callable[[F], F]:
+    """Registers the function below it as a pruning criterion; the rest is said in `CriterionTraits`."""
+    traits = CriterionTraits(seedless, compares_groups, orders_alike)
+    return _adding(CRITERIA, name, CRITERION_TAKES, traits, "criterion")
+
+
+def method(
+    name: str = "", *, weights_alone: bool = False, takes_shares: bool = True, own_scope: str = ""
+) -> Callable[[F], F]:
+    """Registers the function below it as a pruning method; the rest is said in `MethodTraits`."""
+    return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
+
+
+def source(name: str = "", **declared: Any) -> Callable[[F], F]:
+    """Registers the function below it, of a `DataRequest`, as a data source; `declared` are the fields of `Source`."""
+    if callable(name):
+        raise _without_brackets("source")
+
+    def add(function: F) -> F:
+        from evo_fair.data.source import Source
+
+        own = name or _name_of(function)
+        SOURCES.check_name(own)
+        check_takes("data source", own, function, SOURCE_TAKES, DataError)
+        try:
+            made = Source(own, function, **declared)
+        except TypeError as reason:
+            raise DataError(f"data source {own!r} can't be declared so: {reason}") from None
+        SOURCES.add(own, made, code=function, again=True)
+        return function
+
+    return add
+
+
+def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Callable[[F], F]:
+    """Registers the function below it as what an ONNX operator costs: of a `NodeFacts`, it returns a `LayerCost`.
+
+    `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
+    says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
+    """
+    if callable(name):
+        raise _without_brackets("onnx_operator", "'my.domain.MyOperator'")
+
+    def add(function: F) -> F:
+        from evo_fair.latency.onnx_operators import OwnOperator
+
+        OPERATORS.check_name(name)
+        check_takes("ONNX operator", name, function, OPERATOR_TAKES, ProfileError)
+        if shapes is not None:
+            check_takes("ONNX operator", name, shapes, OPERATOR_TAKES, ProfileError)
+        OPERATORS.add(name, OwnOperator(name, function, shapes), code=function, again=True)
+        return function
+
+    return add
+
+
+def _adding(
+    registry: Registry[Any, Any], name: str, takes: tuple[str, ...], traits: Any, decorator: str
+) -> Callable[[F], F]:
+    if callable(name):
+        raise _without_brackets(decorator)
+
+    def add(part: F) -> F:
+        own = name or _name_of(part)
+        registry.check_name(own)
+        check_takes(registry.kind, own, part, takes, registry.error)
+        registry.add(own, part, traits, again=True)
+        return part
+
+    return add
+
+
+def _name_of(part: object) -> str:
+    if isinstance(part, partial):
+        return _name_of(part.func)
+    return str(getattr(part, "__name__", type(part).__name__))
+
+
+def _without_brackets(decorator: str, example: str = "") -> EvoFairError:
+    return EvoFairError(f"@{decorator} stands without brackets: write @{decorator}({example})")
+
+
+def forget(name: str, kind: str = "objective") -> None:
+    """Takes a part of the user's own out of its registry, so that its name is free again.
+
+    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source` or `ONNX operator`.
+    """
+    kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS)}
+    if kind not in kinds:
+        raise EvoFairError(f"there are no parts of the kind {kind!r}: give one of {', '.join(kinds)}")
+    kinds[kind].remove(name)
+
+
+def objective_names() -> list[str]:
+    """The names of all objectives there are."""
+    return OBJECTIVES.names()
