@@ -12,6 +12,7 @@ objectives=[ef.Objective(...)])`, `ef.prune(methods=[my_method])`, `problem.with
 | pruning method | `@ef.method()` | `Method` | `check_method` |
 | data source | `@ef.source(needs=...)` | `Loader` | `check_source` |
 | ONNX operator | `@ef.onnx_operator("domain.Name")` | `OperatorCost` | `check_onnx_operator` |
+| block kind | `add_kind(Kind(...))`, of this module | `Kind` | `check_kind` |
 
 What every part keeps to:
 
@@ -33,6 +34,7 @@ from evo_fair.plugins import load_plugin
 from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
 from evo_fair.search.objectives import Objective, objective
 from evo_fair.search.strategy import State, Strategy
+from evo_fair.space.kinds import Channels, Hidden, Kind, KindUnit, Shortcut, add_kind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,20 +51,26 @@ if TYPE_CHECKING:
     from evo_fair.search.evaluator import Space
 
 __all__ = [
+    "Channels",
     "Cheap",
     "Criterion",
     "DataRequest",
     "Dataset",
     "Grouping",
+    "Hidden",
+    "Kind",
+    "KindUnit",
     "Loader",
     "Method",
     "Objective",
     "OperatorCost",
     "Predictive",
+    "Shortcut",
     "Source",
     "State",
     "Strategy",
     "StrategyFactory",
+    "add_kind",
     "criterion",
     "forget",
     "load_plugin",

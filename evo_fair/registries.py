@@ -14,13 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from evo_fair.blame import check_takes
-from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProfileError, PruningError
+from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProblemError, ProfileError, PruningError
 from evo_fair.registry import Registry, modules_in
 
 if TYPE_CHECKING:
     from evo_fair.data.source import Source
+    from evo_fair.space.kinds import Kind
 
 __all__ = [
+    "BLOCK_KINDS",
     "CRITERIA",
     "CRITERION_TAKES",
     "DIRECTIONS",
@@ -178,6 +180,24 @@ def _refused_method(name: str) -> str:
     return "is a criterion already" if name in CRITERIA else ""
 
 
+def _block_kinds() -> Mapping[str, str]:
+    names = ("MB", "DB", "RB", "CB", "FC", "IR", "PC", "ID")
+    return dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN")
+
+
+def _refused_block_kind(name: str) -> str:
+    return "is what an empty slot is called" if name == "SKIP" else ""
+
+
+BLOCK_KINDS: "Registry[Kind, None]" = Registry(
+    "block kind",
+    ProblemError,
+    None,
+    _block_kinds,
+    pattern=re.compile(r"[A-Z]{1,8}"),
+    example="BN, of capital letters alone",
+    refuse=_refused_block_kind,
+)
 OBJECTIVES: Registry[Any, None] = Registry(
     "objective",
     ObjectiveError,
@@ -306,9 +326,10 @@ def _without_brackets(decorator: str, example: str = "") -> EvoFairError:
 def forget(name: str, kind: str = "objective") -> None:
     """Takes a part of the user's own out of its registry, so that its name is free again.
 
-    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source` or `ONNX operator`.
+    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`, `ONNX operator` or `block
+    kind`.
     """
-    kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS)}
+    kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS, BLOCK_KINDS)}
     if kind not in kinds:
         raise EvoFairError(f"there are no parts of the kind {kind!r}: give one of {', '.join(kinds)}")
     kinds[kind].remove(name)

@@ -29,10 +29,11 @@ from evo_fair.registries import CRITERIA, METHODS, OPERATORS, CriterionTraits, M
 from evo_fair.search import Objective, make_strategy, resolve
 from evo_fair.search.algorithms import Algorithm
 from evo_fair.search.strategy import Strategy
-from evo_fair.space import SearchSpace, SpaceSchema
+from evo_fair.space import SearchSpace, SpaceSchema, find_kind
 
 __all__ = [
     "check_criterion",
+    "check_kind",
     "check_method",
     "check_objective",
     "check_onnx_operator",
@@ -293,6 +294,54 @@ def check_onnx_operator(
         (row, _) = _twice(f"operator {name!r}", read)
         assert row is not None, f"operator {name!r} gives no layer"
         assert row.macs >= 0, f"operator {name!r} counts {row.macs} multiply-accumulates"
+
+
+def check_kind(name: str) -> None:
+    """Checks a kind of block by its name, as `add_kind` knows it: that networks of it are one with their genomes.
+
+    Genomes and networks correspond one to one, a network cut from a supernet gives what the proxy says of it, and
+    sorting the supernet's channels changes no network. Linear layers, for tables, are not checked.
+    """
+    import torch
+
+    from evo_fair.nets import Supernet
+    from evo_fair.nets.channels import sort_channels
+    from evo_fair.proxy import Proxy
+
+    with _said("block kind"):
+        kind = find_kind(name)
+        assert not kind.tabular, f"block kind {name} is for tables, and this checks kinds for images"
+        stage = {"slots": 2, "kinds": [name, "CB" if name != "CB" else "MB"], "widths": [4, 8], "stride": 2}
+        stage |= {"keep_channels": [4, 8, 16], "expansions": [2, 3]} | (
+            {} if kind.kernel else {"kernels": {name: [3, 5]}}
+        )
+        schema = SpaceSchema.model_validate({"channel_multiple": 4, "stem": {"widths": [4, 8]}, "stage": [stage]})
+        space = SearchSpace(schema, (1, 8, 8), 3)
+    genomes = np.unique(space.sample(np.random.default_rng(0), 200), axis=0)
+    tables = {row.tobytes() for row in space.blocks(genomes)}
+    assert len(tables) == len(genomes), f"genomes of block kind {name} that differ mean the same network"
+    generator = torch.Generator().manual_seed(0)
+    supernet = Supernet.initialise(space, generator, np.full(1, 60, np.float32), np.full(1, 0.02, np.float32))
+    inputs = small_dataset(24).inputs
+    first = genomes[:: max(1, len(genomes) // 12)]
+
+    def logits() -> npt.NDArray[np.float32]:
+        proxy = Proxy(supernet, inputs, inputs)
+        found: npt.NDArray[np.float32] = np.stack([proxy.logits(genome) for genome in first])
+        for genome, ours in zip(first, found, strict=True):
+            network = proxy.network(genome)
+            with torch.no_grad():
+                alone = network(proxy.samples).numpy()
+            assert np.allclose(ours, alone, rtol=1e-3, atol=1e-3), (
+                f"a network of block kind {name} differs from the proxy"
+            )
+        proxy.close()
+        return found
+
+    before = _twice(f"block kind {name}", logits)
+    sort_channels(supernet, within_levels=True)
+    same = np.allclose(logits(), before, rtol=1e-2, atol=1e-2)
+    assert same, f"sorting the channels of block kind {name} changes networks: a unit takes what another one gives"
 
 
 @contextmanager

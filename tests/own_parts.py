@@ -37,6 +37,7 @@ PLUGIN = '''
 import numpy as np
 
 import evo_fair as ef
+from evo_fair.extend import Channels, Hidden, Kind, KindUnit, add_kind
 from evo_fair.pruning import Scores
 from evo_fair.pruning.task import Pruned
 from evo_fair.pruning.treatments import select
@@ -108,6 +109,19 @@ def cut_and_train(dense, task, request):
 def stripes(request):
     assert request.settings["bands"] == 3
     return small_dataset(seed=int(request.rng.integers(99)))
+
+
+add_kind(
+    Kind(
+        "SQ",
+        (
+            KindUnit("squeeze", Channels.IN, Channels.HIDDEN),
+            KindUnit("mix", Channels.HIDDEN, Channels.HIDDEN, kernel=None, strided=True),
+            KindUnit("open", Channels.HIDDEN, Channels.OUT),
+        ),
+        Hidden.WIDTH,
+    )
+)
 
 
 @ef.onnx_operator("own.Mix", shapes=lambda node: [node.inputs[0]])

@@ -18,8 +18,10 @@ from evo_fair.pruning.task import Pruned
 from evo_fair.registry import restored_afterwards
 from evo_fair.search import ALGORITHMS, Objective, objective_names
 from evo_fair.search.random_search import RandomSearch
+from evo_fair.space import KINDS
 from evo_fair.testing import (
     check_criterion,
+    check_kind,
     check_method,
     check_objective,
     check_onnx_operator,
@@ -55,6 +57,20 @@ def test_the_projects_methods_keep_their_protocol(name: str, monkeypatch: pytest
     monkeypatch.setattr("evo_fair.pruning.evo.BUDGET", 6)
     monkeypatch.setattr("evo_fair.pruning.evo.POPULATION", 3)
     check_method(name)
+
+
+@pytest.mark.parametrize("name", [*(name for name in KINDS if name != "FC"), "MB2_5x5", "IR3"])
+def test_the_projects_block_kinds_keep_their_protocol(name: str) -> None:
+    check_kind(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("FC", "is for tables"), ("XY", "breaks its protocol: 'XY' is no block kind"), ("PC_3x3", "no ker")],
+)
+def test_what_is_no_block_kind_for_images_is_told(name: str, told: str) -> None:
+    with pytest.raises(AssertionError, match=told):
+        check_kind(name)
 
 
 def test_the_projects_digits_keep_their_protocol() -> None:

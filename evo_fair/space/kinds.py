@@ -6,11 +6,15 @@ to `add_kind`.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from enum import IntEnum
 
+from evo_fair.errors import ProblemError
+from evo_fair.registries import BLOCK_KINDS as KINDS
+
 __all__ = [
+    "BUILT_IN",
     "CB",
     "DB",
     "FC",
@@ -27,6 +31,7 @@ __all__ = [
     "KindUnit",
     "Shortcut",
     "add_kind",
+    "definitions",
     "find_kind",
 ]
 
@@ -151,26 +156,45 @@ PC = Kind("PC", (KindUnit("conv", _IN, _OUT, strided=True),), shortcuts=_NEVER, 
 ID = Kind("ID", PC.units, shortcuts=_NEVER, activated=False, identity=True, kernel=1)
 """Nothing; where a stage begins a 1x1 convolution without ReLU, which brings about its width and stride."""
 
-KINDS = {kind.name: kind for kind in (MB, DB, RB, CB, FC, IR, PC, ID)}
-"""All kinds by name; `add_kind` adds to them. The first five have the numbers 1 to 5 in every block table."""
+BUILT_IN = {kind.name: kind for kind in (MB, DB, RB, CB, FC, IR, PC, ID)}
+"""The kinds of evo_fair's own, which `KINDS` holds beside those that users add."""
 
-_VARIANTS: dict[str, Kind] = {}
+_VARIANTS: dict[tuple[Kind, str], Kind] = {}
 _VARIANT = re.compile(r"(?P<base>[A-Z]+)(?P<expansion>[1-9][0-9]?)?(?:_(?P<kernel>[35])x(?P=kernel))?")
 
 
 def add_kind(kind: Kind) -> Kind:
-    """Makes a kind known by its name; raises `ValueError` for a name that another has, or that is not capital letters.
+    """Makes a kind known by its name, for problem files; the same kind may be added again, as by a notebook's cell.
 
-    A kind has one unit that gives `Channels.OUT`, its last, and none that takes what no earlier one gave.
+    Its name is of capital letters. Its units are a chain from `Channels.IN` to `Channels.OUT`, which the last unit
+    alone gives. Raises `ProblemError` for what is none, and for a name that another kind has.
     """
-    if not re.fullmatch(r"[A-Z]+", kind.name) or kind.name == "SKIP":
-        raise ValueError(f"the name {kind.name!r} of a kind: use capital letters, two or three as a rule, not SKIP")
-    if KINDS.get(kind.name, kind) is not kind:
-        raise ValueError(f"there is a kind {kind.name} already: choose another name")
     if fault := _fault(kind):
-        raise ValueError(f"kind {kind.name}: {fault}")
-    KINDS[kind.name] = kind
+        raise ProblemError(f"block kind {kind.name}: {fault}")
+    if kind.name in KINDS:
+        known = KINDS[kind.name]
+        if not KINDS.is_built_in(kind.name) and _definition(known) == _definition(kind):
+            return known
+        raise ProblemError(
+            f"there is a block kind {kind.name!r} already: choose another name"
+            + ("" if KINDS.is_built_in(kind.name) else f", or forget({kind.name!r}, 'block kind') the first")
+        )
+    KINDS.add(kind.name, kind)
     return kind
+
+
+def definitions(kinds: tuple[Kind, ...]) -> list[str]:
+    """What the kinds say that are not evo_fair's own: what their name alone doesn't tell."""
+    return [_definition(kind) for kind in kinds if not KINDS.is_built_in(_base(kind.name))]
+
+
+def _definition(kind: Kind) -> str:
+    return repr([getattr(kind, field.name) for field in fields(kind)])
+
+
+def _base(name: str) -> str:
+    found = _VARIANT.fullmatch(name)
+    return found["base"] if found else name
 
 
 def _fault(kind: Kind) -> str:
@@ -202,26 +226,29 @@ def _fault(kind: Kind) -> str:
 def find_kind(name: str) -> Kind:
     """The kind of a name, or one with its expansion and kernel in the name: `IR6_5x5` is IR with 6 and 5x5.
 
-    Such a kind has weights of its own in a supernet. Raises `ValueError` for a name that is neither.
+    Such a kind has weights of its own in a supernet. Raises `ProblemError` for a name that is neither.
     """
     if name in KINDS:
         return KINDS[name]
-    if name not in _VARIANTS:
-        _VARIANTS[name] = _variant(name)
-    return _VARIANTS[name]
-
-
-def _variant(name: str) -> Kind:
     found = _VARIANT.fullmatch(name)
     if not found or found["base"] not in KINDS:
         near = get_close_matches(name, KINDS, 1)
         guess = f"did you mean {near[0]}? " if near else ""
-        raise ValueError(f"{name!r} is no kind: {guess}there are {', '.join(KINDS)}, and such as IR6_5x5")
+        raise ProblemError(f"{name!r} is no block kind: {guess}there are {', '.join(KINDS)}, and such as IR6_5x5")
     kind = KINDS[found["base"]]
-    if found["expansion"] and (kind.hidden != Hidden.EXPANSION or kind.expansion):
-        raise ValueError(f"{name!r}: {kind.name} has no expansion to choose; leave the {found['expansion']} out")
-    if found["kernel"] and kind.kernel:
-        raise ValueError(f"{name!r}: {kind.name} has no kernel to choose; leave the _{found['kernel']}x... out")
-    expansion = int(found["expansion"]) if found["expansion"] else kind.expansion
-    kernel = int(found["kernel"]) if found["kernel"] else kind.kernel
-    return replace(kind, name=name, expansion=expansion, kernel=kernel)
+    if (kind, name) not in _VARIANTS:
+        _VARIANTS[kind, name] = _variant(kind, name, found["expansion"], found["kernel"])
+    return _VARIANTS[kind, name]
+
+
+def _variant(kind: Kind, name: str, expansion: str | None, kernel: str | None) -> Kind:
+    if expansion and (kind.hidden != Hidden.EXPANSION or kind.expansion):
+        raise ProblemError(f"{name!r}: {kind.name} has no expansion to choose; leave the {expansion} out")
+    if kernel and kind.kernel:
+        raise ProblemError(f"{name!r}: {kind.name} has no kernel to choose; leave the _{kernel}x{kernel} out")
+    return replace(
+        kind,
+        name=name,
+        expansion=int(expansion) if expansion else kind.expansion,
+        kernel=int(kernel) if kernel else kind.kernel,
+    )

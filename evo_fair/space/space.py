@@ -19,7 +19,7 @@ from evo_fair.space.decode import (
     make_plan,
     skip_gene,
 )
-from evo_fair.space.kinds import Hidden
+from evo_fair.space.kinds import Hidden, definitions
 from evo_fair.space.schema import SpaceSchema, Stage
 
 __all__ = ["SearchSpace"]
@@ -52,7 +52,7 @@ class SearchSpace:
         self.cardinalities: Genomes = np.array([count for _, count, _ in genes], np.int16)
         self.ordered: npt.NDArray[np.bool_] = np.array([ordered for _, _, ordered in genes])
         self.block_names: tuple[str, ...] = tuple(self._block_names())
-        self.fingerprint = digest(schema.model_dump_json(), str(input_shape), str(labels))
+        self.fingerprint = digest(schema.model_dump_json(), str(input_shape), str(labels), *definitions(self.kinds))
         self.header = 0
         self._free = np.ones(len(genes), np.bool_)
         self._frozen = np.zeros(len(genes), np.int16)

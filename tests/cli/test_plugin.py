@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from evo_fair.cli import main
 from evo_fair.plugins import loaded_files
-from evo_fair.registries import CRITERIA, METHODS, OBJECTIVES, OPERATORS, SOURCES, STRATEGIES
+from evo_fair.registries import BLOCK_KINDS, CRITERIA, METHODS, OBJECTIVES, OPERATORS, SOURCES, STRATEGIES
 
 from ..own_parts import PLUGIN, PROBLEM
 from .conftest import refusal
@@ -26,7 +26,7 @@ def run(*arguments: object) -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
-    (folder / "stripes.toml").write_text(PROBLEM)
+    (folder / "stripes.toml").write_text(PROBLEM.replace('["MB", "RB"]', '["MB", "SQ"]'))
     (folder / "mine.py").write_text(PLUGIN)
     return folder
 
@@ -54,8 +54,14 @@ def test_a_search_with_own_parts_finds_a_front_and_records_them(searched: Path) 
 
 def test_nothing_of_a_plugin_stays_behind_the_command(searched: Path) -> None:
     assert loaded_files() == ()
-    for registry in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS):
+    for registry in (BLOCK_KINDS, OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS):
         assert registry.own_names() == []
+
+
+def test_networks_of_an_own_block_kind_are_on_the_front(searched: Path) -> None:
+    cards = [json.loads(path.read_text()) for path in (searched / "networks").glob("*.json")]
+    kinds = {block["kind"] for card in cards for block in card["architecture"]}
+    assert "SQ" in kinds
 
 
 def test_a_search_with_own_parts_goes_on_where_it_was(searched: Path, place: Path) -> None:
@@ -214,6 +220,8 @@ def test_help_lists_the_parts_of_a_plugin(place: Path, capsys: pytest.CaptureFix
         ("import evo_fair as ef\n@ef.source(colour=1)\ndef f(request): ...", "data source 'f' can't be declared so"),
         ("import evo_fair as ef\n@ef.source(settings={'positive': int})\ndef f(r): ...", "can't take 'positive'"),
         ("import evo_fair as ef\n@ef.onnx_operator('Relu')\ndef f(node): ...", "there is an ONNX operator 'Relu' alre"),
+        ("from evo_fair.extend import *\nadd_kind(Kind('SQ', ()))", "line 2: block kind SQ: its last unit, and no o"),
+        ("from evo_fair.extend import *\nadd_kind(Kind('sq', ()))", "line 2: block kind sq: its last unit, and no o"),
         ("import evo_fair as ef\nef.onnx_operator('own.X')(3)", "line 2: ONNX operator 'own.X' is 3: give a function"),
     ],
 )

@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from evo_fair.errors import ProblemError
 from evo_fair.layers import Op, macs
 from evo_fair.problem import load_problem
+from evo_fair.registries import forget
+from evo_fair.registry import restored_afterwards
 from evo_fair.space import KINDS, Kind, SearchSpace, SpaceSchema, add_kind, find_kind
 from evo_fair.space.kinds import CB, IR, MB, Channels, Hidden, KindUnit, Shortcut
 
@@ -26,8 +29,8 @@ BOTTLENECK = Kind(
 
 @pytest.fixture
 def bottleneck() -> Iterator[Kind]:
-    yield add_kind(BOTTLENECK)
-    del KINDS["BN"]
+    with restored_afterwards():
+        yield add_kind(BOTTLENECK)
 
 
 def space_of(*kinds: str, **stage: object) -> SearchSpace:
@@ -46,18 +49,18 @@ def test_a_name_may_hold_expansion_and_kernel() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("XB", "'XB' is no kind: there are MB, DB, RB, CB, FC, IR, PC, ID, and such as IR6_5x5"),
+        ("XB", "'XB' is no block kind: there are MB, DB, RB, CB, FC, IR, PC, ID, and such as IR6_5x5"),
         ("MBX", "did you mean MB?"),
         ("CB3", "CB has no expansion to choose; leave the 3 out"),
         ("PC_3x3", "PC has no kernel to choose"),
-        ("IR6_7x7", "is no kind"),
-        ("IR6_3x5", "is no kind"),
-        ("IR0", "is no kind"),
-        ("", "is no kind"),
+        ("IR6_7x7", "is no block kind"),
+        ("IR6_3x5", "is no block kind"),
+        ("IR0", "is no block kind"),
+        ("", "is no block kind"),
     ],
 )
 def test_other_names_are_refused(name: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message.replace("?", r"\?")):
+    with pytest.raises(ProblemError, match=message.replace("?", r"\?")):
         find_kind(name)
 
 
@@ -69,9 +72,9 @@ def test_kinds_stay_themselves_in_other_processes(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "MB"}, "there is a kind MB already"),
-        ({"name": "mine"}, "use capital letters"),
-        ({"name": "SKIP"}, "not SKIP"),
+        ({"name": "MB"}, "there is a block kind 'MB' already: choose another name$"),
+        ({"name": "mine"}, "of capital letters alone"),
+        ({"name": "SKIP"}, "is what an empty slot is called"),
         ({"units": ()}, "its last unit, and no other, must give OUT"),
         ({"units": BOTTLENECK.units[:2]}, "must give OUT"),
         ({"units": (BOTTLENECK.units[1],)}, "unit mix takes HIDDEN, and what reaches it is IN"),
@@ -88,7 +91,7 @@ def test_kinds_stay_themselves_in_other_processes(name: str) -> None:
     ],
 )
 def test_wrong_kinds_are_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ProblemError, match=message):
         add_kind(replace(BOTTLENECK, **{"name": "BN", **change}))  # type: ignore[arg-type]
     assert "BN" not in KINDS
     assert KINDS["MB"] is MB
@@ -109,6 +112,19 @@ def test_a_kind_of_ones_own_is_searched(bottleneck: Kind) -> None:
         [Op.CONV, 8, 16, 1, 1],
         [Op.ADD, 16, 16, 4, 1],
     ]
+
+
+def test_a_space_is_known_by_what_its_own_kinds_say(bottleneck: Kind) -> None:
+    first = space_of("BN", "BN_5x5", keep_channels=[8, 16])
+    assert add_kind(replace(BOTTLENECK)) is bottleneck  # a notebook's cell that ran twice
+    other = replace(BOTTLENECK, activated=False)
+    with pytest.raises(ProblemError, match=r"or forget\('BN', 'block kind'\) the first"):
+        add_kind(other)
+    forget("BN", "block kind")
+    add_kind(other)
+    second = space_of("BN", "BN_5x5", keep_channels=[8, 16])
+    assert [kind.activated for kind in second.kinds[-2:]] == [False, False]
+    assert first.fingerprint != second.fingerprint
 
 
 def test_the_identity_is_a_projection_where_a_stage_begins_and_nothing_later() -> None:
