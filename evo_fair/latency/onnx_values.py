@@ -216,6 +216,8 @@ def _infer_shapes(
 ) -> None:
     if settle := getattr(OPERATORS.get(kind), "settle", None):
         settle(node, inputs, outputs)
+        if outputs[0].shape is not None:
+            return
     asked, used = node, inputs
     if kind in _ALIASES and node.domain == "com.microsoft":
         operator, count, kept = _ALIASES[kind]

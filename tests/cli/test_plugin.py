@@ -177,6 +177,29 @@ def test_an_own_operator_is_predicted(place: Path, capsys: pytest.CaptureFixture
     assert told["macs"] == 4 * 4 * 64
 
 
+def test_operators_of_onnx_and_of_its_runtime_that_have_no_price_can_be_given_one(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for operator, domain in (("Det", ""), ("MyOwn", "com.microsoft")):
+        name = f"{domain}.{operator}".lstrip(".")
+        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 8, 8])]
+        outputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)]
+        nodes = [helper.make_node(operator, ["x"], ["y"], domain=domain), helper.make_node("Exp", ["y"], ["z"])]
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        graph = helper.make_graph(nodes, "g", inputs, outputs)
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), place / "priced.onnx")
+        text = (
+            f"import evo_fair as ef\n@ef.onnx_operator({name!r}, shapes=lambda node: [(1, 4)])\n"
+            "def cost(node):\n    return ef.LayerCost('activation', 4, 4, h_in=8, w_in=8, macs=256)\n"
+        )
+        (place / "price.py").write_text(text)
+        arguments = ["predict", place / "priced.onnx", "--device", "raspberry-pi-4", "--json"]
+        capsys.readouterr()
+        run(*arguments, "--plugin", place / "price.py")
+        told = json.loads(capsys.readouterr().out)
+        assert (told["macs"], told["unknown"]) == (256, [])
+
+
 def test_help_lists_the_parts_of_a_plugin(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command, names in {
         "search": ("Walk", "worst_class_error", "nsga2", "latency_ms"),

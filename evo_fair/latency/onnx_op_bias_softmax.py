@@ -1,4 +1,4 @@
-"""`com.microsoft.Gelu`: what ONNX Runtime's optimiser makes of a GELU that was exported as Erf, Mul, Add and Div."""
+"""`com.microsoft.BiasSoftmax`: what ONNX Runtime's optimiser makes of an Add and a Softmax, as in masked attention."""
 
 from evo_fair.latency.onnx_operators import LayerCost, NodeFacts, OwnOperator
 from evo_fair.latency.onnx_rows import image_of
@@ -11,5 +11,7 @@ def _cost(node: NodeFacts) -> LayerCost:
     return LayerCost("activation", channels, channels, h_in=height, w_in=width)
 
 
-ROWS = {"com.microsoft.Gelu": OwnOperator("com.microsoft.Gelu", _cost, lambda node: [node.inputs[0] or ()])}
+ROWS = {
+    "com.microsoft.BiasSoftmax": OwnOperator("com.microsoft.BiasSoftmax", _cost, lambda node: [node.inputs[0] or ()])
+}
 """The operators of this file, for `evo_fair.registries.OPERATORS`."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime's own GELU is an activation of its input's shape."""
+"""ONNX Runtime's softmax with a bias is an activation of its first input's shape."""
 
 from pathlib import Path
 
@@ -10,17 +10,20 @@ from evo_fair.layers import Op
 from evo_fair.testing import check_onnx_operator
 
 
-def test_a_gelu_of_onnx_runtime_is_an_activation(tmp_path: Path) -> None:
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 8, 6])]
+def test_a_softmax_with_a_bias_is_an_activation(tmp_path: Path) -> None:
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4, 8, 6]) for name in ("x", "b")]
     outputs = [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)]
-    nodes = [helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft"), helper.make_node("Exp", ["y"], ["z"])]
+    nodes = [
+        helper.make_node("BiasSoftmax", ["x", "b"], ["y"], domain="com.microsoft"),
+        helper.make_node("Exp", ["y"], ["z"]),
+    ]
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs), opset_imports=opsets, ir_version=9)
-    onnx.save(model, tmp_path / "gelu.onnx")
-    graph = read_onnx(tmp_path / "gelu.onnx")
+    onnx.save(model, tmp_path / "softmax.onnx")
+    graph = read_onnx(tmp_path / "softmax.onnx")
     assert [layer.row for layer in graph.layers] == [(Op.ACTIVATION, 4, 4, 1, 1, 1, 8, 6)] * 2
     assert graph.unknown == ()
 
 
 def test_it_keeps_the_protocol() -> None:
-    check_onnx_operator("com.microsoft.Gelu", [(1, 4, 8, 8)])
+    check_onnx_operator("com.microsoft.BiasSoftmax", [(1, 4, 8, 8), (1, 1, 8, 8)])

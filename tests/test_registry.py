@@ -1,0 +1,76 @@
+"""Registries: names, second entries, what is evo_fair's own, and what a block leaves behind."""
+
+import pytest
+
+from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.registry import _ALL, Registry, restored_afterwards
+
+
+@pytest.fixture
+def registry() -> "Registry[object, str]":
+    made: Registry[object, str] = Registry("part", PruningError, "plain", lambda: {"digest": "evo_fair.files:__dict__"})
+    yield made
+    _ALL.remove(made)
+
+
+def test_a_part_is_found_by_its_name_with_its_traits(registry: Registry[object, str]) -> None:
+    registry.add("mine", len, "odd")
+    registry.add("other", max)
+    assert registry["mine"] is len
+    assert [registry.traits(name) for name in ("mine", "other")] == ["odd", "plain"]
+    assert list(registry) == ["digest", "mine", "other"]
+    assert registry.own_names() == ["mine", "other"]
+    assert len(registry) == 3
+    assert registry.get("none", 5) == 5
+
+
+def test_an_unknown_name_lists_the_known_ones_and_the_nearest(registry: Registry[object, str]) -> None:
+    registry.add("mine", len)
+    with pytest.raises(
+        UnknownNameError, match=r"unknown part 'mime': expected one of digest, mine; did you mean 'mine'"
+    ):
+        registry["mime"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1st", "a/b", "../x", "x" * 101, None, 3, "é"])
+def test_what_is_no_name_is_refused(registry: Registry[object, str], name: object) -> None:
+    with pytest.raises(PruningError, match="is no name for a part: use letters, digits and _"):
+        registry.add(name, len)  # type: ignore[arg-type]
+
+
+def test_a_second_part_of_a_name_is_refused(registry: Registry[object, str]) -> None:
+    registry.add("mine", len)
+    with pytest.raises(PruningError, match="there is a part 'mine' already"):
+        registry.add("mine", max, again=True)
+    with pytest.raises(PruningError, match="there is a part 'mine' already"):
+        registry.add("mine", len)
+    registry.add("mine", len, again=True)  # the same once more
+
+
+def test_what_is_evo_fairs_stays(registry: Registry[object, str]) -> None:
+    for change in (lambda: registry.add("digest", len), lambda: registry.remove("digest")):
+        with pytest.raises(PruningError, match=r"digest.*evo_fair"):
+            change()
+
+
+def test_a_block_leaves_nothing_behind(registry: Registry[object, str]) -> None:
+    registry.add("before", len)
+    with restored_afterwards():
+        registry.remove("before")
+        registry.add("within", max)
+    assert registry.own_names() == ["before"]
+
+
+def test_a_block_that_fails_leaves_nothing_behind_and_another_can_be_undone(registry: Registry[object, str]) -> None:
+    def add(*names: str) -> None:
+        for name in names:
+            registry.add(name, max)
+
+    with pytest.raises(PruningError), restored_afterwards(only_on_error=True):
+        add("within", "no name")
+    assert registry.own_names() == []
+    with restored_afterwards(only_on_error=True) as undo:
+        registry.add("within", max)
+    assert registry.own_names() == ["within"]
+    undo()
+    assert registry.own_names() == []
