@@ -1,0 +1,91 @@
+"""What a belief found out, in plain words: how far networks of equal size differ, and how much of that can be told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evo_fair.belief.belief import Belief, rank_correlation
+from evo_fair.search import Axis
+
+__all__ = ["Finding", "describe_belief", "find"]
+
+_LEAST_SHARE = 0.1
+"""Below this share of the variance at equal size a search tells nothing that size doesn't."""
+
+_FEW = 4
+"""Trained networks below which nothing is said of ranks."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one objective among networks of equal size.
+
+    `spread` is the standard deviation of the networks beyond noise, in the objective's unit. `told` is the share of its
+    variance that the search can tell. `trained` is the number of trained networks; `tau` the rank correlation of what
+    is believed with results that were left out, `size_tau` that of size alone; NaN where there are too few. `unit_share`
+    says whether the objective is a share, so that points (hundredths) can be spoken of.
+    """
+
+    name: str
+    spread: float
+    told: float
+    trained: int
+    tau: float
+    size_tau: float
+    is_share: bool
+
+    @property
+    def size_decides(self) -> bool:
+        """Whether size alone tells as much as the search does."""
+        return self.told < _LEAST_SHARE or (self.trained >= _FEW and self.tau <= self.size_tau)
+
+
+def find(belief: Belief, axis: Axis, place: int) -> Finding:
+    """What a belief says of the objective `axis`, the one at `place` in it."""
+    part = belief.parts[place]
+    frozen = part.frozen
+    networks, results = belief.results()
+    corrected = belief.corrected(place)
+    if corrected is None:
+        told = float(np.var(frozen.genes + frozen.own))
+        left = float(np.mean(frozen.variance))
+        center = frozen.mean
+    else:
+        told = float(np.var(corrected.mean - corrected.by_size))
+        left = corrected.of_networks
+        center = corrected.mean
+    tau = size_tau = float("nan")
+    if len(networks) >= _FEW:
+        tau, _ = belief.left_out_tau(place)
+        # The direction of size is taken from the frozen scores of all: it is no training's own.
+        size_tau = abs(rank_correlation(part.known.size[networks, 0], results[:, place])) if part.known.size.size else 0.0
+    middle = np.median(center)
+    deviation = np.sqrt(told + left)
+    spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])
+    share = told / (told + left) if told + left > 0 else 0.0
+    return Finding(axis.name, spread, share, len(networks), tau, size_tau, part.most == 1.0)
+
+
+def describe_belief(finding: Finding) -> str:
+    """A finding as one to three short sentences."""
+    what = f"{100 * finding.spread:.1f} points" if finding.is_share else f"{finding.spread:.3g}"
+    name = finding.name.replace("_", " ")
+    if not finding.trained:
+        first = f"{name}: with the supernet's weights networks of equal size differ by about {what} beyond noise."
+        if finding.told < _LEAST_SHARE:
+            return f"{first} That is less than the validation part can tell: size alone decides."
+        return (
+            f"{first} About {100 * finding.told:.0f} % of that is told apart here. How much of it training keeps is not "
+            "known: --trainings finds out."
+        )
+    trained = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
+    first = f"{name}: once trained, networks of equal size differ by about {what} beyond noise ({trained})."
+    if np.isnan(finding.tau):
+        return f"{first} The search is believed to tell {100 * finding.told:.0f} % of that, from too few trainings to check."
+    ranks = (
+        f"Trained networks that it was not told of it ranks with a correlation of {finding.tau:.2f}, "
+        f"size alone with {finding.size_tau:.2f}"
+    )
+    if finding.size_decides:
+        return f"{first} The search tells next to nothing of that: size alone decides. {ranks}."
+    return f"{first} The search tells about {100 * finding.told:.0f} % of that. {ranks}."
