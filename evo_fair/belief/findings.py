@@ -12,6 +12,9 @@ __all__ = ["Finding", "describe_belief", "find"]
 _LEAST_SHARE = 0.1
 """Below this share of the variance at equal size a search tells nothing that size doesn't."""
 
+_SHARES = ("accuracy", "error", "gap", "difference")
+"""How the names of objectives end that are shares of samples."""
+
 _FEW = 4
 """Trained networks below which nothing is said of ranks."""
 
@@ -22,8 +25,8 @@ class Finding:
 
     `spread` is the standard deviation of the networks beyond noise, in the objective's unit. `told` is the share of its
     variance that the search can tell. `trained` is the number of trained networks; `tau` the rank correlation of what
-    is believed with results that were left out, `size_tau` that of size alone; NaN where there are too few. `unit_share`
-    says whether the objective is a share, so that points (hundredths) can be spoken of.
+    is believed with results that were left out, `size_tau` that of size alone; NaN where there are too few. `in_points`
+    is for shares, of which hundredths are spoken of as points.
     """
 
     name: str
@@ -32,12 +35,12 @@ class Finding:
     trained: int
     tau: float
     size_tau: float
-    is_share: bool
+    in_points: bool
 
     @property
     def size_decides(self) -> bool:
         """Whether size alone tells as much as the search does."""
-        return self.told < _LEAST_SHARE or (self.trained >= _FEW and self.tau <= self.size_tau)
+        return self.told < _LEAST_SHARE if np.isnan(self.tau) else self.tau <= self.size_tau
 
 
 def find(belief: Belief, axis: Axis, place: int) -> Finding:
@@ -63,29 +66,27 @@ def find(belief: Belief, axis: Axis, place: int) -> Finding:
     deviation = np.sqrt(told + left)
     spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])
     share = told / (told + left) if told + left > 0 else 0.0
-    return Finding(axis.name, spread, share, len(networks), tau, size_tau, part.most == 1.0)
+    return Finding(axis.name, spread, share, len(networks), tau, size_tau, axis.name.endswith(_SHARES))
 
 
 def describe_belief(finding: Finding) -> str:
     """A finding as one to three short sentences."""
-    what = f"{100 * finding.spread:.1f} points" if finding.is_share else f"{finding.spread:.3g}"
-    name = finding.name.replace("_", " ")
+    what = f"{100 * finding.spread:.1f} points" if finding.in_points else f"{finding.spread:.2g}"
+    name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
+    beyond = f"networks of equal size and latency differ by about {what} beyond noise"
     if not finding.trained:
-        first = f"{name}: with the supernet's weights networks of equal size differ by about {what} beyond noise."
-        if finding.told < _LEAST_SHARE:
-            return f"{first} That is less than the validation part can tell: size alone decides."
-        return (
-            f"{first} About {100 * finding.told:.0f} % of that is told apart here. How much of it training keeps is not "
-            "known: --trainings finds out."
-        )
-    trained = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
-    first = f"{name}: once trained, networks of equal size differ by about {what} beyond noise ({trained})."
+        first = f"{name}: with the supernet's weights {beyond}."
+        if finding.size_decides:
+            return f"{first} The validation part can't tell them apart: size alone decides."
+        return f"{first} The search tells {told} of that; how much training keeps, --trainings finds out."
+    networks = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
+    first = f"{name}: by {networks}, {beyond} once trained."
     if np.isnan(finding.tau):
-        return f"{first} The search is believed to tell {100 * finding.told:.0f} % of that, from too few trainings to check."
+        return f"{first} That the search tells {told} of it is believed, from too few trainings to check."
     ranks = (
-        f"Trained networks that it was not told of it ranks with a correlation of {finding.tau:.2f}, "
-        f"size alone with {finding.size_tau:.2f}"
+        f"rank correlation with trainings that it was not told of {finding.tau:.2f}, that of size alone "
+        f"{finding.size_tau:.2f}"
     )
     if finding.size_decides:
-        return f"{first} The search tells next to nothing of that: size alone decides. {ranks}."
-    return f"{first} The search tells about {100 * finding.told:.0f} % of that. {ranks}."
+        return f"{first} The search tells no more of that than size does ({ranks}): size alone decides."
+    return f"{first} The search tells {told} of that ({ranks})."

@@ -15,6 +15,7 @@ import pandas as pd
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError, quote
 from evo_fair.files import write_text
+from evo_fair.search.front import BELIEVED, UNCERTAINTY
 
 __all__ = [
     "BELIEVED",
@@ -25,9 +26,6 @@ __all__ = [
     "write_beliefs",
     "write_trainings",
 ]
-
-BELIEVED, UNCERTAINTY = "_believed", "_uncertainty"
-"""What the names of the columns end in."""
 
 _AGAIN = "restore it, or remove it and go on with --resume, which makes it again"
 

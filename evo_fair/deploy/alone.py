@@ -15,11 +15,15 @@ from evo_fair.nets import Network, Step
 from evo_fair.nets.checkpoint import stored_tensors
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.layout import channels_last
 from evo_fair.nets.tensors import read_tensors
 from evo_fair.problem import Problem
 from evo_fair.space import SearchSpace
 
-__all__ = ["AloneTraining"]
+__all__ = ["TRAININGS", "AloneTraining"]
+
+TRAININGS = "trainings"
+"""The folder, in a run's, of the networks that its search trained."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,8 @@ class AloneTraining:
             return False
         if _form(tensors) != _form(network.state_dict()):
             return False
+        if len(self.dataset.input_shape) == 3:
+            channels_last(network)  # as training leaves it: sums are rounded by their layout
         network.load_state_dict(tensors)
         return True
 

@@ -10,6 +10,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import ConstraintError, UnknownNameError
 from evo_fair.search import Axis, Limit, non_dominated, objective_direction, objective_names, parse_limit, to_minimise
+from evo_fair.search.front import BELIEVED
 
 __all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
 
@@ -44,6 +45,8 @@ def operating_point(
     `feasible`, if it says so, are out, and so are rows that another one within the limits dominates in the objectives
     `axes`. Among equals the first objective decides, then the next, then the id. A value that was not measured meets no
     limit.
+    Where the table says what is believed of an objective, that counts for it: in limits, as the goal, and for an accuracy
+    that is 1 less an error.
     Raises `ConstraintError` for a limit that can't be read or names no column, and for a `minimise` that is better the
     higher it is; `UnknownNameError` for one that is no column.
     """
@@ -64,6 +67,7 @@ def choose(
     the other one.
     """
     goal = _goal(networks, minimise, maximise, axes)
+    measured, networks = networks, _as_believed(networks)
     kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
         kept &= networks["feasible"].to_numpy(bool)
@@ -78,7 +82,19 @@ def choose(
         both = best is not None and point is not None
         cost = abs(best - float(point[goal.name])) if both and best is not None and point is not None else None
         costs.append(LimitCost(limit.text, best, cost))
-    return Choice(goal, point, tuple(costs))
+    return Choice(goal, None if point is None else measured.loc[point.name], tuple(costs))
+
+
+def _as_believed(networks: pd.DataFrame) -> pd.DataFrame:
+    """The table with what is believed in the place of what was measured, where it says so."""
+    found = {}
+    for name in networks:
+        error = f"{str(name).removesuffix('accuracy')}error{BELIEVED}"
+        if f"{name}{BELIEVED}" in networks:
+            found[str(name)] = networks[f"{name}{BELIEVED}"]
+        elif str(name).endswith("accuracy") and error in networks:
+            found[str(name)] = 1.0 - networks[error]
+    return networks.assign(**found) if found else networks
 
 
 def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, direction: str) -> tuple[Axis, ...]:

@@ -8,6 +8,7 @@ from pandas.api.types import is_integer_dtype
 
 from evo_fair.report.run import Run
 from evo_fair.search import Axis
+from evo_fair.search.front import BELIEVED, UNCERTAINTY
 from evo_fair.show import markdown_table
 from evo_fair.tables import Table
 
@@ -45,8 +46,16 @@ def _headings(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
 
 
 def _cells(front: pd.DataFrame, axes: Sequence[Axis]) -> list[list[str]]:
-    columns = [front["id"].tolist(), *(_texts(front[name]) for name in _columns(front, axes))]
+    columns = [front["id"].tolist(), *(_believed_texts(front, name) for name in _columns(front, axes))]
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _believed_texts(front: pd.DataFrame, name: str) -> list[str]:
+    """What is believed of an objective, with its standard error, where that is there; else what was measured."""
+    if f"{name}{BELIEVED}" not in front:
+        return _texts(front[name])
+    pairs = zip(_texts(front[f"{name}{BELIEVED}"]), _texts(front[f"{name}{UNCERTAINTY}"]), strict=True)
+    return [f"{value} ± {error}" for value, error in pairs]
 
 
 def _texts(values: "pd.Series[float]") -> list[str]:
