@@ -90,7 +90,7 @@ def _draw_errors(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
         rows[f"{axis.name}{UNCERTAINTY}"].to_numpy(float) if f"{axis.name}{UNCERTAINTY}" in rows else None
         for axis in (x, y)
     ]
-    if bars != [None, None] and len(points):
+    if len(points) and any(bar is not None for bar in bars):
         look: Any = {"fmt": "none", "ecolor": looks(1)[0][1], "elinewidth": 0.5, "alpha": 0.5, "zorder": 4}
         panel.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], **look)
 

@@ -17,6 +17,9 @@ __all__ = ["front_markdown", "front_table"]
 _BESIDE = ("accuracy", "worst_group_accuracy", "latency_ms", "params", "macs")
 """What a reader wants to see of a network whether it was an objective or not."""
 
+_READ = ("accuracy", "worst_group_accuracy")
+"""Those that stay what the frozen weights gave where the objectives beside them are believed."""
+
 
 def front_table(run: Run, rows: int = 20) -> Table:
     """The front of a run for the terminal; of a longer one `rows` networks spread evenly over it."""
@@ -42,6 +45,8 @@ def _columns(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
 
 def _headings(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
     titles = {axis.name: f"{axis.title} {'↑' if axis.direction == 'max' else '↓'}" for axis in axes}
+    if any(f"{axis.name}{BELIEVED}" in front for axis in axes):
+        titles |= {name: f"{name} as read".replace("_", " ") for name in _READ if name not in titles}
     return ["network", *(titles.get(name, name.replace("_", " ")) for name in _columns(front, axes))]
 
 
