@@ -167,7 +167,10 @@ class _Part:
         frozen = smooth(scale(scores), _scaled_errors(scale, scores, errors), size, genes if genes.size else None)
         shares = bool((scores >= 0).all())
         return cls(
-            scale, Known(frozen, size, genes), 0.0 if shares else -np.inf, 1.0 if shares and scores.max() <= 1 else np.inf
+            scale,
+            Known(frozen, size, genes),
+            0.0 if shares else -np.inf,
+            1.0 if shares and scores.max() <= 1 else np.inf,
         )
 
     @property
@@ -211,4 +214,3 @@ def rank_correlation(believed: npt.ArrayLike, results: npt.ArrayLike) -> float:
 def _scaled_errors(scale: Scale, values: Floats, errors: Floats) -> Floats:
     """Standard errors on a scale, by the slope of the scale over the interval."""
     return (scale(values + errors) - scale(values - errors)) / 2.0
-

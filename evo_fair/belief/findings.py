@@ -61,7 +61,9 @@ def find(belief: Belief, axis: Axis, place: int) -> Finding:
     if len(networks) >= _FEW:
         tau, _ = belief.left_out_tau(place)
         # The direction of size is taken from the frozen scores of all: it is no training's own.
-        size_tau = abs(rank_correlation(part.known.size[networks, 0], results[:, place])) if part.known.size.size else 0.0
+        size_tau = (
+            abs(rank_correlation(part.known.size[networks, 0], results[:, place])) if part.known.size.size else 0.0
+        )
     middle = np.median(center)
     deviation = np.sqrt(told + left)
     spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])

@@ -21,7 +21,7 @@ __all__ = [
     "UNCERTAINTY",
     "believed_columns",
     "check_front",
-    "front_of", 
+    "front_of",
     "genome_of",
     "networks_frame",
     "read_front",
