@@ -73,12 +73,13 @@ def deploy(
 
     `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
     starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own; from scratch, what `search(trainings=...)` trained by the same recipe and seed is taken over. Three look at the run's grouping: `fairness_weight` is that of the fairness term in the loss, `default` for
-    1.0 (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves
-    the trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a
-    point, that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds,
-    are ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by
-    default. With `resume`, which needs the settings of before, networks that are there are not made again.
+    its own; what the search trained from scratch by the same recipe and seed is taken over. Three look at the run's
+    grouping: `fairness_weight` is that of the fairness term in the loss, `default` for 1.0
+    (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
+    trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
+    that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
+    ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by default.
+    With `resume`, which needs the settings of before, networks that are there are not made again.
 
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.

@@ -106,7 +106,7 @@ class _System:
         columns = self.design.shape[1] - self.flat
         fit = float((self.scores * weights) @ (self.scores - self.design @ coefficients))
         size = 2.0 * float(np.log(np.diag(factor)).sum()) - float(np.log(weights).sum())
-        return fit + size + columns * float(np.log(of_genes))
+        return float(fit + size + columns * np.log(of_genes))
 
     def best(self, total: float) -> tuple[float, float]:
         """The variances of networks and genes with the greatest restricted likelihood; that of genes 1 without any."""

@@ -35,9 +35,9 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
 
     Of one run all networks are shown: the front as dark diamonds, the other feasible ones as rings, those that break a
     constraint as pale crosses, and declared limits as dotted lines; of several runs their fronts. A line joins what
-    no other network of the run beats in the two objectives of the panel. Where something is believed of the networks, of
-    all the runs, that is shown, of a single run's front with bars of a standard error either way. The view fits the feasible networks; others
-    can lie beyond it. Raises `RunError` for runs whose objectives differ.
+    no other network of the run beats in the two objectives of the panel. Where all runs have beliefs, these are shown,
+    on a single run's front with bars of a standard error either way. The view fits the feasible networks; others can
+    lie beyond it. Raises `RunError` for runs whose objectives differ.
     """
     axes = common_axes(runs)
     pairs = [(Axis("generation"), axes[0])] if len(axes) == 1 else [(x, y) for y, x in combinations(axes, 2)]

@@ -41,10 +41,10 @@ def networks_frame(
 ) -> pd.DataFrame:
     """A row a network, in the journal's order.
 
-    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the objectives of `axes` as they were
-    measured with the frozen weights, for those in `beliefs` (a table by `id`) `<objective>_believed` and
-    `<objective>_uncertainty`, by the former of which the front is taken, the other metrics, `accuracy[grouping:group]` for every group, and `genome`, its genes as text with blanks between them. What
-    was not measured is NaN.
+    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the objectives of `axes` as measured
+    with the frozen weights, the columns of `beliefs` (a table by `id`; `<objective>_believed`, by which the front is
+    then taken, and `<objective>_uncertainty`, its standard error), the other metrics, `accuracy[grouping:group]` for
+    every group, and `genome`, its genes as text with blanks between them. What was not measured is NaN.
     """
     rows = []
     for record in records:
@@ -79,7 +79,8 @@ def networks_frame(
 def front_of(networks: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     """The front's rows of a `networks_frame`, best first by the first objective, then the next, then the id.
 
-    What is believed counts where it is there. Networks with equal objectives all stay. Columns on how a network was found are left out, and those without a value.
+    What is believed of an objective counts where that is there. Networks with equal objectives all stay. Columns on how
+    a network was found are left out, and those without a value.
     """
     rows = networks[networks["front"].to_numpy(bool)].drop(columns=_ABOUT)
     keys = to_minimise(rows[believed_columns(rows, axes)].to_numpy(float), axes).T

@@ -43,4 +43,6 @@ def test_trained_and_excluded_networks_are_not_chosen_and_no_more_than_there_are
 def test_the_first_ones_don_t_depend_on_how_many_are_wanted() -> None:
     points, errors = line()
     trained = np.zeros(120, bool)
-    assert next_trainings(points, errors, trained, 3).tolist() == next_trainings(points, errors, trained, 7)[:3].tolist()
+    assert (
+        next_trainings(points, errors, trained, 3).tolist() == next_trainings(points, errors, trained, 7)[:3].tolist()
+    )
