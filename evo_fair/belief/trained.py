@@ -1,19 +1,20 @@
 """What trainings say of all networks: a regression of trained results on size and on what frozen scores say.
 
-The model of the trained results y of one objective, on the same scale as the frozen scores:
+The model of the trained results y of one objective, on the same scale as the frozen scores, is one of two:
 
-    y = a + b trend + size d + g genes + h own + delta + w + seed + sampling
+    y = a + d log(macs)                                               + w + seed + sampling
+    y = a + b trend + size d + g genes + h own + delta                + w + seed + sampling
 
-`trend`, `genes` and `own` are what frozen scores were taken apart into (`frozen.py`). All coefficients have normal
-priors, so that results are a Gaussian process in the end (Kennedy and O'Hagan 2000, with size beside the cheap
-scores). delta is what genes say that frozen scores don't, w what is a network's own. Which variances hold is not
-decided: all combinations of a grid are averaged by how well they explain the results (Hoeting et al. 1999). One half of
-the grid's weight believes nothing of frozen scores at equal size and of genes: where they don't help, it outweighs the
-other half, and size alone is left.
+The first is size alone, a line over its first cost. In the second, `trend`, `genes` and `own` are what frozen scores
+were taken apart into (`frozen.py`), and delta is what genes say that frozen scores don't. w is a network's own. All
+coefficients have normal priors, so that results are a Gaussian process in the end (Kennedy and O'Hagan 2000). Neither
+which model nor which variances hold is decided: all combinations of a grid are averaged by how well they explain the
+results (Hoeting et al. 1999), each model with half of the prior weight. Where frozen scores and genes don't help, the
+first outweighs the second, and size alone is left.
 
 The constants below were chosen on NAS-Bench-Macro with the frozen scores of 300 of its networks, 30 draws of 4, 8 and
-16 trainings, and those of size moved towards less for the 16 networks of `results/benchmarks/proxy_fidelity`, whose
-results are nearly all noise.
+16 trainings. That size alone is a plain line was seen to be needed on the 16 networks of
+`results/benchmarks/proxy_fidelity`, whose results are nearly all noise.
 """
 
 from collections.abc import Iterator
@@ -39,10 +40,10 @@ _SLOPE, _SLOPE_SPREAD = 1.0, 0.5
 """Prior mean and deviation of the slope of the trend: frozen scores are taken for about right on size."""
 
 _SIZE = 0.5
-"""Standard deviation of what size may say beyond the trend, where size alone is believed in."""
+"""Standard deviation of what size says, where it alone is believed in."""
 
 _SIZE_TRUSTED = 0.2
-"""The same where frozen scores are believed in, whose trend says most of it already."""
+"""Standard deviation of what size says beyond the trend of frozen scores, where those are believed in."""
 
 _TRUST, _TRUST_SPREAD = 0.7, 0.5
 """Prior mean and deviation of what a difference between frozen scores at equal size is worth after training."""
@@ -112,7 +113,7 @@ def correct(known: Known, networks: Ints, results: Floats, noise: Floats, wanted
             mean += share * found
             square += share * found**2
             within += share * np.maximum(total.variance - explained, 0.0)
-            size = asked.sum(fit.member, ("common", "size"))
+            size = asked.sum(fit.member, _SIZES)
             by_size += share * (size.mean + size.covariance @ fit.weights)
     of_networks = sum(share * fit.member.own for fit, share in zip(fits, shares, strict=True))
     of_seeds = sum(share * fit.member.seeds for fit, share in zip(fits, shares, strict=True))
@@ -160,6 +161,8 @@ class _Member:
     """One combination of the grid: the factor of each part, the variance of seeds, and the prior's share."""
 
     common: float
+    line: float
+    trend: float
     size: float
     trust: float
     genes: float
@@ -173,9 +176,10 @@ def _grid(unit: float, with_genes: bool) -> Iterator[_Member]:
     half = 0.5 / len(_RESIDUALS) / len(_SEEDS)
     for residual, seed in product(_RESIDUALS, _SEEDS):
         own, seeds = unit**2 * residual * (1.0 - seed), unit**2 * residual * seed
-        yield _Member(1.0, (unit * _SIZE) ** 2, 0.0, 0.0, own, seeds, half)
+        yield _Member(1.0, (unit * _SIZE) ** 2, 0.0, 0.0, 0.0, 0.0, own, seeds, half)
         for level in levels:
-            yield _Member(1.0, (unit * _SIZE_TRUSTED) ** 2, 1.0, unit**2 * level, own, seeds, half / len(levels))
+            genes, size = unit**2 * level, (unit * _SIZE_TRUSTED) ** 2
+            yield _Member(1.0, 0.0, 1.0, size, 1.0, genes, own, seeds, half / len(levels))
 
 
 class _Prior(NamedTuple):
@@ -186,10 +190,14 @@ class _Prior(NamedTuple):
     variance: Floats
 
 
+_SIZES = ("common", "line", "trend", "size")
+_PARTS = (*_SIZES, "trust", "genes", "own")
+
+
 class _Parts(dict[str, _Prior]):
     """The parts of the results by name, each with the factor 1."""
 
-    def sum(self, member: _Member, names: tuple[str, ...] = ("common", "size", "trust", "genes", "own")) -> _Prior:
+    def sum(self, member: _Member, names: tuple[str, ...] = _PARTS) -> _Prior:
         """The parts `names` together, with a member's factors; only those with the factors 0 and 1 have a mean."""
         factors = [getattr(member, name) for name in names]
         mean, covariance, variance = (
@@ -205,13 +213,12 @@ def _parts(known: Known, rows: Ints, networks: Ints, unit: float) -> _Parts:
     slope = _SLOPE_SPREAD * (frozen.trend - level)
     own, genes = _TRUST_SPREAD * frozen.own, _TRUST_SPREAD * frozen.genes
     size = known.size / np.sqrt(max(known.size.shape[1], 1))
+    line = known.size[:, 0] if known.size.shape[1] else np.zeros(len(known))
     intercept = (unit * _INTERCEPT) ** 2
     return _Parts(
-        common=_Prior(
-            level + _SLOPE * (frozen.trend[rows] - level),
-            intercept + np.outer(slope[rows], slope[networks]),
-            intercept + slope[rows] ** 2,
-        ),
+        common=_Prior(none + level, np.full((len(rows), len(networks)), intercept), none + intercept),
+        line=_Prior(none, np.outer(line[rows], line[networks]), line[rows] ** 2),
+        trend=_Prior(_SLOPE * (frozen.trend[rows] - level), np.outer(slope[rows], slope[networks]), slope[rows] ** 2),
         size=_Prior(none, size[rows] @ size[networks].T, (size[rows] ** 2).sum(axis=1)),
         trust=_Prior(
             _TRUST * (frozen.genes + frozen.own)[rows],
