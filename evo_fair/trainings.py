@@ -20,7 +20,7 @@ from evo_fair.belief import (
     Belief,
     Noise,
     Resamples,
-    Training,
+    TrainingResult,
     Trainings,
     describe_belief,
     find,
@@ -78,7 +78,7 @@ def check_trainings(trainings: int, epochs: int | None, objectives: Sequence[Obj
 class Evidence:
     """What frozen weights say of a search's evaluated networks `records`, and how noisy that is.
 
-    `goals` are the predictive objectives, `errors` and `own_share` those of `own_noise`.
+    `resamples` are those of the validation part that trained networks are resampled on, too.
     """
 
     plan: Plan
@@ -99,7 +99,7 @@ class Evidence:
         genes = gene_features(genomes, self.space.cardinalities, self.space.ordered)
         return Belief.fit(_scores(self.records, self.goals), self.noise.errors, _costs(self.records), genes=genes)
 
-    def believe(self, trainings: Sequence[Training]) -> Belief:
+    def believe(self, trainings: Sequence[TrainingResult]) -> Belief:
         """What is believed once these are known."""
         if not trainings:
             return self.before
@@ -201,7 +201,7 @@ def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
     write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines))
 
 
-def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> Training:
+def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> TrainingResult:
     dataset = shop.dataset
     scaling = Scaling.of(dataset.inputs[dataset.part("train")])
     network = shop.network(record.id, record.genome, scaling, lambda step: listener.tuning(record.id, step))
@@ -217,10 +217,10 @@ def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int,
             )
     noise = np.nan_to_num(resampled.std(axis=0))
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}
-    return Training(record.id, epochs, shop.seed, values, uncertainties)
+    return TrainingResult(record.id, epochs, shop.seed, values, uncertainties)
 
 
-def _check_alike(folder: Path, done: Sequence[Training], epochs: int, seed: int) -> None:
+def _check_alike(folder: Path, done: Sequence[TrainingResult], epochs: int, seed: int) -> None:
     for one in done:
         if (one.epochs, one.seed) != (epochs, seed):
             raise RunError(

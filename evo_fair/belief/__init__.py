@@ -8,7 +8,7 @@ from evo_fair.belief.sampling import Noise, Resamples, own_noise
 from evo_fair.belief.store import (
     BELIEVED,
     UNCERTAINTY,
-    Training,
+    TrainingResult,
     read_beliefs,
     read_trainings,
     write_beliefs,
@@ -22,7 +22,7 @@ __all__ = [
     "Finding",
     "Noise",
     "Resamples",
-    "Training",
+    "TrainingResult",
     "Trainings",
     "describe_belief",
     "find",

@@ -20,7 +20,7 @@ from evo_fair.search.front import BELIEVED, UNCERTAINTY
 __all__ = [
     "BELIEVED",
     "UNCERTAINTY",
-    "Training",
+    "TrainingResult",
     "read_beliefs",
     "read_trainings",
     "write_beliefs",
@@ -31,7 +31,7 @@ _AGAIN = "restore it, or remove it and go on with --resume, which makes it again
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingResult:
     """One network's training: for how long, with which seed, and what it reached, with standard errors."""
 
     id: str
@@ -41,7 +41,7 @@ class Training:
     uncertainties: Mapping[str, float]
 
 
-def write_trainings(path: Path, trainings: Sequence[Training]) -> None:
+def write_trainings(path: Path, trainings: Sequence[TrainingResult]) -> None:
     """Writes `trainings.csv`, every number in full."""
     rows = [
         {"id": one.id, "epochs": one.epochs, "seed": one.seed}
@@ -52,7 +52,7 @@ def write_trainings(path: Path, trainings: Sequence[Training]) -> None:
     write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
-def read_trainings(path: Path, objectives: Sequence[str], known: Collection[str]) -> list[Training]:
+def read_trainings(path: Path, objectives: Sequence[str], known: Collection[str]) -> list[TrainingResult]:
     """The trainings in a file, none where there is no file; `known` are the ids that can stand there.
 
     Raises `RunError` naming the row, counted from 1 below the header, and the column where it is damaged.
@@ -67,7 +67,7 @@ def read_trainings(path: Path, objectives: Sequence[str], known: Collection[str]
             if value < least or (whole and not float(value).is_integer()):
                 raise RunError(f"{path}, row {row}, column {quote(column)}: {value} can't be: {_AGAIN}")
     return [
-        Training(
+        TrainingResult(
             str(row["id"]),
             int(row["epochs"]),
             int(row["seed"]),

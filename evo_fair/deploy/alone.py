@@ -67,11 +67,15 @@ class AloneTraining:
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
+        self.keep(name, genome, network)
+        return network
+
+    def keep(self, name: str, genome: Sequence[int], network: Network) -> None:
+        """Writes the weights of a network that was trained so, and their card."""
         weights = inside(self.folder, f"{name}.safetensors")
         write_bytes(weights, save(stored_tensors(network), {"network": name}))
         card = {"format": 1, "id": name, "trained": self._facts(genome), "weights": {"sha256": sha256_of(weights)}}
         write_json(inside(self.folder, f"{name}.json"), card)
-        return network
 
     def take(self, name: str, genome: Sequence[int], network: Network) -> bool:
         """Fills in the weights that are kept of a network; False, changing nothing, where there are none of its own."""

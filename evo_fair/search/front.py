@@ -104,7 +104,11 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
 
     Raises `RunError` where it is missing or damaged, naming the row, counted from 1 below the header, and the column.
     """
-    filled = ("id", *(axis.name for axis in axes), "genome")
+    filled = ["id", *(axis.name for axis in axes), "genome"]
+    front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
+    for believed, uncertain in ((f"{axis.name}{BELIEVED}", f"{axis.name}{UNCERTAINTY}") for axis in axes):
+        if believed in front or uncertain in front:
+            filled += [believed, uncertain]
     front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
     for row, (name, genome) in enumerate(zip(front["id"], front["genome"], strict=True), 1):
         if not is_id(name):

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evo_fair.belief import Training, read_beliefs, read_trainings, write_beliefs, write_trainings
+from evo_fair.belief import TrainingResult, read_beliefs, read_trainings, write_beliefs, write_trainings
 from evo_fair.errors import RunError
 
 TRAININGS = [
-    Training("a1", 5, 0, {"error": 0.1, "unfairness": 1 / 3}, {"error": 0.01, "unfairness": 0.0}),
-    Training("0e1", 5, 0, {"error": 0.25, "unfairness": 0.5}, {"error": 0.02, "unfairness": 0.04}),
+    TrainingResult("a1", 5, 0, {"error": 0.1, "unfairness": 1 / 3}, {"error": 0.01, "unfairness": 0.0}),
+    TrainingResult("0e1", 5, 0, {"error": 0.25, "unfairness": 0.5}, {"error": 0.02, "unfairness": 0.04}),
 ]
 BELIEFS = pd.DataFrame({"id": ["a1", "0e1"], "error_believed": [0.1, 1 / 3], "error_uncertainty": [0.01, 0.02]})
 
