@@ -159,8 +159,9 @@ def search(
         outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
         listener.ended(outcome)
         evidence = gather(prepared.plan, prepared.space, prepared.dataset, outcome.records, evaluator.predict)
-    belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener)
-    write_findings(folder, evidence, belief)
+    if evidence is not None:
+        belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener)
+        write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
     _write_networks(run, result, prepared, supernet, source, listener)

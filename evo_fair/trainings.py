@@ -139,16 +139,19 @@ def gather(
     dataset: Dataset,
     records: Sequence[Record],
     predict: Callable[[npt.NDArray[np.int16]], npt.NDArray[np.uint8]],
-) -> Evidence:
-    """What the frozen weights say; `predict` gives labels `[networks, samples]` of genomes on the validation part."""
+) -> Evidence | None:
+    """What the frozen weights say; `predict` gives labels `[networks, samples]` of genomes on the validation part.
+
+    None where all objectives are cheap: nothing is to be believed then.
+    """
+    if not _predictive(plan):
+        return None
     evaluated = tuple(record for record in records if record.evaluated)
     goals = _predictive(plan)
     resamples = Resamples(dataset, plan.group)
     size = np.log1p(_costs(evaluated)[:, 0])
     order = np.argsort(size, kind="stable")
     asked = np.unique(order[np.linspace(0, len(order) - 1, min(_ASKED, len(order))).round().astype(np.int64)])
-    if not goals:
-        return Evidence(plan, space, evaluated, Noise(np.empty((len(evaluated), 0)), np.empty(0)), resamples)
     predictions = predict(np.array([evaluated[row].genome for row in asked], np.int16))
     values = np.stack([resamples.values(row, goals) for row in predictions])
     return Evidence(plan, space, evaluated, own_noise(values, size[asked], size), resamples)
@@ -171,7 +174,7 @@ def train_chosen(
     path = run.path / "trainings.csv"
     epochs = tuning.recipe(problem.training).epochs
     names = [goal.name for goal in evidence.goals]
-    done = read_trainings(path, names, [record.id for record in evidence.records]) if names else []
+    done = read_trainings(path, names, [record.id for record in evidence.records])
     if len(done) < trainings:
         _check_alike(run.path, done, epochs, evidence.plan.seed)
     shop = AloneTraining(

@@ -142,6 +142,14 @@ def test_more_trainings_than_networks_train_all_of_them(problem_file: Path, tmp_
 
 
 @pytest.mark.slow
+def test_a_search_of_what_is_known_without_predictions_believes_nothing(problem_file: Path, tmp_path: Path) -> None:
+    run = ef.search(str(problem_file), out=tmp_path / "run", objectives=["params", "latency_ms"], **OPTIONS)
+    assert not list(run.path.glob("beliefs.csv")) + list(run.path.glob("findings.txt"))
+    assert run.findings == []
+    assert run.beliefs is None
+
+
+@pytest.mark.slow
 def test_a_deployment_takes_over_what_was_trained(run: ef.Run, tmp_path: Path) -> None:
     trained = pd.read_csv(run.path / "trainings.csv", dtype={"id": str}).set_index("id")
     name = next(name for name in run.front["id"] if name in trained.index)

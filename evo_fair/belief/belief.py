@@ -57,7 +57,19 @@ class Belief:
 
     `mean` and `error` are `[networks, objectives]` in the objectives' own units, the latter standard errors. Without
     trainings it is about what frozen scores would be without the noise of a finite validation part; with them about
-    what networks reach once trained, the mean over seeds. Make one with `fit`.
+    what networks reach once trained, the mean over seeds. Make one with `fit`. Errors are of what sets networks apart:
+    what samples do to all of them alike is in none.
+
+    Example, with six networks of which two were trained:
+
+    >>> scores = [[0.40], [0.35], [0.33], [0.30], [0.29], [0.27]]
+    >>> macs = [[1e6], [2e6], [4e6], [8e6], [16e6], [32e6]]
+    >>> frozen = Belief.fit(scores, [0.01], macs)
+    >>> belief = frozen.after(Trainings.of([0, 5], [[0.25], [0.15]], [0.01]))
+    >>> belief.mean.shape
+    (6, 1)
+    >>> bool(0.15 < belief.mean[3, 0] < 0.25), bool(belief.error[3, 0] > belief.error[5, 0])
+    (True, True)
     """
 
     mean: Floats
@@ -86,6 +98,8 @@ class Belief:
         errors = np.broadcast_to(np.asarray(errors, np.float64), scores.shape)
         size = size_features(costs)
         own = np.empty((len(scores), 0)) if genes is None else np.asarray(genes, np.float64)
+        if not scores.size:
+            raise ValueError(f"scores {list(scores.shape)} are of no network, or of no objective")
         for name, array in (("scores", scores), ("errors", errors), ("costs", size), ("genes", own)):
             if array.ndim != 2 or len(array) != len(scores) or not np.isfinite(array).all():
                 raise ValueError(f"{name} are finite numbers [networks, columns], got {list(array.shape)}")
@@ -99,6 +113,7 @@ class Belief:
             trainings = Trainings(np.empty(0, np.int64), np.empty((0, len(parts))), np.empty((0, len(parts))))
         if trainings.values.shape[1] != len(parts):
             raise ValueError(f"trainings have {trainings.values.shape[1]} objectives, and frozen scores {len(parts)}")
+        parts = tuple(part.for_results(values) for part, values in zip(parts, trainings.values.T, strict=True))
         believed = [part.believed(trainings, place) for place, part in enumerate(parts)]
         mean, error = (np.stack([one[number] for one in believed], axis=1) for number in (0, 1))
         return cls(mean, error, trainings, parts)
@@ -158,20 +173,24 @@ class _Part:
 
     scale: Scale
     known: Known
+    scores: Floats
+    errors: Floats
     least: float
     most: float
 
     @classmethod
-    def of(cls, scores: Floats, errors: Floats, size: Floats, genes: Floats) -> "_Part":
-        scale = Scale(scores, bounded=True)
+    def of(cls, scores: Floats, errors: Floats, size: Floats, genes: Floats, bounded: bool = True) -> "_Part":
+        scale = Scale(scores, bounded=bounded)
         frozen = smooth(scale(scores), _scaled_errors(scale, scores, errors), size, genes if genes.size else None)
-        shares = bool((scores >= 0).all())
-        return cls(
-            scale,
-            Known(frozen, size, genes),
-            0.0 if shares else -np.inf,
-            1.0 if shares and scores.max() <= 1 else np.inf,
-        )
+        positive = bool((scores >= 0).all())
+        most = 1.0 if bounded and positive and scores.max() <= 1 else np.inf
+        return cls(scale, Known(frozen, size, genes), scores, errors, 0.0 if positive else -np.inf, most)
+
+    def for_results(self, results: Floats) -> "_Part":
+        """The same, but for an objective that is shown to be no share from 0 to 1 by one of its `results`."""
+        if results.max(initial=-np.inf) <= self.most:
+            return self
+        return _Part.of(self.scores, self.errors, self.known.size, self.known.genes, bounded=False)
 
     @property
     def frozen(self) -> Smoothed:

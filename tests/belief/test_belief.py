@@ -1,10 +1,13 @@
 """Beliefs on spaces whose truth is known: better than either source, honest about their errors, no self-judgement."""
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
 from evo_fair.belief import Belief, Trainings, rank_correlation
+from evo_fair.belief import belief as module
 
 from .truths import Truth, make_truth
 
@@ -135,6 +138,16 @@ def test_objectives_keep_their_units_and_bounds() -> None:
     assert np.isfinite(belief.error).all()
 
 
+def test_results_above_one_show_that_an_objective_is_no_share() -> None:
+    rng = np.random.default_rng(12)
+    scores = rng.uniform(0.5, 0.9, 40)
+    belief = Belief.fit(scores[:, None], [0.01], rng.uniform(1e5, 1e6, (40, 1)))
+    assert (belief.mean <= 1).all()
+    found = belief.after(Trainings.of(np.arange(6), 2 * scores[:6, None], 0.01))
+    assert found.mean[:6, 0] == pytest.approx(2 * scores[:6], abs=0.25)
+    assert found.mean.max() > 1.2
+
+
 @pytest.mark.parametrize("trainings", [1, 2, 3])
 def test_it_works_from_the_first_training_on(trainings: int) -> None:
     rng = np.random.default_rng(11)
@@ -158,3 +171,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
 
 def test_rank_correlation_is_kendalls() -> None:
     assert rank_correlation([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
+
+
+def test_the_example_is_right() -> None:
+    found = doctest.testmod(module)
+    assert (found.failed, found.attempted) == (0, 6)
