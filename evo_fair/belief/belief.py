@@ -91,8 +91,9 @@ class Belief:
 
         `scores` `[networks, objectives]` have the standard errors `errors`, of the same shape or one an objective,
         without what all networks have in common by the choice of samples. `costs` `[networks, costs]` are not negative:
-        multiply-accumulates, by which size alone goes, parameters, latency. `genes` `[networks, columns]` comes from `gene_features`; shared
-        weights make neighbours' scores alike, and what neighbours say of a network takes out noise.
+        multiply-accumulates, by which size alone goes, parameters, latency. `genes` `[networks, columns]` comes from
+        `gene_features`; shared weights make neighbours' scores alike, and what neighbours say of a network takes out
+        noise.
         """
         scores = np.asarray(scores, np.float64)
         errors = np.broadcast_to(np.asarray(errors, np.float64), scores.shape)
