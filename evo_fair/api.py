@@ -32,7 +32,6 @@ from evo_fair.search import (
     Initial,
     Objective,
     Plan,
-    Record,
     RunFolder,
     check_new,
     create_run,
@@ -49,6 +48,7 @@ from evo_fair.search.algorithms import Algorithm, own_code
 from evo_fair.search.given import given_constraints, given_objectives
 from evo_fair.search.searched import Searched
 from evo_fair.space import SearchSpace
+from evo_fair.trainings import check_trainings, gather, train_chosen, write_findings
 
 __all__ = ["Listener", "deploy", "load_problem", "load_profile", "load_run", "search", "train"]
 
@@ -85,6 +85,8 @@ def search(
     precision: str = "fp32",
     resume: bool = False,
     freeze_header: str | int = "off",
+    trainings: int = 0,
+    training_epochs: int | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
@@ -95,17 +97,24 @@ def search(
     there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
     begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
     them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
-    goes into the folder. Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    goes into the folder.
+
+    The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
+    `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
+    of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
+    Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
     """
     objectives = None if objectives is None else given_objectives(objectives)
     constraints = None if constraints is None else given_constraints(constraints)
     budget, population = as_whole("budget", budget), as_whole("population", population)
     seed, jobs = as_whole("seed", seed), as_whole("jobs", jobs)
+    trainings, training_epochs = as_whole("trainings", trainings), as_whole("training_epochs", training_epochs)
     group = None if group is None else as_text("group", group)
     if not isinstance(freeze_header, str):
         freeze_header = as_whole("freeze_header", freeze_header)
-    if seed is None or freeze_header is None:
-        raise EvoFairError(f"{'seed' if seed is None else 'freeze_header'} is None: give one, or leave it out")
+    for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
+        if given is None:
+            raise EvoFairError(f"{name} is None: give one, or leave it out")
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
@@ -124,6 +133,7 @@ def search(
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
+    tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives)
     _check_sources(folder, begun, prepared.sources)
     choice = check_header(freeze_header, prepared.space)
     listener.prepared(prepared.dataset, prepared.space)
@@ -154,10 +164,14 @@ def search(
     source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
     with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs, evaluated_on, precision) as evaluator:
         outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
-    listener.ended(outcome)
+        listener.ended(outcome)
+        evidence = gather(prepared.plan, prepared.space, prepared.dataset, outcome.records, evaluator.predict)
+    if evidence is not None:
+        belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener)
+        write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
-    _write_networks(run, result.front_records, prepared, supernet, source, listener)
+    _write_networks(run, result, prepared, supernet, source, listener)
     for name in ("pareto.png", "pareto.pdf"):
         try:
             result.plot(folder / name)
@@ -290,7 +304,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
 
 def _write_networks(
     run: RunFolder,
-    records: Sequence[Record],
+    result: Run,
     prepared: _Prepared,
     supernet: StoredSupernet,
     source: ProxySource,
@@ -300,12 +314,17 @@ def _write_networks(
         remove_leftovers(place)
     proxy = source.open()
     groupings = _groupings(prepared)
+    records, believed = result.front_records, result.believed()
+    for name in {record.id for record in result.records} - {record.id for record in records}:
+        for kind in ("onnx", "json"):  # of a front that fewer trainings gave
+            (run.networks / f"{name}.{kind}").unlink(missing_ok=True)
     for done, record in enumerate(records, 1):
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
             "device": prepared.profile.name,
             "objectives": dict(record.objectives),
+            **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),
             "hashes": {
                 "supernet": supernet.sha256,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from evo_fair import __version__
 from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
+from evo_fair.deploy.alone import TRAININGS, AloneTraining
 from evo_fair.deploy.choice import choose_networks
 from evo_fair.deploy.evenness import check_even_groups
 from evo_fair.deploy.examine import Examiner
@@ -74,12 +75,13 @@ def deploy(
     `data` is the data set's folder, or the `Dataset` that the run's problem was given.
     `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
     starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own. Three look at the run's grouping: `fairness_weight` is that of the fairness term in the loss, `default` for
-    1.0 (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves
-    the trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a
-    point, that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds,
-    are ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by
-    default. With `resume`, which needs the settings of before, networks that are there are not made again.
+    its own; what the search trained from scratch by the same recipe and seed is taken over. Three look at the run's
+    grouping: `fairness_weight` is that of the fairness term in the loss, `default` for 1.0
+    (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
+    trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
+    that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
+    ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by default.
+    With `resume`, which needs the settings of before, networks that are there are not made again.
 
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
@@ -119,7 +121,12 @@ def deploy(
     remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored else None
     hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
-    workshop = Workshop(folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups)
+    alone = None
+    if from_scratch:  # what the search has trained already
+        alone = AloneTraining(run.path / TRAININGS, problem, dataset, space, grouping, tuning, seed)
+    workshop = Workshop(
+        folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone
+    )
     _make(workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))

@@ -44,6 +44,9 @@ class Listener:
     def tuning(self, network: str, step: "Step") -> None:
         """An epoch of the training of one network has ended."""
 
+    def trained(self, done: int, trainings: int) -> None:
+        """A network that the search chose has been trained, and its results are written down."""
+
     def deployed(self, done: int, networks: int) -> None:
         """A network has been trained, written and checked."""
 

@@ -32,12 +32,14 @@ class Job:
     resumed: tuple[str, ...] = ("--resume",)
 
 
+SEARCH = ["--budget", 12, "--population", 6, "--trainings", 3]
 PRUNE = ["--method", "magnitude", "--method", "taylor", "--sparsity", 0.3, "--sparsity", 0.5, "--epochs", 1]
 AUDIT = ["--networks", 90, "--criterion", "trained", "--criterion", "random", "--jobs", 1]
 GRID = ["--network", "largest", "--criterion", "magnitude_l1", "--treatment", "none", "--treatment", "finetune"]
 JOBS = {
     "train": Job(lambda problem, run: ["train", problem], ()),
     "deploy": Job(lambda problem, run: ["deploy", run, "--network", "all", "--epochs", 3, "--int8"]),
+    "search": Job(lambda problem, run: ["search", problem, *SEARCH]),
     "prune": Job(lambda problem, run: ["prune", problem, *PRUNE]),
     "audit": Job(lambda problem, run: ["audit", problem, *AUDIT]),
     "audit-network": Job(lambda problem, run: ["audit", problem, *GRID, "--epochs", 1, "--seeds", 1]),

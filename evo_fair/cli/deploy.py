@@ -54,7 +54,11 @@ def deploy(
         ),
     ] = None,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train from random weights instead of the supernet's.")
+        bool,
+        typer.Option(
+            "--from-scratch",
+            help="Train from random weights instead of the supernet's; what the search trained so is taken over.",
+        ),
     ] = False,
     fairness_weight: Annotated[
         float,

@@ -101,6 +101,10 @@ class ProgressBars(Listener):
         """Moves the bar of a network that is trained."""
         self._show(network, step.epoch, step.epochs, f"loss {step.loss:.3f}", summary=True)
 
+    def trained(self, done: int, trainings: int) -> None:
+        """Moves the bar of the search's trainings."""
+        self._show("trainings", done, trainings, "networks trained from nothing")
+
     def deployed(self, done: int, networks: int) -> None:
         """Moves the bar of the networks to deploy."""
         self._show("deployed", done, networks, "trained, ONNX checked against torch")

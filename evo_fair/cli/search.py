@@ -42,6 +42,17 @@ def search(
             "maps hardly differ between groups.",
         ),
     ] = "off",
+    trainings: Annotated[
+        int,
+        typer.Option(
+            "--trainings",
+            metavar="K",
+            help="Really train K networks, those that tell most, to correct what is believed of the others.",
+        ),
+    ] = 0,
+    training_epochs: Annotated[
+        int | None, typer.Option("--training-epochs", help="Epochs of each training. Default: the problem's.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Threads; changes the time only. Default: all cores.")
     ] = None,
@@ -89,8 +100,12 @@ def search(
             precision=precision,
             resume=resume,
             freeze_header=freeze_header,
+            trainings=trainings,
+            training_epochs=training_epochs,
             listener=bars,
         )
     print_table(front_table(run))
+    for line in run.findings:
+        say(line)
     figure = folder / "pareto.png"
     say(f"the front: {folder}/front.csv, {folder}/networks" + (f", {figure}" if figure.is_file() else ""))

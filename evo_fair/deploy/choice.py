@@ -7,6 +7,7 @@ import pandas as pd
 
 from evo_fair.errors import RunError, UnknownNameError
 from evo_fair.search import Axis, to_minimise
+from evo_fair.search.front import believed_columns
 
 __all__ = ["choose_networks", "usual_choice"]
 
@@ -14,9 +15,10 @@ __all__ = ["choose_networks", "usual_choice"]
 def usual_choice(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
     """The ids of the best network in each objective, and of the one nearest to being best in all of them.
 
-    Distance is Euclidean, with each objective scaled to 0 to 1 over the front; among equals the front's order decides.
+    What is believed of an objective counts where that is there. Distance is Euclidean, with each objective scaled to 0
+    to 1 over the front; among equals the front's order decides.
     """
-    points = to_minimise(front[[axis.name for axis in axes]].to_numpy(float), axes)
+    points = to_minimise(front[believed_columns(front, axes)].to_numpy(float), axes)
     span = np.ptp(points, axis=0)
     scaled = (points - points.min(axis=0)) / np.where(span > 0, span, 1)
     rows = [*points.argmin(axis=0), (scaled**2).sum(axis=1).argmin()]

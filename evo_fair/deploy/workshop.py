@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 
 from evo_fair.data import Dataset
+from evo_fair.deploy.alone import AloneTraining
 from evo_fair.deploy.card import file_facts, network_card, write_onnx
 from evo_fair.deploy.evenness import even_outputs
 from evo_fair.deploy.export import onnx_logits
@@ -31,6 +32,7 @@ class Workshop:
     """What networks are made from, and the folder that they go into; `supernet` is None where they start anew.
 
     `even_groups` is the accuracy that may be lost to outputs moved for groups to be right evenly; None moves none.
+    Networks that `alone` has trained are taken from there.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Workshop:
     int8: bool
     hashes: dict[str, str]
     even_groups: float | None = None
+    alone: AloneTraining | None = None
 
     @property
     def scaling(self) -> Scaling:
@@ -69,18 +72,18 @@ class Workshop:
         scaling = self.scaling
         recipe = self.tuning.recipe(self.problem.training)
         network = self._untrained(genome)
-        checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
-        train_network(
-            network,
-            self.dataset,
-            self.grouping,
-            self.tuning,
-            recipe,
-            self.seed,
-            scaling,
-            checkpoint=checkpoint,
-            on_epoch=on_epoch,
-        )
+        if self.alone is None or not self.alone.take(name, genome, network):
+            train_network(
+                network,
+                self.dataset,
+                self.grouping,
+                self.tuning,
+                recipe,
+                self.seed,
+                scaling,
+                checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
+                on_epoch=on_epoch,
+            )
         final = network.folded()
         evened = {}
         if self.even_groups is not None:

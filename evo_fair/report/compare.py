@@ -70,7 +70,7 @@ class Comparison:
 
     @cached_property
     def fronts(self) -> tuple[Points, ...]:
-        """Each run's front, minimised, `[networks, objectives]`."""
+        """Each run's front, minimised, `[networks, objectives]`: what was measured, as the traces are."""
         return tuple(to_minimise(run.front[self._names].to_numpy(float), self.axes) for run in self.runs)
 
     @cached_property

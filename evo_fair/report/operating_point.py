@@ -10,6 +10,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import ConstraintError, UnknownNameError
 from evo_fair.search import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
+from evo_fair.search.front import BELIEVED
 
 __all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
 
@@ -44,6 +45,8 @@ def operating_point(
     `feasible`, if it says so, are out, and so are rows that another one within the limits dominates in the objectives
     `axes`. Among equals the first objective decides, then the next, then the id. A value that was not measured meets no
     limit.
+    Where the table says what is believed of an objective, that counts for it, in limits and as the goal; so it does for
+    the accuracy that is 1 less an error.
     Raises `ConstraintError` for a limit that can't be read or names no column, and for a `minimise` that is better the
     higher it is; `UnknownNameError` for one that is no column.
     """
@@ -64,21 +67,34 @@ def choose(
     the other one.
     """
     goal = _goal(networks, minimise, maximise, axes)
+    measured, networks = networks, _as_believed(networks)
     kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
         kept &= networks["feasible"].to_numpy(bool)
     parsed = [_limit(text, networks) for text in limits]
     met = [limit.met(networks[limit.name]) for limit in parsed]
     point = _best(networks, kept & np.all([np.ones_like(kept), *met], axis=0), goal, axes)
+    values = networks[goal.name].astype(float).tolist()
     costs = []
     for number, limit in enumerate(parsed):
         others = [within for i, within in enumerate(met) if i != number]
         without = _best(networks, kept & np.all([np.ones_like(kept), *others], axis=0), goal, axes)
-        best = None if without is None else float(without[goal.name])
-        both = best is not None and point is not None
-        cost = abs(best - float(point[goal.name])) if both and best is not None and point is not None else None
+        best = None if without is None else values[without]
+        cost = abs(best - values[point]) if best is not None and point is not None else None
         costs.append(LimitCost(limit.text, best, cost))
-    return Choice(goal, point, tuple(costs))
+    return Choice(goal, None if point is None else measured.iloc[point], tuple(costs))
+
+
+def _as_believed(networks: pd.DataFrame) -> pd.DataFrame:
+    """The table with what is believed in the place of what was measured, where it says so."""
+    found = {}
+    for name in networks:
+        error = f"{str(name).removesuffix('accuracy')}error{BELIEVED}"
+        if f"{name}{BELIEVED}" in networks:
+            found[str(name)] = networks[f"{name}{BELIEVED}"]
+        elif str(name).endswith("accuracy") and error in networks:
+            found[str(name)] = 1.0 - networks[error]
+    return networks.assign(**found) if found else networks
 
 
 def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, direction: str) -> tuple[Axis, ...]:
@@ -101,13 +117,15 @@ def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, directi
 
 def _best(
     networks: pd.DataFrame, kept: "np.ndarray[Any, np.dtype[np.bool_]]", goal: Axis, axes: Sequence[Axis]
-) -> "pd.Series[Any] | None":
+) -> int | None:
+    """The place of the best row among those `kept`, None where there is none."""
     if not kept.any():
         return None
-    rows = networks[kept]
-    rows = rows[non_dominated(_points(rows, axes))] if axes else rows
+    places = np.flatnonzero(kept)
+    places = places[non_dominated(_points(networks.iloc[places], axes))] if axes else places
+    rows = networks.iloc[places]
     keys = [rows[goal.name].to_numpy(float) * goal.sign, *_points(rows, axes).T, rows["id"].to_numpy(str)]
-    return rows.iloc[int(np.lexsort(keys[::-1])[0])]
+    return int(places[np.lexsort(keys[::-1])[0]])
 
 
 def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, axes: Sequence[Axis]) -> Axis:

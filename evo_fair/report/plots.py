@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from evo_fair.errors import RunError
 from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.search import Axis, non_dominated, to_minimise
+from evo_fair.search.front import UNCERTAINTY, believed_columns
 from evo_fair.show import figure_label
 
 if TYPE_CHECKING:
@@ -34,25 +35,27 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
 
     Of one run all networks are shown: the front as dark diamonds, the other feasible ones as rings, those that break a
     constraint as pale crosses, and declared limits as dotted lines; of several runs their fronts. A line joins what
-    no other network of the run beats in the two objectives of the panel. The view fits the feasible networks; others
-    can lie beyond it. Raises `RunError` for runs whose objectives differ.
+    no other network of the run beats in the two objectives of the panel. Where all runs have beliefs, these are shown,
+    on a single run's front with bars of a standard error either way. The view fits the feasible networks; others can
+    lie beyond it. Raises `RunError` for runs whose objectives differ.
     """
     axes = common_axes(runs)
     pairs = [(Axis("generation"), axes[0])] if len(axes) == 1 else [(x, y) for y, x in combinations(axes, 2)]
+    single, believed = len(runs) == 1, all(run.beliefs is not None for run in runs)
     figure, panels, columns = grid(len(pairs))
     for panel, (x, y) in zip(panels, pairs, strict=True):
-        shown = [_points(run, x, y)[run.networks["feasible" if len(runs) == 1 else "front"]] for run in runs]
+        shown = [_points(run, x, y, believed)[run.networks["feasible" if single else "front"]] for run in runs]
         scale(panel, np.concatenate(shown), x, y)
-        if len(runs) == 1:
+        if single:
             _draw_networks(panel, runs[0], x, y)
         else:
             names = short_names([run.path for run in runs])
             for run, name, look in zip(runs, names, looks(len(runs)), strict=True):
-                best = _points(run, x, y)[run.networks["front"].to_numpy(bool)]
+                best = _points(run, x, y, believed)[run.networks["front"].to_numpy(bool)]
                 _draw_front(panel, best, x, y, look, figure_label(f"{name} ({len(best)})"))
         panel.set_xlabel(axis_label(x))
         panel.set_ylabel(axis_label(y))
-    common_legend(figure, panels[0], columns, backwards=len(runs) == 1)
+    common_legend(figure, panels[0], columns, backwards=single)
     return figure
 
 
@@ -79,8 +82,21 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(part[-length:]) for part in parts]
 
 
+def _draw_errors(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
+    """Bars of a standard error either way, of the front's networks."""
+    rows = run.networks[run.networks["front"].to_numpy(bool)]
+    points = rows[believed_columns(rows, (x, y))].to_numpy(float)
+    bars = [
+        rows[f"{axis.name}{UNCERTAINTY}"].to_numpy(float) if f"{axis.name}{UNCERTAINTY}" in rows else None
+        for axis in (x, y)
+    ]
+    if len(points) and any(bar is not None for bar in bars):
+        look: Any = {"fmt": "none", "ecolor": looks(1)[0][1], "elinewidth": 0.5, "alpha": 0.5, "zorder": 4}
+        panel.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], **look)
+
+
 def _draw_networks(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
-    points = _points(run, x, y)
+    points = _points(run, x, y, run.beliefs is not None)
     front = run.networks["front"].to_numpy(bool)
     feasible = run.networks["feasible"].to_numpy(bool)
     common: Any = {"linewidths": 0.6, "rasterized": len(points) > 5000}
@@ -92,6 +108,9 @@ def _draw_networks(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
     label = f"dominated ({len(dominated)})"
     look = {"s": 9, "c": "none", "edgecolors": "#8c8c8c", "marker": "o", "zorder": 2}
     panel.scatter(dominated[:, 0], dominated[:, 1], label=label, **look, **common)
+    view = panel.get_xlim(), panel.get_ylim()
+    _draw_errors(panel, run, x, y)
+    panel.set(xlim=view[0], ylim=view[1])
     _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})")
     limits = {limit.name: limit.number for limit in run.limits}
     for axis, line in ((x, panel.axvline), (y, panel.axhline)):
@@ -116,5 +135,7 @@ def _draw_front(panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label
     panel.step(edge[:, 0], edge[:, 1], where="post", color=colour, linewidth=0.7, linestyle=line, zorder=4)
 
 
-def _points(run: "Run", x: Axis, y: Axis) -> Points:
-    return np.asarray(run.networks[[x.name, y.name]].to_numpy(float))
+def _points(run: "Run", x: Axis, y: Axis, believed: bool) -> Points:
+    """The networks in two objectives: what is believed of the evaluated, or what was measured."""
+    columns = believed_columns(run.networks, (x, y)) if believed else [x.name, y.name]
+    return np.asarray(run.networks[columns].to_numpy(float))

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from evo_fair.arguments import as_path, as_text, as_texts
+from evo_fair.belief.store import read_beliefs
 from evo_fair.errors import RunError
+from evo_fair.files import read_text
 from evo_fair.report.operating_point import operating_point
 from evo_fair.search import (
     Axis,
@@ -22,6 +24,7 @@ from evo_fair.search import (
     read_journal,
     write_front,
 )
+from evo_fair.search.front import BELIEVED, UNCERTAINTY
 from evo_fair.search.journal import check_objectives
 from evo_fair.search.searched import Searched
 
@@ -59,13 +62,29 @@ class Run:
         return records
 
     @cached_property
+    def beliefs(self) -> pd.DataFrame | None:
+        """What is believed of every evaluated network (`beliefs.csv`); None in a run that has not got so far."""
+        path = self.path / "beliefs.csv"
+        if not path.exists():
+            return None
+        names = [axis.name for axis in self.axes]
+        return read_beliefs(path, names, [record.id for record in self.records if record.evaluated])
+
+    @property
+    def findings(self) -> list[str]:
+        """What the search found out about these data, a plain sentence or three for each objective."""
+        path = self.path / "findings.txt"
+        return read_text(path, RunError).splitlines() if path.exists() else []
+
+    @cached_property
     def networks(self) -> pd.DataFrame:
         """A row a network of the journal; see `networks_frame`."""
-        return networks_frame(self.records, self.axes)
+        return networks_frame(self.records, self.axes, self.beliefs)
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """A row a network of the front: `id`, the objectives, the other metrics, accuracies by group, `genome`."""
+        """A row a network of the front: `id`, the objectives, what is believed of them, the other metrics, accuracies
+        by group, `genome`; see `front_of`."""
         if self._only_front:
             return read_front(self._folder.front, self.axes)
         return front_of(self.networks, self.axes)
@@ -75,6 +94,20 @@ class Run:
         """The front's records, in the front's order."""
         by_id = {record.id: record for record in self.records}
         return [by_id[name] for name in self.front["id"]]
+
+    def believed(self) -> dict[str, dict[str, dict[str, float]]]:
+        """By network of the front and objective: `value` and `uncertainty`, its standard error; {} without beliefs."""
+        front = self.front
+        names = [axis.name for axis in self.axes if f"{axis.name}{BELIEVED}" in front]
+        if not names:
+            return {}
+        return {
+            str(row["id"]): {
+                name: {"value": float(row[f"{name}{BELIEVED}"]), "uncertainty": float(row[f"{name}{UNCERTAINTY}"])}
+                for name in names
+            }
+            for row in front.to_dict("records")
+        }
 
     @property
     def _only_front(self) -> bool:

@@ -8,6 +8,7 @@ from pandas.api.types import is_integer_dtype
 
 from evo_fair.report.run import Run
 from evo_fair.search import Axis
+from evo_fair.search.front import BELIEVED, UNCERTAINTY
 from evo_fair.show import markdown_table
 from evo_fair.tables import Table
 
@@ -15,6 +16,9 @@ __all__ = ["front_markdown", "front_table"]
 
 _BESIDE = ("accuracy", "worst_group_accuracy", "latency_ms", "params", "macs")
 """What a reader wants to see of a network whether it was an objective or not."""
+
+_READ = ("accuracy", "worst_group_accuracy")
+"""Those that stay what the frozen weights gave where the objectives beside them are believed."""
 
 
 def front_table(run: Run, rows: int = 20) -> Table:
@@ -41,12 +45,22 @@ def _columns(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
 
 def _headings(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
     titles = {axis.name: f"{axis.title} {'↑' if axis.direction == 'max' else '↓'}" for axis in axes}
+    if any(f"{axis.name}{BELIEVED}" in front for axis in axes):
+        titles |= {name: f"{name} as read".replace("_", " ") for name in _READ if name not in titles}
     return ["network", *(titles.get(name, name.replace("_", " ")) for name in _columns(front, axes))]
 
 
 def _cells(front: pd.DataFrame, axes: Sequence[Axis]) -> list[list[str]]:
-    columns = [front["id"].tolist(), *(_texts(front[name]) for name in _columns(front, axes))]
+    columns = [front["id"].tolist(), *(_believed_texts(front, name) for name in _columns(front, axes))]
     return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _believed_texts(front: pd.DataFrame, name: str) -> list[str]:
+    """What is believed of an objective, with its standard error, where that is there; else what was measured."""
+    if f"{name}{BELIEVED}" not in front:
+        return _texts(front[name])
+    pairs = zip(_texts(front[f"{name}{BELIEVED}"]), _texts(front[f"{name}{UNCERTAINTY}"]), strict=True)
+    return [f"{value} ± {error}" for value, error in pairs]
 
 
 def _texts(values: "pd.Series[float]") -> list[str]:

@@ -16,19 +16,35 @@ from evo_fair.search.hypervolume import non_dominated
 from evo_fair.search.objectives import Axis, to_minimise
 from evo_fair.search.record import Record, is_id
 
-__all__ = ["check_front", "front_of", "genome_of", "networks_frame", "read_front", "write_front"]
+__all__ = [
+    "BELIEVED",
+    "UNCERTAINTY",
+    "believed_columns",
+    "check_front",
+    "front_of",
+    "genome_of",
+    "networks_frame",
+    "read_front",
+    "write_front",
+]
+
+BELIEVED, UNCERTAINTY = "_believed", "_uncertainty"
+"""How the columns' names end that hold what is believed of an objective, and its standard error."""
 
 _REMAKE = "make it again from its journal"
 _GENOME = re.compile(r"[0-9]{1,5}( [0-9]{1,5})*")
 _ABOUT = ["generation", "evaluated", "feasible", "front", "violation"]
 
 
-def networks_frame(records: Sequence[Record], axes: Sequence[Axis]) -> pd.DataFrame:
+def networks_frame(
+    records: Sequence[Record], axes: Sequence[Axis], beliefs: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """A row a network, in the journal's order.
 
-    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the objectives of `axes`, the other
-    metrics, `accuracy[grouping:group]` for every group, and `genome`, its genes as text with blanks between them. What
-    was not measured is NaN.
+    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the objectives of `axes` as measured
+    with the frozen weights, the columns of `beliefs` (a table by `id`; `<objective>_believed`, by which the front is
+    then taken, and `<objective>_uncertainty`, its standard error), the other metrics, `accuracy[grouping:group]` for
+    every group, and `genome`, its genes as text with blanks between them. What was not measured is NaN.
     """
     rows = []
     for record in records:
@@ -50,8 +66,10 @@ def networks_frame(records: Sequence[Record], axes: Sequence[Axis]) -> pd.DataFr
     frame = pd.DataFrame(rows, columns=_columns(rows, axes))
     numbers = frame.columns.difference(["id", "genome"], sort=False)
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
+    if beliefs is not None:
+        frame = _with_beliefs(frame, axes, beliefs)
     feasible = frame["feasible"].to_numpy(bool)
-    points = to_minimise(frame.loc[feasible, [axis.name for axis in axes]].to_numpy(float), axes)
+    points = to_minimise(frame.loc[feasible, believed_columns(frame, axes)].to_numpy(float), axes)
     front = np.zeros(len(frame), np.bool_)
     front[np.flatnonzero(feasible)[non_dominated(points)]] = True
     frame["front"] = front
@@ -61,14 +79,19 @@ def networks_frame(records: Sequence[Record], axes: Sequence[Axis]) -> pd.DataFr
 def front_of(networks: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     """The front's rows of a `networks_frame`, best first by the first objective, then the next, then the id.
 
-    Networks with equal objectives all stay. Columns on how a network was found are left out, and those without a value.
+    What is believed of an objective counts where that is there. Networks with equal objectives all stay. Columns on how
+    a network was found are left out, and those without a value.
     """
     rows = networks[networks["front"].to_numpy(bool)].drop(columns=_ABOUT)
-    names = [axis.name for axis in axes]
-    keys = to_minimise(rows[names].to_numpy(float), axes).T
+    keys = to_minimise(rows[believed_columns(rows, axes)].to_numpy(float), axes).T
     order = np.lexsort([rows["id"].to_numpy(str), *keys[::-1]])
     front = rows.iloc[order].reset_index(drop=True)
     return front.loc[:, front.notna().any() | front.empty]
+
+
+def believed_columns(networks: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
+    """The columns that the objectives `axes` are taken from: what is believed of them, or else what was measured."""
+    return [f"{axis.name}{BELIEVED}" if f"{axis.name}{BELIEVED}" in networks else axis.name for axis in axes]
 
 
 def write_front(path: Path, front: pd.DataFrame) -> None:
@@ -81,7 +104,11 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
 
     Raises `RunError` where it is missing or damaged, naming the row, counted from 1 below the header, and the column.
     """
-    filled = ("id", *(axis.name for axis in axes), "genome")
+    filled = ["id", *(axis.name for axis in axes), "genome"]
+    front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
+    for believed, uncertain in ((f"{axis.name}{BELIEVED}", f"{axis.name}{UNCERTAINTY}") for axis in axes):
+        if believed in front or uncertain in front:
+            filled += [believed, uncertain]
     front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
     for row, (name, genome) in enumerate(zip(front["id"], front["genome"], strict=True), 1):
         if not is_id(name):
@@ -109,6 +136,14 @@ def check_front(path: Path, front: pd.DataFrame, space: Space) -> None:
     """
     if fault := wrong_network(space, front["id"].tolist(), [genome_of(text) for text in front["genome"]]):
         raise RunError(f"the front of {path} is damaged, network {fault[0] + 1} of it: {fault[1]}; restore its files")
+
+
+def _with_beliefs(frame: pd.DataFrame, axes: Sequence[Axis], beliefs: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the columns of `beliefs` behind the objectives."""
+    believed = beliefs.set_index("id").reindex(frame["id"])
+    at = list(frame.columns).index(axes[-1].name) + 1
+    added = believed.set_axis(frame.index)
+    return pd.concat([frame.iloc[:, :at], added, frame.iloc[:, at:]], axis=1)
 
 
 def _columns(rows: Sequence[dict[str, object]], axes: Sequence[Axis]) -> list[str]:

@@ -32,7 +32,17 @@ def run(evo_fair: Command, problem_file: Path, tmp_path_factory: pytest.TempPath
 
 def test_run_folder_holds_what_the_design_says(run: Path) -> None:
     front = pd.read_csv(run / "front.csv", dtype={"id": str})
-    names = {"checkpoint.npz", "front.csv", "journal.jsonl", "networks", "pareto.pdf", "pareto.png", "run.toml"}
+    names = {
+        "beliefs.csv",
+        "checkpoint.npz",
+        "findings.txt",
+        "front.csv",
+        "journal.jsonl",
+        "networks",
+        "pareto.pdf",
+        "pareto.png",
+        "run.toml",
+    }
     assert {path.name for path in run.iterdir()} == names
     assert len(front) >= 3
     for name in front["id"]:

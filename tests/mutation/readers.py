@@ -8,7 +8,7 @@ checkpoint changes nothing, for instance.
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,18 @@ from PIL import Image
 from evo_fair import deployment, prune_networks
 from evo_fair.audit import store
 from evo_fair.audit.dense import DenseFacts
+from evo_fair.belief import TrainingResult, read_trainings, write_beliefs, write_trainings
 from evo_fair.data.image_folder import load_image_folder
+from evo_fair.deploy.alone import AloneTraining
 from evo_fair.deploy.choice import choose_networks
 from evo_fair.deploy.reference import _scaling
+from evo_fair.deploy.tuning import Tuning
 from evo_fair.deploy.workshop import Workshop
 from evo_fair.files import sha256_of, shipped_or_path
 from evo_fair.latency import load_profile
 from evo_fair.latency.measurements import read_latency, read_layers
 from evo_fair.layers import macs, params, peak_memory_bytes
-from evo_fair.nets import Supernet, fit, train_supernet
+from evo_fair.nets import Network, Supernet, fit, train_supernet
 from evo_fair.problem import Training, load_problem
 from evo_fair.proxy import supernets
 from evo_fair.pruning.given import load_weights
@@ -95,16 +98,31 @@ def _make_run(folder: Path, file: str) -> bytes:
     (folder / "run.toml").unlink(missing_ok=True)
     run = create_run(folder, _configuration())
     run.journal.write_bytes(_searched()[0])
+    if file != "journal.jsonl":
+        _write_beliefs(folder)
     if file == "front.csv":
         load_run(folder).write_front()
         run.journal.unlink()  # it goes before
     return (folder / file).read_bytes()
 
 
+def _write_beliefs(folder: Path) -> None:
+    evaluated = [record.id for record in load_run(folder).records if record.evaluated]
+    columns = {f"error{end}": np.linspace(0.1, 0.4, len(evaluated)) for end in ("_believed", "_uncertainty")}
+    write_beliefs(folder / "beliefs.csv", pd.DataFrame({"id": evaluated} | columns))
+
+
+def _trainings(folder: Path) -> bytes:
+    values = [TrainingResult(name, 5, 0, {"error": 0.1}, {"error": 0.01}) for name in ("a", "b", "c")]
+    write_trainings(folder / "trainings.csv", values)
+    return (folder / "trainings.csv").read_bytes()
+
+
 def _read_run(path: Path) -> None:
     """All that reports make of a run."""
     run = load_run(path.parent)
     front_markdown(run.front, run.axes)
+    run.believed()
     choose_networks(run.front, run.axes, None)
     choose_in(path.parent, ["error <= 0.5"])
     if (path.parent / "journal.jsonl").exists():
@@ -365,6 +383,30 @@ def _read_workshop_card(path: Path) -> None:
     workshop.finished("x")
 
 
+@cache
+def _alone_facts() -> AloneTraining:
+    problem = load_problem("digits")
+    dataset = _digits()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    return AloneTraining(Path(), problem, dataset, space, "class", Tuning(from_scratch=True), 0)
+
+
+def _alone(folder: Path, file: str = "x.safetensors") -> bytes:
+    training = replace(_alone_facts(), folder=folder)
+    network = Network(training.space.architecture(training.space.smallest()), training.space.labels)
+    training.keep("x", training.space.smallest(), network)
+    return (folder / file).read_bytes()
+
+
+def _take_alone(path: Path) -> None:
+    """What is damaged is not taken, and leaves the network as it was."""
+    training = replace(_alone_facts(), folder=path.parent)
+    network = Network(training.space.architecture(training.space.smallest()), training.space.labels)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    if not training.take("x", training.space.smallest(), network):
+        assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
 def _pruned_card(folder: Path) -> bytes:
     (folder / "x.onnx").write_bytes(b"some network")
     facts = {"sha256": sha256_of(folder / "x.onnx"), "bytes": 12}
@@ -397,6 +439,10 @@ READERS = [
     Reader("journal of a report", "journal.jsonl", "jsonl", partial(_make_run, file="journal.jsonl"), _read_run, 0.5),
     Reader("journal of a resumed search", "journal.jsonl", "jsonl", lambda _: _searched()[0], _resume_journal, 0.5),
     Reader("front", "front.csv", "csv", partial(_make_run, file="front.csv"), _read_run),
+    Reader("beliefs", "beliefs.csv", "csv", partial(_make_run, file="beliefs.csv"), _read_run),
+    Reader("trainings", "trainings.csv", "csv", _trainings, lambda path: read_trainings(path, ["error"], "abc")),
+    Reader("network trained alone", "x.safetensors", "safetensors", _alone, _take_alone, 0.5),
+    Reader("card of a network trained alone", "x.json", "json", partial(_alone, file="x.json"), _take_alone, 0.5),
     Reader("run", "run.toml", "toml", partial(_make_run, file="run.toml"), _read_run, 0.5),
     Reader("checkpoint of a search", "checkpoint.npz", "npz", lambda _: _searched()[1], _resume, 0.5),
     Reader("problem", "own.toml", "toml", lambda _: PROBLEM.encode(), _read_problem),

@@ -1,0 +1,71 @@
+"""Which networks to train next: those that are expected to enlarge the front of trained networks most.
+
+The expected hypervolume improvement (Emmerich et al. 2006), taken one network after another: each is counted as
+trained, with what is believed of it, before the next is looked for. What is uncertain can gain much and lose nothing,
+so that it is tried; costs count by ratio, so that the fast end gets its share; and a second network beside a first one
+gains little, so that they spread over the front.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import norm, qmc
+
+from evo_fair.search.hypervolume import box_around, hypervolume_gains, non_dominated
+
+__all__ = ["next_trainings"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_DRAWS = 16
+"""Draws of what networks may reach, the same for all, from Sobol's sequence: even, and no seed."""
+
+_SHORTLIST = 300
+"""Networks that are drawn for: those with the greatest gain if they were one standard error better than believed."""
+
+
+def next_trainings(
+    expected: npt.ArrayLike,
+    errors: npt.ArrayLike,
+    trained: npt.ArrayLike,
+    n: int,
+    allowed: npt.ArrayLike | None = None,
+) -> Ints:
+    """The `n` networks to train next, or as many as there are, in order.
+
+    `expected` `[networks, objectives]`, all minimised, holds what is believed, and in the columns whose `errors` are
+    all 0 what is known, such as latency. `trained` and `allowed` (all by default) are bool `[networks]`. The same
+    arguments give the same networks.
+    """
+    points, errors = np.asarray(expected, np.float64), np.asarray(errors, np.float64)
+    costs = (errors == 0).all(axis=0) & (points > 0).all(axis=0)
+    points = np.where(costs, np.log(np.where(costs, points, 1.0)), points)
+    free = ~np.asarray(trained, np.bool_)
+    if allowed is not None:
+        free &= np.asarray(allowed, np.bool_)
+    if not free.any():
+        return np.empty(0, np.int64)
+    known = points[np.asarray(trained, np.bool_)]
+    # The box is around what is worth it: networks that nobody would train would make all others look alike.
+    layer = non_dominated(points - errors)
+    box = box_around(np.concatenate([(points - errors)[layer], points[layer], known]))
+    # The points are multiples of 1 / _DRAWS, from 0 on: moved to the middle of their cells.
+    even = qmc.Sobol(points.shape[1], scramble=False).random(_DRAWS) + 0.5 / _DRAWS
+    normal = norm.ppf(even)
+    chosen: list[int] = []
+    front = known[non_dominated(known)]
+    while len(chosen) < n and free.any():
+        hoped = np.where(free, hypervolume_gains(points - errors, front, box), -1.0)
+        shortlist = np.sort(np.argsort(-hoped, kind="stable")[:_SHORTLIST])
+        shortlist = shortlist[free[shortlist]]
+        gains = np.zeros(len(shortlist))
+        for draw in normal:
+            gains += hypervolume_gains(points[shortlist] + draw * errors[shortlist], front, box)
+        if not (gains > 0).any():  # nothing is hoped for: the least known of all tells most
+            gains = np.where(np.ptp(points[shortlist], axis=0).any(), errors[shortlist].sum(axis=1), 0.0)
+        best = int(shortlist[gains.argmax()])
+        chosen.append(best)
+        free[best] = False
+        front = np.concatenate([front, points[[best]]])
+        front = front[non_dominated(front)]
+    return np.array(chosen, np.int64)

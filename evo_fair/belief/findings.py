@@ -1,0 +1,94 @@
+"""What a belief found out, in plain words: how far networks of equal size differ, and how much of that can be told."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from evo_fair.belief.belief import Belief, rank_correlation
+from evo_fair.search import Axis
+
+__all__ = ["Finding", "describe_belief", "find"]
+
+_LEAST_SHARE = 0.1
+"""Below this share of the variance at equal size a search tells nothing that size doesn't."""
+
+_SHARES = ("accuracy", "error", "gap", "difference")
+"""How the names of objectives end that are shares of samples."""
+
+_FEW = 4
+"""Trained networks below which nothing is said of ranks."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of one objective among networks of equal size.
+
+    `spread` is the standard deviation of the networks beyond noise, in the objective's unit. `told` is the share of its
+    variance that the search can tell. `trained` is the number of trained networks; `tau` the rank correlation of what
+    is believed with results that were left out, `size_tau` that of size alone; NaN where there are too few. `in_points`
+    is for shares, of which hundredths are spoken of as points.
+    """
+
+    name: str
+    spread: float
+    told: float
+    trained: int
+    tau: float
+    size_tau: float
+    in_points: bool
+
+    @property
+    def size_decides(self) -> bool:
+        """Whether size alone tells as much as the search does."""
+        return self.told < _LEAST_SHARE if np.isnan(self.tau) else self.tau <= self.size_tau
+
+
+def find(belief: Belief, axis: Axis, place: int) -> Finding:
+    """What a belief says of the objective `axis`, the one at `place` in it."""
+    part = belief.parts[place]
+    frozen = part.frozen
+    networks, results = belief.results()
+    corrected = belief.corrected(place)
+    if corrected is None:
+        told = float(np.var(frozen.genes + frozen.own))
+        left = float(np.mean(frozen.variance))
+        center = frozen.mean
+    else:
+        told = float(np.var(corrected.mean - corrected.by_size))
+        left = corrected.of_networks
+        center = corrected.mean
+    tau = size_tau = float("nan")
+    if len(networks) >= _FEW:
+        tau, _ = belief.left_out_tau(place)
+        # The direction of size is taken from the frozen scores of all: it is no training's own.
+        size_tau = (
+            abs(rank_correlation(part.known.size[networks, 0], results[:, place])) if part.known.size.size else 0.0
+        )
+    middle = np.median(center)
+    deviation = np.sqrt(told + left)
+    spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])
+    share = told / (told + left) if told + left > 0 else 0.0
+    return Finding(axis.name, spread, share, len(networks), tau, size_tau, axis.name.endswith(_SHARES))
+
+
+def describe_belief(finding: Finding) -> str:
+    """A finding as one to three short sentences."""
+    what = f"{100 * finding.spread:.1f} points" if finding.in_points else f"{finding.spread:.2g}"
+    name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
+    beyond = f"networks of equal size and latency differ by about {what} beyond noise"
+    if not finding.trained:
+        first = f"{name}: with the supernet's weights {beyond}."
+        if finding.size_decides:
+            return f"{first} The validation part can't tell them apart: size alone decides."
+        return f"{first} The search tells {told} of that; how much training keeps, --trainings finds out."
+    networks = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
+    first = f"{name}: by {networks}, {beyond} once trained."
+    if np.isnan(finding.tau):
+        return f"{first} That the search tells {told} of it is believed, from too few trainings to check."
+    ranks = (
+        f"rank correlation with trainings that it was not told of {finding.tau:.2f}, that of size alone "
+        f"{finding.size_tau:.2f}"
+    )
+    if finding.size_decides:
+        return f"{first} The search tells no more of that than size does ({ranks}): size alone decides."
+    return f"{first} The search tells {told} of that ({ranks})."

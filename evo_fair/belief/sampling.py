@@ -1,0 +1,95 @@
+"""The noise that a finite validation part leaves in objectives: of each network alone, and of what all have in common.
+
+All networks are evaluated on the same samples. Hard samples make all of them worse, and change no order; what counts
+between networks is the rest. Whole units (lesions, patients) are drawn, as in `fairness.bootstrap`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.data import Dataset
+from evo_fair.errors import UndefinedMetricError
+from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
+from evo_fair.search import Objective
+
+__all__ = ["Noise", "Resamples", "own_noise"]
+
+Floats = npt.NDArray[np.float64]
+Predictions = npt.NDArray[np.uint8]
+
+_REPLICATES = 200
+"""Resamples: a standard error is then known to 5 %."""
+
+
+class Resamples:
+    """The same resamples of the validation part for all networks, counted by one grouping."""
+
+    def __init__(self, dataset: Dataset, grouping: str, replicates: int = _REPLICATES, seed: int = 0) -> None:
+        self._dataset = dataset
+        self._grouping = grouping
+        index = dataset.part("validation")
+        self._labels = dataset.labels[index]
+        self._groups = dataset.grouping(grouping).index[index]
+        rng = np.random.default_rng(seed)
+        try:
+            needed = (self._labels, self._groups)
+            self._weights = draw_weights(dataset.units[index], replicates, rng, needed)
+        except UndefinedMetricError:  # a group of very few units: resamples without it are met as they come
+            self._weights = draw_weights(dataset.units[index], replicates, rng)
+
+    def values(self, predictions: Predictions, objectives: Sequence[Objective]) -> Floats:
+        """One network's objectives on every resample, `[replicates, objectives]`, from its predictions `[samples]`.
+
+        NaN for an objective that has no value on some resample.
+        """
+        like = self._dataset.counts(predictions[None], "validation", self._grouping)
+        counts = resampled_counts(self._weights, predictions, self._labels, self._groups, like)
+        found = np.full((len(self._weights), len(objectives)), np.nan)
+        for place, objective in enumerate(objectives):
+            try:
+                found[:, place] = objective.measure(counts)
+            except UndefinedMetricError:
+                continue
+        return found
+
+
+class Noise(NamedTuple):
+    """Standard errors of the frozen scores, and what share of a network's whole sampling variance is its own.
+
+    `errors` is `[networks, objectives]`, `own_share` `[objectives]`.
+    """
+
+    errors: Floats
+    own_share: Floats
+
+
+def own_noise(resampled: Floats, asked: Floats, size: Floats) -> Noise:
+    """The noise that each network has of its own, from some networks' objectives on the same resamples.
+
+    `resampled` is `[asked, replicates, objectives]`; `asked` `[asked]` and `size` `[networks]` are logarithms of a
+    cost, of the networks that were resampled and of all. On each resample what the networks have in common, the mean of
+    their deviations, is taken off. The variance of the rest is a straight line over `size`, within what was seen. An
+    objective without a value on some resamples has no known noise, 0.
+    """
+    deviations = np.nan_to_num(resampled - resampled.mean(axis=1, keepdims=True))
+    networks = len(deviations)
+    own = deviations - deviations.mean(axis=0)
+    whole = (deviations**2).mean(axis=1)
+    variances = (own**2).mean(axis=1) * networks / max(networks - 1, 1)
+    errors = np.empty((len(size), resampled.shape[2]))
+    for place in range(resampled.shape[2]):
+        errors[:, place] = np.sqrt(_line(asked, variances[:, place], size))
+    total = whole.sum(axis=0)
+    share = np.divide(variances.sum(axis=0), total, out=np.ones_like(total), where=total > 0)
+    return Noise(errors, np.minimum(share, 1.0))
+
+
+def _line(x: Floats, y: Floats, wanted: Floats) -> Floats:
+    """The least squares line through points `x`, `y` `[n]` at `wanted`, within the least and the greatest `y`."""
+    if np.ptp(x) == 0:
+        return np.full(len(wanted), y.mean())
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum()
+    return np.asarray((y.mean() + slope * (wanted - x.mean())).clip(y.min(), y.max()))

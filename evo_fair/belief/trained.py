@@ -1,0 +1,257 @@
+"""What trainings say of all networks: a regression of trained results on size and on what frozen scores say.
+
+The model of the trained results y of one objective, on the same scale as the frozen scores, is one of two:
+
+    y = a + d log(macs)                                               + w + seed + sampling
+    y = a + b trend + size d + g genes + h own + delta                + w + seed + sampling
+
+The first is size alone, a line over its first cost. In the second, `trend`, `genes` and `own` are what frozen scores
+were taken apart into (`frozen.py`), and delta is what genes say that frozen scores don't. w is a network's own. All
+coefficients have normal priors, so that results are a Gaussian process in the end (Kennedy and O'Hagan 2000). Neither
+which model nor which variances hold is decided: all combinations of a grid are averaged by how well they explain the
+results (Hoeting et al. 1999), each model with half of the prior weight. Where frozen scores and genes don't help, the
+first outweighs the second, and size alone is left.
+
+The constants below were chosen on NAS-Bench-Macro with the frozen scores of 300 of its networks, 30 draws of 4, 8 and
+16 trainings. That size alone is a plain line was seen to be needed on the 16 networks of
+`results/benchmarks/proxy_fidelity`, whose results are nearly all noise.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
+
+from evo_fair.belief.frozen import Smoothed
+
+__all__ = ["Corrected", "Known", "correct", "left_out_pairs"]
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_INTERCEPT = 10.0
+"""Standard deviation of the intercept, in those of the frozen scores: trained networks may be far better."""
+
+_SLOPE, _SLOPE_SPREAD = 1.0, 0.5
+"""Prior mean and deviation of the slope of the trend: frozen scores are taken for about right on size."""
+
+_SIZE = 0.5
+"""Standard deviation of what size says, where it alone is believed in."""
+
+_SIZE_TRUSTED = 0.2
+"""Standard deviation of what size says beyond the trend of frozen scores, where those are believed in."""
+
+_TRUST, _TRUST_SPREAD = 0.7, 0.5
+"""Prior mean and deviation of what a difference between frozen scores at equal size is worth after training."""
+
+_RESIDUALS = np.geomspace(1e-2, 2.0, 8)
+"""Variances, in those of the frozen scores, of what is a network's own and its seed's."""
+
+_SEEDS = (0.25, 0.5, 0.75)
+"""Shares of that which are the seed's; more is learnt of them from networks that were trained twice."""
+
+_GENES = (0.0, 0.03, 0.15, 0.6)
+"""Variances, in those of the frozen scores, of what genes say beyond them."""
+
+_NEGLIGIBLE = 1e-3
+"""Members of the grid with less than this share of the best one's weight are left out."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of all networks; `size` and `genes` come from `features.py`, and `genes` may have no column."""
+
+    frozen: Smoothed
+    size: Floats
+    genes: Floats
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What is believed after trainings: `mean` and `variance` `[networks]`, on the scale of the scores.
+
+    `by_size` is the part of the mean that size explains. `of_networks` and `of_seeds` are the variances, averaged over
+    the grid, that nothing explains: the networks' own and the seeds'.
+    """
+
+    mean: Floats
+    variance: Floats
+    by_size: Floats
+    of_networks: float
+    of_seeds: float
+
+
+def correct(known: Known, networks: Ints, results: Floats, noise: Floats, wanted: Ints | None = None) -> Corrected:
+    """What is believed of the networks `wanted` `[wanted]`, all by default, after trainings of `networks`.
+
+    `results` `[trainings]` of the `networks` `[trainings]`, one of which may be there more than once, have the standard
+    errors `noise` `[trainings]`, the seed's share left out.
+    """
+    unit = _unit(known, results)
+    rows = np.arange(len(known)) if wanted is None else wanted
+    trained = _parts(known, networks, networks, unit)
+    fits = [_fit(member, trained, results, noise) for member in _grid(unit, known.genes.shape[1] > 0)]
+    shares = np.exp(np.array([fit.log_weight for fit in fits]) - max(fit.log_weight for fit in fits))
+    shares[shares < _NEGLIGIBLE] = 0.0
+    shares /= shares.sum()
+
+    asked = _parts(known, rows, networks, unit)
+    mean, square, within, by_size = np.zeros((4, len(rows)))
+    for fit, share in zip(fits, shares, strict=True):
+        if share:
+            total = asked.sum(fit.member)
+            found = total.mean + total.covariance @ fit.weights
+            # What is left of a prior variance once the results are known; rounding can make it slightly negative.
+            explained = (solve_triangular(fit.factor, total.covariance.T, lower=True) ** 2).sum(axis=0)
+            mean += share * found
+            square += share * found**2
+            within += share * np.maximum(total.variance - explained, 0.0)
+            size = asked.sum(fit.member, _SIZES)
+            by_size += share * (size.mean + size.covariance @ fit.weights)
+    of_networks = sum(share * fit.member.own for fit, share in zip(fits, shares, strict=True))
+    of_seeds = sum(share * fit.member.seeds for fit, share in zip(fits, shares, strict=True))
+    # The variance of a mixture: that within its members, and that between their means.
+    return Corrected(mean, within + np.maximum(square - mean**2, 0.0), by_size, float(of_networks), float(of_seeds))
+
+
+def left_out_pairs(known: Known, networks: Ints, results: Floats, noise: Floats) -> tuple[Ints, Floats]:
+    """What is believed of pairs of trained networks when the trainings of both are left out.
+
+    Returns the pairs `[pairs, 2]`, numbers of networks, and how much higher the first is believed to be `[pairs]`. One
+    network left out at a time would not do for ranks: without a high result all else is believed to be lower, and that
+    network is then ranked low. The results of a set S left out of a normal distribution with the precision Q have the
+    mean y_S - Q_SS^-1 (Q (y - mean))_S and the covariance Q_SS^-1 (Rasmussen and Williams 2006, section 5.4.2), of
+    which the weights of the grid follow, too.
+    """
+    unit = _unit(known, results)
+    trained = _parts(known, networks, networks, unit)
+    fits = [_fit(member, trained, results, noise) for member in _grid(unit, known.genes.shape[1] > 0)]
+    precision = np.stack([cho_solve((fit.factor, True), np.eye(len(networks))) for fit in fits])
+    weights = np.stack([fit.weights for fit in fits])
+    logs = np.array([fit.log_weight for fit in fits])
+    different = np.unique(networks)
+    pairs = np.array([(a, b) for i, a in enumerate(different) for b in different[i + 1 :]], np.int64).reshape(-1, 2)
+    higher = np.zeros(len(pairs))
+    for number, (first, second) in enumerate(pairs):
+        rows = np.concatenate([np.flatnonzero(networks == first), np.flatnonzero(networks == second)])
+        block = precision[:, rows[:, None], rows]
+        off = np.linalg.solve(block, weights[:, rows, None])[:, :, 0]  # the results less what is believed of them
+        # The evidence of the others: that of all results by that of these, given the others.
+        others = logs + 0.5 * (off * weights[:, rows]).sum(axis=1) - 0.5 * np.linalg.slogdet(block)[1]
+        shares = np.exp(others - others.max())
+        believed = (shares / shares.sum()) @ (results[rows] - off)
+        higher[number] = believed[0] - believed[-1]
+    return pairs, higher
+
+
+def _unit(known: Known, results: Floats) -> float:
+    """The unit of the priors: the deviation of frozen scores, or a third of the results' where those hardly differ."""
+    return max(float(np.std(known.frozen.mean)), float(np.std(results)) / 3.0, 1e-9)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One combination of the grid: the factor of each part, the variance of seeds, and the prior's share."""
+
+    common: float
+    line: float
+    trend: float
+    size: float
+    trust: float
+    genes: float
+    own: float
+    seeds: float
+    share: float
+
+
+def _grid(unit: float, with_genes: bool) -> Iterator[_Member]:
+    levels = _GENES if with_genes else _GENES[:1]
+    half = 0.5 / len(_RESIDUALS) / len(_SEEDS)
+    for residual, seed in product(_RESIDUALS, _SEEDS):
+        own, seeds = unit**2 * residual * (1.0 - seed), unit**2 * residual * seed
+        yield _Member(1.0, (unit * _SIZE) ** 2, 0.0, 0.0, 0.0, 0.0, own, seeds, half)
+        for level in levels:
+            genes, size = unit**2 * level, (unit * _SIZE_TRUSTED) ** 2
+            yield _Member(1.0, 0.0, 1.0, size, 1.0, genes, own, seeds, half / len(levels))
+
+
+class _Prior(NamedTuple):
+    """Means and variances `[rows]` of one part of the results, and its covariance with the trained's `[rows, k]`."""
+
+    mean: Floats
+    covariance: Floats
+    variance: Floats
+
+
+_SIZES = ("common", "line", "trend", "size")
+_PARTS = (*_SIZES, "trust", "genes", "own")
+
+
+class _Parts(dict[str, _Prior]):
+    """The parts of the results by name, each with the factor 1."""
+
+    def sum(self, member: _Member, names: tuple[str, ...] = _PARTS) -> _Prior:
+        """The parts `names` together, with a member's factors; only those with the factors 0 and 1 have a mean."""
+        factors = [getattr(member, name) for name in names]
+        mean, covariance, variance = (
+            sum(factor * self[name][place] for factor, name in zip(factors, names, strict=True) if factor)
+            for place in range(3)
+        )
+        return _Prior(np.asarray(mean), np.asarray(covariance), np.asarray(variance))
+
+
+def _parts(known: Known, rows: Ints, networks: Ints, unit: float) -> _Parts:
+    frozen, none = known.frozen, np.zeros(len(rows))
+    level = float(frozen.trend.mean())
+    slope = _SLOPE_SPREAD * (frozen.trend - level)
+    own, genes = _TRUST_SPREAD * frozen.own, _TRUST_SPREAD * frozen.genes
+    size = known.size / np.sqrt(max(known.size.shape[1], 1))
+    line = known.size[:, 0] if known.size.shape[1] else np.zeros(len(known))
+    intercept = (unit * _INTERCEPT) ** 2
+    return _Parts(
+        common=_Prior(none + level, np.full((len(rows), len(networks)), intercept), none + intercept),
+        line=_Prior(none, np.outer(line[rows], line[networks]), line[rows] ** 2),
+        trend=_Prior(_SLOPE * (frozen.trend[rows] - level), np.outer(slope[rows], slope[networks]), slope[rows] ** 2),
+        size=_Prior(none, size[rows] @ size[networks].T, (size[rows] ** 2).sum(axis=1)),
+        trust=_Prior(
+            _TRUST * (frozen.genes + frozen.own)[rows],
+            np.outer(own[rows], own[networks]) + np.outer(genes[rows], genes[networks]),
+            own[rows] ** 2 + genes[rows] ** 2,
+        ),
+        genes=_Prior(
+            none,
+            _alike(known.genes[rows] @ known.genes[networks].T),
+            _alike((known.genes[rows] ** 2).sum(axis=1)),
+        ),
+        own=_Prior(none, (rows[:, None] == networks).astype(np.float64), np.ones(len(rows))),
+    )
+
+
+def _alike(products: Floats) -> Floats:
+    """A covariance of sums over genes and, in its square, over pairs of genes."""
+    return np.asarray(0.5 * (products + products**2))
+
+
+class _Fit(NamedTuple):
+    """What one member makes of the results: the factor of their covariance, their weights, and its own weight."""
+
+    member: _Member
+    factor: Floats
+    weights: Floats
+    log_weight: float
+
+
+def _fit(member: _Member, trained: _Parts, results: Floats, noise: Floats) -> _Fit:
+    total = trained.sum(member)
+    factor, _ = cho_factor(total.covariance + np.diag(member.seeds + noise**2), lower=True)
+    left = results - total.mean
+    weights = cho_solve((factor, True), left)
+    evidence = -0.5 * float(left @ weights) - float(np.log(np.diag(factor)).sum())
+    return _Fit(member, np.tril(factor), weights, float(np.log(member.share)) + evidence)

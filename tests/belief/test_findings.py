@@ -1,0 +1,57 @@
+"""What a search says of its data, in plain words."""
+
+import numpy as np
+import pytest
+
+from evo_fair.belief import Belief, Finding, Trainings, describe_belief, find
+from evo_fair.search import Axis
+
+from .truths import make_truth
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("finding", "says"),
+    [
+        (
+            Finding("error", 0.012, 0.9, 0, NAN, NAN, True),
+            ["1.2 points", "about 90 % of that", "--trainings finds out"],
+        ),
+        (Finding("error", 0.001, 0.02, 0, NAN, NAN, True), ["0.1 points", "size alone decides"]),
+        (Finding("unfairness", 0.034, 0.5, 2, NAN, NAN, False), ["2 trained networks", "0.034", "too few trainings"]),
+        (Finding("error", 0.02, 0.6, 8, 0.7, 0.5, True), ["8 trained networks", "about 60 %", "0.70", "0.50"]),
+        (Finding("error", 0.02, 0.6, 8, 0.4, 0.5, True), ["no more of that than size does", "size alone decides"]),
+    ],
+)
+def test_findings_are_short_and_say_what_decides(finding: Finding, says: list[str]) -> None:
+    text = describe_belief(finding)
+    for part in says:
+        assert part in text
+    assert text.count(". ") <= 2
+    assert "\n" not in text
+    assert ("size alone decides" in text) == finding.size_decides
+
+
+def test_without_trainings_the_spread_is_that_of_the_frozen_scores() -> None:
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.normal(0, 0.5, 400)) * 1e6
+    scores = 0.3 * (size / 1e6) ** -0.2 + 0.02 * rng.standard_normal(400)
+    finding = find(Belief.fit(scores[:, None], [0.005], size[:, None]), Axis("error"), 0)
+    assert finding.spread == pytest.approx(np.sqrt(0.02**2 - 0.005**2), rel=0.2)
+    assert finding.told > 0.85
+    noise = find(Belief.fit(scores[:, None], [0.02], size[:, None]), Axis("error"), 0)
+    assert noise.spread < 0.01
+
+
+def test_with_trainings_it_knows_whether_the_frozen_scores_tell_anything() -> None:
+    told = {}
+    for knows in (1.0, 0.0):
+        rng = np.random.default_rng(1)
+        truth = make_truth(rng, knows=knows)
+        networks = rng.choice(400, 24, replace=False)
+        belief = Belief.fit(truth.scores[:, None], [truth.noise], truth.costs)
+        told[knows] = find(belief.after(Trainings.of(networks, truth.trained(networks, rng))), Axis("error"), 0)
+    assert told[1.0].tau > told[1.0].size_tau
+    assert not told[1.0].size_decides
+    assert told[0.0].told < told[1.0].told
