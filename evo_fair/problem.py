@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from evo_fair.arguments import as_path
-from evo_fair.data import Dataset, check_samples, find_data, load_dataset
+from evo_fair.data import Dataset, TableSettings, check_samples, find_data, load_dataset
 from evo_fair.errors import ProblemError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
@@ -33,6 +33,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
+_OWN = "image_folder and table"
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
 """The name of one folder, no path: where it lies is said by --data and `EVO_FAIR_DATA`."""
 
@@ -40,11 +41,11 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_
 class Data(Section):
     """`[data]`: where the samples come from and how they are split.
 
-    For a folder of images, `folder` is the name that is looked for where --data gives none, by default the problem's;
-    `licence` says what the data may be used for.
+    For a folder of images or a table, `folder` is the name that is looked for where --data gives none, by default the
+    problem's; `licence` says what the data may be used for; `table` what the columns of a table mean.
     """
 
-    source: Literal["digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder"]
+    source: Literal["digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder", "table"]
     image_size: Annotated[int, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
     split_seed: Seed = 0
@@ -53,6 +54,7 @@ class Data(Section):
     missing: Texts | None = None
     folder: FolderName | None = None
     licence: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    table: TableSettings | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -60,12 +62,24 @@ class Data(Section):
             raise ValueError(
                 f"fractions = {list(self.fractions)} add up to {sum(self.fractions):g}; make them add up to 1"
             )
-        if self.missing is not None and self.source != "image_folder":
-            raise ValueError(f"missing is for the source image_folder: {self.source} says itself what is unknown")
+        if self.missing is not None and not self.is_own:
+            raise ValueError(f"missing is for the sources {_OWN}: {self.source} says itself what is unknown")
         for key in ("folder", "licence"):
-            if getattr(self, key) is not None and self.source != "image_folder":
-                raise ValueError(f"{key} is for the source image_folder: {self.source} has its own, leave it out")
+            if getattr(self, key) is not None and not self.is_own:
+                raise ValueError(f"{key} is for the sources {_OWN}: {self.source} has its own, leave it out")
+        if (self.table is None) == (self.source == "table"):
+            raise ValueError("[data.table] says what the columns of the source table mean: give both, or neither")
         return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the data are the user's own, whatever they are called."""
+        return self.source in ("image_folder", "table")
+
+    @property
+    def is_tabular(self) -> bool:
+        """Whether samples are rows of a table, and no images."""
+        return self.source in ("adult", "table")
 
 
 class Fairness(Section):
@@ -130,7 +144,7 @@ class Problem(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        tabular = self.data.source == "adult"
+        tabular = self.data.is_tabular
         if (self.space.stem is None) != tabular:
             kind = "a table, whose space has FC stages and no stem" if tabular else "images, whose space has a stem"
             raise ValueError(f"space does not fit the source {self.data.source!r}, {kind}")
@@ -154,7 +168,7 @@ class Problem(Section):
         dataset = load_dataset(
             settings.source,
             folder,
-            name=self.name if settings.source == "image_folder" else None,
+            name=self.name if settings.is_own else None,
             image_size=settings.image_size,
             fractions=settings.fractions,
             seed=settings.split_seed,
@@ -162,6 +176,7 @@ class Problem(Section):
             min_samples=settings.min_samples,
             missing=settings.missing,
             licence=settings.licence,
+            table=settings.table,
         )
         check_samples(dataset, [self.fairness.group], settings.min_samples)
         for name in self.fairness.report:

@@ -124,9 +124,9 @@ def _campaign(problem: str, seed: int) -> "Campaign":
     from evo_fair.problem import load_problem
 
     chosen = load_problem(problem)
-    shapes: dict[str, tuple[int, ...]] = {"digits": (1, 8, 8), "adult": (100,)}
     size = chosen.data.image_size
-    return make_campaign(chosen.search_space(shapes.get(chosen.data.source, (3, size, size)), 10), seed)
+    shape = (100,) if chosen.data.is_tabular else (1, 8, 8) if chosen.data.source == "digits" else (3, size, size)
+    return make_campaign(chosen.search_space(shape, 10), seed)
 
 
 def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:

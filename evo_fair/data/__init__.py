@@ -9,6 +9,7 @@ import numpy as np
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
 from evo_fair.data.locate import REQUIREMENTS, find_data
 from evo_fair.data.splits import check_fractions
+from evo_fair.data.table_settings import TableSettings
 from evo_fair.errors import DataError, UnknownNameError, check_list
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "SOURCES",
     "Dataset",
     "Grouping",
+    "TableSettings",
     "check_samples",
     "find_data",
     "load_dataset",
@@ -39,12 +41,14 @@ def load_dataset(
     min_samples: int = 10,
     missing: Sequence[str] | None = None,
     licence: str | None = None,
+    table: TableSettings | None = None,
 ) -> Dataset:
     """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
 
-    `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
-    train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
-    an unknown group in a folder of images, see `load_image_folder`, and `licence` is what its data may be used for.
+    `name` is the data set's own where it differs from the source's (a folder of images, a table); `fractions` are the
+    shares of train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts
+    that mean an unknown group in a folder of images, or a missing value in a table, see `load_image_folder` and
+    `load_table`; `licence` is what the data may be used for, and `table` says what a table's columns mean.
     Every label and every group of a base grouping needs `min_samples` samples in each part; use `check_samples` for
     intersections. The same files and arguments give the same data set. Raises `UnknownNameError`, and `DataError` for
     whatever is wrong with the data.
@@ -56,7 +60,7 @@ def load_dataset(
     check_fractions(fractions)
     check_list("missing", missing)
     rng = np.random.default_rng(seed)
-    dataset = _load(source, folder, name, image_size, fractions, rng, missing)
+    dataset = _load(source, folder, name, image_size, fractions, rng, missing, table)
     if licence is not None:
         dataset = replace(dataset, licence=licence)
     if positive is not None:
@@ -73,9 +77,14 @@ def _load(
     fractions: Sequence[float],
     rng: np.random.Generator,
     missing: Sequence[str] | None,
+    table: TableSettings | None,
 ) -> Dataset:
-    if missing is not None and source != "image_folder":
-        raise DataError(f"missing = {list(missing)} is for a folder of images: {source} says itself what is unknown")
+    if missing is not None and source not in ("image_folder", "table"):
+        raise DataError(
+            f"missing = {list(missing)} is for a folder of images or a table: {source} says itself what is unknown"
+        )
+    if (table is None) == (source == "table"):
+        raise DataError("table, what its columns mean, goes with the source table: give both, or neither")
     if source == "digits":
         from evo_fair.data.digits import load_digits
 
@@ -93,6 +102,10 @@ def _load(
         from evo_fair.data.adult import load_adult
 
         return load_adult(place, fractions, rng)
+    if table is not None:
+        from evo_fair.data.table import load_table
+
+        return load_table(name or source, place, table, fractions, rng, missing)
     from evo_fair.data.image_folder import load_image_folder
 
     return load_image_folder(name or source, place, image_size, fractions, rng, missing)

@@ -23,6 +23,7 @@ REQUIREMENTS: Mapping[str, str] = MappingProxyType(
         "cifar10": _CIFAR10,
         "cifar10_lt": _CIFAR10,
         "image_folder": "a folder of images with a labels.csv that has the columns file,label",
+        "table": "a folder with the CSV or Parquet file that [data.table] names",
     }
 )
 """What each source needs, in words for the user."""
