@@ -188,8 +188,11 @@ def _parquet_column(path: Path, column: str) -> "pd.Series[Any]":
     import pyarrow.parquet
 
     with _reading_parquet(path):
+        kind = pyarrow.parquet.read_schema(path).field(column).type
+        if pyarrow.types.is_nested(kind):
+            raise _of_other_kind(path, column, kind)
         file = pyarrow.parquet.ParquetFile(path, read_dictionary=[column])
-        chunks = file.read([column], use_threads=False).column(0)
+        chunks = file.read([column], use_threads=False).column(column)
         kind = chunks.type
         if pyarrow.types.is_dictionary(kind):
             return _of_dictionary(path, column, chunks)
@@ -201,7 +204,11 @@ def _parquet_column(path: Path, column: str) -> "pd.Series[Any]":
             return _of_dictionary(path, column, chunks.cast(pyarrow.string()).dictionary_encode())
         if any(test(kind) for test in (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal)):
             return pd.Series(chunks.cast(pyarrow.float64(), safe=False).to_pandas())
-    raise DataError(f"{path}: the column {column!r} holds {kind}, expected texts or numbers: write it as one of them")
+    raise _of_other_kind(path, column, kind)
+
+
+def _of_other_kind(path: Path, column: str, kind: Any) -> DataError:
+    return DataError(f"{path}: the column {column!r} holds {kind}, expected texts or numbers: write it as one of them")
 
 
 def _is_beyond_floats(chunks: Any) -> bool:
