@@ -66,7 +66,13 @@ class Examiner:
 
     @cached_property
     def _weights(self) -> dict[str, npt.NDArray[np.int64] | None]:
-        return {grouping: self._drawn(grouping) for grouping in self.groupings}
+        found: dict[str, npt.NDArray[np.int64] | None] = {}
+        for grouping in self.groupings:
+            drawn = self._drawn(grouping)
+            # Mostly the same, and gigabytes for a large table: kept once.
+            same = (w for w in found.values() if w is not None and drawn is not None and np.array_equal(w, drawn))
+            found[grouping] = next(same, drawn)
+        return found
 
     def _drawn(self, grouping: str) -> npt.NDArray[np.int64] | None:
         index = self._samples
