@@ -71,7 +71,7 @@ def draw_weights(
 
 
 def resampled_counts(
-    weights: IntArray,
+    weights: npt.NDArray[np.integer[Any]],
     predictions: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.integer[Any]],
     groups: npt.NDArray[np.integer[Any]],
@@ -87,7 +87,7 @@ def resampled_counts(
     cells = (known * n_labels + labels) * n_labels + predictions
     members = _one_hot(cells, (n_groups + 1) * n_labels**2).T
     rows = max(1, AT_ONCE // max(1, len(cells)))
-    parts = [(members @ weights[start : start + rows].T).T for start in range(0, len(weights), rows)]
+    parts = [np.asarray(members @ weights[start : start + rows].T).T for start in range(0, len(weights), rows)]
     counts = np.asarray(np.concatenate(parts), np.int64).reshape(len(weights), n_groups + 1, n_labels, n_labels)
     return Counts(counts[:, :n_groups], counts[:, n_groups], like.group_names, like.label_names, like.positive)
 
