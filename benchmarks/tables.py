@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument("--margin", type=float, default=0.0075, help="accuracy that `even` may lose on validation")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap (default 1000)")
     parser.add_argument("--limit", type=float, help="minutes after which nothing begins; default: none")
+    parser.add_argument("--smaller", type=int, default=SMALLER, help="than the booster, that many times (default 100)")
     parser.add_argument("--report", action="store_true", help="make nothing, report on what is there")
     parser.add_argument("--out", type=Path, help="default: results/benchmarks/tables/PROBLEM")
     arguments = parser.parse_args()
@@ -75,7 +76,7 @@ def main() -> None:
     if not finish(boosters, places, until, arguments):
         return
     booster = max((unit for unit in boosters if unit.variant == BLIND), key=lambda u: accuracy(u, places))
-    most = places[BLIND].facts(booster)["bytes"] // SMALLER
+    most = places[BLIND].facts(booster)["bytes"] // arguments.smaller
     units = planned(places, out, most, arguments)
     if finish(units, places, until, arguments):
         report(places, booster, boosters, units, out, arguments)
@@ -90,7 +91,7 @@ def check(problem: Problem, arguments: argparse.Namespace) -> None:
         raise EvoFairError(
             f"the group {problem.fairness.group!r} is an input already: choose one that is told to nobody"
         )
-    for name in ("networks", "epochs", "replicates"):
+    for name in ("networks", "epochs", "replicates", "smaller"):
         if getattr(arguments, name) < 1:
             raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 1 or more")
 
