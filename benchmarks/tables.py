@@ -114,7 +114,8 @@ def planned(places: dict[str, Place], out: Path, most: int, arguments: argparse.
         searched = ef.search(place.problem, out=folder, budget=arguments.budget, seed=0, resume=folder.is_dir(), jobs=1)
         front = searched.front.sort_values("accuracy", ascending=False)
         size = [(folder / "networks" / f"{name}.onnx").stat().st_size for name in front["id"]]
-        small = front[np.array(size) <= most][: arguments.networks]
+        fits = np.array(size) <= most if variant == BLIND else np.ones(len(front), np.bool_)
+        small = front[fits][: arguments.networks]
         if small.empty:
             raise EvoFairError(f"no network of {folder} has at most {most:,} bytes: search with a larger --budget")
         chosen = dict(zip(small["id"].astype(str), small["genome"].map(genome_of), strict=True))
