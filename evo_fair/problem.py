@@ -20,6 +20,7 @@ from evo_fair.arguments import as_path
 from evo_fair.data import (
     SOURCES,
     Dataset,
+    TableSettings,
     check_dataset,
     check_samples,
     find_data,
@@ -53,6 +54,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
+_OWN = "image_folder and table"
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
 """The name of one folder, no path: where it lies is said by --data and `EVO_FAIR_DATA`."""
 
@@ -60,8 +62,9 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_
 class Data(Section):
     """`[data]`: where the samples come from and how they are split.
 
-    For a folder of images, `folder` is the name that is looked for where --data gives none, by default the problem's;
-    `licence` says what the data may be used for. A source of the user's own can take further keys, which it declares.
+    For a folder of images or a table, `folder` is the name that is looked for where --data gives none, by default the
+    problem's; `licence` says what the data may be used for; `table` what the columns of a table mean. A source of the
+    user's own can take further keys, which it declares.
     """
 
     model_config = ConfigDict(extra="allow")  # those of the source; any other is refused
@@ -75,6 +78,7 @@ class Data(Section):
     missing: Texts | None = None
     folder: FolderName | None = None
     licence: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    table: TableSettings | None = None
 
     @field_validator("source")
     @classmethod
@@ -113,15 +117,17 @@ class Data(Section):
             raise ValueError(
                 f"fractions = {list(self.fractions)} add up to {sum(self.fractions):g}; make them add up to 1"
             )
-        for key in ("missing", "folder", "licence"):
+        for key in ("missing", "folder", "licence", "table"):
             if getattr(self, key) is not None and key not in SOURCES[self.source].settings:
                 raise ValueError(f"{key} is {for_sources(key)}: {self.source} {says_itself(key)}")
+        if self.table is None and "table" in SOURCES[self.source].settings:
+            raise ValueError(f"[data.table] is missing: the source {self.source} needs to know what its columns mean")
         return self
 
     @property
     def own_settings(self) -> dict[str, Any]:
-        """The keys that the source alone takes and that no field here stands for."""
-        return dict(self.model_extra or {})
+        """The keys that the source alone takes, but for those that `load_dataset` has arguments for."""
+        return dict(self.model_extra or {}) | ({} if self.table is None else {"table": self.table})
 
 
 class Fairness(Section):

@@ -227,7 +227,7 @@ class _Results:
     ) -> None:
         task, path = self.task, self.folder / f"{name}.onnx"
         deployed = (network.folded() if isinstance(network, Network) else copy.deepcopy(network)).eval()
-        parity = write_onnx(path, deployed, task.dataset.input_shape, self.x, predict_logits(deployed, self.x))
+        parity = write_onnx(path, deployed, task.dataset, task.scaling, self.x, predict_logits(deployed, self.x))
         row = {"name": name, "network": self.name, **asked, "group": task.group, "sparsity": sparsity}
         graph = self._graph(path)
         row |= {**parameters_in(path, graph), "bytes": path.stat().st_size, "iterations": iterations}

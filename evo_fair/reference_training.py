@@ -111,7 +111,7 @@ def _store(
     weights, onnx = place.with_name(f"{network}.safetensors"), place.with_name(f"{network}.onnx")
     x = scaling(dataset.inputs[dataset.part("validation")])
     logits = predict_logits(model, x)
-    parity = write_onnx(onnx, model, dataset.input_shape, x, logits)
+    parity = write_onnx(onnx, model, dataset, scaling, x, logits)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     write_bytes(weights, save(tensors, {"network": network}))
     predictions = logits.argmax(1).astype(np.uint8)[None]

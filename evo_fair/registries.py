@@ -155,7 +155,7 @@ def _methods() -> Mapping[str, str]:
 
 def _sources() -> Mapping[str, str]:
     home = "evo_fair.data"
-    own = ("digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder", "given")
+    own = ("digits", "ham10000", "adult", "cifar10", "cifar10_lt", "image_folder", "table", "given")
     return {**dict.fromkeys(own, f"{home}.sources"), **modules_in(home, "source_")}
 
 

@@ -39,7 +39,8 @@ def written(folder: Path, old: str = "", new: str = "") -> str:
 
 
 def test_every_shipped_problem_loads() -> None:
-    assert problem_names() == ["adult", "cifar10", "cifar10_lt", "digits", "faces", "ham10000", "image_folder"]
+    images = ["cifar10", "cifar10_lt", "digits", "faces", "ham10000", "image_folder", "nas_bench_macro"]
+    assert problem_names() == sorted([*images, "acs_income", "adult", "table"])
     for name in problem_names():
         problem = load_problem(name)
         assert problem.name == name
@@ -70,16 +71,35 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("title", "titel", "titel: there is no such key"),
         ("title =", "# title =", "title: Field required"),
         ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: mend its name, or take it out"),
-        ("[fairness]", 'missing = ["nan"]\n[fairness]', "missing is for the source image_folder: digits says itself"),
+        (
+            "[fairness]",
+            'missing = ["nan"]\n[fairness]',
+            "missing is for the sources image_folder and table: digits says",
+        ),
         (
             "[fairness]",
             'folder = "pictures"\n[fairness]',
-            "folder is for the source image_folder: digits has its own, leave",
+            "folder is for the sources image_folder and table: digits has its own, leave",
         ),
-        ("[fairness]", 'licence = "mine"\n[fairness]', "licence is for the source image_folder: digits has its own"),
+        (
+            "[fairness]",
+            'licence = "mine"\n[fairness]',
+            "licence is for the sources image_folder and table: digits has its own",
+        ),
         ("[fairness]", "fractions = [0.5, 0.2, 0.2]\n[fairness]", "add up to 0.9; make them add up to 1"),
         ("title =", "title", "is not valid TOML"),
         ("title", 'name = "x"\ntitle', "name can't be set here"),
+        ('"digits"', '"table"', "[data.table] is missing: the source table needs to know what its columns mean"),
+        (
+            "[fairness]",
+            "[data.table]\nfile = 'a.csv'\nlabel = 'b'\nnumbers = ['c']\n[fairness]",
+            "table is for the source table: digits has its own, leave it out",
+        ),
+        (
+            "[fairness]",
+            "[data.table]\nfile = 'a.csv'\nlabel = 'b'\nnumber = ['c']\n[fairness]",
+            "data.table.number: there",
+        ),
         ('"digits"', '"adult"', "a table, whose space has FC stages and no stem"),
         ("[search]", "[training]\nlearning_rate = inf\n[search]", "training.learning_rate"),
         ("widths = [4, 8]", f"widths = [4, {2**53}]", "space.stage.1.widths.2: Input should be less than or equal to"),
@@ -107,7 +127,10 @@ def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: st
 
 @pytest.mark.parametrize("name", ["digit", "none.toml", "../digits"])
 def test_unknown_problem_lists_those_there_are(name: str) -> None:
-    with pytest.raises(UnknownNameError, match="adult, cifar10, cifar10_lt, digits, faces, ham10000, image_folder"):
+    with pytest.raises(
+        UnknownNameError,
+        match="acs_income, adult, cifar10, cifar10_lt, digits, faces, ham10000, image_folder, nas_bench_macro, table",
+    ):
         load_problem(name)
 
 

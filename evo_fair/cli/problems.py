@@ -25,3 +25,4 @@ def problems() -> None:
     print_table(table)
     own = shipped_or_path("image_folder", "problems", ".toml", "problem")
     say("", f"Your own images: copy {own} and give the path of the copy instead of a name.")
+    say(f"Your own table: copy {shipped_or_path('table', 'problems', '.toml', 'problem')}.")

@@ -13,6 +13,7 @@ from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
 from evo_fair.data.locate import find_data
 from evo_fair.data.source import DataRequest, Source
 from evo_fair.data.splits import check_fractions
+from evo_fair.data.table_settings import TableSettings
 from evo_fair.errors import DataError, check_list
 from evo_fair.registries import SOURCES
 
@@ -24,6 +25,7 @@ __all__ = [
     "Dataset",
     "Grouping",
     "Source",
+    "TableSettings",
     "check_dataset",
     "check_samples",
     "find_data",
@@ -53,8 +55,8 @@ def load_dataset(
 
     `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
     train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
-    an unknown group in a folder of images, see `load_image_folder`, and `licence` is what its data may be used for.
-    `settings` are further keys of `[data]` that the source takes.
+    an unknown group in a folder of images or a missing value in a table; `licence` is what the data may be used for.
+    `settings` are further keys of `[data]` that the source takes, such as the `table` of a table, a `TableSettings`.
     Every label and every group of a base grouping needs `min_samples` samples in each part; use `check_samples` for
     intersections. The same files and arguments give the same data set. Raises `UnknownNameError`, and `DataError` for
     whatever is wrong with the data.
@@ -100,7 +102,7 @@ def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> 
 def for_sources(key: str) -> str:
     """Which sources take a key of `[data]`, in words."""
     takers = [name for name, source in SOURCES.items() if key in source.settings]
-    return f"for the source{'s' if len(takers) > 1 else ''} {', '.join(takers)}" if takers else "for no source"
+    return f"for the source{'s' if len(takers) > 1 else ''} {' and '.join(takers)}" if takers else "for no source"
 
 
 def says_itself(key: str) -> str:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from evo_fair.data.dataset import Dataset, class_grouping, grouping_of
 from evo_fair.data.splits import split_units
+from evo_fair.data.table_inputs import Vocabulary, fit_inputs
 from evo_fair.errors import DataError
 
 __all__ = ["load_adult"]
@@ -59,9 +58,18 @@ def load_adult(folder: Path, fractions: Sequence[float], rng: np.random.Generato
     known = len(files[0])
     split[:known] = split_units(labels[:known], units[:known], fractions[:2], rng)
     groups = {name: sorted(set(table[name]) - {"?"}) for name in ("sex", "race")}
+    # The names of categories come from all rows, so that the number of features does not hang on the seed.
+    inputs, columns = fit_inputs(
+        {name: table[name].to_numpy(np.float64) for name in NUMERIC},
+        {name: table[name] for name in CATEGORICAL},
+        (),
+        labels,
+        split == 0,
+        {name: Vocabulary.of(table[name]) for name in CATEGORICAL},
+    )
     return Dataset(
         name="adult",
-        inputs=_features(table, split == 0),
+        inputs=inputs,
         labels=labels,
         label_names=LABELS,
         groupings={name: grouping_of(name, list(table[name]), names) for name, names in groups.items()}
@@ -70,6 +78,7 @@ def load_adult(folder: Path, fractions: Sequence[float], rng: np.random.Generato
         units=units,
         positive=(1,),
         licence="CC BY 4.0 (UCI, Adult)",
+        columns=columns,
     )
 
 
@@ -103,12 +112,3 @@ def _checked(row: list[str], path: Path, number: int) -> list[str]:
         if not value.isdecimal():
             raise DataError(f"{path}, line {number}: {column} {value!r} is no whole number; {_MEND}")
     return cells
-
-
-def _features(table: pd.DataFrame, train: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-    """Float32 `[samples, features]`: the standardised numbers, then a column for each category of any file."""
-    numbers = table[list(NUMERIC)].to_numpy(np.float64)
-    scaled = StandardScaler().fit(numbers[train]).transform(numbers)
-    # The names of categories come from all rows, so that the number of features does not hang on the seed.
-    one_hot = OneHotEncoder(sparse_output=False).fit_transform(table[list(CATEGORICAL)])
-    return np.hstack([scaled, one_hot]).astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
 
@@ -42,7 +43,8 @@ class Dataset:
     `inputs` are uint8 `[samples, channels, height, width]` (images, 0 to 255) or float32 `[samples, features]`;
     `labels` int64 `[samples]`; `groupings` the base groupings by name, `class` always among them; `split` int8
     `[samples]`, the number of the part in `PARTS`; `units` int64 `[samples]`: samples of one unit (a lesion, a patient)
-    share a part; `positive` the indices of the labels that count as positive in metrics about a binary decision.
+    share a part; `positive` the indices of the labels that count as positive in metrics about a binary decision;
+    `columns` the raw columns that a table's inputs were made of, which is what networks in files take.
     All arrays are read-only; take `inputs[indices]` for a copy to work on.
     """
 
@@ -55,6 +57,7 @@ class Dataset:
     units: npt.NDArray[np.int64]
     positive: tuple[int, ...]
     licence: str
+    columns: RawColumns | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", _frozen(self.inputs, self.inputs.dtype))

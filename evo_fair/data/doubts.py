@@ -5,7 +5,7 @@ Cells that read as if something was missing, one of which may be a group; and im
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataWarning
 
-__all__ = ["MISSING", "blanked", "say_missing", "say_repeated"]
+__all__ = ["MISSING", "blanked", "say_idle", "say_missing", "say_repeated"]
 
 MISSING = frozenset(
     {"nan", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nat", "none", "null", "nil", "unknown", "unk", "undefined"}
@@ -27,18 +27,23 @@ MISSING = frozenset(
 _SHOWN = 6
 
 
-def say_missing(table: pd.DataFrame, columns: Sequence[str], path: Path) -> None:
-    """Warns of values of `columns`, and of labels, that are taken as they are and read as if something was missing."""
+def say_missing(
+    table: pd.DataFrame, columns: Sequence[str], path: Path, label: str = "label", what: str = "image"
+) -> None:
+    """Warns of values of `columns`, and of labels, that are taken as they are and read as if something was missing.
+
+    `label` is the labels' column, `what` a row of the table is.
+    """
     if found := [one for column in columns for one in _missing_in(table[column])]:
         names = ", ".join(
             json.dumps(value, ensure_ascii=False) for value in dict.fromkeys(value for _, value, _ in found)
         )
         _warn(
-            f"{path}: {_listed(found)} taken for values like any other: if they mean that it is not known, "
+            f"{path}: {_listed(found, what)} taken for values like any other: if they mean that it is not known, "
             f"set missing = [{names}] under [data] of the problem, and if not, missing = []"
         )
-    if found := _missing_in(table["label"]):
-        _warn(f"{path}: {_listed(found)} taken for a label like any other: remove the lines if it is none")
+    if found := _missing_in(table[label]):
+        _warn(f"{path}: {_listed(found, what)} taken for a label like any other: remove the lines if it is none")
 
 
 def blanked(table: pd.DataFrame, columns: Sequence[str], missing: Sequence[str], path: Path) -> pd.DataFrame:
@@ -51,6 +56,15 @@ def blanked(table: pd.DataFrame, columns: Sequence[str], missing: Sequence[str],
             "mind capital letters, or take it out"
         )
     return table.assign(**{column: cells[column].where(~cells[column].isin(list(missing)), "") for column in columns})
+
+
+def say_idle(missing: Sequence[str], found: Collection[str], path: Path) -> None:
+    """Warns of texts `missing` that are not among those `found` in a table."""
+    if idle := [value for value in missing if value not in found]:
+        _warn(
+            f"{path}: no cell is {', '.join(map(repr, idle))}, which missing names: mind capital letters, or take it "
+            "out"
+        )
 
 
 def say_repeated(
@@ -81,8 +95,8 @@ def _missing_in(cells: "pd.Series[str]") -> list[tuple[str, str, int]]:
     return [(str(cells.name), str(value), int(n)) for value, n in counts.items() if str(value).lower() in MISSING]
 
 
-def _listed(found: Sequence[tuple[str, str, int]]) -> str:
-    shown = ", ".join(f"{column} {value!r} ({n} image{'s' if n > 1 else ''})" for column, value, n in found[:_SHOWN])
+def _listed(found: Sequence[tuple[str, str, int]], what: str) -> str:
+    shown = ", ".join(f"{column} {value!r} ({n} {what}{'s' if n > 1 else ''})" for column, value, n in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"{shown}{more} {'is' if len(found) == 1 else 'are'}"
 

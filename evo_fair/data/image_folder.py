@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from evo_fair.data.dataset import PARTS, Dataset, Grouping, class_grouping, grouping_of
+from evo_fair.data.dataset import Dataset, Grouping, class_grouping, grouping_of
 from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
 from evo_fair.data.splits import split_units
-from evo_fair.data.tables import first_line, read_table
+from evo_fair.data.tables import first_line, given_split, read_table, units_of
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
@@ -59,8 +58,11 @@ def load_image_folder(
     else:
         table = blanked(table, open_columns, missing, path)
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
-    units = _units(table)
-    split = _given_split(table, units, path) if "split" in table else split_units(labels, units, fractions, rng)
+    units = units_of(table["unit"]) if "unit" in table else np.arange(len(table))
+    if "split" in table:
+        split = given_split(table["split"], units, table.get("unit"), f"{path}, line", "images")
+    else:
+        split = split_units(labels, units, fractions, rng)
     decoded = decode_images("image_folder", images, image_size)
     say_repeated(decoded.hashes, split, table["file"].tolist(), path, "give them one unit, or keep one of them")
     return Dataset(
@@ -113,23 +115,3 @@ def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
             "join values or remove it; if it says which images belong together, name it unit"
         )
     return grouping_of(column, list(table[column]), names)
-
-
-def _units(table: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """The number of each image's unit; an image without one is a unit of its own."""
-    if "unit" not in table:
-        return np.arange(len(table))
-    own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(table["unit"])]
-    return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)
-
-
-def _given_split(table: pd.DataFrame, units: npt.NDArray[np.int64], path: Path) -> npt.NDArray[np.int8]:
-    wrong = ~table["split"].isin(PARTS)
-    value = table["split"][wrong].iloc[0] if wrong.any() else ""
-    _refuse(wrong, path, f"split {value!r}, expected one of {', '.join(PARTS)}")
-    split = np.array([PARTS.index(part) for part in table["split"]], np.int8)
-    first = split[np.unique(units, return_index=True)[1]]
-    torn = pd.Series(split != first[units], index=table.index)
-    unit = table["unit"][torn].iloc[0] if torn.any() else ""
-    _refuse(torn, path, f"unit {unit!r} is in two splits: give all its images the same one")
-    return split

@@ -2,6 +2,7 @@
 
 from evo_fair.data.dataset import Dataset
 from evo_fair.data.source import DataRequest
+from evo_fair.data.table_settings import TableSettings
 from evo_fair.errors import DataError
 from evo_fair.registries import source
 
@@ -72,6 +73,24 @@ def image_folder(request: DataRequest) -> Dataset:
     assert request.folder is not None
     missing = request.settings.get("missing")
     return load_image_folder(request.name, request.folder, request.image_size, request.fractions, request.rng, missing)
+
+
+@source(
+    tabular=True,
+    needs="a folder with the CSV or Parquet file that [data.table] names",
+    users_own=True,
+    settings={"missing": tuple[str, ...], "folder": str, "licence": str, "table": TableSettings},
+)
+def table(request: DataRequest) -> Dataset:
+    """The user's own table."""
+    from evo_fair.data.table import load_table
+
+    assert request.folder is not None
+    settings = request.settings.get("table")
+    if not isinstance(settings, TableSettings):
+        raise DataError("the source table needs [data.table], which says what its columns mean: give settings['table']")
+    missing = request.settings.get("missing")
+    return load_table(request.name, request.folder, settings, request.fractions, request.rng, missing)
 
 
 @source(needs="a Dataset, given in Python with problem.with_data(dataset)", in_folder=False, tabular=None)

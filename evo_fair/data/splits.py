@@ -41,11 +41,13 @@ def split_units(
     row = np.lexsort((rng.permutation(len(sizes)), -sizes, by_label.argmax(axis=1)))
 
     part_of_unit = np.zeros(len(sizes), np.int8)
-    filled = np.zeros(len(share))
+    filled = [0.0] * len(share)
+    shares, size_of = share.tolist(), sizes.tolist()  # NumPy's own take microseconds for three numbers
     seen = 0
-    for unit in row:
-        seen += sizes[unit]
-        part = np.argmax(share * seen - filled)
+    for unit in row.tolist():
+        seen += size_of[unit]
+        behind = [wanted * seen - had for wanted, had in zip(shares, filled, strict=True)]
+        part = behind.index(max(behind))
         part_of_unit[unit] = part
-        filled[part] += sizes[unit]
+        filled[part] += size_of[unit]
     return part_of_unit[unit_of]

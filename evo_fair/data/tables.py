@@ -4,11 +4,14 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataError
 
-__all__ = ["first_line", "read_table"]
+__all__ = ["first_line", "given_split", "read_table", "units_of"]
 
 
 def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
@@ -55,3 +58,31 @@ def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
 def first_line(wrong: "pd.Series[bool]") -> int:
     """The number of the first line that is wrong."""
     return int(wrong.index[int(wrong.to_numpy().argmax())])
+
+
+def units_of(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
+    """The number of each sample's unit, int64 `[samples]`; one without, whose cell is "", is a unit of its own."""
+    own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(cells)]
+    return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)
+
+
+def given_split(
+    cells: "pd.Series[str]", units: npt.NDArray[np.int64], unit_cells: "pd.Series[str] | None", where: str, what: str
+) -> npt.NDArray[np.int8]:
+    """The part of each sample, int8 `[samples]`, that a table gives; `where` is its path and what its index counts.
+
+    Raises `DataError` for a cell that names no part, and for a unit whose samples, called `what`, are in two.
+    """
+    wrong = ~cells.isin(PARTS)
+    if wrong.any():
+        value = cells[wrong].iloc[0]
+        raise DataError(f"{where} {first_line(wrong)}: split {value!r}, expected one of {', '.join(PARTS)}")
+    split = np.array([PARTS.index(part) for part in cells], np.int8)
+    first = split[np.unique(units, return_index=True)[1]]
+    torn = pd.Series(split != first[units], index=cells.index)
+    if unit_cells is not None and torn.any():
+        raise DataError(
+            f"{where} {first_line(torn)}: unit {unit_cells[torn].iloc[0]!r} is in two splits: give all its {what} the "
+            "same one"
+        )
+    return split

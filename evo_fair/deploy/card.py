@@ -11,6 +11,7 @@ from torch import nn
 
 from evo_fair import __version__
 from evo_fair.data import Dataset
+from evo_fair.deploy.columns import put_columns_first
 from evo_fair.deploy.export import Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import group_summary
@@ -39,39 +40,58 @@ def write_network(
     network = proxy.network(genome)
     logits = predict_logits(network, proxy.samples)
     path = folder / f"{name}.onnx"
-    parity = write_onnx(path, network, dataset.input_shape, proxy.samples, logits)
+    scaling = Scaling(proxy.supernet.mean, proxy.supernet.scale)
+    parity = write_onnx(path, network, dataset, scaling, proxy.samples, logits)
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
     card = network_card(name, genome, proxy.supernet.space, counts, facts)
-    card |= file_facts(path, parity, dataset, Scaling(proxy.supernet.mean, proxy.supernet.scale))
+    card |= file_facts(path, parity, dataset, scaling)
     write_json(folder / f"{name}.json", card)
     return path
 
 
 def write_onnx(
-    path: Path, network: nn.Module, input_shape: tuple[int, ...], x: torch.Tensor, logits: npt.NDArray[np.float32]
+    path: Path,
+    network: nn.Module,
+    dataset: Dataset,
+    scaling: Scaling,
+    x: torch.Tensor,
+    logits: npt.NDArray[np.float32],
 ) -> Parity:
-    """Exports a network and checks it on normalised inputs `x` `[n, ...]` against torch's logits `[n, labels]`.
+    """Exports a network and checks it against torch's logits `[n, labels]` for `x` `[n, ...]`, the validation part.
 
-    The file gets its name only once it has passed; raises `EvoFairError` if it computes anything else.
+    `x` are inputs that `scaling` normalised. Of a table, the file takes the raw columns instead: those are checked,
+    too. The file gets its name only once it has passed; raises `EvoFairError` if it computes anything else.
     """
     with atomic_write(path) as candidate:
-        export_onnx(network, input_shape, candidate)
-        return check_parity(candidate, logits, x, network)
+        export_onnx(network, dataset.input_shape, candidate)
+        parity = check_parity(candidate, logits, x, network)
+        if dataset.columns is None:
+            return parity
+        put_columns_first(candidate, dataset.columns.encoding, scaling)
+        raw = dataset.columns.values[dataset.part("validation")]
+        return check_parity(candidate, logits, torch.from_numpy(raw), allowed=parity.allowed)
 
 
 def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -> dict[str, Any]:
     """The card's part on the file: what goes in, what comes out, its hash and how closely it follows torch."""
-    return {
-        "input": {
+    if dataset.columns is not None:
+        entry: dict[str, Any] = {
+            "shape": [len(dataset.columns.encoding.names)],
+            "layout": "raw columns in this order, float32, NaN for a missing value: evo_fair.deploy.raw_rows",
+            "columns": dataset.columns.encoding.as_dict(),
+            "normalisation": "inside the file, with its preprocessing: (x - mean) * scale of each feature",
+        }
+    else:
+        entry = {
             "shape": list(dataset.input_shape),
             "layout": "channels, height, width; RGB or grey, 0 to 255; the whole image resized to this shape"
             if len(dataset.input_shape) == 3
             else "features, as evo_fair.data prepares them",
             "normalisation": "(x - mean) * scale by channel, of raw values",
-            "mean": scaling.mean.tolist(),
-            "scale": scaling.scale.tolist(),
-        },
+        }
+    return {
+        "input": {**entry, "mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
         "labels": list(dataset.label_names),
         "onnx": {
             "bytes": path.stat().st_size,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,16 +66,23 @@ class Examiner:
         return self.dataset.part(self.part)
 
     @cached_property
-    def _weights(self) -> dict[str, npt.NDArray[np.int64] | None]:
-        return {grouping: self._drawn(grouping) for grouping in self.groupings}
+    def _weights(self) -> dict[str, npt.NDArray[np.integer[Any]] | None]:
+        found: dict[str, npt.NDArray[np.integer[Any]] | None] = {}
+        for grouping in self.groupings:
+            drawn = self._drawn(grouping)
+            # Mostly the same, and gigabytes for a large table: small, and kept once.
+            same = (w for w in found.values() if w is not None and drawn is not None and np.array_equal(w, drawn))
+            found[grouping] = next(same, drawn)
+        return found
 
-    def _drawn(self, grouping: str) -> npt.NDArray[np.int64] | None:
+    def _drawn(self, grouping: str) -> npt.NDArray[np.integer[Any]] | None:
         index = self._samples
         needed = (self.dataset.labels[index], self.dataset.grouping(grouping).index[index])
         try:
-            return draw_weights(
+            weights = draw_weights(
                 self.dataset.units[index], self.replicates, np.random.default_rng(self.seed), needed=needed
             )
+            return weights.astype(np.min_scalar_type(weights.max()))
         except UndefinedMetricError:
             return None
 

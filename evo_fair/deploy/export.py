@@ -120,14 +120,18 @@ class Parity:
 
 
 def check_parity(
-    path: Path, expected: npt.NDArray[np.float32], x: torch.Tensor, network: nn.Module | None = None
+    path: Path,
+    expected: npt.NDArray[np.float32],
+    x: torch.Tensor,
+    network: nn.Module | None = None,
+    allowed: float = TOLERANCE,
 ) -> Parity:
     """Compares an ONNX file with torch's logits `[n, labels]` for normalised inputs `x` `[n, ...]`.
 
-    They may differ by 1e-4. Where that is too strict because the network itself loses more to rounding, and `network`
-    is given, the file passes if it is at most twice as far from the same network in float64 as torch's float32 is. The
-    first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or labels differ that
-    are no ties.
+    They may differ by `allowed`. Where that is too strict because the network itself loses more to rounding, and
+    `network` is given, the file passes if it is at most twice as far from the same network in float64 as torch's
+    float32 is. The first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or
+    labels differ that are no ties.
     """
     inputs = x.contiguous().numpy()
     actual = onnx_logits(path, inputs)
@@ -137,7 +141,7 @@ def check_parity(
     # Of the two, what is further off: the network answers for one image alone as it does among others.
     further = np.abs(alone - expected[: len(alone)]) > np.abs(actual[: len(alone)] - expected[: len(alone)])
     actual[: len(alone)][further] = alone[further]
-    parity = _compare(expected, actual, TOLERANCE)
+    parity = _compare(expected, actual, allowed)
     if not parity.holds and network is not None:
         try:
             exact = _exact_logits(network, x)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from evo_fair.data import Dataset
+from evo_fair.deploy.columns import takes_columns
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import is_recorded, read_cached_json
 from evo_fair.latency.onnx_file import OpenShapeError
@@ -50,10 +51,17 @@ def open_reference(path: Path, dataset: Dataset) -> Reference:
             f"{path} does not run in ONNX Runtime on float32 inputs ({in_a_line(error)}): export it again with those"
         ) from error
     inputs = [(isinstance(shape[0], int), shape[1:]) for shape in shapes if shape]
-    takes_batches = inputs == [(False, [*dataset.input_shape])]
+    takes_batches = inputs == [(False, _shape(path, dataset))]
     precision = "int8" if graph.quantised else "fp32"
     scaling = _scaling(path, dataset) if takes_batches else None
     return Reference(path.stem, path, precision, scaling)
+
+
+def _shape(path: Path, dataset: Dataset) -> list[int]:
+    """The shape of what a file takes for one sample of the data set, were it made for it."""
+    if dataset.columns is not None and takes_columns(path):
+        return [len(dataset.columns.encoding.names)]
+    return list(dataset.input_shape)
 
 
 def _read_graph(path: Path) -> GraphLayers:
@@ -92,7 +100,7 @@ def _scaling(path: Path, dataset: Dataset) -> Scaling | None:
     try:
         trained_on = content["data"].get("fingerprint", content.get("hashes", {}).get("data"))
         found = (content["input"]["shape"], content["labels"], trained_on)
-        fits = found == (list(dataset.input_shape), list(dataset.label_names), dataset.fingerprint)
+        fits = found == (_shape(path, dataset), list(dataset.label_names), dataset.fingerprint)
         mean, scale = (np.asarray(content["input"][key], np.float32) for key in ("mean", "scale"))
         fits &= mean.shape == scale.shape == dataset.input_shape[:1] and bool(np.isfinite([mean, scale]).all())
     except (AttributeError, KeyError, TypeError, ValueError):

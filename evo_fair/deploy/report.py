@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from evo_fair.deploy.columns import file_inputs
 from evo_fair.deploy.examine import Examination, Examiner
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.latency import Profile
@@ -72,8 +73,8 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
 def _examined(network: Deployed, examiner: Examiner) -> Examination:
     if network.scaling is None:
         return {}
-    x = network.scaling(examiner.dataset.inputs[examiner.dataset.part(examiner.part)])
-    logits = onnx_logits(network.path, x.contiguous().numpy())
+    x = file_inputs(network.path, examiner.dataset, network.scaling, examiner.dataset.part(examiner.part))
+    logits = onnx_logits(network.path, x)
     return examiner.examine(logits.argmax(1).astype("uint8"))
 
 

@@ -12,6 +12,7 @@ import torch
 from evo_fair.data import Dataset
 from evo_fair.deploy.alone import AloneTraining
 from evo_fair.deploy.card import file_facts, network_card, write_onnx
+from evo_fair.deploy.columns import file_inputs
 from evo_fair.deploy.evenness import even_outputs
 from evo_fair.deploy.export import onnx_logits
 from evo_fair.deploy.quantise import quantise_onnx
@@ -91,7 +92,7 @@ class Workshop:
         validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
         logits = predict_logits(final, validation)
         files = self.files(name)
-        parity = write_onnx(files["fp32"], final, self.dataset.input_shape, validation, logits)
+        parity = write_onnx(files["fp32"], final, self.dataset, scaling, validation, logits)
         predictions = logits.argmax(1).astype(np.uint8)[None]
         groupings = dict.fromkeys((self.grouping, *self.problem.fairness.groupings))
         counts = {group: self.dataset.counts(predictions, "validation", group) for group in groupings}
@@ -127,11 +128,15 @@ class Workshop:
         return self.scaling(self.dataset.inputs[chosen])
 
     def _quantised(self, files: dict[str, Path], expected: npt.NDArray[np.uint8]) -> dict[str, Any]:
-        quantise_onnx(files["fp32"], files["int8"], self._calibration().contiguous().numpy())
-        validation = self.scaling(self.dataset.inputs[self.dataset.part("validation")]).contiguous().numpy()
+        chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+        quantise_onnx(files["fp32"], files["int8"], self._inputs(files["fp32"], chosen))
+        validation = self._inputs(files["int8"], self.dataset.part("validation"))
         same = onnx_logits(files["int8"], validation).argmax(1) == expected
         return {
             "bytes": files["int8"].stat().st_size,
             "sha256": sha256_of(files["int8"]),
             "validation_labels_as_fp32": float(same.mean()),
         }
+
+    def _inputs(self, path: Path, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return file_inputs(path, self.dataset, self.scaling, samples)

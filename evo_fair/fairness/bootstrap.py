@@ -18,6 +18,9 @@ __all__ = ["Interval", "draw_weights", "ends", "interval", "resampled_counts"]
 
 IntArray = npt.NDArray[np.int64]
 
+AT_ONCE = 2**24
+"""How many draws, or weights, are worked on at a time: all of a table's resamples would fill the memory twice over."""
+
 
 class Interval(NamedTuple):
     """A value and the two ends of its interval."""
@@ -43,27 +46,32 @@ def draw_weights(
     _, unit = np.unique(units, return_inverse=True)
     n_units = int(unit.max()) + 1
     members = [_one_hot(np.unique(part, return_inverse=True)[1] - (part.min() < 0)) for part in needed]
-    kept: list[IntArray] = []
-    missing = replicates
-    while missing:
-        drawn = rng.integers(0, n_units, (missing, n_units)) + n_units * np.arange(missing)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=missing * n_units).reshape(missing, n_units)
-        weights = times[:, unit].astype(np.int64)
-        whole = np.ones(missing, np.bool_)
-        for part in members:
-            whole &= (np.asarray(part.T @ weights.T) > 0).all(axis=0)
-        if missing == replicates and 20 * whole.sum() < replicates:
+    weights = np.empty((replicates, len(unit)), np.int64)
+    rows = max(1, AT_ONCE // n_units)
+    done = 0
+    while done < replicates:
+        before = done
+        for start in range(before, replicates, rows):
+            count = min(rows, replicates - start)
+            drawn = rng.integers(0, n_units, (count, n_units)) + n_units * np.arange(count)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=count * n_units).reshape(count, n_units)
+            some = times[:, unit]
+            whole = np.ones(count, np.bool_)
+            for part in members:
+                whole &= (np.asarray(part.T @ some.T) > 0).all(axis=0)
+            found = int(whole.sum())
+            weights[done : done + found] = some[whole]
+            done += found
+        if not before and 20 * done < replicates:
             raise UndefinedMetricError(
-                f"of {replicates} resamples {replicates - whole.sum()} lack a label or a group: some of them have "
+                f"of {replicates} resamples {replicates - done} lack a label or a group: some of them have "
                 "too few units for an interval; use a coarser grouping"
             )
-        kept.append(weights[whole])
-        missing -= int(whole.sum())
-    return np.concatenate(kept)
+    return weights
 
 
 def resampled_counts(
-    weights: IntArray,
+    weights: npt.NDArray[np.integer[Any]],
     predictions: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.integer[Any]],
     groups: npt.NDArray[np.integer[Any]],
@@ -77,8 +85,10 @@ def resampled_counts(
     n_groups, n_labels = len(like.group_names), len(like.label_names)
     known = np.where(groups < 0, n_groups, groups).astype(np.int64)
     cells = (known * n_labels + labels) * n_labels + predictions
-    table = (_one_hot(cells, (n_groups + 1) * n_labels**2).T @ weights.T).T
-    counts = np.asarray(table, np.int64).reshape(len(weights), n_groups + 1, n_labels, n_labels)
+    members = _one_hot(cells, (n_groups + 1) * n_labels**2).T
+    rows = max(1, AT_ONCE // max(1, len(cells)))
+    parts = [np.asarray(members @ weights[start : start + rows].T).T for start in range(0, len(weights), rows)]
+    counts = np.asarray(np.concatenate(parts), np.int64).reshape(len(weights), n_groups + 1, n_labels, n_labels)
     return Counts(counts[:, :n_groups], counts[:, n_groups], like.group_names, like.label_names, like.positive)
 
 

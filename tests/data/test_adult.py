@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from evo_fair.data import Dataset, load_dataset
 from evo_fair.errors import DataError
@@ -58,6 +59,22 @@ def test_features_are_standardised_numbers_and_one_hot_categories(tmp_path: Path
     assert set(np.unique(dataset.inputs[:, 5:])) == {0.0, 1.0}
     assert dataset.inputs[:3, 5:8].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0]]  # ?, Private, State-gov
     assert (dataset.inputs[:, 5:].sum(axis=1) == 7).all()
+
+
+def test_arrays_are_those_of_the_encoding_that_adult_had_of_its_own(tmp_path: Path) -> None:
+    _write(tmp_path)
+    path = tmp_path / "adult.test"
+    path.write_text(path.read_text().replace("Cuba", "Peru"))  # a category that is in one part alone
+    dataset = _load(tmp_path)
+    assert dataset.columns is not None
+    lines = [line.rstrip(".").split(", ") for line in _lines(160, "") + _lines(40, ".")]
+    cells = np.array(lines, object)
+    cells[160:][cells[160:] == "Cuba"] = "Peru"
+    numbers = cells[:, [0, 4, 10, 11, 12]].astype(np.float64)
+    scaled = StandardScaler().fit(numbers[dataset.split == 0]).transform(numbers)
+    one_hot = OneHotEncoder(sparse_output=False).fit_transform(cells[:, [1, 5, 6, 7, 8, 9, 13]])
+    np.testing.assert_array_equal(dataset.inputs, np.hstack([scaled, one_hot]).astype(np.float32))
+    np.testing.assert_array_equal(dataset.columns.encoding.apply(dataset.columns.values), dataset.inputs)
 
 
 def test_gzipped_files_give_the_same(tmp_path: Path) -> None:
@@ -130,3 +147,5 @@ def test_the_real_files_have_their_known_totals(data_folder: Callable[[str], Pat
     assert len(dataset.grouping("race").names) == 5
     assert len(dataset.part("validation")) / 32_561 == pytest.approx(0.15 / 0.8, abs=1e-4)
     assert np.isfinite(dataset.inputs).all()
+    # As it was before adult was a table like others: supernets, runs and cards know the data by this.
+    assert dataset.fingerprint == "2cffc38b9d142c544f59fafc75da6548f8964843a14e6d5dfe4623462955cf0f"

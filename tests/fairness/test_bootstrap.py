@@ -3,11 +3,12 @@
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import stats
 
 from evo_fair.errors import UndefinedMetricError
-from evo_fair.fairness import METRICS, Counts, count_predictions
+from evo_fair.fairness import METRICS, Counts, bootstrap, count_predictions
 from evo_fair.fairness.bootstrap import draw_weights, ends, interval, resampled_counts
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
@@ -119,3 +120,23 @@ def test_equal_groups_are_not_called_unfair() -> None:
     found = interval(METRICS["unfairness"], counts, resampled_counts(weights, predictions, labels, groups, counts))
     assert found.value > 0.1
     assert found.low == 0.0
+
+
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_resamples_are_the_same_however_many_are_worked_on_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    rng = np.random.default_rng(0)
+    units, groups, labels = rng.integers(0, 40, 200), np.arange(200) // 198, rng.integers(0, 2, 200)
+    predictions = rng.integers(0, 2, 200).astype(np.uint8)
+    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
+    like = Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
+
+    def resamples() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        weights = draw_weights(units, 300, np.random.default_rng(0), needed=(groups,))  # the small group: drawn anew
+        return weights, resampled_counts(weights, predictions, labels, groups, like).values
+
+    expected = resamples()
+    monkeypatch.setattr(bootstrap, "AT_ONCE", at_once)
+    for before, after in zip(expected, resamples(), strict=True):
+        np.testing.assert_array_equal(before, after)

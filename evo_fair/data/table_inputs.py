@@ -1,0 +1,274 @@
+"""How the raw columns of a table become a network's inputs: preprocessing, fitted on the training part alone.
+
+A number: where it is missing, the median; then standardised. Where the training part lacks some, a second input says
+which samples had none. A category: one-hot, "missing" being a category of its own where the training part has it; what
+occurs in other parts alone is none of them. A target-encoded category: the rate of each label but the first among its
+training samples, shrunk towards the rate of all (scikit-learn's `TargetEncoder`); training samples get theirs from the
+other folds, so that no sample tells its own label.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["MISSING", "UNKNOWN", "Category", "Encoding", "Number", "RawColumns", "Vocabulary", "fit_inputs"]
+
+MISSING = -(2.0**24)
+"""What stands for a missing category between the input, where it is NaN, and the comparison with those known."""
+
+UNKNOWN = -(2.0**23)
+"""The number of a category that is none of those known; both are beyond the categories that stand for themselves."""
+
+FOLDS = 5
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The categories of a column in order, as texts; where all are whole numbers, they stand for themselves.
+
+    Networks take a category as a number: a whole number as it is, a text by its place in `values`, NaN for a missing
+    one. `missing` says whether the training part has such.
+    """
+
+    values: tuple[str, ...]
+    missing: bool
+    numeric: bool
+
+    @classmethod
+    def of(cls, texts: "pd.Series[Any]") -> "Vocabulary":
+        """The categories among texts, "" being a missing one: numbers by size, texts by their characters."""
+        found = [str(text) for text in texts.unique()]
+        values = [value for value in found if value]
+        numeric = bool(values) and all(map(_is_whole, values))
+        ordered = sorted(values, key=int) if numeric else sorted(values)
+        return cls(tuple(ordered), len(values) < len(found), numeric)
+
+    @property
+    def codes(self) -> npt.NDArray[np.float64]:
+        """The number of each category, and `MISSING` last where that is one: float64 `[categories]`."""
+        known = [float(value) for value in self.values] if self.numeric else list(range(len(self.values)))
+        return np.array([*known, MISSING] if self.missing else known, np.float64)
+
+    def numbers(self, texts: "pd.Series[Any]") -> Floats:
+        """Texts as numbers, float32 `[samples]`: NaN for "", `UNKNOWN` for one that is not in `values`."""
+        codes, distinct = texts.factorize()
+        known = {value: float(code) for value, code in zip(self.values, self.codes, strict=False)}
+        numbers = [known.get(str(text), self._of_unknown(str(text))) for text in distinct]
+        coded: Floats = np.array(numbers, np.float32)[codes]
+        return coded
+
+    def _of_unknown(self, text: str) -> float:
+        if not text:
+            return np.nan
+        return float(text) if self.numeric and _is_whole(text) else UNKNOWN
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a text is a whole number of at most six digits, as it is usually written."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) <= 6 and text == str(int(text))
+
+
+@dataclass(frozen=True)
+class Number:
+    """A column of numbers: what stands for a missing one, the mean and deviation, whether what is missing is told."""
+
+    name: str
+    fill: float
+    mean: float
+    deviation: float
+    told: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Category:
+    """A column of categories; `rates` are float32 `[categories + 1, rates]`, the last row for any other, if encoded so.
+
+    Without `rates` it is one-hot.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    rates: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """Numbers, one-hot and target-encoded categories, in the order of the raw columns.
+
+    Inputs come in this order: the numbers, whether those that tell it are missing, a column for each category of each
+    column that is one-hot, and the rates of those that are target-encoded.
+    """
+
+    numbers: tuple[Number, ...]
+    categories: tuple[Category, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The raw columns, in order."""
+        return (*(number.name for number in self.numbers), *(category.name for category in self.categories))
+
+    def raw(self, numbers: Mapping[str, npt.NDArray[np.float64]], texts: Mapping[str, "pd.Series[Any]"]) -> Floats:
+        """The raw columns as networks in files take them, float32 `[samples, columns]`."""
+        columns = [numbers[number.name].astype(np.float32) for number in self.numbers]
+        columns += [category.vocabulary.numbers(texts[category.name]) for category in self.categories]
+        return np.column_stack(columns)
+
+    def apply(self, raw: Floats) -> Floats:
+        """Inputs float32 `[samples, features]` of raw columns `[samples, columns]`, as a file computes them."""
+        split = len(self.numbers)
+        gone = np.isnan(raw[:, :split])
+        parts: list[npt.NDArray[Any]] = []
+        if self.numbers:
+            fill, mean, deviation = (np.array([getattr(n, key) for n in self.numbers]) for key in _NUMBER)
+            filled = np.where(gone, fill, raw[:, :split].astype(np.float64))
+            parts.append((filled - mean) / deviation)
+            parts.append(gone[:, [number.told for number in self.numbers]])
+        coded = np.where(np.isnan(raw[:, split:]), MISSING, raw[:, split:])
+        matches = [
+            (category, coded[:, [place]] == category.vocabulary.codes) for place, category in enumerate(self.categories)
+        ]
+        parts += [match for category, match in matches if category.rates is None]
+        parts += [
+            np.where(match.any(axis=1)[:, None], category.rates[match.argmax(axis=1)], category.rates[-1])
+            for category, match in matches
+            if category.rates is not None
+        ]
+        return np.hstack([part.astype(np.float32) for part in parts])
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """For each raw column what goes into it, as JSON: a number, or a category by its number."""
+        columns: list[dict[str, Any]] = [
+            {"name": number.name, "kind": "number", "missing": "NaN"} for number in self.numbers
+        ]
+        for category in self.categories:
+            vocabulary = category.vocabulary
+            column = {"name": category.name, "kind": "category", "missing": "NaN"}
+            codes = {value: int(code) for value, code in zip(vocabulary.values, vocabulary.codes, strict=False)}
+            values = "whole numbers, as they are" if vocabulary.numeric else codes
+            columns.append({**column, "values": values, "any other": int(UNKNOWN)})
+        return columns
+
+
+_NUMBER = ("fill", "mean", "deviation")
+
+
+@dataclass(frozen=True, eq=False)
+class RawColumns:
+    """A table's raw columns, float32 `[samples, columns]`, and how they become inputs."""
+
+    values: Floats
+    encoding: Encoding
+
+
+def fit_inputs(
+    numbers: Mapping[str, npt.NDArray[np.float64]],
+    texts: Mapping[str, "pd.Series[Any]"],
+    target_encoded: Sequence[str],
+    labels: npt.NDArray[np.int64],
+    train: npt.NDArray[np.bool_],
+    vocabularies: Mapping[str, Vocabulary] | None = None,
+) -> tuple[Floats, RawColumns]:
+    """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
+
+    `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
+    one, of which `target_encoded` get rates instead of a column each; `train` says which samples are fitted to.
+    `vocabularies` are categories by column where they are not those of the training part.
+    """
+    found = [vocabularies[name] if vocabularies else Vocabulary.of(cells[train]) for name, cells in texts.items()]
+    categories = tuple(Category(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
+    one_hot = tuple(category for category in categories if category.name not in target_encoded)
+    rated = tuple(category for category in categories if category.name in target_encoded)
+    raw = Encoding(tuple(Number(name, 0.0, 0.0, 1.0, told=False) for name in numbers), (*one_hot, *rated)).raw(
+        numbers, texts
+    )
+    parts, fitted = _fit_numbers(list(numbers), raw[:, : len(numbers)].astype(np.float64), train)
+    coded = _coded(raw[:, len(numbers) :])
+    parts.append(_one_hot(one_hot, coded[:, : len(one_hot)]))
+    rates, rated = _fit_rates(rated, coded[:, len(one_hot) :], labels, train)
+    inputs = np.hstack([part for part in (*parts, rates) if part.shape[1]])
+    return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated)))
+
+
+def _coded(raw: Floats) -> npt.NDArray[np.float64]:
+    return np.where(np.isnan(raw), MISSING, raw).astype(np.float64)
+
+
+def _fit_numbers(
+    names: Sequence[str], values: npt.NDArray[np.float64], train: npt.NDArray[np.bool_]
+) -> tuple[list[Floats], tuple[Number, ...]]:
+    """The standardised numbers and what tells which were missing, float32 `[samples, ...]` each."""
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    if not names:
+        return [], ()
+    imputer = SimpleImputer(strategy="median").fit(values[train])
+    filled = imputer.transform(values)
+    scaler = StandardScaler().fit(filled[train])
+    told = np.any(np.isnan(values[train]), axis=0, keepdims=True)[0]
+    indicator = MissingIndicator(features="all").fit(values[train]).transform(values)[:, told]
+    fitted = tuple(
+        Number(name, float(fill), float(mean), float(deviation), bool(tells))
+        for name, fill, mean, deviation, tells in zip(
+            names, imputer.statistics_, scaler.mean_, scaler.scale_, told.tolist(), strict=True
+        )
+    )
+    return [scaler.transform(filled).astype(np.float32), indicator.astype(np.float32)], fitted
+
+
+def _one_hot(categories: Sequence[Category], coded: npt.NDArray[np.float64]) -> Floats:
+    from sklearn.preprocessing import OneHotEncoder
+
+    if not categories:
+        return np.zeros((len(coded), 0), np.float32)
+    known = [np.sort(category.vocabulary.codes) for category in categories]
+    encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+    encoded: Floats = encoder.fit_transform(coded)
+    # scikit-learn wants numbers in order, which puts a missing category first; it stands last.
+    ends = np.cumsum([len(codes) for codes in known])
+    orders = [
+        np.roll(np.arange(end - len(codes), end), -1 if category.vocabulary.missing else 0)
+        for category, codes, end in zip(categories, known, ends, strict=True)
+    ]
+    return encoded[:, np.concatenate(orders)]
+
+
+def _fit_rates(
+    categories: Sequence[Category],
+    coded: npt.NDArray[np.float64],
+    labels: npt.NDArray[np.int64],
+    train: npt.NDArray[np.bool_],
+) -> tuple[Floats, tuple[Category, ...]]:
+    """The rates of target-encoded columns, float32 `[samples, columns * rates]`, and the columns with their tables."""
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.preprocessing import TargetEncoder
+
+    if not categories:
+        return np.zeros((len(coded), 0), np.float32), ()
+    kinds = int(labels.max()) + 1
+    encoder = TargetEncoder(
+        categories=[np.sort(category.vocabulary.codes) for category in categories],
+        target_type="binary" if kinds == 2 else "multiclass",
+        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0),
+    )
+    rates = np.zeros((len(coded), len(categories) * (1 if kinds == 2 else kinds)), np.float32)
+    rates[train] = encoder.fit_transform(coded[train], labels[train])
+    rates[~train] = encoder.transform(coded[~train])
+    width = rates.shape[1] // len(categories)
+    fitted = []
+    for place, category in enumerate(categories):
+        asked = np.full((len(category.vocabulary.codes) + 1, len(categories)), np.inf)
+        asked[:, place] = [*category.vocabulary.codes, 2 * MISSING]
+        table = encoder.transform(np.where(np.isinf(asked), 2 * MISSING, asked))
+        own = table[:, place * width : (place + 1) * width].astype(np.float32)
+        fitted.append(Category(category.name, category.vocabulary, own))
+    return rates, tuple(fitted)

@@ -1,0 +1,172 @@
+"""A table's preprocessing inside of the ONNX file: it takes the raw columns instead of prepared inputs.
+
+The file's one input, `columns` `[batch, columns]`, is float32: numbers as they are, categories by their number (the
+card says which, see `Encoding.as_dict`), NaN for what is missing. Only operators that every runtime has are used, and
+no texts. A number's mean is taken off in two steps, what float32 holds of it and the rest, so that years or incomes
+lose nothing to rounding.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pandas as pd
+from onnx import TensorProto, helper, numpy_helper
+
+from evo_fair.data import Dataset
+from evo_fair.data.table_inputs import MISSING, Category, Encoding, Number
+from evo_fair.errors import DataError, EvoFairError, quote
+from evo_fair.files import write_bytes
+from evo_fair.latency.measure import open_session
+from evo_fair.nets.inputs import Scaling
+
+__all__ = ["COLUMNS", "PREFIX", "file_inputs", "put_columns_first", "raw_rows", "takes_columns"]
+
+COLUMNS = "columns"
+PREFIX = "columns/"
+"""What the names of preprocessing's nodes and constants begin with."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
+    """Makes the file of a network, whose `input` are normalised inputs, take the raw `columns` of a table."""
+    model = onnx.load(path)
+    graph = model.graph
+    names = [value.name for value in graph.input]
+    if names != ["input"]:
+        raise EvoFairError(f"{path} takes {', '.join(map(quote, names))}, not one 'input': export the network again")
+    front = _Front()
+    front.build(encoding, scaling)
+    network = list(graph.node)
+    del graph.node[:], graph.input[:]
+    graph.node.extend([*front.nodes, *network])
+    graph.input.append(helper.make_tensor_value_info(COLUMNS, TensorProto.FLOAT, ["batch", len(encoding.names)]))
+    graph.initializer.extend(front.constants)
+    onnx.checker.check_model(model)
+    write_bytes(path, model.SerializeToString())
+
+
+class _Front:
+    """The nodes and constants of preprocessing, in order; the last node makes `input`."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def build(self, encoding: Encoding, scaling: Scaling) -> None:
+        """From `columns` to `input`."""
+        split = len(encoding.numbers)
+        parts = self._numbers(encoding.numbers) if split else []
+        one_hot = [(split + i, c) for i, c in enumerate(encoding.categories) if c.rates is None]
+        if one_hot:
+            places = np.concatenate([np.full(len(c.vocabulary.codes), place) for place, c in one_hot])
+            codes = np.concatenate([c.vocabulary.codes for _, c in one_hot])
+            parts.append(self._matches(places, codes, "one_hot"))
+        parts += [
+            self._rates(split + i, category, f"rates{i}")
+            for i, category in enumerate(encoding.categories)
+            if category.rates is not None
+        ]
+        features = self.add("Concat", parts, "features", axis=1) if len(parts) > 1 else parts[0]
+        mean, scale = (tensor.numpy()[None] for tensor in (scaling.mean, scaling.scale))
+        centred = self.add("Sub", [features, self.constant(mean, "shift")], "centred")
+        self.add("Mul", [centred, self.constant(scale, "scale")], "input", prefix="")
+
+    def _numbers(self, numbers: Sequence[Number]) -> list[str]:
+        count = len(numbers)
+        values = self.add("Gather", [COLUMNS, self.constant(np.arange(count, dtype=np.int32), "at")], "values", axis=1)
+        gone = self.add("IsNaN", [values], "gone")
+        fill = np.array([[number.fill for number in numbers]], np.float32)
+        filled = self.add("Where", [gone, self.constant(fill, "fill"), values], "filled")
+        mean = np.array([[number.mean for number in numbers]], np.float64)
+        high = mean.astype(np.float32)
+        rest = (mean - high).astype(np.float32)
+        inverse = np.array([[1 / number.deviation for number in numbers]], np.float32)
+        off = self.add("Sub", [filled, self.constant(high, "mean")], "off")
+        exactly = self.add("Sub", [off, self.constant(rest, "mean_rest")], "exactly_off")
+        parts = [self.add("Mul", [exactly, self.constant(inverse, "inverse_deviation")], "numbers")]
+        told = np.flatnonzero([number.told for number in numbers]).astype(np.int32)
+        if len(told):
+            which = self.add("Gather", [gone, self.constant(told, "told_at")], "told", axis=1)
+            parts.append(self.add("Cast", [which], "missing", to=TensorProto.FLOAT))
+        return parts
+
+    def _matches(self, places: npt.NDArray[Any], codes: npt.NDArray[np.float64], name: str) -> str:
+        """Which categories samples are of, 0 or 1, `[batch, categories]`: column `places` holds the number `codes`."""
+        small = places.astype(np.uint8) if places.max() < 2**8 else places.astype(np.int32)
+        at = self.add("Cast", [self.constant(small, f"{name}_at")], f"{name}_from", to=TensorProto.INT32)
+        values = self.add("Gather", [COLUMNS, at], f"{name}_values", axis=1)
+        gone = self.add("IsNaN", [values], f"{name}_gone")
+        missing = self.constant(np.full((1, 1), MISSING, np.float32), f"{name}_missing")
+        known = self.add("Where", [gone, missing, values], f"{name}_known")
+        short = codes.astype(np.int16)
+        whole = short if (short == codes).all() else codes.astype(np.int32)  # short ones halve their part of the file
+        wanted = self.add("Cast", [self.constant(whole[None], f"{name}_codes")], f"{name}_wanted", to=TensorProto.FLOAT)
+        same = self.add("Equal", [known, wanted], f"{name}_same")
+        return self.add("Cast", [same], name, to=TensorProto.FLOAT)
+
+    def _rates(self, place: int, category: Category, name: str) -> str:
+        """The label's rates of a column's category `[batch, rates]`."""
+        assert category.rates is not None
+        matches = self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
+        other = category.rates[-1:].astype(np.float64)
+        above = (category.rates[:-1] - other).astype(np.float32)
+        found = self.add("MatMul", [matches, self.constant(above, f"{name}_table")], f"{name}_found")
+        return self.add("Add", [found, self.constant(other.astype(np.float32), f"{name}_other")], name)
+
+    def constant(self, values: npt.NDArray[Any], name: str) -> str:
+        """Stores an array; returns its name."""
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), PREFIX + name))
+        return PREFIX + name
+
+    def add(self, kind: str, inputs: Sequence[str], output: str, prefix: str = PREFIX, **attributes: Any) -> str:
+        """Appends a node; returns the name of what it makes."""
+        made = prefix + output
+        self.nodes.append(helper.make_node(kind, list(inputs), [made], name=PREFIX + output, **attributes))
+        return made
+
+
+def takes_columns(path: Path) -> bool:
+    """Whether a network's file takes the raw columns of a table."""
+    return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS]
+
+
+def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Floats:
+    """What a network's file takes for these samples: a table's raw columns, or else normalised inputs."""
+    if dataset.columns is not None and takes_columns(path):
+        return dataset.columns.values[samples]
+    inputs: Floats = scaling(dataset.inputs[samples]).contiguous().numpy()
+    return inputs
+
+
+def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Floats:
+    """Rows of a table, as people have them, as what the network of a card takes: float32 `[rows, columns]`.
+
+    `card` is the content of the `.json` beside the ONNX file. What is missing is NaN, None or an empty text. Raises
+    `DataError` for a column that is not there, and for a text where a number belongs.
+    """
+    return np.column_stack([_raw_column(column, frame) for column in card["input"]["columns"]]).astype(np.float32)
+
+
+def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+    name = column["name"]
+    if name not in frame:
+        raise DataError(
+            f"the table has no column {name!r}, which the network takes: give it, with what is missing empty"
+        )
+    cells = frame[name].where(frame[name].notna(), np.nan).replace("", np.nan)
+    values = column.get("values")
+    if isinstance(values, Mapping):
+        known = cells.astype(object).map(lambda cell: values.get(str(cell), column["any other"]), na_action="ignore")
+        return np.asarray(known.to_numpy(np.float64, na_value=np.nan))
+    numbers: npt.NDArray[np.float64] = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    wrong = np.isnan(numbers) & cells.notna().to_numpy(bool)
+    if wrong.any():
+        if column["kind"] == "category":
+            return np.where(wrong, column["any other"], numbers)
+        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: mend it")
+    return numbers

@@ -1,0 +1,313 @@
+"""The user's own table: CSV and Parquet, as it should be and as people bring it."""
+
+import builtins
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evo_fair.data import PARTS, Dataset, TableSettings, load_dataset, table, table_file
+from evo_fair.errors import DataError, DataWarning
+from evo_fair.problem import load_problem
+
+SETTINGS: dict[str, Any] = {
+    "file": "people.csv",
+    "label": {"column": "income", "above": [50000]},
+    "groups": {"sex": "sex", "band": {"column": "age", "at_least": [30, 60]}},
+    "numbers": ["hours"],
+    "categories": ["job"],
+}
+
+
+def _people(n: int = 120) -> pd.DataFrame:
+    """People of both sexes, of three bands and two incomes, three to a household, the sex of the first unknown."""
+    i = np.arange(n)
+    frame = pd.DataFrame(
+        {
+            "income": np.where(i % 2, 60000, 50000),
+            "age": 20 + 10 * (i // 2 % 5),
+            "sex": np.where(i // 3 % 2, "f", "m"),
+            "hours": 20 + i % 7,
+            "job": np.array(["cook", "baker", "pilot"])[i // 5 % 3],
+            "part": np.array(PARTS)[np.array([0, 0, 1, 2])[i // 12 % 4]],
+            "household": [f"h{k}" for k in i // 3],
+        }
+    ).astype({"sex": object})
+    frame.loc[0, "sex"] = ""
+    return frame
+
+
+def _load(
+    folder: Path, frame: pd.DataFrame | None = None, missing: list[str] | None = None, **settings: Any
+) -> Dataset:
+    (_people() if frame is None else frame).to_csv(folder / "people.csv", index=False)
+    return _read(folder, missing, **settings)
+
+
+def _read(folder: Path, missing: list[str] | None = None, **settings: Any) -> Dataset:
+    chosen = TableSettings.model_validate({**SETTINGS, **settings})
+    return load_dataset("table", folder, name="people", min_samples=1, missing=missing, settings={"table": chosen})
+
+
+def test_labels_groups_splits_and_units_are_those_of_the_columns(tmp_path: Path) -> None:
+    dataset = _load(tmp_path, split="part", unit="household")
+    people = _people()
+    assert (dataset.name, dataset.label_names) == ("people", ("up to 50000", "above 50000"))
+    assert dataset.labels.tolist() == [0, 1] * 60
+    assert dataset.grouping("sex").names == ("f", "m")
+    assert dataset.grouping("sex").index[:4].tolist() == [-1, 1, 1, 0]
+    assert dataset.grouping("band").names == ("under 30", "30 to under 60", "60 or more")
+    assert dataset.grouping("band").index[:10].tolist() == [0, 0, 1, 1, 1, 1, 1, 1, 2, 2]  # 20, 30, 40, 50, 60
+    assert [PARTS[part] for part in dataset.split] == people["part"].tolist()
+    assert (np.diff(dataset.units.reshape(-1, 3), axis=1) == 0).all()
+    assert len(np.unique(dataset.units)) == 40
+
+
+def test_inputs_are_the_named_columns_alone(tmp_path: Path) -> None:
+    dataset = _load(tmp_path)
+    assert dataset.inputs.shape == (120, 1 + 3)  # hours, and three jobs
+    train = dataset.part("train")
+    assert dataset.inputs[train, 0].mean() == pytest.approx(0, abs=1e-6)
+    assert dataset.inputs[:6, 1:].tolist() == [[0, 1, 0]] * 5 + [[1, 0, 0]]
+    both = _load(
+        tmp_path, split="part", numbers=["hours", "age"], categories=["job", "sex"], also_inputs=["age", "sex"]
+    )
+    assert both.inputs.shape == (120, 2 + 3 + 3)  # three sexes, a missing one is a category
+
+
+def test_whole_units_are_split(tmp_path: Path) -> None:
+    split = _load(tmp_path, unit="household").split.reshape(-1, 3)
+    assert (split == split[:, :1]).all()
+    assert np.bincount(split[:, 0]).tolist() == pytest.approx([26, 6, 8], abs=1)
+
+
+def test_values_get_names_and_those_of_one_name_are_joined(tmp_path: Path) -> None:
+    job = {"column": "job", "names": {"pilot": "air", "cook": "food", "baker": "food"}}
+    frame = _people()
+    frame["code"] = np.where(frame["sex"] == "f", 2, 1)
+    dataset = _load(
+        tmp_path,
+        frame,
+        label=job,
+        groups={"sex": {"column": "code", "names": {"1": "male", "2": "female"}}},
+        categories=[],
+    )
+    assert dataset.label_names == ("air", "food")
+    assert dataset.labels[:15].tolist() == [1] * 10 + [0] * 5
+    assert dataset.grouping("sex").names == ("male", "female")
+    partly = {
+        "sex": {"column": "sex", "names": {"f": "women", "m": "men"}},
+        "job": {"column": "job", "names": {"cook": "c", "pilot": "p"}},
+    }
+    assert (
+        _load(tmp_path, groups=partly, also_inputs=["job"]).grouping("job").index[:15].tolist()
+        == [0] * 5 + [-1] * 5 + [1] * 5
+    )
+
+
+def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    people = _people()
+    people.loc[3, "hours"] = np.nan
+    expected = _load(tmp_path, people, unit="household")
+    people["sex"] = people["sex"].replace("", None).astype("category")
+    people.to_parquet(tmp_path / "people.parquet")
+    dataset = _read(tmp_path, file="people.parquet", unit="household")
+    assert dataset.fingerprint == expected.fingerprint
+
+
+def test_tabs_marks_of_order_and_spaces_are_read(tmp_path: Path) -> None:
+    expected = _load(tmp_path).fingerprint
+    text = (tmp_path / "people.csv").read_text().replace(",", "\t ")
+    (tmp_path / "people.csv").write_text("\ufeff" + text)
+    assert _read(tmp_path).fingerprint == expected
+
+
+def test_texts_that_mean_missing_are_missing_and_others_are_told(tmp_path: Path) -> None:
+    frame = _people().astype({"hours": object})
+    frame.loc[:9, "hours"] = "?"
+    frame.loc[[0, 24, 36], "sex"] = "?"
+    dataset = _load(tmp_path, frame, missing=["?"], split="part")
+    assert dataset.inputs.shape == (120, 2 + 3)
+    assert (dataset.grouping("sex").index[[0, 24, 36]] == -1).all()
+    frame["hours"] = 1 + np.arange(120)
+    with pytest.warns(DataWarning, match=r"people\.csv: sex '\?' \(3 rows\) is taken for values like any other"):
+        _load(tmp_path, frame, split="part")
+    with pytest.warns(DataWarning, match="no cell is 'nan', which missing names"):
+        _load(tmp_path, missing=["nan"])
+
+
+def test_a_second_load_is_the_same_and_another_seed_another_split(tmp_path: Path) -> None:
+    first = _load(tmp_path, target_encoded=["job"], categories=[])
+    assert _read(tmp_path, target_encoded=["job"], categories=[]).fingerprint == first.fingerprint
+    assert first.inputs.shape == (120, 2)
+
+
+def _with(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def change(frame: pd.DataFrame) -> pd.DataFrame:
+        frame = frame.astype({column: object})
+        frame.loc[row, column] = value
+        return frame
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "message"),
+    [
+        (None, {"numbers": ["hour"]}, "has no column 'hour', only income, age"),
+        (_with("hours", 4, "many"), {}, "line 6: hours 'many' is no number in the range of single precision"),
+        (_with("hours", 4, "nan"), {}, "line 6: hours 'nan' is no number"),
+        (_with("hours", 4, "1e39"), {}, "line 6: hours '1e39' is no number"),
+        (_with("hours", 4, "inf"), {}, "line 6: hours 'inf' is no number"),
+        (_with("hours", 4, "1,5"), {}, "line 6: hours '1,5' is no number"),
+        (_with("income", 2, ""), {}, "line 4: the label income is missing"),
+        (_with("income", 2, "rich"), {}, "line 4: income 'rich' is no number"),
+        (_with("job", 2, "x" * 2000), {}, "line 4: job has a text of more than 1,000 characters"),
+        (_with("job", 2, "x" * 200_000), {}, "can't be read as a table (field larger than"),
+        (None, {"label": {"column": "income", "above": [10, 50000]}}, "no row has the label 'up to 10'"),
+        (None, {"label": "household", "unit": None}, "too few samples"),
+        (lambda frame: frame.assign(income=1), {"label": "income"}, "has 1 different value(s), expected 2 to 256"),
+        (lambda frame: frame.assign(age=range(120)), {"groups": {"age": "age"}}, "has 120 different values, at most"),
+        (lambda frame: frame.assign(hours=3), {}, "the number 'hours' is 3 in every row of the training part"),
+        (lambda frame: frame.assign(hours=""), {}, "the number 'hours' has no value of the training part"),
+        (lambda frame: frame.assign(job="cook"), {}, "the category 'job' is 'cook' in every row of the training part"),
+        (_with("part", 7, "dev"), {"split": "part"}, "line 9: split 'dev', expected one of train, validation, test"),
+        (lambda frame: frame.assign(part="test"), {"split": "part"}, "no row is in the training part"),
+        (_with("household", 36, "h0"), {"split": "part", "unit": "household"}, "unit 'h0' is in two splits"),
+        (None, {"groups": {"sex": {"column": "sex", "names": {"x": "y"}}}}, "no row has sex = 'x', which names gives"),
+        (None, {"label": {"column": "job", "names": {"cook": "c", "baker": "b"}}}, "names does not name"),
+        (lambda frame: frame[:0], {}, "has no rows below its header"),
+        (None, {"file": "../people.csv"}, "leads out of"),
+        (None, {"file": "people.xlsx"}, "is neither CSV nor Parquet"),
+        (None, {"file": "nobody.csv"}, "nobody.csv is missing: put the table there"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path,
+    change: Callable[[pd.DataFrame], pd.DataFrame] | None,
+    settings: dict[str, Any],
+    message: str,
+) -> None:
+    with pytest.raises(DataError) as caught:
+        _load(
+            tmp_path,
+            change(_people()) if change else None,
+            **{"categories": ["job"], **settings} if "label" not in settings else {"categories": [], **settings},
+        )
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"income,income,sex,age,hours,job\n1,2,m,3,4,x\n", "has two columns 'income'"),
+        (b"income,sex,age,hours,job\n1,m,3,4\n", "line 2 has 4 cells, and its header 5: mend the line"),
+        (b"income,sex,age,hours,job\n1,m,3,4,x,y\n", "line 2 has 6 cells, and its header 5"),
+        ("income,sex,age,hours,job\n1,m,3,4,Bäcker\n".encode("latin-1"), "can't be read as a table ('utf-8' codec"),
+        (b"\x00\xff\xfe" * 50, "can't be read as a table"),
+        (b'income,sex,age,hours,job\n1,m,3,4,"x\n' + b"1,m,3,4,x\n" * 40_000, "can't be read as a table"),
+        (b"a" * 100, "has no column 'income'"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "people.csv").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        _read(tmp_path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_limits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name, most, settings, message in (
+        (table_file, "MOST_ROWS", 100, {}, "has more than 100 rows, the most that are read"),
+        (table_file, "MOST_COLUMNS", 3, {}, "has more than 3 columns"),
+        (table_file, "MOST_BYTES", 50, {}, "bytes, and at most 50 are read"),
+        (table, "_MOST_CATEGORIES", 2, {}, "'job' has 3 different values, at most 2: list it under target_encoded"),
+        (table, "_MOST_TARGET_ENCODED", 2, {"target_encoded": ["job"], "categories": []}, "at most 2: join values"),
+        (table, "_MOST_VALUES", 100, {}, "120 rows of 5 inputs are too many, at most 100 values"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, most)
+            with pytest.raises(DataError, match=message):
+                _load(tmp_path, **settings)
+
+
+def test_parquet_that_is_damaged_or_of_other_kinds_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    path = tmp_path / "people.parquet"
+    for content, message in (
+        (
+            _people().assign(hours=pd.Timestamp("2020-01-01")),
+            r"the column 'hours' holds timestamp\[.*\], expected texts",
+        ),
+        (_people().assign(job=[["a"]] * 120), "the column 'job' holds list"),
+        (_people().assign(job="x" * 2000), "'job' has a text of more than 1,000 characters"),
+        (_people().assign(hours=np.inf), "row 1: hours is infinite"),
+        (_people()[:0], "has no rows"),
+        (_people().drop(columns="job"), "has no column 'job', only 'income'"),
+    ):
+        content.to_parquet(path)
+        with pytest.raises(DataError, match=message):
+            _read(tmp_path, file="people.parquet")
+    _people().to_parquet(path)
+    whole = path.read_bytes()
+    for damaged in (b"PAR1", whole[:-100], whole[:200] + bytes(100) + whole[300:], whole[:-60] + bytes(60)):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"people\.parquet"):
+            _read(tmp_path, file="people.parquet")
+
+
+def test_long_identifiers_in_parquet_stay_apart(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    people = _people().assign(household=2**60 + np.arange(120) // 3)
+    people.to_parquet(tmp_path / "people.parquet")
+    assert len(np.unique(_read(tmp_path, file="people.parquet", unit="household").units)) == 40
+
+
+def test_without_pyarrow_the_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    (tmp_path / "people.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DataError, match=r"'pip install evo-fair\[parquet\]' brings it, or save the table as CSV"):
+        _read(tmp_path, file="people.parquet")
+
+
+def test_the_shipped_problem_to_copy_reads_a_table_of_its_columns(tmp_path: Path) -> None:
+    people = _people(300).rename(columns={"income": "label"})
+    people.to_csv(tmp_path / "table.csv", index=False)
+    dataset = load_problem("table", data=tmp_path).dataset()
+    assert (dataset.name, dataset.label_names) == ("table", ("50000", "60000"))
+    assert set(dataset.groupings) == {"sex", "class"}
+
+
+def test_a_table_needs_its_settings_and_no_other_source_takes_them(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the source table needs"):
+        load_dataset("table", tmp_path)
+    with pytest.raises(DataError, match="for the source table: adult has its own"):
+        load_dataset("adult", tmp_path, settings={"table": TableSettings.model_validate(SETTINGS)})
+
+
+@pytest.mark.data
+def test_acs_income_loads_in_ten_seconds(data_folder: Callable[[str], Path]) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    began = time.process_time()
+    dataset = load_problem("acs_income", data=data_folder("acs_income")).dataset()
+    assert time.process_time() - began < 10
+    assert len(dataset) == 332_900
+    assert np.bincount(dataset.labels).tolist() == [210_249, 122_651]
+    assert len(dataset.grouping("race").names) == 6
+    assert np.isfinite(dataset.inputs).all()
