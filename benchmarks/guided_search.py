@@ -36,6 +36,7 @@ from trained_tables import Table, TableEvaluator, TableSpace, load_table
 from evo_fair.belief import Belief, Trainings, gene_features, next_trainings
 from evo_fair.data import Dataset, find_data
 from evo_fair.errors import EvoFairError
+from evo_fair.evolution import Plan, hypervolume_trace, read_journal, search
 from evo_fair.files import write_text
 from evo_fair.layers import macs
 from evo_fair.problem import Problem, load_problem
@@ -43,7 +44,6 @@ from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.evaluator import ProxySource
 from evo_fair.proxy.supernets import ensure_supernet
 from evo_fair.report.compare import mean_interval
-from evo_fair.search import Plan, hypervolume_trace, read_journal, search
 from evo_fair.space import SearchSpace
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"

@@ -36,6 +36,7 @@ from provenance import run
 from rich.console import Console
 
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.evolution import genome_of, read_front
 from evo_fair.files import read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
@@ -43,7 +44,6 @@ from evo_fair.latency.predict import predict
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
-from evo_fair.search import genome_of, read_front
 from evo_fair.space import SearchSpace
 
 ROOT = Path(__file__).parent.parent

@@ -30,8 +30,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from provenance import made_by
 from rich.console import Console
 
-from evo_fair.deploy.report import Deployed, time_networks
 from evo_fair.errors import RunError
+from evo_fair.export.report import Deployed, time_networks
 from evo_fair.fairness.bootstrap import ends
 from evo_fair.files import write_json, write_text
 from evo_fair.report.style import common_legend, grid, save_figure

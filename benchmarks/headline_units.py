@@ -14,10 +14,10 @@ from safetensors.torch import load
 from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.deploy.card import write_onnx
-from evo_fair.deploy.export import export_onnx
-from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import NonFiniteError, RunError
+from evo_fair.export.card import write_onnx
+from evo_fair.export.export import export_onnx
+from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.files import digest, read_json, write_bytes, write_json
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import Network, Supernet

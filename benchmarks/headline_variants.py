@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units, labels_of
 
-from evo_fair.deploy.examine import Examiner
 from evo_fair.errors import RunError
+from evo_fair.export.examine import Examiner
 from evo_fair.fairness import METRICS
 from evo_fair.files import read_json
 from evo_fair.latency import load_profile

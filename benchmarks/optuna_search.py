@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from evo_fair.search import Evaluator, Journal, Plan, Record, Space, to_minimise
-from evo_fair.search.measure import Measurer
+from evo_fair.evolution import Evaluator, Journal, Plan, Record, Space, to_minimise
+from evo_fair.evolution.measure import Measurer
 
 __all__ = ["SAMPLERS", "run_optuna"]
 

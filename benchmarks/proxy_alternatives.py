@@ -41,8 +41,8 @@ from rich.console import Console
 from scipy.special import softmax
 
 from evo_fair.data import Dataset
-from evo_fair.deploy.tuning import Tuning, train_network
 from evo_fair.errors import EvoFairError
+from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.nets import Network, Supernet, initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem, load_problem

@@ -39,8 +39,9 @@ from search_gain_statistics import Floats, Ints
 from search_gain_units import FRONT, RANDOM, Candidate, Unit, Workplace
 
 from evo_fair import layers
-from evo_fair.deploy.export import export_onnx
 from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import genome_of
+from evo_fair.export.export import export_onnx
 from evo_fair.files import digest, read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
@@ -49,7 +50,6 @@ from evo_fair.latency.profile import Profile
 from evo_fair.nets.reference import SCALED
 from evo_fair.problem import load_problem
 from evo_fair.report import load_run
-from evo_fair.search import genome_of
 from evo_fair.space import SearchSpace
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "search_gain"

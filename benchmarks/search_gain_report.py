@@ -21,13 +21,13 @@ from search_gain_statistics import (
 )
 from search_gain_units import FRONT, RANDOM, Candidate, Unit, Workplace
 
-from evo_fair.deploy.examine import Examiner
 from evo_fair.errors import RunError
+from evo_fair.evolution import box_around
+from evo_fair.export.examine import Examiner
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import ends
 from evo_fair.files import write_text
 from evo_fair.report.style import common_legend, grid, looks, save_figure
-from evo_fair.search import box_around
 from evo_fair.show import figure_label
 
 __all__ = ["report"]

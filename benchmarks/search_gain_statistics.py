@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.search import Box, hypervolume
+from evo_fair.evolution import Box, hypervolume
 
 __all__ = ["Difference", "Trained", "hypervolume_difference", "interpolated_difference", "knots", "paired_difference"]
 

@@ -30,13 +30,7 @@ from rich.table import Table
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
-from evo_fair.files import write_json, write_text
-from evo_fair.latency import Profile, load_profile
-from evo_fair.problem import Problem, load_problem
-from evo_fair.proxy import PROXY_CODE
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
-from evo_fair.report import Comparison, Run, compare, load_run, write_comparison
-from evo_fair.search import (
+from evo_fair.evolution import (
     ALGORITHMS,
     STRATEGY_CODE,
     Box,
@@ -48,6 +42,12 @@ from evo_fair.search import (
     resume_run,
     search,
 )
+from evo_fair.files import write_json, write_text
+from evo_fair.latency import Profile, load_profile
+from evo_fair.problem import Problem, load_problem
+from evo_fair.proxy import PROXY_CODE
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
+from evo_fair.report import Comparison, Run, compare, load_run, write_comparison
 from evo_fair.space import SearchSpace
 
 OBJECTIVES = ("error", "unfairness", "latency_ms")

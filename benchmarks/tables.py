@@ -36,11 +36,11 @@ from tables_units import BOOSTERS, Place, Unit, make
 
 import evo_fair as ef
 from evo_fair.errors import EvoFairError
+from evo_fair.evolution import genome_of
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
 from evo_fair.files import write_text
 from evo_fair.problem import Problem, load_problem
-from evo_fair.search import genome_of
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "tables"
 SHOWN = ("accuracy", "equalized_odds_difference", "worst_group_accuracy")

@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from evo_fair.data import Dataset
 from evo_fair.data.table_inputs import Category
-from evo_fair.deploy.card import write_onnx
-from evo_fair.deploy.export import onnx_logits
+from evo_fair.export.card import write_onnx
+from evo_fair.export.export import onnx_logits
 from evo_fair.files import digest, read_cached_json, write_bytes, write_json
 from evo_fair.nets import Network
 from evo_fair.nets.fair_training import bounded_gap, warmed_up

@@ -29,9 +29,9 @@ from rich.table import Table as Shown
 from trained_tables import TABLES, TableEvaluator, TableSpace, load_table
 
 from evo_fair.errors import EvoFairError
+from evo_fair.evolution import ALGORITHMS, Plan, hypervolume_trace, read_journal, search
 from evo_fair.files import write_text
 from evo_fair.report.compare import mean_interval
-from evo_fair.search import ALGORITHMS, Plan, hypervolume_trace, read_journal, search
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 AT = (50, 100, 300, 1000)

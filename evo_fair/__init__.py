@@ -1,8 +1,6 @@
 """Evolutionary multi-objective search for small, fast and fair neural networks."""
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -55,7 +53,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from evo_fair.api import Listener, deploy, search, train
     from evo_fair.data import DataRequest, Dataset, Grouping
     from evo_fair.errors import (
         AuditError,
@@ -74,16 +71,20 @@ if TYPE_CHECKING:
         UndefinedMetricError,
         UnknownNameError,
     )
+    from evo_fair.evolution import Objective, objective
     from evo_fair.fairness import Counts
+    from evo_fair.jobs.deploy import deploy
+    from evo_fair.jobs.listener import Listener
+    from evo_fair.jobs.prune import prune
+    from evo_fair.jobs.reference import train_reference
+    from evo_fair.jobs.search import search
+    from evo_fair.jobs.train import train
     from evo_fair.latency import Profile, load_profile, read_layers
     from evo_fair.latency.onnx_operators import LayerCost
     from evo_fair.plugins import load_plugin
     from evo_fair.problem import Problem, load_problem
-    from evo_fair.prune_networks import prune
-    from evo_fair.reference_training import train_reference
     from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
     from evo_fair.report import Comparison, Run, compare, load_run
-    from evo_fair.search import Objective, objective
 
 _HOMES = {
     "Comparison": "evo_fair.report",
@@ -92,52 +93,39 @@ _HOMES = {
     "Dataset": "evo_fair.data",
     "Grouping": "evo_fair.data",
     "LayerCost": "evo_fair.latency.onnx_operators",
-    "Listener": "evo_fair.listener",
-    "Objective": "evo_fair.search",
+    "Listener": "evo_fair.jobs.listener",
+    "Objective": "evo_fair.evolution",
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
     "compare": "evo_fair.report",
     "criterion": "evo_fair.registries",
+    "deploy": "evo_fair.jobs.deploy",
     "forget": "evo_fair.registries",
     "load_plugin": "evo_fair.plugins",
     "load_problem": "evo_fair.problem",
     "load_profile": "evo_fair.latency",
     "load_run": "evo_fair.report",
     "method": "evo_fair.registries",
-    "objective": "evo_fair.search",
+    "objective": "evo_fair.evolution",
     "onnx_operator": "evo_fair.registries",
-    "prune": "evo_fair.prune_networks",
+    "prune": "evo_fair.jobs.prune",
     "read_layers": "evo_fair.latency",
     "source": "evo_fair.registries",
     "strategy": "evo_fair.registries",
-    "train": "evo_fair.api",
-    "train_reference": "evo_fair.reference_training",
+    "search": "evo_fair.jobs.search",
+    "train": "evo_fair.jobs.train",
+    "train_reference": "evo_fair.jobs.reference",
     **{name: "evo_fair.errors" for name in __all__ if name.endswith("Error")},
 }
 
 
-def _instead_of_subpackage(name: str) -> property:
-    """A function of the API that has a subpackage's name: importing that would otherwise take the function's place.
-
-    The import system offers the subpackage, which is let pass; `from evo_fair.search import ...` finds it all the same.
-    """
-    return property(lambda _: getattr(import_module("evo_fair.api"), name), lambda _, _subpackage: None)
-
-
-class _Package(ModuleType):
+def __getattr__(name: str) -> Any:
     """Imports a public name when it is first used: `import evo_fair` and the command line answer at once."""
-
-    search = _instead_of_subpackage("search")
-    deploy = _instead_of_subpackage("deploy")
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _HOMES:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        return getattr(import_module(_HOMES[name]), name)
-
-    def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *__all__})
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
 
 
-sys.modules[__name__].__class__ = _Package
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

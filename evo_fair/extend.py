@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from evo_fair.data.dataset import Dataset, Grouping
 from evo_fair.data.source import DataRequest, Source
+from evo_fair.evolution.objectives import Objective, objective
+from evo_fair.evolution.strategy import State, Strategy
 from evo_fair.plugins import load_plugin
 from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
-from evo_fair.search.objectives import Objective, objective
-from evo_fair.search.strategy import State, Strategy
 from evo_fair.space.kinds import Channels, Hidden, Kind, KindUnit, Shortcut, add_kind
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
+    from evo_fair.evolution.evaluator import Space
     from evo_fair.fairness import Counts
     from evo_fair.latency.onnx_operators import LayerCost, NodeFacts
     from evo_fair.layers import LayerTable
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from evo_fair.pruning.samples import Samples
     from evo_fair.pruning.structure import Structure
     from evo_fair.pruning.task import Dense, Pruned, Request, Task
-    from evo_fair.search.evaluator import Space
 
 __all__ = [
     "Channels",

@@ -107,11 +107,11 @@ class MethodTraits:
 
 
 def _objectives() -> Mapping[str, str]:
-    return dict.fromkeys(DIRECTIONS, "evo_fair.search.objectives")
+    return dict.fromkeys(DIRECTIONS, "evo_fair.evolution.objectives")
 
 
 def _strategies() -> Mapping[str, str]:
-    home = "evo_fair.search"
+    home = "evo_fair.evolution"
     return {
         "nsga2": f"{home}.nsga2",
         "nsga3": f"{home}.nsga3",

@@ -24,11 +24,11 @@ import numpy.typing as npt
 from evo_fair.data import SOURCES, DataRequest, Dataset, Source, load_dataset
 from evo_fair.data.dataset import PARTS, class_grouping, grouping_of
 from evo_fair.errors import EvoFairError
+from evo_fair.evolution import Objective, make_strategy, resolve
+from evo_fair.evolution.algorithms import Algorithm
+from evo_fair.evolution.strategy import Strategy
 from evo_fair.fairness import Counts
 from evo_fair.registries import CRITERIA, METHODS, OPERATORS, CriterionTraits, MethodTraits
-from evo_fair.search import Objective, make_strategy, resolve
-from evo_fair.search.algorithms import Algorithm
-from evo_fair.search.strategy import Strategy
 from evo_fair.space import SearchSpace, SpaceSchema, find_kind
 
 __all__ = [

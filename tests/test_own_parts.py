@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 import evo_fair as ef
+from evo_fair.evolution import Constraint, Objective, resolve
 from evo_fair.plugins import load_plugin, load_plugins, loaded_files, unloaded_afterwards
 from evo_fair.registries import CRITERIA, STRATEGIES, modules_in
 from evo_fair.registry import Registry
-from evo_fair.search import Constraint, Objective, resolve
 from evo_fair.testing import check_criterion, check_method, check_objective, check_source, check_strategy, small_dataset
 
 from .own_parts import PLUGIN, PROBLEM

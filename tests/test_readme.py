@@ -9,8 +9,8 @@ import typer
 
 import evo_fair as ef
 from evo_fair.cli import app
+from evo_fair.evolution.objectives import forget
 from evo_fair.fairness import Counts, count_predictions
-from evo_fair.search.objectives import forget
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

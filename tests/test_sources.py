@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from evo_fair.errors import ObjectiveError
-from evo_fair.search import forget, objective, objective_names, resolve
+from evo_fair.evolution import forget, objective, objective_names, resolve
 from evo_fair.sources import source_hash
 
 CELL = """
-from evo_fair.search import objective
+from evo_fair.evolution import objective
 @objective()
 def gap(counts):
     return counts.overall[:, 0, 0] / {number}

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import evo_fair as ef
+from evo_fair.evolution import ALGORITHMS, Objective, objective_names
+from evo_fair.evolution.random_search import RandomSearch
 from evo_fair.pruning import CRITERIA, Scores
 from evo_fair.pruning.methods import METHODS
 from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.task import Pruned
 from evo_fair.registry import restored_afterwards
-from evo_fair.search import ALGORITHMS, Objective, objective_names
-from evo_fair.search.random_search import RandomSearch
 from evo_fair.space import KINDS
 from evo_fair.testing import (
     check_criterion,

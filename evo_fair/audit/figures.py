@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evo_fair.audit.flips import FlipForecast
+from evo_fair.evolution import Axis, non_dominated, to_minimise
 from evo_fair.report.style import axis_label, common_legend, grid, looks, save_figure, scale
-from evo_fair.search import Axis, non_dominated, to_minimise
 from evo_fair.show import figure_label
 
 __all__ = ["draw_effects", "draw_forecast", "draw_losses", "draw_pareto"]

@@ -18,10 +18,10 @@ from evo_fair.audit.report_text import report_text
 from evo_fair.audit.store import AuditFolder, write_table
 from evo_fair.data import Dataset
 from evo_fair.errors import AuditError, ConstraintError, UnknownNameError
+from evo_fair.evolution import Axis, non_dominated, parse_limit, to_minimise
 from evo_fair.fairness import METRICS
 from evo_fair.files import write_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
-from evo_fair.search import Axis, non_dominated, parse_limit, to_minimise
 
 __all__ = ["IMBALANCES", "LIMITS", "Findings", "check_groups", "check_wishes", "find", "write_report"]
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from evo_fair.belief.features import size_features
 from evo_fair.belief.frozen import Smoothed, smooth
 from evo_fair.belief.trained import Corrected, Known, correct, left_out_pairs
-from evo_fair.search.process import Scale
+from evo_fair.evolution.process import Scale
 
 __all__ = ["Belief", "Trainings", "rank_correlation"]
 

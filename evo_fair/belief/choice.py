@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, qmc
 
-from evo_fair.search.hypervolume import box_around, hypervolume_gains, non_dominated
+from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 
 __all__ = ["next_trainings"]
 

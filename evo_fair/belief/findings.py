@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evo_fair.belief.belief import Belief, rank_correlation
-from evo_fair.search import Axis
+from evo_fair.evolution import Axis
 
 __all__ = ["Finding", "describe_belief", "find"]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
+from evo_fair.evolution import Objective
 from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
-from evo_fair.search import Objective
 
 __all__ = ["Noise", "Resamples", "own_noise"]
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError, quote
+from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
 from evo_fair.files import write_text
-from evo_fair.search.front import BELIEVED, UNCERTAINTY
 
 __all__ = [
     "BELIEVED",

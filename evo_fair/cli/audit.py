@@ -18,8 +18,8 @@ from evo_fair.cli.options import (
 from evo_fair.show import say
 
 if TYPE_CHECKING:
-    from evo_fair.audit.runner import Standing
     from evo_fair.cli.interrupts import Check
+    from evo_fair.jobs.audit_parts import Standing
 
 __all__ = ["audit"]
 
@@ -123,9 +123,9 @@ def audit(
     with resumable(resume_command(), lambda: "finished rows are saved") as check, held(place, "an audit"):
         common["listener"] = partial(_told, check)
         if one:
-            from evo_fair.audit.network_audit import NetworkGrid, audit_network, check_network
             from evo_fair.data import check_samples
-            from evo_fair.dense_networks import Source, dense_network
+            from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
+            from evo_fair.jobs.dense import Source, dense_network
             from evo_fair.pruning.task import Task
 
             named = _named(
@@ -144,7 +144,7 @@ def audit(
         else:
             from evo_fair.audit.orders import order_names
             from evo_fair.audit.plan import Grid
-            from evo_fair.audit.proxy_audit import audit_proxy
+            from evo_fair.jobs.audit_supernet import audit_proxy
 
             named = _named(scopes=scope, sparsities=sparsity)
             grid = Grid(

@@ -103,9 +103,9 @@ def deploy(
     resume: Annotated[bool, typer.Option("--resume", help="Go on; networks that are there are kept.")] = False,
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
-    from evo_fair.api import deploy as deploy_run
     from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
+    from evo_fair.jobs.deploy import deploy as deploy_run
 
     folder = out or run / "deployed"
     state = partial(saved, folder, "nothing had been made yet")

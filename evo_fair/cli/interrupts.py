@@ -20,7 +20,7 @@ Check = Callable[[], None]
 
 def saved(folder: Path, otherwise: str) -> str:
     """What an interrupt leaves in a run's folder; `otherwise` where the run had not begun."""
-    from evo_fair.search import has_begun
+    from evo_fair.evolution import has_begun
 
     return "the state is saved" if has_begun(folder) else otherwise
 

@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from evo_fair.cli.interrupts import Check
 from evo_fair.data import PARTS, Dataset
-from evo_fair.listener import Listener
+from evo_fair.evolution import Outcome
+from evo_fair.evolution import Progress as Standing
+from evo_fair.jobs.listener import Listener
 from evo_fair.nets import Step
-from evo_fair.search import Outcome
-from evo_fair.search import Progress as Standing
 from evo_fair.show import visible
 from evo_fair.space import SearchSpace
 from evo_fair.tables import plain_console

@@ -98,8 +98,8 @@ def prune(
 ) -> None:
     """Prunes one network by one method or several, and says what that does to whom."""
     from evo_fair.cli.interrupts import resumable
+    from evo_fair.jobs.prune import prune as run_prune
     from evo_fair.problem import load_problem
-    from evo_fair.prune_networks import prune as run_prune
     from evo_fair.tables import Table, print_table
 
     chosen = load_problem(problem, data=data)

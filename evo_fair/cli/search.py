@@ -73,9 +73,9 @@ def search(
 ) -> None:
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
 
-    from evo_fair.api import search as run_search
     from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
+    from evo_fair.jobs.search import search as run_search
     from evo_fair.problem import load_problem
     from evo_fair.report import front_table
     from evo_fair.tables import print_table

@@ -52,7 +52,7 @@ def train(
 
 
 def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") -> None:
-    from evo_fair.api import train as train_supernet
+    from evo_fair.jobs.train import train as train_supernet
 
     stored = train_supernet(problem, out=out, listener=bars)
     for name, report in stored.manifest["validation"].items():
@@ -61,7 +61,7 @@ def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") 
 
 
 def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None, bars: "ProgressBars") -> None:
-    from evo_fair.reference_training import train_reference
+    from evo_fair.jobs.reference import train_reference
 
     stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
     report = stored.manifest["validation"]

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
+from evo_fair.evolution import Objective, Plan, Record, resolve, search
+from evo_fair.evolution.evaluator import Genomes
 from evo_fair.fairness import Counts, concatenate
 from evo_fair.files import digest
 from evo_fair.nets.threads import torch_threads
@@ -24,8 +26,6 @@ from evo_fair.pruning.selection import choose, choose_parts
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.registries import method
-from evo_fair.search import Objective, Plan, Record, resolve, search
-from evo_fair.search.evaluator import Genomes
 
 __all__ = ["PruningSpace", "evo", "recalibrate", "shares_of"]
 

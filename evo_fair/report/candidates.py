@@ -10,10 +10,10 @@ from pandas.api.types import is_numeric_dtype
 
 from evo_fair.csv_tables import as_numbers, check_numbers, parse_table
 from evo_fair.errors import ConstraintError, RunError, quote
+from evo_fair.evolution import parse_limit
 from evo_fair.files import read_text
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.report.run import load_run
-from evo_fair.search import parse_limit
 
 __all__ = ["choose_in", "read_candidates"]
 

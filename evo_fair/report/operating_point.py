@@ -9,8 +9,8 @@ import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from evo_fair.errors import ConstraintError, UnknownNameError
-from evo_fair.search import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
-from evo_fair.search.front import BELIEVED
+from evo_fair.evolution import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
+from evo_fair.evolution.front import BELIEVED
 
 __all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
 

@@ -10,9 +10,7 @@ import pandas as pd
 from evo_fair.arguments import as_path, as_text, as_texts
 from evo_fair.belief.store import read_beliefs
 from evo_fair.errors import RunError
-from evo_fair.files import read_text
-from evo_fair.report.operating_point import operating_point
-from evo_fair.search import (
+from evo_fair.evolution import (
     Axis,
     Limit,
     Record,
@@ -24,9 +22,11 @@ from evo_fair.search import (
     read_journal,
     write_front,
 )
-from evo_fair.search.front import BELIEVED, UNCERTAINTY
-from evo_fair.search.journal import check_objectives
-from evo_fair.search.searched import Searched
+from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
+from evo_fair.evolution.journal import check_objectives
+from evo_fair.evolution.searched import Searched
+from evo_fair.files import read_text
+from evo_fair.report.operating_point import operating_point
 
 __all__ = ["Run", "load_run"]
 

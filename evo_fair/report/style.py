@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from evo_fair.errors import EvoFairError, FigureError, in_a_line
+from evo_fair.evolution import Axis
 from evo_fair.files import atomic_write
 from evo_fair.one_at_a_time import one_at_a_time
-from evo_fair.search import Axis
 from evo_fair.show import figure_label
 
 __all__ = ["Look", "Points", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]

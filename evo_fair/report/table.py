@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_integer_dtype
 
+from evo_fair.evolution import Axis
+from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
 from evo_fair.report.run import Run
-from evo_fair.search import Axis
-from evo_fair.search.front import BELIEVED, UNCERTAINTY
 from evo_fair.show import markdown_table
 from evo_fair.tables import Table
 

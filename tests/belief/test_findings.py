@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evo_fair.belief import Belief, Finding, Trainings, describe_belief, find
-from evo_fair.search import Axis
+from evo_fair.evolution import Axis
 
 from .truths import make_truth
 

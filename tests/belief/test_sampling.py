@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from evo_fair.belief import Resamples, own_noise
+from evo_fair.evolution import resolve
 from evo_fair.problem import load_problem
-from evo_fair.search import resolve
 
 
 def test_resampled_errors_have_the_binomial_deviation() -> None:

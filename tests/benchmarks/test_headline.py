@@ -15,8 +15,8 @@ from headline_variants import Variant, like_of
 from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.deploy.tuning import Tuning
 from evo_fair.errors import EvoFairError, NonFiniteError, RunError, UnknownNameError
+from evo_fair.export.tuning import Tuning
 from evo_fair.files import read_json, write_json
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import FAIR_TRAINING_CODE

@@ -24,10 +24,10 @@ from search_gain_statistics import (
 from search_gain_units import Candidate, Unit, Workplace
 
 from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import Box, box_around
 from evo_fair.files import read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem
-from evo_fair.search import Box, box_around
 from evo_fair.space import SearchSpace
 
 Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import pytest
 from trained_tables import Table, TableEvaluator, TableSpace
 from true_fronts import AT, read_runs, report
 
-from evo_fair.search import Plan, read_journal, search
+from evo_fair.evolution import Plan, read_journal, search
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from evo_fair.cli import main
-from evo_fair.search import Axis, Record, create_run, describe
+from evo_fair.evolution import Axis, Record, create_run, describe
 
 from .conftest import refusal
 

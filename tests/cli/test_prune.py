@@ -11,15 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evo_fair.api import search
 from evo_fair.cli import main
-from evo_fair.deploy.reference import open_reference
 from evo_fair.errors import PruningError, RunError, UnknownNameError
+from evo_fair.export.reference import open_reference
 from evo_fair.files import read_json, write_json
+from evo_fair.jobs.prune import prune
+from evo_fair.jobs.reference import find_reference
+from evo_fair.jobs.search import search
 from evo_fair.problem import load_problem
-from evo_fair.prune_networks import prune
 from evo_fair.pruning.methods import PRUNING_CODE
-from evo_fair.reference_training import find_reference
 from evo_fair.report.candidates import choose_in
 
 from .conftest import refusal

@@ -10,10 +10,10 @@ from safetensors.numpy import load_file
 
 from evo_fair.errors import RunError
 from evo_fair.files import sha256_of
-from evo_fair.listener import Listener
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.reference import find_reference, train_reference
 from evo_fair.nets import Step
 from evo_fair.problem import Problem, load_problem
-from evo_fair.reference_training import find_reference, train_reference
 
 from .conftest import Command, refusal
 

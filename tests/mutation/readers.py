@@ -19,17 +19,19 @@ import tomli_w
 import torch
 from PIL import Image
 
-from evo_fair import deployment, prune_networks
 from evo_fair.audit import store
 from evo_fair.audit.dense import DenseFacts
 from evo_fair.belief import TrainingResult, read_trainings, write_beliefs, write_trainings
 from evo_fair.data.image_folder import load_image_folder
-from evo_fair.deploy.alone import AloneTraining
-from evo_fair.deploy.choice import choose_networks
-from evo_fair.deploy.reference import _scaling
-from evo_fair.deploy.tuning import Tuning
-from evo_fair.deploy.workshop import Workshop
+from evo_fair.evolution import create_run, describe, search
+from evo_fair.export.alone import AloneTraining
+from evo_fair.export.choice import choose_networks
+from evo_fair.export.reference import _scaling
+from evo_fair.export.tuning import Tuning
+from evo_fair.export.workshop import Workshop
 from evo_fair.files import sha256_of, shipped_or_path
+from evo_fair.jobs import deploy as deployment
+from evo_fair.jobs import prune as prune_networks
 from evo_fair.latency import load_profile
 from evo_fair.latency.measurements import read_latency, read_layers
 from evo_fair.layers import macs, params, peak_memory_bytes
@@ -41,7 +43,6 @@ from evo_fair.report import load_run
 from evo_fair.report.candidates import choose_in
 from evo_fair.report.compare import compare
 from evo_fair.report.table import front_markdown
-from evo_fair.search import create_run, describe, search
 from evo_fair.space import SearchSpace, SpaceSchema
 
 from ..cli.conftest import PROBLEM

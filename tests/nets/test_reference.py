@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from evo_fair.deploy import check_parity, export_onnx
 from evo_fair.errors import UnknownNameError
+from evo_fair.export import check_parity, export_onnx
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.nets import initialise
 from evo_fair.nets.reference import REFERENCES, SCALED, build_reference, is_reference

@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from evo_fair.data import Grouping, load_dataset
 from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.evolution import Record
 from evo_fair.fairness import METRICS
 from evo_fair.nets import initialise
 from evo_fair.problem import Training
@@ -25,7 +26,6 @@ from evo_fair.pruning.refine import LATE_RATE, RATE, _standing, output_bias, ref
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.tickets import _renew
 from evo_fair.pruning.treatments import epochs_by_round, prune_and_train, round_sparsities
-from evo_fair.search import Record
 
 
 @pytest.fixture(scope="module")

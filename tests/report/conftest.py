@@ -2,8 +2,8 @@
 
 import pytest
 
+from evo_fair.evolution import Axis, Record, create_run, describe
 from evo_fair.report import Run, load_run
-from evo_fair.search import Axis, Record, create_run, describe
 
 AXES = (Axis("accuracy", "max"), Axis("unfairness"), Axis("latency_ms", unit="ms", label="latency on a board"))
 LIMITS = ("latency_ms <= 9", "accuracy >= 0.6")

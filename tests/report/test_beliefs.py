@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from evo_fair.belief import write_beliefs
-from evo_fair.deploy.choice import usual_choice
 from evo_fair.errors import RunError
+from evo_fair.evolution import create_run, describe, non_dominated, read_front
+from evo_fair.export.choice import usual_choice
 from evo_fair.report import load_run, operating_point
 from evo_fair.report.plots import pareto_figure
 from evo_fair.report.table import front_markdown
-from evo_fair.search import create_run, describe, non_dominated, read_front
 
 from .conftest import AXES, NETWORKS, record
 

@@ -4,10 +4,10 @@ import pytest
 from scipy import stats
 
 from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import Axis, Box, Record, create_run, describe
 from evo_fair.report import compare, comparison_markdown, load_run, write_comparison
 from evo_fair.report.compare import attainment, coverage, mean_interval
 from evo_fair.report.compare_text import attainment_frame, comparison_figure
-from evo_fair.search import Axis, Box, Record, create_run, describe
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 

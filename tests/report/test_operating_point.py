@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from evo_fair.errors import ConstraintError, RunError, UnknownNameError
+from evo_fair.evolution.objectives import Axis
 from evo_fair.report import operating_point
 from evo_fair.report.candidates import choose_in
 from evo_fair.report.operating_point import choose, table_axes
-from evo_fair.search.objectives import Axis
 
 from .conftest import NETWORKS, write_run
 

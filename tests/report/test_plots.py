@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from evo_fair.errors import EvoFairError, FigureError, RunError
+from evo_fair.evolution import Axis
 from evo_fair.report import pareto
 from evo_fair.report.plots import pareto_figure, short_names
-from evo_fair.search import Axis
 
 from .conftest import AXES, NETWORKS, write_run
 

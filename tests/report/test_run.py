@@ -3,8 +3,8 @@ import pytest
 import tomli_w
 
 from evo_fair.errors import RunError
+from evo_fair.evolution import create_run, read_front
 from evo_fair.report import load_run
-from evo_fair.search import create_run, read_front
 
 
 def numbers(front):

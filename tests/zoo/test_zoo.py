@@ -12,16 +12,16 @@ import torch
 from evo_fair import rehearsal
 from evo_fair.cli import main
 from evo_fair.data import load_dataset
-from evo_fair.dense_networks import Source, dense_network
 from evo_fair.errors import EvoFairError, PruningError
 from evo_fair.files import read_json
+from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Problem, Training, load_problem
 from evo_fair.pruning import channel_mask, masked, remove_channels, trace
 from evo_fair.pruning.given import load_module
 from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Task, content_of
-from evo_fair.rehearsal import rehearse
 
 from ..cli.conftest import PROBLEM, refusal
 
@@ -247,7 +247,7 @@ def test_the_whole_command_writes_files_that_compute_what_torch_does(
         def unknown(path: Path) -> None:
             raise EvoFairError(f"{path}: the shape of 'x' can't be told from the graph")
 
-        monkeypatch.setattr("evo_fair.prune_networks.read_onnx", unknown)
+        monkeypatch.setattr("evo_fair.jobs.prune.read_onnx", unknown)
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as stop:

@@ -1,7 +1,0 @@
-"""Networks that leave the house: ONNX files, checked against torch, with a card each."""
-
-from evo_fair.deploy.card import network_card, write_network
-from evo_fair.deploy.columns import raw_rows
-from evo_fair.deploy.export import Parity, check_parity, export_onnx, onnx_logits
-
-__all__ = ["Parity", "check_parity", "export_onnx", "network_card", "onnx_logits", "raw_rows", "write_network"]

@@ -1,0 +1,130 @@
+"""Constraints: declared limits such as `latency_ms <= 5`, and by how much a network breaks them."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.evolution.objectives import BUILT_IN, Latency, Objective, objective_names, resolve
+
+__all__ = ["Constraint", "Limit", "parse_limit", "resolve_constraints"]
+
+Relation = Literal["<=", ">="]
+
+_NUMBER = r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_LIMIT = re.compile(rf"\s*(?P<name>\S.*?)\s*(?P<relation><=|>=)\s*(?P<number>{_NUMBER})\s*")
+_STRICT = re.compile(rf"\s*(?P<name>[^<>=!\s]+)\s*(?P<relation><|>|==?|!=)\s*(?P<number>{_NUMBER})\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`name <= number` or `name >= number`; a value equal to the number meets it."""
+
+    name: str
+    relation: Relation
+    number: float
+
+    @property
+    def text(self) -> str:
+        """The limit in its one written form."""
+        whole = self.number.is_integer() and abs(self.number) < 1e15
+        return f"{self.name} {self.relation} {int(self.number) if whole else repr(self.number)}"
+
+    def met(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Whether each value meets it, of the values' shape; NaN never does."""
+        array = np.asarray(values, np.float64)
+        return np.asarray(array <= self.number if self.relation == "<=" else array >= self.number)
+
+    def violation(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """How far each finite value is beyond the limit, from 0 (met) up to below 1, of the values' shape.
+
+        With r the excess over the limit's own size it is r / (1 + r): no constraint outweighs the others by its unit.
+        """
+        array = np.asarray(values, np.float64)
+        excess = array - self.number if self.relation == "<=" else self.number - array
+        excess = np.maximum(excess, 0.0)
+        return np.asarray(excess / ((abs(self.number) or 1.0) + excess))
+
+
+@dataclass(frozen=True)
+class Constraint(Limit):
+    """A limit together with the objective that measures its name; cheap if that is."""
+
+    objective: Objective
+
+    @property
+    def cheap(self) -> bool:
+        """Whether the layer table is enough to tell."""
+        return self.objective.cheap
+
+
+def parse_limit(text: str) -> Limit:
+    """Reads `latency_ms <= 5`; raises `ConstraintError` saying what to write instead where it can't."""
+    match = _LIMIT.fullmatch(text)
+    if match is None:
+        raise ConstraintError(f"can't read the constraint {text!r}: {_mend(text)}")
+    number = float(match["number"])
+    if not math.isfinite(number):
+        raise ConstraintError(f"the limit of the constraint {text!r} is not a finite number: write a smaller one")
+    relation: Relation = "<=" if match["relation"] == "<=" else ">="
+    return Limit(match["name"], relation, number)
+
+
+def resolve_constraints(
+    given: Sequence[str | Constraint],
+    latency: Latency | None = None,
+    device: str = "",
+    objectives: Sequence[Objective] = (),
+) -> tuple[Constraint, ...]:
+    """Reads constraints on registered objectives, and on `objectives`; a repeated one counts once.
+
+    A `Constraint` stands for itself.
+
+    Raises `ConstraintError` for one that can't be read, names nothing that is measured, or needs a device.
+    """
+    found: dict[str, Constraint] = {}
+    known = {objective.name: objective for objective in objectives if objective.name not in BUILT_IN}
+    for one in given:
+        limit = parse_limit(one.text if isinstance(one, Constraint) else one)
+        text = limit.text if isinstance(one, Constraint) else one
+        own = one.objective if isinstance(one, Constraint) else known.get(limit.name, limit.name)
+        if limit.name in BUILT_IN:
+            own = limit.name
+        try:
+            (measured,) = resolve([own], latency, device)
+        except UnknownNameError:
+            unknown = UnknownNameError("name", limit.name, objective_names())
+            raise ConstraintError(f"can't use the constraint {text!r}: {unknown}") from None
+        except ValueError as reason:
+            raise ConstraintError(f"can't use the constraint {text!r}: {reason}") from reason
+        _check_attainable(limit, measured, text)
+        found.setdefault(limit.text, Constraint(limit.name, limit.relation, limit.number, measured))
+    return tuple(found.values())
+
+
+def _check_attainable(limit: Limit, measured: Objective, text: str) -> None:
+    """Raises `ConstraintError` for accuracies that are to be above 1, and for built-in measures to be below 0."""
+    if limit.name not in BUILT_IN:
+        return
+    if measured.direction == "max" and limit.relation == ">=" and limit.number > 1:
+        raise ConstraintError(
+            f"no network can meet the constraint {text!r}: {limit.name} is a share, at most 1; "
+            f"write {limit.name} >= 0.75 for 75 %"
+        )
+    if limit.relation == "<=" and limit.number < 0:
+        raise ConstraintError(f"no network can meet the constraint {text!r}: {limit.name} is never below 0")
+
+
+def _mend(text: str) -> str:
+    strict = _STRICT.fullmatch(text)
+    if strict is not None and strict["relation"] in "<>":
+        written = f"{strict['name']} {strict['relation']}= {strict['number']}"
+        return f"a value equal to the limit counts as met, so write {written}"
+    if strict is not None:
+        return "only <= and >= are known"
+    return "write a name, <= or >=, and a plain number without a unit, as in 'latency_ms <= 5'"

@@ -1,0 +1,149 @@
+"""From genomes to records: cheap measures first, an evaluation only for what keeps the cheap constraints."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from evo_fair.errors import NonFiniteError
+from evo_fair.evolution.constraints import Constraint
+from evo_fair.evolution.evaluator import Evaluator, Genomes, Space
+from evo_fair.evolution.objectives import Objective, Values
+from evo_fair.evolution.record import Number, Record
+from evo_fair.fairness import Counts, measure_all
+from evo_fair.fairness.summary import group_summary
+
+__all__ = ["Measurer"]
+
+_GROUP_DIGITS = 6
+"""Decimals of the accuracies by group in the journal: finer than one sample in a million."""
+
+
+class Measurer:
+    """Measures genomes for one search.
+
+    `group` names the grouping whose counts the predictive objectives get. `also` are cheap measures that are recorded
+    without being objectives.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        evaluator: Evaluator,
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint],
+        group: str,
+        also: Sequence[Objective] = (),
+    ) -> None:
+        self._space = space
+        self._evaluator = evaluator
+        self._objectives = objectives
+        self._constraints = constraints
+        self._group = group
+        measures = {measure.name: measure for measure in [*also, *objectives, *(c.objective for c in constraints)]}
+        self._cheap = [measure for measure in measures.values() if measure.cheap]
+        self._predictive = [measure for measure in measures.values() if not measure.cheap]
+
+    def records(self, genomes: Genomes, generation: int, allowance: int, known: Mapping[str, Record]) -> list[Record]:
+        """The records of new canonical `genomes` `[networks, genes]` in their order, at most `allowance` evaluated.
+
+        Those after the last one allowed are left out. A network in `known` is not evaluated again: its record is
+        taken from there. Raises `NonFiniteError` for a measure that is NaN or infinite.
+        """
+        ids = self._space.ids(genomes)
+        cheap = self._measure_cheap(genomes, ids)
+        keeps = np.ones(len(genomes), np.bool_)
+        for constraint in self._constraints:
+            if constraint.cheap:
+                keeps &= constraint.met(cheap[constraint.name])
+        taken = np.flatnonzero(np.cumsum(keeps) <= allowance)
+        new = [int(i) for i in taken if keeps[i] and not (ids[i] in known and known[ids[i]].evaluated)]
+        counts = self._evaluate(genomes[new]) if new else {}
+        place = {number: at for at, number in enumerate(new)}
+
+        records = []
+        for i in map(int, taken):
+            values: dict[str, Number] = {name: _plain(column[i]) for name, column in cheap.items()}
+            if i in place:
+                own = {name: part[place[i]] for name, part in counts.items()}
+                records.append(self._record(ids[i], generation, genomes[i], values, own))
+            elif keeps[i]:
+                records.append(known[ids[i]])
+            else:
+                records.append(self._record(ids[i], generation, genomes[i], values, None))
+        return records
+
+    def _measure_cheap(self, genomes: Genomes, ids: list[str]) -> dict[str, Values]:
+        table = self._space.decode(genomes)
+        columns = {}
+        for measure in self._cheap:
+            columns[measure.name] = measure.measure(table)
+            for number in np.flatnonzero(~np.isfinite(columns[measure.name])):
+                raise _non_finite(measure.name, columns[measure.name][number], ids[number], genomes[number])
+        return columns
+
+    def _evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
+        counts = self._evaluator.evaluate(genomes)
+        if self._group not in counts:
+            raise ValueError(f"the evaluator counts {', '.join(counts)}, but not the run's group {self._group!r}")
+        for name, part in counts.items():
+            if len(part) != len(genomes):
+                raise ValueError(f"the evaluator was given {len(genomes)} genomes and counted {len(part)} for {name!r}")
+        return counts
+
+    def _record(
+        self, name: str, generation: int, genome: Genomes, cheap: dict[str, Number], counts: dict[str, Counts] | None
+    ) -> Record:
+        values = dict(cheap)
+        metrics: dict[str, Number | None] = dict(cheap)
+        groups = None
+        if counts is not None:
+            # One network at a time, so that no value can depend on what it was evaluated together with.
+            own = counts[self._group]
+            for measure in self._predictive:
+                values[measure.name] = _plain(measure.measure(own)[0])
+                if not math.isfinite(values[measure.name]):
+                    raise _non_finite(measure.name, values[measure.name], name, genome)
+            metrics |= _metrics(own)
+            groups = {grouping: _group_accuracy(part) for grouping, part in counts.items()}
+        violation = 0.0
+        for constraint in self._constraints:
+            # What was not measured counts as broken in full: every evaluated network goes before it.
+            measured = constraint.name in values
+            violation += float(constraint.violation(values[constraint.name])) if measured else 1.0
+        return Record(
+            id=name,
+            generation=generation,
+            genome=tuple(genome.tolist()),
+            violation=violation,
+            objectives={o.name: values[o.name] for o in self._objectives if o.name in values},
+            constraints={c.text: values[c.name] for c in self._constraints if c.name in values},
+            metrics=metrics,
+            groups=groups,
+        )
+
+
+def _metrics(counts: Counts) -> dict[str, Number | None]:
+    """All metrics of one network's counts; None for one that has no value on these samples."""
+    return {name: None if value is None else _plain(value[0]) for name, value in measure_all(counts).items()}
+
+
+def _group_accuracy(counts: Counts) -> dict[str, Number | None]:
+    accuracies = {name: group["accuracy"] for name, group in group_summary(counts).items()}
+    return {name: None if value is None else round(value, _GROUP_DIGITS) for name, value in accuracies.items()}
+
+
+def _plain(value: Any) -> Number:
+    """A NumPy scalar as the Python number that JSON writes: integers stay integers, and -0.0 becomes 0.0."""
+    number: Number = value.item()
+    return number + 0.0 if isinstance(number, float) else number
+
+
+def _non_finite(measure: str, value: Any, network: str, genome: npt.NDArray[np.int16]) -> NonFiniteError:
+    genes = " ".join(map(str, genome.tolist()))
+    return NonFiniteError(
+        f"objective {measure!r} is {value} for network {network} (genome {genes}): "
+        "it must be finite for every network; mend its function"
+    )

@@ -1,0 +1,113 @@
+"""Networks trained alone, from nothing: their weights are kept, so that nobody trains the same one twice."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from evo_fair.data import Dataset
+from evo_fair.export.tuning import Tuning, train_network
+from evo_fair.files import inside, is_recorded, read_cached_json, sha256_of, write_bytes, write_json
+from evo_fair.nets import Network, Step
+from evo_fair.nets.checkpoint import stored_tensors
+from evo_fair.nets.fit import initialise
+from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.layout import channels_last
+from evo_fair.nets.tensors import read_tensors
+from evo_fair.problem import Problem
+from evo_fair.space import SearchSpace
+
+__all__ = ["TRAININGS", "AloneTraining"]
+
+TRAININGS = "trainings"
+"""The folder, in a run's, of the networks that its search trained."""
+
+
+@dataclass(frozen=True)
+class AloneTraining:
+    """How networks are trained from nothing, and the folder that keeps each: weights, and a card with what they are of.
+
+    A network whose files are whole, and of the same genome, recipe, seed and data, is not trained again. One that was
+    broken off goes on after the epoch that it had reached.
+    """
+
+    folder: Path
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    grouping: str
+    tuning: Tuning
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.tuning.from_scratch:
+            raise ValueError("a network trained alone starts from nothing: from_scratch has to be true")
+
+    def network(
+        self, name: str, genome: Sequence[int], scaling: Scaling, on_epoch: Callable[[Step], None] | None = None
+    ) -> Network:
+        """The trained network of a genome, in evaluation mode: the one that is kept, else one trained and kept now."""
+        network = Network(self.space.architecture(genome), self.space.labels)
+        if self.take(name, genome, network):
+            return network.eval()
+        initialise(network, torch.Generator().manual_seed(self.seed))
+        recipe = self.tuning.recipe(self.problem.training)
+        checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
+        train_network(
+            network,
+            self.dataset,
+            self.grouping,
+            self.tuning,
+            recipe,
+            self.seed,
+            scaling,
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
+        self.keep(name, genome, network)
+        return network
+
+    def keep(self, name: str, genome: Sequence[int], network: Network) -> None:
+        """Writes the weights of a network that was trained so, and their card."""
+        weights = inside(self.folder, f"{name}.safetensors")
+        write_bytes(weights, save(stored_tensors(network), {"network": name}))
+        card = {"format": 1, "id": name, "trained": self._facts(genome), "weights": {"sha256": sha256_of(weights)}}
+        write_json(inside(self.folder, f"{name}.json"), card)
+
+    def take(self, name: str, genome: Sequence[int], network: Network) -> bool:
+        """Fills in the weights that are kept of a network; False, changing nothing, where there are none of its own."""
+        weights, card = (inside(self.folder, f"{name}.{kind}") for kind in ("safetensors", "json"))
+        if not is_recorded(weights, card, "weights") or read_cached_json(card).get("trained") != self._facts(genome):
+            return False
+        try:
+            tensors, _ = read_tensors(weights)
+        except ValueError:
+            return False
+        if _form(tensors) != _form(network.state_dict()):
+            return False
+        if len(self.dataset.input_shape) == 3:
+            channels_last(network)  # as training leaves it: sums are rounded by their layout
+        network.load_state_dict(tensors)
+        return True
+
+    def _facts(self, genome: Sequence[int]) -> dict[str, Any]:
+        """All that the weights depend on."""
+        groups = self.tuning.fairness_weight or self.tuning.balance_groups
+        return {
+            "genome": list(map(int, genome)),
+            "from_scratch": True,
+            "fairness_weight": self.tuning.fairness_weight,
+            "balance_groups": self.tuning.balance_groups,
+            "grouping": self.grouping if groups else "",
+            "seed": self.seed,
+            "recipe": self.tuning.recipe(self.problem.training).of_one_network(),
+            "data": self.dataset.fingerprint,
+            "torch": torch.__version__,
+        }
+
+
+def _form(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}

@@ -1,0 +1,118 @@
+"""The card of a network: what it is, what it was measured to do and for whom, beside its ONNX file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from evo_fair import __version__
+from evo_fair.data import Dataset
+from evo_fair.export.columns import put_columns_first
+from evo_fair.export.export import Parity, check_parity, export_onnx
+from evo_fair.fairness import Counts
+from evo_fair.fairness.summary import group_summary
+from evo_fair.files import atomic_write, sha256_of, write_json
+from evo_fair.nets.inputs import Scaling
+from evo_fair.proxy import Proxy, predict_logits
+from evo_fair.space import SearchSpace
+
+__all__ = ["file_facts", "network_card", "write_network", "write_onnx"]
+
+
+def write_network(
+    folder: Path,
+    name: str,
+    genome: Sequence[int],
+    proxy: Proxy,
+    dataset: Dataset,
+    facts: Mapping[str, Any],
+    groupings: Sequence[str],
+) -> Path:
+    """Writes `<name>.onnx` and its card `<name>.json`; returns the path of the former.
+
+    The ONNX file is checked against torch on the proxy's samples, the validation part; raises `EvoFairError` if it
+    computes anything else. `facts` go into the card as they are.
+    """
+    network = proxy.network(genome)
+    logits = predict_logits(network, proxy.samples)
+    path = folder / f"{name}.onnx"
+    scaling = Scaling(proxy.supernet.mean, proxy.supernet.scale)
+    parity = write_onnx(path, network, dataset, scaling, proxy.samples, logits)
+    predictions = logits.argmax(1).astype(np.uint8)[None]
+    counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
+    card = network_card(name, genome, proxy.supernet.space, counts, facts)
+    card |= file_facts(path, parity, dataset, scaling)
+    write_json(folder / f"{name}.json", card)
+    return path
+
+
+def write_onnx(
+    path: Path,
+    network: nn.Module,
+    dataset: Dataset,
+    scaling: Scaling,
+    x: torch.Tensor,
+    logits: npt.NDArray[np.float32],
+) -> Parity:
+    """Exports a network and checks it against torch's logits `[n, labels]` for `x` `[n, ...]`, the validation part.
+
+    `x` are inputs that `scaling` normalised. Of a table, the file takes the raw columns instead: those are checked,
+    too. The file gets its name only once it has passed; raises `EvoFairError` if it computes anything else.
+    """
+    with atomic_write(path) as candidate:
+        export_onnx(network, dataset.input_shape, candidate)
+        parity = check_parity(candidate, logits, x, network)
+        if dataset.columns is None:
+            return parity
+        put_columns_first(candidate, dataset.columns.encoding, scaling)
+        raw = dataset.columns.values[dataset.part("validation")]
+        return check_parity(candidate, logits, torch.from_numpy(raw), allowed=parity.allowed)
+
+
+def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -> dict[str, Any]:
+    """The card's part on the file: what goes in, what comes out, its hash and how closely it follows torch."""
+    if dataset.columns is not None:
+        entry: dict[str, Any] = {
+            "shape": [len(dataset.columns.encoding.names)],
+            "layout": "raw columns in this order, float32, NaN for a missing value: evo_fair.export.raw_rows",
+            "columns": dataset.columns.encoding.as_dict(),
+            "normalisation": "inside the file, with its preprocessing: (x - mean) * scale of each feature",
+        }
+    else:
+        entry = {
+            "shape": list(dataset.input_shape),
+            "layout": "channels, height, width; RGB or grey, 0 to 255; the whole image resized to this shape"
+            if len(dataset.input_shape) == 3
+            else "features, as evo_fair.data prepares them",
+            "normalisation": "(x - mean) * scale by channel, of raw values",
+        }
+    return {
+        "input": {**entry, "mean": scaling.mean.tolist(), "scale": scaling.scale.tolist()},
+        "labels": list(dataset.label_names),
+        "onnx": {
+            "bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+            "parity": {"samples": parity.samples, "largest_logit_difference": parity.largest_difference},
+        },
+    }
+
+
+def network_card(
+    name: str, genome: Sequence[int], space: SearchSpace, counts: Mapping[str, Counts], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The card's part that needs no file: genome by gene, architecture by block, accuracy by group with counts."""
+    blocks = space.architecture(np.asarray(genome, np.int16))
+    return {
+        "format": 1,
+        "id": name,
+        "evo_fair": __version__,
+        **facts,
+        "genome": dict(zip(space.gene_names, map(int, genome), strict=True)),
+        "architecture": [{**block._asdict(), "kind": block.kind.name} for block in blocks],
+        "part": "validation",
+        "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
+    }

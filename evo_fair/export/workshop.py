@@ -1,0 +1,142 @@
+"""The folder in which a run's networks are trained, exported and checked, one after the other, each once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from evo_fair.data import Dataset
+from evo_fair.export.alone import AloneTraining
+from evo_fair.export.card import file_facts, network_card, write_onnx
+from evo_fair.export.columns import file_inputs
+from evo_fair.export.evenness import even_outputs
+from evo_fair.export.export import onnx_logits
+from evo_fair.export.quantise import quantise_onnx
+from evo_fair.export.tuning import Tuning, train_network
+from evo_fair.files import inside, is_recorded, sha256_of, write_json
+from evo_fair.nets import Network, Step, Supernet
+from evo_fair.nets.fit import initialise
+from evo_fair.nets.inputs import Scaling
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples, predict_logits
+from evo_fair.space import SearchSpace
+
+__all__ = ["Workshop"]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What networks are made from, and the folder that they go into; `supernet` is None where they start anew.
+
+    `even_groups` is the accuracy that may be lost to outputs moved for groups to be right evenly; None moves none.
+    Networks that `alone` has trained are taken from there.
+    """
+
+    folder: Path
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    supernet: Supernet | None
+    grouping: str
+    tuning: Tuning
+    seed: int
+    int8: bool
+    hashes: dict[str, str]
+    even_groups: float | None = None
+    alone: AloneTraining | None = None
+
+    @property
+    def scaling(self) -> Scaling:
+        """How raw inputs enter the networks: as the supernet has it, else by the training part's own statistics."""
+        if self.supernet is not None:
+            return Scaling(self.supernet.mean, self.supernet.scale)
+        return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
+
+    def files(self, name: str) -> dict[str, Path]:
+        """The ONNX files of a network by precision."""
+        paths = {"fp32": inside(self.folder, f"{name}.onnx")}  # names come from a run's table
+        return paths | {"int8": inside(self.folder, f"{name}.int8.onnx")} if self.int8 else paths
+
+    def finished(self, name: str) -> bool:
+        """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
+        card = inside(self.folder, f"{name}.json")  # a damaged one's network is made anew
+        return all(
+            is_recorded(path, card, key) for key, path in zip(("onnx", "int8"), self.files(name).values(), strict=False)
+        )
+
+    def make(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> None:
+        """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""
+        scaling = self.scaling
+        recipe = self.tuning.recipe(self.problem.training)
+        network = self._untrained(genome)
+        if self.alone is None or not self.alone.take(name, genome, network):
+            train_network(
+                network,
+                self.dataset,
+                self.grouping,
+                self.tuning,
+                recipe,
+                self.seed,
+                scaling,
+                checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
+                on_epoch=on_epoch,
+            )
+        final = network.folded()
+        evened = {}
+        if self.even_groups is not None:
+            evened["even_groups"] = even_outputs(final, self.dataset, self.grouping, scaling, self.even_groups)
+        validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
+        logits = predict_logits(final, validation)
+        files = self.files(name)
+        parity = write_onnx(files["fp32"], final, self.dataset, scaling, validation, logits)
+        predictions = logits.argmax(1).astype(np.uint8)[None]
+        groupings = dict.fromkeys((self.grouping, *self.problem.fairness.groupings))
+        counts = {group: self.dataset.counts(predictions, "validation", group) for group in groupings}
+        facts = {
+            "problem": self.problem.name,
+            "data": {"name": self.dataset.name, "licence": self.dataset.licence},
+            "trained": {
+                **asdict(self.tuning),
+                "grouping": self.grouping,
+                "seed": self.seed,
+                "recipe": recipe.of_one_network(),
+            },
+            **evened,
+            "hashes": self.hashes,
+        }
+        card = network_card(name, genome, self.space, counts, facts)
+        card |= file_facts(files["fp32"], parity, self.dataset, scaling)
+        if self.int8:
+            card["int8"] = self._quantised(files, predictions[0])
+        write_json(inside(self.folder, f"{name}.json"), card)
+
+    def _untrained(self, genome: Sequence[int]) -> Network:
+        if self.supernet is None:
+            network = Network(self.space.architecture(genome), self.space.labels)
+            initialise(network, torch.Generator().manual_seed(self.seed))
+            return network
+        network = self.supernet.extract(genome)
+        network.calibrate(self._calibration())  # running statistics start from what the weights are used to
+        return network
+
+    def _calibration(self) -> torch.Tensor:
+        chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+        return self.scaling(self.dataset.inputs[chosen])
+
+    def _quantised(self, files: dict[str, Path], expected: npt.NDArray[np.uint8]) -> dict[str, Any]:
+        chosen = calibration_samples(self.dataset, self.problem.proxy.calibration_samples)
+        quantise_onnx(files["fp32"], files["int8"], self._inputs(files["fp32"], chosen))
+        validation = self._inputs(files["int8"], self.dataset.part("validation"))
+        same = onnx_logits(files["int8"], validation).argmax(1) == expected
+        return {
+            "bytes": files["int8"].stat().st_size,
+            "sha256": sha256_of(files["int8"]),
+            "validation_labels_as_fp32": float(same.mean()),
+        }
+
+    def _inputs(self, path: Path, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        return file_inputs(path, self.dataset, self.scaling, samples)

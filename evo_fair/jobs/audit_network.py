@@ -1,0 +1,172 @@
+"""Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from evo_fair import __version__
+from evo_fair.arguments import as_path
+from evo_fair.audit.dense import DenseFacts, entropy_of
+from evo_fair.audit.measure import with_losses
+from evo_fair.audit.plan import PLAN_COLUMNS, check_pruned
+from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.data import check_samples
+from evo_fair.errors import AuditError, UnknownNameError
+from evo_fair.jobs.audit_parts import Measured, Standing, run_parts
+from evo_fair.lock import one_job
+from evo_fair.plugins import facts
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples, predict_logits
+from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
+from evo_fair.pruning.criteria import check_criteria
+from evo_fair.pruning.measure import parameters_of
+from evo_fair.pruning.selection import check_prunable
+from evo_fair.pruning.task import Dense, Request, Task
+from evo_fair.pruning.treatments import TREATMENTS, prune_and_train
+
+__all__ = ["NetworkGrid", "audit_network", "check_network", "plan_of"]
+
+PART = "validation"
+COMPLEXITY_SAMPLES = 4096
+
+
+@dataclass(frozen=True)
+class NetworkGrid:
+    """The factors of the audit of one network; `epochs` is what every treatment that trains may spend."""
+
+    criteria: tuple[str, ...] = field(default_factory=lambda: tuple(CRITERIA))
+    structures: tuple[str, ...] = STRUCTURES
+    scopes: tuple[str, ...] = SCOPES
+    treatments: tuple[str, ...] = TREATMENTS
+    sparsities: tuple[float, ...] = (0.5, 0.7, 0.9)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    epochs: int = 5
+
+    def __post_init__(self) -> None:
+        for criterion in self.criteria:
+            criterion_named(criterion)
+        for sparsity in self.sparsities:
+            check_sparsity(sparsity)
+        known = {"structure": STRUCTURES, "scope": SCOPES, "treatment": TREATMENTS}
+        given = {"structure": self.structures, "scope": self.scopes, "treatment": self.treatments}
+        for what, values in given.items():
+            for value in values:
+                if value not in known[what]:
+                    raise UnknownNameError(what, value, list(known[what]))
+        if not all(asdict(self)[name] for name in ("criteria", "sparsities", "seeds", *(f"{w}s" for w in given))):
+            raise AuditError("an audit needs at least one criterion, structure, scope, treatment, sparsity and seed")
+        for name, values in asdict(self).items():
+            if isinstance(values, tuple) and len(set(values)) < len(values):
+                raise AuditError(f"{name} = {list(values)}: name each once")
+        if self.epochs < 0:
+            raise AuditError(f"epochs {self.epochs} is negative: give 0 or more")
+        check_pruned(int((plan_of(self, "")["target"] > 0).sum()))
+
+
+def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
+    """A row a network with the columns `PLAN_COLUMNS`, the dense one first; sizes are known once it has been made.
+
+    `macs`, which are not counted for any network but the search space's, are NaN.
+    What no seed changes, pruning without training by a criterion that looks at weights alone, is there once. Treatments
+    follow each other, so that the first networks tell how long the audit takes.
+    """
+    blank = {"base": base, "order": base, "sparsity": 0.0, "params": 0, "macs": math.nan, "genome": ""}
+    none = dict.fromkeys(("criterion", "scope", "structure", "treatment"), "none")
+    rows = [blank | none | {"id": f"{base}.dense", "dense": True, "seed": grid.seeds[0], "target": 0.0}]
+    factors = product(grid.criteria, grid.structures, grid.scopes, grid.sparsities, grid.seeds, grid.treatments)
+    for criterion, structure, scope, sparsity, seed, treatment in factors:
+        if treatment == "none" and CRITERIA.traits(criterion).seedless and seed != grid.seeds[0]:
+            continue
+        name = f"{criterion}-{structure}-{scope}-{treatment}-{sparsity:g}-{seed}"
+        row = {"criterion": criterion, "structure": structure, "scope": scope, "treatment": treatment}
+        rows.append(blank | row | {"id": f"{base}.{name}", "dense": False, "seed": seed, "target": sparsity})
+    return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
+
+
+def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
+    """Raises `EvoFairError` for a network that the grid can't prune, whether it is trained or not.
+
+    That is one that can't be traced, or has no channels to prune, and a criterion that does not suit it or its data.
+    """
+    task.check_outputs(network)
+    traced = task.structure(network)
+    for structure in grid.structures:
+        check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
+    criteria = {name: criterion_named(name) for name in grid.criteria}
+    check_criteria(criteria, network, traced, task.samples(np.random.default_rng(0), 2))
+
+
+@one_job("an audit", lambda given: as_path("out", given["out"]))
+def audit_network(
+    problem: Problem,
+    grid: NetworkGrid,
+    dense: Dense,
+    name: str,
+    *,
+    out: Path,
+    group: str | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    listener: Callable[[Standing], None] | None = None,
+) -> AuditFolder:
+    """Makes and measures every network of the grid from `dense`, called `name`, and writes the audit's folder.
+
+    The same arguments give the same files. With `minutes`, a grid that would take longer, going by the first network
+    of every treatment, raises `AuditError`; what was measured stays. Sparsities are shares of channels (`structured`)
+    or of single weights; the table has the share of parameters that is gone or 0.
+    """
+    dataset = problem.dataset()
+    group = group or problem.fairness.group
+    groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
+    check_samples(dataset, groupings, 1)
+    task = Task(dataset, group, problem.training)
+    check_network(grid, task, dense.network)
+    configuration = {
+        "source": "network",
+        "evo_fair": __version__,
+        "part": PART,
+        "part_size": 1,
+        "group": group,
+        "groupings": list(groupings),
+        "grid": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(grid).items()},
+        "network": {"name": name, "sha256": task.fingerprint(dense.network)},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
+        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if not CRITERIA.is_built_in(name)}),
+    }
+    folder = start_audit(out, configuration, plan_of(grid, name), resume)
+    whole = parameters_of(dense.network)["nonzero_params"]
+
+    def predict(chosen: pd.DataFrame) -> Measured:
+        (row,) = chosen.to_dict("records")
+        if row["dense"]:
+            return task.predictions(dense.network, PART)[None], {
+                "sparsity": [0.0],
+                "params": [whole],
+                "iterations": [0],
+            }
+        request = Request(float(row["target"]), row["structure"], row["scope"], int(row["seed"]), grid.epochs)
+        pruned = prune_and_train(dense, task, request, criterion_named(row["criterion"]), row["treatment"])
+        left = parameters_of(pruned.network)["nonzero_params"]
+        facts: dict[str, list[float]] = {"sparsity": [1 - left / whole], "params": [left]}
+        facts["iterations"] = [pruned.iterations]
+        return task.predictions(pruned.network, PART)[None], facts
+
+    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener, 1 + len(grid.treatments))
+    _facts(dense.network, task, name, groupings).write(folder.path / "dense.npz")
+    write_table(folder.table, with_losses(folder.networks, group))
+    return folder
+
+
+def _facts(network: nn.Module, task: Task, name: str, groupings: tuple[str, ...]) -> DenseFacts:
+    """What the dense network alone says of the samples, and of classes and groups in training."""
+    dataset = task.dataset
+    train = calibration_samples(dataset, COMPLEXITY_SAMPLES)
+    logits = [predict_logits(network, task.normalise(dataset.inputs[chosen])) for chosen in (dataset.part(PART), train)]
+    return DenseFacts.gather([name], logits[0][None], entropy_of(logits[1])[None], train, dataset, groupings)

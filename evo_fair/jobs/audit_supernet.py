@@ -1,0 +1,188 @@
+"""Audits pruned versions of a problem's networks through its frozen supernet, without training any of them."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evo_fair import __version__
+from evo_fair.arguments import as_path
+from evo_fair.audit.dense import DenseFacts, entropy_of
+from evo_fair.audit.measure import with_losses
+from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, order_source, ordered, seeded
+from evo_fair.audit.paths import Importance
+from evo_fair.audit.plan import Grid, genomes_of, plan_networks
+from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.data import Dataset, check_samples
+from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_json
+from evo_fair.jobs.audit_parts import Measured, Standing, run_parts
+from evo_fair.lock import one_job
+from evo_fair.nets import Supernet
+from evo_fair.plugins import facts
+from evo_fair.problem import Problem
+from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
+from evo_fair.pruning import CRITERIA, Samples
+from evo_fair.space import SearchSpace
+
+__all__ = ["PART_SIZE", "audit_proxy"]
+
+PART_SIZE = 256
+COMPLEXITY_SAMPLES = 4096
+PART = "validation"
+
+
+@one_job("an audit", lambda given: as_path("out", given["out"]))
+def audit_proxy(
+    problem: Problem,
+    grid: Grid,
+    *,
+    out: Path,
+    group: str | None = None,
+    jobs: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    listener: Callable[[Standing], None] | None = None,
+) -> AuditFolder:
+    """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files.
+
+    `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
+    longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With
+    `resume` an audit that was broken off goes on.
+    """
+    check_orders(grid.criteria)
+    dataset = problem.dataset()
+    group = group or problem.fairness.group
+    groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
+    check_samples(dataset, groupings, 1)
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    supernet = ensure_supernet(problem, dataset, space)
+    orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)
+    for order in _orders_of(grid):
+        orders.supernet(order)
+    plan = plan_networks(space, grid, orders.importance, seeded)
+    configuration = _configuration(problem, dataset, grid, group, groupings, supernet)
+    folder = start_audit(out, configuration, plan, resume)
+    calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
+
+    def source(order: str, samples: npt.NDArray[np.int64]) -> ProxySource:
+        return ProxySource(orders.file(order), space, calibration, dataset.inputs[samples])
+
+    workers = int(joblib.cpu_count()) if jobs is None else jobs
+    with ExitStack() as stack:
+
+        @lru_cache(maxsize=1)
+        def evaluator(order: str) -> ProxyEvaluator:
+            stack.close()  # parts go on order by order: the last one's features are of no more use
+            return stack.enter_context(ProxyEvaluator(source(order, dataset.part(PART)), dataset, groupings, workers))
+
+        def predict(chosen: pd.DataFrame) -> Measured:
+            (order,) = chosen["order"].unique()
+            return evaluator(order).predict(genomes_of(chosen)), {}
+
+        run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
+    _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
+    write_table(folder.table, with_losses(folder.networks, group))
+    return folder
+
+
+def _orders_of(grid: Grid) -> list[str]:
+    return [
+        f"{name}-{seed}" if seeded(name) else name
+        for name in grid.criteria
+        for seed in (grid.seeds if seeded(name) else (0,))
+    ]
+
+
+class _Orders:
+    """The supernet in every order of channels that is asked for, as files in the cache."""
+
+    def __init__(
+        self, stored: StoredSupernet, space: SearchSpace, dataset: Dataset, group: str, calibration: int
+    ) -> None:
+        self._stored = stored
+        self._space = space
+        self._dataset = dataset
+        self._group = group
+        self._calibration = calibration
+        self._made = {"trained": Supernet.load(stored.path, space)}
+
+    def supernet(self, order: str) -> Supernet:
+        """The supernet in an order: read from the cache, else made and stored there."""
+        if order not in self._made:
+            path = self.file(order)
+            if order != "trained" and not is_recorded(path, path.with_suffix(".json")):
+                criterion, _, seed = order.partition("-")
+                ordered(self._made["trained"], criterion, int(seed or 0), self._samples()).save(path)
+                write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
+            self._made[order] = Supernet.load(path, self._space)
+        return self._made[order]
+
+    def importance(self, order: str, base: npt.NDArray[np.int16]) -> Importance:
+        """See `importance_by_gene`."""
+        return importance_by_gene(self.supernet(order), base)
+
+    def file(self, order: str) -> Path:
+        """Where an order is kept; its name says all that the order depends on."""
+        if order == "trained":
+            return self._stored.path
+        origin = (self._stored.sha256, self._dataset.fingerprint, self._group, str(self._calibration), str(ORDER_CODE))
+        own = [source] if (source := order_source(order.partition("-")[0])) else []
+        return cache_folder("orders") / f"{digest(*origin, *own)[:24]}-{order}.safetensors"
+
+    def _samples(self) -> Samples:
+        chosen = calibration_samples(self._dataset, self._calibration)
+        x = self._made["trained"].normalise(self._dataset.inputs[chosen])
+        return Samples(x, self._dataset.labels[chosen], self._dataset.grouping(self._group).index[chosen])
+
+
+def _dense_facts(
+    folder: AuditFolder,
+    dataset: Dataset,
+    source: Callable[[str, npt.NDArray[np.int64]], ProxySource],
+    groupings: tuple[str, ...],
+) -> DenseFacts:
+    """What the dense networks alone say of the samples, and of classes and groups in training."""
+    dense = folder.plan[folder.plan["dense"].to_numpy(bool)]
+    samples = dataset.part(PART)
+    train = calibration_samples(dataset, COMPLEXITY_SAMPLES)
+    logits: list[npt.NDArray[np.float32]] = []
+    entropies: list[npt.NDArray[np.float32]] = []
+    for chosen, found in ((samples, logits), (train, entropies)):
+        proxy = source("trained", chosen).open()
+        for genome in genomes_of(dense):
+            values = proxy.logits(genome)
+            if chosen is train:
+                values = entropy_of(values)
+            found.append(values)
+    return DenseFacts.gather(dense["base"].tolist(), np.stack(logits), np.stack(entropies), train, dataset, groupings)
+
+
+def _configuration(
+    problem: Problem,
+    dataset: Dataset,
+    grid: Grid,
+    group: str,
+    groupings: tuple[str, ...],
+    supernet: StoredSupernet,
+) -> dict[str, Any]:
+    return {
+        "source": "proxy",
+        "evo_fair": __version__,
+        "part": PART,
+        "part_size": PART_SIZE,
+        "group": group,
+        "groupings": list(groupings),
+        "grid": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(grid).items()},
+        "supernet": {"sha256": supernet.sha256},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
+        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if name in CRITERIA.own_names()}),
+    }

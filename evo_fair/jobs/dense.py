@@ -1,0 +1,213 @@
+"""The dense network to prune or to audit, from wherever the user has it; trained first where it is not trained yet."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
+from evo_fair.evolution.journal import check_records
+from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes, write_json
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.reference import find_reference, train_reference
+from evo_fair.jobs.rehearsal import rehearse
+from evo_fair.nets import Network, Supernet, initialise
+from evo_fair.nets.layout import has_own_inputs
+from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
+from evo_fair.problem import Problem
+from evo_fair.proxy import calibration_samples
+from evo_fair.proxy.supernets import find_supernet
+from evo_fair.pruning.given import load_module, load_weights
+from evo_fair.pruning.task import Dense, Task, content_of, state_of
+from evo_fair.report import load_run
+
+__all__ = ["LARGEST", "Source", "dense_network"]
+
+LARGEST = "largest"
+"""Names the problem's largest network."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the network comes from, as the user says it.
+
+    `network` is `largest`, a reference network's name, a `.safetensors` file that `train --network` stored beside its
+    manifest, or with `run` the id of a network of that run; or else `module` is `file.py:function` of the user's own,
+    with its `weights`. Without any of these it is the problem's largest. Raises `PruningError` for what does not go
+    together.
+    """
+
+    network: str | None = None
+    run: str | Path | None = None
+    module: str | None = None
+    weights: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.module is not None and (self.network is not None or self.run is not None):
+            raise PruningError("a network and a module are given: give one of --network and --module")
+        if self.weights is not None and self.module is None:
+            raise PruningError("weights are given without their module: give it as --module file.py:function")
+        if self.run is not None and self.network is None:
+            raise PruningError("a run is given without the network: name one of its ids with --network")
+
+
+def dense_network(
+    problem: Problem,
+    task: Task,
+    source: Source,
+    told: Callable[[str], None] = lambda _: None,
+    check: Callable[[nn.Module], object] = lambda _: None,
+    structured: bool = True,
+) -> tuple[Dense, str]:
+    """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
+
+    The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
+    its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins, and
+    before it `check` gets the network and can refuse it. The weights that such a training began with are known, too, as
+    `early`; those of a run's networks, which are the supernet's, and of files are not. A module's whole
+    way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of the
+    kind that fits for wrong input.
+    """
+    epochs = task.recipe.epochs
+    if source.module is not None:
+        name = source.module.rpartition(":")[2]
+        with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
+            torch.manual_seed(task.recipe.seed)
+            network = load_module(source.module)
+        if source.weights is not None:
+            load_weights(network, Path(source.weights))
+        rehearse(network, task, source.weights is None, structured)
+        if source.weights is None:
+            return _trained(task, network, name, told, check), name
+        return Dense(task.settled(network), None, epochs), name
+    name = source.network or LARGEST
+    if source.run is not None:
+        return Dense(_of_run(problem, task, source.run, name), None, epochs), name
+    if name.endswith(".safetensors"):
+        return Dense(_stored_reference(Path(name), task), None, epochs), Path(name).stem
+    if name == LARGEST:
+        labels = len(task.dataset.label_names)
+        space = problem.search_space(task.dataset.input_shape, labels)
+        return _trained(task, Network(space.architecture(space.largest()), labels), name, told, check), name
+    return _reference(problem, task, name, told, check), name
+
+
+def _trained(
+    task: Task, network: nn.Module, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+) -> Dense:
+    """Trains a network from the recipe's seed, or takes what the cache holds of that same training."""
+    recipe = task.recipe
+    initialise(network, torch.Generator().manual_seed(recipe.seed))
+    task.check_outputs(network)
+    early = state_of(network)
+    what = (task.fingerprint(network), repr(network))  # dropout, say, is in neither tensors nor outputs
+    layout = ["contiguous"] if has_own_inputs(network) else []  # it rounds as its memory lies
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout)
+    path = cache_folder("dense") / f"{key[:24]}.safetensors"
+    manifest = path.with_suffix(".json")
+    if not is_recorded(path, manifest):
+        check(network)
+        told(f"training {name}, {recipe.epochs} epochs")
+        task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
+        write_bytes(path, content_of(network))
+        write_json(manifest, {"sha256": sha256_of(path)})
+    load_weights(network, path)
+    return Dense(task.settled(network), early, recipe.epochs)
+
+
+def _reference(
+    problem: Problem, task: Task, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+) -> Dense:
+    """A reference network by name, as `train --network` makes it from the recipe's seed."""
+    if not is_reference(name):
+        mend = f"{WIDTHS}, the .safetensors file of one, or with --run the id of a network of that run"
+        raise UnknownNameError("network", name, [LARGEST, *sorted(REFERENCES)], mend)
+    seed = task.recipe.seed
+    network = build_reference(name, len(task.dataset.label_names))
+    initialise(network, torch.Generator().manual_seed(seed))
+    early = state_of(network)
+    try:
+        path = find_reference(problem, task.dataset, name, seed).with_suffix(".safetensors")
+    except RunError:  # not trained yet
+
+        class Epochs(Listener):
+            """Tells the first epoch alone."""
+
+            def prepared(self, dataset: object, space: object) -> None:
+                del dataset, space
+                check(network)
+
+            def tuning(self, network: str, step: object) -> None:
+                del step
+                told(f"training {network}")
+
+        path = train_reference(problem, name, seed=seed, listener=Epochs()).path
+    load_weights(network, path)
+    task.check_outputs(network)
+    return Dense(task.settled(network), early, task.recipe.epochs)
+
+
+def _stored_reference(path: Path, task: Task) -> nn.Module:
+    """What `train --network` stored: its manifest, beside it, names the network."""
+    manifest = path.with_suffix(".json")
+    for file in (path, manifest):
+        if not file.is_file():
+            raise PruningError(
+                f"{file} does not exist: name the .safetensors file of 'train --network', its .json beside it"
+            )
+    facts = read_json(manifest, PruningError)
+    name = facts.get("network") if isinstance(facts, dict) else None
+    if not isinstance(name, str) or not is_reference(name):
+        raise PruningError(f"{manifest} names no reference network: bring your own network with --module and --weights")
+    labels, known = facts.get("labels"), list(task.dataset.label_names)
+    if labels != known:
+        raise PruningError(
+            f"{path} was trained for the labels {quote(labels)}, not for {known} of {task.dataset.name}: "
+            "train it on this problem"
+        )
+    data = facts.get("data")
+    if not isinstance(data, dict) or data.get("fingerprint") != task.dataset.fingerprint:
+        raise PruningError(
+            f"{path} was trained on other data or another split than {task.dataset.name} has here, so that it may know "
+            "these test samples: train it on this problem"
+        )
+    if not is_recorded(path, manifest):
+        raise PruningError(
+            f"{path} is not the file that {manifest.name} was written for: it is damaged, or another; train it again"
+        )
+    network = build_reference(name, len(known))
+    load_weights(network, path)
+    task.check_outputs(network)
+    return task.settled(network)
+
+
+def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Module:
+    """A network of a run with the supernet's weights, batch norms calibrated."""
+    opened = load_run(Path(run))
+    records = {record.id: record for record in opened.records}
+    if name not in records:
+        known = sorted(record.id for record in opened.front_records)
+        raise UnknownNameError("network", name, known, f" of the run {run}")
+    space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
+    stored = find_supernet(problem, task.dataset, space)
+    for what, found in (
+        ("space", space.fingerprint),
+        ("data", task.dataset.fingerprint),
+        ("supernet", stored.sha256 if stored else None),
+    ):
+        told = opened.configuration.get(what, {})
+        if found is None or found != told.get("sha256", told.get("fingerprint")):
+            raise RunError(
+                f"the {what} of {problem.name} is not the one of the run in {run}: "
+                "name the problem and the --data of its search"
+            )
+    assert stored is not None
+    check_records(opened.path / "journal.jsonl", opened.records, space, opened.axes)
+    supernet = Supernet.load(stored.path, space)
+    network = supernet.extract(np.array(records[name].genome, np.int16))
+    chosen = calibration_samples(task.dataset, problem.proxy.calibration_samples)
+    network.calibrate(supernet.normalise(task.dataset.inputs[chosen]))
+    return task.settled(network)

@@ -1,0 +1,301 @@
+"""Deploying networks of a run, the API's part of it: run, data, supernet and workshop wired together."""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from evo_fair import __version__
+from evo_fair.arguments import as_number, as_path, as_texts, as_whole
+from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError, RunError, check_list
+from evo_fair.evolution import check_front, check_new, create_run, genome_of, has_begun, open_run, resume_run
+from evo_fair.export.alone import TRAININGS, AloneTraining
+from evo_fair.export.choice import choose_networks
+from evo_fair.export.evenness import check_even_groups
+from evo_fair.export.examine import Examiner
+from evo_fair.export.reference import Reference, open_reference
+from evo_fair.export.report import Deployed, deployed_table, time_networks
+from evo_fair.export.tuning import Tuning
+from evo_fair.export.workshop import Workshop
+from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.reference import find_reference
+from evo_fair.latency import Profile, device_names, load_profile
+from evo_fair.lock import one_job
+from evo_fair.nets import Supernet
+from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
+from evo_fair.plugins import check_facts, facts
+from evo_fair.problem import Problem, first_fault
+from evo_fair.proxy.supernets import StoredSupernet, find_supernet
+from evo_fair.report import Run, load_run
+from evo_fair.space import SearchSpace
+
+__all__ = ["deploy"]
+
+
+def _folder_of(given: Mapping[str, Any]) -> Path | None:
+    """Where a deployment goes; None where there is no run to deploy."""
+    run, out = given["run"], given["out"]
+    path = run.path if isinstance(run, Run) else as_path("run", run)
+    if not (path / "run.toml").is_file():
+        return None
+    return path / "deployed" if out is None else as_path("out", out)
+
+
+@one_job("a deployment", _folder_of)
+def deploy(
+    run: Run | str | Path,
+    *,
+    networks: Sequence[str] | None = None,
+    data: str | Path | Dataset | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    from_scratch: bool = False,
+    fairness_weight: float | Literal["default"] = 0.0,
+    balance_groups: bool = False,
+    even_groups: float | None = None,
+    int8: bool = False,
+    references: Sequence[str | Path] = (),
+    devices: Sequence[str | Path] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> pd.DataFrame:
+    """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
+
+    `data` is the data set's folder, or the `Dataset` that the run's problem was given.
+    `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
+    starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
+    its own; what the search trained from scratch by the same recipe and seed is taken over. Three look at the run's
+    grouping: `fairness_weight` is that of the fairness term in the loss, `default` for 1.0
+    (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
+    trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
+    that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
+    ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by default.
+    With `resume`, which needs the settings of before, networks that are there are not made again.
+
+    Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
+    `EvoFairError` of the kind that fits for wrong input.
+    """
+    networks = None if networks is None else as_texts("networks", networks)
+    for name, given in (("references", references), ("devices", devices)):
+        check_list(name, given)
+    epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
+    learning_rate = as_number("learning_rate", learning_rate)
+    weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
+    listener = listener or Listener()
+    run = run if isinstance(run, Run) else load_run(run)
+    folder = run.path / "deployed" if out is None else as_path("out", out)
+    resume = resume and has_begun(folder)
+    if resume:
+        open_run(folder)
+    else:
+        check_new(folder)
+    tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
+    check_even_groups(even_groups)
+    if seed < 0:
+        raise EvoFairError(f"seed {seed} is negative: give 0 or more")
+    chosen = choose_networks(run.front, run.axes, networks)
+    profiles = _profiles(run, devices)
+    problem, grouping = _searched(run, data)
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    others = [_reference(name, problem, dataset, seed) for name in references]
+    stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    check_front(run.path, run.front, space)
+    listener.prepared(dataset, space)
+    configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8) | facts()
+    if resume:
+        check_facts(open_run(folder).configuration, configuration, folder, RunError)
+    (resume_run if resume else create_run)(folder, configuration)
+    remove_leftovers(folder)
+    remove_leftovers(run.path, "deployed.csv")
+    supernet = Supernet.load(stored.path, space) if stored else None
+    hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
+    alone = None
+    if from_scratch:  # what the search has trained already
+        alone = AloneTraining(run.path / TRAININGS, problem, dataset, space, grouping, tuning, seed)
+    workshop = Workshop(
+        folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone
+    )
+    _make(workshop, run, chosen, listener)
+    table = _report(workshop, chosen, others, profiles, listener)
+    write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
+    return table
+
+
+def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
+    genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
+    for done, name in enumerate(chosen, 1):
+        if not workshop.finished(name):
+            workshop.make(name, genomes[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
+        listener.deployed(done, len(chosen))
+
+
+def _report(
+    workshop: Workshop,
+    chosen: Sequence[str],
+    references: Sequence[Reference],
+    profiles: Sequence[Profile],
+    listener: Listener,
+) -> pd.DataFrame:
+    networks = [
+        Deployed(name, "front", precision, path, workshop.files(name)["fp32"], workshop.scaling)
+        for name in chosen
+        for precision, path in workshop.files(name).items()
+    ]
+    networks += [
+        Deployed(other.name, "reference", other.precision, other.path, other.path, other.scaling)
+        for other in references
+    ]
+    timings = time_networks(networks, listener.timing, workshop.seed)
+    conditions = {
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "runtime": f"ONNX Runtime {version('onnxruntime')}, 1 thread",
+        "rounds": len(timings.rounds),
+        "repeatability": timings.repeatability,
+        "spread": timings.spread,
+        "drift": timings.drift,
+    }
+    write_json(workshop.folder / "timing.json", conditions)
+    groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
+    examiner = Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
+    table = deployed_table(networks, timings, profiles, examiner)
+    if workshop.even_groups is not None:
+        _add_evenness(workshop, table)
+    _add_to_cards(workshop, table[table["role"] == "front"])
+    return table
+
+
+def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
+    """Adds to the table what moving the outputs was allowed, and did on validation samples it was not fitted to.
+
+    `even_groups` is the accuracy that it might cost, `even_strength` how far it went, from 0 (not at all) to 1,
+    `held_out_accuracy_lost` and `held_out_group_variance_lost` what accuracy and the variance of the groups' fell by.
+    References have NaN.
+    """
+    columns = ("even_groups", "even_strength", "held_out_accuracy_lost", "held_out_group_variance_lost")
+    found = {name: np.full(len(table), np.nan) for name in columns}
+    for row, (network, role) in enumerate(zip(table["id"], table["role"], strict=True)):
+        if role != "front":
+            continue
+        evened = read_json(inside(workshop.folder, f"{network}.json"), RunError)["even_groups"]
+        held = evened["held_out"]
+        lost = (held[f"{name}_without"] - held[name] for name in ("accuracy", "group_variance"))
+        for name, value in zip(columns, (evened["epsilon"], evened["strength"], *lost), strict=True):
+            found[name][row] = value
+    for name, values in found.items():
+        table[name] = values
+
+
+def _add_to_cards(workshop: Workshop, rows: pd.DataFrame) -> None:
+    """Puts what the test part says, with its intervals, into each network's card: `test`, by precision."""
+    names = [str(name) for name in rows if f"{name}_low" in rows]
+    for network, own in rows.groupby("id", sort=False):
+        path = inside(workshop.folder, f"{network}.json")
+        card = read_json(path, RunError)
+        card["test"] = {
+            str(row["precision"]): {
+                name: {end: _plain(row[column]) for end, column in _ends(name).items()}
+                for name in names
+                if pd.notna(row[name])
+            }
+            for row in own.to_dict("records")
+        }
+        write_json(path, card)
+
+
+def _ends(name: str) -> dict[str, str]:
+    return {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+
+
+def _plain(number: float) -> float | None:
+    return None if np.isnan(number) else float(number)
+
+
+def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
+    """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
+    place = run.path / "run.toml"
+    content = run.configuration.get("problem")
+    group = run.configuration["search"].get("group")
+    if not isinstance(content, dict) or not isinstance(group, str):
+        raise RunError(f"{place} does not say which problem and group were searched: restore the file")
+    try:
+        if isinstance(data, Dataset):
+            return Problem.model_validate(content).with_data(data), group
+        return Problem.model_validate({**content, "folder": data}), group
+    except ValidationError as error:
+        raise RunError(
+            f"{place} does not say which problem was searched (problem.{first_fault(error)}): restore the file"
+        ) from error
+
+
+def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:
+    """A reference network: the trained one of a name, or the ONNX file at a path."""
+    is_path = isinstance(name, Path) or name.endswith(".onnx") or "/" in name
+    return open_reference(Path(name) if is_path else find_reference(problem, dataset, str(name), seed), dataset)
+
+
+def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
+    """The devices asked for, else the run's own, if its profile is one that comes along."""
+    if not devices:
+        own = run.configuration.get("device", {})
+        found = [load_profile(own["name"])] if own.get("name") in device_names() else []
+        return [profile for profile in found if profile.sha256 == own.get("sha256")]
+    profiles = [load_profile(device) for device in devices]
+    return list({profile.name: profile for profile in profiles}.values())
+
+
+def _checked_supernet(
+    run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool
+) -> StoredSupernet | None:
+    """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
+    if space.fingerprint != run.configuration.get("space", {}).get("fingerprint"):
+        raise RunError(f"the run in {run.path} is of another search space than this evo_fair makes: search again")
+    if from_scratch:
+        if dataset.fingerprint != run.configuration.get("data", {}).get("fingerprint"):
+            raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
+        return None
+    wanted = run.configuration.get("supernet", {}).get("sha256")
+    stored = find_supernet(problem, dataset, space)
+    if stored is None or stored.sha256 != wanted:
+        raise RunError(
+            f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "
+            f"train it again with 'evo-fair train {problem.argument}', or use --from-scratch"
+        )
+    return stored
+
+
+def _configuration(
+    problem: Problem,
+    grouping: str,
+    dataset: Dataset,
+    stored: StoredSupernet | None,
+    tuning: Tuning,
+    even_groups: float | None,
+    seed: int,
+    int8: bool,
+) -> dict[str, Any]:
+    """Everything that deployed networks depend on, for the folder's `run.toml`."""
+    settings = {key: value for key, value in asdict(tuning).items() if value is not None}
+    if tuning.fairness_weight:
+        settings["fair_training_code"] = FAIR_TRAINING_CODE
+    if even_groups is not None:
+        settings["even_groups"] = float(even_groups)
+    return {
+        "versions": {"evo_fair": __version__} | {name: version(name) for name in ("numpy", "onnxruntime", "torch")},
+        "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},
+        "supernet": {"sha256": stored.sha256 if stored else "none"},
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
+        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+    }

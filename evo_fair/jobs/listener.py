@@ -1,0 +1,54 @@
+"""What long jobs tell while they run."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from evo_fair.data import Dataset
+    from evo_fair.evolution import Outcome, Progress
+    from evo_fair.nets import Step
+    from evo_fair.space import SearchSpace
+
+__all__ = ["Listener"]
+
+
+class Listener:
+    """Hears how far a search, a training or a deployment is; override what is wanted."""
+
+    def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
+        """Data and space have been loaded and checked."""
+
+    def waiting(self, reason: str) -> None:
+        """Another process is at work on what is needed; it is waited for."""
+
+    def training(self, step: "Step") -> None:
+        """An epoch of the supernet's training has ended."""
+
+    def training_resumed(self, step: "Step") -> None:
+        """A broken-off training of the supernet goes on after this epoch."""
+
+    def frozen(self, blocks: "tuple[str, ...]", before: "SearchSpace", after: "SearchSpace") -> None:
+        """The first blocks have been frozen, perhaps none; the search space before and after."""
+
+    def searching(self, progress: "Progress") -> None:
+        """A generation has ended."""
+
+    def ended(self, outcome: "Outcome") -> None:
+        """The search has ended: by its budget, or before, for want of new networks."""
+
+    def undrawn(self, reason: str) -> None:
+        """The run is whole but for its figures, which can't be drawn."""
+
+    def exporting(self, done: int, networks: int) -> None:
+        """A network of the front has been written and checked."""
+
+    def tuning(self, network: str, step: "Step") -> None:
+        """An epoch of the training of one network has ended."""
+
+    def trained(self, done: int, trainings: int) -> None:
+        """A network that the search chose has been trained, and its results are written down."""
+
+    def deployed(self, done: int, networks: int) -> None:
+        """A network has been trained, written and checked."""
+
+    def timing(self, done: int, rounds: int) -> None:
+        """A round of latency measurements has ended."""

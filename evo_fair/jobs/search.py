@@ -1,0 +1,322 @@
+"""Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from evo_fair import __version__
+from evo_fair.arguments import as_path, as_text, as_whole
+from evo_fair.data import Dataset, check_samples
+from evo_fair.errors import EvoFairError, FigureError, RunError
+from evo_fair.evolution import (
+    Constraint,
+    Initial,
+    Objective,
+    Plan,
+    RunFolder,
+    check_new,
+    create_run,
+    describe,
+    has_begun,
+    open_run,
+    resolve,
+    resolve_constraints,
+    resume_run,
+    sources,
+)
+from evo_fair.evolution import search as run_engine
+from evo_fair.evolution.algorithms import Algorithm, own_code
+from evo_fair.evolution.given import given_constraints, given_objectives
+from evo_fair.evolution.searched import Searched
+from evo_fair.export import write_network
+from evo_fair.files import remove_leftovers
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
+from evo_fair.latency import Profile, load_profile
+from evo_fair.lock import one_job
+from evo_fair.plugins import check_facts, facts
+from evo_fair.problem import Problem, as_problem
+from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
+from evo_fair.proxy import torch_device as resolve_device
+from evo_fair.proxy.header import Header, check_header, find_header
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.report import Run, load_run
+from evo_fair.report.header import write_header
+from evo_fair.space import SearchSpace
+
+__all__ = ["search"]
+
+VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a search needs, loaded and checked."""
+
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    profile: Profile
+    plan: Plan
+    sources: dict[str, str]
+
+
+@one_job("a search", lambda given: as_path("out", given["out"]))
+def search(
+    problem: Problem | str | Path,
+    *,
+    out: str | Path,
+    device: str | Path | None = None,
+    objectives: Sequence[str | Objective] | None = None,
+    constraints: Sequence[str | Constraint] | None = None,
+    group: str | None = None,
+    algorithm: Algorithm = "nsga2",
+    budget: int | None = None,
+    population: int | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    torch_device: str = "auto",
+    precision: str = "fp32",
+    resume: bool = False,
+    freeze_header: str | int = "off",
+    trainings: int = 0,
+    training_epochs: int | None = None,
+    listener: Listener | None = None,
+) -> Run:
+    """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
+
+    What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
+    constraints can be objects, see `evo_fair.extend`. `budget` counts the different networks that the proxy evaluates;
+    `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
+    there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
+    begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
+    them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
+    goes into the folder.
+
+    The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
+    `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
+    of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
+    Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    """
+    objectives = None if objectives is None else given_objectives(objectives)
+    constraints = None if constraints is None else given_constraints(constraints)
+    budget, population = as_whole("budget", budget), as_whole("population", population)
+    seed, jobs = as_whole("seed", seed), as_whole("jobs", jobs)
+    trainings, training_epochs = as_whole("trainings", trainings), as_whole("training_epochs", training_epochs)
+    group = None if group is None else as_text("group", group)
+    if not isinstance(freeze_header, str):
+        freeze_header = as_whole("freeze_header", freeze_header)
+    for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
+        if given is None:
+            raise EvoFairError(f"{name} is None: give one, or leave it out")
+    listener = listener or Listener()
+    folder = as_path("out", out)
+    begun: dict[str, Any] = {}
+    initial: Initial = "spread"
+    if not (resume and has_begun(folder)):
+        check_new(folder)
+        resume = False
+    else:
+        # A folder that is no run is refused before anything is loaded or trained.
+        opened = open_run(folder)
+        begun, initial = opened.configuration, Searched.of(opened).initial
+    jobs = _checked_jobs(jobs)
+    evaluated_on = resolve_device(torch_device)
+    check_precision(precision, evaluated_on)
+    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
+    if resume:
+        check_facts(begun, own, folder, RunError)
+    tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives)
+    _check_sources(folder, begun, prepared.sources)
+    choice = check_header(freeze_header, prepared.space)
+    listener.prepared(prepared.dataset, prepared.space)
+    supernet = ensure_supernet(
+        prepared.problem,
+        prepared.dataset,
+        prepared.space,
+        listener.training,
+        listener.training_resumed,
+        listener.waiting,
+    )
+    header: Header | None = None
+    if choice != "off":
+        group = prepared.plan.group
+        header = find_header(choice, prepared.problem, prepared.dataset, prepared.space, supernet.path, group)
+        prepared = replace(prepared, space=header.space)
+        listener.frozen(header.blocks, header.whole, header.space)
+    configuration = _configuration(prepared, supernet, header) | {
+        "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision},
+        **own,
+    }
+    if resume and "sources" not in begun.get("search", {}):
+        configuration["search"].pop("sources", None)  # a run of a time when they were not written down
+    run = (resume_run if resume else create_run)(folder, configuration)
+    if header:
+        sizes = (header.whole.magnitude, header.space.magnitude)
+        write_header(folder, header.rows(), header.group, header.threshold, sizes)
+    source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
+    with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs, evaluated_on, precision) as evaluator:
+        outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
+        listener.ended(outcome)
+        evidence = gather(prepared.plan, prepared.space, prepared.dataset, outcome.records, evaluator.predict)
+    if evidence is not None:
+        belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener)
+        write_findings(folder, evidence, belief)
+    result = load_run(folder)
+    result.write_front()
+    _write_networks(run, result, prepared, supernet, source, listener)
+    for name in ("pareto.png", "pareto.pdf"):
+        try:
+            result.plot(folder / name)
+        except FigureError as reason:
+            listener.undrawn(str(reason))
+            break
+    return result
+
+
+def _prepare(
+    problem: Problem | str | Path,
+    device: str | Path | None,
+    objectives: Sequence[str | Objective] | None,
+    constraints: Sequence[str | Constraint] | None,
+    group: str | None,
+    algorithm: Algorithm,
+    budget: int | None,
+    population: int | None,
+    seed: int,
+    initial: Initial,
+) -> _Prepared:
+    problem = as_problem(problem)
+    defaults = problem.search
+    profile = load_profile(defaults.device if device is None else device)
+    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
+    limits = resolve_constraints(
+        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
+    )
+    recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
+    plan = Plan(
+        objectives=goals,
+        group=group or problem.fairness.group,
+        budget=defaults.budget if budget is None else budget,
+        constraints=limits,
+        algorithm=algorithm,
+        population=defaults.population if population is None else population,
+        seed=seed,
+        also=resolve(recorded, profile.latency_ms, profile.name),
+        initial=initial,
+    )
+    dataset = problem.dataset()
+    check_samples(dataset, [plan.group], problem.data.min_samples)
+    _check_metrics(dataset, plan)
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
+    return _Prepared(problem, dataset, space, profile, plan, sources(measures))
+
+
+def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
+    """Raises `RunError` for an objective of the user's own whose source is another one than when the run began."""
+    before = begun.get("search", {}).get("sources", {})
+    for name, source in own.items():
+        if name in before and before[name] != source:
+            raise RunError(
+                f"objective {name!r} has another source than when the run in {folder} began: "
+                "restore it, or choose another --out"
+            )
+
+
+def _names(objectives: Sequence[Objective]) -> set[str]:
+    return {objective.name for objective in objectives}
+
+
+def _check_metrics(dataset: Dataset, plan: Plan) -> None:
+    """Finds out before any training whether the metrics have a value on the validation part."""
+    samples = len(dataset.part("validation"))
+    counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
+    limits: list[Constraint] = list(plan.constraints)
+    for measure in [*plan.objectives, *(limit.objective for limit in limits)]:
+        if not measure.cheap:
+            measure.measure(counts)
+
+
+def _checked_jobs(jobs: int | None) -> int:
+    if jobs is None:
+        return int(joblib.cpu_count())
+    if jobs < 1:
+        raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
+    return jobs
+
+
+def _groupings(prepared: _Prepared) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
+
+
+def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header | None) -> dict[str, Any]:
+    """Everything that the result depends on, for `run.toml`."""
+    plan = prepared.plan
+    return {
+        "versions": {"evo_fair": __version__} | {name: version(name) for name in VERSIONS_THAT_COUNT},
+        "search": {
+            "algorithm": plan.algorithm_name,
+            "group": plan.group,
+            "constraints": [limit.text for limit in plan.constraints],
+            "budget": plan.budget,
+            "population": plan.population,
+            "seed": plan.seed,
+            "objectives": describe(plan.objectives),
+            **({"initial": plan.initial} if plan.initial != "random" else {}),
+            **({"sources": prepared.sources} if prepared.sources else {}),
+        },
+        "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
+        "supernet": {"sha256": supernet.sha256},
+        "data": {
+            "name": prepared.dataset.name,
+            "fingerprint": prepared.dataset.fingerprint,
+            "licence": prepared.dataset.licence,
+        },
+        "space": {
+            "networks": prepared.space.magnitude,
+            "fingerprint": prepared.space.fingerprint,
+        },
+        **({"header": header.configuration()} if header else {}),
+        "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+    }
+
+
+def _write_networks(
+    run: RunFolder,
+    result: Run,
+    prepared: _Prepared,
+    supernet: StoredSupernet,
+    source: ProxySource,
+    listener: Listener,
+) -> None:
+    for place in (run.path, run.networks):
+        remove_leftovers(place)
+    proxy = source.open()
+    groupings = _groupings(prepared)
+    records, believed = result.front_records, result.believed()
+    for name in {record.id for record in result.records} - {record.id for record in records}:
+        for kind in ("onnx", "json"):  # of a front that fewer trainings gave
+            (run.networks / f"{name}.{kind}").unlink(missing_ok=True)
+    for done, record in enumerate(records, 1):
+        facts = {
+            "problem": prepared.problem.name,
+            "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
+            "device": prepared.profile.name,
+            "objectives": dict(record.objectives),
+            **({"believed": believed[record.id]} if believed else {}),
+            "metrics": dict(record.metrics),
+            "hashes": {
+                "supernet": supernet.sha256,
+                "data": prepared.dataset.fingerprint,
+                "profile": prepared.profile.sha256,
+            },
+        }
+        write_network(run.networks, record.id, record.genome, proxy, prepared.dataset, facts, groupings)
+        listener.exporting(done, len(records))

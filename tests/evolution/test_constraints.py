@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evo_fair.errors import ConstraintError
+from evo_fair.evolution import Limit, parse_limit, resolve_constraints
+
+from .fakes import fake_latency
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "relation", "number", "written"),
+    [
+        ("latency_ms <= 5", "latency_ms", "<=", 5.0, "latency_ms <= 5"),
+        ("accuracy>=0.75", "accuracy", ">=", 0.75, "accuracy >= 0.75"),
+        ("  params<=1e6 ", "params", "<=", 1e6, "params <= 1000000"),
+        ("params <= 100_000", "params", "<=", 1e5, "params <= 100000"),
+        ("cwv <= .001", "cwv", "<=", 0.001, "cwv <= 0.001"),
+        ("loss >= -2.5e-3", "loss", ">=", -0.0025, "loss >= -0.0025"),
+        ("accuracy[age:>=60] >= 0.6", "accuracy[age:>=60]", ">=", 0.6, "accuracy[age:>=60] >= 0.6"),
+    ],
+)
+def test_limits_are_read(text, name, relation, number, written):
+    limit = parse_limit(text)
+    assert (limit.name, limit.relation, limit.number, limit.text) == (name, relation, number, written)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["<=", ">="]))
+def test_the_written_form_reads_back_the_same(number, relation):
+    limit = Limit("latency_ms", relation, number)
+    assert parse_limit(limit.text) == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("latency_ms < 5", "write latency_ms <= 5"),
+        ("accuracy > 0.75", "write accuracy >= 0.75"),
+        ("accuracy == 0.75", "only <= and >="),
+        ("accuracy = 0.75", "only <= and >="),
+        ("latency_ms <= 5ms", "without a unit"),
+        ("latency_ms <= 5 %", "without a unit"),
+        ("5 >= latency_ms", "without a unit"),
+        ("latency_ms", "without a unit"),
+        ("<= 5", "without a unit"),
+        ("", "without a unit"),
+        ("latency_ms <= nan", "without a unit"),
+        ("latency_ms <= 1e999", "not a finite number"),
+    ],
+)
+def test_what_cannot_be_read_says_how_to_write_it(text, mend):
+    with pytest.raises(ConstraintError) as caught:
+        parse_limit(text)
+    assert mend in str(caught.value)
+    assert repr(text) in str(caught.value)
+
+
+def test_the_limit_itself_is_met():
+    assert Limit("a", "<=", 5.0).met([4.9, 5.0, 5.1, np.nan]).tolist() == [True, True, False, False]
+    assert Limit("a", ">=", 5.0).met([4.9, 5.0, 5.1, np.nan]).tolist() == [False, True, True, False]
+
+
+def test_violations_are_relative_and_below_one():
+    # Excess 5 over a limit of 5 is 1, and 1 / (1 + 1) = 0.5; 0.6 under a floor of 0.75 is 0.2, and 0.2 / 1.2 = 1/6.
+    np.testing.assert_allclose(Limit("a", "<=", 5.0).violation([3.0, 5.0, 10.0, 1e300]), [0, 0, 0.5, 1.0])
+    np.testing.assert_allclose(Limit("a", ">=", 0.75).violation([0.75, 0.6]), [0, 1 / 6])
+    np.testing.assert_allclose(Limit("a", "<=", 0.0).violation([1.0]), [0.5])
+
+
+@given(
+    st.floats(-1e9, 1e9),
+    st.floats(-1e9, 1e9),
+    st.sampled_from(["<=", ">="]),
+)
+def test_a_violation_is_zero_exactly_where_the_limit_is_met(number, value, relation):
+    limit = Limit("a", relation, number)
+    assert (limit.violation(value) == 0.0) == limit.met(value)
+
+
+def test_constraints_know_whether_they_are_cheap():
+    constraints = resolve_constraints(["latency_ms <= 5", "accuracy >= 0.75", "latency_ms<=5.0"], fake_latency)
+    assert [(constraint.text, constraint.cheap) for constraint in constraints] == [
+        ("latency_ms <= 5", True),
+        ("accuracy >= 0.75", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("latncy_ms <= 5", "did you mean 'latency_ms'"), ("latency_ms <= 5", "needs a device")]
+)
+def test_constraints_that_nothing_measures_are_refused(text, told):
+    with pytest.raises(ConstraintError, match=told):
+        resolve_constraints([text])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("accuracy >= 75", "accuracy is a share, at most 1; write accuracy >= 0.75 for 75 %"),
+        ("worst_group_accuracy >= 1.01", "is a share, at most 1"),
+        ("latency_ms <= -1", "latency_ms is never below 0"),
+        ("error <= -0.1", "error is never below 0"),
+    ],
+)
+def test_what_no_network_can_meet_is_refused_at_once(text, told):
+    with pytest.raises(ConstraintError, match=told):
+        resolve_constraints([text], fake_latency, "board")
+
+
+@pytest.mark.parametrize("text", ["accuracy >= 1", "error <= 0", "error >= 2", "latency_ms >= 5", "accuracy <= 75"])
+def test_limits_at_the_edge_are_taken(text):
+    assert len(resolve_constraints([text], fake_latency, "board")) == 1

@@ -1,0 +1,65 @@
+"""What a network gets right on a part, for whom, and how sure that is."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evo_fair.data import Dataset, Grouping
+from evo_fair.export.examine import Examiner
+from evo_fair.fairness import METRICS
+
+
+@pytest.fixture
+def predictions(dataset: Dataset) -> np.ndarray:
+    labels = dataset.labels[dataset.part("test")]
+    wrong = np.random.default_rng(0).random(len(labels)) < 0.2
+    return np.where(wrong, (labels + 1) % 10, labels).astype(np.uint8)
+
+
+def grouped(dataset: Dataset, index: np.ndarray) -> Dataset:
+    odd = Grouping("odd", ("even", "odd", "rare"), index.astype(np.int16))
+    return replace(dataset, groupings={**dataset.groupings, "odd": odd})
+
+
+def test_values_are_the_metrics_and_lie_in_their_intervals(dataset: Dataset, predictions: np.ndarray) -> None:
+    found = Examiner(dataset, "test", ("class",), seed=0).examine(predictions)
+    counts = dataset.counts(predictions[None], "test", "class")
+    for name in ("accuracy", "balanced_accuracy"):
+        assert found[name].value == METRICS[name](counts)[0]
+    for name in ("unfairness", "worst_group_accuracy", "accuracy_gap"):
+        assert found[f"{name}[class]"].value == METRICS[name](counts)[0]
+    right = predictions == dataset.labels[dataset.part("test")]
+    sevens = dataset.labels[dataset.part("test")] == 7
+    assert found["accuracy[class:7]"].value == pytest.approx(right[sevens].mean())
+    assert found["accuracy"].low < found["accuracy"].value < found["accuracy"].high
+    spread = 1.96 * math.sqrt(right.mean() * (1 - right.mean()) / len(right))  # each sample is a unit here
+    assert found["accuracy"].high - found["accuracy"].low == pytest.approx(2 * spread, rel=0.1)
+
+
+def test_same_seed_same_intervals(dataset: Dataset, predictions: np.ndarray) -> None:
+    first, again, other = (Examiner(dataset, "test", ("class",), seed, 300).examine(predictions) for seed in (0, 0, 1))
+    assert first == again
+    assert first["accuracy"] != other["accuracy"]
+
+
+def test_a_group_that_the_part_lacks_has_no_value(dataset: Dataset, predictions: np.ndarray) -> None:
+    with_empty = grouped(dataset, dataset.labels % 2)
+    found = Examiner(with_empty, "test", ("class", "odd"), seed=0, replicates=100).examine(predictions)
+    assert "accuracy" in found
+    assert not any("odd" in name for name in found)
+
+
+def test_a_group_of_one_unit_has_a_value_without_interval(dataset: Dataset, predictions: np.ndarray) -> None:
+    """Thirty groups of a unit each: hardly any resample has them all."""
+    index = np.full(len(dataset), -1)
+    index[dataset.part("test")[:30]] = np.arange(30)
+    many = Grouping("many", tuple(f"g{i}" for i in range(30)), index.astype(np.int16))
+    data = replace(dataset, groupings={**dataset.groupings, "many": many})
+    found = Examiner(data, "test", ("class", "many"), seed=0, replicates=100).examine(predictions)
+    right = predictions[:30] == data.labels[data.part("test")[:30]]
+    assert found["accuracy[many:g3]"].value == right[3]
+    assert math.isnan(found["accuracy[many:g3]"].low)
+    assert math.isnan(found["unfairness[many]"].high)
+    assert not math.isnan(found["unfairness[class]"].high)

@@ -1,0 +1,36 @@
+"""The folder of deployed networks: names and cards that come from files are not believed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evo_fair.errors import EvoFairError
+from evo_fair.export.workshop import Workshop
+from evo_fair.files import sha256_of
+
+ANY: Any = None
+
+
+def workshop(folder: Path, int8: bool = False) -> Workshop:
+    return Workshop(folder, ANY, ANY, ANY, None, "sex", ANY, 0, int8, {})
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/../../x"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "deployed").mkdir()
+    (tmp_path / "x.json").write_text("{}")
+    for use in (workshop(tmp_path / "deployed").files, workshop(tmp_path / "deployed").finished):
+        with pytest.raises(EvoFairError, match="leads out of"):
+            use(name)
+
+
+@pytest.mark.parametrize("card", ["[]", "5", "{", '{"onnx": []}', '{"onnx": 5}', '{"onnx": {"sha256": 1}}', "null"])
+def test_a_network_with_a_damaged_card_is_not_finished(card: str, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"network")
+    (tmp_path / "a.json").write_text(json.dumps({"onnx": {"sha256": sha256_of(tmp_path / "a.onnx")}}))
+    assert workshop(tmp_path).finished("a")
+    assert not workshop(tmp_path, int8=True).finished("a")
+    (tmp_path / "a.json").write_text(card)
+    assert not workshop(tmp_path).finished("a")

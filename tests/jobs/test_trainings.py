@@ -1,0 +1,192 @@
+"""Searches with trainings: chosen, kept, resumed to the same bytes, and taken over by a deployment."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import evo_fair as ef
+from evo_fair.evolution import networks_frame, non_dominated
+from evo_fair.report import load_run
+
+from ..cli.conftest import problem_file, refusal
+
+__all__ = ["problem_file"]
+
+OPTIONS = {"budget": 24, "population": 8, "jobs": 1}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+class Interrupts(ef.Listener):
+    """Interrupts after so many epochs of single networks."""
+
+    def __init__(self, epochs: int) -> None:
+        self.left = epochs
+
+    def tuning(self, network: str, step: object) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def run(problem_file: Path, tmp_path_factory: pytest.TempPathFactory) -> ef.Run:
+    """A search with six trainings, never interrupted."""
+    return ef.search(str(problem_file), out=tmp_path_factory.mktemp("runs") / "run", trainings=6, **OPTIONS)
+
+
+@pytest.mark.slow
+def test_trainings_are_of_feasible_networks_each_once_and_kept(run: ef.Run) -> None:
+    table = pd.read_csv(run.path / "trainings.csv", dtype={"id": str})
+    assert len(table) == 6
+    assert table["id"].is_unique
+    assert set(table["epochs"]) == {2}
+    known = {record.id for record in run.records if record.feasible}
+    assert set(table["id"]) <= known
+    kept = {path.name for path in (run.path / "trainings").iterdir()}
+    assert kept == {f"{name}.{kind}" for name in table["id"] for kind in ("json", "safetensors")}
+
+
+@pytest.mark.slow
+def test_the_front_is_of_what_is_believed_and_its_networks_are_those_that_are_written(run: ef.Run) -> None:
+    beliefs = pd.read_csv(run.path / "beliefs.csv", dtype={"id": str}).set_index("id")
+    latency = {record.id: record.objectives["latency_ms"] for record in run.records}
+    points = np.column_stack(
+        [beliefs["error_believed"], beliefs["unfairness_believed"], [latency[name] for name in beliefs.index]]
+    )
+    front = set(beliefs.index[non_dominated(points)])
+    assert set(run.front["id"]) == front
+    assert {path.stem for path in (run.path / "networks").iterdir()} == front
+    assert front != set(run.networks["id"][networks_frame(run.records, run.axes)["front"]])
+    card = ef.load_run(run.path).believed()
+    name = run.front["id"][0]
+    assert card[name]["error"]["value"] == beliefs.loc[name, "error_believed"]
+    assert f'"value": {beliefs.loc[name, "error_believed"]}' in (run.path / "networks" / f"{name}.json").read_text()
+    again = load_run(run.path).front
+    columns = ["error", "unfairness", "latency_ms", "error_believed", "error_uncertainty"]
+    assert again.columns[1:6].tolist() == columns
+
+
+@pytest.mark.slow
+def test_what_is_believed_of_trained_networks_follows_their_results(run: ef.Run) -> None:
+    table = pd.read_csv(run.path / "trainings.csv", dtype={"id": str}).set_index("id")
+    beliefs = pd.read_csv(run.path / "beliefs.csv", dtype={"id": str}).set_index("id").loc[table.index]
+    frozen = pd.Series({record.id: record.objectives["error"] for record in run.records if record.evaluated})
+    off = (beliefs["error_believed"] - table["error"]).abs()
+    assert (off < (frozen[table.index] - table["error"]).abs() + 0.02).all()
+    assert (off < 3 * (beliefs["error_uncertainty"] + table["error_uncertainty"])).all()
+
+
+@pytest.mark.slow
+def test_findings_are_in_the_folder_and_of_the_run(run: ef.Run) -> None:
+    assert [line.split(":")[0] for line in run.findings] == ["error", "unfairness"]
+    assert all("6 trained networks" in line for line in run.findings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [1, 2, 5, 9])
+def test_interrupted_trainings_end_with_the_same_bytes(
+    epochs: int, run: ef.Run, problem_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        ef.search(str(problem_file), out=out, trainings=6, listener=Interrupts(epochs), **OPTIONS)
+    ef.search(str(problem_file), out=out, trainings=6, resume=True, **OPTIONS)
+    assert contents(out) == contents(run.path)
+
+
+@pytest.mark.slow
+def test_more_trainings_later_are_as_all_at_once(run: ef.Run, problem_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    before = ef.search(str(problem_file), out=out, **OPTIONS)
+    assert not (out / "trainings.csv").exists()
+    assert "error_believed" in before.front
+    for trainings in (3, 6):
+        ef.search(str(problem_file), out=out, trainings=trainings, resume=True, **OPTIONS)
+    assert contents(out) == contents(run.path)
+    ef.search(str(problem_file), out=out, resume=True, **OPTIONS)  # what is there stays
+    assert contents(out) == contents(run.path)
+
+
+@pytest.mark.slow
+def test_another_number_of_epochs_is_refused_where_networks_would_be_trained(
+    run: ef.Run, problem_file: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    with pytest.raises(ef.RunError, match="had 2 epochs and the seed 0, not 1 and 0"):
+        ef.search(str(problem_file), out=out, trainings=8, training_epochs=1, resume=True, **OPTIONS)
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_trainings_is_one_line(run: ef.Run, problem_file: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    path = out / "trainings.csv"
+    path.write_text(path.read_text().replace(",2,0,", ",2,0,x", 1))
+    with pytest.raises(ef.RunError, match=r"trainings.csv, row 1, column 'error': .* is no number") as caught:
+        ef.search(str(problem_file), out=out, trainings=8, resume=True, **OPTIONS)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_more_trainings_than_networks_train_all_of_them(problem_file: Path, tmp_path: Path) -> None:
+    options = {"budget": 5, "population": 5, "jobs": 1}
+    run = ef.search(str(problem_file), out=tmp_path / "run", trainings=50, training_epochs=1, **options)
+    table = pd.read_csv(run.path / "trainings.csv", dtype={"id": str})
+    assert set(table["id"]) == {record.id for record in run.records if record.feasible}
+    assert set(table["epochs"]) == {1}
+
+
+@pytest.mark.slow
+def test_a_search_of_what_is_known_without_predictions_believes_nothing(problem_file: Path, tmp_path: Path) -> None:
+    run = ef.search(str(problem_file), out=tmp_path / "run", objectives=["params", "latency_ms"], **OPTIONS)
+    assert not list(run.path.glob("beliefs.csv")) + list(run.path.glob("findings.txt"))
+    assert run.findings == []
+    assert run.beliefs is None
+
+
+@pytest.mark.slow
+def test_a_deployment_takes_over_what_was_trained(run: ef.Run, tmp_path: Path) -> None:
+    trained = pd.read_csv(run.path / "trainings.csv", dtype={"id": str}).set_index("id")
+    name = next(name for name in run.front["id"] if name in trained.index)
+    other = next(name for name in run.front["id"] if name not in trained.index)
+    heard: list[str] = []
+
+    class Heard(ef.Listener):
+        def tuning(self, network: str, step: object) -> None:
+            heard.append(network)
+
+    ef.deploy(run, networks=[name, other], from_scratch=True, out=tmp_path / "taken", listener=Heard())
+    assert set(heard) == {other}
+    heard.clear()
+    for number, options in enumerate(({"seed": 1}, {"epochs": 1}, {"balance_groups": True})):
+        out = tmp_path / f"other{number}"
+        ef.deploy(run, networks=[name], from_scratch=True, out=out, listener=Heard(), **options)
+    assert len(heard) == 2 + 1 + 2
+    shutil.rmtree(shutil.copytree(run.path, tmp_path / "copy") / "trainings")
+    ef.deploy(tmp_path / "copy", networks=[name], from_scratch=True, out=tmp_path / "anew")
+    for kind in ("onnx", "json"):
+        anew, taken = ((tmp_path / place / f"{name}.{kind}").read_bytes() for place in ("anew", "taken"))
+        if kind == "onnx":
+            assert anew == taken
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--trainings", "-1"], "trainings -1 is negative"),
+        (["--training-epochs", "3"], "training epochs 3 without trainings would do nothing"),
+        (["--trainings", "2", "--training-epochs", "0"], "epochs 0 is too few"),
+        (["--trainings", "2", "--objective", "params", "--objective", "latency_ms"], "would tell nothing: params"),
+    ],
+)
+def test_trainings_that_cannot_be_are_refused_in_a_line(
+    options: list[str], told: str, problem_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = refusal(capsys, "search", problem_file, "--out", tmp_path / "run", *options)
+    assert told in line
+    assert not (tmp_path / "run").exists()
