@@ -2,7 +2,7 @@
 
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
-`search/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
+`evolution/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
 `latency/onnx_op_NAME.py`.
 """
 

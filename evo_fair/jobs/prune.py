@@ -90,7 +90,7 @@ def prune(
     """Prunes one network by each of `methods`, to each of `sparsities`, with each of `seeds`; returns the table.
 
     A method is a name, or a function of your own: a method or a criterion, see `evo_fair.extend`. Where the network
-    comes from, `network`, `run`, `module` and `weights` say: see `dense_networks.Source`. `ratios` are shares by layer
+    comes from, `network`, `run`, `module` and `weights` say: see `jobs.dense.Source`. `ratios` are shares by layer
     in the place of sparsities. `treatment` and `rounds` are for `magnitude` and criteria, see `choose_method`. `epochs`
     is what each method may train, by default a quarter of the recipe's; `epsilon` the accuracy that `ballot` and `evo`
     may lose. `scope` is `global` unless given, and refused for a method that has another of its
