@@ -163,7 +163,7 @@ class Workplace:
             x = self.scaling(self.dataset.inputs[self.dataset.part(part)])
             logits = predict_logits(final, x)
             if part == "validation":
-                parity = write_onnx(folder / "network.onnx", final, self.dataset.input_shape, x, logits)
+                parity = write_onnx(folder / "network.onnx", final, self.dataset, self.scaling, x, logits)
             predicted[part] = "".join(map(str, logits.argmax(1)))
         graph = read_onnx(folder / "network.onnx")
         facts = {
