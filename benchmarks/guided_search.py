@@ -185,7 +185,7 @@ def report(
     for name, frame in (("guided_search.csv", result), ("guided_search_runs.csv", runs)):
         write_text(arguments.out / name, head + frame.round(4).to_csv(index=False, lineterminator="\n"))
     shown = Shown(*result.columns)
-    for row in result.round(4).fillna("").astype(str).to_numpy():
+    for row in result.round(4).astype(object).fillna("").astype(str).to_numpy():
         shown.add_row(*map(str, row))
     Console(width=140).print(shown)
 
