@@ -78,7 +78,9 @@ class Run:
 
     @cached_property
     def networks(self) -> pd.DataFrame:
-        """A row a network of the journal; see `networks_frame`."""
+        """A row a network of the journal; see `networks_frame`. A damaged front beside it is refused."""
+        if self._folder.front.exists():
+            read_front(self._folder.front, self.axes)
         return networks_frame(self.records, self.axes, self.beliefs)
 
     @cached_property

@@ -18,7 +18,10 @@ from .conftest import Command, refusal
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "digit"], "evo-fair: unknown problem 'digit': expected one of adult, cifar10, cifar10_lt, digits"),
+        (
+            ["search", "digit"],
+            "evo-fair: unknown problem 'digit': expected one of acs_income, adult, cifar10, cifar10_lt",
+        ),
         (["search", "digits", "--device", "abacus"], "unknown device 'abacus'"),
         (["search", "digits", "--objective", "eror"], "unknown objective 'eror'"),
         (["search", "digits", "--objective", "error", "--objective", "error"], "'error' is given twice"),

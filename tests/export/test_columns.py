@@ -58,9 +58,8 @@ def _people(n: int = 400) -> pd.DataFrame:
 
 def _load(folder: Path, frame: pd.DataFrame, **settings: Any) -> Dataset:
     frame.to_csv(folder / "people.csv", index=False)
-    return load_dataset(
-        "table", folder, name="people", table=TableSettings.model_validate({**SETTINGS, **settings}), min_samples=1
-    )
+    table = TableSettings.model_validate({**SETTINGS, **settings})
+    return load_dataset("table", folder, name="people", settings={"table": table}, min_samples=1)
 
 
 def _network(dataset: Dataset) -> torch.nn.Module:

@@ -155,7 +155,7 @@ def test_a_resumed_run_says_that_its_objective_has_another_source(problem_file: 
         forget("own_gap")
 
 
-@pytest.mark.parametrize("module", ["belief", "space", "latency", "fairness", "search", "report", "data"])
+@pytest.mark.parametrize("module", ["belief", "space", "latency", "fairness", "evolution", "report", "data"])
 def test_rooms_below_the_networks_do_without_torch(module: str) -> None:
     code = f"import sys, evo_fair.{module}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

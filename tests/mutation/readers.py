@@ -46,8 +46,8 @@ from evo_fair.report.table import front_markdown
 from evo_fair.space import SearchSpace, SpaceSchema
 
 from ..cli.conftest import PROBLEM
+from ..evolution.fakes import GOALS, FakeEvaluator, FakeSpace, make_plan
 from ..nets.conftest import STAGE, random_supernet
-from ..search.fakes import GOALS, FakeEvaluator, FakeSpace, make_plan
 
 __all__ = ["READERS", "Reader"]
 

@@ -1,3 +1,5 @@
+import re
+
 import pandas as pd
 import pytest
 import tomli_w
@@ -30,6 +32,24 @@ def test_reading_changes_nothing(run):
 def test_the_front_is_written_beside_the_journal(run):
     run.write_front()
     pd.testing.assert_frame_equal(read_front(run.path / "front.csv"), run.front)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (",0.9,", ",much,", "row 1, column 'accuracy'"),
+        ("accuracy,", "[/red],", "'accuracy'"),
+        (",0.9,", "\n", "row 1"),
+    ],
+)
+def test_a_damaged_front_is_refused_though_the_journal_is_whole(run, old, new, told):
+    run.write_front()
+    path = run.path / "front.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    for ask in (lambda damaged: damaged.front, lambda damaged: damaged.networks):
+        with pytest.raises(RunError, match=re.escape(told)):
+            ask(load_run(run.path))
 
 
 def test_a_run_that_does_not_say_what_it_searched_is_refused(tmp_path):

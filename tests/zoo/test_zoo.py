@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from evo_fair import rehearsal
 from evo_fair.cli import main
 from evo_fair.data import load_dataset
 from evo_fair.errors import EvoFairError, PruningError
 from evo_fair.files import read_json
+from evo_fair.jobs import rehearsal
 from evo_fair.jobs.dense import Source, dense_network
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets.threads import torch_threads
