@@ -17,7 +17,6 @@ by looking at the table. Writes results/benchmarks/guided_search.csv and guided_
 """
 
 import argparse
-import json
 import os
 import tempfile
 from itertools import combinations
@@ -31,7 +30,7 @@ from rich.console import Console
 from rich.table import Table as Shown
 from scipy.special import logsumexp
 from scipy.stats import kendalltau
-from trained_tables import Table, TableEvaluator, TableSpace, load_table
+from trained_tables import Table, TableEvaluator, TableSpace, load_table, read_macro
 
 from evo_fair.belief import Belief, Trainings, gene_features, next_trainings
 from evo_fair.data import Dataset, find_data
@@ -109,7 +108,7 @@ def score(
     samples = part[np.linspace(0, len(part) - 1, min(arguments.samples, len(part))).round().astype(np.int64)]
     key = f"{supernet.parent.name} {len(samples)}"
     known = read_scores(store, key)
-    names = np.array(["".join(map(str, row)) for row in table.genomes])
+    names = np.array(names_of(table))
     missing = [row for row in chosen if names[row] not in known.index]
     if missing:
         calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
@@ -138,8 +137,7 @@ def read_scores(store: Path, key: str) -> pd.DataFrame:
 
 def believe(table: Table, scores: pd.DataFrame, samples: int) -> Belief:
     """What is believed of all networks; those that were not scored are known by their genes and size alone."""
-    row = {"".join(map(str, genome)): number for number, genome in enumerate(table.genomes)}
-    places = np.array([row[name] for name in scores.index])
+    places = pd.Index(names_of(table)).get_indexer(scores.index)
     error = scores["error"].to_numpy()
     values = np.full((len(table.genomes), 1), np.median(error))
     errors = np.full_like(values, UNASKED)
@@ -152,8 +150,12 @@ def believe(table: Table, scores: pd.DataFrame, samples: int) -> Belief:
 
 def single_trainings(data: Path) -> Array:
     """The errors of the three trainings of each network, `[networks, 3]`."""
-    networks = json.loads((data / "nas_bench_macro" / "nas-bench-macro_cifar10.json").read_bytes())
-    return np.array([[1 - each / 100 for each in network["test_acc"]] for network in networks.values()])
+    return np.array([[1 - each / 100 for each in network["test_acc"]] for network in read_macro(data).values()])
+
+
+def names_of(table: Table) -> list[str]:
+    """The digits of each network, by which it is published."""
+    return ["".join(map(str, genome)) for genome in table.genomes]
 
 
 def report(
@@ -192,10 +194,9 @@ def report(
 
 def rankings(table: Table, scores: pd.DataFrame, belief: Belief, trained: Array) -> list[dict[str, Any]]:
     """Kendall's tau of predictors with the published mean error: over all, in the better half and in the best tenth."""
-    names = ["".join(map(str, genome)) for genome in table.genomes]
     error = table.points[:, 0]
     everyone = np.arange(len(error))
-    scored = np.array([names.index(name) for name in scores.index])
+    scored = pd.Index(names_of(table)).get_indexer(scores.index)
     predictors: list[tuple[str, Array, Array]] = [
         ("believed", everyone, belief.mean[:, 0]),
         ("multiply-accumulates", everyone, -table.costs["macs"]),
@@ -205,15 +206,19 @@ def rankings(table: Table, scores: pd.DataFrame, belief: Belief, trained: Array)
     rows = []
     for name, networks, values in predictors:
         of_these = error[networks]
-        parts = {"tau": 1.0, "tau_better_half": 0.5, "tau_best_tenth": 0.1}
-        chosen = {part: of_these <= np.quantile(of_these, share) for part, share in parts.items()}
-        taus = {part: kendalltau(values[own], of_these[own]).statistic for part, own in chosen.items()}
+        taus = {part: kendalltau(values[own], of_these[own]).statistic for part, own in parts_of(of_these)}
         rows.append({"what": name, "networks": len(networks), **taus})
     ceiling: dict[str, Any] = {"what": "a second training", "networks": len(error)}
-    for part, share in (("tau", 1.0), ("tau_better_half", 0.5), ("tau_best_tenth", 0.1)):
-        own = trained[error <= np.quantile(error, share)]
+    for part, chosen in parts_of(error):
+        own = trained[chosen]
         ceiling[part] = np.mean([kendalltau(own[:, a], own[:, b]).statistic for a, b in combinations(range(3), 2)])
     return [*rows, ceiling]
+
+
+def parts_of(error: Array) -> list[tuple[str, Array]]:
+    """The networks that each column of the ranking is of: all, the better half, the best tenth."""
+    shares = {"tau": 1.0, "tau_better_half": 0.5, "tau_best_tenth": 0.1}
+    return [(part, error <= np.quantile(error, share)) for part, share in shares.items()]
 
 
 def guided(table: Table, belief: Belief, trained: Array, seed: int) -> Array:

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from evo_fair.data import Dataset
 from evo_fair.data.table_inputs import Category
+from evo_fair.export.alone import untrained_network
 from evo_fair.export.card import write_onnx
 from evo_fair.export.export import onnx_logits
 from evo_fair.files import digest, read_cached_json, write_bytes, write_json
-from evo_fair.nets import Network
 from evo_fair.nets.fair_training import bounded_gap, warmed_up
-from evo_fair.nets.fit import fit, initialise
+from evo_fair.nets.fit import fit
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import predict_logits
@@ -139,8 +139,7 @@ def _most_frequent(
 def _network(place: Place, unit: Unit) -> tuple[Predict, int]:
     dataset, train = place.dataset, place.dataset.part("train")
     space = place.problem.search_space(dataset.input_shape, len(dataset.label_names))
-    network = Network(space.architecture(unit.genome), space.labels)
-    initialise(network, torch.Generator().manual_seed(unit.seed))
+    network = untrained_network(space, unit.genome, unit.seed)
     scaling = Scaling.of(dataset.inputs[train])
     recipe = place.problem.training.model_copy(update={"epochs": unit.epochs})
     loss = None

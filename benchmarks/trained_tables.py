@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from evo_fair.files import digest
 from evo_fair.layers import LayerTable
 from evo_fair.space.decode import Genomes
 
-__all__ = ["TABLES", "Table", "TableEvaluator", "TableSpace", "load_table"]
+__all__ = ["TABLES", "Table", "TableEvaluator", "TableSpace", "load_table", "read_macro"]
 
 MACRO_OPERATORS = 3  # identity, inverted residual 3x3 with expansion 3, inverted residual 5x5 with expansion 6
 CELL_OPERATORS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -137,9 +138,14 @@ def load_table(name: str, data: Path) -> Table:
     return TABLES[name](data)
 
 
+def read_macro(data: Path) -> dict[str, dict[str, Any]]:
+    """What is published of each network of NAS-Bench-Macro, by its digits; raises as `load_table` does."""
+    networks: dict[str, dict[str, Any]] = json.loads(_read(data / "nas_bench_macro" / "nas-bench-macro_cifar10.json"))
+    return networks
+
+
 def _macro(data: Path) -> Table:
-    path = data / "nas_bench_macro" / "nas-bench-macro_cifar10.json"
-    networks = json.loads(_read(path))
+    networks = read_macro(data)
     genomes = np.array([[int(digit) for digit in name] for name in networks], np.int16)
     # Three trainings, tested on 10,000 images each, in per cent with two decimals.
     right = np.array([round(100 * sum(network["test_acc"])) for network in networks.values()])

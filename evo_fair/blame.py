@@ -10,21 +10,25 @@ from typing import Any
 
 from evo_fair.errors import EvoFairError, in_a_line, quote
 
-__all__ = ["blamed", "check_takes", "place_of"]
+__all__ = ["blamed", "check_takes", "lines_of", "place_of"]
 
 _NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, sysconfig.get_path("stdlib")))
 
 
 def place_of(error: BaseException) -> str:
     """The innermost line of the user's own code that an error came through, as `mine.py:12`; empty where none is."""
-    place = ""
+    theirs = [f"{path.name}:{line}" for path, line in lines_of(error) if _is_theirs(path.resolve())]
+    return theirs[-1] if theirs else ""
+
+
+def lines_of(error: BaseException) -> Iterator[tuple[Path, int]]:
+    """The lines of files that an error came through, the outermost first."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_file() and _is_theirs(path.resolve()):
-            place = f"{path.name}:{trace.tb_lineno}"
+        if path.is_file():
+            yield path, trace.tb_lineno
         trace = trace.tb_next
-    return place
 
 
 def _is_theirs(path: Path) -> bool:

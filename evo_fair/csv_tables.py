@@ -14,7 +14,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from evo_fair.errors import EvoFairError, in_a_line, quote
 from evo_fair.files import read_text
 
-__all__ = ["as_numbers", "check_numbers", "parse_table", "read_table_of_numbers"]
+__all__ = ["as_numbers", "check_filled", "check_numbers", "parse_table", "read_table_of_numbers"]
 
 
 def read_table_of_numbers(
@@ -26,15 +26,27 @@ def read_table_of_numbers(
     holds anything else; it names the row, counted from 1 below the header, and the column.
     """
     table = parse_table(path, read_text(path, error, "CSV"), error, mend, texts)
-    for column in filled:
-        if column not in table:
-            raise error(f"{path} has no column {quote(column)}: {mend}")
+    _check_columns(path, table, filled, error, mend)
     check_numbers(path, table, [str(name) for name in table if name not in texts], error, mend)
-    for column in filled:
+    check_filled(path, table, filled, error, mend)
+    return table
+
+
+def check_filled(path: Path, table: pd.DataFrame, columns: Sequence[str], error: type[EvoFairError], mend: str) -> None:
+    """Raises `error`, ending in `mend`, for one of `columns` that the table lacks or that has an empty cell."""
+    _check_columns(path, table, columns, error, mend)
+    for column in columns:
         empty = table[column].isna().to_numpy(bool)
         if empty.any():
             raise error(f"{path}, row {int(empty.argmax()) + 1}, column {quote(column)} is empty: {mend}")
-    return table
+
+
+def _check_columns(
+    path: Path, table: pd.DataFrame, columns: Sequence[str], error: type[EvoFairError], mend: str
+) -> None:
+    for column in columns:
+        if column not in table:
+            raise error(f"{path} has no column {quote(column)}: {mend}")
 
 
 def parse_table(

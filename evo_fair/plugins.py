@@ -11,6 +11,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from evo_fair.blame import lines_of
 from evo_fair.errors import EvoFairError, PluginError, in_a_line
 from evo_fair.files import sha256_of, user_path
 from evo_fair.registry import restored_afterwards
@@ -206,12 +207,9 @@ def _said(reason: BaseException) -> BaseException:
 def _place(path: Path, reason: BaseException) -> str:
     """The file and line that it came through last: the plugin's, or that of a file from beside it."""
     line, name = 0, path
-    trace = reason.__traceback__
-    while trace is not None:
-        origin = Path(trace.tb_frame.f_code.co_filename)
-        if origin.is_file() and origin.resolve().parent == path.parent:
-            line, name = trace.tb_lineno, origin.resolve()
-        trace = trace.tb_next
+    for origin, number in lines_of(reason):
+        if origin.resolve().parent == path.parent:
+            line, name = number, origin.resolve()
     if isinstance(reason, SyntaxError) and reason.filename and Path(reason.filename).is_file():
         line, name = reason.lineno or 0, Path(reason.filename).resolve()
     where = f"{path}" if name == path else f"{path}, in {name.name}"

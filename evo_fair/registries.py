@@ -326,8 +326,8 @@ def _without_brackets(decorator: str, example: str = "") -> EvoFairError:
 def forget(name: str, kind: str = "objective") -> None:
     """Takes a part of the user's own out of its registry, so that its name is free again.
 
-    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`, `ONNX operator` or `block
-    kind`.
+    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`,
+    `ONNX operator` or `block kind`.
     """
     kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS, BLOCK_KINDS)}
     if kind not in kinds:

@@ -99,8 +99,7 @@ def _networks_of_one_kind(supernet: Supernet, x: torch.Tensor) -> Iterator[Netwo
     for kind in dict.fromkeys(kind for stage in space.schema.stage for kind in stage.blocks if not kind.identity):
         genome = (space.cardinalities - 1).astype(np.int16)
         for gene in np.flatnonzero(~space.ordered).tolist():
-            stage = int(space.gene_names[gene].split(".")[0].removeprefix("stage")) - 1
-            kinds = space.schema.stage[stage].blocks
+            kinds = space.stage_of(gene).blocks
             genome[gene] = kinds.index(kind) if kind in kinds else space.kind_choices(gene)[0]
         network = supernet.extract(space.canonical(genome[None])[0])
         network.calibrate(x)

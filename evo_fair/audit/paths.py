@@ -99,7 +99,7 @@ def channels_of(space: SearchSpace, gene: int) -> tuple[int, ...]:
     if place == "stem":
         assert space.schema.stem is not None
         return space.schema.stem.widths
-    stage = space.schema.stage[int(place.removeprefix("stage")) - 1]
+    stage = space.stage_of(gene)
     return (stage.widths or (0,)) if what == "width" else stage.levels
 
 

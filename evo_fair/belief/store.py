@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evo_fair.csv_tables import read_table_of_numbers
+from evo_fair.csv_tables import check_filled, read_table_of_numbers
 from evo_fair.errors import RunError, quote
 from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
 from evo_fair.files import write_text
@@ -92,7 +92,7 @@ def read_beliefs(path: Path, objectives: Sequence[str], evaluated: Sequence[str]
     table = _read(path, [], evaluated)
     names = [name for name in objectives if f"{name}{BELIEVED}" in table or f"{name}{UNCERTAINTY}" in table]
     columns = [f"{name}{end}" for name in names for end in (BELIEVED, UNCERTAINTY)]
-    table = _read(path, columns, evaluated)
+    check_filled(path, table, columns, RunError, _AGAIN)
     if extra := next((str(name) for name in table if name not in ("id", *columns)), None):
         raise RunError(f"{path} has a column {quote(extra)}, which is of no objective of the run: {_AGAIN}")
     for name in names:

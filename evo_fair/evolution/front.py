@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from evo_fair.csv_tables import read_table_of_numbers
+from evo_fair.csv_tables import check_filled, read_table_of_numbers
 from evo_fair.errors import RunError, quote
 from evo_fair.evolution.evaluator import Space
 from evo_fair.evolution.genomes import wrong_network
@@ -106,10 +106,9 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
     """
     filled = ["id", *(axis.name for axis in axes), "genome"]
     front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
-    for believed, uncertain in ((f"{axis.name}{BELIEVED}", f"{axis.name}{UNCERTAINTY}") for axis in axes):
-        if believed in front or uncertain in front:
-            filled += [believed, uncertain]
-    front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
+    for pair in ((f"{axis.name}{BELIEVED}", f"{axis.name}{UNCERTAINTY}") for axis in axes):
+        if any(column in front for column in pair):
+            check_filled(path, front, pair, RunError, _REMAKE)
     for row, (name, genome) in enumerate(zip(front["id"], front["genome"], strict=True), 1):
         if not is_id(name):
             raise RunError(f"{path}, row {row}, column 'id': {quote(name)} is no network's id: {_REMAKE}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from evo_fair.nets.tensors import read_tensors
 from evo_fair.problem import Problem
 from evo_fair.space import SearchSpace
 
-__all__ = ["TRAININGS", "AloneTraining"]
+__all__ = ["TRAININGS", "AloneTraining", "untrained_network"]
 
 TRAININGS = "trainings"
 """The folder, in a run's, of the networks that its search trained."""
@@ -46,14 +47,16 @@ class AloneTraining:
         if not self.tuning.from_scratch:
             raise ValueError("a network trained alone starts from nothing: from_scratch has to be true")
 
-    def network(
-        self, name: str, genome: Sequence[int], scaling: Scaling, on_epoch: Callable[[Step], None] | None = None
-    ) -> Network:
+    @cached_property
+    def scaling(self) -> Scaling:
+        """How raw inputs enter the networks: by the training part's statistics."""
+        return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
+
+    def network(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> Network:
         """The trained network of a genome, in evaluation mode: the one that is kept, else one trained and kept now."""
-        network = Network(self.space.architecture(genome), self.space.labels)
+        network = untrained_network(self.space, genome, self.seed)
         if self.take(name, genome, network):
             return network.eval()
-        initialise(network, torch.Generator().manual_seed(self.seed))
         recipe = self.tuning.recipe(self.problem.training)
         checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
         train_network(
@@ -63,7 +66,7 @@ class AloneTraining:
             self.tuning,
             recipe,
             self.seed,
-            scaling,
+            self.scaling,
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
@@ -107,6 +110,13 @@ class AloneTraining:
             "data": self.dataset.fingerprint,
             "torch": torch.__version__,
         }
+
+
+def untrained_network(space: SearchSpace, genome: Sequence[int], seed: int) -> Network:
+    """The network of a genome with random weights, from which a training with this seed begins."""
+    network = Network(space.architecture(genome), space.labels)
+    initialise(network, torch.Generator().manual_seed(seed))
+    return network
 
 
 def _form(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:

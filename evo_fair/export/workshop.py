@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from evo_fair.data import Dataset
-from evo_fair.export.alone import AloneTraining
+from evo_fair.export.alone import AloneTraining, untrained_network
 from evo_fair.export.card import file_facts, network_card, write_onnx
 from evo_fair.export.columns import file_inputs
 from evo_fair.export.evenness import even_outputs
@@ -19,7 +20,6 @@ from evo_fair.export.quantise import quantise_onnx
 from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.files import inside, is_recorded, sha256_of, write_json
 from evo_fair.nets import Network, Step, Supernet
-from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
@@ -49,7 +49,7 @@ class Workshop:
     even_groups: float | None = None
     alone: AloneTraining | None = None
 
-    @property
+    @cached_property
     def scaling(self) -> Scaling:
         """How raw inputs enter the networks: as the supernet has it, else by the training part's own statistics."""
         if self.supernet is not None:
@@ -116,9 +116,7 @@ class Workshop:
 
     def _untrained(self, genome: Sequence[int]) -> Network:
         if self.supernet is None:
-            network = Network(self.space.architecture(genome), self.space.labels)
-            initialise(network, torch.Generator().manual_seed(self.seed))
-            return network
+            return untrained_network(self.space, genome, self.seed)
         network = self.supernet.extract(genome)
         network.calibrate(self._calibration())  # running statistics start from what the weights are used to
         return network

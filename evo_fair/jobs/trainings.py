@@ -38,7 +38,6 @@ from evo_fair.export.alone import TRAININGS, AloneTraining
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.listener import Listener
-from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import predict_labels
 from evo_fair.space import SearchSpace
@@ -189,12 +188,12 @@ def train_chosen(
         chosen = [record for record in evidence.next(evidence.believe(done[:first]), ROUND) if record.id not in known]
         if not chosen:
             break
-        done.append(_train(shop, evidence, chosen[0], epochs, listener))
-        write_trainings(path, done)
-        listener.trained(len(done), trainings)
-        if len(done) % ROUND == 0 or len(done) == trainings:
-            belief = evidence.believe(done)
-            _write(run.path, evidence, belief)
+        for record in chosen[: trainings - len(done)]:
+            done.append(_train(shop, evidence, record, epochs, listener))
+            write_trainings(path, done)
+            listener.trained(len(done), trainings)
+        belief = evidence.believe(done)
+        _write(run.path, evidence, belief)
     return belief
 
 
@@ -206,9 +205,8 @@ def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
 
 def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> TrainingResult:
     dataset = shop.dataset
-    scaling = Scaling.of(dataset.inputs[dataset.part("train")])
-    network = shop.network(record.id, record.genome, scaling, lambda step: listener.tuning(record.id, step))
-    labels = predict_labels(network.folded(), scaling(dataset.inputs[dataset.part("validation")]))
+    network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
+    labels = predict_labels(network.folded(), shop.scaling(dataset.inputs[dataset.part("validation")]))
     counts = dataset.counts(labels[None], "validation", evidence.plan.group)
     resampled = evidence.resamples.values(labels, evidence.goals)
     values = {goal.name: float(goal.measure(counts)[0]) for goal in evidence.goals}

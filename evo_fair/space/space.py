@@ -82,15 +82,19 @@ class SearchSpace:
             kinds = stage.blocks
             kernels = max(len(stage.kernels_of(kind)) for kind in kinds)
             for slot in range(1, stage.slots + 1):
-                yield f"stage{s}.slot{slot}.kind", max(len(kinds), skip_gene(kinds) + 1 if slot > 1 else 0), False
+                choices = len(kinds) if slot == 1 else max(len(kinds), skip_gene(kinds) + 1)
+                yield f"stage{s}.slot{slot}.kind", choices, False
                 yield f"stage{s}.slot{slot}.kernel", kernels, True
                 yield f"stage{s}.slot{slot}.expansion", len(stage.expansions), True
                 yield f"stage{s}.slot{slot}.keep", len(stage.levels), True
 
     def kind_choices(self, gene: int) -> list[int]:
         """The values of a kind gene that mean a block, not a skipped slot or the identity."""
-        kinds = self.schema.stage[int(self.gene_names[gene].split(".")[0].removeprefix("stage")) - 1].blocks
-        return [value for value, kind in enumerate(kinds) if not kind.identity]
+        return [value for value, kind in enumerate(self.stage_of(gene).blocks) if not kind.identity]
+
+    def stage_of(self, gene: int) -> Stage:
+        """The stage that a gene belongs to; not for the stem's."""
+        return self.schema.stage[int(self.gene_names[gene].split(".")[0].removeprefix("stage")) - 1]
 
     def _block_names(self) -> Iterator[str]:
         if self.schema.stem:

@@ -7,6 +7,10 @@ import torch
 from evo_fair.nets import Supernet
 from evo_fair.space import SearchSpace, SpaceSchema
 
+from ..space.conftest import mixed
+
+__all__ = ["mixed"]
+
 STAGE = {
     "slots": 2,
     "kinds": ["MB", "DB", "RB", "CB"],
@@ -21,16 +25,6 @@ STAGE = {
 @pytest.fixture(scope="session")
 def space() -> SearchSpace:
     schema = SpaceSchema.model_validate({"stem": {"widths": [8, 16]}, "stage": [STAGE, {**STAGE, "widths": [8, 24]}]})
-    return SearchSpace(schema, (3, 12, 10), 4)
-
-
-@pytest.fixture(scope="session")
-def mixed() -> SearchSpace:
-    """Kinds without shortcut or ReLU at the end, the identity, and some with a kernel and expansion of their own."""
-    first = {"slots": 2, "kinds": ["MB", "ID", "IR", "IR3_5x5"], "widths": [8, 16], "stride": 2, "expansions": [2, 3]}
-    first |= {"kernels": {"IR": [3, 5]}, "keep_channels": [8, 16, 24]}
-    last = {"slots": 2, "kinds": ["PC", "CB_5x5"], "widths": [8, 24]}
-    schema = SpaceSchema.model_validate({"stem": {"widths": [8, 16]}, "stage": [first, last]})
     return SearchSpace(schema, (3, 12, 10), 4)
 
 

@@ -5,7 +5,7 @@ import pytest
 from evo_fair.space import SearchSpace, SpaceSchema
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mixed() -> SearchSpace:
     """Kinds without shortcut or ReLU at the end, the identity, and some with a kernel and expansion of their own."""
     first = {"slots": 2, "kinds": ["MB", "ID", "IR", "IR3_5x5"], "widths": [8, 16], "stride": 2, "expansions": [2, 3]}
