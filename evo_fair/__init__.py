@@ -50,6 +50,7 @@ __all__ = [
     "strategy",
     "train",
     "train_reference",
+    "write_report",
 ]
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from evo_fair.problem import Problem, load_problem
     from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
     from evo_fair.report import Comparison, Run, compare, load_run
+    from evo_fair.report.page import write_report
 
 _HOMES = {
     "Comparison": "evo_fair.report",
@@ -116,6 +118,7 @@ _HOMES = {
     "search": "evo_fair.jobs.search",
     "train": "evo_fair.jobs.train",
     "train_reference": "evo_fair.jobs.reference",
+    "write_report": "evo_fair.report.page",
     **{name: "evo_fair.errors" for name in __all__ if name.endswith("Error")},
 }
 

@@ -22,6 +22,7 @@ from evo_fair.cli.plot import plot
 from evo_fair.cli.predict import predict
 from evo_fair.cli.problems import problems
 from evo_fair.cli.prune import prune
+from evo_fair.cli.report import report
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
 from evo_fair.errors import DataWarning, EvoFairError
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_CLOSED = (problems, devices, plot, compare, operating_point)
+_CLOSED = (problems, devices, plot, compare, operating_point, report)
 """Commands in which nothing of the user's own can be chosen."""
 
 for command in (
@@ -52,6 +53,7 @@ for command in (
     prune,
     audit,
     operating_point,
+    report,
     predict,
     calibrate,
 ):

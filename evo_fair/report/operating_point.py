@@ -12,7 +12,16 @@ from evo_fair.errors import ConstraintError, UnknownNameError
 from evo_fair.evolution import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
 from evo_fair.evolution.front import BELIEVED
 
-__all__ = ["Choice", "LimitCost", "choose", "operating_point", "table_axes"]
+__all__ = [
+    "Choice",
+    "LimitCost",
+    "as_believed",
+    "better_direction",
+    "choose",
+    "numeric_columns",
+    "operating_point",
+    "table_axes",
+]
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def choose(
     the other one.
     """
     goal = _goal(networks, minimise, maximise, axes)
-    measured, networks = networks, _as_believed(networks)
+    measured, networks = networks, as_believed(networks)
     kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
         kept &= networks["feasible"].to_numpy(bool)
@@ -85,7 +94,7 @@ def choose(
     return Choice(goal, None if point is None else measured.iloc[point], tuple(costs))
 
 
-def _as_believed(networks: pd.DataFrame) -> pd.DataFrame:
+def as_believed(networks: pd.DataFrame) -> pd.DataFrame:
     """The table with what is believed in the place of what was measured, where it says so."""
     found = {}
     for name in networks:
@@ -107,7 +116,7 @@ def table_axes(networks: pd.DataFrame, limits: Sequence[str], goal: str, directi
     for name, way in (("sparsity", "max"), ("accuracy", "max"), (goal, direction)):
         if name in networks:
             wanted[name] = {way}
-    numeric = set(_numeric(networks))
+    numeric = set(numeric_columns(networks))
     return tuple(
         Axis(name, "max" if "max" in ways else "min")
         for name, ways in wanted.items()
@@ -132,28 +141,29 @@ def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, ax
     name = minimise if minimise is not None else maximise
     if name is None or (minimise is not None and maximise is not None):
         raise ConstraintError("an operating point has one goal: give a column to minimise, or one to maximise")
-    names = _numeric(networks)
+    names = numeric_columns(networks)
     if name not in names:
         raise UnknownNameError("metric", name, names)
-    if minimise is not None and _direction(name, axes) == "max":
+    if minimise is not None and better_direction(name, axes) == "max":
         raise ConstraintError(
             f"{name!r} is better the higher it is: minimise another metric, and give this one a floor, "
             f"as in '{name} >= 0.75'; or maximise it"
         )
-    if maximise is not None and _direction(name, axes) == "min":
+    if maximise is not None and better_direction(name, axes) == "min":
         raise ConstraintError(f"{name!r} is better the lower it is: minimise it, or maximise another metric")
     return Axis(name, "min" if minimise is not None else "max")
 
 
 def _limit(text: str, networks: pd.DataFrame) -> Limit:
     limit = parse_limit(text)
-    names = _numeric(networks)
+    names = numeric_columns(networks)
     if limit.name not in names:
         raise ConstraintError(f"can't use the limit {text!r}: {UnknownNameError('metric', limit.name, names)}")
     return limit
 
 
-def _numeric(networks: pd.DataFrame) -> list[str]:
+def numeric_columns(networks: pd.DataFrame) -> list[str]:
+    """The columns that a limit or a goal can be about: those of numbers."""
     return [str(name) for name in networks if is_numeric_dtype(networks[name]) and not is_bool_dtype(networks[name])]
 
 
@@ -162,7 +172,7 @@ def _points(rows: pd.DataFrame, axes: Sequence[Axis]) -> np.ndarray[Any, np.dtyp
     return np.where(np.isnan(points), np.inf, points)  # what was not measured beats nothing
 
 
-def _direction(name: str, axes: Sequence[Axis]) -> str | None:
+def better_direction(name: str, axes: Sequence[Axis]) -> str | None:
     """Which way a column is better, where that is stated; None of others."""
     declared = {axis.name: axis.direction for axis in axes}
     if name.startswith("accuracy[") or name == "sparsity":

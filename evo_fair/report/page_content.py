@@ -1,0 +1,187 @@
+"""What a run's folder holds for its report: the front as columns, the networks' cards, the course of the search."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evo_fair.csv_tables import read_table_of_numbers
+from evo_fair.errors import RunError
+from evo_fair.evolution import Axis
+from evo_fair.evolution.front import BELIEVED, UNCERTAINTY, believed_columns
+from evo_fair.report.network_cards import network_cards
+from evo_fair.report.operating_point import as_believed, better_direction, numeric_columns
+from evo_fair.report.run import Run
+from evo_fair.show import visible
+
+__all__ = ["page_content"]
+
+_SHOWN = ("accuracy", "worst_group_accuracy")
+"""Metrics that have a slider from the start, beside the objectives."""
+
+_REMAKE = "run 'evo-fair deploy' again"
+
+
+def page_content(run: Run) -> dict[str, Any]:
+    """All that the page shows, as plain values for JSON; raises `RunError` for a run without a front."""
+    front = run.front
+    if front.empty:
+        raise RunError(f"{run.path} has no network on its front: search on with --resume, or with wider constraints")
+    whole = (run.path / "journal.jsonl").exists()
+    axes = [_axis(axis) for axis in run.axes]
+    return {
+        "name": run.path.resolve().name,
+        "title": _text(run.configuration, "problem", "title") or run.path.resolve().name,
+        "facts": _facts(run),
+        "axes": axes,
+        "limits": [limit.text for limit in run.limits],
+        "table": _table(front, run.axes),
+        "others": _others(run.networks, run.axes) if whole else None,
+        "cards": network_cards(run.path / "networks", [str(name) for name in front["id"]], run.configuration),
+        "search": _course(run.networks, run.axes) if whole else None,
+        "findings": [visible(line) for line in run.findings],
+        "deployed": _deployed(run.path / "deployed.csv"),
+        "caveats": _caveats(run, front, whole),
+    }
+
+
+def _axis(axis: Axis) -> dict[str, str]:
+    return {"name": axis.name, "direction": axis.direction, "title": visible(axis.title), "better": axis.better}
+
+
+def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
+    """The front by column, as an operating point is chosen from it: what is believed stands for what was measured."""
+    believed = as_believed(front)
+    names = [name for name in numeric_columns(front) if not name.endswith((BELIEVED, UNCERTAINTY))]
+    order = np.argsort(front["id"].to_numpy(str), kind="stable")
+    rank = np.empty(len(front), np.int64)
+    rank[order] = np.arange(len(front))
+    objectives = [axis.name for axis in axes]
+    return {
+        "ids": [str(name) for name in front["id"]],
+        "rank": rank.tolist(),
+        "columns": {name: _numbers(believed[name]) for name in names},
+        "uncertainty": {
+            name: _numbers(front[f"{name}{UNCERTAINTY}"]) for name in names if f"{name}{UNCERTAINTY}" in front
+        },
+        "directions": {name: better_direction(name, axes) for name in names},
+        "titles": {name: visible(name) for name in names} | {axis.name: visible(axis.title) for axis in axes},
+        "shown": [*objectives, *(name for name in _SHOWN if name in names and name not in objectives)],
+        "goal": "latency_ms" if "latency_ms" in names else objectives[0],
+    }
+
+
+def _numbers(column: "pd.Series[Any]") -> list[float | None]:
+    return [value if np.isfinite(value) else None for value in column.astype(float).tolist()]
+
+
+def _others(networks: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
+    """The evaluated networks off the front: their ids and objectives, and whether they met the run's limits."""
+    rows = networks[networks["evaluated"].to_numpy(bool) & ~networks["front"].to_numpy(bool)]
+    taken = believed_columns(rows, axes)
+    return {
+        "ids": [str(name) for name in rows["id"]],
+        "feasible": rows["feasible"].to_numpy(bool).tolist(),
+        "columns": {axis.name: _numbers(rows[name]) for axis, name in zip(axes, taken, strict=True)},
+    }
+
+
+def _course(networks: pd.DataFrame, axes: tuple[Axis, ...]) -> list[dict[str, Any]]:
+    """By generation, added up: networks looked at, evaluated, feasible, of the final front; the best values so far."""
+    taken = believed_columns(networks, axes)
+    rows = []
+    for generation in sorted(networks["generation"].unique()):
+        until = networks[networks["generation"] <= generation]
+        feasible = until[until["feasible"].to_numpy(bool) & until["evaluated"].to_numpy(bool)]
+        best = {}
+        for axis, name in zip(axes, taken, strict=True):
+            value = feasible[name].max() if axis.direction == "max" else feasible[name].min()
+            best[axis.name] = float(value) if np.isfinite(value) else None
+        rows.append(
+            {
+                "generation": int(generation),
+                "networks": len(until),
+                "evaluated": int(until["evaluated"].sum()),
+                "feasible": len(feasible),
+                "front": int(until["front"].sum()),
+                "best": best,
+            }
+        )
+    return rows
+
+
+def _deployed(path: Path) -> dict[str, Any] | None:
+    """The table of deployed networks: a row a file, a figure with its interval in one cell."""
+    if not path.exists():
+        return None
+    table = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "role", "precision"), filled=["id"])
+    names = [
+        str(name) for name in table if not str(name).endswith(("_low", "_high")) and bool(table[name].notna().any())
+    ]
+    rows = [[_cell(row, name) for name in names] for row in table.to_dict("records")]
+    return {"columns": [visible(name) for name in names], "rows": rows}
+
+
+def _cell(row: dict[Any, Any], name: str) -> str:
+    value = row[name]
+    if isinstance(value, str):
+        return visible(value)
+    if pd.isna(value):
+        return "unknown"
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    shown = f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
+    return shown if low is None or pd.isna(low) or pd.isna(high) else f"{shown} ({low:.4g} to {high:.4g})"
+
+
+def _facts(run: Run) -> list[list[str]]:
+    """What was searched, as pairs of a name and a text; what `run.toml` does not say is left out."""
+    known = run.configuration
+    facts = [
+        ("problem", _text(known, "problem", "name")),
+        ("data", _text(known, "data", "name")),
+        ("licence of the data", _text(known, "data", "licence")),
+        ("fairness between", _text(known, "search", "group")),
+        ("device", _text(known, "device", "name")),
+        ("strategy", _text(known, "search", "algorithm")),
+        ("budget", _text(known, "search", "budget")),
+        ("seed", _text(known, "search", "seed")),
+        ("networks in the space", _text(known, "space", "networks")),
+        ("limits of the search", "; ".join(limit.text for limit in run.limits) or "none"),
+        ("evo_fair", _text(known, "versions", "evo_fair")),
+    ]
+    return [[name, visible(value)] for name, value in facts if value]
+
+
+def _text(configuration: dict[str, Any], part: str, key: str) -> str:
+    found = configuration.get(part)
+    value = found.get(key) if isinstance(found, dict) else None
+    return "" if value is None or isinstance(value, dict | list) else str(value)
+
+
+_CHOSEN_BY = (
+    "The figures are of the samples that chose these networks, the validation part. On others they tend to be worse, "
+    "and a network can break a limit that it meets here. 'evo-fair deploy' measures on the test part."
+)
+_FROZEN = "The front's accuracy is that of the supernet's frozen weights. A network's own training changes it."
+_BELIEVED = (
+    "Where an objective has a standard error, the page shows and compares what is believed of it, which is the "
+    "measured value drawn towards what networks of that size usually reach."
+)
+_PREDICTED = "Latency is predicted from a fitted profile of the device, not measured on it."
+_INTERVALS = (
+    "Intervals of groups (Wilson, 95 %) take samples as independent. Where several belong to one person or lesion, "
+    "they are too narrow. A group of few samples says little, whatever its accuracy."
+)
+_CONFUSION = (
+    "Confusion within groups is not shown: a run's folder holds what was right by group, not what it was taken for. "
+    "Accuracy by class, where the run reports it, is the recall of each class."
+)
+_NO_JOURNAL = "This folder holds the front without its journal: how the search went is not known."
+
+
+def _caveats(run: Run, front: pd.DataFrame, whole: bool) -> list[str]:
+    """What the figures can't say, in plain sentences."""
+    believed = any(f"{axis.name}{BELIEVED}" in front for axis in run.axes)
+    always = [_PREDICTED, _INTERVALS, _CONFUSION]
+    return [_CHOSEN_BY, _FROZEN, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]

@@ -1,0 +1,268 @@
+import json
+import re
+import time
+from html import unescape
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import Axis, create_run, describe, write_front
+from evo_fair.report import load_run
+from evo_fair.report.network_cards import Group
+from evo_fair.report.operating_point import choose
+from evo_fair.report.page import write_report
+from tests.cli.conftest import refusal
+from tests.report.browser import CHROMIUM, opened_browser
+from tests.report.conftest import AXES, write_run
+
+EVIL = "<script>window.bad=1</script>|<img src=http://evil.invalid/x onerror='window.bad=2'>"
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+
+
+def inside(path, name):
+    text = path.read_text(encoding="utf-8")
+    (found,) = re.findall(rf'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)
+    return json.loads(found)
+
+
+def write_card(run, name, groups):
+    card = {"id": name, "part": "validation", "groups": groups, "onnx": {"bytes": 1234}}
+    run.path.joinpath("networks").mkdir(exist_ok=True)
+    run.path.joinpath("networks", f"{name}.json").write_text(json.dumps(card))
+
+
+def write_large_run(folder, networks, seed=0):
+    """A front without a journal: a plane with ties in every objective."""
+    random = np.random.default_rng(seed)
+    x, y = random.integers(1, networks, (2, networks)) / networks
+    front = pd.DataFrame(
+        {
+            "id": [f"{number:012x}" for number in random.permutation(networks)],
+            "accuracy": x,
+            "unfairness": y,
+            "latency_ms": np.round(1 + x - y, 2),
+            "params": random.integers(10, 20, networks),
+            "accuracy[sex:female]": np.where(random.random(networks) < 0.1, np.nan, np.round(x, 1)),
+            "genome": "1 0",
+        }
+    )
+    run = create_run(folder, {"search": {"objectives": describe(AXES), "constraints": []}})
+    write_front(run.front, front)
+    return load_run(folder)
+
+
+def test_the_page_holds_the_front_as_it_is(run):
+    path = write_report(run.path)
+    assert path == run.path / "report.html"
+    content = inside(path, "content")
+    assert content["table"]["ids"] == run.front["id"].tolist()
+    for name in ("accuracy", "unfairness", "latency_ms", "params"):
+        assert content["table"]["columns"][name] == run.front[name].tolist()
+    assert content["limits"] == ["latency_ms <= 9", "accuracy >= 0.6"]
+    assert len(content["others"]["ids"]) == 3  # evaluated, off the front
+    assert [row["networks"] for row in content["search"]] == [3, 6, 9]
+    assert [row["front"] for row in content["search"]] == [3, 5, 5]
+    assert content["search"][-1]["best"] == {"accuracy": 0.9, "unfairness": 0.1, "latency_ms": 2.0}
+
+
+def test_the_same_run_gives_the_same_content(run, tmp_path):
+    pages = [write_report(run.path, tmp_path / name) for name in ("a.html", "b.html")]
+    assert inside(pages[0], "content") == inside(pages[1], "content")
+
+
+def test_a_card_shows_groups_with_intervals(run):
+    groups = {"sex": {"female": {"samples": 10, "correct": 8}, "male": {"samples": 0, "correct": 0}}}
+    write_card(run, run.front["id"][0], groups)
+    card = inside(write_report(run.path), "content")["cards"][run.front["id"][0]]
+    female, male = card["groups"]
+    # Wilson's interval of 8 of 10, as in Brown, Cai and DasGupta 2001: centre (8 + z^2/2) / (10 + z^2).
+    assert (female["accuracy"], female["low"], female["high"]) == pytest.approx((0.8, 0.4902, 0.9433), abs=5e-5)
+    assert (male["accuracy"], male["low"], male["high"]) == (None, None, None)
+    assert card["bytes"] == 1234
+    assert card["layers"] is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [({"sex": {"f": {"samples": 1, "correct": 2}}}, "2 correct of 1"), ({"sex": 3}, "groups.sex"), (None, "groups")],
+)
+def test_a_damaged_card_is_one_line(run, groups, told):
+    write_card(run, run.front["id"][0], groups)
+    with pytest.raises(RunError, match=re.escape(told)):
+        write_report(run.path)
+
+
+def test_an_empty_group_has_no_interval():
+    assert Group(samples=0, correct=0).interval() is None
+
+
+def test_a_front_without_its_journal_has_a_page_and_says_what_is_missing(run):
+    run.write_front()
+    run.path.joinpath("journal.jsonl").unlink()
+    text = unescape(write_report(run.path).read_text(encoding="utf-8"))
+    assert "how the search went is not known" in text
+
+
+def test_findings_are_on_the_page(run):
+    run.path.joinpath("findings.txt").write_text("error: tells 90 % <b>& more\n")
+    assert "<li>error: tells 90 % &lt;b&gt;&amp; more</li>" in write_report(run.path).read_text(encoding="utf-8")
+
+
+def test_deployed_networks_are_shown_with_their_intervals(run):
+    table = "id,role,precision,macs,accuracy,accuracy_low,accuracy_high\na,front,fp32,50636,0.95,0.9,0.98\n"
+    run.path.joinpath("deployed.csv").write_text(table)
+    content = inside(write_report(run.path), "content")
+    assert content["deployed"]["columns"] == ["id", "role", "precision", "macs", "accuracy"]
+    assert content["deployed"]["rows"] == [["a", "front", "fp32", "50,636", "0.95 (0.9 to 0.98)"]]
+
+
+def test_no_text_from_outside_becomes_a_part_of_the_page(tmp_path):
+    axes = (*AXES[:2], Axis("latency_ms", unit="ms", label=EVIL))
+    run = write_run(tmp_path / "odd <b>", axes)
+    write_card(run, run.front["id"][0], {EVIL: {EVIL: {"samples": 3, "correct": 1}}})
+    run.path.joinpath("findings.txt").write_text(EVIL)
+    text = write_report(run.path).read_text(encoding="utf-8")
+    assert "<img" not in text.replace("<image", "")
+    assert text.count("<script>") == 3
+    assert "<b>" not in text.split("<script>")[0].replace("<b style", "")
+    assert inside(run.path / "report.html", "content")["cards"][run.front["id"][0]]["groups"][0]["group"] == EVIL
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "report"])
+def test_a_report_is_html(run, name, tmp_path):
+    with pytest.raises(EvoFairError, match=r"ends in \.html"):
+        write_report(run.path, tmp_path / name)
+
+
+def test_without_bokeh_it_says_what_brings_it(run, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "bokeh", None)
+    with pytest.raises(EvoFairError, match=r"pip install evo-fair\[report\]"):
+        write_report(run.path)
+
+
+def test_the_command_refuses_a_folder_without_a_run(tmp_path, capsys):
+    assert "no run in" in refusal(capsys, "report", tmp_path / "nowhere")
+
+
+def test_a_run_without_a_front_is_refused(tmp_path):
+    run = write_run(tmp_path / "none", networks=[(None, None, 9.5, 99_000)])
+    with pytest.raises(RunError, match="no network on its front"):
+        write_report(run.path)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with opened_browser(tmp_path_factory.mktemp("browser")) as started:
+        yield started
+
+
+SLIDE = """
+(name, position) => {
+  const slider = document.querySelector(`[data-name="${name}"] input[type=range]`);
+  slider.value = position;
+  slider.dispatchEvent(new Event("input"));
+}
+"""
+CHOSEN = """
+new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done({
+  id: document.getElementById("chosen").dataset.id,
+  costs: [...document.querySelectorAll("#costs li")].map((item) => ({ ...item.dataset })),
+}))))
+"""
+
+
+def set_sliders(tab, positions):
+    tab.run("document.getElementById('reset').click()")
+    for name, position in positions.items():
+        tab.run(f"({SLIDE})({json.dumps(name)}, {position})")
+    return tab.run(CHOSEN)
+
+
+@needs_browser
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sliders_choose_what_operating_point_chooses(tmp_path, browser, seed):
+    """Of a front with ties in every objective and dominated networks, under up to four limits, with each goal."""
+    run = write_large_run(tmp_path / "run", 60, seed)
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    tab.run(
+        "const more = document.getElementById('more-limits');"
+        "for (const name of ['params', 'accuracy[sex:female]']) {"
+        " more.value = name; more.dispatchEvent(new Event('change')); }"
+    )
+    random = np.random.default_rng(seed)
+    goals = {
+        "latency_ms": "min",
+        "unfairness": "min",
+        "accuracy": "max",
+        "params": "min",
+        "accuracy[sex:female]": "max",
+    }
+    found = set()
+    for _ in range(60):
+        goal, direction = list(goals.items())[random.integers(len(goals))]
+        option = json.dumps(json.dumps({"name": goal, "direction": direction}, separators=(",", ":")))
+        tab.run(f"document.getElementById('goal').value = {option}")
+        names = random.choice(list(goals), random.integers(0, 5), replace=False)
+        most = {name: tab.run(f"Number(document.querySelector('[data-name=\"{name}\"] input').max)") for name in names}
+        chosen = set_sliders(tab, {name: int(random.integers(1, most[name] + 1) ** 0.9) for name in names})
+        limits = [cost["limit"] for cost in chosen["costs"]]
+        assert len(limits) == len(names)
+        way = {"minimise": goal} if direction == "min" else {"maximise": goal}
+        expected = choose(run.front, limits, axes=run.axes, **way)
+        assert chosen["id"] == ("" if expected.point is None else expected.point["id"])
+        for shown, cost in zip(chosen["costs"], expected.costs, strict=True):
+            assert shown["best"] == "null" if cost.best is None else float(shown["best"]) == cost.best
+            assert shown["cost"] == "null" if cost.cost is None else float(shown["cost"]) == cost.cost
+        found.add(chosen["id"])
+    assert len(found) > 5
+    assert tab.errors == []
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_asks_nobody_and_obeys_no_label(tmp_path, browser, width):
+    axes = (*AXES[:2], Axis("latency_ms", unit="ms", label=EVIL))
+    run = write_run(tmp_path / "odd | <b>", axes)
+    write_card(run, run.front["id"][0], {EVIL: {EVIL: {"samples": 3, "correct": 1}}})
+    tab = browser.tab()
+    tab.open(write_report(run.path), width)
+    assert [url for url in tab.requests if not url.startswith(("file:///", "data:", "blob:"))] == []
+    assert tab.run("typeof window.bad") == "undefined"
+    assert tab.run("document.querySelectorAll('img, main b:not([style])').length") == 0
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.errors == []
+
+
+@needs_browser
+def test_every_control_has_a_name_and_a_keyboard_moves_a_slider(run, browser):
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    unnamed = (
+        "[...document.querySelectorAll('input, select, button')].filter("
+        "(one) => !one.labels?.length && !one.ariaLabel && !one.textContent).length"
+    )
+    assert tab.run(unnamed) == 0
+    tab.run("document.querySelector('[data-name=accuracy] input').focus()")
+    for kind in ("keyDown", "keyUp"):
+        tab.call("Input.dispatchKeyEvent", type=kind, key="End", code="End", windowsVirtualKeyCode=35)
+    assert [cost["limit"] for cost in tab.run(CHOSEN)["costs"]] == ["accuracy >= 0.9"]
+    assert tab.run("document.activeElement.getAttribute('aria-valuetext')") == "accuracy >= 0.9"
+
+
+@needs_browser
+@pytest.mark.slow
+def test_ten_thousand_networks_stay_fluid(tmp_path, browser):
+    """From a slider's move to the new picture; half a second is for a machine that does much else meanwhile."""
+    run = write_large_run(tmp_path / "large", 10_000)
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    times = []
+    for position in range(100, 1100, 100):
+        begun = time.perf_counter()
+        tab.run(f"({SLIDE})('accuracy', {position})")
+        assert tab.run(CHOSEN)["id"]
+        times.append(time.perf_counter() - begun)
+    assert np.median(times) < 0.5
