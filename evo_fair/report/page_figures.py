@@ -20,10 +20,10 @@ _OTHER, _OUTSIDE, _WITHIN, _CHOSEN, _LIMIT = "#8e8e8e", "#d06f00", "#0b3c5d", "#
 _LOOKS: dict[str, dict[str, Any]] = {
     "others": {"marker": "circle", "size": 5, "line_color": _OTHER, "line_alpha": 0.6, "fill_alpha": 0.0},
     "outside": {"marker": "x", "size": 8, "line_color": _OUTSIDE, "line_alpha": 0.8},
-    "within": {"marker": "diamond", "size": 9, "line_color": _WITHIN, "fill_color": _WITHIN, "fill_alpha": 0.8},
-    "chosen": {"marker": "star", "size": 22, "line_color": "#ffffff", "fill_color": _CHOSEN, "line_width": 1.5},
+    "within": {"marker": "diamond", "size": 10, "fill_color": _WITHIN, "fill_alpha": 0.8, "line_alpha": 0.0},
+    "chosen": {"marker": "star", "size": 22, "line_color": "#ffffff", "fill_color": _CHOSEN, "level": "overlay"},
 }
-"""Each kind of point, in the order of drawing."""
+"""Each kind of point, in the order of drawing. What is chosen has a layer of its own: it moves without the others."""
 
 Columns = dict[str, list[float | None]]
 
@@ -64,7 +64,7 @@ def _front_figure(x: dict[str, str], y: dict[str, str], columns: Columns) -> dic
         source = ColumnDataSource({"id": [], "x": [], "y": []}, name=name)
         unselected = {f"nonselection_{key}": value for key, value in marks.items() if key.endswith("alpha")}
         shown.append(plot.scatter("x", "y", source=source, name=f"points-{name}", **marks, **unselected))
-    look: dict[str, Any] = {"visible": False, "line_color": _LIMIT, "line_dash": "dotted"}
+    look: dict[str, Any] = {"visible": False, "line_color": _LIMIT, "line_dash": "dotted", "level": "overlay"}
     plot.add_layout(Span(dimension="height", name="limit-x", **look))
     plot.add_layout(Span(dimension="width", name="limit-y", **look))
     tips = [("network", "@id"), (x["name"] or "place", "@x{%.5g}"), (y["name"], "@y{%.5g}")]

@@ -128,7 +128,7 @@ function update() {
   showChoice(choice, goal, limits);
   showTable(choice, goal);
   showCard();
-  drawPoints(choice);
+  drawChoice(choice);
 }
 
 function showChoice({ point, kept, costs }, goal, limits) {
@@ -255,26 +255,43 @@ function layersOf(card) {
 
 const drawn = [];
 
-function drawPoints({ point, kept }) {
-  const inside = new Uint8Array(table.ids.length);
-  for (const place of kept) inside[place] = 1;
-  const outside = [];
-  if (byId("show-outside").checked) for (let i = 0; i < inside.length; i++) if (!inside[i]) outside.push(i);
-  const kinds = { within: kept, outside, chosen: point === null ? [] : [point] };
+// The choice moves at once. Thousands of points take longer to draw: they follow when the slider rests.
+const MANY = 2000, REST = 150;
+let resting = null;
+
+function drawChoice(choice) {
+  const places = choice.point === null ? [] : [choice.point];
   for (const { figure, model } of drawn) {
     if (figure.kind !== "front") continue;
-    for (const [kind, places] of Object.entries(kinds)) {
-      model(kind).data = {
-        id: places.map((place) => table.ids[place]), x: along(figure.x, places), y: along(figure.y, places),
-      };
-    }
-    model("points-others").visible = byId("show-others").checked;
+    fill(model("chosen"), figure, places);
     for (const [side, name] of [["x", figure.x], ["y", figure.y]]) {
       const limit = state.limits.get(name), line = model(`limit-${side}`);
       line.location = limit ? limit.number : null;
       line.visible = Boolean(limit);
     }
   }
+  clearTimeout(resting);
+  if (table.ids.length < MANY) drawPoints(choice);
+  else resting = setTimeout(drawPoints, REST, choice);
+}
+
+function drawPoints({ kept }) {
+  const inside = new Uint8Array(table.ids.length);
+  for (const place of kept) inside[place] = 1;
+  const outside = [];
+  if (byId("show-outside").checked) for (let i = 0; i < inside.length; i++) if (!inside[i]) outside.push(i);
+  for (const { figure, model } of drawn) {
+    if (figure.kind !== "front") continue;
+    fill(model("within"), figure, kept);
+    fill(model("outside"), figure, outside);
+    model("points-others").visible = byId("show-others").checked;
+  }
+}
+
+function fill(source, figure, places) {
+  source.data = {
+    id: places.map((place) => table.ids[place]), x: along(figure.x, places), y: along(figure.y, places),
+  };
 }
 
 const along = (name, places) => places.map((place) => (name ? table.columns[name][place] ?? NaN : place + 1));

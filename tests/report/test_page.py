@@ -266,3 +266,7 @@ def test_ten_thousand_networks_stay_fluid(tmp_path, browser):
         assert tab.run(CHOSEN)["id"]
         times.append(time.perf_counter() - begun)
     assert np.median(times) < 0.5
+    time.sleep(0.5)  # the many points follow when the slider rests
+    drawn = "drawn[0].model('within').data.id.length"
+    kept = int((run.front["accuracy"] >= sorted(set(run.front["accuracy"]))[999]).sum())
+    assert tab.run(f"new Promise((done) => setTimeout(() => done({drawn}), 1))") == kept
