@@ -21,7 +21,10 @@ __all__ = [
     "ALL_TERMS",
     "CORRECTION_SPREAD",
     "FEATURES",
+    "N_GROUPS",
+    "OVERHEAD",
     "PRICED",
+    "SCALE",
     "SCALE_SPREAD",
     "SPREAD",
     "USUAL",
@@ -43,22 +46,29 @@ FEATURES = 64
 
 ALL_TERMS = (*TERMS, NETWORK_CALLS)
 USUAL = np.log([term.usual for term in ALL_TERMS])
+_GROUPS = np.array([term.group for term in ALL_TERMS])
+N_GROUPS = int(_GROUPS.max()) + 1
+
+
+SCALE = 0
+"""The unknown of overall speed."""
 
 
 def _spreads() -> Floats:
     """What makes log prices `[terms + 1]` of the unknowns: overall speed, group speeds, single prices."""
-    groups = np.array([term.group for term in ALL_TERMS])
-    n_terms, n_groups = len(ALL_TERMS), int(groups.max()) + 1
-    spread = np.zeros((n_terms, 1 + n_groups + n_terms))
-    spread[:, 0] = SCALE_SPREAD
-    spread[np.arange(n_terms), 1 + groups] = GROUP_SPREAD
-    spread[:, 1 + n_groups :] = TERM_SPREAD * np.eye(n_terms)
+    n_terms = len(ALL_TERMS)
+    spread = np.zeros((n_terms, 1 + N_GROUPS + n_terms))
+    spread[:, SCALE] = SCALE_SPREAD
+    spread[np.arange(n_terms), 1 + _GROUPS] = GROUP_SPREAD
+    spread[:, 1 + N_GROUPS :] = TERM_SPREAD * np.eye(n_terms)
     return spread
 
 
 SPREAD = _spreads()
 PRICED = SPREAD.shape[1]
 """How many unknowns make prices; the features' coefficients follow."""
+OVERHEAD = PRICED - 1
+"""The unknown of a network's fixed price."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,7 @@ def features_of(anchors: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> 
 
 
 def _lower(anchors: npt.NDArray[np.int32]) -> Floats:
-    lower: Floats = np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors)))
+    lower: Floats = np.asarray(np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors))))
     return lower
 
 

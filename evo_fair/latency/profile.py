@@ -6,21 +6,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.arguments import as_path
+from evo_fair.errors import ProfileError
 from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
-from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile
+from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile, read_root
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, Term, kind_of
+from evo_fair.latency.uncertainty import Uncertainty, Variances, Width, measured_terms
 from evo_fair.layers import COLUMNS, LayerTable, check_table
 from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
+Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
 Ranges = dict[str, dict[str, tuple[int, int]]]
 
 
@@ -38,7 +42,7 @@ class Profile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256, in hex, of what the profile says, whatever the layout of its file."""
-        return digest(json.dumps(self.file.model_dump(mode="json", by_alias=True), sort_keys=True))
+        return digest(json.dumps(self.file.plain(), sort_keys=True))
 
     @cached_property
     def model(self) -> Model:
@@ -49,9 +53,13 @@ class Profile:
             prices[NETWORK_CALLS.name],
             BYTES_PER_VALUE[self.file.precision],
             self.file.channel_block,
-            np.array([anchor.layer for anchor in self.file.anchors], np.int32),
+            self._anchors,
             np.array([anchor.weight for anchor in self.file.anchors]),
         )
+
+    @cached_property
+    def _anchors(self) -> npt.NDArray[np.int32]:
+        return np.array([anchor.layer for anchor in self.file.anchors], np.int32).reshape(-1, len(COLUMNS))
 
     def latency_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
         """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
@@ -62,6 +70,48 @@ class Profile:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
         result: npt.NDArray[np.float64] = _computed(layer_ms, self.model, check_table(table))
         return result
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether the profile says how far its predictions may be off."""
+        return self.file.intervals is not None
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """What the fit left open; raises `ProfileError` for a profile that does not say it."""
+        if self.file.intervals is None:
+            raise ProfileError(
+                f"profile {self.name!r} has no intervals: fit it again with 'evo-fair calibrate', "
+                "or take a device that has them (see 'evo-fair devices')"
+            )
+        root = read_root(self.file.intervals.root)
+        measured = measured_terms(self.file.fitted.never_measured)
+        return Uncertainty(self.model, self._anchors, root, measured)
+
+    def interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
+        """The least and the most milliseconds of each network, float64 `[networks]`: nine in ten lie within.
+
+        Raises `ProfileError` for a profile without intervals.
+        """
+        return self._interval(self.uncertainty.of_networks, table)
+
+    def layer_interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
+        """The least and the most milliseconds of each layer, float64 `[networks, layers]`; see `interval_ms`."""
+        return self._interval(self.uncertainty.of_layers, table)
+
+    def latency_ms_low(self, table: LayerTable) -> Floats:
+        """The lower ends of `interval_ms`."""
+        return self.interval_ms(table)[0]
+
+    def latency_ms_high(self, table: LayerTable) -> Floats:
+        """The upper ends of `interval_ms`."""
+        return self.interval_ms(table)[1]
+
+    def _interval(self, variances_of: Callable[[LayerTable], Variances], table: LayerTable) -> tuple[Floats, Floats]:
+        assert self.file.intervals is not None
+        variances = _computed(variances_of, check_table(table))
+        times = np.exp(Width(self.file.intervals.noise, self.file.intervals.reach).half(variances))
+        return variances.ms / times, variances.ms * times
 
     @property
     def network_ms(self) -> float:
@@ -103,8 +153,8 @@ def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float
 
 
 @one_at_a_time  # Numba's own pool of threads, where there is no better one, ends a process that enters it twice
-def _computed(kernel: Callable[[Model, LayerTable], Any], model: Model, table: LayerTable) -> Any:
-    return kernel(model, table)
+def _computed(kernel: Callable[..., T], *arguments: Any) -> T:
+    return kernel(*arguments)
 
 
 def load_profile(name_or_path: str | Path) -> Profile:

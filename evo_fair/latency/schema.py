@@ -1,9 +1,12 @@
 """The form of a profile file: JSON with a schema version, limited in size, validated before anything reads it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evo_fair.errors import ProfileError
@@ -18,20 +21,29 @@ __all__ = [
     "CarriedOver",
     "Device",
     "Fitted",
+    "Held",
+    "Intervals",
     "Precision",
     "ProfileFile",
+    "Source",
     "Validation",
     "check_name",
     "check_profile",
     "read_profile",
+    "read_root",
+    "write_root",
 ]
 
 SCHEMA = 1
 LARGEST_FILE = 2**20
 LONGEST_TEXT = 2000
 PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
+PRICING = 1 + len({term.group for term in TERMS}) + len(PRICED)
+"""The unknowns of a fit that make prices: overall speed, that of each group of terms, single prices."""
 FIRST_PRICED = (*PRICED[: Work.STEM_PATCH_VALUES + 1], NETWORK_CALLS.name)
 """What every profile of this schema prices; what was added to `Work` since, profiles of before know nothing of."""
+
+Floats = npt.NDArray[np.float64]
 
 Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
@@ -41,6 +53,7 @@ Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
+_NUMBER = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,5})?")
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
@@ -91,6 +104,45 @@ class Validation(_Part):
     kendall: Annotated[float, Field(ge=-1, le=1)]
 
 
+class Source(_Part):
+    """One of several sources of measurements that a profile was fitted to together.
+
+    `scale` is how many times this source's time the profile's own source takes for the same work, and `network_ms`
+    the fixed cost of a network there. `measures` are the terms that its layers exercise.
+    """
+
+    name: Text
+    runtime: Text
+    source: Text
+    licence: Text
+    networks: Size
+    distinct_layers: Size
+    scale: Price
+    network_ms: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    measures: tuple[Text, ...]
+
+
+class Held(_Part):
+    """How many measurements that a fit did not see lie within their intervals: in percent, and of how many."""
+
+    left_out: Text
+    measurements: Size
+    percent: Annotated[float, Field(ge=0, le=100)]
+
+
+class Intervals(_Part):
+    """What makes intervals of predictions (`evo_fair.latency.uncertainty`), and how many measurements they held.
+
+    `root` is the lower triangular root of the covariance of the fit's unknowns, a row a text.
+    """
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    noise: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    reach: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+    held: tuple[Held, ...] = ()
+    root: Annotated[tuple[Annotated[str, Field(max_length=2**14)], ...], Field(max_length=2048)]
+
+
 class ProfileFile(_Part):
     """A profile as it stands in its file."""
 
@@ -109,6 +161,8 @@ class ProfileFile(_Part):
     channel_block: Annotated[int, Field(ge=1, le=1024)]
     prices: dict[str, Price]
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=1024)] = ()
+    sources: Annotated[tuple[Source, ...], Field(max_length=256)] | None = None
+    intervals: Intervals | None = None
 
     @model_validator(mode="after")
     def _check_prices(self) -> "ProfileFile":
@@ -117,6 +171,41 @@ class ProfileFile(_Part):
         if unknown := [name for name in self.prices if name not in PRICED]:
             raise ValueError(f"prices names {unknown[0]!r}, which is no term of schema {SCHEMA}: fit the profile again")
         return self
+
+    @model_validator(mode="after")
+    def _check_root(self) -> "ProfileFile":
+        if self.intervals is not None:
+            unknowns = PRICING + len(self.anchors)
+            if len(self.intervals.root) != unknowns:
+                raise ValueError(f"intervals.root has {len(self.intervals.root)} rows, not {unknowns}: fit it again")
+            read_root(self.intervals.root)
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """The profile as plain values, without the parts that were added to the form since where they are not there."""
+        late = {name for name in ("sources", "intervals") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude=late)
+
+
+def write_root(root: Floats) -> tuple[str, ...]:
+    """A lower triangular matrix as a text a row, to five decimals."""
+    return tuple(" ".join(_short(value) for value in row[: i + 1]) for i, row in enumerate(root.tolist()))
+
+
+def read_root(rows: Sequence[str]) -> Floats:
+    """The matrix `[n, n]` of `write_root`; raises `ValueError` for anything else."""
+    root = np.zeros((len(rows), len(rows)))
+    for i, text in enumerate(rows):
+        values = text.split(" ")
+        if len(values) != i + 1 or not all(_NUMBER.fullmatch(value) for value in values):
+            raise ValueError(f"intervals.root, row {i + 1}: expected {i + 1} numbers with blanks between: fit it again")
+        root[i, : i + 1] = [float(value) for value in values]
+    return root
+
+
+def _short(value: float) -> str:
+    text = f"{value:.5f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def read_profile(path: Path) -> ProfileFile:
