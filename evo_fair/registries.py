@@ -72,6 +72,8 @@ DIRECTIONS: Mapping[str, Direction] = {
     "cwv": "min",
     "mcd": "min",
     "latency_ms": "min",
+    "latency_ms_low": "min",
+    "latency_ms_high": "min",
     "params": "min",
     "macs": "min",
     "peak_memory_bytes": "min",

@@ -24,8 +24,13 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option("--out", help="The profile's file, or a folder for it. Default: ./NAME.json.")
     ] = None,
-    layers: Annotated[Path | None, typer.Option("--layers", help="layers.csv of measured networks.")] = None,
-    latency: Annotated[Path | None, typer.Option("--latency", help="latency.csv of measured networks.")] = None,
+    layers: Annotated[
+        list[Path] | None,
+        typer.Option("--layers", help="layers.csv of measured networks; once for each source that measured the board."),
+    ] = None,
+    latency: Annotated[
+        list[Path] | None, typer.Option("--latency", help="latency.csv of measured networks, in the order of --layers.")
+    ] = None,
     kit: Annotated[Path | None, typer.Option("--kit", help="Write a kit for a board into this new folder.")] = None,
     problem: Annotated[
         str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
@@ -44,19 +49,28 @@ def calibrate(
         str | None, typer.Option("--cores", help="Its processor cores, for the record. Default: not recorded.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="The runtime, for the record. Default: not recorded.")
+        list[str] | None,
+        typer.Option(
+            "--runtime", help="The runtime, for the record; once, or once for each source. Default: not recorded."
+        ),
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "int8"] | None,
         typer.Option("--precision", help="The numbers that the runtime computes with. Default: fp32."),
     ] = None,
     source: Annotated[
-        str | None,
-        typer.Option("--source", help="Who measured, for the record. Default: measurements of the user's own."),
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="Who measured, for the record; once, or once for each. Default: measurements of the user's own.",
+        ),
     ] = None,
     licence: Annotated[
-        str | None,
-        typer.Option("--licence", help="The measurements' licence, for the record. Default: the user's own."),
+        list[str] | None,
+        typer.Option(
+            "--licence",
+            help="The measurements' licence, for the record; once, or once for each. Default: the user's own.",
+        ),
     ] = None,
     carry_from: Annotated[
         list[str] | None,
@@ -72,37 +86,95 @@ def calibrate(
 ) -> None:
     """Makes a device profile: times this machine, writes a measuring kit for a board, or fits measurements (CSV)."""
     from evo_fair.errors import ProfileError
+
+    pairs = _pairs(layers or [], latency or [])
+    if pairs and kit is not None:
+        raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
+    single = {"precision": precision, "cores": cores}
+    by_source = {"runtime": runtime or None, "source": source or None, "licence": licence or None}
+    if not pairs:
+        _refuse_given({"board": board, "carry-from": carry_from or None, **single, **by_source})
+    if kit is not None:
+        _write_kit(_campaign(problem, seed), kit, name)
+        return
+    path = _target(out, name)
+    if not pairs:
+        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep, accept_implausible)
+        return
+    given = {"device": board or name, "threads": threads, **{part: text for part, text in single.items() if text}}
+    records = [{**given, **own} for own in _by_source(by_source, len(pairs))]
+    _fit(name, path, pairs, records, carry_from or [], accept_implausible)
+
+
+def _pairs(layers: list[Path], latency: list[Path]) -> list[tuple[Path, Path]]:
+    """The two files of each source; raises `ProfileError` where one is missing."""
+    from evo_fair.errors import ProfileError
+
+    if len(layers) != len(latency):
+        missing, given = ("--latency", len(layers)) if len(latency) < len(layers) else ("--layers", len(latency))
+        how_often = "" if given == 1 else f", {given} times each"
+        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency{how_often}")
+    return list(zip(layers, latency, strict=True))
+
+
+def _by_source(options: dict[str, list[str] | None], sources: int) -> list[dict[str, str]]:
+    """What was recorded of each source: an option that is given once holds for all of them."""
+    from evo_fair.errors import ProfileError
+
+    records: list[dict[str, str]] = [{} for _ in range(sources)]
+    for option, texts in options.items():
+        if texts is None:
+            continue
+        if len(texts) not in (1, sources):
+            raise ProfileError(
+                f"--{option} is given {len(texts)} times for {sources} sources: give it once, or for each"
+            )
+        for record, text in zip(records, texts if len(texts) > 1 else texts * sources, strict=True):
+            record[option] = text
+    return records
+
+
+def _fit(
+    name: str,
+    path: Path,
+    pairs: list[tuple[Path, Path]],
+    records: list[dict[str, Any]],
+    carry_from: list[str],
+    accepted: bool,
+) -> None:
+    """Fits a profile to one source's measurements, or to several sources' together."""
     from evo_fair.latency import load_profile
     from evo_fair.latency.calibrate import Provenance
     from evo_fair.latency.calibrate import calibrate as fit_profile
     from evo_fair.latency.fit import FEWEST_NETWORKS
     from evo_fair.latency.measurements import read_measurements
+    from evo_fair.latency.several import MeasuredBy, calibrate_together
 
-    if (layers is None) != (latency is None):
-        missing = "--latency" if latency is None else "--layers"
-        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
-    if layers is not None and kit is not None:
-        raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
-    record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
-    if layers is None:
-        _refuse_given({"board": board, "carry-from": carry_from or None, **record})
-    if kit is not None:
-        _write_kit(_campaign(problem, seed), kit, name)
-        return
-    path = _target(out, name)
-    if layers is None or latency is None:
-        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep, accept_implausible)
-        return
-    given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
-    provenance = Provenance(board or name, threads=threads, **given)
-    donors = [load_profile(device) for device in carry_from or ()]
-    measured = read_measurements(layers, latency, FEWEST_NETWORKS)
+    donors = [load_profile(device) for device in carry_from]
+    sources = [
+        MeasuredBy(_source_name(layers), read_measurements(layers, latency, FEWEST_NETWORKS), Provenance(**record))
+        for (layers, latency), record in zip(pairs, records, strict=True)
+    ]
     with _bars() as show:
-        profile = fit_profile(
-            name, measured, provenance, donors, accept_implausible=accept_implausible, warn=_warn, progress=show
-        )
+        if len(sources) > 1:
+            profile = calibrate_together(name, sources, donors, accept_implausible=accepted, warn=_warn, progress=show)
+        else:
+            profile = fit_profile(
+                name,
+                sources[0].measured,
+                sources[0].provenance,
+                donors,
+                accept_implausible=accepted,
+                warn=_warn,
+                progress=show,
+            )
     profile.write(path)
     _report(profile, path)
+
+
+def _source_name(layers: Path) -> str:
+    """What a source is called: the folder of its measurements, or their file where that is called otherwise."""
+    return layers.resolve().parent.name if layers.name == "layers.csv" else layers.stem
 
 
 def _refuse_given(options: dict[str, object]) -> None:
@@ -214,6 +286,11 @@ def _report(profile: "Profile", path: Path) -> None:
             f"{held_out.within_10_percent:.0f} % within 10 %, Spearman {held_out.spearman:.3f}, "
             f"Kendall {held_out.kendall:.3f}"
         )
+    if file.intervals:
+        held = ", ".join(f"{one.percent:.0f} % of {one.measurements} ({one.left_out})" for one in file.intervals.held)
+        say(f"{file.intervals.level:.0%} intervals held {held or 'was not tried'}")
+    for source in file.sources or ():
+        say(f"{source.name}: {source.networks} networks, {source.distinct_layers} layers, scale {source.scale:.3g}")
     if file.carried_over:
         say(f"carried over from {', '.join(file.carried_over.devices)}: {', '.join(file.carried_over.terms)}")
     elif file.fitted.never_measured:

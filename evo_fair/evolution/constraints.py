@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +77,7 @@ def parse_limit(text: str) -> Limit:
 
 def resolve_constraints(
     given: Sequence[str | Constraint],
-    latency: Latency | None = None,
+    latency: Latency | Mapping[str, Latency] | None = None,
     device: str = "",
     objectives: Sequence[Objective] = (),
 ) -> tuple[Constraint, ...]:

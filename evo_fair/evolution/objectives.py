@@ -175,12 +175,13 @@ def objective_direction(name: str) -> Direction | None:
 
 
 def resolve(
-    names: Sequence[str | Objective], latency: Latency | None = None, device: str = ""
+    names: Sequence[str | Objective], latency: Latency | Mapping[str, Latency] | None = None, device: str = ""
 ) -> tuple[Objective, ...]:
-    """The objectives of these names, `latency_ms` bound to a device's latency model, table -> float64 `[networks]`.
+    """The objectives of these names, latencies bound to a device's latency model, table -> float64 `[networks]`.
 
-    An `Objective` stands for itself, registered or not. Raises `UnknownNameError` for a name that is not registered,
-    `ObjectiveError` for one given twice and for `latency_ms` without a device.
+    `latency` is that of `latency_ms`, or each of them by its name. An `Objective` stands for itself, registered or not.
+    Raises `UnknownNameError` for a name that is not registered, `ObjectiveError` for one given twice, and for a latency
+    without a device or of a device that does not know it.
     """
     found: dict[str, Objective] = {}
     for one in names:
@@ -190,11 +191,22 @@ def resolve(
             raise ObjectiveError(f"objective {name!r} is given twice: name each once")
         found[name] = chosen
         if found[name].function is None:
-            if latency is None:
-                raise ObjectiveError(f"objective {name!r} needs a device: name one, such as raspberry-pi-4")
-            label = f"latency on {device}" if device else found[name].label
-            found[name] = replace(found[name], function=latency, label=label)
+            label = f"{found[name].label} on {device}" if device else found[name].label
+            found[name] = replace(found[name], function=_latency_of(name, latency), label=label)
     return tuple(found.values())
+
+
+def _latency_of(name: str, latency: Latency | Mapping[str, Latency] | None) -> Latency:
+    """What measures a latency of this name."""
+    if latency is None:
+        raise ObjectiveError(f"objective {name!r} needs a device: name one, such as raspberry-pi-4")
+    by_name = latency if isinstance(latency, Mapping) else {"latency_ms": latency}
+    if name not in by_name:
+        raise ObjectiveError(
+            f"objective {name!r} is an end of an interval, and this device's profile has none: fit it again with "
+            "'evo-fair calibrate', or take a device that has them, such as raspberry-pi-4-pooled"
+        )
+    return by_name[name]
 
 
 def _given(own: Objective) -> Objective:
@@ -230,6 +242,8 @@ def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
 for _name, _metric in METRICS.items():
     register(Objective(_name, DIRECTIONS[_name], function=_metric))
 register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
+register(Objective("latency_ms_low", unit="ms", label="least latency", cheap=True))
+register(Objective("latency_ms_high", unit="ms", label="most latency", cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))
 register(Objective("peak_memory_bytes", unit="bytes", label="peak memory", cheap=True, function=peak_memory_bytes))

@@ -66,7 +66,11 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
     for profile in profiles:
         # A lower bound is no prediction.
         fits = profile.file.precision == network.precision and not graph.time_at_least
-        row[f"predicted_ms[{profile.name}]"] = predict(graph, profile).latency_ms if fits else None
+        prediction = predict(graph, profile) if fits else None
+        row[f"predicted_ms[{profile.name}]"] = prediction.latency_ms if prediction else None
+        if profile.has_intervals:
+            low, high = prediction.interval_ms or (None, None) if prediction else (None, None)
+            row |= {f"predicted_ms_low[{profile.name}]": low, f"predicted_ms_high[{profile.name}]": high}
     return row | _columns(_examined(network, examiner))
 
 

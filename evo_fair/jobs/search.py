@@ -195,11 +195,13 @@ def _prepare(
     problem = as_problem(problem)
     defaults = problem.search
     profile = load_profile(defaults.device if device is None else device)
-    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
+    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latencies, profile.name)
     limits = resolve_constraints(
-        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
+        defaults.constraints if constraints is None else constraints, profile.latencies, profile.name, goals
     )
-    recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
+    recorded = [
+        name for name in (*profile.latencies, "params", "macs", "peak_memory_bytes") if name not in _names(goals)
+    ]
     plan = Plan(
         objectives=goals,
         group=group or problem.fairness.group,
@@ -208,7 +210,7 @@ def _prepare(
         algorithm=algorithm,
         population=defaults.population if population is None else population,
         seed=seed,
-        also=resolve(recorded, profile.latency_ms, profile.name),
+        also=resolve(recorded, profile.latencies, profile.name),
         initial=initial,
     )
     dataset = problem.dataset()

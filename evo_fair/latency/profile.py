@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import exp, log
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +66,14 @@ class Profile:
         result: npt.NDArray[np.float64] = _computed(network_ms, self.model, check_table(table))
         return result
 
+    @property
+    def latencies(self) -> dict[str, Callable[[LayerTable], Floats]]:
+        """What the profile predicts of networks, by the names of objectives: table -> milliseconds `[networks]`."""
+        known: dict[str, Callable[[LayerTable], Floats]] = {"latency_ms": self.latency_ms}
+        if self.has_intervals:
+            known |= {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
+        return known
+
     def layer_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
         result: npt.NDArray[np.float64] = _computed(layer_ms, self.model, check_table(table))
@@ -88,12 +96,13 @@ class Profile:
         measured = measured_terms(self.file.fitted.never_measured)
         return Uncertainty(self.model, self._anchors, root, measured)
 
-    def interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
+    def interval_ms(self, table: LayerTable, repeats: Floats | None = None) -> tuple[Floats, Floats]:
         """The least and the most milliseconds of each network, float64 `[networks]`: nine in ten lie within.
 
-        Raises `ProfileError` for a profile without intervals.
+        A layer runs `repeats` times, `[networks, layers]`, or once. Raises `ProfileError` for a profile without
+        intervals.
         """
-        return self._interval(self.uncertainty.of_networks, table)
+        return self._interval(partial(self.uncertainty.of_networks, repeats=repeats), table)
 
     def layer_interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
         """The least and the most milliseconds of each layer, float64 `[networks, layers]`; see `interval_ms`."""

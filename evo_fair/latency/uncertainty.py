@@ -78,12 +78,12 @@ class Uncertainty:
         """What a fit leaves open."""
         return cls(fit.model, fit.anchors, lower_root(fit.covariance), measured_terms(fit.never_measured))
 
-    def of_networks(self, table: LayerTable, *, up_to_scale: bool = False) -> Variances:
-        """The variances of networks, each `[networks]`.
+    def of_networks(self, table: LayerTable, *, repeats: Floats | None = None, up_to_scale: bool = False) -> Variances:
+        """The variances of networks, each `[networks]`; a layer runs `repeats` times, `[networks, layers]`.
 
         With `up_to_scale`, those that remain once one factor for all of these networks is known.
         """
-        layers = _Layers(self, table)
+        layers = _Layers(self, table, repeats)
         ms = layers.sums(layers.ms) + 1e-6 * self.model.network_price
         known = self._of_part(layers, table, ms, ~layers.strange, self._overhead, up_to_scale)
         if not layers.strange.any():
@@ -105,7 +105,7 @@ class Uncertainty:
         if up_to_scale:
             slopes -= np.mean(slopes, axis=0)
         own_ms = counted * layers.ms
-        alike: Floats = _alike(table, own_ms[layers.index])
+        alike: Floats = _alike(table, own_ms[layers.index] * layers.repeats)
         spanned = layers.sums(own_ms[:, None] * layers.features)
         unlike = np.maximum(alike - np.square(spanned).sum(axis=1), 0.0) / ms**2
         variances: Floats = np.square(slopes).sum(axis=1) + CORRECTION_SPREAD**2 * unlike
@@ -145,7 +145,7 @@ class _Layers:
     `strange` are those with work that was never measured.
     """
 
-    def __init__(self, known: Uncertainty, table: LayerTable) -> None:
+    def __init__(self, known: Uncertainty, table: LayerTable, repeats: Floats | None = None) -> None:
         rows, index = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
         rows = np.ascontiguousarray(rows, np.int32)
         self.index = index.reshape(table.shape[:2])
@@ -159,7 +159,8 @@ class _Layers:
         self.slopes: Floats = np.hstack([worked @ SPREAD[:-1], by_feature]) @ known.root
         networks = np.repeat(np.arange(table.shape[0]), table.shape[1])
         shape = (table.shape[0], len(rows))
-        self._counts = csr_array((np.ones(index.size), (networks, self.index.ravel())), shape=shape)
+        self.repeats = np.ones(self.index.shape) if repeats is None else repeats
+        self._counts = csr_array((self.repeats.ravel(), (networks, self.index.ravel())), shape=shape)
 
     def sums(self, values: Floats) -> Floats:
         """The sums over the layers of each network, `[networks, ...]`, of values of distinct layers `[layers, ...]`."""
