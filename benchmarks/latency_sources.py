@@ -104,12 +104,15 @@ class Board:
             (self.what, "networks, in folds", lambda: self.row(self.near)),
             (self.what, "kinds of networks", lambda: self.row(self.kinds)),
         ]
-        if self.names != ["here"]:
-            found += [
-                (self.what, f"families of {name}", lambda place=place: self.row(self.families(place)))  # type: ignore[misc]
-                for place, name in enumerate(self.names)
-                if "tflite" in name or "armnn" in name
-            ]
+        alike = [place for place, name in enumerate(self.names) if "tflite" in name or "armnn" in name]
+        found += [
+            (self.what, f"families of {self.names[place]}", lambda place=place: self.row(self.families[place]))  # type: ignore[misc]
+            for place in alike
+        ]
+        if len(alike) > 1:
+            found.append(
+                (self.what, "families of both", lambda: self.row(reduce(Misses.joined, self.families.values())))
+            )
         if len(self.names) > 1:
             found += [
                 (self.what, name, lambda place=place: self.row(self.others[place]))  # type: ignore[misc]
@@ -150,11 +153,15 @@ class Board:
         """How wide the intervals of a profile of this board are."""
         return width_of(self.near, [self.kinds, *self.others], 0.03)
 
-    def families(self, place: int) -> Misses:
-        """What leaving out families by name misses of a source."""
-        names = self.sources[place].names
-        parts = [np.flatnonzero([name.startswith(family) for name in names]) for family in FAMILIES]
-        return seen(misses(self.fitter, self.sources, parts, place))
+    @cached_property
+    def families(self) -> dict[int, Misses]:
+        """What leaving out families by name misses of the sources that measured them, by their place."""
+        found = {}
+        for place, measured in enumerate(self.sources):
+            parts = [np.flatnonzero([name.startswith(family) for name in measured.names]) for family in FAMILIES]
+            if all(len(part) > 1 for part in parts):
+                found[place] = seen(misses(self.fitter, self.sources, parts, place))
+        return found
 
     def row(self, missed: Misses) -> Row:
         """Errors of predictions, how many intervals hold, and the median half width."""

@@ -32,6 +32,14 @@ def calibrate(
         list[Path] | None, typer.Option("--latency", help="latency.csv of measured networks, in the order of --layers.")
     ] = None,
     kit: Annotated[Path | None, typer.Option("--kit", help="Write a kit for a board into this new folder.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="With --kit: a run, whose front's intervals the kit is to narrow the most."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="With --run: the profile that is to become surer. Default: the run's."),
+    ] = None,
     problem: Annotated[
         str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
     ] = "ham10000",
@@ -94,6 +102,13 @@ def calibrate(
     by_source = {"runtime": runtime or None, "source": source or None, "licence": licence or None}
     if not pairs:
         _refuse_given({"board": board, "carry-from": carry_from or None, **single, **by_source})
+    if (run is None and device is not None) or (kit is None and run is not None):
+        raise ProfileError("--run is for --kit, and --device for --run: give the kit's folder and the run, or neither")
+    if kit is not None and run is not None:
+        from evo_fair.jobs.kit import campaign_for_run
+
+        _write_kit_of_run(campaign_for_run(run, device), kit, name)
+        return
     if kit is not None:
         _write_kit(_campaign(problem, seed), kit, name)
         return
@@ -209,6 +224,22 @@ def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:
         f"{len(campaign.names)} networks and measure.py are in {folder}: copy it to the board, run "
         f"'python3 measure.py' there, copy latency.csv back, then",
         f"evo-fair calibrate --layers {folder}/layers.csv --latency {folder}/latency.csv --name {name}",
+    )
+
+
+def _write_kit_of_run(campaign: "Campaign", folder: Path, name: str) -> None:
+    from evo_fair.latency.campaign import write_kit
+
+    fit = (
+        "evo-fair calibrate --layers layers.csv --latency latency.csv --layers BEFORE/layers.csv "
+        f"--latency BEFORE/latency.csv --name {name}"
+    )
+    write_kit(campaign, folder, f"{fit}\n   where BEFORE holds what was measured on that board before.")
+    say(
+        f"{len(campaign.names)} layers and networks, the most telling first, and measure.py are in {folder}: copy it "
+        "to the board, run 'python3 measure.py' there, copy latency.csv back, then fit them together with what was "
+        "measured before:",
+        fit.replace("layers.csv --latency latency.csv", f"{folder}/layers.csv --latency {folder}/latency.csv", 1),
     )
 
 

@@ -28,7 +28,7 @@ Fitter = Callable[[Kept], Sequence[Fit]]
 FOLDS = 5
 KINDS = 5
 _ROUNDS = 20
-SHORTEST_REACH = 0.5
+SHORTEST_REACH = 0.25
 """Of what is left open: networks that were measured together are more alike than those to come."""
 _USUAL = np.array([term.usual for term in TERMS])
 

@@ -90,6 +90,15 @@ class Uncertainty:
             return Variances(ms, known, np.zeros(len(ms)))
         return Variances(ms, known, self._of_part(layers, table, ms, layers.strange, 0.0, up_to_scale))
 
+    def directions(self, table: LayerTable) -> Floats:
+        """The slopes of the logarithms of networks' milliseconds along what is open, `[networks, directions]`.
+
+        Their squares add up to the variances that the fit leaves, without what is unlike its anchors.
+        """
+        layers = _Layers(self, table)
+        ms = layers.sums(layers.ms) + 1e-6 * self.model.network_price
+        return (layers.sums(layers.slopes) + self._overhead) / ms[:, None]
+
     def _of_part(
         self,
         layers: "_Layers",
