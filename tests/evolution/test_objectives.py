@@ -64,6 +64,17 @@ def test_latency_is_bound_to_a_device():
     np.testing.assert_array_equal(measure.measure(table), fake_latency(table))
 
 
+def test_the_ends_of_an_interval_are_objectives_where_the_device_has_them():
+    high = {"latency_ms": fake_latency, "latency_ms_high": lambda table: 2 * fake_latency(table)}
+    _, measure = resolve(["latency_ms", "latency_ms_high"], high, "a board")
+    assert measure.title == "most latency on a board (ms)"
+    table = SPACE.decode(GENOMES)
+    np.testing.assert_array_equal(measure.measure(table), 2 * fake_latency(table))
+    for latency in (fake_latency, {"latency_ms": fake_latency}):
+        with pytest.raises(ObjectiveError, match=r"'latency_ms_high' is an end of an interval.* has none"):
+            resolve(["latency_ms_high"], latency, "raspberry-pi-4")
+
+
 def test_latency_without_a_device_is_refused():
     with pytest.raises(ObjectiveError, match=r"latency_ms.*needs a device"):
         resolve(["latency_ms"])
