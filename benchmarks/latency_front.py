@@ -53,7 +53,8 @@ def main() -> None:
     write_text(OUT, text.getvalue())
     print(
         f"{within.sum()} of {len(rows)} within their intervals, mean error "
-        f"{100 * np.abs(predicted / measured - 1).mean():.1f} %, Kendall's tau {kendalltau(predicted, measured)[0]:.3f}; "
+        f"{100 * np.abs(predicted / measured - 1).mean():.1f} %, "
+        f"Kendall's tau {kendalltau(predicted, measured)[0]:.3f}; "
         f"repeatability {timings.repeatability:.1%}, drift {timings.drift:.1%}"
     )
     if not timings.steady:
