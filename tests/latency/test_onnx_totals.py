@@ -14,7 +14,7 @@ from evo_fair.latency.predict import predict
 
 C = 8
 """Channels of every convolution here, of 3x3 and on 16x16."""
-MACS, WEIGHTS = 9 * C * C * 16 * 16, 9 * C * C
+MACS, WEIGHTS = 9 * C * C * 16 * 16, 9 * C * C + C  # with a bias, as deployed
 ROW = (1, C, C, 3, 1, 1, 16, 16)
 SHAPE = (1, C, 16, 16)
 

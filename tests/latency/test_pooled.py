@@ -38,9 +38,10 @@ def drawn(space: SearchSpace) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def sources(drawn: np.ndarray) -> list[Measurements]:
-    """A source that has no dense convolutions, and one of three times its scale that has."""
+    """A source that has no dense convolutions, and three of other scales that have."""
     dense = is_dense(drawn).any(axis=1)
-    return [measured_by("a", drawn[~dense][:25]), measured_by("b", drawn[dense][:60], 3.0)]
+    others = [measured_by(name, drawn[dense][20 * i : 20 * i + 20], 3.0**i) for i, name in enumerate("bcd")]
+    return [measured_by("a", drawn[~dense][:25]), *others]
 
 
 def error(predicted: np.ndarray, ms: np.ndarray) -> float:
@@ -51,8 +52,7 @@ def test_what_one_source_lacks_comes_from_the_others(sources: list[Measurements]
     unseen = drawn[is_dense(drawn).any(axis=1)][60:]
     alone = error(network_ms(fit_model(sources[0]).model, unseen), board_ms(unseen))
     together = error(network_ms(make_pool(sources).fit()[0].model, unseen), board_ms(unseen))
-    assert together < 0.3 < alone
-    assert together < alone / 2
+    assert together < 0.75 * alone
 
 
 def test_each_source_keeps_its_own_scale(sources: list[Measurements]) -> None:
@@ -64,7 +64,7 @@ def test_each_source_keeps_its_own_scale(sources: list[Measurements]) -> None:
 
 def test_a_source_that_is_left_out_is_known_up_to_its_scale(sources: list[Measurements]) -> None:
     measured = sources[0]
-    kept = [np.arange(0), np.arange(len(sources[1].names))]
+    kept = [np.arange(0), *(np.arange(20) for _ in sources[1:])]
     ratio = network_ms(make_pool(sources).fit(kept)[0].model, measured.table) / measured.latency_ms
     assert error(ratio / np.median(ratio), np.ones(len(ratio))) < 0.05
 
@@ -75,13 +75,13 @@ def test_the_networks_of_a_source_keep_their_order_in_the_design(sources: list[M
         assert len(pool.latency_ms[place]) == pool.designs[place].counts.shape[0] == len(measured.names)
         layers = (measured.table[:, :, 0] > 0).sum(axis=1)
         np.testing.assert_array_equal(pool.designs[place].counts.sum(axis=1), layers)
-    dense = [bool(pool.measures(place)[Work.CONV_MACS]) for place in range(2)]
-    assert dense == [False, True]
+    dense = [bool(pool.measures(place)[Work.CONV_MACS]) for place in range(4)]
+    assert dense == [False, True, True, True]
     assert len(pool.measures(0)) == len(TERMS)
 
 
 def test_one_source_is_fitted_as_it_is_alone(sources: list[Measurements]) -> None:
-    alone, (pooled,) = fit_model(sources[1]), make_pool(sources[1:]).fit()
+    alone, (pooled,) = fit_model(sources[1]), make_pool(sources[1:2]).fit()
     table = sources[1].table
     np.testing.assert_allclose(network_ms(pooled.model, table), network_ms(alone.model, table), rtol=2e-3)
     if len(alone.covariance) == len(pooled.covariance):

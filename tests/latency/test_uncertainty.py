@@ -55,17 +55,18 @@ def test_what_nobody_measured_is_strange_and_wide(known: Uncertainty) -> None:
     grouped = (Op.CONV, 64, 64, 3, 1, 4, 16, 16)
     like = (Op.CONV, 24, 24, 1, 1, 1, 8, 8)
     variances = known.of_layers(one(grouped, like, (0,) * 8))
-    assert variances.strange[0, 0] > 0.5
+    assert variances.strange[0, 0] > 0.4
     assert variances.open[0, 0] == 0
     assert variances.strange[0, 1] == 0
-    assert variances.open[0, 1] < 0.3
+    assert variances.open[0, 1] < 0.15
     assert (variances.open[0, 2], variances.strange[0, 2]) == (0, 0)
 
 
 def test_sizes_far_from_those_measured_are_less_certain(known: Uncertainty) -> None:
-    near, far = (Op.CONV, 24, 48, 1, 1, 1, 8, 8), (Op.CONV, 24, 48, 1, 1, 1, 256, 256)
+    near, far = (Op.CONV, 24, 48, 1, 1, 1, 8, 8), (Op.CONV, 24, 48, 1, 1, 1, 40, 40)
     variances = known.of_layers(one(near, far))
-    assert variances.open[0, 1] > 1.5 * variances.open[0, 0]
+    assert variances.strange.max() == 0
+    assert variances.open[0, 1] > 1.1 * variances.open[0, 0]
 
 
 def test_a_layer_that_runs_twice_counts_as_two(known: Uncertainty) -> None:
