@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Float32s
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -26,8 +28,6 @@ UNKNOWN = -(2.0**23)
 """The number of a category that is none of those known; both are beyond the categories that stand for themselves."""
 
 FOLDS = 5
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class Vocabulary:
         known = [float(value) for value in self.values] if self.numeric else list(range(len(self.values)))
         return np.array([*known, MISSING] if self.missing else known, np.float64)
 
-    def numbers(self, texts: "pd.Series[Any]") -> Floats:
+    def numbers(self, texts: "pd.Series[Any]") -> Float32s:
         """Texts as numbers, float32 `[samples]`: NaN for "", `UNKNOWN` for one that is not in `values`."""
         codes, distinct = texts.factorize()
         known = {value: float(code) for value, code in zip(self.values, self.codes, strict=False)}
         numbers = [known.get(str(text), self._of_unknown(str(text))) for text in distinct]
-        coded: Floats = np.array(numbers, np.float32)[codes]
+        coded: Float32s = np.array(numbers, np.float32)[codes]
         return coded
 
     def _of_unknown(self, text: str) -> float:
@@ -97,7 +97,7 @@ class Category:
 
     name: str
     vocabulary: Vocabulary
-    rates: Floats | None = None
+    rates: Float32s | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +116,13 @@ class Encoding:
         """The raw columns, in order."""
         return (*(number.name for number in self.numbers), *(category.name for category in self.categories))
 
-    def raw(self, numbers: Mapping[str, npt.NDArray[np.float64]], texts: Mapping[str, "pd.Series[Any]"]) -> Floats:
+    def raw(self, numbers: Mapping[str, npt.NDArray[np.float64]], texts: Mapping[str, "pd.Series[Any]"]) -> Float32s:
         """The raw columns as networks in files take them, float32 `[samples, columns]`."""
         columns = [numbers[number.name].astype(np.float32) for number in self.numbers]
         columns += [category.vocabulary.numbers(texts[category.name]) for category in self.categories]
         return np.column_stack(columns)
 
-    def apply(self, raw: Floats) -> Floats:
+    def apply(self, raw: Float32s) -> Float32s:
         """Inputs float32 `[samples, features]` of raw columns `[samples, columns]`, as a file computes them."""
         split = len(self.numbers)
         gone = np.isnan(raw[:, :split])
@@ -165,7 +165,7 @@ _NUMBER = ("fill", "mean", "deviation")
 class RawColumns:
     """A table's raw columns, float32 `[samples, columns]`, and how they become inputs."""
 
-    values: Floats
+    values: Float32s
     encoding: Encoding
 
 
@@ -176,7 +176,7 @@ def fit_inputs(
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
     vocabularies: Mapping[str, Vocabulary] | None = None,
-) -> tuple[Floats, RawColumns]:
+) -> tuple[Float32s, RawColumns]:
     """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
 
     `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
@@ -198,13 +198,13 @@ def fit_inputs(
     return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated)))
 
 
-def _coded(raw: Floats) -> npt.NDArray[np.float64]:
+def _coded(raw: Float32s) -> npt.NDArray[np.float64]:
     return np.where(np.isnan(raw), MISSING, raw).astype(np.float64)
 
 
 def _fit_numbers(
     names: Sequence[str], values: npt.NDArray[np.float64], train: npt.NDArray[np.bool_]
-) -> tuple[list[Floats], tuple[Number, ...]]:
+) -> tuple[list[Float32s], tuple[Number, ...]]:
     """The standardised numbers and what tells which were missing, float32 `[samples, ...]` each."""
     from sklearn.impute import MissingIndicator, SimpleImputer
     from sklearn.preprocessing import StandardScaler
@@ -225,14 +225,14 @@ def _fit_numbers(
     return [scaler.transform(filled).astype(np.float32), indicator.astype(np.float32)], fitted
 
 
-def _one_hot(categories: Sequence[Category], coded: npt.NDArray[np.float64]) -> Floats:
+def _one_hot(categories: Sequence[Category], coded: npt.NDArray[np.float64]) -> Float32s:
     from sklearn.preprocessing import OneHotEncoder
 
     if not categories:
         return np.zeros((len(coded), 0), np.float32)
     known = [np.sort(category.vocabulary.codes) for category in categories]
     encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    encoded: Floats = encoder.fit_transform(coded)
+    encoded: Float32s = encoder.fit_transform(coded)
     # scikit-learn wants numbers in order, which puts a missing category first; it stands last.
     ends = np.cumsum([len(codes) for codes in known])
     orders = [
@@ -247,7 +247,7 @@ def _fit_rates(
     coded: npt.NDArray[np.float64],
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
-) -> tuple[Floats, tuple[Category, ...]]:
+) -> tuple[Float32s, tuple[Category, ...]]:
     """The rates of target-encoded columns, float32 `[samples, columns * rates]`, and the columns with their tables."""
     from sklearn.model_selection import StratifiedKFold
     from sklearn.preprocessing import TargetEncoder

@@ -16,6 +16,7 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.arrays import Float32s
 from evo_fair.data import Dataset
 from evo_fair.data.table_inputs import MISSING, Category, Encoding, Number
 from evo_fair.errors import DataError, EvoFairError, quote
@@ -28,8 +29,6 @@ __all__ = ["COLUMNS", "PREFIX", "file_inputs", "put_columns_first", "raw_rows", 
 COLUMNS = "columns"
 PREFIX = "columns/"
 """What the names of preprocessing's nodes and constants begin with."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
@@ -135,15 +134,15 @@ def takes_columns(path: Path) -> bool:
     return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS]
 
 
-def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Floats:
+def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Float32s:
     """What a network's file takes for these samples: a table's raw columns, or else normalised inputs."""
     if dataset.columns is not None and takes_columns(path):
         return dataset.columns.values[samples]
-    inputs: Floats = scaling(dataset.inputs[samples]).contiguous().numpy()
+    inputs: Float32s = scaling(dataset.inputs[samples]).contiguous().numpy()
     return inputs
 
 
-def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Floats:
+def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Float32s:
     """Rows of a table, as people have them, as what the network of a card takes: float32 `[rows, columns]`.
 
     `card` is the content of the `.json` beside the ONNX file. What is missing is NaN, None or an empty text. Raises

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from evo_fair.arrays import Genomes, Int32s
 from evo_fair.layers import LayerTable, Op
 from evo_fair.space.kinds import CB, KINDS, Hidden, Kind, Shortcut
 from evo_fair.space.schema import SpaceSchema
@@ -19,7 +20,6 @@ from evo_fair.space.schema import SpaceSchema
 __all__ = [
     "BLOCK_COLUMNS",
     "BlockTable",
-    "Genomes",
     "Plan",
     "blocks_of",
     "canonical",
@@ -29,9 +29,7 @@ __all__ = [
     "skip_gene",
 ]
 
-Genomes = npt.NDArray[np.int16]
 BlockTable = npt.NDArray[np.int32]
-_Ints = npt.NDArray[np.int32]
 
 BLOCK_COLUMNS = ("kind", "c_in", "hidden", "c_out", "kernel", "stride", "shortcut", "h_in", "w_in")
 KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
@@ -54,21 +52,21 @@ _BLOCKS_OWN = -1  # a unit with the block's kernel
 class Plan(NamedTuple):
     """A space's choices as arrays that compiled code reads; lists of unequal length are filled up with zeros."""
 
-    input_shape: _Ints  # channels, height, width
+    input_shape: Int32s  # channels, height, width
     labels: int
-    stem: _Ints  # [choices of the stem's width]; empty for a tabular space
+    stem: Int32s  # [choices of the stem's width]; empty for a tabular space
     stem_kernel: int
     stem_stride: int
-    slots: _Ints  # [stages]
-    strides: _Ints  # [stages]
-    widths: _Ints  # [stages, choices]
-    kinds: _Ints  # [stages, choices], 0 ends the list
-    skips: _Ints  # [stages], the kind gene that means no block in slots after the first
-    kernels: _Ints  # [stages, kinds, choices], 0 ends the list
-    expansions: _Ints  # [stages, choices]
-    keep: _Ints  # [stages, choices]
-    rules: _Ints  # [kinds, RULES]; expansion 0: by the gene
-    units: _Ints  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
+    slots: Int32s  # [stages]
+    strides: Int32s  # [stages]
+    widths: Int32s  # [stages, choices]
+    kinds: Int32s  # [stages, choices], 0 ends the list
+    skips: Int32s  # [stages], the kind gene that means no block in slots after the first
+    kernels: Int32s  # [stages, kinds, choices], 0 ends the list
+    expansions: Int32s  # [stages, choices]
+    keep: Int32s  # [stages, choices]
+    rules: Int32s  # [kinds, RULES]; expansion 0: by the gene
+    units: Int32s  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
     stem_kind: int
 
 
@@ -113,7 +111,7 @@ def _rules(kind: Kind) -> tuple[int, ...]:
     return (kind.hidden, *kind.shortcuts, kind.expansion or 0)
 
 
-def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
+def _unit_table(kinds: tuple[Kind, ...]) -> Int32s:
     table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *(len(kind.units) for kind in kinds)), 5), np.int32)
     for number, kind in enumerate(kinds, 1):
         for place, unit in enumerate(kind.units):
@@ -122,7 +120,7 @@ def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
     return table
 
 
-def _padded(rows: list[tuple[int, ...]], length: int = 0) -> _Ints:
+def _padded(rows: list[tuple[int, ...]], length: int = 0) -> Int32s:
     length = max(length, *(len(row) for row in rows))
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int32)
 
@@ -249,13 +247,13 @@ def _halved(size: int, stride: int) -> int:
 
 
 @njit(cache=True)
-def _put(row: _Ints, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
+def _put(row: Int32s, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
     row[0], row[1], row[2], row[3] = op, c_in, c_out, kernel
     row[4], row[5], row[6], row[7] = stride, groups, h, w
 
 
 @njit(cache=True)
-def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
+def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
     """Writes the layers of block `b` with the units `[units, 5]` into `rows` and returns how many there are."""
     h, w = b[H_IN], b[W_IN]
     n = 0
