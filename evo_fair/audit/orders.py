@@ -9,7 +9,7 @@ import torch
 from evo_fair.audit.paths import Importance
 from evo_fair.errors import UnknownNameError
 from evo_fair.nets import Network, Supernet
-from evo_fair.nets.channels import ChannelGroup, channel_groups, reader_importance, reorder_channels
+from evo_fair.nets.channels import SharedChannels, channel_groups, reader_importance, reorder_channels
 from evo_fair.pruning import CRITERIA, Samples, criterion_named, trace_structure
 from evo_fair.sources import source_hash
 from evo_fair.space import Kind, SearchSpace, find_kind
@@ -126,7 +126,7 @@ def _is_output(tensor: str) -> bool:
     return kind == "shortcut" or unit in [inner.name for inner in find_kind(kind).giving(Channels.OUT)]
 
 
-def _size(supernet: Supernet, group: ChannelGroup) -> int:
+def _size(supernet: Supernet, group: SharedChannels) -> int:
     return len(supernet.weights[group.outputs[0]])
 
 
@@ -146,7 +146,7 @@ def importance_by_gene(supernet: Supernet, base: npt.NDArray[np.int16]) -> Impor
     return found
 
 
-def _genes_of(space: SearchSpace, group: ChannelGroup, kinds: dict[str, Kind]) -> list[int]:
+def _genes_of(space: SearchSpace, group: SharedChannels, kinds: dict[str, Kind]) -> list[int]:
     """The genes that say how many of a group's channels a network has; none where its block is of another kind."""
     place = group.outputs[0].split(".")
     names = space.gene_names

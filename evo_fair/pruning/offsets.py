@@ -10,7 +10,7 @@ import numpy.typing as npt
 from evo_fair.arrays import Floats
 from evo_fair.data.splits import split_units
 
-__all__ = ["HeldOffsets", "Outputs", "Standing", "even_offsets", "held_offsets", "log_shares"]
+__all__ = ["HeldOffsets", "Outputs", "TriedOffsets", "even_offsets", "held_offsets", "log_shares"]
 
 
 SHIFTS = np.linspace(-0.5, 1.0, 13)
@@ -50,7 +50,7 @@ class Outputs:
         return np.asarray((self.logits + offsets).argmax(1) == self.labels)
 
 
-class Standing(NamedTuple):
+class TriedOffsets(NamedTuple):
     """Offsets float64 `[labels]`; with them, the validation part's accuracy and the variance of the groups'."""
 
     offsets: Floats
@@ -123,7 +123,7 @@ def log_shares(labels: npt.NDArray[np.int64], count: int) -> Floats:
 
 def even_offsets(
     validation: Outputs, training: Outputs, log_shares: Floats | None, limit: float, epsilon: float
-) -> Standing:
+) -> TriedOffsets:
     """The offsets with which groups' accuracies differ least while the validation part's accuracy keeps its limits.
 
     First all labels move against their logarithmic shares in training, `log_shares` float64 `[labels]` (Menon et al.
@@ -161,11 +161,11 @@ class _Pair:
         self._groups = 1 + max(int(part.groups.max(initial=-1)) for part in self._parts)
         self._sizes = self._by_group([np.ones(len(part.labels), np.bool_) for part in self._parts])
 
-    def standing(self, offsets: Floats) -> Standing:
+    def standing(self, offsets: Floats) -> TriedOffsets:
         """With these offsets."""
         return self._standing(offsets, [(part.logits + offsets).argmax(1) for part in self._parts])
 
-    def moves(self, offsets: Floats, step: float) -> Iterator[Standing]:
+    def moves(self, offsets: Floats, step: float) -> Iterator[TriedOffsets]:
         """With each label's offset in turn moved up or down by `step`.
 
         A label that moves wins or loses against the best of the others, which is the best or the second of all.
@@ -184,9 +184,9 @@ class _Pair:
                 ]
                 yield self._standing(new, predictions)
 
-    def _standing(self, offsets: Floats, predictions: list[npt.NDArray[np.int64]]) -> Standing:
+    def _standing(self, offsets: Floats, predictions: list[npt.NDArray[np.int64]]) -> TriedOffsets:
         right = [part.labels == guess for part, guess in zip(self._parts, predictions, strict=True)]
-        return Standing(offsets, float(right[0].mean()), self.spread(right))
+        return TriedOffsets(offsets, float(right[0].mean()), self.spread(right))
 
     def spread(self, right: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> float:
         """The variance of the groups' accuracies where these shares of the parts' samples are right, `[n]` each."""

@@ -14,9 +14,9 @@ def _known(name: str) -> str:
 
 
 KindName = Annotated[str, Field(max_length=20), AfterValidator(_known)]
-Channels = Annotated[int, Field(ge=1, le=8192)]
+ChannelCount = Annotated[int, Field(ge=1, le=8192)]
 """More than any layer of a network for small devices has; a supernet of such layers would not fit into memory."""
-ChannelChoices = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=32)]
+ChannelChoices = Annotated[tuple[ChannelCount, ...], Field(min_length=1, max_length=32)]
 Expansions = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=32)]
 
 
@@ -56,11 +56,11 @@ class Stage(Section):
 
     slots: Annotated[int, Field(ge=1, le=16)]
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
-    widths: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
+    widths: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
     stride: Literal[1, 2] = 1
     kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
     expansions: Expansions = (4,)
-    keep_channels: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
+    keep_channels: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
 
     @model_validator(mode="before")
     @classmethod
