@@ -114,9 +114,10 @@ def _place_of(layer: str, network: Network, places: dict[str, npt.NDArray[np.flo
         return "stem.CB.conv.weight"
     slot = ".".join(place)
     kind = next(block.kind for block in network.blocks if block.name == slot)
-    inside = [inner.name for inner in kind.giving(Channels.HIDDEN)]
-    if unit in inside:
-        return f"{slot}.{kind.name}.{inside[0]}.weight"
+    for channels in (Channels.HIDDEN, Channels.SQUEEZED):
+        inside = [inner.name for inner in kind.giving(channels)]
+        if unit in inside:
+            return f"{slot}.{kind.name}.{inside[0]}.weight"
     return next(name for name in places if name.startswith(f"{place[0]}.slot1.") and _is_output(name))
 
 
@@ -154,7 +155,9 @@ def _genes_of(space: SearchSpace, group: SharedChannels, kinds: dict[str, Kind])
         return [names.index("stem.width")]
     if not _is_output(group.outputs[0]):
         slot = ".".join(place[:2])
-        return [names.index(f"{slot}.keep")] if kinds.get(slot) is find_kind(place[2]) else []
+        kind = find_kind(place[2])
+        follows = place[3] in [inner.name for inner in kind.giving(Channels.SQUEEZED)]  # the hidden channels
+        return [names.index(f"{slot}.keep")] if kinds.get(slot) is kind and not follows else []
     if place[2] != "shortcut" and find_kind(place[2]).hidden == Hidden.UNITS:
         return [g for g, name in enumerate(names) if name.startswith(f"{place[0]}.slot") and name.endswith(".keep")]
     return [names.index(f"{place[0]}.width")]

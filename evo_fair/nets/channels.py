@@ -9,7 +9,7 @@ import torch
 
 from evo_fair.nets.supernet import Supernet
 from evo_fair.space import SearchSpace
-from evo_fair.space.kinds import Channels, Shortcut
+from evo_fair.space.kinds import Channels, Shortcut, squeezed_width
 
 __all__ = ["SharedChannels", "channel_groups", "reader_importance", "reorder_channels", "sort_channels"]
 
@@ -26,7 +26,7 @@ class SharedChannels(NamedTuple):
 
 
 def channel_groups(space: SearchSpace) -> Iterator[SharedChannels]:
-    """The stem's output, every stage's output (tied by its shortcuts) and every block's hidden channels."""
+    """The stem's output, every stage's (tied by its shortcuts), and every block's hidden and squeezed channels."""
     entry = SharedChannels([], [], ())
     if space.schema.stem:
         entry = SharedChannels(_with_norm("stem.CB.conv"), [], space.schema.stem.widths)
@@ -43,13 +43,19 @@ def channel_groups(space: SearchSpace) -> Iterator[SharedChannels]:
                     continue
                 hidden = SharedChannels([], [], stage.hidden_levels(kind, before, stage.outputs))
                 groups = {Channels.IN: source, Channels.HIDDEN: hidden, Channels.OUT: output}
+                for unit in kind.giving(Channels.SQUEEZED):
+                    levels = sorted({squeezed_width(level) for level in groups[unit.takes].levels})
+                    groups[Channels.SQUEEZED] = SharedChannels([], [], tuple(levels))
                 for unit in kind.units:
                     place = f"stage{s}.slot{slot}.{kind.name}.{unit.name}"
                     groups[unit.gives].outputs.extend(_with_norm(place))
                     if not unit.depthwise:  # a depthwise one carries the channels that come in
                         groups[unit.takes].inputs.append(f"{place}.weight")
-                if hidden.outputs:
-                    yield hidden
+                yield from (
+                    groups[inner]
+                    for inner in (Channels.HIDDEN, Channels.SQUEEZED)
+                    if inner in groups and groups[inner].outputs
+                )
             before = stage.outputs
         if entry.outputs:
             yield entry

@@ -6,6 +6,7 @@ block, then every slot in order; `kind` 0 is a skipped slot, and else the number
 input belongs to another stage.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numba import njit
 
 from evo_fair.arrays import Genomes, Int32s
 from evo_fair.layers import LayerTable, Op
-from evo_fair.space.kinds import CB, KINDS, Hidden, Kind, Shortcut
+from evo_fair.space.kinds import CB, KINDS, Channels, Hidden, Kind, Shortcut, squeezed_width
 from evo_fair.space.schema import SpaceSchema
 
 __all__ = [
@@ -37,7 +38,8 @@ KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
 _EXPANSION, _WIDTH, _UNITS = int(Hidden.EXPANSION), int(Hidden.WIDTH), int(Hidden.UNITS)
 _PROJECTION = int(Shortcut.PROJECTION)
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
-_GLOBAL_POOL, _ADD = int(Op.GLOBAL_POOL), int(Op.ADD)
+_GLOBAL_POOL, _ADD, _MUL, _ACTIVATION = int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL), int(Op.ACTIVATION)
+_SQUEEZED = int(Channels.SQUEEZED)
 
 SLOT_GENES = 4  # kind, kernel, expansion, keep
 _LEAST_UNITS = 3
@@ -112,7 +114,9 @@ def _rules(kind: Kind) -> tuple[int, ...]:
 
 
 def _unit_table(kinds: tuple[Kind, ...]) -> Int32s:
-    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *(len(kind.units) for kind in kinds)), 5), np.int32)
+    # As long as the layers need: channel weights come with a mean, an activation and a product.
+    lengths = (len(kind.units) + 3 * len(list(kind.giving(Channels.SQUEEZED))) for kind in kinds)
+    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *lengths), 5), np.int32)
     for number, kind in enumerate(kinds, 1):
         for place, unit in enumerate(kind.units):
             kernel = _BLOCKS_OWN if unit.kernel is None else unit.kernel
@@ -241,6 +245,9 @@ def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     _put(table[layer], _LINEAR, channels, plan.labels, 1, 1, 1, 1, 1)
 
 
+_squeezed_width: Callable[[int], int] = njit(squeezed_width)
+
+
 @njit(cache=True)
 def _halved(size: int, stride: int) -> int:
     return (size + stride - 1) // stride
@@ -265,7 +272,20 @@ def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
         unit = units[i]
         if unit[_UNIT_TAKES] == 0:
             break
-        c_in, c_out = b[unit[_UNIT_TAKES]], b[unit[_UNIT_GIVES]]
+        if unit[_UNIT_TAKES] == _SQUEEZED:
+            c_out = b[unit[_UNIT_GIVES]]
+            _put(rows[n], _CONV, _squeezed_width(c_out), c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 1], _ACTIVATION, c_out, c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 2], _MUL, c_out, c_out, 1, 1, 1, h, w)
+            n += 3
+            continue
+        c_in = b[unit[_UNIT_TAKES]]
+        if unit[_UNIT_GIVES] == _SQUEEZED:
+            _put(rows[n], _GLOBAL_POOL, c_in, c_in, h, 1, 1, h, w)
+            _put(rows[n + 1], _CONV, c_in, _squeezed_width(c_in), 1, 1, 1, 1, 1)
+            n += 2
+            continue
+        c_out = b[unit[_UNIT_GIVES]]
         kernel = b[KERNEL] if unit[_UNIT_KERNEL] == _BLOCKS_OWN else unit[_UNIT_KERNEL]
         stride = b[STRIDE] if unit[_UNIT_STRIDED] else 1
         if kernel == 0:
