@@ -17,6 +17,7 @@ from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 
 __all__ = [
+    "ACCURACIES",
     "METRICS",
     "Metric",
     "accuracy",
@@ -144,6 +145,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     }
 )
 """The metrics that give one value a network, by name."""
+
+ACCURACIES = frozenset(
+    {"accuracy", "error", "balanced_accuracy", "balanced_error", "worst_group_accuracy", "worst_group_error"}
+)
+"""Those of them that say how much is right, or wrong; the others say how unequal groups are."""
 
 
 def measure_all(counts: Counts) -> dict[str, Floats | None]:

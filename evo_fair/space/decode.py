@@ -6,7 +6,6 @@ block, then every slot in order; `kind` 0 is a skipped slot, and else the number
 input belongs to another stage.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -245,9 +244,6 @@ def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     _put(table[layer], _LINEAR, channels, plan.labels, 1, 1, 1, 1, 1)
 
 
-_squeezed_width: Callable[[int], int] = njit(squeezed_width)
-
-
 @njit(cache=True)
 def _halved(size: int, stride: int) -> int:
     return (size + stride - 1) // stride
@@ -274,7 +270,7 @@ def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
             break
         if unit[_UNIT_TAKES] == _SQUEEZED:
             c_out = b[unit[_UNIT_GIVES]]
-            _put(rows[n], _CONV, _squeezed_width(c_out), c_out, 1, 1, 1, 1, 1)
+            _put(rows[n], _LINEAR, squeezed_width(c_out), c_out, 1, 1, 1, 1, 1)
             _put(rows[n + 1], _ACTIVATION, c_out, c_out, 1, 1, 1, 1, 1)
             _put(rows[n + 2], _MUL, c_out, c_out, 1, 1, 1, h, w)
             n += 3
@@ -282,7 +278,7 @@ def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
         c_in = b[unit[_UNIT_TAKES]]
         if unit[_UNIT_GIVES] == _SQUEEZED:
             _put(rows[n], _GLOBAL_POOL, c_in, c_in, h, 1, 1, h, w)
-            _put(rows[n + 1], _CONV, c_in, _squeezed_width(c_in), 1, 1, 1, 1, 1)
+            _put(rows[n + 1], _LINEAR, c_in, squeezed_width(c_in), 1, 1, 1, 1, 1)
             n += 2
             continue
         c_out = b[unit[_UNIT_GIVES]]

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
+from numba import njit
+
 from evo_fair.errors import ProblemError, UnknownNameError
 from evo_fair.registries import BLOCK_KINDS as KINDS
 
@@ -252,6 +254,7 @@ def _squeezes_well(unit: KindUnit, excites: KindUnit | None, behind: KindUnit | 
     )
 
 
+@njit(cache=True)
 def squeezed_width(channels: int) -> int:
     """How many channels so many are squeezed into: a quarter, as a multiple of 8 (Howard et al. 2019, MobileNetV3)."""
     return -(-channels // 32) * 8
