@@ -11,12 +11,14 @@ import torch
 from torch.nn import functional
 
 import evo_fair as ef
+from evo_fair.audit.orders import importance_by_gene, ordered
 from evo_fair.export.export import check_parity, export_onnx
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.layers import Op, macs, params, peak_memory_bytes
 from evo_fair.nets import Supernet
 from evo_fair.nets.channels import channel_groups
 from evo_fair.proxy import Proxy
+from evo_fair.pruning.samples import Samples
 from evo_fair.space import SearchSpace, SpaceSchema, find_kind
 from evo_fair.space.kinds import squeezed_width
 from evo_fair.testing import check_kind, small_dataset
@@ -139,6 +141,22 @@ def test_squeezed_channels_are_sorted_on_their_own(space: SearchSpace) -> None:
     assert group.outputs == [f"stage1.slot1.MBSE.squeeze.{name}" for name in ("weight", "gamma", "beta")]
     assert group.inputs == ["stage1.slot1.MBSE.excite.weight"]
     assert group.levels == (8, 16)
+
+
+def test_an_audits_orders_leave_full_networks_as_they_were(space: SearchSpace, proxy: Proxy) -> None:
+    data = small_dataset(24)
+    samples = Samples(proxy.samples, data.labels, np.zeros(len(data.labels), np.int16))
+    before = proxy.logits(space.largest())
+    for criterion in ("magnitude_l1", "random"):
+        other = ordered(proxy.supernet, criterion, 0, samples)
+        for name in ("expand", "squeeze"):
+            place = f"stage1.slot1.MBSE.{name}.weight"
+            assert not torch.equal(other.weights[place], proxy.supernet.weights[place])
+        after = Proxy(other, data.inputs, data.inputs).logits(space.largest())
+        np.testing.assert_allclose(after, before, rtol=1e-3, atol=1e-3)
+    importance = importance_by_gene(proxy.supernet, space.largest())
+    keeps = [space.gene_names.index(f"stage1.slot{slot}.keep") for slot in (1, 2)]
+    assert [len(importance[gene]) for gene in keeps] == [64, 64]  # the hidden channels, not the squeezed ones
 
 
 def test_predictions_hang_on_the_genome_alone(tmp_path: Path) -> None:
