@@ -19,8 +19,9 @@ from evo_fair.nets import Supernet
 from evo_fair.nets.channels import channel_groups
 from evo_fair.proxy import Proxy
 from evo_fair.pruning.samples import Samples
-from evo_fair.space import SearchSpace, SpaceSchema, find_kind
-from evo_fair.space.kinds import squeezed_width
+from evo_fair.registry import restored_afterwards
+from evo_fair.space import Kind, SearchSpace, SpaceSchema, add_kind, find_kind
+from evo_fair.space.kinds import DB, Channels, KindUnit, squeezed_width
 from evo_fair.testing import check_kind, small_dataset
 
 PROBLEM = """
@@ -129,6 +130,13 @@ def test_channels_are_weighed_by_what_their_means_say(space: SearchSpace, proxy:
 
 def test_it_passes_the_kit() -> None:
     check_kind("MBSE")
+
+
+def test_a_kind_of_ones_own_may_weigh_what_comes_in() -> None:
+    weigh = (KindUnit("mean", Channels.IN, Channels.SQUEEZED), KindUnit("weigh", Channels.SQUEEZED, Channels.IN))
+    with restored_afterwards():
+        add_kind(Kind("DBSE", (DB.units[0], *weigh, DB.units[1])))
+        check_kind("DBSE")
 
 
 def test_variants_squeeze_too() -> None:
