@@ -1,7 +1,7 @@
 """The proxy: the frozen supernet asked what genomes' networks predict, without any training."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -31,9 +31,9 @@ class Proxy:
     A prediction depends on the genome alone: every network gets statistics of its own from the same calibration
     samples, and neither the company of other genomes nor the number of threads changes a bit. On the CPU populations
     are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one. So do, on
-    the CPU too, those with blocks that weigh channels, which a population's programs can't do: slower, and in `fp32`
-    always. `fp32` is exact, the same on every processor with fused multiply-add; `bf16` is faster, and only on
-    processors that have it.
+    the CPU too, those with blocks that weigh channels, which a population's programs can't do: slower, in `fp32`
+    always, and to the bit only on one kind of processor. Else `fp32` is exact, the same on every processor with fused
+    multiply-add; `bf16` is faster, and only on processors that have it.
     """
 
     def __init__(
@@ -82,18 +82,21 @@ class Proxy:
         labels = np.empty((len(genomes), len(self.samples)), np.uint8)
         if not alone.all():
             labels[~alone] = self.population.labels([networks[number] for number in np.flatnonzero(~alone)])
-        if alone.any():
-            workers = self._threads if self.device == "cpu" else 1
-            with torch_threads(1), ThreadPoolExecutor(workers) as pool:
-                for number, logits in zip(
-                    np.flatnonzero(alone), pool.map(self._torch_logits, genomes[alone]), strict=True
-                ):
-                    labels[number] = logits.argmax(1)
+        for number, logits in zip(np.flatnonzero(alone), self._torch_logits_of(genomes[alone]), strict=True):
+            labels[number] = logits.argmax(1)
         return labels
 
     def close(self) -> None:
         """Ends the threads."""
         self.population.runner.close()
+
+    def _torch_logits_of(self, genomes: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.float32]]:
+        """The logits of several genomes one after the other; on the CPU as many at a time as there are threads."""
+        if self.device != "cpu" or not len(genomes):
+            yield from map(self._torch_logits, genomes)
+            return
+        with torch_threads(1), ThreadPoolExecutor(self._threads) as pool:
+            yield from pool.map(self._torch_logits, genomes)
 
     def _torch_logits(self, genome: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """The same by torch, a network at a time: on one thread, so that their number changes nothing."""
