@@ -7,15 +7,13 @@ import numpy.typing as npt
 from scipy.stats import kendalltau
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Floats, Ints
 from evo_fair.belief.features import size_features
 from evo_fair.belief.frozen import Smoothed, smooth
 from evo_fair.belief.trained import Corrected, Known, correct, left_out_pairs
 from evo_fair.evolution.process import Scale
 
 __all__ = ["Belief", "Trainings", "rank_correlation"]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
