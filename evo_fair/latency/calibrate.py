@@ -25,7 +25,7 @@ from evo_fair.latency.schema import (
 )
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
 from evo_fair.latency.uncertainty import LEVEL, lower_root
-from evo_fair.latency.validation import FOLDS, Scores, held_out_ms, median_scores, score, shuffles_for
+from evo_fair.latency.validation import FOLDS, Agreement, held_out_ms, median_scores, score, shuffles_for
 
 __all__ = ["Provenance", "calibrate", "distinct_layers", "finish", "intervals_of", "without_gross"]
 
@@ -56,7 +56,7 @@ def calibrate(
     measured: Measurements,
     provenance: Provenance,
     donors: Sequence[Profile] = (),
-    held_out: tuple[str, Scores] | None = None,
+    held_out: tuple[str, Agreement] | None = None,
     *,
     accept_implausible: bool = False,
     warn: Callable[[str], None] = lambda _warning: None,
@@ -111,7 +111,7 @@ def finish(
     sources: Sequence[Measurements],
     provenance: Provenance,
     donors: Sequence[Profile],
-    held_out: tuple[str, Scores] | None,
+    held_out: tuple[str, Agreement] | None,
     doubts: Sequence[str],
     intervals: Intervals,
     records: Sequence[Source] = (),

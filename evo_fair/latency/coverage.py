@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from evo_fair.arrays import Bools, Floats, Ints
 from evo_fair.latency.fit import FEWEST_NETWORKS, Fit
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.terms import TERMS, layer_terms
@@ -19,8 +19,6 @@ from evo_fair.latency.uncertainty import LEVEL, NORMAL, Uncertainty, Variances, 
 
 __all__ = ["Fitter", "Misses", "by_kind", "by_network", "by_source", "covered", "misses", "width_of"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Kept = Sequence[Ints]
 Fitter = Callable[[Kept], Sequence[Fit]]
 """Fits the networks that are kept of each source, int64 `[n]`, and returns the fit of each source."""
@@ -116,9 +114,9 @@ def _needed_reach(missed: Misses, noise: float) -> Floats:
     return needed
 
 
-def covered(missed: Misses, width: Width) -> npt.NDArray[np.bool_]:
+def covered(missed: Misses, width: Width) -> Bools:
     """Which measurements lie within their intervals, bool `[networks]`."""
-    within: npt.NDArray[np.bool_] = np.abs(missed.error) <= width.half(missed.variances)
+    within: Bools = np.abs(missed.error) <= width.half(missed.variances)
     return within
 
 

@@ -8,10 +8,10 @@ make the corrections of layers.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import solve_triangular
 from scipy.sparse import csr_array
 
+from evo_fair.arrays import Floats, Int32s, Ints
 from evo_fair.errors import ProfileError
 from evo_fair.latency.model import likeness
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
@@ -36,7 +36,6 @@ __all__ = [
     "slopes",
 ]
 
-Floats = npt.NDArray[np.float64]
 
 TERM_SPREAD = 1.0  # of a price around its group's, in natural logarithms: a factor of e
 GROUP_SPREAD = 0.7  # of compute, memory and call prices against each other
@@ -78,9 +77,9 @@ class Design:
     Counts are sparse and features few, so that memory grows with the measured layers, never with their square.
     """
 
-    rows: npt.NDArray[np.int32]
+    rows: Int32s
     counts: csr_array
-    anchors: npt.NDArray[np.int32]
+    anchors: Int32s
     features: Floats  # [rows, features]
     to_weights: Floats  # [anchors, features]
 
@@ -101,14 +100,14 @@ def make_design(table: LayerTable, features: int = FEATURES) -> Design:
     return Design(rows, counts, anchors, _features(lower, anchors, rows), to_weights)
 
 
-def part(design: Design, networks: npt.NDArray[np.int64]) -> Design:
+def part(design: Design, networks: Ints) -> Design:
     """The design of some of its networks, with its anchors and without the layers that only others have."""
     counts = csr_array(design.counts[networks])
     used = np.unique(counts.indices)
     return replace(design, rows=design.rows[used], counts=csr_array(counts[:, used]), features=design.features[used])
 
 
-def features_of(anchors: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> Floats:
+def features_of(anchors: Int32s, rows: Int32s) -> Floats:
     """The features `[rows, anchors]` that layers have beside these anchors; their squares add up to 1 at the most.
 
     What is missing to 1 is how little a layer is like any anchor.
@@ -116,17 +115,17 @@ def features_of(anchors: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> 
     return _features(_lower(anchors), anchors, rows)
 
 
-def _lower(anchors: npt.NDArray[np.int32]) -> Floats:
+def _lower(anchors: Int32s) -> Floats:
     lower: Floats = np.asarray(np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors))))
     return lower
 
 
-def _features(lower: Floats, anchors: npt.NDArray[np.int32], rows: npt.NDArray[np.int32]) -> Floats:
+def _features(lower: Floats, anchors: Int32s, rows: Int32s) -> Floats:
     features: Floats = solve_triangular(lower, likeness(anchors, rows), lower=True).T
     return features
 
 
-def _pivots(rows: npt.NDArray[np.int32], features: int) -> list[int]:
+def _pivots(rows: Int32s, features: int) -> list[int]:
     """The rows that a Cholesky factorisation with complete pivoting takes first: those least like any before them.
 
     Only the columns of the likeness `[rows, rows]` that are taken are ever computed; its diagonal is 1.

@@ -11,10 +11,10 @@ more than `CHOSEN_ON` networks so many choose, and all are fitted from there.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Bools, Floats, Int32s
 from evo_fair.errors import ProfileError
 from evo_fair.latency.design import (
     ALL_TERMS,
@@ -55,8 +55,6 @@ CHOSEN_ON = 500
 ROUNDS = 60
 SETTLED = 1e-4  # relative gain of a round at which the fit ends
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Fit:
@@ -67,7 +65,7 @@ class Fit:
 
     model: Model
     prices: dict[str, float]
-    anchors: npt.NDArray[np.int32]
+    anchors: Int32s
     weights: Floats
     never_measured: tuple[str, ...]
     covariance: Floats
@@ -118,7 +116,7 @@ def finish(
     design: Design,
     unknowns: Floats,
     covariance: Floats,
-    exercised: npt.NDArray[np.bool_],
+    exercised: Bools,
     bytes_per_value: float,
     block: int,
     noise: float,

@@ -6,8 +6,8 @@ then the one that lowers most what is left, and so on: greedy A-optimal design (
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.latency.campaign import Campaign
 from evo_fair.latency.measurements import joined
@@ -17,7 +17,6 @@ from evo_fair.layers import COLUMNS, LayerTable, Op
 
 __all__ = ["MOST", "campaign_for"]
 
-Floats = npt.NDArray[np.float64]
 
 MOST = 60
 """Networks of a kit for a front: half an hour of a slow board at the most."""

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Bools, Floats, Ints
 from evo_fair.latency.design import N_GROUPS, OVERHEAD, PRICED, SCALE, SCALE_SPREAD, Design, make_design, price, slopes
 from evo_fair.latency.fit import ROUNDS, SETTLED, Fit, finish, fit_model, huber_weights
 from evo_fair.latency.measurements import Measurements, joined
@@ -26,8 +26,7 @@ from evo_fair.latency.terms import layer_terms
 
 __all__ = ["Pool", "make_pool"]
 
-Floats = npt.NDArray[np.float64]
-Kept = Sequence[npt.NDArray[np.int64]]
+Kept = Sequence[Ints]
 
 FEATURES = 128  # twice those of one source: there are more kinds of layers to tell apart
 GROUPS_SHARED, TERMS_SHARED, FEATURES_SHARED = 0.3, 0.3, 0.5
@@ -68,7 +67,7 @@ class Pool:
     def _kept(self, kept: Kept | None) -> Kept:
         return [np.arange(len(ms)) for ms in self.latency_ms] if kept is None else kept
 
-    def measures(self, source: int) -> npt.NDArray[np.bool_]:
+    def measures(self, source: int) -> Bools:
         """Which terms the layers of a source exercise, bool `[terms]`."""
         terms = self.terms[np.unique(self.designs[source].counts.indices)]
         return np.asarray(terms.any(axis=0), np.bool_)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from evo_fair.arrays import Bools, Floats
 from evo_fair.latency.onnx_graph import GraphLayers
 from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import BYTES_PER_VALUE
@@ -25,10 +25,10 @@ class Prediction:
 
     graph: GraphLayers
     profile: Profile
-    layer_ms: npt.NDArray[np.float64]
-    extrapolated: npt.NDArray[np.bool_]
+    layer_ms: Floats
+    extrapolated: Bools
     interval_ms: tuple[float, float] | None = None
-    layer_interval_ms: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    layer_interval_ms: tuple[Floats, Floats] | None = None
 
     @property
     def latency_ms(self) -> float:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from evo_fair.arguments import as_path
+from evo_fair.arrays import Bools, Floats, Int32s, Ints
 from evo_fair.errors import ProfileError
 from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
@@ -23,7 +23,6 @@ from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
-Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 Ranges = dict[str, dict[str, tuple[int, int]]]
 
@@ -58,12 +57,12 @@ class Profile:
         )
 
     @cached_property
-    def _anchors(self) -> npt.NDArray[np.int32]:
+    def _anchors(self) -> Int32s:
         return np.array([anchor.layer for anchor in self.file.anchors], np.int32).reshape(-1, len(COLUMNS))
 
-    def latency_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+    def latency_ms(self, table: LayerTable) -> Floats:
         """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
-        result: npt.NDArray[np.float64] = _computed(network_ms, self.model, check_table(table))
+        result: Floats = _computed(network_ms, self.model, check_table(table))
         return result
 
     @property
@@ -74,9 +73,9 @@ class Profile:
             known |= {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
         return known
 
-    def layer_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+    def layer_ms(self, table: LayerTable) -> Floats:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
-        result: npt.NDArray[np.float64] = _computed(layer_ms, self.model, check_table(table))
+        result: Floats = _computed(layer_ms, self.model, check_table(table))
         return result
 
     @property
@@ -127,7 +126,7 @@ class Profile:
         """Milliseconds that any network costs beside its layers."""
         return 1e-6 * self.model.network_price
 
-    def extrapolated(self, table: LayerTable) -> npt.NDArray[np.bool_]:
+    def extrapolated(self, table: LayerTable) -> Bools:
         """Whether a layer lies outside what was fitted, in kind or in range, bool `[networks, layers]`."""
         table = check_table(table)
         low = np.full((len(KINDS), len(COLUMNS)), np.iinfo(np.int32).max)
@@ -138,7 +137,7 @@ class Profile:
                 low[KINDS.index(name), COLUMNS.index(column)] = least
                 high[KINDS.index(name), COLUMNS.index(column)] = greatest
         kinds = kinds_of(table)
-        outside: npt.NDArray[np.bool_] = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
+        outside: Bools = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
         return outside
 
     def write(self, path: Path) -> None:
@@ -180,7 +179,7 @@ def device_names() -> list[str]:
     return shipped_names("hardware_profiles", ".json")
 
 
-def kinds_of(table: LayerTable) -> npt.NDArray[np.int64]:
+def kinds_of(table: LayerTable) -> Ints:
     """The index in `KINDS` of each layer, int64 `[networks, layers]`."""
     rows, index = np.unique(table.reshape(-1, len(COLUMNS)), axis=0, return_inverse=True)
     kinds = np.array([kind_of(row) for row in rows], np.int64)

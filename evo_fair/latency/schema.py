@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.files import read_json
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, Work
@@ -43,7 +43,6 @@ PRICING = 1 + len({term.group for term in TERMS}) + len(PRICED)
 FIRST_PRICED = (*PRICED[: Work.STEM_PATCH_VALUES + 1], NETWORK_CALLS.name)
 """What every profile of this schema prices; what was added to `Work` since, profiles of before know nothing of."""
 
-Floats = npt.NDArray[np.float64]
 
 Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}

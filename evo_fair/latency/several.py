@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.latency.calibrate import Provenance, distinct_layers, finish, intervals_of, without_gross
 from evo_fair.latency.coverage import by_network, misses
@@ -83,9 +84,7 @@ def _check(sources: Sequence[MeasuredBy]) -> None:
         raise ProfileError(f"two sources have the name {twice[0]!r}: give each measurement once, from its own folder")
 
 
-def _held_out_ms(
-    pool: Pool, sources: Sequence[Measurements], progress: Callable[[int, int], None]
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _held_out_ms(pool: Pool, sources: Sequence[Measurements], progress: Callable[[int, int], None]) -> Floats:
     """Milliseconds of the first source's networks by fits that saw none of the same layers, `[shuffles, networks]`."""
     measured = sources[0]
     shuffles = shuffles_for(len(measured.names))

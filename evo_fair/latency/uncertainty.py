@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit, prange
 from scipy.sparse import csr_array
 
+from evo_fair.arrays import Bools, Floats, Int32s
 from evo_fair.latency.design import CORRECTION_SPREAD, PRICED, SPREAD, features_of
 from evo_fair.latency.fit import Fit
 from evo_fair.latency.model import Model, coordinates, layer_ms
@@ -22,7 +22,6 @@ from evo_fair.layers import LayerTable
 
 __all__ = ["LEVEL", "NORMAL", "Uncertainty", "Variances", "Width", "lower_root", "measured_terms"]
 
-Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.9
 """The share of measurements that intervals are to hold."""
@@ -69,9 +68,9 @@ class Uncertainty:
     """
 
     model: Model
-    anchors: npt.NDArray[np.int32]
+    anchors: Int32s
     root: Floats
-    measured: npt.NDArray[np.bool_]
+    measured: Bools
 
     @classmethod
     def of_fit(cls, fit: Fit) -> "Uncertainty":
@@ -104,7 +103,7 @@ class Uncertainty:
         layers: "_Layers",
         table: LayerTable,
         ms: Floats,
-        counted: npt.NDArray[np.bool_],
+        counted: Bools,
         overhead: Floats | float,
         up_to_scale: bool,
     ) -> Floats:
@@ -137,7 +136,7 @@ class Uncertainty:
         return slope
 
 
-def measured_terms(never: Sequence[str]) -> npt.NDArray[np.bool_]:
+def measured_terms(never: Sequence[str]) -> Bools:
     """Which terms are not among those `never` measured, bool `[terms]`."""
     return np.array([term.name not in never for term in TERMS])
 
@@ -160,7 +159,7 @@ class _Layers:
         self.index = index.reshape(table.shape[:2])
         model = known.model
         worked = layer_terms(rows[:, None], model.bytes_per_value, model.block)[:, 0] * model.prices
-        self.strange: npt.NDArray[np.bool_] = np.asarray(worked[:, ~known.measured].any(axis=1), np.bool_)
+        self.strange: Bools = np.asarray(worked[:, ~known.measured].any(axis=1), np.bool_)
         self.ms: Floats = layer_ms(model, rows[None])[0]
         worked *= (self.ms / np.maximum(worked.sum(axis=1), 1e-300))[:, None]
         self.features = features_of(known.anchors, rows)
