@@ -45,7 +45,8 @@ def deployed_table(
     """A row a file: id, role, precision, sizes, `measured_ms`, `predicted_ms[device]`, and the examination.
 
     Every metric has its interval in columns of the same name ending in `_low` and `_high`. A profile predicts the
-    files of its own precision; what was not measured, has no value or would be a lower bound is NaN.
+    files of its own precision, and one with intervals adds `predicted_ms_low[device]` and `predicted_ms_high[device]`;
+    what was not measured, has no value or would be a lower bound is NaN.
     """
     latency = dict(zip(timings.names, timings.latency_ms, strict=True))
     rows = [_row(network, float(latency[str(network.path)]), profiles, examiner) for network in networks]

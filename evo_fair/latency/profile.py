@@ -24,6 +24,7 @@ from evo_fair.one_at_a_time import one_at_a_time
 __all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
 T = TypeVar("T")
+_WIDEST = 50.0  # half an interval in logarithms: no prediction, but still a number
 Ranges = dict[str, dict[str, tuple[int, int]]]
 
 
@@ -118,7 +119,8 @@ class Profile:
     def _interval(self, variances_of: Callable[[LayerTable], Variances], table: LayerTable) -> tuple[Floats, Floats]:
         assert self.file.intervals is not None
         variances = _computed(variances_of, check_table(table))
-        times = np.exp(Width(self.file.intervals.noise, self.file.intervals.reach).half(variances))
+        half = Width(self.file.intervals.noise, self.file.intervals.reach).half(variances)
+        times = np.exp(np.minimum(half, _WIDEST))
         return variances.ms / times, variances.ms * times
 
     @property
