@@ -1,4 +1,7 @@
-"""Reading NumPy archives (.npz) that may be damaged or hostile: no pickles, and no more memory than the file says."""
+"""Names of arrays' types, and reading NumPy archives (.npz) that may be damaged or hostile.
+
+No pickles are read, and no more memory is taken than the file says.
+"""
 
 import zipfile
 from collections.abc import Callable
@@ -9,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-__all__ = ["MOST_BYTES", "read_arrays"]
+__all__ = ["MOST_BYTES", "Float32s", "Floats", "read_arrays"]
+
+Floats = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
 
 MOST_BYTES = 2**31
 """Bytes that an archive may unpack to: an audit's predictions, the largest there are, stay far below."""

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evo_fair.arrays import Float32s as Floats
 from evo_fair.nets import Supernet
 from evo_fair.nets.network import BN_EPSILON
 from evo_fair.nets.supernet import place_of
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer, filled_up, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.tile_choice import Floats
 from evo_fair.proxy.tiles import UNIT
 from evo_fair.proxy.winograd import POINTS, pack_winograd, suits_winograd, transform_weights
 from evo_fair.space import Block, Unit, units_of

@@ -13,25 +13,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
 from evo_fair.proxy.frozen import FoldedBlock, FrozenBlocks, prediction_program, storing_program
 from evo_fair.proxy.program import padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.tile_choice import Floats
 from evo_fair.space import Block, units_of
 
 __all__ = ["Population"]
 
 Path = tuple[Block, ...]
-_Receive = Callable[[list[int], Floats], None]
+_Receive = Callable[[list[int], Float32s], None]
 
 
 @dataclass
 class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
-    calibration: Floats
-    samples: Floats
+    calibration: Float32s
+    samples: Float32s
     channels: int
 
     @property
@@ -65,8 +65,8 @@ class Population:
     def __init__(
         self,
         supernet: Supernet,
-        calibration: Floats,
-        samples: Floats,
+        calibration: Float32s,
+        samples: Float32s,
         threads: int = 1,
         memory: int = 0,
         *,
@@ -79,11 +79,11 @@ class Population:
         self._kept = _Kept(memory)
         self.runner = Runner(threads)
 
-    def logits(self, networks: Sequence[Sequence[Block]]) -> Floats:
+    def logits(self, networks: Sequence[Sequence[Block]]) -> Float32s:
         """Logits `[networks, samples, labels]` of networks, each given by its blocks."""
         logits = np.empty((len(networks), len(self._input.samples), self._labels), np.float32)
 
-        def keep(numbers: list[int], values: Floats) -> None:
+        def keep(numbers: list[int], values: Float32s) -> None:
             logits[numbers] = values
 
         self._evaluate(networks, keep)
@@ -93,7 +93,7 @@ class Population:
         """Predicted labels `[networks, samples]`; ties go to the first label."""
         labels = np.empty((len(networks), len(self._input.samples)), np.uint8)
 
-        def keep(numbers: list[int], values: Floats) -> None:
+        def keep(numbers: list[int], values: Float32s) -> None:
             labels[numbers] = values.argmax(1)
 
         self._evaluate(networks, keep)
@@ -156,7 +156,7 @@ class Population:
         self._kept.offer(node.path, following)
         return following, []
 
-    def _predict(self, features: _Features, pending: list[FoldedBlock]) -> Floats:
+    def _predict(self, features: _Features, pending: list[FoldedBlock]) -> Float32s:
         samples = features.samples
         width = pending[-1].block.c_out if pending else features.channels
         program = prediction_program(
@@ -216,7 +216,7 @@ class _Kept:
         return self._least + self._wanted[path] * images * sum(map(_macs, path)) / features.bytes
 
 
-def _room(x: Floats, blocks: Sequence[Block], kind: np.dtype[Any]) -> Floats:
+def _room(x: Float32s, blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
     """An array for what the blocks make of images `x`."""
     height, width = x.shape[1:3]
     for block in blocks:
