@@ -8,11 +8,10 @@ both, and the loops.
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from evo_fair.arrays import Float32s
+from evo_fair.arrays import Float32s, Ints
 from evo_fair.proxy.operations import Action, Operation, Operations
 from evo_fair.proxy.tile_choice import (
     address,
@@ -35,7 +34,6 @@ from evo_fair.proxy.winograd import run_winograd
 
 __all__ = ["run_program"]
 
-Integers = npt.NDArray[np.int64]
 
 _UNIT_BYTES = 4 * UNIT
 
@@ -57,8 +55,8 @@ def run_program(
     program: Operations,
     weights: Float32s,
     arena: Float32s,
-    arrays: Integers,
-    strides: Integers,
+    arrays: Ints,
+    strides: Ints,
     target: Float32s,
     means: Float32s,
     size: int,
