@@ -34,7 +34,6 @@ from evo_fair.proxy.winograd import run_winograd
 
 __all__ = ["run_program"]
 
-
 _UNIT_BYTES = 4 * UNIT
 
 
