@@ -11,29 +11,23 @@ from evo_fair.job_folder import FolderKind
 
 __all__ = ["RUNS", "RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
 
-RUNS = FolderKind(
-    name="run",
-    writer="a search",
-    file="run.toml",
-    error=RunError,
-    newest=FORMAT,
-    tables=frozenset(
-        {
-            "data",
-            "deploy",
-            "device",
-            "header",
-            "parts",
-            "plugins",
-            "problem",
-            "proxy",
-            "search",
-            "space",
-            "supernet",
-            "versions",
-        }
-    ),
+_TABLES = (
+    "data",
+    "deploy",
+    "device",
+    "header",
+    "parts",
+    "plugins",
+    "problem",
+    "proxy",
+    "search",
+    "space",
+    "supernet",
+    "versions",
 )
+"""The keys of `run.toml` that are tables in every run."""
+
+RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=FORMAT, tables=frozenset(_TABLES))
 """The folders of searches and deployments."""
 
 check_new = RUNS.check_new
