@@ -109,7 +109,7 @@ def beta(dense, task, request):
     return ballot(dense, task, request)
 """,
     "data/source_alpha.py": """
-from evo_fair.registries import source
+from evo_fair.data.source import source
 from evo_fair.testing import small_dataset
 
 @source(in_folder=False)
