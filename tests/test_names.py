@@ -27,8 +27,6 @@ STILL_TWICE = {
     "Name",
     "Number",
     "Parameters",
-    "Plan",
-    "SCOPES",
     "Scope",
     "Shape",
     "Source",
