@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from evo_fair.arrays import Bools, Floats
 from evo_fair.latency.onnx_graph import GraphLayers
@@ -75,6 +76,11 @@ class Prediction:
             return [None] * len(self.layer_ms)
         low, high = self.layer_interval_ms
         return list(zip(low.tolist(), high.tolist(), strict=True))
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """A row a layer: its name, operator, sizes, MACs, parameters, repeats, `ms` of all repeats, `extrapolated`."""
+        return pd.DataFrame(self.as_dict()["layers"])
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""
