@@ -38,6 +38,13 @@ class RunFolder:
     configuration: dict[str, Any]
 
     @property
+    def devices(self) -> dict[str, str]:
+        """The devices of a search, the first first: name -> SHA-256 of the profile; {} where none is named."""
+        several = self.configuration.get("devices") or [self.configuration.get("device", {})]
+        named = [one for one in several if isinstance(one.get("name"), str)]
+        return {one["name"]: str(one.get("sha256")) for one in named}
+
+    @property
     def journal(self) -> Path:
         """`journal.jsonl`."""
         return self.path / "journal.jsonl"
@@ -97,6 +104,9 @@ def open_run(path: Path) -> RunFolder:
     for key, value in configuration.items():
         if key in _TABLES and not isinstance(value, dict):
             raise RunError(f"{path / 'run.toml'}: {key} = {quote(value)} should be a table: restore the file")
+    devices = configuration.get("devices", [])
+    if not (isinstance(devices, list) and all(isinstance(one, dict) for one in devices)):
+        raise RunError(f"{path / 'run.toml'}: devices = {quote(devices)} should be tables: restore the file")
     return RunFolder(path, configuration)
 
 

@@ -117,7 +117,7 @@ def prune(
     if epochs is not None and epochs < 0:
         raise PruningError(f"epochs {epochs} is negative: give 0 or more")
     source = Source(network, run, module, weights)
-    profile = load_profile(problem.search.device if device is None else device)
+    profile = load_profile(problem.search.devices[0] if device is None else device)
     folder = as_path("out", out)
     _check_folder(folder, resume)
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
