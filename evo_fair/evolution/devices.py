@@ -106,7 +106,7 @@ class Devices:
             )
         for device, most in self.limits.items():
             if most <= 0:
-                raise ObjectiveError(f"is a ratio to limits above 0, and that of {device} is {most:g}: write a larger")
+                raise ObjectiveError(f"is a ratio to limits above 0, and that of {device} is {most:g}: raise it")
 
         def worst(table: LayerTable) -> npt.NDArray[np.float64]:
             ratios = [self.latencies[device](table) / most for device, most in self.limits.items()]
