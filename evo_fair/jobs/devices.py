@@ -10,7 +10,7 @@ from evo_fair.evolution import Constraint, Objective, parse_limit, resolve
 from evo_fair.evolution.devices import LATENCY, Devices, device_named, latency_on
 from evo_fair.latency import Profile, load_profile
 
-__all__ = ["device_facts", "load_devices", "objectives_on", "recorded_on", "searched_devices"]
+__all__ = ["card_facts", "device_facts", "load_devices", "objectives_on", "recorded_on", "searched_devices"]
 
 _RECORDED = (LATENCY, "params", "macs", "peak_memory_bytes")
 """What is recorded of every network, whether it is an objective or not."""
@@ -85,3 +85,12 @@ def device_facts(profiles: Sequence[Profile]) -> dict[str, Any]:
     """What `run.toml` says: `device`, which `latency_ms` is about, and of several `devices`, all of them."""
     facts = [{"name": profile.name, "sha256": profile.sha256} for profile in profiles]
     return {"device": facts[0], **({"devices": facts} if len(facts) > 1 else {})}
+
+
+def card_facts(profiles: Sequence[Profile]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a network's card says of its devices, and their hashes."""
+    devices, hashes = {"device": profiles[0].name}, {"profile": profiles[0].sha256}
+    if len(profiles) == 1:
+        return devices, hashes
+    own = {profile.name: profile.sha256 for profile in profiles}
+    return {**devices, "devices": list(own)}, {**hashes, "profiles": own}

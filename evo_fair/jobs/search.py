@@ -35,7 +35,7 @@ from evo_fair.evolution.given import given_constraints, given_objectives
 from evo_fair.evolution.searched import Searched
 from evo_fair.export import write_network
 from evo_fair.files import remove_leftovers
-from evo_fair.jobs.devices import device_facts, load_devices, objectives_on, recorded_on, searched_devices
+from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
 from evo_fair.latency import Profile
@@ -299,8 +299,7 @@ def _write_networks(
         remove_leftovers(place)
     proxy = source.open()
     groupings = _groupings(prepared)
-    names, profiles = [profile.name for profile in prepared.profiles], prepared.profiles
-    several = len(profiles) > 1
+    devices, profiles = card_facts(prepared.profiles)
     records, believed = result.front_records, result.believed()
     for name in {record.id for record in result.records} - {record.id for record in records}:
         for kind in ("onnx", "json"):  # of a front that fewer trainings gave
@@ -309,16 +308,14 @@ def _write_networks(
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
-            "device": names[0],
-            **({"devices": names} if several else {}),
+            **devices,
             "objectives": dict(record.objectives),
             **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),
             "hashes": {
                 "supernet": supernet.sha256,
                 "data": prepared.dataset.fingerprint,
-                "profile": profiles[0].sha256,
-                **({"profiles": {profile.name: profile.sha256 for profile in profiles}} if several else {}),
+                **profiles,
             },
         }
         write_network(run.networks, record.id, record.genome, proxy, prepared.dataset, facts, groupings)

@@ -9,7 +9,8 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.errors import EvoFairError, RunError
-from evo_fair.jobs.devices import load_devices, objectives_on
+from evo_fair.evolution import resolve
+from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.latency import load_profile
 from evo_fair.report.candidates import choose_in
 
@@ -69,6 +70,27 @@ def test_a_problems_latency_is_one_for_each_device() -> None:
     assert objectives_on(one, ["error", "latency_ms"]) == ["error", "latency_ms"]
     assert objectives_on(two, ["error", "latency_ms", "params"]) == ["error", ON_BOARD, ON_PHONE, "params"]
     assert objectives_on(two, ["latency_ms", ON_PHONE]) == ["latency_ms", ON_PHONE]
+
+
+def recorded(given: str | list[str], objectives: list[str], constraints: list[str]) -> list[str]:
+    profiles = load_devices(given)
+    devices = searched_devices(profiles, objectives, constraints)
+    return [measure.name for measure in recorded_on(profiles, devices, resolve(objectives, devices))]
+
+
+def test_of_one_device_is_written_what_always_was() -> None:
+    one = load_devices(BOARD)
+    assert recorded(BOARD, ["error"], ["latency_ms <= 5"]) == ["latency_ms", "params", "macs", "peak_memory_bytes"]
+    assert recorded(BOARD, ["error", "latency_ms"], []) == ["params", "macs", "peak_memory_bytes"]
+    assert device_facts(one) == {"device": {"name": BOARD, "sha256": one[0].sha256}}
+    assert card_facts(one) == ({"device": BOARD}, {"profile": one[0].sha256})
+
+
+def test_every_device_is_recorded_whatever_is_asked_for() -> None:
+    sizes = ["params", "macs", "peak_memory_bytes"]
+    assert recorded([BOARD, PHONE], ["error"], []) == ["latency_ms", *sizes, ON_BOARD, ON_PHONE]
+    assert recorded([BOARD, PHONE], ["latency_ms"], []) == ["latency_ms", *sizes, ON_PHONE]
+    assert recorded(BOARD, ["error"], [f"{ON_BOARD} <= 5"]) == ["latency_ms", *sizes, ON_BOARD]
 
 
 @pytest.fixture(scope="module")
