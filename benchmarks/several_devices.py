@@ -28,7 +28,6 @@ from shutil import rmtree
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 from prediction_store import PredictionStore
@@ -36,6 +35,7 @@ from provenance import made_by, run
 from rich.console import Console
 from rich.table import Table
 
+from evo_fair.arrays import Floats
 from evo_fair.data import Dataset
 from evo_fair.evolution import (
     STRATEGY_CODE,
@@ -69,8 +69,6 @@ PREDICTIVE = ("error", "unfairness")
 LOOSE_MS = 1000
 BEST, WORST = (0.20, 0.15), (0.29, 0.48)
 """Error and unfairness between which hypervolume is measured, as in search_quality.py."""
-
-Floats = npt.NDArray[np.float64]
 
 
 def main() -> None:

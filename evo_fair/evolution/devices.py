@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ObjectiveError, UnknownNameError
 from evo_fair.layers import LayerTable
 
 __all__ = ["LATENCY", "WORST", "Devices", "Latency", "device_named", "latency_on", "plain_name"]
 
-Latency = Callable[[LayerTable], npt.NDArray[np.float64]]
+Latency = Callable[[LayerTable], Floats]
 
 LATENCY, WORST = "latency_ms", "worst_latency"
 
@@ -108,7 +108,7 @@ class Devices:
             if most <= 0:
                 raise ObjectiveError(f"is a ratio to limits above 0, and that of {device} is {most:g}: raise it")
 
-        def worst(table: LayerTable) -> npt.NDArray[np.float64]:
+        def worst(table: LayerTable) -> Floats:
             ratios = [self.latencies[device](table) / most for device, most in self.limits.items()]
             return np.asarray(np.max(ratios, axis=0), np.float64)
 
