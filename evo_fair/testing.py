@@ -93,7 +93,7 @@ def check_objective(objective: str | Objective) -> None:
     Predictive ones get counts of two groups and three labels, cheap ones layer tables of the networks of a small space.
     """
     with _said("objective"):
-        (measure,) = resolve([objective], _no_latency)
+        (measure,) = resolve([objective], Devices({"": _no_latency}, limits={"": 1.0}))
         name = measure.name
         table = _table()
         source: Any = table if measure.cheap else small_counts(len(table))
