@@ -26,6 +26,7 @@ from evo_fair.data.dataset import PARTS, class_grouping, grouping_of
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import Objective, make_strategy, resolve
 from evo_fair.evolution.algorithms import Algorithm
+from evo_fair.evolution.devices import Devices
 from evo_fair.evolution.strategy import Strategy
 from evo_fair.fairness import Counts
 from evo_fair.registries import CRITERIA, METHODS, OPERATORS, CriterionTraits, MethodTraits
