@@ -69,6 +69,7 @@ DIRECTIONS: Mapping[str, Direction] = {
     "latency_ms": "min",
     "latency_ms_low": "min",
     "latency_ms_high": "min",
+    "worst_latency": "min",
     "params": "min",
     "macs": "min",
     "peak_memory_bytes": "min",

@@ -67,12 +67,11 @@ class Profile:
         return result
 
     @property
-    def latencies(self) -> dict[str, Callable[[LayerTable], Floats]]:
-        """What the profile predicts of networks, by the names of objectives: table -> milliseconds `[networks]`."""
-        known: dict[str, Callable[[LayerTable], Floats]] = {"latency_ms": self.latency_ms}
-        if self.has_intervals:
-            known |= {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
-        return known
+    def interval_ends(self) -> dict[str, Callable[[LayerTable], Floats]]:
+        """What gives the ends of intervals, by the names of objectives; none for a profile without intervals."""
+        if not self.has_intervals:
+            return {}
+        return {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
 
     def layer_ms(self, table: LayerTable) -> Floats:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
