@@ -96,7 +96,7 @@ class Devices:
         return f"{ENDS.get(name, 'latency')} on {device}" if device else ""
 
     def function(self, name: str) -> Latency:
-        """What measures it; raises `ObjectiveError` for `worst_latency` without limits, and for ends without intervals."""
+        """What measures it; raises `ObjectiveError` for `worst_latency` without limits and ends without intervals."""
         if name == WORST:
             return self._worst()
         device = self.device(name)
