@@ -10,8 +10,8 @@ from command_pages import write_commands  # beside this file
 import evo_fair
 
 project = "evo_fair"
-author = "the evo_fair maintainers"
-copyright = "the evo_fair maintainers, MIT licence"  # noqa: A001 - Sphinx's name
+author = "the evo_fair authors"
+copyright = "the evo_fair authors, MIT licence"  # noqa: A001 - Sphinx's name
 version = release = evo_fair.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]

@@ -1,6 +1,6 @@
 """From handwritten digits to a trained, exported and measured network.
 
-    python examples/digits.py [--budget 300] [--epochs 10] [--out results/example-digits]
+python examples/digits.py [--budget 300] [--epochs 10] [--out results/example-digits]
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
 
     # Trained on, exported, checked, timed here; the figures are of the test part.
     deployed = ef.deploy(run, networks=networks, epochs=arguments.epochs)
-    print(deployed[["network", "accuracy", "accuracy_low", "accuracy_high", "measured_ms"]])
+    print(deployed[["id", "accuracy", "accuracy_low", "accuracy_high", "measured_ms"]])
 
 
 if __name__ == "__main__":

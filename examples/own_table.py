@@ -1,6 +1,6 @@
 """A search on a table: people whose income depends on age and hours, and groups by sex and age band.
 
-    python examples/own_table.py [--budget 200] [--epochs 20] [--out results/example-table]
+python examples/own_table.py [--budget 200] [--epochs 20] [--out results/example-table]
 """
 
 import argparse

@@ -40,6 +40,10 @@ class LayerCost:
 
     `op` is one of conv, depthwise, linear, pool, global_pool, add, mul, activation. Without `macs` they are those of
     the layer.
+
+    Example:
+        >>> ef.LayerCost("linear", c_in=64, c_out=10).kernel
+        1
     """
 
     op: str
