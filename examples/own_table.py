@@ -23,6 +23,7 @@ file = "table.csv"
 label = { column = "income", above = [40000] }
 numbers = ["age", "hours"]
 categories = ["job"]
+also_inputs = ["age"]
 [data.table.groups]
 sex = "sex"
 age_band = { column = "age", at_least = [30, 60] }
