@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from matplotlib.figure import Figure
 from PIL import Image
 
 import evo_fair as ef
@@ -42,7 +43,7 @@ def _runs(block: Block) -> bool:
 
 @pytest.fixture
 def small_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """In a folder with some photos, digits are a problem that trains in a second; what pages register is forgotten."""
+    """In a folder with some photos, digits train in a second and figures are not drawn; own parts are forgotten."""
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     for problem in (ROOT / "problems").glob("*.toml"):
@@ -50,6 +51,7 @@ def small_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     (shipped / "digits.toml").write_text(PROBLEM.replace("budget = 40", "budget = 16"), encoding="utf-8")
     folder = files._shipped_folder
     monkeypatch.setattr(files, "_shipped_folder", lambda kind: shipped if kind == "problems" else folder(kind))
+    monkeypatch.setattr(Figure, "savefig", lambda _, path, **options: Path(path).write_bytes(b"drawn elsewhere"))
     monkeypatch.chdir(tmp_path)
     _photos(tmp_path / "photos")
     with restored_afterwards():
