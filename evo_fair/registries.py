@@ -3,7 +3,7 @@
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
 `evolution/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
-`latency/onnx_op_NAME.py`.
+`latency/onnx_op_NAME.py`, `space/kind_NAME.py`.
 """
 
 import re
@@ -182,7 +182,8 @@ def _refused_method(name: str) -> str:
 
 def _block_kinds() -> Mapping[str, str]:
     names = ("MB", "DB", "RB", "CB", "FC", "IR", "PC", "ID")
-    return dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN")
+    files = modules_in("evo_fair.space", "kind_")
+    return {**dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN"), **{key.upper(): files[key] for key in files}}
 
 
 def _refused_block_kind(name: str) -> str:

@@ -25,6 +25,7 @@ def test_every_example_is_tried() -> None:
     assert sorted(path.name for path in (ROOT / "examples").glob("*.py")) == sorted(SETTINGS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", sorted(SETTINGS))
 @pytest.mark.usefixtures("small_problems")
 def test_examples_run(

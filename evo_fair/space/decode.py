@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from evo_fair.arrays import Genomes, Int32s
 from evo_fair.layers import LayerTable, Op
-from evo_fair.space.kinds import CB, KINDS, Hidden, Kind, Shortcut
+from evo_fair.space.kinds import CB, KINDS, Channels, Hidden, Kind, Shortcut, squeezed_width
 from evo_fair.space.schema import SpaceSchema
 
 __all__ = [
     "BLOCK_COLUMNS",
     "BlockTable",
-    "Genomes",
     "Plan",
     "blocks_of",
     "canonical",
@@ -29,9 +29,7 @@ __all__ = [
     "skip_gene",
 ]
 
-Genomes = npt.NDArray[np.int16]
 BlockTable = npt.NDArray[np.int32]
-_Ints = npt.NDArray[np.int32]
 
 BLOCK_COLUMNS = ("kind", "c_in", "hidden", "c_out", "kernel", "stride", "shortcut", "h_in", "w_in")
 KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
@@ -39,7 +37,8 @@ KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
 _EXPANSION, _WIDTH, _UNITS = int(Hidden.EXPANSION), int(Hidden.WIDTH), int(Hidden.UNITS)
 _PROJECTION = int(Shortcut.PROJECTION)
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
-_GLOBAL_POOL, _ADD = int(Op.GLOBAL_POOL), int(Op.ADD)
+_GLOBAL_POOL, _ADD, _MUL, _ACTIVATION = int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL), int(Op.ACTIVATION)
+_SQUEEZED = int(Channels.SQUEEZED)
 
 SLOT_GENES = 4  # kind, kernel, expansion, keep
 _LEAST_UNITS = 3
@@ -54,21 +53,21 @@ _BLOCKS_OWN = -1  # a unit with the block's kernel
 class Plan(NamedTuple):
     """A space's choices as arrays that compiled code reads; lists of unequal length are filled up with zeros."""
 
-    input_shape: _Ints  # channels, height, width
+    input_shape: Int32s  # channels, height, width
     labels: int
-    stem: _Ints  # [choices of the stem's width]; empty for a tabular space
+    stem: Int32s  # [choices of the stem's width]; empty for a tabular space
     stem_kernel: int
     stem_stride: int
-    slots: _Ints  # [stages]
-    strides: _Ints  # [stages]
-    widths: _Ints  # [stages, choices]
-    kinds: _Ints  # [stages, choices], 0 ends the list
-    skips: _Ints  # [stages], the kind gene that means no block in slots after the first
-    kernels: _Ints  # [stages, kinds, choices], 0 ends the list
-    expansions: _Ints  # [stages, choices]
-    keep: _Ints  # [stages, choices]
-    rules: _Ints  # [kinds, RULES]; expansion 0: by the gene
-    units: _Ints  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
+    slots: Int32s  # [stages]
+    strides: Int32s  # [stages]
+    widths: Int32s  # [stages, choices]
+    kinds: Int32s  # [stages, choices], 0 ends the list
+    skips: Int32s  # [stages], the kind gene that means no block in slots after the first
+    kernels: Int32s  # [stages, kinds, choices], 0 ends the list
+    expansions: Int32s  # [stages, choices]
+    keep: Int32s  # [stages, choices]
+    rules: Int32s  # [kinds, RULES]; expansion 0: by the gene
+    units: Int32s  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
     stem_kind: int
 
 
@@ -113,8 +112,10 @@ def _rules(kind: Kind) -> tuple[int, ...]:
     return (kind.hidden, *kind.shortcuts, kind.expansion or 0)
 
 
-def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
-    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *(len(kind.units) for kind in kinds)), 5), np.int32)
+def _unit_table(kinds: tuple[Kind, ...]) -> Int32s:
+    # As long as the layers need: channel weights come with a mean, an activation and a product.
+    lengths = (len(kind.units) + 3 * len(list(kind.giving(Channels.SQUEEZED))) for kind in kinds)
+    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *lengths), 5), np.int32)
     for number, kind in enumerate(kinds, 1):
         for place, unit in enumerate(kind.units):
             kernel = _BLOCKS_OWN if unit.kernel is None else unit.kernel
@@ -122,7 +123,7 @@ def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
     return table
 
 
-def _padded(rows: list[tuple[int, ...]], length: int = 0) -> _Ints:
+def _padded(rows: list[tuple[int, ...]], length: int = 0) -> Int32s:
     length = max(length, *(len(row) for row in rows))
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int32)
 
@@ -249,13 +250,13 @@ def _halved(size: int, stride: int) -> int:
 
 
 @njit(cache=True)
-def _put(row: _Ints, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
+def _put(row: Int32s, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
     row[0], row[1], row[2], row[3] = op, c_in, c_out, kernel
     row[4], row[5], row[6], row[7] = stride, groups, h, w
 
 
 @njit(cache=True)
-def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
+def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
     """Writes the layers of block `b` with the units `[units, 5]` into `rows` and returns how many there are."""
     h, w = b[H_IN], b[W_IN]
     n = 0
@@ -267,7 +268,20 @@ def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
         unit = units[i]
         if unit[_UNIT_TAKES] == 0:
             break
-        c_in, c_out = b[unit[_UNIT_TAKES]], b[unit[_UNIT_GIVES]]
+        if unit[_UNIT_TAKES] == _SQUEEZED:
+            c_out = b[unit[_UNIT_GIVES]]
+            _put(rows[n], _LINEAR, squeezed_width(c_out), c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 1], _ACTIVATION, c_out, c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 2], _MUL, c_out, c_out, 1, 1, 1, h, w)
+            n += 3
+            continue
+        c_in = b[unit[_UNIT_TAKES]]
+        if unit[_UNIT_GIVES] == _SQUEEZED:
+            _put(rows[n], _GLOBAL_POOL, c_in, c_in, h, 1, 1, h, w)
+            _put(rows[n + 1], _LINEAR, c_in, squeezed_width(c_in), 1, 1, 1, 1, 1)
+            n += 2
+            continue
+        c_out = b[unit[_UNIT_GIVES]]
         kernel = b[KERNEL] if unit[_UNIT_KERNEL] == _BLOCKS_OWN else unit[_UNIT_KERNEL]
         stride = b[STRIDE] if unit[_UNIT_STRIDED] else 1
         if kernel == 0:
