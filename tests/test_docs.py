@@ -152,6 +152,7 @@ def test_objectives_of_the_how_to_are_right() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")  # Sphinx's extensions'
 def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     build = pytest.importorskip("sphinx.cmd.build", reason="sphinx is not installed: pip install '.[docs]'")
     assert build.main(["-W", "--keep-going", "-q", "-b", "html", str(ROOT / "docs"), str(tmp_path)]) == 0
