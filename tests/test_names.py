@@ -19,7 +19,6 @@ TABLES = {"ROWS"}
 """What `evo_fair.registries` looks for in every module that holds ONNX operators."""
 
 STILL_TWICE = {
-    "Column",
     "Floats",
     "Genomes",
     "Inputs",
@@ -27,10 +26,7 @@ STILL_TWICE = {
     "Mask",
     "Name",
     "Number",
-    "Op",
     "Parameters",
-    "Plan",
-    "SCOPES",
     "Scope",
     "Shape",
     "Source",

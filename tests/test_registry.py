@@ -109,7 +109,7 @@ def beta(dense, task, request):
     return ballot(dense, task, request)
 """,
     "data/source_alpha.py": """
-from evo_fair.registries import source
+from evo_fair.data.source import source
 from evo_fair.testing import small_dataset
 
 @source(in_folder=False)
@@ -135,13 +135,13 @@ def test_a_part_of_evo_fairs_own_is_one_file(tmp_path: Path) -> None:
     for place, text in FILES.items():
         (package / place).write_text(text)
     check = """
-from evo_fair.audit.orders import order_names
+from evo_fair.auditing.orders import order_names
 from evo_fair.pruning import criterion_named
 from evo_fair.pruning.methods import method_named, method_names
-from evo_fair.registries import BLOCK_KINDS, CRITERIA, METHODS, OPERATORS, SOURCES, STRATEGIES
+from evo_fair.registries import BLOCK_KINDS, CRITERIA, METHODS, OPERATORS, DATA_SOURCES, STRATEGIES
 from evo_fair.space import find_kind
 
-registries = STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS, BLOCK_KINDS
+registries = STRATEGIES, CRITERIA, METHODS, DATA_SOURCES, OPERATORS, BLOCK_KINDS
 for registry, name in zip(registries, ("alpha", "alpha", "beta", "alpha", "own.Alpha", "ALPHA")):
     assert name in registry.names() and registry.is_built_in(name) and name not in registry.own_names(), name
     assert registry[name] is not None

@@ -128,7 +128,7 @@ def _padded(rows: list[tuple[int, ...]], length: int = 0) -> Int32s:
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
     """The block table, int32 `[networks, blocks, 9]`, of genomes `[networks, genes]`."""
     stem = 1 if plan.stem.size else 0
@@ -138,7 +138,7 @@ def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
     return blocks
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def canonical(plan: Plan, genomes: Genomes) -> Genomes:
     """The one genome among all that mean the same network: unused genes are 0, used ones the smallest that do."""
     blocks = blocks_of(plan, genomes)
@@ -148,7 +148,7 @@ def canonical(plan: Plan, genomes: Genomes) -> Genomes:
     return result
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier."""
     table = np.zeros((blocks.shape[0], blocks.shape[1] * (plan.units.shape[1] + 2) + 2, 8), np.int32)
@@ -157,7 +157,8 @@ def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     return table
 
 
-@njit(cache=True)
+# What runs for every genome is inlined: each call would count the references to all of the plan's arrays up and down.
+@njit(cache=True, inline="always", error_model="numpy")
 def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
     channels, height, width = plan.input_shape[0], plan.input_shape[1], plan.input_shape[2]
     gene, block = 0, 0
@@ -176,26 +177,26 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
                 kind = 0
             if kind:
                 row = rows[block]
-                rules = plan.rules[kind]
                 keep = plan.keep[s, genome[gene + 3]]
                 row[KIND], row[C_IN], row[C_OUT], row[H_IN], row[W_IN] = kind, channels, c_stage, height, width
                 row[STRIDE] = plan.strides[s] if slot == 0 else 1
                 row[KERNEL] = plan.kernels[s, kind, genome[gene + 1]]
                 if row[KERNEL] == 0:  # fewer kernels are open to this kind than to others of the stage
                     row[KERNEL] = plan.kernels[s, kind, 0]
-                row[SHORTCUT] = rules[_RULE_FIRST + (1 if slot else 0)]
-                if rules[_RULE_HIDDEN] == _EXPANSION:
+                row[SHORTCUT] = plan.rules[kind, _RULE_FIRST + (1 if slot else 0)]
+                rule = plan.rules[kind, _RULE_HIDDEN]
+                if rule == _EXPANSION:
                     row[HIDDEN] = min(keep, _expansion(plan, s, kind, genome[gene + 2]) * channels)
-                elif rules[_RULE_HIDDEN] == _WIDTH:
+                elif rule == _WIDTH:
                     row[HIDDEN] = min(keep, c_stage)
-                elif rules[_RULE_HIDDEN] == _UNITS:
+                elif rule == _UNITS:
                     row[C_OUT] = keep
                 channels, height, width = row[C_OUT], _halved(height, row[STRIDE]), _halved(width, row[STRIDE])
             gene += SLOT_GENES
             block += 1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
     gene = 1 if plan.stem.size else 0
     block = gene
@@ -221,14 +222,14 @@ def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
             block += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _expansion(plan: Plan, stage: int, kind: int, gene: int) -> int:
     own: int = plan.rules[kind, _RULE_EXPANSION]
     chosen: int = plan.expansions[stage, gene]
     return own if own else chosen
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     layer = 0
     channels, height, width = plan.input_shape[0], plan.input_shape[1], plan.input_shape[2]
@@ -244,7 +245,7 @@ def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     _put(table[layer], _LINEAR, channels, plan.labels, 1, 1, 1, 1, 1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _halved(size: int, stride: int) -> int:
     return (size + stride - 1) // stride
 

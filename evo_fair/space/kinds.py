@@ -187,7 +187,7 @@ def add_kind(kind: Kind) -> Kind:
     if fault := _fault(kind):
         raise ProblemError(f"block kind {kind.name}: {fault}")
     if kind.name in KINDS:
-        known = KINDS[kind.name]
+        known: Kind = KINDS[kind.name]
         if not KINDS.is_built_in(kind.name) and _definition(known) == _definition(kind):
             return known
         raise ProblemError(
@@ -267,7 +267,8 @@ def find_kind(name: str) -> Kind:
     `ProblemError` for an expansion or a kernel that its kind doesn't let choose.
     """
     if name in KINDS:
-        return KINDS[name]
+        known: Kind = KINDS[name]
+        return known
     found = _VARIANT.fullmatch(name)
     if not found or found["base"] not in KINDS:
         raise UnknownNameError("block kind", name, list(KINDS), ", and such as IR6_5x5")

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 import evo_fair as ef
-from evo_fair.audit.orders import importance_by_gene, ordered
+from evo_fair.auditing.orders import importance_by_gene, ordered
 from evo_fair.export.export import check_parity, export_onnx
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.layers import Op, macs, params, peak_memory_bytes
