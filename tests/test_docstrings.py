@@ -56,7 +56,8 @@ def _examples() -> Iterator[doctest.DocTest]:
 def test_examples_of_docstrings_run(example: doctest.DocTest) -> None:
     example.globs = {"ef": ef, "np": np}
     result = doctest.DocTestRunner(optionflags=FLAGS).run(example)
-    assert (result.failed, result.attempted) == (0, len(example.examples))
+    assert result.failed == 0
+    assert result.attempted
 
 
 @pytest.mark.parametrize("name", NAMED)
