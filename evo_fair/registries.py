@@ -67,6 +67,7 @@ DIRECTIONS: Mapping[str, Direction] = {
     "cwv": "min",
     "mcd": "min",
     "latency_ms": "min",
+    "worst_latency": "min",
     "params": "min",
     "macs": "min",
     "peak_memory_bytes": "min",

@@ -26,6 +26,7 @@ from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
 from evo_fair.job_folder import make_missing
+from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.reference import find_reference
@@ -259,13 +260,11 @@ def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) 
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
-    """The devices asked for, else the run's own, if its profile is one that comes along."""
-    if not devices:
-        own = run.configuration.get("device", {})
-        found = [load_profile(own["name"])] if own.get("name") in device_names() else []
-        return [profile for profile in found if profile.sha256 == own.get("sha256")]
-    profiles = [load_profile(device) for device in devices]
-    return list({profile.name: profile for profile in profiles}.values())
+    """The devices asked for, else those of the run's own whose profiles come along."""
+    if devices:
+        return list(load_devices(devices))
+    found = [load_profile(name) for name in run.devices if name in device_names()]
+    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
 
 
 def _checked_supernet(

@@ -30,10 +30,11 @@ from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
 from evo_fair.export import write_network
 from evo_fair.files import remove_leftovers
+from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
-from evo_fair.latency import Profile, load_profile
+from evo_fair.latency import Profile
 from evo_fair.lock import one_job
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
@@ -57,7 +58,7 @@ class _Prepared:
     problem: Problem
     dataset: Dataset
     space: SearchSpace
-    profile: Profile
+    profiles: tuple[Profile, ...]
     plan: SearchPlan
     sources: dict[str, str]
 
@@ -67,7 +68,7 @@ def search(
     problem: Problem | str | Path,
     *,
     out: str | Path,
-    device: str | Path | None = None,
+    device: str | Path | Sequence[str | Path] | None = None,
     objectives: Sequence[str | Objective] | None = None,
     constraints: Sequence[str | Constraint] | None = None,
     group: str | None = None,
@@ -87,12 +88,14 @@ def search(
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
 
     What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
-    constraints can be objects, see `evo_fair.extend`. `budget` counts the different networks that the proxy evaluates;
-    `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
-    there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
-    begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
-    them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
-    goes into the folder.
+    constraints can be objects, see `evo_fair.extend`. Of several devices `latency_ms[NAME]` is the latency on each, and
+    `latency_ms` that on the first; objectives that are the problem's have one for each. `worst_latency` is the largest
+    ratio of a latency to the limit that a constraint sets it. `budget` counts the different networks that the proxy
+    evaluates; `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained
+    first if there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that
+    had not begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a
+    number of them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation
+    by layer goes into the folder.
 
     The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
@@ -206,7 +209,7 @@ def search(
 
 def _prepare(
     problem: Problem | str | Path,
-    device: str | Path | None,
+    device: str | Path | Sequence[str | Path] | None,
     objectives: Sequence[str | Objective] | None,
     constraints: Sequence[str | Constraint] | None,
     group: str | None,
@@ -218,12 +221,12 @@ def _prepare(
 ) -> _Prepared:
     problem = as_problem(problem)
     defaults = problem.search
-    profile = load_profile(defaults.device if device is None else device)
-    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
-    limits = resolve_constraints(
-        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
-    )
-    recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
+    profiles = load_devices(defaults.device if device is None else device)
+    wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
+    limited = defaults.constraints if constraints is None else constraints
+    devices = searched_devices(profiles, wanted, limited)
+    goals = resolve(wanted, devices)
+    limits = resolve_constraints(limited, devices, objectives=goals)
     plan = SearchPlan(
         objectives=goals,
         group=group or problem.fairness.group,
@@ -232,7 +235,7 @@ def _prepare(
         algorithm=algorithm,
         population=defaults.population if population is None else population,
         seed=seed,
-        also=resolve(recorded, profile.latency_ms, profile.name),
+        also=recorded_on(profiles, devices, goals),
         initial=initial,
     )
     dataset = problem.dataset()
@@ -240,7 +243,7 @@ def _prepare(
     _check_metrics(dataset, plan)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
-    return _Prepared(problem, dataset, space, profile, plan, sources(measures))
+    return _Prepared(problem, dataset, space, profiles, plan, sources(measures))
 
 
 def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
@@ -252,10 +255,6 @@ def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> 
                 f"objective {name!r} has another source than when the run in {folder} began: "
                 "restore it, or choose another --out"
             )
-
-
-def _names(objectives: Sequence[Objective]) -> set[str]:
-    return {objective.name for objective in objectives}
 
 
 def _check_metrics(dataset: Dataset, plan: SearchPlan) -> None:
@@ -296,7 +295,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
             **({"initial": plan.initial} if plan.initial != "random" else {}),
             **({"sources": prepared.sources} if prepared.sources else {}),
         },
-        "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
+        **device_facts(prepared.profiles),
         "supernet": {"sha256": supernet.sha256},
         "data": data_facts(prepared.dataset),
         "space": {
@@ -320,6 +319,7 @@ def _write_networks(
         remove_leftovers(place)
     proxy = source.open()
     groupings = _groupings(prepared)
+    devices, profiles = card_facts(prepared.profiles)
     records, believed = result.front_records, result.believed()
     for name in {record.id for record in result.records} - {record.id for record in records}:
         for kind in ("onnx", "json"):  # of a front that fewer trainings gave
@@ -328,14 +328,14 @@ def _write_networks(
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
-            "device": prepared.profile.name,
+            **devices,
             "objectives": dict(record.objectives),
             **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),
             "hashes": {
                 "supernet": supernet.sha256,
                 "data": prepared.dataset.fingerprint,
-                "profile": prepared.profile.sha256,
+                **profiles,
             },
         }
         write_network(run.networks, record.id, record.genome, proxy, prepared.dataset, facts, groupings)

@@ -50,6 +50,11 @@ class Run:
         """What `run.toml` says."""
         return self._folder.configuration
 
+    @property
+    def devices(self) -> dict[str, str]:
+        """The devices that it was searched for, the first first: name -> SHA-256 of the profile."""
+        return self._folder.devices
+
     @cached_property
     def records(self) -> list[Record]:
         """The journal: every network that was looked at, in order; raises `RunError` where only the front was kept."""
