@@ -105,7 +105,7 @@ def search(
     Args:
         problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
         out: The run's folder. It has to be new, but with `resume`.
-        device: A profile's name or path. Default: the problem's.
+        device: A profile's name or path, or a list of them. Default: the problem's.
         objectives: Names, or objectives of your own. Default: the problem's.
         constraints: Limits such as `latency_ms <= 5`. Default: the problem's.
         group: The grouping that fairness is about, such as `sex` or `sex*age_band`. Default: the problem's.
