@@ -318,7 +318,23 @@ def as_problem(problem: "Problem | str | Path") -> Problem:
 def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
     """Reads a problem by the name of a shipped one or the path of a TOML file; `data` is its data set's folder.
 
-    Raises `UnknownNameError` for a name that is neither, and `ProblemError` naming the file, the key and the mend.
+    Args:
+        name: The name of a problem that comes with evo_fair, or the path of a problem file.
+        data: The data set's own folder. Default: one of its name under `EVO_FAIR_DATA`, else under the cache.
+
+    Returns:
+        The validated problem; its data are loaded when they are first needed.
+
+    Raises:
+        UnknownNameError: There is no such problem and no such file.
+        ProblemError: The file is wrong; the message names file and key and says what to do.
+
+    Example:
+        >>> problem = ef.load_problem("digits")
+        >>> problem.fairness.group
+        'class'
+        >>> len(problem.dataset())
+        1797
     """
     name = str(as_path("problem", name))
     data = None if data is None else as_path("data", data)

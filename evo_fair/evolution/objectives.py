@@ -146,6 +146,25 @@ def objective(
     number a network. Their arrays are read-only: change a copy. What a predictive one `measures`, an accuracy (or an
     error) or an unfairness, has to be said for `reinforce` alone. The same function defined again, as by a notebook's
     cell that is run twice, takes the place of the first; another function of its name is refused.
+
+    Args:
+        direction: `min` where lower is better, `max` where higher is. Default: `min`.
+        cheap: Whether the function is of the layer table. Default: False, of `Counts`.
+        unit: For figures, such as `ms`. Default: none.
+        label: What figures call it. Default: the function's name.
+        measures: `accuracy` or `unfairness`, for `reinforce`; see `Objective`. Default: neither.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        ObjectiveError: The name is taken, or the direction is none; with the decorated function.
+
+    Example:
+        >>> @ef.objective(direction="min", cheap=True)
+        ... def widest_layer(layers):
+        ...     return layers[:, :, 2].max(axis=1)
+        >>> ef.forget("widest_layer")
     """
     if callable(direction):
         raise ObjectiveError("@objective stands without brackets: write @objective() or @objective(direction='max')")

@@ -101,6 +101,37 @@ def search(
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
     of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
     Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+
+    Args:
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        out: The run's folder. It has to be new, but with `resume`.
+        device: A profile's name or path, or a list of them. Default: the problem's.
+        objectives: Names, or objectives of your own. Default: the problem's.
+        constraints: Limits such as `latency_ms <= 5`. Default: the problem's.
+        group: The grouping that fairness is about, such as `sex` or `sex*age_band`. Default: the problem's.
+        algorithm: A strategy's name, or one of your own. Default: `nsga2`.
+        budget: Different networks that the proxy evaluates, 1 or more. Default: the problem's.
+        population: Networks a generation, 2 or more. Default: the problem's.
+        seed: The search's seed, 0 or more; a supernet's is in the problem file. Default: 0.
+        jobs: Threads. Default: one a core.
+        torch_device: `auto`, `cpu` or `cuda`. Default: `auto`, a GPU if there is one.
+        precision: `fp32` or `bf16`. Default: `fp32`.
+        resume: Whether to go on with the run in `out`. Default: False.
+        freeze_header: `off`, `auto`, or how many of the first blocks to freeze. Default: `off`.
+        trainings: How many networks are really trained. Default: 0.
+        training_epochs: Epochs of each of them. Default: the problem's.
+        listener: Hears how far the search is. Default: nobody.
+
+    Returns:
+        The run, whose `front` is a table with a row a network.
+
+    Raises:
+        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+
+    Example:
+        >>> run = ef.search("digits", budget=16, population=8, out="results/example")
+        >>> list(run.front.columns[:4])
+        ['id', 'error', 'unfairness', 'latency_ms']
     """
     objectives = None if objectives is None else given_objectives(objectives)
     constraints = None if constraints is None else given_constraints(constraints)

@@ -32,6 +32,23 @@ def compare(
     Hypervolumes are shares of `box`, in minimised objectives; by default it is made of the runs' own fronts.
     Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
     objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
+
+    Args:
+        runs: Two or more runs, or their folders.
+        labels: A label for each run; runs of one label go together. Default: their algorithms.
+        box: The box that hypervolumes are shares of, in minimised objectives. Default: made of the runs' fronts.
+
+    Returns:
+        Tables by run and by label, and the surfaces that runs attain.
+
+    Raises:
+        RunError: The runs can't be compared, or one has no front.
+        EvoFairError: There are no runs, one is named twice, or labels and runs are not equally many.
+
+    Example:
+        >>> ef.compare([])
+        Traceback (most recent call last):
+        evo_fair.errors.EvoFairError: there is nothing to compare: give the folders of at least two runs
     """
     check_list("runs", runs)
     if isinstance(runs, Run) or not isinstance(runs, Iterable):
