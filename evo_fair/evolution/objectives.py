@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Function = Callable[[Any], Any]
-Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+ObjectiveValues = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 F = TypeVar("F", bound=Function)
 Measures = Literal["", "accuracy", "unfairness"]
 
@@ -78,7 +78,7 @@ class Objective(Axis):
     function: Function | None = None
     measures: Measures = ""
 
-    def measure(self, source: Counts | LayerTable) -> Values:
+    def measure(self, source: Counts | LayerTable) -> ObjectiveValues:
         """The function's values, int64 or float64 `[networks]`.
 
         Raises `ObjectiveError` naming the objective when it returns another shape or kind, whole numbers that int64

@@ -16,10 +16,10 @@ from evo_fair.latency.schema import (
     BYTES_PER_VALUE,
     LONGEST_TEXT,
     SCHEMA,
-    Held,
+    HeldBack,
     Intervals,
     Precision,
-    Source,
+    ProfileSource,
     check_profile,
     write_root,
 )
@@ -114,7 +114,7 @@ def finish(
     held_out: tuple[str, Agreement] | None,
     doubts: Sequence[str],
     intervals: Intervals,
-    records: Sequence[Source] = (),
+    records: Sequence[ProfileSource] = (),
 ) -> Profile:
     """The profile of a fit; `records` say what came from which of the `sources`, where there are several."""
     prices, carried = _carry_over(fit, donors)
@@ -168,7 +168,7 @@ def intervals_of(fit: Fit, fitter: Fitter, sources: Sequence[Measurements]) -> I
         noise=width.noise,
         reach=width.reach,
         held=tuple(
-            Held(left_out=part, measurements=len(one.error), percent=100 * float(covered(one, width).mean()))
+            HeldBack(left_out=part, measurements=len(one.error), percent=100 * float(covered(one, width).mean()))
             for part, one in held
         ),
         root=write_root(lower_root(fit.covariance)),

@@ -17,7 +17,7 @@ from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.terms import TERMS, layer_terms
 from evo_fair.latency.uncertainty import LEVEL, NORMAL, Uncertainty, Variances, Width
 
-__all__ = ["Fitter", "Misses", "by_kind", "by_network", "by_source", "covered", "misses", "width_of"]
+__all__ = ["Fitter", "Kept", "Misses", "by_kind", "by_network", "by_source", "covered", "misses", "width_of"]
 
 Kept = Sequence[Ints]
 Fitter = Callable[[Kept], Sequence[Fit]]

@@ -18,7 +18,8 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evo_fair.arrays import Bools, Floats, Ints
+from evo_fair.arrays import Bools, Floats
+from evo_fair.latency.coverage import Kept
 from evo_fair.latency.design import N_GROUPS, OVERHEAD, PRICED, SCALE, SCALE_SPREAD, Design, make_design, price, slopes
 from evo_fair.latency.fit import ROUNDS, SETTLED, Fit, finish, fit_model, huber_weights
 from evo_fair.latency.measurements import Measurements, joined
@@ -26,7 +27,6 @@ from evo_fair.latency.terms import layer_terms
 
 __all__ = ["Pool", "make_pool"]
 
-Kept = Sequence[Ints]
 
 FEATURES = 128  # twice those of one source: there are more kinds of layers to tell apart
 GROUPS_SHARED, TERMS_SHARED, FEATURES_SHARED = 0.3, 0.3, 0.5

@@ -21,11 +21,11 @@ __all__ = [
     "CarriedOver",
     "Device",
     "Fitted",
-    "Held",
+    "HeldBack",
     "Intervals",
     "Precision",
     "ProfileFile",
-    "Source",
+    "ProfileSource",
     "Validation",
     "check_name",
     "check_profile",
@@ -48,12 +48,12 @@ Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+ProfileName = Annotated[str, Field(pattern=f"^{_NAME}$")]
+ProfileText = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 _NUMBER = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,5})?")
-Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+ProfileNumber = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -63,8 +63,8 @@ class _Part(BaseModel):
 class Device(_Part):
     """What was measured: the board, its cores, the threads that ran."""
 
-    name: Text
-    cores: Text = "not recorded"
+    name: ProfileText
+    cores: ProfileText = "not recorded"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
@@ -72,7 +72,7 @@ class Anchor(_Part):
     """A measured layer at which the model is corrected, and by how much."""
 
     layer: Annotated[tuple[Size, Size, Size, Size, Size, Size, Size, Size], Field()]
-    weight: Number
+    weight: ProfileNumber
 
 
 class Fitted(_Part):
@@ -81,21 +81,21 @@ class Fitted(_Part):
     networks: Size
     distinct_layers: Size
     ranges: dict[Literal[KINDS[1:]], dict[Literal[COLUMNS[1:]], tuple[Size, Size]]]  # type: ignore[valid-type]
-    never_measured: tuple[Text, ...] = ()
+    never_measured: tuple[ProfileText, ...] = ()
 
 
 class CarriedOver(_Part):
     """Prices that no measured layer of this device speaks about, and the rule by which other devices supply them."""
 
-    terms: tuple[Text, ...]
-    devices: tuple[Name, ...]
-    rule: Text
+    terms: tuple[ProfileText, ...]
+    devices: tuple[ProfileName, ...]
+    rule: ProfileText
 
 
 class Validation(_Part):
     """Scores on networks that the fit did not see."""
 
-    method: Text
+    method: ProfileText
     networks: Size
     mape: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     within_10_percent: Annotated[float, Field(ge=0, le=100)]
@@ -103,28 +103,28 @@ class Validation(_Part):
     kendall: Annotated[float, Field(ge=-1, le=1)]
 
 
-class Source(_Part):
+class ProfileSource(_Part):
     """One of several sources of measurements that a profile was fitted to together.
 
     `scale` is how many times this source's time the profile's own source takes for the same work, and `network_ms`
     the fixed cost of a network there. `measures` are the terms that its layers exercise.
     """
 
-    name: Text
-    runtime: Text
-    source: Text
-    licence: Text
+    name: ProfileText
+    runtime: ProfileText
+    source: ProfileText
+    licence: ProfileText
     networks: Size
     distinct_layers: Size
     scale: Price
     network_ms: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
-    measures: tuple[Text, ...]
+    measures: tuple[ProfileText, ...]
 
 
-class Held(_Part):
+class HeldBack(_Part):
     """How many measurements that a fit did not see lie within their intervals: in percent, and of how many."""
 
-    left_out: Text
+    left_out: ProfileText
     measurements: Size
     percent: Annotated[float, Field(ge=0, le=100)]
 
@@ -138,7 +138,7 @@ class Intervals(_Part):
     level: Annotated[float, Field(gt=0, lt=1)]
     noise: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
     reach: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-    held: tuple[Held, ...] = ()
+    held: tuple[HeldBack, ...] = ()
     root: Annotated[tuple[Annotated[str, Field(max_length=2**14)], ...], Field(max_length=2048)]
 
 
@@ -146,21 +146,21 @@ class ProfileFile(_Part):
     """A profile as it stands in its file."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
-    name: Name
+    name: ProfileName
     device: Device
-    runtime: Text
+    runtime: ProfileText
     precision: Precision
     units: dict[Literal["latency", "prices"], Literal["ms", "ns"]] = {"latency": "ms", "prices": "ns"}
-    source: Text
-    licence: Text
-    notes: Text = ""
+    source: ProfileText
+    licence: ProfileText
+    notes: ProfileText = ""
     fitted: Fitted
     carried_over: CarriedOver | None = None
     validation: Validation | None = None
     channel_block: Annotated[int, Field(ge=1, le=1024)]
     prices: dict[str, Price]
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=1024)] = ()
-    sources: Annotated[tuple[Source, ...], Field(max_length=256)] | None = None
+    sources: Annotated[tuple[ProfileSource, ...], Field(max_length=256)] | None = None
     intervals: Intervals | None = None
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.plausibility import check_speed
 from evo_fair.latency.pooled import Pool, make_pool
 from evo_fair.latency.profile import Profile
-from evo_fair.latency.schema import BYTES_PER_VALUE, Source
+from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileSource
 from evo_fair.latency.terms import TERMS
 from evo_fair.latency.validation import FOLDS, median_scores, shuffles_for
 
@@ -99,11 +99,11 @@ def _held_out_ms(pool: Pool, sources: Sequence[Measurements], progress: Callable
     return predicted
 
 
-def _record(source: MeasuredBy, measured: Measurements, fits: Sequence[Fit], place: int, pool: Pool) -> Source:
+def _record(source: MeasuredBy, measured: Measurements, fits: Sequence[Fit], place: int, pool: Pool) -> ProfileSource:
     """What a profile says of one of its sources."""
     measures = pool.measures(place)
     ratios = [np.log(fits[0].prices[term.name] / fits[place].prices[term.name]) for term in TERMS]
-    return Source(
+    return ProfileSource(
         name=source.name,
         runtime=source.provenance.runtime,
         source=source.provenance.source,
