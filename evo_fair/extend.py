@@ -29,11 +29,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from evo_fair.data.dataset import Dataset, Grouping
-from evo_fair.data.source import DataRequest, Source
+from evo_fair.data.source import DataRequest, Source, source
 from evo_fair.evolution.objectives import Objective, objective
 from evo_fair.evolution.strategy import State, Strategy
+from evo_fair.latency.onnx_operators import LayerCost, NodeFacts, onnx_operator
 from evo_fair.plugins import load_plugin
-from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
+from evo_fair.registries import criterion, forget, method, strategy
 from evo_fair.space.kinds import Channels, Hidden, Kind, KindUnit, Shortcut, add_kind
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from evo_fair.evolution.evaluator import Space
     from evo_fair.fairness import Counts
-    from evo_fair.latency.onnx_operators import LayerCost, NodeFacts
     from evo_fair.layers import LayerTable
     from evo_fair.pruning.criteria import Scores
     from evo_fair.pruning.samples import Samples
@@ -88,7 +88,8 @@ class Predictive(Protocol):
     `counts.values` is int64 `[networks, groups, labels, predictions]`, `counts.overall` int64 `[networks, labels,
     predictions]` over all samples; both are read-only. It returns integers or floats `[networks]`, finite wherever the
     objective has a value, and each network's number depends on that network alone. It raises `UndefinedMetricError`
-    where it has no value on these samples. Whether less or more is better is said by `direction`.
+    where it has no value on these samples. Whether less or more is better is said by `direction`, and
+    whether it is an accuracy (or an error) or an unfairness by `measures`, which `reinforce` has to know.
     """
 
     def __call__(self, counts: "Counts", /) -> "npt.ArrayLike":

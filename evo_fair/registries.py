@@ -1,9 +1,10 @@
-"""The registries: all that is chosen by name, and the decorators that add parts of one's own.
+"""The registries: all that is chosen by name, and decorators that add parts of one's own.
 
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
 `evolution/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
-`latency/onnx_op_NAME.py`.
+`latency/onnx_op_NAME.py`, `space/kind_NAME.py`. The decorators of objectives, data sources and ONNX operators, which
+make something of the user's function, stand beside what they make.
 """
 
 import re
@@ -11,26 +12,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from evo_fair.blame import check_takes
 from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProblemError, ProfileError, PruningError
 from evo_fair.registry import Registry, modules_in
 
-if TYPE_CHECKING:
-    from evo_fair.data.source import Source
-    from evo_fair.space.kinds import Kind
-
 __all__ = [
     "BLOCK_KINDS",
     "CRITERIA",
     "CRITERION_TAKES",
+    "DATA_SOURCES",
     "DIRECTIONS",
     "METHODS",
     "METHOD_TAKES",
     "OBJECTIVES",
     "OPERATORS",
-    "SOURCES",
     "STRATEGIES",
     "STRATEGY_TAKES",
     "CriterionTraits",
@@ -39,10 +36,10 @@ __all__ = [
     "criterion",
     "forget",
     "method",
+    "name_of",
     "objective_names",
-    "onnx_operator",
-    "source",
     "strategy",
+    "without_brackets",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,8 +47,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 CRITERION_TAKES = ("network", "structure", "samples", "rng")
 METHOD_TAKES = ("dense", "task", "request")
 STRATEGY_TAKES = ("space", "rng", "population", "objectives")
-SOURCE_TAKES = ("request",)
-OPERATOR_TAKES = ("node",)
 
 
 Direction = Literal["min", "max"]
@@ -72,6 +67,9 @@ DIRECTIONS: Mapping[str, Direction] = {
     "cwv": "min",
     "mcd": "min",
     "latency_ms": "min",
+    "latency_ms_low": "min",
+    "latency_ms_high": "min",
+    "worst_latency": "min",
     "params": "min",
     "macs": "min",
     "peak_memory_bytes": "min",
@@ -182,14 +180,15 @@ def _refused_method(name: str) -> str:
 
 def _block_kinds() -> Mapping[str, str]:
     names = ("MB", "DB", "RB", "CB", "FC", "IR", "PC", "ID")
-    return dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN")
+    files = modules_in("evo_fair.space", "kind_")
+    return {**dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN"), **{key.upper(): files[key] for key in files}}
 
 
 def _refused_block_kind(name: str) -> str:
     return "is what an empty slot is called" if name == "SKIP" else ""
 
 
-BLOCK_KINDS: "Registry[Kind, None]" = Registry(
+BLOCK_KINDS: Registry[Any, None] = Registry(
     "block kind",
     ProblemError,
     None,
@@ -222,7 +221,7 @@ CRITERIA: Registry[Callable[..., Any], CriterionTraits] = Registry(
 METHODS: Registry[Callable[..., Any], MethodTraits] = Registry(
     "method", PruningError, MethodTraits(), _methods, example="cut_and_train", refuse=_refused_method
 )
-SOURCES: "Registry[Source, None]" = Registry("data source", DataError, None, _sources, example="hospital_scans")
+DATA_SOURCES: Registry[Any, None] = Registry("data source", DataError, None, _sources, example="hospital_scans")
 OPERATORS: Registry[Any, None] = Registry(
     "ONNX operator",
     ProfileError,
@@ -235,14 +234,46 @@ OPERATORS: Registry[Any, None] = Registry(
 
 
 def strategy(name: str = "") -> Callable[[F], F]:
-    """Registers the class or function below it as a search strategy, under its own name unless one is given."""
+    """Registers the class or function below it as a search strategy.
+
+    Args:
+        name: What `--algorithm` calls it. Default: the name of the class or function.
+
+    Returns:
+        A decorator; what it decorates is called as `evo_fair.extend.StrategyFactory` says.
+
+    Raises:
+        EvoFairError: The name is taken or malformed, or the arguments are others; when it decorates.
+
+    Example:
+        >>> @ef.strategy()
+        ... def like_random(space, rng, population, objectives):
+        ...     from evo_fair.evolution.random_search import RandomSearch
+        ...
+        ...     return RandomSearch(space, rng, population, objectives)
+        >>> ef.forget("like_random", "algorithm")
+    """
     return _adding(STRATEGIES, name, STRATEGY_TAKES, None, "strategy")
 
 
 def criterion(
     name: str = "", *, seedless: bool = False, compares_groups: bool = False, orders_alike: str = ""
 ) -> Callable[[F], F]:
-    """Registers the function below it as a pruning criterion; the rest is said in `CriterionTraits`."""
+    """Registers the function below it as a pruning criterion, called as `evo_fair.extend.Criterion` says.
+
+    Args:
+        name: What `--method` and `--criterion` call it. Default: the function's name.
+        seedless: It looks at weights alone: neither samples nor a seed change its scores. Default: False.
+        compares_groups: Its samples need at least two groups. Default: False.
+        orders_alike: Another criterion that orders the channels of a layer alike, of which an audit needs but one.
+            Default: none.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
+    """
     traits = CriterionTraits(seedless, compares_groups, orders_alike)
     return _adding(CRITERIA, name, CRITERION_TAKES, traits, "criterion")
 
@@ -250,61 +281,31 @@ def criterion(
 def method(
     name: str = "", *, weights_alone: bool = False, takes_shares: bool = True, own_scope: str = ""
 ) -> Callable[[F], F]:
-    """Registers the function below it as a pruning method; the rest is said in `MethodTraits`."""
-    return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
+    """Registers the function below it as a pruning method, called as `evo_fair.extend.Method` says.
 
+    Args:
+        name: What `--method` calls it. Default: the function's name.
+        weights_alone: It takes out single weights, never channels. Default: False.
+        takes_shares: It follows a request's shares by layer. Default: True.
+        own_scope: What stands in the place of the request's scope, where that is not followed. Default: none.
 
-def source(name: str = "", **declared: Any) -> Callable[[F], F]:
-    """Registers the function below it, of a `DataRequest`, as a data source; `declared` are the fields of `Source`."""
-    if callable(name):
-        raise _without_brackets("source")
+    Returns:
+        A decorator.
 
-    def add(function: F) -> F:
-        from evo_fair.data.source import Source
-
-        own = name or _name_of(function)
-        SOURCES.check_name(own)
-        check_takes("data source", own, function, SOURCE_TAKES, DataError)
-        try:
-            made = Source(own, function, **declared)
-        except TypeError as reason:
-            raise DataError(f"data source {own!r} can't be declared so: {reason}") from None
-        SOURCES.add(own, made, code=function, again=True)
-        return function
-
-    return add
-
-
-def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Callable[[F], F]:
-    """Registers the function below it as what an ONNX operator costs: of a `NodeFacts`, it returns a `LayerCost`.
-
-    `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
-    says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
+    Raises:
+        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
     """
-    if callable(name):
-        raise _without_brackets("onnx_operator", "'my.domain.MyOperator'")
-
-    def add(function: F) -> F:
-        from evo_fair.latency.onnx_operators import OwnOperator
-
-        OPERATORS.check_name(name)
-        check_takes("ONNX operator", name, function, OPERATOR_TAKES, ProfileError)
-        if shapes is not None:
-            check_takes("ONNX operator", name, shapes, OPERATOR_TAKES, ProfileError)
-        OPERATORS.add(name, OwnOperator(name, function, shapes), code=function, again=True)
-        return function
-
-    return add
+    return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
 
 
 def _adding(
     registry: Registry[Any, Any], name: str, takes: tuple[str, ...], traits: Any, decorator: str
 ) -> Callable[[F], F]:
     if callable(name):
-        raise _without_brackets(decorator)
+        raise without_brackets(decorator)
 
     def add(part: F) -> F:
-        own = name or _name_of(part)
+        own = name or name_of(part)
         registry.check_name(own)
         check_takes(registry.kind, own, part, takes, registry.error)
         registry.add(own, part, traits, again=True)
@@ -313,13 +314,15 @@ def _adding(
     return add
 
 
-def _name_of(part: object) -> str:
+def name_of(part: object) -> str:
+    """What a function or class is called that registers without a name of its own."""
     if isinstance(part, partial):
-        return _name_of(part.func)
+        return name_of(part.func)
     return str(getattr(part, "__name__", type(part).__name__))
 
 
-def _without_brackets(decorator: str, example: str = "") -> EvoFairError:
+def without_brackets(decorator: str, example: str = "") -> EvoFairError:
+    """The error for a decorator that stands without brackets; `example` is what would stand in them."""
     return EvoFairError(f"@{decorator} stands without brackets: write @{decorator}({example})")
 
 
@@ -328,8 +331,22 @@ def forget(name: str, kind: str = "objective") -> None:
 
     `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`,
     `ONNX operator` or `block kind`.
+
+    Args:
+        name: The part's name.
+        kind: What it is. Default: `objective`.
+
+    Raises:
+        EvoFairError: There is no such kind, no such part, or it is one of evo_fair's own.
+
+    Example:
+        >>> ef.forget("error")
+        Traceback (most recent call last):
+        evo_fair.errors.ObjectiveError: ...
     """
-    kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS, BLOCK_KINDS)}
+    kinds = {
+        each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, DATA_SOURCES, OPERATORS, BLOCK_KINDS)
+    }
     if kind not in kinds:
         raise EvoFairError(f"there are no parts of the kind {kind!r}: give one of {', '.join(kinds)}")
     kinds[kind].remove(name)

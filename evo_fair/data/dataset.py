@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import RawInputs
 from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
@@ -22,7 +23,12 @@ _MOST_GROUPS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown."""
+    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown.
+
+    Example:
+        >>> ef.Grouping("sex", ("f", "m"), np.array([0, 1, -1], np.int16)).names
+        ('f', 'm')
+    """
 
     name: str
     names: tuple[str, ...]
@@ -49,7 +55,7 @@ class Dataset:
     """
 
     name: str
-    inputs: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    inputs: RawInputs
     labels: npt.NDArray[np.int64]
     label_names: tuple[str, ...]
     groupings: Mapping[str, Grouping]

@@ -10,13 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
-from evo_fair import __version__
 from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, RunError, check_list
-from evo_fair.evolution import check_front, check_new, create_run, genome_of, has_begun, open_run, resume_run
+from evo_fair.evolution import check_front, genome_of
+from evo_fair.evolution.run_folder import RUNS
 from evo_fair.export.alone import TRAININGS, AloneTraining
 from evo_fair.export.choice import choose_networks
 from evo_fair.export.evenness import check_even_groups
@@ -26,14 +25,17 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
+from evo_fair.job_folder import make_missing
+from evo_fair.jobs.devices import load_devices
+from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.reference import find_reference
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
-from evo_fair.plugins import check_facts, facts
-from evo_fair.problem import Problem, first_fault
+from evo_fair.plugins import facts
+from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.report import Run, load_run
 from evo_fair.space import SearchSpace
@@ -85,6 +87,30 @@ def deploy(
 
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
+
+    Args:
+        run: A `Run`, or its folder.
+        networks: Ids of the front, or `["all"]`. Default: the best in each objective and one between them.
+        data: The data set's folder, or the `Dataset` itself. Default: where the search would look.
+        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the recipe's from scratch.
+        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's, or the recipe's from scratch.
+        from_scratch: Whether to begin with random weights instead of the supernet's. Default: False.
+        fairness_weight: Weight of the fairness term in the loss, 0 or more, or `default`. Default: 0.
+        balance_groups: Whether groups are drawn equally often. Default: False.
+        even_groups: The share of accuracy that may be given for even groups, 0.01 for a point. Default: None, no move.
+        int8: Whether to write 8-bit networks, too. Default: False.
+        references: Names of trained reference networks, or ONNX files, to time in the same rounds. Default: none.
+        devices: Profiles, by name or path, to predict latency for. Default: the run's.
+        seed: Seed of training and of the intervals, 0 or more. Default: 0.
+        out: Folder for the networks. Default: `deployed` in the run's.
+        resume: Whether to keep networks that are there. Default: False.
+        listener: Hears how far the job is. Default: nobody.
+
+    Returns:
+        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends of their 95 % intervals.
+
+    Raises:
+        EvoFairError: Whatever is wrong with the input, as the kind that fits.
     """
     networks = None if networks is None else as_texts("networks", networks)
     for name, given in (("references", references), ("devices", devices)):
@@ -95,11 +121,7 @@ def deploy(
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
-    resume = resume and has_begun(folder)
-    if resume:
-        open_run(folder)
-    else:
-        check_new(folder)
+    RUNS.goes_on(folder, resume)
     tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
     check_even_groups(even_groups)
     if seed < 0:
@@ -114,9 +136,7 @@ def deploy(
     check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
     configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8) | facts()
-    if resume:
-        check_facts(open_run(folder).configuration, configuration, folder, RunError)
-    (resume_run if resume else create_run)(folder, configuration)
+    RUNS.start(folder, configuration, resume)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored else None
@@ -135,10 +155,11 @@ def deploy(
 
 def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
     genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
-    for done, name in enumerate(chosen, 1):
-        if not workshop.finished(name):
-            workshop.make(name, genomes[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
-        listener.deployed(done, len(chosen))
+
+    def make(name: str) -> None:
+        workshop.make(name, genomes[name], lambda step: listener.tuning(name, step))
+
+    make_missing(chosen, workshop.finished, make, lambda _, done: listener.deployed(done, len(chosen)))
 
 
 def _report(
@@ -226,18 +247,10 @@ def _plain(number: float) -> float | None:
 def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
     """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
     place = run.path / "run.toml"
-    content = run.configuration.get("problem")
     group = run.configuration["search"].get("group")
-    if not isinstance(content, dict) or not isinstance(group, str):
+    if not isinstance(group, str):
         raise RunError(f"{place} does not say which problem and group were searched: restore the file")
-    try:
-        if isinstance(data, Dataset):
-            return Problem.model_validate(content).with_data(data), group
-        return Problem.model_validate({**content, "folder": data}), group
-    except ValidationError as error:
-        raise RunError(
-            f"{place} does not say which problem was searched (problem.{first_fault(error)}): restore the file"
-        ) from error
+    return problem_of(run.configuration, place, data), group
 
 
 def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:
@@ -247,13 +260,11 @@ def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) 
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
-    """The devices asked for, else the run's own, if its profile is one that comes along."""
-    if not devices:
-        own = run.configuration.get("device", {})
-        found = [load_profile(own["name"])] if own.get("name") in device_names() else []
-        return [profile for profile in found if profile.sha256 == own.get("sha256")]
-    profiles = [load_profile(device) for device in devices]
-    return list({profile.name: profile for profile in profiles}.values())
+    """The devices asked for, else those of the run's own whose profiles come along."""
+    if devices:
+        return list(load_devices(devices))
+    found = [load_profile(name) for name in run.devices if name in device_names()]
+    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
 
 
 def _checked_supernet(
@@ -293,9 +304,9 @@ def _configuration(
     if even_groups is not None:
         settings["even_groups"] = float(even_groups)
     return {
-        "versions": {"evo_fair": __version__} | {name: version(name) for name in ("numpy", "onnxruntime", "torch")},
+        "versions": version_facts("numpy", "onnxruntime", "torch"),
         "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},
         "supernet": {"sha256": stored.sha256 if stored else "none"},
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
-        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        "data": data_facts(dataset),
+        "problem": problem_facts(problem),
     }

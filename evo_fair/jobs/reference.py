@@ -17,7 +17,8 @@ from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameErr
 from evo_fair.export.card import file_facts, write_onnx
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, is_recorded, remove_leftovers, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, remove_leftovers, sha256_of, write_bytes, write_json
+from evo_fair.job_folder import Piece
 from evo_fair.jobs.listener import Listener
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
@@ -53,6 +54,25 @@ def train_reference(
     The files are `<network>.safetensors`, `.json` and `.onnx` in `out`, by default in the cache. A training that was
     broken off goes on when it is called again with the same arguments. Raises `UnknownNameError` for a network that is
     none, `ProblemError` for a problem without colour images of at least 32 pixels.
+
+    Args:
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        network: A reference network's name, such as `mobilenet-v2`, or `mobilenet-v2-0.35` for 0.35 times its width.
+        seed: The training's seed, 0 or more. Default: 0.
+        out: Folder for the files. Default: the cache, where `deploy` and `prune` look.
+        listener: Hears how far the training is. Default: nobody.
+
+    Returns:
+        Where weights and ONNX file are, and the manifest.
+
+    Raises:
+        UnknownNameError: There is no reference network of that name.
+        ProblemError: The problem has no colour images of at least 32 pixels.
+
+    Example:
+        >>> ef.train_reference("digits", "mobilenet-v9")
+        Traceback (most recent call last):
+        evo_fair.errors.UnknownNameError: unknown network 'mobilenet-v9': ...
     """
     listener = listener or Listener()
     network, seed = as_text("network", network), as_whole("seed", 0 if seed is None else seed)
@@ -95,8 +115,7 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
         mend = f"{WIDTHS}, or the path of an .onnx file"
         raise UnknownNameError("reference network", network, list(REFERENCES), mend)
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
-    manifest = onnx.with_suffix(".json")
-    if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):
+    if not Piece(onnx.with_suffix(".json"), {"onnx": onnx, "": onnx.with_suffix(".safetensors")}).made:
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"

@@ -14,7 +14,15 @@ from evo_fair.errors import ProfileError
 from evo_fair.files import write_text
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
-__all__ = ["Measurements", "read_latency", "read_layers", "read_measurements", "write_latency", "write_layers"]
+__all__ = [
+    "Measurements",
+    "joined",
+    "read_latency",
+    "read_layers",
+    "read_measurements",
+    "write_latency",
+    "write_layers",
+]
 
 _OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
 _LARGEST = 2**24
@@ -35,10 +43,35 @@ class Measurements:
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
 
 
-def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
-    """The names and the layer table int32 `[networks, layers, 8]` of a `layers.csv`, networks in order of appearance.
+def joined(tables: Sequence[LayerTable]) -> LayerTable:
+    """Tables of networks one below the other, padded to the longest network."""
+    table = np.zeros((sum(map(len, tables)), max(one.shape[1] for one in tables), len(COLUMNS)), np.int32)
+    start = 0
+    for one in tables:
+        table[start : start + len(one), : one.shape[1]] = one
+        start += len(one)
+    return table
 
-    Raises `ProfileError` naming file and line for a missing column, an unknown operator or a value out of range.
+
+def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
+    """The names and the layer table of a `layers.csv`.
+
+    Args:
+        path: A CSV file with a row a layer: `network,op,c_in,c_out,kernel,stride,groups,h_in,w_in`.
+
+    Returns:
+        The networks' names in order of appearance, and their layers, int32 `[networks, layers, 8]`, padded with zeros.
+
+    Raises:
+        ProfileError: A column is missing, an operator unknown or a value out of range; names file and line.
+
+    Example:
+        >>> with open("layers.csv", "w") as file:
+        ...     _ = file.write("network,op,c_in,c_out,kernel,stride,groups,h_in,w_in\\n")
+        ...     _ = file.write("a,conv,3,16,3,2,1,64,64\\na,linear,16,7,1,1,1,1,1\\n")
+        >>> names, table = ef.read_layers("layers.csv")
+        >>> names, table.shape
+        (['a'], (1, 2, 8))
     """
     path = as_path("layers", path)
     networks: dict[str, list[tuple[int, ...]]] = {}

@@ -35,17 +35,17 @@ from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wir
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS
 
-__all__ = ["Step", "Walk"]
+__all__ = ["Walk", "WalkStep"]
 
 FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
 LARGEST_DIMENSION = 2**24
 
-Scope = ChainMap[str, Value]
+ValueScope = ChainMap[str, Value]
 
 
 @dataclass(frozen=True)
-class Step:
+class WalkStep:
     """What a node read and made, as far as it tells which axis is the batch: see `evo_fair.latency.onnx_batch`."""
 
     kind: str
@@ -63,7 +63,7 @@ class Walk:
         self.file, self.inputs, self.shapes = file, inputs, shapes
         self.path, self.graph = file.path, file.model.graph
         self.layers: list[GraphLayer] = []
-        self.steps: list[Step] = []
+        self.steps: list[WalkStep] = []
         self.alive = Liveness()
         self.wiring = Wiring(self.graph)
         self.parameters = Parameters()
@@ -81,7 +81,7 @@ class Walk:
 
     def run(self) -> GraphLayers:
         """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
-        scope: Scope = ChainMap()
+        scope: ValueScope = ChainMap()
         for value in self.graph.input:
             if value.name in self.shapes:
                 dtype = value.type.tensor_type.elem_type
@@ -113,7 +113,7 @@ class Walk:
 
     # Graphs and nodes
 
-    def walk(self, graph: onnx.GraphProto, scope: Scope, prefix: str, ends: set[str]) -> list[Value]:
+    def walk(self, graph: onnx.GraphProto, scope: ValueScope, prefix: str, ends: set[str]) -> list[Value]:
         """Walks a graph whose inputs are in `scope`; returns what it gives. `ends` are the names that must last."""
         for tensor in graph.initializer:
             scope[tensor.name] = self._initial(tensor, tensor.name, prefix)
@@ -150,7 +150,7 @@ class Walk:
         return shapes
 
     def _guarded(
-        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
     ) -> None:
         self.walked += 1
         if self.walked > 2 * MOST_NODES:
@@ -175,7 +175,7 @@ class Walk:
         return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
 
     def _node(
-        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
     ) -> None:
         inputs = [scope[name] if name else None for name in node.input]
         kind = canonical(node)
@@ -248,7 +248,7 @@ class Walk:
             self._costs(node, kind, inputs, data, outputs)
         macs = self.layers[-1].macs if len(self.layers) > before else 0
         shapes = (tuple(value.shape for value in data), tuple(value.shape for value in outputs))
-        self.steps.append(Step(kind, *shapes, batch_axis(node, kind), macs))
+        self.steps.append(WalkStep(kind, *shapes, batch_axis(node, kind), macs))
 
     def _costs(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
@@ -436,7 +436,7 @@ class Walk:
 
     def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
         """Notes that a node steps along an axis of a tensor, which is then no batch."""
-        self.steps.append(Step(node.op_type, (value.shape,), (), None, 0, mixed=axis))
+        self.steps.append(WalkStep(node.op_type, (value.shape,), (), None, 0, mixed=axis))
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""
