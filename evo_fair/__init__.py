@@ -57,6 +57,7 @@ __all__ = [
     "strategy",
     "train",
     "train_reference",
+    "write_model_card",
     "write_report",
 ]
 
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
     from evo_fair.problem import Problem, load_problem
     from evo_fair.registries import criterion, forget, method, strategy
     from evo_fair.report import Comparison, Run, compare, load_run
+    from evo_fair.report.model_card import write_model_card
     from evo_fair.report.page import write_report
 
 _HOMES = {
@@ -137,6 +139,7 @@ _HOMES = {
     "search": "evo_fair.jobs.search",
     "train": "evo_fair.jobs.train",
     "train_reference": "evo_fair.jobs.reference",
+    "write_model_card": "evo_fair.report.model_card",
     "write_report": "evo_fair.report.page",
     **{name: "evo_fair.errors" for name in __all__ if name.endswith("Error")},
 }

@@ -11,6 +11,7 @@ import typer
 from evo_fair import __version__
 from evo_fair.cli.audit import audit
 from evo_fair.cli.calibrate import calibrate
+from evo_fair.cli.card import card
 from evo_fair.cli.compare import compare
 from evo_fair.cli.deploy import deploy
 from evo_fair.cli.devices import devices
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_CLOSED = (problems, devices, plot, compare, operating_point, report)
+_CLOSED = (problems, devices, plot, compare, operating_point, report, card)
 """Commands in which nothing of the user's own can be chosen."""
 
 for command in (
@@ -54,6 +55,7 @@ for command in (
     audit,
     operating_point,
     report,
+    card,
     predict,
     calibrate,
 ):

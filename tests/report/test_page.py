@@ -237,6 +237,16 @@ def test_the_page_asks_nobody_and_obeys_no_label(tmp_path, browser, width):
 
 
 @needs_browser
+def test_a_single_objective_stands_over_the_places_on_the_front(tmp_path, browser):
+    run = write_run(tmp_path / "one", AXES[2:])
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    assert tab.run("drawn.length") == 2
+    assert tab.run("drawn[0].model('within').data.x") == list(range(1, len(run.front) + 1))
+    assert tab.errors == []
+
+
+@needs_browser
 def test_every_control_has_a_name_and_a_keyboard_moves_a_slider(run, browser):
     tab = browser.tab()
     tab.open(write_report(run.path))

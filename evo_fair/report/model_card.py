@@ -1,0 +1,243 @@
+"""A network of a run as a folder to publish: `model.onnx`, a Hugging Face model card and an example that loads it."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evo_fair.arguments import as_path, as_text
+from evo_fair.csv_tables import read_table_of_numbers
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.evolution.front import BELIEVED
+from evo_fair.files import atomic_write, inside, is_recorded, read_json, write_text
+from evo_fair.report.network_cards import Card, group_rows, read_card
+from evo_fair.report.run import Run, load_run
+from evo_fair.show import markdown, markdown_table
+
+__all__ = ["write_model_card"]
+
+_MEND = "run 'evo-fair deploy' again"
+_LICENCES = (
+    (r"^CC BY-NC 4\.0\b", "cc-by-nc-4.0"),
+    (r"^CC BY 4\.0\b", "cc-by-4.0"),
+    (r"^CC0\b", "cc0-1.0"),
+)
+"""How a data set's licence begins, and what Hugging Face calls it."""
+
+_EXAMPLE = '''"""Loads the network beside this file with ONNX Runtime and names the label of each input."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+FOLDER = Path(__file__).parent
+CARD = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
+
+
+def predict(x):
+    """The labels of inputs `[batch, ...]`, raw values as the card's `input` describes them."""
+    entry = CARD["input"]
+    x = np.asarray(x, np.float32)
+    if "columns" not in entry:  # a table's file prepares its columns itself
+        shape = (-1, *[1] * (len(entry["shape"]) - 1))
+        x = (x - np.float32(entry["mean"]).reshape(shape)) * np.float32(entry["scale"]).reshape(shape)
+    session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: x})
+    return [CARD["labels"][number] for number in logits.argmax(1)]
+
+
+if __name__ == "__main__":
+    print(predict(np.zeros((1, *CARD["input"]["shape"]), np.float32)))
+'''
+
+
+def write_model_card(folder: str | Path, network: str, out: str | Path | None = None) -> Path:
+    """Writes a network of a search's run as a folder that is ready to upload, and returns its path.
+
+    `folder` is the run's folder and `network` an id of its front. The new folder is `cards/<id>` in the run's, or
+    `out`: `README.md` (the model card), `model.onnx`, `card.json` (every figure as a number) and `example.py`. What
+    `evo-fair deploy` made of the network is taken where it is there, else the network with the supernet's weights.
+    It needs the extra `hub` (huggingface_hub). Raises `EvoFairError` where that is missing, `UnknownNameError` for a
+    network that is not on the front, and `RunError` for a missing or damaged file.
+    """
+    run = load_run(folder)
+    name = as_text("network", network)
+    if name not in set(run.front["id"]):
+        raise UnknownNameError("network", name, [str(one) for one in run.front["id"]])
+    source, deployed = _source(run, name)
+    card_path, model = inside(source, f"{name}.json"), inside(source, f"{name}.onnx")
+    card = read_card(card_path)
+    if not is_recorded(model, card_path, "onnx"):
+        raise RunError(f"{model} is missing or not the file that {card_path.name} describes: make it again, {_AGAIN}")
+    text = _model_card(run, card, read_json(card_path, RunError), deployed)
+    target = as_path("out", out) if out is not None else run.path / "cards" / name
+    for file, origin in (("model.onnx", model), ("card.json", card_path)):
+        with atomic_write(target / file) as temporary:
+            shutil.copyfile(origin, temporary)
+    write_text(target / "example.py", _EXAMPLE)
+    write_text(target / "README.md", text)
+    return target
+
+
+_AGAIN = "with 'evo-fair search --resume' or 'evo-fair deploy'"
+
+
+def _source(run: Run, name: str) -> tuple[Path, "pd.Series[Any] | None"]:
+    """The folder of the network's files, and its row of the table of deployed ones, None where it was not deployed."""
+    path, folder = run.path / "deployed.csv", run.path / "deployed"
+    if not path.exists() or not inside(folder, f"{name}.json").exists():
+        return run.path / "networks", None
+    table = read_table_of_numbers(path, RunError, _MEND, texts=("id", "role", "precision"), filled=["id", "precision"])
+    rows = table[(table["id"] == name) & (table["precision"] == "fp32")]
+    return (run.path / "networks", None) if rows.empty else (folder, rows.iloc[0])
+
+
+def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Series[Any] | None") -> str:
+    """The model card's text, its metadata in front."""
+    try:
+        from huggingface_hub import ModelCard, ModelCardData
+    except ImportError as reason:
+        raise EvoFairError(
+            "a model card is written by huggingface_hub, which is missing: 'pip install evo-fair[hub]' brings it"
+        ) from reason
+    licence = card.data.licence if card.data else ""
+    known = next((short for pattern, short in _LICENCES if re.match(pattern, licence)), None)
+    facts: dict[str, Any] = {"license": known} if known else {"license": "other", "license_name": licence or "unknown"}
+    data = ModelCardData(
+        library_name="onnx",
+        pipeline_tag="image-classification" if len(raw.get("input", {}).get("shape", [])) == 3 else None,
+        tags=["evo-fair", "onnx", "fairness", "neural-architecture-search"],
+        **facts,
+    )
+    sections = [
+        _head(card),
+        _use(card),
+        _data(card, licence),
+        _groups(card),
+        *([] if deployed is None else [_deployed(deployed)]),
+        _latency(card, deployed),
+        _limits(deployed is not None),
+        _made(run, raw, deployed is not None),
+    ]
+    return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
+
+
+def _head(card: Card) -> str:
+    about = f" for the problem {markdown(card.problem)}" if card.problem else ""
+    return (
+        f"# {markdown(card.id)}\n\nA small neural network{about}, found by evo_fair, a search for networks that are "
+        f"fast on a device and work for all groups. It tells {len(card.labels)} labels apart: "
+        f"{', '.join(map(markdown, card.labels))}.\n\nThe file `model.onnx` has {card.onnx.bytes:,} bytes."
+    )
+
+
+def _use(card: Card) -> str:
+    return (
+        "## Intended use\n\nResearch, and devices with little memory and time, on inputs like those of "
+        f"{markdown(card.data.name) if card.data else 'its data'}. It is not meant for decisions about people without "
+        "a check of its own on the people concerned.\n\n"
+        "```python\nfrom example import predict\n\nlabels = predict(inputs)  # [batch, ...], raw values\n```\n\n"
+        "`example.py` needs NumPy and ONNX Runtime. `card.json` says what goes in, and holds every figure."
+    )
+
+
+def _data(card: Card, licence: str) -> str:
+    name = markdown(card.data.name) if card.data else "unknown"
+    return (
+        f"## Data and licence\n\nTrained on the data set {name}, whose licence is: {markdown(licence or 'unknown')}. "
+        "The metadata above repeat that licence: check that it is the one that you publish the network under."
+    )
+
+
+def _groups(card: Card) -> str:
+    parts = [f"## For whom it works\n\nOn the {markdown(card.part)} part, with Wilson intervals (95 %)."]
+    rows = group_rows(card)
+    for grouping in dict.fromkeys(row["grouping"] for row in rows):
+        lines = [
+            (row["group"], f"{row['samples']:,}", _percent(row["accuracy"]), _between(row["low"], row["high"]))
+            for row in rows
+            if row["grouping"] == grouping
+        ]
+        head = ("group", "samples", "accuracy", "interval")
+        parts.append(f"### {markdown(grouping)}\n\n{markdown_table(head, lines)}".rstrip())
+    return "\n\n".join(parts)
+
+
+def _deployed(row: "pd.Series[Any]") -> str:
+    """Every figure of the test part that has an interval."""
+    names = [str(name) for name in row.index if f"{name}_low" in row.index and pd.notna(row[name])]
+    lines = [(name, f"{row[name]:.4g}", _range(row[f"{name}_low"], row[f"{name}_high"])) for name in names]
+    table = markdown_table(("figure", "value", "95 % interval"), lines).rstrip()
+    return f"## On the test part\n\nThis part chose nothing. Intervals draw whole units, such as persons.\n\n{table}"
+
+
+def _latency(card: Card, deployed: "pd.Series[Any] | None") -> str:
+    lines = []
+    predicted = card.metrics.get("latency_ms")
+    if card.device and predicted is not None:
+        lines.append((card.device, "predicted", f"{predicted:.4g}"))
+    if deployed is not None:
+        lines += [
+            (name[len("predicted_ms[") : -1], "predicted", f"{deployed[name]:.4g}")
+            for name in map(str, deployed.index)
+            if name.startswith("predicted_ms[") and pd.notna(deployed[name])
+        ]
+        if pd.notna(deployed.get("measured_ms")):
+            lines.append(("the machine that deployed it, one thread", "measured", f"{deployed['measured_ms']:.4g}"))
+    if not lines:
+        return "## Latency by device\n\nNot known."
+    return f"## Latency by device\n\n{markdown_table(('device', 'how', 'ms'), lines).rstrip()}"
+
+
+def _limits(deployed: bool) -> str:
+    weights = (
+        "- The network was trained on its own; the figures of the validation part helped to choose it."
+        if deployed
+        else "- The weights are those of a shared supernet: a training of its own changes what it gets right.\n"
+        "- The figures are of the samples that chose the network. On others they tend to be worse."
+    )
+    return (
+        f"## Limits\n\n{weights}\n"
+        "- Wilson intervals take samples as independent. Where several belong to one person, they are too narrow.\n"
+        "- A group of few samples says little, and groups that the data do not name were not looked at.\n"
+        "- Predicted latency comes from a fitted profile of the device, not from the device."
+    )
+
+
+def _made(run: Run, raw: Mapping[str, Any], deployed: bool) -> str:
+    search = run.configuration["search"]
+    objectives = ", ".join(axis.name for axis in run.axes)
+    limits = "; ".join(limit.text for limit in run.limits) or "none"
+    facts = [
+        ("objectives", objectives),
+        ("limits of the search", limits),
+        *((key, search[key]) for key in ("algorithm", "budget", "population", "seed", "group") if key in search),
+        ("weights", "trained on its own" if deployed else "of the supernet"),
+        ("evo_fair", raw.get("evo_fair", "unknown")),
+        *((f"SHA-256 of the {name}", value) for name, value in _hashes(raw).items()),
+    ]
+    believed = any(f"{axis.name}{BELIEVED}" in run.front for axis in run.axes)
+    note = "\n\nThe search compared what is believed of each network, not single measurements." if believed else ""
+    return f"## How it was made\n\n{markdown_table(('what', 'value'), facts).rstrip()}{note}"
+
+
+def _hashes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    found = raw.get("hashes")
+    return {str(name): value for name, value in found.items() if value} if isinstance(found, dict) else {}
+
+
+def _percent(value: float | None) -> str:
+    return "unknown" if value is None else f"{100 * value:.1f} %"
+
+
+def _between(low: float | None, high: float | None) -> str:
+    return "unknown" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def _range(low: float, high: float) -> str:
+    return "unknown" if pd.isna(low) or pd.isna(high) else f"{low:.4g} to {high:.4g}"
