@@ -14,6 +14,7 @@ FLOORS = (
     ("extend",),
     ("jobs",),
     ("audit",),
+    ("own",),
     ("report", "export"),
     ("belief",),
     ("proxy",),

@@ -12,6 +12,7 @@ from evo_fair.evolution import Outcome
 from evo_fair.evolution import Progress as Standing
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets import Step
+from evo_fair.own import NetworkSpace
 from evo_fair.show import visible
 from evo_fair.space import SearchSpace
 from evo_fair.tables import plain_console
@@ -47,12 +48,16 @@ class ProgressBars(Listener):
     ) -> None:
         self._bars.stop()
 
-    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+    def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """Says how large everything is."""
         parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
         self._say(
             f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks"
         )
+
+    def preparing(self, what: str) -> None:
+        """Says what long work begins."""
+        self._say(what)
 
     def waiting(self, reason: str) -> None:
         """Says for whom."""

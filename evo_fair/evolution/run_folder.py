@@ -18,6 +18,7 @@ _TABLES = (
     "deploy",
     "device",
     "header",
+    "network",
     "parts",
     "plugins",
     "problem",

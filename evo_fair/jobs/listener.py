@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from evo_fair.data import Dataset
     from evo_fair.evolution import Outcome, Progress
     from evo_fair.nets import Step
+    from evo_fair.own import NetworkSpace
     from evo_fair.space import SearchSpace
 
 __all__ = ["Listener"]
@@ -14,8 +15,11 @@ __all__ = ["Listener"]
 class Listener:
     """Hears how far a search, a training or a deployment is; override what is wanted."""
 
-    def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
+    def prepared(self, dataset: "Dataset", space: "SearchSpace | NetworkSpace") -> None:
         """Data and space have been loaded and checked."""
+
+    def preparing(self, what: str) -> None:
+        """Something begins that takes long, as the training of the network that is to be searched."""
 
     def waiting(self, reason: str) -> None:
         """Another process is at work on what is needed; it is waited for."""

@@ -208,6 +208,7 @@ def _check_alike(runs: Sequence[Run]) -> None:
         ("the group", ("search", "group")),
         ("the data", ("data", "fingerprint")),
         ("the supernet", ("supernet", "sha256")),
+        ("the network", ("network", "weights")),
     ]
     if any(axis.name == "latency_ms" for axis in runs[0].axes):
         asked.append(("the device", ("device", "sha256")))
