@@ -18,13 +18,13 @@ from torch import nn
 
 from evo_fair.arguments import as_path, as_texts
 from evo_fair.data import Dataset
-from evo_fair.errors import EvoFairError, PruningError, RunError, quote
+from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, quote
 from evo_fair.export.alone import Beginning
 from evo_fair.export.card import write_frozen
 from evo_fair.export.export import tolerance_of
 from evo_fair.files import digest, write_bytes
 from evo_fair.jobs.dense import Source, dense_network, given_network
-from evo_fair.nets.reference import build_reference, is_reference
+from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.nets.tensors import read_tensors
 from evo_fair.own import (
     DEFAULT_ORDERS,
@@ -67,6 +67,9 @@ class GivenNetwork:
     def __post_init__(self) -> None:
         if not isinstance(self.module, str | nn.Module):
             raise PruningError(f"module {quote(self.module)} is neither a text nor a torch.nn.Module: give one of them")
+        if isinstance(self.module, str) and ":" not in self.module and self.reference is None:
+            mend = f"{WIDTHS}, file.py:function or package.module:function"
+            raise UnknownNameError("network", self.module, sorted(REFERENCES), mend)
         if self.weights is not None and self.reference is not None:
             raise PruningError(
                 f"weights are given for the reference network {self.reference}: give them with a module of your own"
@@ -233,7 +236,7 @@ def own_of_run(
     name, task = told.get("name"), Task(dataset, group, problem.training)
     network: nn.Module
     if told.get("reference"):
-        if not is_reference(name):
+        if not isinstance(name, str) or not is_reference(name):
             raise RunError(f"{folder / 'run.toml'}: network.name {quote(name)} is no reference network: restore it")
         network = build_reference(name, len(dataset.label_names))
     elif module is None:

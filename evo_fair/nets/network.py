@@ -118,8 +118,10 @@ def calibrate(
         for module in network.modules()
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is not None
     ]
-    hooks = [norm.register_forward_pre_hook(take) for norm in norms]
     network.eval()
+    if not norms:
+        return
+    hooks = [norm.register_forward_pre_hook(take) for norm in norms]
     try:
         forward(network, x)
     finally:

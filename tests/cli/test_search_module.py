@@ -56,7 +56,7 @@ def test_from_a_file_without_weights_to_deployed_networks(
     ("options", "told"),
     [
         (["--module", "none.py:network"], "none.py does not exist"),
-        (["--module", "mine"], "'mine' names no network: write file.py:function or package.module:function"),
+        (["--module", "mine"], "file.py:function or package.module:function"),
         (["--weights", "w.safetensors"], "weights are given without the network"),
         (["--order", "lamp"], "orders are given without the network"),
         (["--module", "resnet-18", "--order", "lampe"], "unknown criterion 'lampe'"),
