@@ -35,7 +35,7 @@ from trained_tables import Table, TableEvaluator, TableSpace, load_table, read_m
 from evo_fair.belief import Belief, Trainings, gene_features, next_trainings
 from evo_fair.data import Dataset, find_data
 from evo_fair.errors import EvoFairError
-from evo_fair.evolution import Plan, hypervolume_trace, read_journal, search
+from evo_fair.evolution import SearchPlan, hypervolume_trace, read_journal, search
 from evo_fair.files import write_text
 from evo_fair.layers import macs
 from evo_fair.problem import Problem, load_problem
@@ -239,7 +239,7 @@ def guided(table: Table, belief: Belief, trained: Array, seed: int) -> Array:
 
 def without_proxy(table: Table, seed: int) -> Array:
     """The share of the true hypervolume that NSGA-II has after each of its trainings, `[trainings]`."""
-    plan = Plan(
+    plan = SearchPlan(
         objectives=table.objectives, group="all", budget=WITHOUT, algorithm="nsga2", population=POPULATION, seed=seed
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import optuna
 
-from evo_fair.evolution import Evaluator, Journal, Plan, Record, Space, to_minimise
+from evo_fair.evolution import Evaluator, Journal, Record, SearchPlan, Space, to_minimise
 from evo_fair.evolution.measure import Measurer
 
 __all__ = ["SAMPLERS", "run_optuna"]
 
-SAMPLERS: dict[str, Callable[[Plan], tuple[optuna.samplers.BaseSampler, int]]] = {
+SAMPLERS: dict[str, Callable[[SearchPlan], tuple[optuna.samplers.BaseSampler, int]]] = {
     "optuna": lambda plan: (
         optuna.samplers.NSGAIISampler(population_size=plan.population, seed=plan.seed),
         plan.population,
@@ -28,7 +28,7 @@ MODEL_PATIENCE = 3
 """Those of a sampler with a model, whose proposals take long."""
 
 
-def run_optuna(plan: Plan, space: Space, evaluator: Evaluator, path: Path, sampler: str = "optuna") -> None:
+def run_optuna(plan: SearchPlan, space: Space, evaluator: Evaluator, path: Path, sampler: str = "optuna") -> None:
     """One of Optuna's samplers: ordered genes are integers to it, the others categories.
 
     Known networks are told as they were recorded and cost nothing, as for the others. The journal at `path` is written

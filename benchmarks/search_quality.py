@@ -34,7 +34,7 @@ from evo_fair.evolution import (
     ALGORITHMS,
     STRATEGY_CODE,
     Box,
-    Plan,
+    SearchPlan,
     create_run,
     describe,
     has_begun,
@@ -105,9 +105,9 @@ class Bench:
         profile = load_profile("raspberry-pi-4")
         return cls(problem, dataset, space, profile, supernet, arguments.work, arguments.budget, arguments.population)
 
-    def plan(self, algorithm: str, seed: int) -> Plan:
+    def plan(self, algorithm: str, seed: int) -> SearchPlan:
         """The same for all but the algorithm; Optuna's is only measured by."""
-        return Plan(
+        return SearchPlan(
             objectives=resolve(OBJECTIVES, self.profile.latency_ms, self.profile.name),
             group=self.problem.fairness.group,
             budget=self.budget,
@@ -140,7 +140,7 @@ class Bench:
             write_json(path / "done.json", {"new": new})
         return load_run(path)
 
-    def configuration(self, algorithm: str, plan: Plan) -> dict[str, Any]:
+    def configuration(self, algorithm: str, plan: SearchPlan) -> dict[str, Any]:
         """What a run depends on; one that was made with other code or settings is not taken for this one."""
         return {
             "search": {

@@ -29,7 +29,7 @@ from rich.table import Table as Shown
 from trained_tables import TABLES, TableEvaluator, TableSpace, load_table
 
 from evo_fair.errors import EvoFairError
-from evo_fair.evolution import ALGORITHMS, Plan, hypervolume_trace, read_journal, search
+from evo_fair.evolution import ALGORITHMS, SearchPlan, hypervolume_trace, read_journal, search
 from evo_fair.files import write_text
 from evo_fair.report.compare import mean_interval
 
@@ -89,7 +89,7 @@ def shares(name: str, strategy: str, seed: int, data: Path, budget: int) -> tupl
     """One run: the shares of the true hypervolume found after `AT` networks, NaN beyond the budget, and its seconds."""
     table = load_table(name, data)
     space, evaluator = TableSpace(table), TableEvaluator(table)
-    plan = Plan(
+    plan = SearchPlan(
         objectives=table.objectives,
         group="all",
         budget=budget,

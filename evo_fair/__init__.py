@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audit",
     "AuditError",
+    "Calibration",
     "Comparison",
     "ConstraintError",
     "Counts",
@@ -22,6 +24,7 @@ __all__ = [
     "Objective",
     "ObjectiveError",
     "PluginError",
+    "Prediction",
     "Problem",
     "ProblemError",
     "Profile",
@@ -32,6 +35,9 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "audit",
+    "calibrate",
+    "calibration_kit",
     "compare",
     "criterion",
     "deploy",
@@ -43,6 +49,7 @@ __all__ = [
     "method",
     "objective",
     "onnx_operator",
+    "predict",
     "prune",
     "read_layers",
     "search",
@@ -54,6 +61,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from evo_fair.data import DataRequest, Dataset, Grouping
+    from evo_fair.data.source import source
     from evo_fair.errors import (
         AuditError,
         ConstraintError,
@@ -73,20 +81,26 @@ if TYPE_CHECKING:
     )
     from evo_fair.evolution import Objective, objective
     from evo_fair.fairness import Counts
+    from evo_fair.jobs.audit import Audit, audit
+    from evo_fair.jobs.calibrate import Calibration, calibrate, calibration_kit
     from evo_fair.jobs.deploy import deploy
     from evo_fair.jobs.listener import Listener
+    from evo_fair.jobs.predict import predict
     from evo_fair.jobs.prune import prune
     from evo_fair.jobs.reference import train_reference
     from evo_fair.jobs.search import search
     from evo_fair.jobs.train import train
     from evo_fair.latency import Profile, load_profile, read_layers
-    from evo_fair.latency.onnx_operators import LayerCost
+    from evo_fair.latency.onnx_operators import LayerCost, onnx_operator
+    from evo_fair.latency.predict import Prediction
     from evo_fair.plugins import load_plugin
     from evo_fair.problem import Problem, load_problem
-    from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
+    from evo_fair.registries import criterion, forget, method, strategy
     from evo_fair.report import Comparison, Run, compare, load_run
 
 _HOMES = {
+    "Audit": "evo_fair.jobs.audit",
+    "Calibration": "evo_fair.jobs.calibrate",
     "Comparison": "evo_fair.report",
     "Counts": "evo_fair.fairness",
     "DataRequest": "evo_fair.data",
@@ -95,9 +109,13 @@ _HOMES = {
     "LayerCost": "evo_fair.latency.onnx_operators",
     "Listener": "evo_fair.jobs.listener",
     "Objective": "evo_fair.evolution",
+    "Prediction": "evo_fair.latency.predict",
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
+    "audit": "evo_fair.jobs.audit",
+    "calibrate": "evo_fair.jobs.calibrate",
+    "calibration_kit": "evo_fair.jobs.calibrate",
     "compare": "evo_fair.report",
     "criterion": "evo_fair.registries",
     "deploy": "evo_fair.jobs.deploy",
@@ -108,10 +126,11 @@ _HOMES = {
     "load_run": "evo_fair.report",
     "method": "evo_fair.registries",
     "objective": "evo_fair.evolution",
-    "onnx_operator": "evo_fair.registries",
+    "onnx_operator": "evo_fair.latency.onnx_operators",
+    "predict": "evo_fair.jobs.predict",
     "prune": "evo_fair.jobs.prune",
     "read_layers": "evo_fair.latency",
-    "source": "evo_fair.registries",
+    "source": "evo_fair.data.source",
     "strategy": "evo_fair.registries",
     "search": "evo_fair.jobs.search",
     "train": "evo_fair.jobs.train",

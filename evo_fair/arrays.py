@@ -1,4 +1,7 @@
-"""Reading NumPy archives (.npz) that may be damaged or hostile: no pickles, and no more memory than the file says."""
+"""What NumPy's arrays are called here, and reading archives of them (.npz) that may be damaged or hostile.
+
+Archives are read without pickles, and without more memory than the file says.
+"""
 
 import zipfile
 from collections.abc import Callable
@@ -9,7 +12,17 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-__all__ = ["MOST_BYTES", "read_arrays"]
+__all__ = ["MOST_BYTES", "Bools", "Float32s", "Floats", "Genomes", "Int32s", "Ints", "RawInputs", "read_arrays"]
+
+Floats = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+Bools = npt.NDArray[np.bool_]
+Genomes = npt.NDArray[np.int16]
+"""Genes of one network `[genes]` or of many `[networks, genes]`: see `evo_fair.space.decode`."""
+RawInputs = npt.NDArray[np.uint8] | Float32s
+"""What data sets hold: images uint8 `[samples, channels, height, width]`, tables float32 `[samples, features]`."""
 
 MOST_BYTES = 2**31
 """Bytes that an archive may unpack to: an audit's predictions, the largest there are, stay far below."""

@@ -29,11 +29,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from evo_fair.data.dataset import Dataset, Grouping
-from evo_fair.data.source import DataRequest, Source
+from evo_fair.data.source import DataRequest, Source, source
 from evo_fair.evolution.objectives import Objective, objective
 from evo_fair.evolution.strategy import State, Strategy
+from evo_fair.latency.onnx_operators import LayerCost, NodeFacts, onnx_operator
 from evo_fair.plugins import load_plugin
-from evo_fair.registries import criterion, forget, method, onnx_operator, source, strategy
+from evo_fair.registries import criterion, forget, method, strategy
 from evo_fair.space.kinds import Channels, Hidden, Kind, KindUnit, Shortcut, add_kind
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
     from evo_fair.evolution.evaluator import Space
     from evo_fair.fairness import Counts
-    from evo_fair.latency.onnx_operators import LayerCost, NodeFacts
     from evo_fair.layers import LayerTable
     from evo_fair.pruning.criteria import Scores
     from evo_fair.pruning.samples import Samples

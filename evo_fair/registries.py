@@ -1,9 +1,10 @@
-"""The registries: all that is chosen by name, and the decorators that add parts of one's own.
+"""The registries: all that is chosen by name, and decorators that add parts of one's own.
 
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
 `evolution/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
-`latency/onnx_op_NAME.py`.
+`latency/onnx_op_NAME.py`. The decorators of objectives, data sources and ONNX operators, which make something of the
+user's function, stand beside what they make.
 """
 
 import re
@@ -11,15 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from evo_fair.blame import check_takes
 from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProblemError, ProfileError, PruningError
 from evo_fair.registry import Registry, modules_in
-
-if TYPE_CHECKING:
-    from evo_fair.data.source import Source
-    from evo_fair.space.kinds import Kind
 
 __all__ = [
     "BLOCK_KINDS",
@@ -39,10 +36,10 @@ __all__ = [
     "criterion",
     "forget",
     "method",
+    "name_of",
     "objective_names",
-    "onnx_operator",
-    "source",
     "strategy",
+    "without_brackets",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -50,8 +47,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 CRITERION_TAKES = ("network", "structure", "samples", "rng")
 METHOD_TAKES = ("dense", "task", "request")
 STRATEGY_TAKES = ("space", "rng", "population", "objectives")
-SOURCE_TAKES = ("request",)
-OPERATOR_TAKES = ("node",)
 
 
 Direction = Literal["min", "max"]
@@ -189,7 +184,7 @@ def _refused_block_kind(name: str) -> str:
     return "is what an empty slot is called" if name == "SKIP" else ""
 
 
-BLOCK_KINDS: "Registry[Kind, None]" = Registry(
+BLOCK_KINDS: Registry[Any, None] = Registry(
     "block kind",
     ProblemError,
     None,
@@ -222,7 +217,7 @@ CRITERIA: Registry[Callable[..., Any], CriterionTraits] = Registry(
 METHODS: Registry[Callable[..., Any], MethodTraits] = Registry(
     "method", PruningError, MethodTraits(), _methods, example="cut_and_train", refuse=_refused_method
 )
-SOURCES: "Registry[Source, None]" = Registry("data source", DataError, None, _sources, example="hospital_scans")
+SOURCES: Registry[Any, None] = Registry("data source", DataError, None, _sources, example="hospital_scans")
 OPERATORS: Registry[Any, None] = Registry(
     "ONNX operator",
     ProfileError,
@@ -254,57 +249,14 @@ def method(
     return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
 
 
-def source(name: str = "", **declared: Any) -> Callable[[F], F]:
-    """Registers the function below it, of a `DataRequest`, as a data source; `declared` are the fields of `Source`."""
-    if callable(name):
-        raise _without_brackets("source")
-
-    def add(function: F) -> F:
-        from evo_fair.data.source import Source
-
-        own = name or _name_of(function)
-        SOURCES.check_name(own)
-        check_takes("data source", own, function, SOURCE_TAKES, DataError)
-        try:
-            made = Source(own, function, **declared)
-        except TypeError as reason:
-            raise DataError(f"data source {own!r} can't be declared so: {reason}") from None
-        SOURCES.add(own, made, code=function, again=True)
-        return function
-
-    return add
-
-
-def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Callable[[F], F]:
-    """Registers the function below it as what an ONNX operator costs: of a `NodeFacts`, it returns a `LayerCost`.
-
-    `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
-    says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
-    """
-    if callable(name):
-        raise _without_brackets("onnx_operator", "'my.domain.MyOperator'")
-
-    def add(function: F) -> F:
-        from evo_fair.latency.onnx_operators import OwnOperator
-
-        OPERATORS.check_name(name)
-        check_takes("ONNX operator", name, function, OPERATOR_TAKES, ProfileError)
-        if shapes is not None:
-            check_takes("ONNX operator", name, shapes, OPERATOR_TAKES, ProfileError)
-        OPERATORS.add(name, OwnOperator(name, function, shapes), code=function, again=True)
-        return function
-
-    return add
-
-
 def _adding(
     registry: Registry[Any, Any], name: str, takes: tuple[str, ...], traits: Any, decorator: str
 ) -> Callable[[F], F]:
     if callable(name):
-        raise _without_brackets(decorator)
+        raise without_brackets(decorator)
 
     def add(part: F) -> F:
-        own = name or _name_of(part)
+        own = name or name_of(part)
         registry.check_name(own)
         check_takes(registry.kind, own, part, takes, registry.error)
         registry.add(own, part, traits, again=True)
@@ -313,13 +265,15 @@ def _adding(
     return add
 
 
-def _name_of(part: object) -> str:
+def name_of(part: object) -> str:
+    """What a function or class is called that registers without a name of its own."""
     if isinstance(part, partial):
-        return _name_of(part.func)
+        return name_of(part.func)
     return str(getattr(part, "__name__", type(part).__name__))
 
 
-def _without_brackets(decorator: str, example: str = "") -> EvoFairError:
+def without_brackets(decorator: str, example: str = "") -> EvoFairError:
+    """The error for a decorator that stands without brackets; `example` is what would stand in them."""
     return EvoFairError(f"@{decorator} stands without brackets: write @{decorator}({example})")
 
 

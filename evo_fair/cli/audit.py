@@ -1,8 +1,7 @@
 """`evo-fair audit`: what pruning costs each class and group, over many pruned networks."""
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,10 +15,6 @@ from evo_fair.cli.options import (
     resume_command,
 )
 from evo_fair.show import say
-
-if TYPE_CHECKING:
-    from evo_fair.cli.interrupts import Check
-    from evo_fair.jobs.audit_parts import Standing
 
 __all__ = ["audit"]
 
@@ -99,71 +94,39 @@ def audit(
     --network or --module one trained network is pruned by every combination of criterion, structure, scope, treatment,
     sparsity and seed.
     """
-    from evo_fair.audit.report import LIMITS, check_groups, check_wishes, find, write_report
-    from evo_fair.audit.store import find_audit
     from evo_fair.cli.interrupts import resumable
-    from evo_fair.lock import held
+    from evo_fair.cli.progress import ProgressBars
+    from evo_fair.jobs.audit import audit as run_audit
     from evo_fair.problem import load_problem
 
-    limits = constraint or LIMITS
-    one = any(value is not None for value in (network, run, module, weights))
-    check_wishes(imbalance, limits, "network" if one else "proxy")
-    for name, value in (("networks", networks), ("jobs", jobs)):
-        if one and value is not None:
-            raise typer.BadParameter(f"--{name} is for audits of the supernet, not of one network: leave it out")
-    for name, given in (("structure", structure), ("treatment", treatment), ("epochs", epochs)):
-        if not one and given is not None:
-            raise typer.BadParameter(f"--{name} is for the audit of one network: name it with --network or --module")
     chosen = load_problem(problem, data=data)
     place = out or Path("results") / f"{chosen.name}-audit"
-    find_audit(place, resume)  # refuses a folder of something else before anything is trained
-    if any("accuracy[" in limit for limit in limits):
-        check_groups(limits, chosen.dataset(), (group or chosen.fairness.group, *chosen.fairness.groupings))
-    common: Any = {"out": place, "group": group, "minutes": time, "resume": resume}
-    with resumable(resume_command(), lambda: "finished rows are saved") as check, held(place, "an audit"):
-        common["listener"] = partial(_told, check)
-        if one:
-            from evo_fair.data import check_samples
-            from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
-            from evo_fair.jobs.dense import Source, dense_network
-            from evo_fair.pruning.task import Task
-
-            named = _named(
-                criteria=criterion, structures=structure, scopes=scope, treatments=treatment, sparsities=sparsity
-            )
-            if epochs is not None:
-                named["epochs"] = epochs
-            factors = NetworkGrid(**named, seeds=tuple(range(seed, seed + seeds)))
-            source = Source(network, run, module, weights)
-            task = Task(chosen.dataset(), group or chosen.fairness.group, chosen.training)
-            check_samples(task.dataset, (task.group,), 1)
-            suits = partial(check_network, factors, task)  # asked before it is trained
-            structured = "structured" in factors.structures
-            dense, name = dense_network(chosen, task, source, lambda line: say(line, err=True), suits, structured)
-            folder = audit_network(chosen, factors, dense, name, **common)
-        else:
-            from evo_fair.audit.orders import order_names
-            from evo_fair.audit.plan import Grid
-            from evo_fair.jobs.audit_supernet import audit_proxy
-
-            named = _named(scopes=scope, sparsities=sparsity)
-            grid = Grid(
-                1000 if networks is None else networks,
-                tuple(criterion or order_names()),
-                **named,
-                seeds=tuple(range(seeds)),
-                seed=seed,
-            )
-            folder = audit_proxy(chosen, grid, jobs=jobs, **common)
-        report = write_report(folder, find(folder, imbalance, limits))
-    say(f"the report: {report}")
-
-
-def _named(**given: list[Any] | None) -> dict[str, Any]:
-    """The factors that were given, as tuples by name; the others keep their defaults."""
-    return {name: tuple(values) for name, values in given.items() if values}
-
-
-def _told(check: "Check", at: "Standing") -> None:
-    check()
-    say(f"{at.done}/{at.networks} networks, {at.rate:.3g} a second", err=True)
+    one = any(value is not None for value in (network, run, module, weights))
+    first = seed if one else 0
+    limits = {"constraints": constraint} if constraint else {}
+    with resumable(resume_command(), lambda: "finished rows are saved") as check, ProgressBars(check) as bars:
+        made = run_audit(
+            chosen,
+            out=place,
+            criteria=criterion,
+            scopes=scope,
+            sparsities=sparsity,
+            seeds=range(first, first + seeds),
+            group=group,
+            imbalance=imbalance,
+            networks=networks,
+            seed=seed,
+            jobs=jobs,
+            network=network,
+            run=run,
+            module=module,
+            weights=weights,
+            structures=structure,
+            treatments=treatment,
+            epochs=epochs,
+            minutes=time,
+            resume=resume,
+            listener=bars,
+            **limits,
+        )
+    say(f"the report: {made.report}")

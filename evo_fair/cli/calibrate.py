@@ -1,9 +1,7 @@
 """`evo-fair calibrate`: a device profile for this machine, for a board by way of a kit, or from measurements as CSV."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,12 +9,8 @@ from evo_fair.show import say
 
 if TYPE_CHECKING:
     from evo_fair.latency import Profile
-    from evo_fair.latency.campaign import Campaign
-    from evo_fair.latency.measurements import Measurements
 
 __all__ = ["calibrate"]
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 def calibrate(
@@ -71,135 +65,50 @@ def calibrate(
     ] = False,
 ) -> None:
     """Makes a device profile: times this machine, writes a measuring kit for a board, or fits measurements (CSV)."""
+    from evo_fair.cli.progress import ProgressBars
     from evo_fair.errors import ProfileError
-    from evo_fair.latency import load_profile
-    from evo_fair.latency.calibrate import Provenance
-    from evo_fair.latency.calibrate import calibrate as fit_profile
-    from evo_fair.latency.fit import FEWEST_NETWORKS
-    from evo_fair.latency.measurements import read_measurements
+    from evo_fair.jobs.calibrate import calibrate as make_profile
+    from evo_fair.jobs.calibrate import calibration_kit, check_unmeasured
 
-    if (layers is None) != (latency is None):
-        missing = "--latency" if latency is None else "--layers"
-        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
-    if layers is not None and kit is not None:
-        raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
-    if layers is None:
-        _refuse_given({"board": board, "carry-from": carry_from or None, **record})
     if kit is not None:
-        _write_kit(_campaign(problem, seed), kit, name)
+        if layers is not None or latency is not None:
+            raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
+        check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
+        networks = len(calibration_kit(kit, problem=problem, seed=seed).names)
+        say(
+            f"{networks} networks and measure.py are in {kit}: copy it to the board, run "
+            f"'python3 measure.py' there, copy latency.csv back, then",
+            f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv --name {name}",
+        )
         return
     path = _target(out, name)
-    if layers is None or latency is None:
-        _time_this_machine(_campaign(problem, seed), name, path, threads or 1, minutes, keep, accept_implausible)
-        return
-    given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
-    provenance = Provenance(board or name, threads=threads, **given)
-    donors = [load_profile(device) for device in carry_from or ()]
-    measured = read_measurements(layers, latency, FEWEST_NETWORKS)
-    with _bars() as show:
-        profile = fit_profile(
-            name, measured, provenance, donors, accept_implausible=accept_implausible, warn=_warn, progress=show
+    with ProgressBars() as bars:
+        made = make_profile(
+            name,
+            out=path,
+            layers=layers,
+            latency=latency,
+            problem=problem,
+            threads=threads,
+            minutes=minutes,
+            seed=seed,
+            keep=keep,
+            board=board,
+            carry_from=carry_from or (),
+            accept_implausible=accept_implausible,
+            listener=bars,
+            **record,  # type: ignore[arg-type]  # precision is one of the literals
         )
-    profile.write(path)
-    _report(profile, path)
-
-
-def _refuse_given(options: dict[str, object]) -> None:
-    from evo_fair.errors import ProfileError
-
-    for option, value in options.items():
-        if value is not None:
-            raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")
+    _report(made.profile, path)
+    if layers is None:
+        say(made.profile.file.notes)
 
 
 def _target(out: Path | None, name: str) -> Path:
     if out is None:
         return Path(f"{name}.json")
     return out if out.suffix == ".json" else out / f"{name}.json"
-
-
-def _campaign(problem: str, seed: int) -> "Campaign":
-    from evo_fair.data import SOURCES
-    from evo_fair.latency.campaign import make_campaign
-    from evo_fair.problem import load_problem
-
-    chosen = load_problem(problem)
-    shape = SOURCES[chosen.data.source].input_shape(chosen.data.image_size)
-    return make_campaign(chosen.search_space(shape, 10), seed)
-
-
-def _write_kit(campaign: "Campaign", folder: Path, name: str) -> None:
-    from evo_fair.latency.campaign import write_kit
-
-    write_kit(campaign, folder)
-    say(
-        f"{len(campaign.names)} networks and measure.py are in {folder}: copy it to the board, run "
-        f"'python3 measure.py' there, copy latency.csv back, then",
-        f"evo-fair calibrate --layers {folder}/layers.csv --latency {folder}/latency.csv --name {name}",
-    )
-
-
-def _time_this_machine(
-    campaign: "Campaign", name: str, path: Path, threads: int, minutes: float, keep: Path | None, accepted: bool
-) -> None:
-    from evo_fair.errors import ProfileError
-    from evo_fair.latency.this_machine import calibrate_this_machine
-
-    with _bars() as show:
-        result = calibrate_this_machine(name, campaign, threads, minutes, show, accept_implausible=accepted, warn=_warn)
-    if keep is not None:
-        _keep(result.measured, keep)
-    if not result.steady:
-        unsteady = f"the machine was not steady ({result.profile.file.notes.rstrip('.')})"
-        if not accepted:
-            raise ProfileError(
-                f"{unsteady}: run it again with nothing else running, or add --accept-implausible to have the profile"
-            )
-        _warn(unsteady)
-    result.profile.write(path)
-    _report(result.profile, path)
-    say(result.profile.file.notes)
-
-
-@contextmanager
-def _bars() -> "Iterator[Callable[[str, int, int], None]]":
-    """A bar a stage, on standard error; in a log a line every ten seconds of what takes that long."""
-    import time
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
-    from evo_fair.tables import plain_console
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = plain_console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    told = time.monotonic()
-
-    def show(stage: str, done: int, total: int) -> None:
-        nonlocal told
-        if not console.is_terminal:
-            if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
-                say(f"{stage} {done}/{total}", err=True)
-                told = time.monotonic()
-            return
-        if stage not in tasks:
-            tasks[stage] = bars.add_task(stage, total=total)
-        bars.update(tasks[stage], completed=done, total=total)
-
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        yield show
-
-
-def _warn(text: str) -> None:
-    say(f"warning: {text}", err=True)
-
-
-def _keep(measured: "Measurements", folder: Path) -> None:
-    from evo_fair.latency.measurements import write_latency, write_layers
-
-    write_layers(folder / "layers.csv", measured.names, measured.table)
-    write_latency(folder / "latency.csv", measured.names, measured.latency_ms)
 
 
 def _report(profile: "Profile", path: Path) -> None:

@@ -31,12 +31,9 @@ def predict(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Predicts the latency of an ONNX network by layer and in total, with MACs, parameters and peak memory."""
-    from evo_fair.latency import load_profile
-    from evo_fair.latency.onnx_graph import read_onnx
-    from evo_fair.latency.predict import predict as predict_graph
+    from evo_fair.jobs.predict import predict as predict_latency
 
-    profile = load_profile(device)
-    prediction = predict_graph(read_onnx(model, _shapes(input_shape or [])), profile)
+    prediction = predict_latency(model, device, input_shape=_shapes(input_shape or []))
     if json:
         content = {"model": str(model), **prediction.as_dict()}
         say(*json_format.dumps(content, indent=2, ensure_ascii=False).split("\n"))

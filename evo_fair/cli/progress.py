@@ -1,6 +1,7 @@
-"""Progress bars of training and searching, on standard error."""
+"""How far a job is, on standard error: progress bars, and in a log plain lines."""
 
 import sys
+import time
 from types import TracebackType
 from typing import Self
 
@@ -20,13 +21,17 @@ from evo_fair.tables import plain_console
 __all__ = ["ProgressBars"]
 
 
+_SECONDS_BETWEEN_LINES = 10.0
+"""Of a calibration's steps in a log, which are many and short."""
+
+
 class ProgressBars(Listener):
     """A bar a stage: the supernet's epochs, the search's budget, the front's networks; plain lines in a log.
 
     `check` is called at every step of a bar.
     """
 
-    def __init__(self, check: Check) -> None:
+    def __init__(self, check: Check = lambda: None) -> None:
         self._check = check
         self._bars = Progress(
             TextColumn("{task.description}", markup=False),
@@ -38,6 +43,7 @@ class ProgressBars(Listener):
             disable=not sys.stderr.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}
+        self._said_at = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -54,10 +60,6 @@ class ProgressBars(Listener):
         self._say(
             f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks"
         )
-
-    def preparing(self, what: str) -> None:
-        """Says what long work begins."""
-        self._say(what)
 
     def waiting(self, reason: str) -> None:
         """Says for whom."""
@@ -117,6 +119,31 @@ class ProgressBars(Listener):
     def timing(self, done: int, rounds: int) -> None:
         """Moves the bar of the latency measurement."""
         self._show("timing", done, rounds, "rounds over all networks", summary=True)
+
+    def pruned(self, network: str, done: int, networks: int) -> None:
+        """Moves the bar of the pruned networks."""
+        self._show("pruned", done, networks, network)
+
+    def audited(self, done: int, networks: int, rate: float) -> None:
+        """Moves the audit's bar."""
+        self._show("audit", done, networks, f"{rate:.3g} networks/s")
+
+    def calibrating(self, stage: str, done: int, total: int) -> None:
+        """Moves the bar of a stage; in a log says every ten seconds where it is."""
+        if self._bars.console.is_terminal:
+            self._show(stage, done, total, "")
+        elif time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
+            self._say(f"{stage} {done}/{total}")
+            self._said_at = time.monotonic()
+
+    def noted(self, line: str) -> None:
+        """Says it."""
+        self._check()
+        self._say(line)
+
+    def warned(self, line: str) -> None:
+        """Says it."""
+        self._say(f"warning: {line}")
 
     def _say(self, line: str) -> None:
         self._bars.console.print(visible(line), soft_wrap=True)

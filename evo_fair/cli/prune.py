@@ -98,6 +98,7 @@ def prune(
 ) -> None:
     """Prunes one network by one method or several, and says what that does to whom."""
     from evo_fair.cli.interrupts import resumable
+    from evo_fair.cli.progress import ProgressBars
     from evo_fair.jobs.prune import prune as run_prune
     from evo_fair.problem import load_problem
     from evo_fair.tables import Table, print_table
@@ -107,12 +108,7 @@ def prune(
     if ratios and sparsity:
         raise typer.BadParameter("--sparsity and --ratio are both given: leave one out")
     folder = out or Path("results") / f"{chosen.name}-pruned"
-
-    def told(line: str) -> None:
-        check()
-        say(line, err=True)
-
-    with resumable(resume_command(), lambda: "what is finished is saved") as check:
+    with resumable(resume_command(), lambda: "what is finished is saved") as check, ProgressBars(check) as bars:
         frame = run_prune(
             chosen,
             out=folder,
@@ -133,7 +129,7 @@ def prune(
             epsilon=epsilon,
             device=device,
             resume=resume,
-            told=told,
+            listener=bars,
         )
     table = Table()
     shown = ("sparsity", "params", "accuracy", "cwv", "mcd", "degradation_fairness")

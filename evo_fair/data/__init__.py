@@ -11,11 +11,10 @@ import numpy as np
 from evo_fair.blame import blamed
 from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
 from evo_fair.data.locate import find_data
-from evo_fair.data.source import DataRequest, Source
+from evo_fair.data.source import SOURCES, DataRequest, Source
 from evo_fair.data.splits import check_fractions
 from evo_fair.data.table_settings import TableSettings
 from evo_fair.errors import DataError, check_list
-from evo_fair.registries import SOURCES
 
 __all__ = [
     "FRACTIONS",

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from evo_fair.data.source import SOURCES
 from evo_fair.errors import DataError
 from evo_fair.files import cache_folder, user_path
-from evo_fair.registries import SOURCES
 
 __all__ = ["find_data"]
 

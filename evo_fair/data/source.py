@@ -3,16 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from evo_fair.blame import check_takes
 from evo_fair.errors import DataError
+from evo_fair.registries import SOURCES as ALL_SOURCES
+from evo_fair.registries import name_of, without_brackets
+from evo_fair.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
     from evo_fair.data.dataset import Dataset
 
-__all__ = ["DataRequest", "Source"]
+__all__ = ["SOURCES", "DataRequest", "Source", "source"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SOURCE_TAKES = ("request",)
 
 EVERY_SOURCES = ("source", "image_size", "fractions", "split_seed", "positive", "min_samples")
 """The keys of `[data]` that are every source's."""
@@ -69,3 +77,26 @@ class Source:
         if self.shape is not None:
             return self.shape(image_size)
         return (100,) if self.tabular else (3, image_size, image_size)
+
+
+SOURCES: Registry[Source, None] = ALL_SOURCES
+"""The data sources by name."""
+
+
+def source(name: str = "", **declared: Any) -> Callable[[F], F]:
+    """Registers the function below it, of a `DataRequest`, as a data source; `declared` are the fields of `Source`."""
+    if callable(name):
+        raise without_brackets("source")
+
+    def add(function: F) -> F:
+        own = name or name_of(function)
+        SOURCES.check_name(own)
+        check_takes("data source", own, function, SOURCE_TAKES, DataError)
+        try:
+            made = Source(own, function, **declared)
+        except TypeError as reason:
+            raise DataError(f"data source {own!r} can't be declared so: {reason}") from None
+        SOURCES.add(own, made, code=function, again=True)
+        return function
+
+    return add

@@ -1,10 +1,9 @@
 """The data sources that come with evo_fair: what each is and needs; its loader is imported when it is used."""
 
 from evo_fair.data.dataset import Dataset
-from evo_fair.data.source import DataRequest
+from evo_fair.data.source import DataRequest, source
 from evo_fair.data.table_settings import TableSettings
 from evo_fair.errors import DataError
-from evo_fair.registries import source
 
 __all__: list[str] = []
 

@@ -2,7 +2,7 @@
 
 from evo_fair.evolution.algorithms import ALGORITHMS, make_strategy
 from evo_fair.evolution.constraints import Constraint, Limit, parse_limit, resolve_constraints
-from evo_fair.evolution.engine import Outcome, Plan, Progress, search
+from evo_fair.evolution.engine import Outcome, Progress, SearchPlan, search
 from evo_fair.evolution.evaluator import Evaluator, Space
 from evo_fair.evolution.front import check_front, front_of, genome_of, networks_frame, read_front, write_front
 from evo_fair.evolution.hypervolume import (
@@ -46,10 +46,10 @@ __all__ = [
     "Limit",
     "Objective",
     "Outcome",
-    "Plan",
     "Progress",
     "Record",
     "RunFolder",
+    "SearchPlan",
     "Space",
     "Strategy",
     "axes_from",

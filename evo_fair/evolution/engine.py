@@ -24,13 +24,13 @@ from evo_fair.evolution.start import Initial
 from evo_fair.evolution.strategy import Strategy
 from evo_fair.evolution.tally import Tally
 
-__all__ = ["Outcome", "Plan", "Progress", "Reason", "search"]
+__all__ = ["Outcome", "Progress", "Reason", "SearchPlan", "search"]
 
 Reason = Literal["budget", "exhausted", "stalled"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """What a search is to do.
 
     `group` names the grouping that predictive objectives are about; `budget` is how many different networks may be
@@ -96,7 +96,7 @@ class Outcome:
 
 
 def search(
-    plan: Plan,
+    plan: SearchPlan,
     space: Space,
     evaluator: Evaluator,
     journal: Path,
@@ -122,7 +122,9 @@ def search(
 class _Loop:
     """One process's part of a search, from the last checkpoint on."""
 
-    def __init__(self, plan: Plan, space: Space, evaluator: Evaluator, journal: Journal, checkpoint: Path) -> None:
+    def __init__(
+        self, plan: SearchPlan, space: Space, evaluator: Evaluator, journal: Journal, checkpoint: Path
+    ) -> None:
         self.plan = plan
         self.space = space
         self.journal = journal

@@ -10,9 +10,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
+from evo_fair.arrays import Floats
+
 __all__ = ["Process", "Scale"]
 
-Floats = npt.NDArray[np.float64]
 
 _LEAST_NOISE = 1e-2
 """The least share of the variance that counts as noise: sampling and training always leave some."""

@@ -18,6 +18,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Floats
 from evo_fair.evolution.evaluator import Genomes, Space
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 from evo_fair.evolution.objectives import Objective, to_minimise
@@ -30,7 +31,6 @@ from evo_fair.registries import strategy
 
 __all__ = ["Surrogate"]
 
-Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 _FIRST = 24

@@ -12,7 +12,8 @@ from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.export.tuning import Tuning, train_network
-from evo_fair.files import inside, is_recorded, read_cached_json, sha256_of, write_bytes, write_json
+from evo_fair.files import inside, sha256_of, write_bytes
+from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step
 from evo_fair.nets.checkpoint import stored_tensors
 from evo_fair.nets.fit import initialise
@@ -106,18 +107,19 @@ class AloneTraining:
 
     def keep(self, name: str, genome: Sequence[int], network: nn.Module) -> None:
         """Writes the weights of a network that was trained so, and their card."""
-        weights = inside(self.folder, f"{name}.safetensors")
+        piece = self._piece(name)
+        weights = piece.files["weights"]
         write_bytes(weights, save(stored_tensors(network), {"network": name}))
-        card = {"format": 1, "id": name, "trained": self._facts(genome), "weights": {"sha256": sha256_of(weights)}}
-        write_json(inside(self.folder, f"{name}.json"), card)
+        facts = self._facts(genome)
+        piece.finish({"format": 1, "id": name, "trained": facts, "weights": {"sha256": sha256_of(weights)}})
 
     def take(self, name: str, genome: Sequence[int], network: nn.Module) -> bool:
         """Fills in the weights that are kept of a network; False, changing nothing, where there are none of its own."""
-        weights, card = (inside(self.folder, f"{name}.{kind}") for kind in ("safetensors", "json"))
-        if not is_recorded(weights, card, "weights") or read_cached_json(card).get("trained") != self._facts(genome):
+        piece = self._piece(name)
+        if not piece.made or piece.content.get("trained") != self._facts(genome):
             return False
         try:
-            tensors, _ = read_tensors(weights)
+            tensors, _ = read_tensors(piece.files["weights"])
         except ValueError:
             return False
         if _form(tensors) != _form(network.state_dict()):
@@ -126,6 +128,10 @@ class AloneTraining:
             channels_last(network)  # as training leaves it: sums are rounded by their layout
         network.load_state_dict(tensors)
         return True
+
+    def _piece(self, name: str) -> Piece:
+        weights, card = (inside(self.folder, f"{name}.{kind}") for kind in ("safetensors", "json"))
+        return Piece(card, {"weights": weights})
 
     def _facts(self, genome: Sequence[int]) -> dict[str, Any]:
         """All that the weights depend on."""

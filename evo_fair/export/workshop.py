@@ -20,7 +20,8 @@ from evo_fair.export.evenness import even_outputs
 from evo_fair.export.export import TOLERANCE, onnx_logits, tolerance_of
 from evo_fair.export.quantise import quantise_onnx
 from evo_fair.export.tuning import Tuning, train_network
-from evo_fair.files import inside, is_recorded, sha256_of, write_json
+from evo_fair.files import inside, sha256_of
+from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.network import for_inference
@@ -68,10 +69,7 @@ class Workshop:
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
-        card = inside(self.folder, f"{name}.json")  # a damaged one's network is made anew
-        return all(
-            is_recorded(path, card, key) for key, path in zip(("onnx", "int8"), self.files(name).values(), strict=False)
-        )
+        return self._piece(name).made
 
     def make(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> None:
         """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""
@@ -119,7 +117,11 @@ class Workshop:
         card |= file_facts(files["fp32"], parity, self.dataset, scaling)
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
-        write_json(inside(self.folder, f"{name}.json"), card)
+        self._piece(name).finish(card)
+
+    def _piece(self, name: str) -> Piece:
+        files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
+        return Piece(inside(self.folder, f"{name}.json"), files)
 
     def _output_bias(self, network: nn.Module) -> nn.Parameter:
         if isinstance(network, Network):

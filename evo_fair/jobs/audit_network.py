@@ -1,7 +1,6 @@
 """Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
@@ -10,15 +9,16 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from evo_fair import __version__
 from evo_fair.arguments import as_path
-from evo_fair.audit.dense import DenseFacts, entropy_of
-from evo_fair.audit.measure import with_losses
-from evo_fair.audit.plan import PLAN_COLUMNS, check_pruned
-from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.auditing.dense import DenseFacts, entropy_of
+from evo_fair.auditing.measure import with_losses
+from evo_fair.auditing.plan import PLAN_COLUMNS, check_pruned
+from evo_fair.auditing.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
-from evo_fair.jobs.audit_parts import Measured, Standing, run_parts
+from evo_fair.jobs.audit_parts import Measured, run_parts
+from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
+from evo_fair.jobs.listener import Listener
 from evo_fair.lock import one_job
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
@@ -113,7 +113,7 @@ def audit_network(
     group: str | None = None,
     minutes: float | None = None,
     resume: bool = False,
-    listener: Callable[[Standing], None] | None = None,
+    listener: Listener | None = None,
 ) -> AuditFolder:
     """Makes and measures every network of the grid from `dense`, called `name`, and writes the audit's folder.
 
@@ -129,15 +129,15 @@ def audit_network(
     check_network(grid, task, dense.network)
     configuration = {
         "source": "network",
-        "evo_fair": __version__,
+        **version_facts(),
         "part": PART,
         "part_size": 1,
         "group": group,
         "groupings": list(groupings),
         "grid": {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(grid).items()},
         "network": {"name": name, "sha256": task.fingerprint(dense.network)},
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
-        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        "data": data_facts(dataset),
+        "problem": problem_facts(problem),
         **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if not CRITERIA.is_built_in(name)}),
     }
     folder = start_audit(out, configuration, plan_of(grid, name), resume)
@@ -158,7 +158,8 @@ def audit_network(
         facts["iterations"] = [pruned.iterations]
         return task.predictions(pruned.network, PART)[None], facts
 
-    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener, 1 + len(grid.treatments))
+    pilots = 1 + len(grid.treatments)
+    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener or Listener(), pilots)
     _facts(dense.network, task, name, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder

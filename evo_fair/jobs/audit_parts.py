@@ -2,32 +2,23 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evo_fair.audit.measure import metrics_of, rows_of
-from evo_fair.audit.store import AuditFolder
+from evo_fair.auditing.measure import metrics_of, rows_of
+from evo_fair.auditing.store import AuditFolder
 from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
 from evo_fair.files import write_json
+from evo_fair.jobs.listener import Listener
 
-__all__ = ["Measured", "Standing", "run_parts"]
+__all__ = ["Measured", "run_parts"]
 
 
 Measured = tuple[npt.NDArray[np.uint8], dict[str, list[float]]]
 """Predictions `[networks, samples]`, and what else is only known now, by column of the table of networks."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far an audit is: networks done and in all, and networks a second in this call."""
-
-    done: int
-    networks: int
-    rate: float
 
 
 def run_parts(
@@ -38,8 +29,8 @@ def run_parts(
     groupings: Sequence[str],
     predict: Callable[[pd.DataFrame], Measured],
     jobs: int,
-    minutes: float | None = None,
-    listener: Callable[[Standing], None] | None = None,
+    minutes: float | None,
+    listener: Listener,
     pilots: int = 1,
 ) -> None:
     """Measures every part that is not finished: `predict` takes its rows of the plan.
@@ -61,8 +52,7 @@ def run_parts(
         measured_parts += 1
         done, measured = done + len(rows), measured + len(rows)
         rate = measured / (time.monotonic() - start)
-        if listener:
-            listener(Standing(done, len(plan), rate))
+        listener.audited(done, len(plan), rate)
         if measured_parts == pilots:
             _check_time(len(plan), len(plan) - done, rate, minutes)
     if measured:

@@ -12,17 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evo_fair import __version__
 from evo_fair.arguments import as_path
-from evo_fair.audit.dense import DenseFacts, entropy_of
-from evo_fair.audit.measure import with_losses
-from evo_fair.audit.orders import ORDER_CODE, check_orders, importance_by_gene, order_source, ordered, seeded
-from evo_fair.audit.paths import Importance
-from evo_fair.audit.plan import Grid, genomes_of, plan_networks
-from evo_fair.audit.store import AuditFolder, start_audit, write_table
+from evo_fair.auditing.dense import DenseFacts, entropy_of
+from evo_fair.auditing.measure import with_losses
+from evo_fair.auditing.orders import ORDER_CODE, check_orders, importance_by_gene, order_source, ordered, seeded
+from evo_fair.auditing.paths import Importance
+from evo_fair.auditing.plan import Grid, genomes_of, plan_networks
+from evo_fair.auditing.store import AuditFolder, start_audit, write_table
 from evo_fair.data import Dataset, check_samples
-from evo_fair.files import cache_folder, digest, is_recorded, sha256_of, write_json
-from evo_fair.jobs.audit_parts import Measured, Standing, run_parts
+from evo_fair.files import cache_folder, digest, sha256_of
+from evo_fair.job_folder import Piece
+from evo_fair.jobs.audit_parts import Measured, run_parts
+from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
+from evo_fair.jobs.listener import Listener
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.plugins import facts
@@ -49,7 +51,7 @@ def audit_proxy(
     jobs: int | None = None,
     minutes: float | None = None,
     resume: bool = False,
-    listener: Callable[[Standing], None] | None = None,
+    listener: Listener | None = None,
 ) -> AuditFolder:
     """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files.
 
@@ -63,7 +65,9 @@ def audit_proxy(
     groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
     check_samples(dataset, groupings, 1)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    supernet = ensure_supernet(problem, dataset, space)
+    listener = listener or Listener()
+    listener.prepared(dataset, space)
+    supernet = ensure_supernet(problem, dataset, space, listener.training, listener.training_resumed, listener.waiting)
     orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)
     for order in _orders_of(grid):
         orders.supernet(order)
@@ -118,10 +122,11 @@ class _Orders:
         """The supernet in an order: read from the cache, else made and stored there."""
         if order not in self._made:
             path = self.file(order)
-            if order != "trained" and not is_recorded(path, path.with_suffix(".json")):
+            piece = Piece(path.with_suffix(".json"), {"": path})
+            if order != "trained" and not piece.made:
                 criterion, _, seed = order.partition("-")
                 ordered(self._made["trained"], criterion, int(seed or 0), self._samples()).save(path)
-                write_json(path.with_suffix(".json"), {"sha256": sha256_of(path)})
+                piece.finish({"sha256": sha256_of(path)})
             self._made[order] = Supernet.load(path, self._space)
         return self._made[order]
 
@@ -175,14 +180,14 @@ def _configuration(
 ) -> dict[str, Any]:
     return {
         "source": "proxy",
-        "evo_fair": __version__,
+        **version_facts(),
         "part": PART,
         "part_size": PART_SIZE,
         "group": group,
         "groupings": list(groupings),
         "grid": {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(grid).items()},
         "supernet": {"sha256": supernet.sha256},
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
-        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        "data": data_facts(dataset),
+        "problem": problem_facts(problem),
         **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if name in CRITERIA.own_names()}),
     }

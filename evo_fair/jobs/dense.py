@@ -8,13 +8,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from evo_fair.data import Dataset
 from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.evolution.journal import check_records
-from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes
+from evo_fair.job_folder import Piece
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.reference import find_reference, train_reference
 from evo_fair.jobs.rehearsal import rehearse
-from evo_fair.nets import Network, Supernet, initialise
+from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem
@@ -23,6 +25,7 @@ from evo_fair.proxy.supernets import find_supernet
 from evo_fair.pruning.given import copy_of_module, load_module, load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.report import load_run
+from evo_fair.space import SearchSpace
 
 __all__ = ["LARGEST", "Source", "dense_network", "given_network"]
 
@@ -58,20 +61,20 @@ def dense_network(
     problem: Problem,
     task: Task,
     source: Source,
-    told: Callable[[str], None] = lambda _: None,
+    listener: Listener | None = None,
     check: Callable[[nn.Module], object] = lambda _: None,
     structured: bool = True,
 ) -> tuple[Dense, str]:
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
     The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
-    its seed, unless the cache holds them; a training that was broken off goes on. `told` hears that one begins, and
-    before it `check` gets the network and can refuse it. The weights that such a training began with are known, too, as
-    `early`; those of a run's networks, which are the supernet's, and of files are not. A module's whole
-    way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of the
-    kind that fits for wrong input.
+    its seed, unless the cache holds them; a training that was broken off goes on. Before it `check` gets the network
+    and can refuse it; `listener` hears that it begins, and of its epochs. The weights that such a training began with
+    are known, too, as `early`; those of a run's networks, which are the supernet's, and of files are not. A module's
+    whole way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of
+    the kind that fits for wrong input.
     """
-    epochs = task.recipe.epochs
+    listener, epochs = listener or Listener(), task.recipe.epochs
     if source.module is not None:
         given = isinstance(source.module, nn.Module)
         name = type(source.module).__name__ if given else str(source.module).rpartition(":")[2]
@@ -81,7 +84,7 @@ def dense_network(
         anew = source.weights is None and not given
         rehearse(network, task, anew, structured)
         if anew:
-            return _trained(task, network, name, told, check), name
+            return _trained(task, network, name, listener, check), name
         return Dense(task.settled(network), None, epochs), name
     name = source.network or LARGEST
     if source.run is not None:
@@ -91,8 +94,8 @@ def dense_network(
     if name == LARGEST:
         labels = len(task.dataset.label_names)
         space = problem.search_space(task.dataset.input_shape, labels)
-        return _trained(task, Network(space.architecture(space.largest()), labels), name, told, check), name
-    return _reference(problem, task, name, told, check), name
+        return _trained(task, Network(space.architecture(space.largest()), labels), name, listener, check), name
+    return _reference(problem, task, name, listener, check), name
 
 
 def given_network(module: str | nn.Module, seed: int) -> nn.Module:
@@ -105,7 +108,7 @@ def given_network(module: str | nn.Module, seed: int) -> nn.Module:
 
 
 def _trained(
-    task: Task, network: nn.Module, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+    task: Task, network: nn.Module, name: str, listener: Listener, check: Callable[[nn.Module], object]
 ) -> Dense:
     """Trains a network from the recipe's seed, or takes what the cache holds of that same training."""
     recipe = task.recipe
@@ -116,19 +119,25 @@ def _trained(
     layout = ["contiguous"] if has_own_inputs(network) else []  # it rounds as its memory lies
     key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
-    manifest = path.with_suffix(".json")
-    if not is_recorded(path, manifest):
+    piece = Piece(path.with_suffix(".json"), {"": path})
+    if not piece.made:
         check(network)
-        told(f"training {name}, {recipe.epochs} epochs")
-        task.train(network, recipe.epochs, recipe.seed, checkpoint=path.with_suffix(".checkpoint.safetensors"))
+        listener.noted(f"training {name}, {recipe.epochs} epochs")
+        task.train(
+            network,
+            recipe.epochs,
+            recipe.seed,
+            on_epoch=lambda step: listener.tuning(name, step),
+            checkpoint=path.with_suffix(".checkpoint.safetensors"),
+        )
         write_bytes(path, content_of(network))
-        write_json(manifest, {"sha256": sha256_of(path)})
+        piece.finish({"sha256": sha256_of(path)})
     load_weights(network, path)
     return Dense(task.settled(network), early, recipe.epochs)
 
 
 def _reference(
-    problem: Problem, task: Task, name: str, told: Callable[[str], None], check: Callable[[nn.Module], object]
+    problem: Problem, task: Task, name: str, listener: Listener, check: Callable[[nn.Module], object]
 ) -> Dense:
     """A reference network by name, as `train --network` makes it from the recipe's seed."""
     if not is_reference(name):
@@ -142,21 +151,30 @@ def _reference(
         path = find_reference(problem, task.dataset, name, seed).with_suffix(".safetensors")
     except RunError:  # not trained yet
 
-        class Epochs(Listener):
-            """Tells the first epoch alone."""
+        def begins() -> None:
+            check(network)
+            listener.noted(f"training {name}, {task.recipe.epochs} epochs")
 
-            def prepared(self, dataset: object, space: object) -> None:
-                del dataset, space
-                check(network)
-
-            def tuning(self, network: str, step: object) -> None:
-                del step
-                told(f"training {network}")
-
-        path = train_reference(problem, name, seed=seed, listener=Epochs()).path
+        path = train_reference(problem, name, seed=seed, listener=_TrainedFirst(listener, begins)).path
     load_weights(network, path)
     task.check_outputs(network)
     return Dense(task.settled(network), early, task.recipe.epochs)
+
+
+class _TrainedFirst(Listener):
+    """Hears of a training that comes before a job: passes on its epochs, and calls `begins` once all is checked."""
+
+    def __init__(self, listener: Listener, begins: Callable[[], None]) -> None:
+        self._listener, self._begins = listener, begins
+
+    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+        """The network is about to be trained."""
+        del dataset, space
+        self._begins()
+
+    def tuning(self, network: str, step: Step) -> None:
+        """Passes it on."""
+        self._listener.tuning(network, step)
 
 
 def _stored_reference(path: Path, task: Task) -> nn.Module:

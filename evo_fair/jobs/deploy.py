@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 from torch import nn
 
-from evo_fair import __version__
 from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, RunError, check_list
-from evo_fair.evolution import check_front, check_new, create_run, genome_of, has_begun, open_run, resume_run
+from evo_fair.evolution import check_front, genome_of
+from evo_fair.evolution.run_folder import RUNS
 from evo_fair.export.alone import TRAININGS, AloneTraining
 from evo_fair.export.choice import choose_networks
 from evo_fair.export.evenness import check_even_groups
@@ -27,6 +26,8 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
+from evo_fair.job_folder import make_missing
+from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
@@ -35,8 +36,8 @@ from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 from evo_fair.own import NetworkSpace
-from evo_fair.plugins import check_facts, facts
-from evo_fair.problem import Problem, first_fault
+from evo_fair.plugins import facts
+from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.report import Run, load_run
 from evo_fair.space import SearchSpace
@@ -101,11 +102,7 @@ def deploy(
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
-    resume = resume and has_begun(folder)
-    if resume:
-        open_run(folder)
-    else:
-        check_new(folder)
+    RUNS.goes_on(folder, resume)
     tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
     check_even_groups(even_groups)
     if seed < 0:
@@ -128,9 +125,7 @@ def deploy(
     listener.prepared(dataset, space)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8) | facts()
-    if resume:
-        check_facts(open_run(folder).configuration, configuration, folder, RunError)
-    (resume_run if resume else create_run)(folder, configuration)
+    RUNS.start(folder, configuration, resume)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
     supernet = Supernet.load(stored.path, space) if stored and isinstance(space, SearchSpace) else None
@@ -153,10 +148,11 @@ def deploy(
 
 def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
     genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
-    for done, name in enumerate(chosen, 1):
-        if not workshop.finished(name):
-            workshop.make(name, genomes[name], lambda step, name=name: listener.tuning(name, step))  # type: ignore[misc]
-        listener.deployed(done, len(chosen))
+
+    def make(name: str) -> None:
+        workshop.make(name, genomes[name], lambda step: listener.tuning(name, step))
+
+    make_missing(chosen, workshop.finished, make, lambda _, done: listener.deployed(done, len(chosen)))
 
 
 def _report(
@@ -244,18 +240,10 @@ def _plain(number: float) -> float | None:
 def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
     """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
     place = run.path / "run.toml"
-    content = run.configuration.get("problem")
     group = run.configuration["search"].get("group")
-    if not isinstance(content, dict) or not isinstance(group, str):
+    if not isinstance(group, str):
         raise RunError(f"{place} does not say which problem and group were searched: restore the file")
-    try:
-        if isinstance(data, Dataset):
-            return Problem.model_validate(content).with_data(data), group
-        return Problem.model_validate({**content, "folder": data}), group
-    except ValidationError as error:
-        raise RunError(
-            f"{place} does not say which problem was searched (problem.{first_fault(error)}): restore the file"
-        ) from error
+    return problem_of(run.configuration, place, data), group
 
 
 def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:
@@ -330,9 +318,9 @@ def _configuration(
     if even_groups is not None:
         settings["even_groups"] = float(even_groups)
     return {
-        "versions": {"evo_fair": __version__} | {name: version(name) for name in ("numpy", "onnxruntime", "torch")},
+        "versions": version_facts("numpy", "onnxruntime", "torch"),
         "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},
         **origin,
-        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "licence": dataset.licence},
-        "problem": problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        "data": data_facts(dataset),
+        "problem": problem_facts(problem),
     }

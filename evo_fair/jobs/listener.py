@@ -13,13 +13,13 @@ __all__ = ["Listener"]
 
 
 class Listener:
-    """Hears how far a search, a training or a deployment is; override what is wanted."""
+    """Hears how far a job is: a search, a training, a deployment, a pruning, an audit, a calibration.
+
+    Each method does nothing; override what is wanted. What one raises ends the job, which can be gone on with.
+    """
 
     def prepared(self, dataset: "Dataset", space: "SearchSpace | NetworkSpace") -> None:
         """Data and space have been loaded and checked."""
-
-    def preparing(self, what: str) -> None:
-        """Something begins that takes long, as the training of the network that is to be searched."""
 
     def waiting(self, reason: str) -> None:
         """Another process is at work on what is needed; it is waited for."""
@@ -56,3 +56,18 @@ class Listener:
 
     def timing(self, done: int, rounds: int) -> None:
         """A round of latency measurements has ended."""
+
+    def pruned(self, network: str, done: int, networks: int) -> None:
+        """A pruned network has been made, written and checked, or was there already."""
+
+    def audited(self, done: int, networks: int, rate: float) -> None:
+        """A part of an audit has been measured; `rate` is in networks a second, of this call."""
+
+    def calibrating(self, stage: str, done: int, total: int) -> None:
+        """A step of a stage of a calibration, such as timing, has ended."""
+
+    def noted(self, line: str) -> None:
+        """Something that the user may want to know, in a sentence; it keeps nothing from going on."""
+
+    def warned(self, line: str) -> None:
+        """What throws doubt on the result, in a sentence."""

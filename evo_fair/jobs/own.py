@@ -4,7 +4,7 @@ A run's folder keeps the network's weights and the orders of its channels in `ow
 but the code of the network, and no ranking has to be computed again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from evo_fair.export.card import write_frozen
 from evo_fair.export.export import tolerance_of
 from evo_fair.files import digest, write_bytes
 from evo_fair.jobs.dense import Source, dense_network, given_network
+from evo_fair.jobs.listener import Listener
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.nets.tensors import read_tensors
 from evo_fair.own import (
@@ -130,15 +131,17 @@ class OwnOrigin:
         dataset: Dataset,
         group: str,
         folder: Path | None,
-        told: Callable[[str], None],
+        listener: Listener,
     ) -> "OwnOrigin":
-        """The network that was given, trained first if it has no weights; `told` hears of that.
+        """The network that was given, trained first if it has no weights; `listener` hears of that.
 
         `folder` is that of a run that goes on, whose orders are taken over. Raises `EvoFairError` of the kind that fits
         where the network can't be loaded, run, trained, pruned or exported, or its latency can't be told.
         """
         task = Task(dataset, group, problem.training)
-        dense, name = dense_network(problem, task, given.source, told, lambda network: prunable_groups(network, task))
+        dense, name = dense_network(
+            problem, task, given.source, listener, lambda network: prunable_groups(network, task)
+        )
         orders = None if folder is None else _kept_orders(folder, dense.network, task)
         if orders is None or tuple(orders) != given.orders:
             orders = channel_orders(dense.network, task, given.orders)

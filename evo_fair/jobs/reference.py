@@ -17,7 +17,8 @@ from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameErr
 from evo_fair.export.card import file_facts, write_onnx
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, is_recorded, remove_leftovers, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, remove_leftovers, sha256_of, write_bytes, write_json
+from evo_fair.job_folder import Piece
 from evo_fair.jobs.listener import Listener
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
@@ -95,8 +96,7 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
         mend = f"{WIDTHS}, or the path of an .onnx file"
         raise UnknownNameError("reference network", network, list(REFERENCES), mend)
     onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
-    manifest = onnx.with_suffix(".json")
-    if not (is_recorded(onnx, manifest, "onnx") and is_recorded(onnx.with_suffix(".safetensors"), manifest)):
+    if not Piece(onnx.with_suffix(".json"), {"onnx": onnx, "": onnx.with_suffix(".safetensors")}).made:
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import joblib
 import numpy as np
 from torch import nn
 
-from evo_fair import __version__
 from evo_fair.arguments import as_path, as_text, as_whole
 from evo_fair.data import Dataset, check_samples
 from evo_fair.errors import EvoFairError, FigureError, RunError
@@ -18,23 +16,21 @@ from evo_fair.evolution import (
     Constraint,
     Initial,
     Objective,
-    Plan,
     RunFolder,
-    check_new,
-    create_run,
+    SearchPlan,
     describe,
-    has_begun,
     open_run,
     resolve,
     resolve_constraints,
-    resume_run,
     sources,
 )
 from evo_fair.evolution import search as run_engine
 from evo_fair.evolution.algorithms import Algorithm, own_code
 from evo_fair.evolution.given import given_constraints, given_objectives
+from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
 from evo_fair.files import remove_leftovers
+from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
@@ -64,7 +60,7 @@ class _Prepared:
     dataset: Dataset
     space: SearchSpace | NetworkSpace
     profile: Profile
-    plan: Plan
+    plan: SearchPlan
     sources: dict[str, str]
 
 
@@ -130,11 +126,8 @@ def search(
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
     initial: Initial = "spread"
-    if not (resume and has_begun(folder)):
-        check_new(folder)
-        resume = False
-    else:
-        # A folder that is no run is refused before anything is loaded or trained.
+    resume = RUNS.goes_on(folder, resume)  # what is no run is refused before anything is loaded or trained
+    if resume:
         opened = open_run(folder)
         begun, initial = opened.configuration, Searched.of(opened).initial
     jobs = _checked_jobs(jobs)
@@ -165,16 +158,14 @@ def search(
         if freeze_header != "off":
             raise EvoFairError("a header is a supernet's: leave out freeze_header, or the module")
         going_on = folder if resume else None
-        origin = OwnOrigin.open(
-            brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener.preparing
-        )
+        origin = OwnOrigin.open(brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener)
     prepared = replace(prepared, space=origin.space)
     if brought is not None:
         listener.prepared(prepared.dataset, prepared.space)
     configuration = _configuration(prepared, origin, header) | {"proxy": origin.proxy_facts(), **own}
     if resume and "sources" not in begun.get("search", {}):
         configuration["search"].pop("sources", None)  # a run of a time when they were not written down
-    run = (resume_run if resume else create_run)(folder, configuration)
+    run = RunFolder(folder, RUNS.start(folder, configuration, resume))
     if header:
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
@@ -219,7 +210,7 @@ def _prepare(
         defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
     )
     recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
-    plan = Plan(
+    plan = SearchPlan(
         objectives=goals,
         group=group or problem.fairness.group,
         budget=defaults.budget if budget is None else budget,
@@ -253,7 +244,7 @@ def _names(objectives: Sequence[Objective]) -> set[str]:
     return {objective.name for objective in objectives}
 
 
-def _check_metrics(dataset: Dataset, plan: Plan) -> None:
+def _check_metrics(dataset: Dataset, plan: SearchPlan) -> None:
     """Finds out before any training whether the metrics have a value on the validation part."""
     samples = len(dataset.part("validation"))
     counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
@@ -279,7 +270,7 @@ def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, head
     """Everything that the result depends on, for `run.toml`."""
     plan = prepared.plan
     return {
-        "versions": {"evo_fair": __version__} | {name: version(name) for name in VERSIONS_THAT_COUNT},
+        "versions": version_facts(*VERSIONS_THAT_COUNT),
         "search": {
             "algorithm": plan.algorithm_name,
             "group": plan.group,
@@ -293,17 +284,13 @@ def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, head
         },
         "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
         **origin.configuration(),
-        "data": {
-            "name": prepared.dataset.name,
-            "fingerprint": prepared.dataset.fingerprint,
-            "licence": prepared.dataset.licence,
-        },
+        "data": data_facts(prepared.dataset),
         "space": {
             "networks": prepared.space.magnitude,
             "fingerprint": prepared.space.fingerprint,
         },
         **({"header": header.configuration()} if header else {}),
-        "problem": prepared.problem.model_dump(mode="json", exclude={"folder"}, exclude_none=True),
+        "problem": problem_facts(prepared.problem),
     }
 
 

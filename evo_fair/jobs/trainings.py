@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from evo_fair.arrays import Floats
 from evo_fair.belief import (
     BELIEVED,
     UNCERTAINTY,
@@ -33,7 +34,7 @@ from evo_fair.belief import (
 )
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, NonFiniteError, RunError
-from evo_fair.evolution import Objective, Plan, Record, RunFolder, Space, to_minimise
+from evo_fair.evolution import Objective, Record, RunFolder, SearchPlan, Space, to_minimise
 from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
@@ -45,7 +46,6 @@ from evo_fair.space import SearchSpace
 
 __all__ = ["Evidence", "check_trainings", "gather", "train_chosen", "write_findings"]
 
-Floats = npt.NDArray[np.float64]
 
 ROUND = 4
 """Trainings that are chosen together; the next ones know their results."""
@@ -83,7 +83,7 @@ class Evidence:
     `resamples` are those of the validation part that trained networks are resampled on, too.
     """
 
-    plan: Plan
+    plan: SearchPlan
     space: Space
     records: tuple[Record, ...]
     noise: Noise
@@ -136,7 +136,7 @@ class Evidence:
 
 
 def gather(
-    plan: Plan,
+    plan: SearchPlan,
     space: Space,
     dataset: Dataset,
     records: Sequence[Record],
@@ -241,7 +241,7 @@ def _write(folder: Path, evidence: Evidence, belief: Belief) -> None:
     write_beliefs(folder / "beliefs.csv", evidence.table(belief))
 
 
-def _predictive(plan: Plan) -> tuple[Objective, ...]:
+def _predictive(plan: SearchPlan) -> tuple[Objective, ...]:
     return tuple(objective for objective in plan.objectives if not objective.cheap)
 
 

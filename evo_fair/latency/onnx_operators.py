@@ -3,20 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 
-from evo_fair.blame import blamed
+from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import ProfileError, UnknownNameError, quote
 from evo_fair.latency.onnx_file import MOST_RANK, Shape
 from evo_fair.latency.onnx_rows import Row
 from evo_fair.latency.onnx_values import LARGEST_TENSOR, Value, attributes_of
 from evo_fair.layers import Op, macs
+from evo_fair.registries import OPERATORS, without_brackets
 
-__all__ = ["LayerCost", "NodeFacts", "OwnOperator"]
+__all__ = ["LayerCost", "NodeFacts", "OwnOperator", "onnx_operator"]
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+OPERATOR_TAKES = ("node",)
 
 LARGEST_SIZE = 2**24
 
@@ -107,6 +111,26 @@ class OwnOperator:
             tuple(None if value is None else value.shape for value in inputs),
             tuple(value.shape for value in outputs),
         )
+
+
+def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Callable[[F], F]:
+    """Registers the function below it as what an ONNX operator costs: of a `NodeFacts`, it returns a `LayerCost`.
+
+    `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
+    says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
+    """
+    if callable(name):
+        raise without_brackets("onnx_operator", "'my.domain.MyOperator'")
+
+    def add(function: F) -> F:
+        OPERATORS.check_name(name)
+        check_takes("ONNX operator", name, function, OPERATOR_TAKES, ProfileError)
+        if shapes is not None:
+            check_takes("ONNX operator", name, shapes, OPERATOR_TAKES, ProfileError)
+        OPERATORS.add(name, OwnOperator(name, function, shapes), code=function, again=True)
+        return function
+
+    return add
 
 
 def _is_shape(shape: object) -> bool:

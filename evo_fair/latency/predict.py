@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from evo_fair.latency.onnx_graph import GraphLayers
 from evo_fair.latency.profile import Profile
@@ -64,6 +65,11 @@ class Prediction:
         """The profile's mean error in percent on networks it did not see; None where it says nothing of this total."""
         validation = self.profile.file.validation
         return None if validation is None or self.graph.time_at_least else validation.mape
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """A row a layer: its name, operator, sizes, MACs, parameters, repeats, `ms` of all repeats, `extrapolated`."""
+        return pd.DataFrame(self.as_dict()["layers"])
 
     def as_dict(self) -> dict[str, Any]:
         """All of it as plain values, for JSON."""

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.evolution import Objective, Plan, Record, resolve, search
+from evo_fair.evolution import Objective, Record, SearchPlan, resolve, search
 from evo_fair.evolution.evaluator import Genomes
 from evo_fair.fairness import Counts, concatenate
 from evo_fair.files import digest
@@ -99,7 +99,7 @@ def evo(dense: Dense, task: Task, request: Request) -> Pruned:
     scores["conflict"] = conflict_scores(scores["lamp"], scores["conflict"])
     masks = _Masks(network, structure, scores, task, request, task.natural_samples(rng))
     goals = (*resolve(["error"]), Objective("group_variance", function=spread))
-    plan = Plan(goals, task.group, BUDGET, population=POPULATION, seed=int(request.rng(2).integers(2**31)))
+    plan = SearchPlan(goals, task.group, BUDGET, population=POPULATION, seed=int(request.rng(2).integers(2**31)))
     with tempfile.TemporaryDirectory() as folder:
         journal, checkpoint = Path(folder) / "journal.jsonl", Path(folder) / "checkpoint.npz"
         records = search(plan, masks.space, masks, journal, checkpoint).records

@@ -4,25 +4,42 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evo_fair.errors import RunError
-from evo_fair.evolution import Axis, non_dominated, to_minimise
+from evo_fair.evolution import Axis, Limit, non_dominated, to_minimise
 from evo_fair.evolution.front import UNCERTAINTY, believed_columns
 from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label
 
-if TYPE_CHECKING:
-    from evo_fair.report.run import Run
-
 __all__ = ["common_axes", "pareto", "pareto_figure", "short_names"]
 
 
-def pareto(runs: "Sequence[Run]", paths: Sequence[Path]) -> None:
+class Drawn(Protocol):
+    """What a figure needs to know of a run: a row a network, what was searched for, and what is believed."""
+
+    axes: tuple[Axis, ...]
+    limits: tuple[Limit, ...]
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, by which it is called."""
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """A row a network; see `evolution.networks_frame`."""
+
+    @property
+    def beliefs(self) -> pd.DataFrame | None:
+        """What is believed of the evaluated networks, None where nothing is."""
+
+
+def pareto(runs: Sequence[Drawn], paths: Sequence[Path]) -> None:
     """Draws `pareto_figure` to each path, atomically; the suffix says the form. The same runs give the same bytes.
 
     Raises `EvoFairError` for a suffix other than .png, .pdf and .svg before anything is drawn.
@@ -30,7 +47,7 @@ def pareto(runs: "Sequence[Run]", paths: Sequence[Path]) -> None:
     save_figure(lambda: pareto_figure(runs), paths)
 
 
-def pareto_figure(runs: "Sequence[Run]") -> Figure:
+def pareto_figure(runs: Sequence[Drawn]) -> Figure:
     """A panel for each pair of objectives, the earlier one upwards; a single objective stands over the generations.
 
     Of one run all networks are shown: the front as dark diamonds, the other feasible ones as rings, those that break a
@@ -59,7 +76,7 @@ def pareto_figure(runs: "Sequence[Run]") -> Figure:
     return figure
 
 
-def common_axes(runs: "Sequence[Run]") -> list[Axis]:
+def common_axes(runs: Sequence[Drawn]) -> list[Axis]:
     """The runs' objectives; what they are called where the runs agree on it (two devices' latencies don't)."""
     first = runs[0]
     for run in runs[1:]:
@@ -82,7 +99,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
     return ["/".join(part[-length:]) for part in parts]
 
 
-def _draw_errors(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
+def _draw_errors(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
     """Bars of a standard error either way, of the front's networks."""
     rows = run.networks[run.networks["front"].to_numpy(bool)]
     points = rows[believed_columns(rows, (x, y))].to_numpy(float)
@@ -95,7 +112,7 @@ def _draw_errors(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
         panel.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], **look)
 
 
-def _draw_networks(panel: Axes, run: "Run", x: Axis, y: Axis) -> None:
+def _draw_networks(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
     points = _points(run, x, y, run.beliefs is not None)
     front = run.networks["front"].to_numpy(bool)
     feasible = run.networks["feasible"].to_numpy(bool)
@@ -135,7 +152,7 @@ def _draw_front(panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label
     panel.step(edge[:, 0], edge[:, 1], where="post", color=colour, linewidth=0.7, linestyle=line, zorder=4)
 
 
-def _points(run: "Run", x: Axis, y: Axis, believed: bool) -> Points:
+def _points(run: Drawn, x: Axis, y: Axis, believed: bool) -> Points:
     """The networks in two objectives: what is believed of the evaluated, or what was measured."""
     columns = believed_columns(run.networks, (x, y)) if believed else [x.name, y.name]
     return np.asarray(run.networks[columns].to_numpy(float))

@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from enum import IntEnum
 
 from evo_fair.errors import ProblemError
-from evo_fair.registries import BLOCK_KINDS as KINDS
+from evo_fair.registries import BLOCK_KINDS
+from evo_fair.registry import Registry
 
 __all__ = [
     "BUILT_IN",
@@ -158,6 +159,9 @@ ID = Kind("ID", PC.units, shortcuts=_NEVER, activated=False, identity=True, kern
 
 BUILT_IN = {kind.name: kind for kind in (MB, DB, RB, CB, FC, IR, PC, ID)}
 """The kinds of evo_fair's own, which `KINDS` holds beside those that users add."""
+
+KINDS: Registry[Kind, None] = BLOCK_KINDS
+"""The block kinds by name."""
 
 _VARIANTS: dict[tuple[Kind, str], Kind] = {}
 _VARIANT = re.compile(r"(?P<base>[A-Z]+)(?P<expansion>[1-9][0-9]?)?(?:_(?P<kernel>[35])x(?P=kernel))?")

@@ -9,7 +9,7 @@ import pytest
 from trained_tables import Table, TableEvaluator, TableSpace
 from true_fronts import AT, read_runs, report
 
-from evo_fair.evolution import Plan, read_journal, search
+from evo_fair.evolution import SearchPlan, read_journal, search
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_the_hypervolume_of_the_true_front_by_hand(table: Table) -> None:
 
 
 def test_the_engine_searches_a_table(table: Table, tmp_path: Path) -> None:
-    plan = Plan(table.objectives, "all", budget=27, population=9, seed=0)
+    plan = SearchPlan(table.objectives, "all", budget=27, population=9, seed=0)
     search(plan, TableSpace(table), TableEvaluator(table), tmp_path / "journal.jsonl", tmp_path / "checkpoint.npz")
     found = table.rows([record.genome for record in read_journal(tmp_path / "journal.jsonl")])
     assert sorted(found) == list(range(27))

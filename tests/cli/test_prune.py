@@ -15,6 +15,7 @@ from evo_fair.cli import main
 from evo_fair.errors import PruningError, RunError, UnknownNameError
 from evo_fair.export.reference import open_reference
 from evo_fair.files import read_json, write_json
+from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune import prune
 from evo_fair.jobs.reference import find_reference
 from evo_fair.jobs.search import search
@@ -60,6 +61,23 @@ def own(tmp_path: Path) -> Path:
     path = tmp_path / "own.py"
     path.write_text(OWN)
     return path
+
+
+class Heard(Listener):
+    """Keeps what is said, and whose epochs were told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.epochs: list[str] = []
+
+    def noted(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warned(self, line: str) -> None:
+        self.lines.append(line)
+
+    def tuning(self, network: str, step: object) -> None:
+        self.epochs.append(network)
 
 
 def save_own(folder: Path) -> None:
@@ -110,12 +128,12 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     again = prune(str(problem_file), resume=True, **{**settings, "seeds": [0, 1], "methods": ["magnitude"]})  # type: ignore[arg-type]
     assert again["name"].tolist() == ["dense", "magnitude-0.5-0", "magnitude-0.5-1"]
     assert (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
-    with pytest.raises(ValueError, match="was made with another epochs: name another folder"):
+    with pytest.raises(ValueError, match="was made with epochs = 1, not 2: resume it with the same settings"):
         prune(str(problem_file), resume=True, **{**settings, "epochs": 2})  # type: ignore[arg-type]
     made = read_json(out / "settings.json")
     assert made.pop("code") == PRUNING_CODE
     write_json(out / "settings.json", made)  # as before there was a code
-    with pytest.raises(ValueError, match="was made with another code: name another folder"):
+    with pytest.raises(ValueError, match=f"was made with code = nothing, not {PRUNING_CODE}: resume it"):
         prune(str(problem_file), resume=True, **settings)  # type: ignore[arg-type]
 
 
@@ -129,12 +147,15 @@ def test_dense_networks_are_told_apart_by_what_they_compute(
         OWN + "\n\nclass Sine(Net):\n    def forward(self, x):\n        return super().forward(torch.sin(x))\n"
     )
     own.write_text(own.read_text() + "\n\ndef sine():\n    torch.manual_seed(0)\n    return Sine(10)\n")
-    lines: list[str] = []
+    heard = Heard()
     tables = {}
     for number, name in enumerate(("network", "sine", "network", "sine")):
-        settings = {"methods": ["taylor"], "module": f"{own}:{name}", "epochs": 0, "told": lines.append}
+        settings = {"methods": ["taylor"], "module": f"{own}:{name}", "epochs": 0, "listener": heard}
         tables[number] = prune(str(problem_file), out=tmp_path / str(number), **settings)  # type: ignore[arg-type]
-    assert [line for line in lines if "training" in line] == ["training network, 2 epochs", "training sine, 2 epochs"]
+    assert [line for line in heard.lines if "training" in line] == [
+        "training network, 2 epochs",
+        "training sine, 2 epochs",
+    ]
     assert not tables[0].equals(tables[1])
     for first, again in ((0, 2), (1, 3)):
         assert tables[first].equals(tables[again])
@@ -148,15 +169,15 @@ def test_dense_networks_are_told_apart_by_how_they_train(
 ) -> None:
     """Dropout and batch norm's momentum are in no tensor, and in evaluation mode change nothing."""
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
-    lines: list[str] = []
+    heard = Heard()
     for number, (dropped, momentum) in enumerate(((0.1, 0.1), (0.8, 0.1), (0.1, 0.01), (0.1, 0.1))):
         (tmp_path / "own.py").write_text(
             "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Conv2d(1, 4, 3, 2), "
             f"nn.BatchNorm2d(4, momentum={momentum}), nn.Flatten(), nn.Dropout({dropped}), nn.Linear(36, 10))\n"
         )
-        settings = {"module": f"{tmp_path / 'own.py'}:network", "epochs": 0, "told": lines.append}
+        settings = {"module": f"{tmp_path / 'own.py'}:network", "epochs": 0, "listener": heard}
         prune(str(problem_file), out=tmp_path / str(number), **settings)  # type: ignore[arg-type]
-    assert sum("training" in line for line in lines) == 3
+    assert sum("training" in line for line in heard.lines) == 3
 
 
 def test_what_a_module_draws_comes_from_the_seed(
@@ -371,12 +392,12 @@ def test_the_table_says_the_scope_that_a_method_has(
 
 
 def test_a_missed_limit_of_accuracy_is_told(tmp_path: Path, problem_file: Path) -> None:
-    lines: list[str] = []
+    heard = Heard()
     for sparsity in (0.0, 0.9):  # nothing, or nearly all of a trained network, which is not trained on
-        given = {"methods": ["ballot"], "sparsities": [sparsity], "epochs": 0, "told": lines.append}
+        given = {"methods": ["ballot"], "sparsities": [sparsity], "epochs": 0, "listener": heard}
         prune(str(problem_file), out=tmp_path / f"{sparsity}", **given)  # type: ignore[arg-type]
     lost = read_json(tmp_path / "0.9" / "ballot-0.9-0.json")["notes"]["held_out_accuracy_lost"]
-    (line,) = [line for line in lines if "misses its limit" in line]
+    (line,) = [line for line in heard.lines if "misses its limit" in line]
     assert line == f"ballot-0.9-0 misses its limit: validation accuracy {lost:.4f} below dense, not 0.01"
 
 
@@ -384,12 +405,12 @@ def test_largest_network_is_trained_once_for_all_folders(
     tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
-    lines: list[str] = []
+    heard = Heard()
     first, second = (
-        prune(str(problem_file), out=tmp_path / name, epochs=0, network=network, told=lines.append)
+        prune(str(problem_file), out=tmp_path / name, epochs=0, network=network, listener=heard)
         for name, network in (("a", None), ("b", "largest"))
     )
-    assert [line for line in lines if line.startswith("training")] == ["training largest, 2 epochs"]
+    assert [line for line in heard.lines if line.startswith("training")] == ["training largest, 2 epochs"]
     pd.testing.assert_frame_equal(first, second)
     assert first["accuracy"][0] > 0.5
 
@@ -439,13 +460,15 @@ def test_reference_networks_by_name_and_by_file(tmp_path: Path, monkeypatch: pyt
         .replace("min_samples = 10", "min_samples = 1")
     )
     problem = load_problem(str(tmp_path / "lamps.toml"), data=tmp_path)
-    lines: list[str] = []
-    settings = {"epochs": 0, "told": lines.append, "seeds": (0,)}
+    heard = Heard()
+    lines = heard.lines
+    settings = {"epochs": 0, "listener": heard, "seeds": (0,)}
     with pytest.raises(PruningError, match="bn_scale has no value"):
         prune(problem, out=tmp_path / "a", network="squeezenet", methods=["bn_scale"], **settings)  # type: ignore[arg-type]
     assert lines == [], "refused before it was trained"
     by_name = prune(problem, out=tmp_path / "a", network=name, **settings)  # type: ignore[arg-type]
-    assert lines[0] == f"training {name}"
+    assert lines == [f"training {name}, 1 epochs"]
+    assert heard.epochs == [name]
     (stored,) = (tmp_path / "cache" / "references").glob(f"*/{name}.safetensors")
     by_file = prune(problem, out=tmp_path / "b", network=str(stored), **settings)  # type: ignore[arg-type]
     assert sum(line.startswith("training") for line in lines) == 1
@@ -480,12 +503,13 @@ def test_a_killed_pruning_goes_on(own: Path, tmp_path: Path, problem_file: Path)
     save_own(tmp_path)
     settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 1, "seeds": (0, 1)}
 
-    def stop(line: str) -> None:
-        if "1 of 2" in line:
+    class Stops(Listener):
+        def pruned(self, network: str, done: int, networks: int) -> None:
+            assert (network, networks) == ("magnitude-0.5-0", 2)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prune(str(problem_file), out=tmp_path / "a", told=stop, **settings)  # type: ignore[arg-type]
+        prune(str(problem_file), out=tmp_path / "a", listener=Stops(), **settings)  # type: ignore[arg-type]
     stamp = (tmp_path / "a" / "magnitude-0.5-0.onnx").stat().st_mtime_ns
     resumed = prune(str(problem_file), out=tmp_path / "a", resume=True, **settings)  # type: ignore[arg-type]
     assert (tmp_path / "a" / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
@@ -512,6 +536,6 @@ def test_what_a_kill_before_the_settings_left_is_begun_anew(own: Path, tmp_path:
 
 def test_folders_of_something_else_are_left_alone(own: Path, tmp_path: Path, problem_file: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")
-    for resume in (False, True):
-        with pytest.raises(RunError, match="holds something that is no pruning"):
+    for resume, told in ((False, "holds something that is no pruning"), (True, "holds no settings.json, so it is no")):
+        with pytest.raises(RunError, match=told):
             prune(str(problem_file), out=tmp_path, module=f"{own}:network", resume=resume)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.evolution import Plan, resolve, resolve_constraints
+from evo_fair.evolution import SearchPlan, resolve, resolve_constraints
 from evo_fair.fairness import Counts
 from evo_fair.files import digest
 from evo_fair.layers import LayerTable, Op
@@ -84,9 +84,11 @@ def fake_latency(table: LayerTable) -> npt.NDArray[np.float64]:
 GOALS = resolve(["error", "unfairness", "latency_ms"], fake_latency, "a board")
 
 
-def make_plan(*constraints: str, objectives: tuple[str, ...] = ("error", "unfairness", "latency_ms"), **rest) -> Plan:
+def make_plan(
+    *constraints: str, objectives: tuple[str, ...] = ("error", "unfairness", "latency_ms"), **rest
+) -> SearchPlan:
     options = {"budget": 60, "population": 12, "seed": 0, "group": "sex"} | rest
-    return Plan(
+    return SearchPlan(
         objectives=resolve(objectives, fake_latency, "a board"),
         constraints=resolve_constraints(constraints, fake_latency, "a board"),
         also=resolve(["params", "macs"]),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evo_fair.errors import ConstraintError, EvoFairError, NonFiniteError, ObjectiveError, RunError, UnknownNameError
-from evo_fair.evolution import ALGORITHMS, Plan, read_journal, search
+from evo_fair.evolution import ALGORITHMS, SearchPlan, read_journal, search
 from evo_fair.evolution.objectives import Objective
 from evo_fair.fairness import METRICS, error, group_accuracy
 
@@ -144,7 +144,7 @@ def test_non_finite_values_stop_the_run_with_their_names(tmp_path, value, cheap)
         return values
 
     plan = make_plan()
-    broken = Plan([*plan.objectives, Objective("mine", cheap=cheap, function=mine)], "sex", 60, population=12)
+    broken = SearchPlan([*plan.objectives, Objective("mine", cheap=cheap, function=mine)], "sex", 60, population=12)
     with pytest.raises(NonFiniteError, match=rf"'mine' is {value} for network [0-9a-f]{{12}} \(genome [0-9 ]+\)"):
         run(tmp_path, broken)
     assert read_journal(tmp_path / "journal.jsonl") == []

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from evo_fair.audit.figures import draw_losses
-from evo_fair.audit.report import find, write_report
-from evo_fair.audit.report_text import report_text
-from evo_fair.audit.store import ROW_COLUMNS, open_audit, start_audit, write_table
+from evo_fair.auditing.figures import draw_losses
+from evo_fair.auditing.findings import find
+from evo_fair.auditing.report import write_report
+from evo_fair.auditing.report_text import report_text
+from evo_fair.auditing.store import ROW_COLUMNS, open_audit, start_audit, write_table
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, plan_of
 from evo_fair.nets import Supernet
@@ -108,7 +109,7 @@ def test_report_shows_names_of_groups_as_they_are(folder, tmp_path):
 
 def test_what_too_few_networks_tell_is_left_out_of_the_report(problem, dense, tmp_path, monkeypatch):
     """Of so small a share no channel goes: nothing flips, and no network is in a band of sparsity."""
-    monkeypatch.setattr("evo_fair.audit.effects.LEAST_TO_LOSE", 2.0)
+    monkeypatch.setattr("evo_fair.auditing.effects.LEAST_TO_LOSE", 2.0)
     grid = NetworkGrid(("magnitude_l1", "lamp"), ("structured",), ("global",), ("none",), (0.001,), (0,))
     audit = audit_network(problem, grid, dense, "largest", out=tmp_path / "a")
     text = write_report(audit, find(audit)).read_text()

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evo_fair.audit.dense import DenseFacts
-from evo_fair.audit.measure import UNKNOWN, rows_of
-from evo_fair.audit.orders import ORDERS, importance_by_gene, ordered
-from evo_fair.audit.paths import full_width
-from evo_fair.audit.plan import Grid, genomes_of
-from evo_fair.audit.store import AuditFolder, open_audit
+from evo_fair.auditing.dense import DenseFacts
+from evo_fair.auditing.measure import UNKNOWN, rows_of
+from evo_fair.auditing.orders import ORDERS, importance_by_gene, ordered
+from evo_fair.auditing.paths import full_width
+from evo_fair.auditing.plan import Grid, genomes_of
+from evo_fair.auditing.store import AuditFolder, open_audit
 from evo_fair.data import Grouping
 from evo_fair.errors import AuditError, DataError, UnknownNameError
 from evo_fair.jobs.audit_supernet import _Orders, audit_proxy

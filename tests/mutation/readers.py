@@ -19,8 +19,8 @@ import tomli_w
 import torch
 from PIL import Image
 
-from evo_fair.audit import store
-from evo_fair.audit.dense import DenseFacts
+from evo_fair.auditing import store
+from evo_fair.auditing.dense import DenseFacts
 from evo_fair.belief import TrainingResult, read_trainings, write_beliefs, write_trainings
 from evo_fair.data.image_folder import load_image_folder
 from evo_fair.evolution import create_run, describe, search
@@ -31,7 +31,7 @@ from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import sha256_of, shipped_or_path
 from evo_fair.jobs import deploy as deployment
-from evo_fair.jobs import prune as prune_networks
+from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
 from evo_fair.latency import load_profile
 from evo_fair.latency.measurements import read_latency, read_layers
 from evo_fair.layers import macs, params, peak_memory_bytes
@@ -415,7 +415,7 @@ def _pruned_card(folder: Path) -> bytes:
 
 
 def _read_pruned_card(path: Path) -> None:
-    results = prune_networks._Results.__new__(prune_networks._Results)
+    results = PrunedFolder.__new__(PrunedFolder)
     results.folder = path.parent
     if results.finished("x"):
         results.table(["x"])
@@ -497,7 +497,7 @@ READERS = [
         "settings.json",
         "json",
         _settings,
-        lambda path: prune_networks._begin(path.parent, json.loads(_settings(path))),
+        lambda path: PRUNINGS.resume(path.parent, json.loads(_settings(path))),
     ),
     Reader(
         "reference's card",

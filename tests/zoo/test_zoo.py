@@ -15,6 +15,7 @@ from evo_fair.errors import EvoFairError, PruningError
 from evo_fair.files import read_json
 from evo_fair.jobs import rehearsal
 from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Problem, Training, load_problem
@@ -197,8 +198,10 @@ def test_others_are_refused_before_they_are_trained(
         monkeypatch.setattr(rehearsal, "SECONDS", 0.2)
         monkeypatch.setattr(trace, "SECONDS", 0.2)
     lines: list[str] = []
+    listener = Listener()
+    monkeypatch.setattr(listener, "noted", lines.append)
     with pytest.raises(EvoFairError) as refused:
-        dense_network(problem, task, Source(module=str(ZOO / place)), lines.append)
+        dense_network(problem, task, Source(module=str(ZOO / place)), listener)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 700
@@ -247,7 +250,7 @@ def test_the_whole_command_writes_files_that_compute_what_torch_does(
         def unknown(path: Path) -> None:
             raise EvoFairError(f"{path}: the shape of 'x' can't be told from the graph")
 
-        monkeypatch.setattr("evo_fair.jobs.prune.read_onnx", unknown)
+        monkeypatch.setattr("evo_fair.jobs.pruned_folder.read_onnx", unknown)
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as stop:

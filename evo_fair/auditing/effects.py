@@ -1,0 +1,112 @@
+"""A regression of what pruning changes for each class or group, after Prune Responsibly (arXiv 2009.09936).
+
+Their terms are only remembered: the change of a class's accuracy on sparsity, class imbalance, class complexity,
+technique and treatment. Scope, and the interactions with sparsity, are ours.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import statsmodels.formula.api as smf
+
+from evo_fair.auditing.dense import DenseFacts
+from evo_fair.errors import AuditError
+
+__all__ = ["FACTORS", "changes_of", "effects", "formula_of"]
+
+FACTORS = ("criterion", "scope", "structure", "treatment")
+"""The factors of a pruned network, each with an effect of its own and one that grows with sparsity."""
+
+LEAST_TO_LOSE = 0.1
+
+
+def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.DataFrame:
+    """A row a pruned network and group of `grouping`: `change`, its accuracy there minus the dense network's.
+
+    Beside it stand `id`, `base`, `group`, `sparsity`, the factors, and the group's `share` and `complexity` in
+    training. A group of which dense networks get less than a tenth right on average has nothing to lose, and of one
+    without a training sample that was looked at the complexity is unknown: `attrs["left_out"]` names those, left out.
+    """
+    accuracy = facts.by_group(grouping).groupby("group")["dense"].mean()
+    unknown = np.isnan(facts.complexity[grouping].sum(axis=0))
+    left_out = [name for g, name in enumerate(facts.names[grouping]) if unknown[g] or accuracy[name] < LEAST_TO_LOSE]
+    names = [name for name in facts.names[grouping] if name not in left_out]
+    columns = [f"accuracy[{grouping}:{name}]" for name in names]
+    dense = networks[networks["dense"].to_numpy(bool)].set_index("base")
+    pruned = networks[~networks["dense"].to_numpy(bool) & networks["base"].isin(dense.index)]
+    change = pruned[columns].to_numpy(float) - dense.loc[pruned["base"], columns].to_numpy(float)
+    about = pruned[["id", "base", "sparsity", *FACTORS]]
+    table = about.loc[about.index.repeat(len(names))].reset_index(drop=True)
+    table["group"] = np.tile(np.array(names, object), len(pruned))
+    table["change"] = change.ravel()
+    told = facts.by_group(grouping)[["base", "group", "share", "complexity"]]
+    changes = table.merge(told, on=["base", "group"], how="inner", validate="many_to_one")
+    changes.attrs["left_out"] = left_out
+    return changes
+
+
+def formula_of(changes: pd.DataFrame) -> str:
+    """The formula: factors that don't vary are left out, and what does not vary has no interaction."""
+    terms = ["sparsity", "I(sparsity ** 2)"]
+    if changes["group"].nunique() > 2:
+        terms += ["share + sparsity:share", "complexity + sparsity:complexity"]
+    elif changes["group"].nunique() == 2:  # two groups can't tell share and complexity apart
+        terms += ["share + sparsity:share"]
+    terms += [f"C({name}) + sparsity:C({name})" for name in FACTORS if changes[name].nunique() > 1]
+    return "change ~ " + " + ".join(terms)
+
+
+def effects(
+    changes: pd.DataFrame, cluster: str = "id", formula: str | None = None, groups: int | None = None
+) -> pd.DataFrame:
+    """Ordinary least squares of `change` with intervals robust to clusters, by default one a network.
+
+    Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs` the formula, R squared, and how
+    many rows and clusters there are. So that each term can be read by itself, `sparsity` counts tenths from 0.5,
+    `share` is the logarithm to base 2 of the share times the number of groups (`groups`, by default those in the
+    table; 1 is twice an even share), and `complexity` counts tenths from its mean. The intercept is then the change at
+    a sparsity of 50 % for a group of even share and mean complexity under the first criterion and scope. Raises
+    `AuditError` for fewer than two clusters.
+    """
+    data = changes.copy()
+    clusters = pd.factorize(data[cluster])[0]
+    if clusters.max(initial=0) < 1:
+        raise AuditError(f"a regression needs pruned networks of two or more values of {cluster}: audit more networks")
+    data["sparsity"] = 10 * (data["sparsity"] - 0.5)
+    data["share"] = np.log2(data["share"] * (groups or data["group"].nunique()))
+    data["complexity"] = 10 * (data["complexity"] - data["complexity"].mean())
+    formula = formula or formula_of(changes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a rank or a covariance that is too small: told by the width of intervals
+        fitted = smf.ols(formula, data).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+        interval: npt.NDArray[np.float64] = np.asarray(fitted.conf_int(0.05))
+        table = pd.DataFrame(
+            {
+                "term": [_readable(name) for name in fitted.params.index],
+                "estimate": fitted.params.to_numpy(),
+                "low": interval[:, 0],
+                "high": interval[:, 1],
+                "p": np.asarray(fitted.pvalues),
+            }
+        )
+    table.attrs = {
+        "formula": formula,
+        "r_squared": float(fitted.rsquared),
+        "rows": len(data),
+        "clusters": int(clusters.max()) + 1,
+        "cluster": cluster,
+        "references": {name: str(min(data[name])) for name in FACTORS if f"C({name})" in formula},
+    }
+    return table
+
+
+def _readable(term: str) -> str:
+    parts: Sequence[str] = term.split(":")
+    names = []
+    for part in parts:
+        factor, _, level = part.partition("[T.")
+        names.append(f"{factor.removeprefix('C(').rstrip(')')} {level.rstrip(']')}" if level else part)
+    return " x ".join(names).replace("I(sparsity ** 2)", "sparsity squared")

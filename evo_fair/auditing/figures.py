@@ -1,0 +1,206 @@
+"""The figures of an audit: who loses with rising sparsity, the Pareto front, the regression, the forecast of flips."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evo_fair.auditing.flips import FlipForecast
+from evo_fair.evolution import Axis, non_dominated, to_minimise
+from evo_fair.report.style import axis_label, common_legend, grid, looks, save_figure, scale
+from evo_fair.show import figure_label
+
+__all__ = ["draw_effects", "draw_forecast", "draw_losses", "draw_pareto"]
+
+DARK, WARM = "#0b3c5d", "#d06f00"
+DIFFERENT_LOOKS = 6
+
+
+def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
+    """A panel a grouping: the mean loss of each group's accuracy by band of sparsity, with intervals.
+
+    Where no network is in a band, because none lost a parameter, it is that of all networks.
+    """
+    by_band = losses[losses["band"] != "all"]
+    shown = losses if by_band.empty else by_band
+
+    def make() -> Figure:
+        figure, panels, _ = grid(len(groupings))
+        for panel, grouping in zip(panels, groupings, strict=True):
+            table = shown[shown["grouping"] == grouping]
+            bands = list(dict.fromkeys(table["band"]))
+            groups = list(dict.fromkeys(table["group"]))
+            shift = 0.3 / max(1, len(groups) - 1)
+            ends = []
+            for number, (group, look) in enumerate(zip(groups, looks(len(groups)), strict=True)):
+                marker, colour, line, filled = look
+                if number >= DIFFERENT_LOOKS:
+                    colour, filled = "#c02f6a", not filled
+                rows = table[table["group"] == group].set_index("band").loc[bands]
+                x = np.arange(len(bands)) + (number - (len(groups) - 1) / 2) * shift
+                value, low, high = (100 * rows[name].to_numpy(float) for name in ("loss", "low", "high"))
+                panel.errorbar(
+                    x,
+                    value,
+                    [np.maximum(value - low, 0), np.maximum(high - value, 0)],
+                    color=colour,
+                    linestyle=line,
+                    marker=marker,
+                    markersize=3,
+                    markerfacecolor=colour if filled else "white",
+                    linewidth=0.8,
+                    elinewidth=0.5,
+                )
+                ends.append((float(value[-1]), group, colour))
+            panel.axhline(0, color="black", linewidth=0.5)
+            panel.set_xticks(range(len(bands)), [band.replace(" to ", " to\n") for band in bands])
+            panel.set_xlim(-0.4, len(bands) - 0.15)
+            panel.set_xlabel("sparsity")
+            panel.set_ylabel(f"accuracy lost by {_words(grouping)} (points)\nlower is better")
+            _label_ends(panel, ends, len(bands) - 0.75)
+        return figure
+
+    save_figure(make, paths)
+
+
+def draw_pareto(networks: pd.DataFrame, axes: Sequence[Axis], paths: Sequence[Path]) -> None:
+    """A panel a pair of `axes`: all networks, those that no other beats in all of them, and the border of the pair."""
+
+    def make() -> Figure:
+        pairs = list(combinations(axes, 2))
+        figure, panels, columns = grid(len(pairs))
+        points = networks[[axis.name for axis in axes]].to_numpy(float)
+        front = non_dominated(to_minimise(points, axes))
+        for panel, (x, y) in zip(panels, pairs, strict=True):
+            shown = networks[[x.name, y.name]].to_numpy(float)
+            scale(panel, shown, x, y)
+            common: Any = {"linewidths": 0, "rasterized": True}
+            label = f"dominated ({np.count_nonzero(~front):,})"
+            panel.scatter(shown[~front, 0], shown[~front, 1], s=2, c="#c4c4c4", label=label, zorder=1, **common)
+            label = f"front of the {len(axes)} ({np.count_nonzero(front):,})"
+            panel.scatter(shown[front, 0], shown[front, 1], s=5, c=DARK, label=label, zorder=2, **common)
+            edge = shown[non_dominated(to_minimise(shown, (x, y)))]
+            edge = np.unique(edge, axis=0)
+            panel.plot(edge[:, 0], edge[:, 1], color=WARM, linewidth=1, label="front of the pair", zorder=3)
+            panel.set_xlabel(axis_label(x))
+            panel.set_ylabel(axis_label(y))
+        common_legend(figure, panels[0], columns)
+        return figure
+
+    save_figure(make, paths)
+
+
+def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Path]) -> None:
+    """A panel a regression, `(what it is of, table of effects)`: estimates in points with 95 % intervals."""
+
+    def make() -> Figure:
+        longest = max(len(table) for _, table in tables)
+        figure = Figure(figsize=(7.0, 0.7 + 0.155 * longest), layout="constrained")
+        for number, (title, table) in enumerate(tables, 1):
+            panel = figure.add_subplot(1, len(tables), number)
+            y = np.arange(len(table))[::-1]
+            value, low, high = (100 * table[name].to_numpy(float) for name in ("estimate", "low", "high"))
+            panel.errorbar(
+                value, y, xerr=[value - low, high - value], fmt="o", color=DARK, markersize=2.5, elinewidth=0.8
+            )
+            panel.axvline(0, color="black", linewidth=0.5)
+            panel.set_yticks(y, [figure_label(term) for term in table["term"]])
+            panel.set_ylim(-0.7, len(table) - 0.3)
+            panel.set_xlabel(f"effect on accuracy by {_words(title)} (points)\nnegative is a loss")
+        return figure
+
+    save_figure(make, paths)
+
+
+def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
+    """How well flips are told apart within each group, and the forecast share of flips beside the observed one."""
+
+    def make() -> Figure:
+        figure, (left, right), _ = grid(2)
+        fitted = forecast.quality[forecast.quality["score"] == "fitted"]
+        names = [_name(row) for row in fitted.to_dict("records")]
+        y = np.arange(len(fitted))[::-1]
+        auc, low, high = (fitted[name].to_numpy(float) for name in ("auc", "low", "high"))
+        left.errorbar(auc, y, xerr=[auc - low, high - auc], fmt="o", color=DARK, markersize=2.5, elinewidth=0.8)
+        left.axvline(0.5, color="black", linewidth=0.5, linestyle=":")
+        left.set_yticks(y, [figure_label(name) for name in names])
+        left.set_xlabel("AUC of the forecast of flips\nhigher is better")
+        risk = forecast.risk
+        top = 1.12 * float(100 * risk[["forecast", "observed"]].to_numpy().max())
+        right.plot([0, top], [0, top], color="black", linewidth=0.5, linestyle=":")
+        kinds = list(dict.fromkeys(risk["grouping"]))
+        labelled: list[tuple[bool, float, float]] = []
+        for (marker, colour, _, filled), kind in zip(looks(len(kinds)), kinds, strict=True):
+            rows = risk[risk["grouping"] == kind]
+            face = colour if filled else "none"
+            x, seen = 100 * rows["forecast"], 100 * rows["observed"]
+            right.scatter(x, seen, s=14, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.8)
+            for name, at_x, at_y in zip(rows["group"], x, seen, strict=True):
+                above = _free_side(at_y >= at_x, at_x / top, at_y / top, labelled)
+                right.annotate(
+                    figure_label(name),
+                    (at_x, at_y),
+                    (-3, 2) if above else (3, -2),
+                    textcoords="offset points",
+                    fontsize=5.5,
+                    color=colour,
+                    ha="right" if above else "left",
+                    va="bottom" if above else "top",
+                )
+        right.set_xlim(0, top)
+        right.set_ylim(0, top)
+        right.set_xlabel("flips forecast from the dense network (%)")
+        right.set_ylabel("flips observed (%)")
+        return figure
+
+    save_figure(make, paths)
+
+
+def _free_side(above: bool, x: float, y: float, labelled: list[tuple[bool, float, float]]) -> bool:
+    """The side of a point for its label, `above` unless a label is near there; notes it in `labelled`."""
+    if any(side == above and abs(x - a) < 0.2 and abs(y - b) < 0.05 for side, a, b in labelled):
+        above = not above
+    labelled.append((above, x, y))
+    return above
+
+
+def _words(grouping: str) -> str:
+    return figure_label(grouping.replace("_", " "))
+
+
+def _name(row: dict[Any, Any]) -> str:
+    return "all samples" if row["grouping"] == "all" else str(row["group"])
+
+
+def _label_ends(panel: Axes, ends: list[tuple[float, str, str]], x: float) -> None:
+    """Writes names at the right ends of lines, pushed apart where they would overlap."""
+    bottom, top = panel.get_ylim()
+    places = _spread([value for value, _, _ in ends], 0.055 * (top - bottom))
+    for (_, name, colour), place in zip(ends, places, strict=True):
+        panel.annotate(
+            figure_label(name), (x, float(place)), fontsize=6, color=colour, va="center", annotation_clip=False
+        )
+
+
+def _spread(values: Sequence[float], gap: float) -> npt.NDArray[np.float64]:
+    """The values moved as little as needed for neighbours to lie at least `gap` apart."""
+    order = np.argsort(values, kind="stable")
+    placed = np.asarray(values, np.float64)[order]
+    for _ in range(200):
+        distances = np.diff(placed)
+        tight = np.flatnonzero(distances < gap - 1e-9)
+        if not tight.size:
+            break
+        for i in tight:
+            push = (gap - (placed[i + 1] - placed[i])) / 2
+            placed[i] -= push
+            placed[i + 1] += push
+    result = np.empty_like(placed)
+    result[order] = placed
+    return result

@@ -1,0 +1,96 @@
+"""Who loses by pruning: the mean loss of accuracy of each group by band of sparsity, and how often it loses most."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evo_fair.auditing.dense import DenseFacts
+
+__all__ = ["BANDS", "band_name", "band_of", "losses_by_factor", "losses_by_group", "sample_losses"]
+
+BANDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""The bounds of the bands of sparsity, the upper one included."""
+REPLICATES = 1000
+
+
+def band_of(sparsity: npt.ArrayLike, bands: Sequence[float] = BANDS) -> npt.NDArray[np.int64]:
+    """The number of the band of each sparsity; -1 for 0."""
+    return np.asarray(np.searchsorted(bands, np.asarray(sparsity, np.float64), side="left") - 1, np.int64)
+
+
+def band_name(number: int, bands: Sequence[float] = BANDS) -> str:
+    """A band in words: `25 to 50 %`."""
+    return f"{100 * bands[number]:.0f} to {100 * bands[number + 1]:.0f} %"
+
+
+def sample_losses(
+    networks: pd.DataFrame, predictions: npt.NDArray[np.uint8], facts: DenseFacts, chosen: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float64]:
+    """How much more often each sample is right before than after pruning, `[samples]`, over the `chosen` networks."""
+    base = facts.numbers(networks["base"][chosen])
+    dense = (facts.logits.argmax(axis=2) == facts.target)[base].mean(axis=0)
+    return np.asarray(dense - (predictions[chosen] == facts.target).mean(axis=0), np.float64)
+
+
+def losses_by_group(
+    networks: pd.DataFrame, predictions: npt.NDArray[np.uint8], facts: DenseFacts, rng: np.random.Generator
+) -> pd.DataFrame:
+    """A row a grouping, group and band of sparsity that has networks; the last band holds all pruned networks.
+
+    Columns: `grouping`, `group`, `band` (in words), `networks`, `samples`, `dense` (mean accuracy), `loss` with `low`
+    and `high` (95 %; units of samples are drawn, the networks stay; NaN where units are too few), and `worst`, the
+    share of the networks in which no other group of the grouping loses more. Of two that lose the same the first
+    counts.
+    """
+    resamples = facts.resamples(REPLICATES, rng)
+    weights = None if resamples is None else resamples.astype(np.float64)
+    pruned = ~networks["dense"].to_numpy(bool)
+    bands = band_of(networks["sparsity"])
+    right = facts.logits.argmax(axis=2) == facts.target
+    base = facts.numbers(networks["base"])
+    rows = []
+    for number in [*range(len(BANDS) - 1), None]:
+        chosen = pruned & ((bands == number) if number is not None else True)
+        if not chosen.any():
+            continue
+        change = sample_losses(networks, predictions, facts, chosen)
+        for grouping, index in facts.groups.items():
+            members = np.stack([index == g for g in range(len(facts.names[grouping]))]).astype(np.float64)
+            sizes = members.sum(axis=1)
+            losses = (members @ change) / sizes
+            low, high = np.full((2, len(sizes)), np.nan)
+            if weights is not None:
+                drawn = (weights @ (members * change).T) / (weights @ members.T)
+                low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+            shares = members.T / sizes
+            each = right[base[chosen]] @ shares - (predictions[chosen] == facts.target) @ shares
+            worst = np.bincount(each.argmax(axis=1), minlength=len(sizes)) / chosen.sum()
+            for g, name in enumerate(facts.names[grouping]):
+                rows.append(
+                    {
+                        "grouping": grouping,
+                        "group": name,
+                        "band": "all" if number is None else band_name(number),
+                        "networks": int(chosen.sum()),
+                        "samples": int(sizes[g]),
+                        "dense": float((right[base[chosen]] @ shares[:, g]).mean()),
+                        "loss": losses[g],
+                        "low": low[g],
+                        "high": high[g],
+                        "worst": worst[g],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def losses_by_factor(networks: pd.DataFrame, factor: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Means of `columns` over the pruned networks by level of a factor and band of sparsity, and how many they are.
+
+    Networks that lost nothing, because a small share rounds to no channel, are in no band.
+    """
+    pruned = networks[~networks["dense"].to_numpy(bool) & (networks["sparsity"].to_numpy(float) > 0)]
+    band = [band_name(int(number)) for number in band_of(pruned["sparsity"])]
+    grouped = pruned.assign(band=band).groupby([factor, "band"], sort=True)
+    return grouped[list(columns)].mean().assign(networks=grouped.size()).reset_index()

@@ -1,0 +1,209 @@
+"""A long job as a folder: the facts that its content depends on, in one file, and pieces that are each made once.
+
+The facts are written when a job begins. Whoever goes on with it has to bring the same: then each piece that is there,
+whole, is taken, and the others are made. Searches, deployments, prunings and audits all begin, go on and are refused
+here; they differ in what their facts are called and in which form they are written.
+"""
+
+import json
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+
+from evo_fair.errors import EvoFairError, quote
+from evo_fair.files import (
+    is_recorded,
+    is_trace,
+    read_cached_json,
+    read_json,
+    read_toml,
+    storage_errors,
+    write_json,
+    write_text,
+)
+from evo_fair.plugins import check_facts
+
+__all__ = ["FolderKind", "Piece", "make_missing"]
+
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class FolderKind:
+    """What the folders of one kind of job have in common.
+
+    `name` is what messages call the job, `writer` who writes such folders. `file` holds the facts, as TOML or JSON by
+    its suffix, with a `format` from 1 to `newest`. `tables` are the keys that hold tables wherever they stand. `early`
+    names what is written before the facts: a folder with nothing else has not begun. `error` is what is raised.
+    """
+
+    name: str
+    writer: str
+    file: str
+    error: type[EvoFairError]
+    newest: int = 1
+    tables: frozenset[str] = frozenset()
+    early: frozenset[str] = frozenset()
+
+    def has_begun(self, path: Path) -> bool:
+        """Whether there is anything at `path`: False where nothing is, or a kill came before the facts were there."""
+        return path.exists() and not (path.is_dir() and all(map(self._is_blank, path.iterdir())))
+
+    def goes_on(self, path: Path, resume: bool) -> bool:
+        """Whether a job asked for in `path` is one to go on with: False where it begins.
+
+        Raises the kind's error where it may do neither: `resume` is not given and there is something already, or it is
+        given and what is there is no such job.
+        """
+        if not resume:
+            self.check_new(path)
+            return False
+        if not self.has_begun(path):
+            return False
+        self.read(path)
+        return True
+
+    def check_new(self, path: Path) -> None:
+        """Raises the kind's error if there is something at `path`: a job of this kind, other things, a file."""
+        if not self.has_begun(path):
+            return
+        if (path / self.file).is_file():
+            raise self.error(f"{path} exists already: continue its {self.name} with --resume, or choose another --out")
+        raise self.error(f"{path} exists already and holds something that is no {self.name}: choose another --out")
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The facts of the job in a folder, as nested tables, without their format.
+
+        Raises the kind's error if there is no such job, or if its facts can't be read or are of a later format.
+        """
+        mend = f"give the folder that {self.writer} wrote"
+        place = path / self.file
+        if not path.is_dir():
+            raise self.error(f"there is no {self.name} in {path}: {mend}")
+        if not place.is_file():
+            raise self.error(f"{path} holds no {self.file}, so it is no {self.name}: {mend}")
+        facts = (read_json if self._json else read_toml)(place, self.error)
+        if not isinstance(facts, dict):
+            raise self.error(f"{place} holds no table of facts: restore the file")
+        form = facts.pop("format", None)
+        if not isinstance(form, int) or not 1 <= form <= self.newest:
+            raise self.error(
+                f"{place} has the format {quote(form)}, and this evo_fair reads up to {self.newest}: update it"
+            )
+        for key, value in facts.items():
+            if key in self.tables and not isinstance(value, dict):
+                raise self.error(f"{place}: {key} = {quote(value)} should be a table: restore the file")
+        return facts
+
+    def begin(self, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes the folder and writes its facts; returns them as they read back.
+
+        `facts` holds what TOML or JSON knows: tables, arrays, texts, numbers and booleans. Raises the kind's error if
+        there is something at `path`, and leaves that as it is.
+        """
+        text = self._text(facts)
+        self.check_new(path)
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        write_text(path / self.file, text)
+        return self.read(path)
+
+    def resume(self, path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts of the job in a folder, if it was made with these.
+
+        Raises the kind's error naming the plugin or part of the user's own, or else the first key, that differs, and as
+        `read` does.
+        """
+        there = self.read(path)
+        check_facts(there, facts, path, self.error)
+        wanted = self._parsed(self._text(facts))
+        wanted.pop("format")
+        before, now = dict(_leaves(there)), dict(_leaves(wanted))
+        for key in [*now, *before]:
+            if key not in now or key not in before or now[key] != before[key]:
+                old, new = (quote(side[key]) if key in side else "nothing" for side in (before, now))
+                raise self.error(
+                    f"the {self.name} in {path} was made with {key} = {old}, not {new}: "
+                    "resume it with the same settings, or choose another --out"
+                )
+        return there
+
+    def start(self, path: Path, facts: Mapping[str, Any], resume: bool) -> dict[str, Any]:
+        """Resumes the job in a folder, or begins it: what `goes_on` says."""
+        return (self.resume if self.goes_on(path, resume) else self.begin)(path, facts)
+
+    @property
+    def _json(self) -> bool:
+        return self.file.endswith(".json")
+
+    def _text(self, facts: Mapping[str, Any]) -> str:
+        whole = {"format": self.newest, **facts}
+        try:
+            if self._json:
+                return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+            return tomli_w.dumps(whole)
+        except (TypeError, ValueError) as reason:
+            form = "JSON" if self._json else "TOML"
+            raise ValueError(f"the facts of a {self.name} hold what {form} has no form for: {reason}") from reason
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        return dict((json.loads if self._json else tomllib.loads)(text))
+
+    def _is_blank(self, entry: Path) -> bool:
+        """Whether an entry says nothing of a job: it is what a kill left, or what is written before the facts."""
+        if is_trace(entry):
+            return True
+        return entry.name in self.early and not (entry.is_dir() and any(entry.iterdir()))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a job makes once: files, and a card in JSON that is written last and knows the hashes of the files.
+
+    `files` stand by the key of the card's table that has their `sha256`, or by "" where the card itself has it.
+    """
+
+    card: Path
+    files: Mapping[str, Path]
+
+    @property
+    def made(self) -> bool:
+        """Whether the piece is there, whole; a missing or damaged card or file counts as none."""
+        return all(is_recorded(path, self.card, *([key] if key else [])) for key, path in self.files.items())
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What the card says; empty where it is missing or damaged."""
+        return read_cached_json(self.card)
+
+    def finish(self, content: Mapping[str, Any]) -> None:
+        """Writes the card: from now on the piece is made."""
+        write_json(self.card, content)
+
+
+def make_missing(
+    pieces: Sequence[P], made: Callable[[P], bool], make: Callable[[P], None], heard: Callable[[P, int], None]
+) -> None:
+    """Makes the pieces that are not there yet, in order; `heard` gets each once it is there, and how many are."""
+    for done, piece in enumerate(pieces, 1):
+        if not made(piece):
+            make(piece)
+        heard(piece, done)
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value below `value` with its dotted key; arrays of plain values are one value."""
+    below: Iterable[tuple[str, Any]]
+    if isinstance(value, dict):
+        below = ((f"{key}.{name}" if key else name, item) for name, item in value.items())
+    elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        below = ((f"{key}[{number}]", item) for number, item in enumerate(value))
+    else:
+        yield key, value
+        return
+    for name, item in below:
+        yield from _leaves(item, name)

@@ -1,0 +1,184 @@
+"""Auditing pruning: what it costs each class and group, over networks of the supernet or versions of one network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from evo_fair.arguments import as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
+from evo_fair.auditing.findings import LIMITS, Findings, check_groups, check_wishes, find
+from evo_fair.auditing.orders import order_names
+from evo_fair.auditing.plan import Grid
+from evo_fair.auditing.report import write_report
+from evo_fair.auditing.store import AUDITS, AuditFolder
+from evo_fair.data import check_samples
+from evo_fair.errors import AuditError
+from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
+from evo_fair.jobs.audit_supernet import audit_proxy
+from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.listener import Listener
+from evo_fair.lock import one_job
+from evo_fair.problem import Problem, as_problem
+from evo_fair.pruning.task import Task
+
+__all__ = ["Audit", "audit"]
+
+NETWORKS = 1000
+"""How many networks of a supernet are measured unless a number is given."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit that was made: its folder, what it found, and the report that says so."""
+
+    folder: AuditFolder
+    findings: Findings
+    report: Path
+
+    @property
+    def path(self) -> Path:
+        """The audit's folder."""
+        return self.folder.path
+
+    @property
+    def networks(self) -> pd.DataFrame:
+        """A row a network, dense ones included: how it was pruned, its size, its metrics and its losses."""
+        return self.findings.networks
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """A row a class or group and band of sparsity: its mean loss of accuracy, with an interval of 95 %."""
+        return self.findings.losses
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The rows of `networks` that none beats in sparsity, accuracy and the imbalance together."""
+        return self.findings.front
+
+    @property
+    def operating_point(self) -> "pd.Series[Any] | None":
+        """The row of the sparsest network within the limits, None where there is none."""
+        return self.findings.choice.point
+
+
+@one_job("an audit", lambda given: as_path("out", given["out"]))
+def audit(
+    problem: Problem | str | Path,
+    *,
+    out: str | Path,
+    criteria: Sequence[str] | None = None,
+    scopes: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    group: str | None = None,
+    imbalance: str = "worst_group_loss",
+    constraints: Sequence[str] = LIMITS,
+    networks: int | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+    network: str | None = None,
+    run: str | Path | None = None,
+    module: str | None = None,
+    weights: str | Path | None = None,
+    structures: Sequence[str] | None = None,
+    treatments: Sequence[str] | None = None,
+    epochs: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Audit:
+    """Prunes networks in many ways, measures who loses by it, and writes tables, figures and a report to `out`.
+
+    Networks are cut from the problem's frozen supernet, and none is trained afterwards; with one of `network`, `run`
+    and `module` it is that network, pruned by every combination of criterion, structure, scope, treatment, sparsity
+    and seed.
+
+    Of both:
+        problem: The problem whose data and recipe are used: its name, its file, or what `load_problem` gave.
+        out: The audit's folder.
+        criteria: The orders in which channels go; all by default. `trained` is the supernet's own.
+        scopes: How the share is spread over layers: `uniform`, `random`, `early`, `late`, `global`; one network's
+            `uniform` and `global`. All by default.
+        sparsities: Shares that go, 0 to 1: of a supernet's networks those of the parameters, 0.1 to 0.8 by default; of
+            one network those of channels or single weights, 0.5, 0.7 and 0.9 by default.
+        seeds: Seeds of each random criterion, scope and treatment.
+        group: The grouping that the worst group is of; the problem's by default.
+        imbalance: The third objective of the front, beside sparsity and accuracy.
+        constraints: Limits of the operating point, such as `worst_group_loss <= 0.02`.
+        minutes: What measuring may take; an audit that would take longer is refused once that is known.
+        resume: Goes on with an audit that was broken off: parts that were measured are not measured again.
+        listener: Hears how far it is.
+
+    Of the supernet alone:
+        networks: How many networks are measured, dense ones included; 1000 by default.
+        seed: The seed of the architectures and draws.
+        jobs: Threads, all cores by default; changes the time alone.
+
+    Of one network alone:
+        network, run, module, weights: Where it comes from, as in `prune`.
+        structures: `structured` and `unstructured`; both by default.
+        treatments: What follows pruning: `none`, `finetune`, `rewind` and `reinit`; all by default.
+        epochs: What a treatment trains, 5 by default.
+
+    Raises `AuditError` for a folder that holds something else, too few networks, and settings that differ from those
+    that an audit began with; `EvoFairError` of the kind that fits for other wrong input.
+    """
+    one = any(value is not None for value in (network, run, module, weights))
+    _check_kind(one, networks=networks, jobs=jobs, structure=structures, treatment=treatments, epochs=epochs)
+    limits, imbalance = as_texts("constraints", constraints), as_text("imbalance", imbalance)
+    check_wishes(imbalance, limits, "network" if one else "proxy")
+    problem, folder, listener = as_problem(problem), as_path("out", out), listener or Listener()
+    AUDITS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
+    if any("accuracy[" in limit for limit in limits):
+        groupings = (group or problem.fairness.group, *problem.fairness.groupings)
+        check_groups(limits, problem.dataset(), groupings)
+    factors: dict[str, Any] = {
+        "scopes": scopes and as_texts("scopes", scopes),
+        "sparsities": sparsities and as_numbers("sparsities", sparsities),
+    }
+    drawn = as_wholes("seeds", seeds)
+    common: Any = {"out": folder, "group": group, "minutes": minutes, "resume": resume, "listener": listener}
+    if one:
+        factors |= {
+            "criteria": criteria and as_texts("criteria", criteria),
+            "structures": structures and as_texts("structures", structures),
+            "treatments": treatments and as_texts("treatments", treatments),
+        }
+        trained = {} if epochs is None else {"epochs": as_whole("epochs", epochs)}
+        grid = NetworkGrid(**_given(factors), seeds=drawn, **trained)
+        made = _of_network(problem, grid, Source(network, run, module, weights), **common)
+    else:
+        orders = as_texts("criteria", criteria) if criteria else order_names()
+        count = NETWORKS if networks is None else as_whole("networks", networks)
+        plan = Grid(count, tuple(orders), **_given(factors), seeds=drawn, seed=as_whole("seed", seed))
+        made = audit_proxy(problem, plan, jobs=as_whole("jobs", jobs), **common)
+    findings = find(made, imbalance, limits)
+    return Audit(made, findings, write_report(made, findings))
+
+
+def _check_kind(one: bool, **given: object) -> None:
+    """Raises `AuditError` for what is given of the other kind of audit."""
+    for name, value in given.items():
+        if value is None:
+            continue
+        if one and name in ("networks", "jobs"):
+            raise AuditError(f"--{name} is for audits of the supernet, not of one network: leave it out")
+        if not one and name not in ("networks", "jobs"):
+            raise AuditError(f"--{name} is for the audit of one network: name it with --network or --module")
+
+
+def _given(factors: dict[str, Any]) -> dict[str, Any]:
+    """The factors that were given; the others keep their defaults."""
+    return {name: values for name, values in factors.items() if values}
+
+
+def _of_network(problem: Problem, grid: NetworkGrid, source: Source, **common: Any) -> AuditFolder:
+    task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training)
+    check_samples(task.dataset, (task.group,), 1)
+    suits = partial(check_network, grid, task)  # asked before it is trained
+    structured = "structured" in grid.structures
+    dense, name = dense_network(problem, task, source, common["listener"], suits, structured)
+    return audit_network(problem, grid, dense, name, **common)

@@ -1,0 +1,179 @@
+"""Calibrating: a device profile from this machine's timings or from measurements, and a kit to measure a board with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evo_fair.arguments import as_number, as_path, as_text, as_whole
+from evo_fair.data import SOURCES
+from evo_fair.errors import ProfileError, check_list
+from evo_fair.jobs.listener import Listener
+from evo_fair.latency import Profile, load_profile
+from evo_fair.latency.calibrate import Provenance
+from evo_fair.latency.calibrate import calibrate as fit_profile
+from evo_fair.latency.campaign import Campaign, make_campaign, write_kit
+from evo_fair.latency.fit import FEWEST_NETWORKS
+from evo_fair.latency.measurements import Measurements, read_measurements, write_latency, write_layers
+from evo_fair.latency.schema import Precision
+from evo_fair.latency.this_machine import calibrate_this_machine
+from evo_fair.problem import Problem, as_problem
+
+__all__ = ["Calibration", "calibrate", "calibration_kit", "check_unmeasured"]
+
+SPACE = "ham10000"
+"""The problem whose search space is measured unless another is named."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A profile, the measurements that it comes from, and what throws doubt on it, a sentence each."""
+
+    profile: Profile
+    measured: Measurements
+    warnings: tuple[str, ...]
+
+
+def calibrate(
+    name: str = "this-machine",
+    *,
+    out: str | Path | None = None,
+    layers: str | Path | None = None,
+    latency: str | Path | None = None,
+    problem: Problem | str | Path = SPACE,
+    threads: int | None = None,
+    minutes: float = 5.0,
+    seed: int = 0,
+    keep: str | Path | None = None,
+    board: str | None = None,
+    cores: str | None = None,
+    runtime: str | None = None,
+    precision: Precision | None = None,
+    source: str | None = None,
+    licence: str | None = None,
+    carry_from: Sequence[str | Path] = (),
+    accept_implausible: bool = False,
+    listener: Listener | None = None,
+) -> Calibration:
+    """Makes a device profile: times this machine, or fits the measurements `layers` and `latency`.
+
+    Either way:
+        name: The profile's name.
+        out: The file that it is written to; none by default.
+        threads: Threads that run, 1 by default.
+        accept_implausible: Makes the profile, with a warning, though measurements can't be right or the machine is
+            not steady.
+        listener: Hears how far it is, and of doubts.
+
+    For this machine, which has to be at rest:
+        problem: The problem whose search space is timed: its name, its file, or what `load_problem` gave.
+        minutes: What timing may take; up to three times that while repeats don't agree.
+        seed: The seed of the networks that are timed.
+        keep: A folder for what was measured, as `layers.csv` and `latency.csv`.
+
+    For measurements:
+        layers, latency: `layers.csv` and `latency.csv` of measured networks, in milliseconds.
+        board, cores, runtime, precision, source, licence: What was measured, how and by whom, for the record.
+        carry_from: Devices that supply prices of layers never measured, by name or path.
+
+    Raises `ProfileError` for what does not go together, damaged or too few measurements, and, unless accepted,
+    implausible ones and an unsteady machine.
+    """
+    name, minutes = as_text("name", name), as_number("minutes", minutes)
+    threads, seed = as_whole("threads", threads), as_whole("seed", seed)
+    check_list("carry_from", carry_from)
+    record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
+    hearer = _Hearer(listener or Listener())
+    if layers is None and latency is None:
+        check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
+        campaign = _campaign(problem, seed)
+        profile, measured = _of_this_machine(name, campaign, threads or 1, minutes, keep, accept_implausible, hearer)
+    elif layers is None or latency is None:
+        missing = "--latency" if latency is None else "--layers"
+        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
+    else:
+        given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
+        provenance = Provenance(board or name, threads=threads, **given)
+        donors = [load_profile(device) for device in carry_from]
+        measured = read_measurements(layers, latency, FEWEST_NETWORKS)
+        profile = fit_profile(
+            name,
+            measured,
+            provenance,
+            donors,
+            accept_implausible=accept_implausible,
+            warn=hearer.warn,
+            progress=hearer.listener.calibrating,
+        )
+    if out is not None:
+        profile.write(as_path("out", out))
+    return Calibration(profile, measured, tuple(hearer.warnings))
+
+
+def calibration_kit(folder: str | Path, *, problem: Problem | str | Path = SPACE, seed: int = 0) -> Campaign:
+    """Writes a kit that measures a board: networks, `measure.py`, `layers.csv` and a README; returns what it measures.
+
+    `folder` has to be new. `problem` is the one whose search space is measured, `seed` that of the networks. Raises
+    `EvoFairError` of the kind that fits for wrong input.
+    """
+    campaign = _campaign(problem, as_whole("seed", seed))
+    write_kit(campaign, as_path("folder", folder))
+    return campaign
+
+
+def check_unmeasured(given: Mapping[str, object]) -> None:
+    """Raises `ProfileError` for what is said of measurements where there are none; None is nothing said."""
+    for option, value in given.items():
+        if value is not None:
+            raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")
+
+
+class _Hearer:
+    """Passes on what a calibration tells, and keeps its warnings."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+        self.warnings: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.warnings.append(line)
+        self.listener.warned(line)
+
+
+def _campaign(problem: Problem | str | Path, seed: int) -> Campaign:
+    problem = as_problem(problem)
+    shape = SOURCES[problem.data.source].input_shape(problem.data.image_size)
+    return make_campaign(problem.search_space(shape, 10), seed)
+
+
+def _of_this_machine(
+    name: str,
+    campaign: Campaign,
+    threads: int,
+    minutes: float,
+    keep: str | Path | None,
+    accepted: bool,
+    hearer: _Hearer,
+) -> tuple[Profile, Measurements]:
+    result = calibrate_this_machine(
+        name,
+        campaign,
+        threads,
+        minutes,
+        hearer.listener.calibrating,
+        accept_implausible=accepted,
+        warn=hearer.warn,
+    )
+    measured, profile = result.measured, result.profile
+    if keep is not None:
+        folder = as_path("keep", keep)
+        write_layers(folder / "layers.csv", measured.names, measured.table)
+        write_latency(folder / "latency.csv", measured.names, measured.latency_ms)
+    if not result.steady:
+        unsteady = f"the machine was not steady ({profile.file.notes.rstrip('.')})"
+        if not accepted:
+            raise ProfileError(
+                f"{unsteady}: run it again with nothing else running, or add --accept-implausible to have the profile"
+            )
+        hearer.warn(unsteady)
+    return profile, measured

@@ -1,0 +1,34 @@
+"""What a log shows of a job."""
+
+import pytest
+
+from evo_fair.cli import progress
+from evo_fair.cli.progress import ProgressBars
+
+
+def test_a_log_has_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    checked = []
+    with ProgressBars(lambda: checked.append(1)) as bars:
+        bars.pruned("taylor-0.5-0", 1, 2)
+        bars.audited(30, 90, 12.345)
+        bars.noted("training largest, 2 epochs")
+        bars.warned("taylor-0.5-0 misses its limit")
+    assert capsys.readouterr().err.splitlines() == [
+        "pruned 1/2: taylor-0.5-0",
+        "audit 30/90: 12.3 networks/s",
+        "training largest, 2 epochs",
+        "warning: taylor-0.5-0 misses its limit",
+    ]
+    assert len(checked) == 3, "an interrupt that a library swallowed ends the job here"
+
+
+def test_a_log_has_a_calibration_s_steps_every_ten_seconds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    with ProgressBars() as bars:
+        for step in range(1, 31):
+            clock[0] += 1.0
+            bars.calibrating("timing, rounds", step, 30)
+    assert capsys.readouterr().err.splitlines() == [f"timing, rounds {step}/30" for step in (10, 20, 30)]

@@ -1,0 +1,71 @@
+"""`ef.calibrate`: measurements become a profile, doubts are heard and kept."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import evo_fair as ef
+from evo_fair.latency.measurements import write_latency, write_layers
+
+NETWORKS = 24
+
+
+class Hearer(ef.Listener):
+    def __init__(self) -> None:
+        self.stages: dict[str, tuple[int, int]] = {}
+        self.warnings: list[str] = []
+
+    def calibrating(self, stage: str, done: int, total: int) -> None:
+        self.stages[stage] = (done, total)
+
+    def warned(self, line: str) -> None:
+        self.warnings.append(line)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Any]:
+    """Networks of the digits' space on a device three times as slow as a Pi 4; one is a hundred times off."""
+    space = ef.load_problem("digits").search_space((1, 8, 8), 10)
+    table = space.decode(np.unique(space.sample(np.random.default_rng(0), NETWORKS), axis=0))
+    names = [f"n{i}" for i in range(len(table))]
+    ms = 3 * ef.load_profile("raspberry-pi-4").latency_ms(table)
+    ms[4] *= 100
+    write_layers(tmp_path / "layers.csv", names, table)
+    write_latency(tmp_path / "latency.csv", names, ms)
+    return {"layers": tmp_path / "layers.csv", "latency": tmp_path / "latency.csv"}
+
+
+def test_measurements_become_a_profile(files: dict[str, Any], tmp_path: Path) -> None:
+    hearer = Hearer()
+    made = ef.calibrate("own", out=tmp_path / "own.json", board="my board", listener=hearer, **files)
+    assert ef.load_profile(tmp_path / "own.json").sha256 == made.profile.sha256
+    assert made.profile.file.device.name == "my board"
+    assert len(made.measured.names) == len(made.measured.latency_ms)
+    assert "fitting" in hearer.stages
+    assert all(done == total for done, total in hearer.stages.values())
+    assert list(made.warnings) == hearer.warnings
+    assert any("'n4'" in line for line in made.warnings), "the outlier is named"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"layers": "layers.csv"}, "--latency is missing"),
+        ({"board": "mine"}, "--board is only for measurements"),
+        ({"carry_from": "pixel-3"}, "carry_from = .* is a single one: give a list"),
+        ({"minutes": "long"}, "minutes 'long' is no finite number"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ef.EvoFairError, match=told):
+        ef.calibrate("own", **wrong)
+
+
+def test_a_kit_says_what_it_measures(tmp_path: Path) -> None:
+    campaign = ef.calibration_kit(tmp_path / "kit", problem="digits")
+    written = {path.stem for path in (tmp_path / "kit" / "networks").glob("*.onnx")}
+    assert written == set(campaign.names)
+    with pytest.raises(ef.EvoFairError, match="exists and is not empty"):
+        ef.calibration_kit(tmp_path / "kit", problem="digits")

@@ -1,0 +1,117 @@
+"""Folders of jobs: what begins, goes on and is refused, and pieces that are made once."""
+
+from pathlib import Path
+
+import pytest
+
+from evo_fair.errors import AuditError, EvoFairError, RunError
+from evo_fair.files import sha256_of
+from evo_fair.job_folder import FolderKind, Piece, make_missing
+
+RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=3)
+PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
+AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
+KINDS = pytest.mark.parametrize("kind", [RUNS, PRUNINGS, AUDITS], ids=lambda kind: kind.name)
+FACTS = {"seed": 3, "shares": (0.5, 0.25), "problem": {"name": "digits", "stages": [{"slots": 2}, {"slots": 1}]}}
+
+
+@KINDS
+def test_a_job_begins_and_goes_on_with_the_same_facts(kind: FolderKind, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "job"
+    assert not kind.goes_on(folder, resume=False)
+    assert not kind.goes_on(folder, resume=True), "there is nothing to go on with"
+    facts = kind.start(folder, FACTS, resume=True)
+    assert facts == FACTS | {"shares": [0.5, 0.25]}
+    written = (folder / kind.file).read_bytes()
+    assert kind.goes_on(folder, resume=True)
+    assert kind.start(folder, FACTS, resume=True) == kind.read(folder) == facts
+    assert (folder / kind.file).read_bytes() == written
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"seed": 4}, "seed = 3, not 4"),
+        ({"budget": 10}, "budget = nothing, not 10"),
+        ({"problem": {"name": "digits", "stages": [{"slots": 2}, {"slots": 9}]}}, "problem.stages[1].slots = 1, not 9"),
+        ({"problem": {"name": "adult"}}, "problem.name = 'digits', not 'adult'"),
+        ({"plugins": {"own.py": "17"}}, "made without the plugin own.py"),
+    ],
+)
+def test_other_facts_are_refused_by_the_first_that_differs(
+    kind: FolderKind, change: dict[str, object], told: str, tmp_path: Path
+) -> None:
+    kind.begin(tmp_path / "job", FACTS)
+    with pytest.raises(kind.error) as refused:
+        kind.start(tmp_path / "job", FACTS | change, resume=True)
+    assert told in str(refused.value)
+    assert str(tmp_path / "job") in str(refused.value)
+
+
+@KINDS
+def test_a_job_that_is_there_is_not_begun_again(kind: FolderKind, tmp_path: Path) -> None:
+    kind.begin(tmp_path / "job", FACTS)
+    with pytest.raises(kind.error, match=f"job exists already: continue its {kind.name} with --resume, or choose"):
+        kind.start(tmp_path / "job", FACTS, resume=False)
+
+
+@KINDS
+def test_other_things_are_left_alone(kind: FolderKind, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("words")
+    for place in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(kind.error, match=f"exists already and holds something that is no {kind.name}"):
+            kind.goes_on(place, resume=False)
+    with pytest.raises(kind.error, match=f"holds no {kind.file}, so it is no {kind.name}: give the folder"):
+        kind.goes_on(tmp_path, resume=True)
+    with pytest.raises(kind.error, match=f"there is no {kind.name} in"):
+        kind.goes_on(tmp_path / "thesis.tex", resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@KINDS
+def test_what_a_kill_left_is_no_beginning(kind: FolderKind, tmp_path: Path) -> None:
+    (tmp_path / f".{Path(kind.file).stem}.7.tmp.x").write_text("half")
+    for name in kind.early - {"parts"}:
+        (tmp_path / name).write_text("half")
+    (tmp_path / "parts").mkdir()
+    assert kind.has_begun(tmp_path) == (not kind.early), "of an audit alone parts are made before its facts"
+    if kind.early:
+        (tmp_path / "parts" / "00000.npz").write_text("")
+        assert kind.has_begun(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        (RUNS, "format = 4", "format 4, and this evo_fair reads up to 3: update it"),
+        (RUNS, "seed = 3", "format None"),
+        (AUDITS, "format = 2", "format 2, and this evo_fair reads up to 1"),
+        (PRUNINGS, '{"format": 9}', "format 9"),
+        (PRUNINGS, "[1]", "holds no table of facts"),
+        (PRUNINGS, "{", "is not valid JSON"),
+    ],
+)
+def test_facts_that_cannot_be_read_are_refused(kind: FolderKind, text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / kind.file).write_text(text)
+    with pytest.raises(EvoFairError, match=told):
+        kind.goes_on(tmp_path, resume=True)
+
+
+def test_a_piece_is_made_once_its_card_knows_its_files(tmp_path: Path) -> None:
+    onnx, weights = tmp_path / "a.onnx", tmp_path / "a.safetensors"
+    piece = Piece(tmp_path / "a.json", {"onnx": onnx, "": weights})
+    onnx.write_text("graph")
+    weights.write_text("numbers")
+    assert not piece.made, "there is no card yet"
+    piece.finish({"sha256": sha256_of(weights), "onnx": {"sha256": sha256_of(onnx)}})
+    assert piece.made
+    onnx.write_text("another graph")
+    assert not piece.made
+
+
+def test_what_is_missing_is_made_in_order() -> None:
+    there, made, heard = {"b"}, [], []
+    make_missing(["a", "b", "c"], there.__contains__, made.append, lambda name, done: heard.append((name, done)))
+    assert made == ["a", "c"]
+    assert heard == [("a", 1), ("b", 2), ("c", 3)]
