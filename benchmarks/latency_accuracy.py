@@ -31,7 +31,7 @@ from evo_fair.latency.fit import fit_model
 from evo_fair.latency.measurements import Measurements, read_measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.this_machine import calibrate_this_machine
-from evo_fair.latency.validation import Scores, score
+from evo_fair.latency.validation import Agreement, score
 from evo_fair.layers import Op
 from evo_fair.problem import load_problem
 
@@ -43,7 +43,7 @@ FIGURES = ("mape", "within_10_percent", "spearman", "kendall")
 Array = np.ndarray
 Predict = Callable[[Array], Array]
 Fitter = Callable[[Measurements], Predict]
-Protocol = Callable[[Fitter, Measurements], Scores]
+Protocol = Callable[[Fitter, Measurements], Agreement]
 Row = dict[str, Any]
 
 
@@ -105,7 +105,7 @@ def own_rows() -> list[Row]:
     measured, apart = result.measured, len(campaign.names) - campaign.held_out
     held_out = measured.part(np.arange(apart, len(campaign.names)))
 
-    def held_out_apart(fitter: Fitter, _: Measurements) -> Scores:
+    def held_out_apart(fitter: Fitter, _: Measurements) -> Agreement:
         return score(fitter(measured.part(np.arange(apart)))(held_out.table), held_out.latency_ms)
 
     what = "this machine, ONNX Runtime, 1 thread, ham10000 space"
@@ -146,7 +146,7 @@ def _plain_features(table: Array) -> Array:
     return np.column_stack([*(column.sum(axis=1) for column in columns), np.ones(len(table))])
 
 
-def folds(fitter: Fitter, measured: Measurements) -> Scores:
+def folds(fitter: Fitter, measured: Measurements) -> Agreement:
     """Five folds by network, the median of ten shuffles."""
     n = len(measured.names)
     results = []
@@ -159,7 +159,7 @@ def folds(fitter: Fitter, measured: Measurements) -> Scores:
     return _over(results, np.median)
 
 
-def few_to_fit(fitter: Fitter, measured: Measurements) -> Scores:
+def few_to_fit(fitter: Fitter, measured: Measurements) -> Agreement:
     """100 random networks to fit, the rest to test, the median of ten draws."""
     results = []
     for shuffle in range(SHUFFLES):
@@ -169,7 +169,7 @@ def few_to_fit(fitter: Fitter, measured: Measurements) -> Scores:
     return _over(results, np.median)
 
 
-def told_the_answers(_: Fitter, measured: Measurements) -> Scores:
+def told_the_answers(_: Fitter, measured: Measurements) -> Agreement:
     """What networks with equal layers differ by: one latency, the best one, for all networks of equal layer counts.
 
     No model that adds up layers, whatever its form and training, does better than this does on its own data.
@@ -184,7 +184,7 @@ def told_the_answers(_: Fitter, measured: Measurements) -> Scores:
     return score(predicted, measured.latency_ms)
 
 
-def families(fitter: Fitter, measured: Measurements) -> Scores:
+def families(fitter: Fitter, measured: Measurements) -> Agreement:
     """Each family in turn left out of the fit; the mean over the families."""
     results = []
     for family in FAMILIES:
@@ -194,15 +194,15 @@ def families(fitter: Fitter, measured: Measurements) -> Scores:
     return _over(results, np.mean)
 
 
-def transfer(fitter: Fitter, source: Measurements, target: Measurements) -> Scores:
+def transfer(fitter: Fitter, source: Measurements, target: Measurements) -> Agreement:
     """A fit to operators predicts whole networks of another runtime, up to the one factor that suits them best."""
     ratio = fitter(source)(target.table) / target.latency_ms
     factor = min(1 / ratio, key=lambda candidate: np.abs(candidate * ratio - 1).mean())
     return score(factor * ratio * target.latency_ms, target.latency_ms)
 
 
-def _over(results: list[Scores], average: Callable[[list[float]], Any]) -> Scores:
-    return Scores(results[0].networks, *(float(average([getattr(r, name) for r in results])) for name in FIGURES))
+def _over(results: list[Agreement], average: Callable[[list[float]], Any]) -> Agreement:
+    return Agreement(results[0].networks, *(float(average([getattr(r, name) for r in results])) for name in FIGURES))
 
 
 def make_row(what: str, asked: str, protocol: Protocol, measured: Measurements, bytes_per_value: float = 4.0) -> Row:

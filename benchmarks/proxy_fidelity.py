@@ -5,10 +5,12 @@
 Takes the smallest and the largest network of a problem's space, ham10000's by default, and random ones between them:
 20,000 genomes are drawn and one taken at random from each of equally wide bins of log MACs, without a look at the
 proxy. Each is trained from scratch by the problem's recipe with two seeds, on one thread, and asked on the validation
-part. The ceiling is the tau between the two seeds: no proxy can know which seed is meant. Beside the proxy stands the
-plainest predictor, that more multiply-accumulates are better. Intervals are 95 % percentiles of 2,000 bootstrap
-resamples of the networks. A finished training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint
-there: started again, the script goes on. `--report` trains nothing and reports on the networks finished so far. Writes
+part. The ceiling is the tau between the two seeds: no proxy can know which seed is meant. Beside the proxy stand the
+plainest predictor, that more multiply-accumulates are better, and what a search with trainings believes (see
+`proxy_fidelity_belief.py`). Intervals are 95 % percentiles of 2,000 bootstrap resamples of the networks.
+
+A finished training is a line of FOLDER/trained.jsonl, the one under way keeps a checkpoint there: started again, the
+script goes on. `--report` trains nothing and reports on the networks finished so far. Writes
 results/benchmarks/proxy_fidelity.csv, proxy_fidelity_variance.csv (how far networks differ, and two trainings of one)
 and proxy_fidelity_networks.csv; those of another problem have its name behind `fidelity`.
 """
@@ -23,9 +25,9 @@ import numpy as np
 import pandas as pd
 import torch
 from provenance import made_by, run
+from proxy_fidelity_belief import believed_orders, order, tau
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import kendalltau
 
 from evo_fair import layers
 from evo_fair.data import Dataset
@@ -148,11 +150,15 @@ def report(problem: Problem, dataset: Dataset, space: SearchSpace, work: Work, g
     scores = {"proxy": values(problem, dataset, proxy.predict(genomes))}
     for seed in SEEDS:
         scores[f"seed {seed}"] = values(problem, dataset, work.predictions(genomes, seed))
+    scores["mean"] = (scores["seed 0"] + scores["seed 1"]) / 2
     scores["size"] = size_scores(space, genomes)
+    trained = [work.predictions(genomes, seed) for seed in SEEDS]
+    believed = believed_orders(problem, dataset, space, proxy.predict, genomes, trained)
     table = Table("metric", "pair", "Kendall's tau", "95 %", "share of the ceiling", "95 %")
     rows: list[Row] = []
     for column, metric in enumerate(METRIC_NAMES):
-        for row in correlations({name: score[:, column] for name, score in scores.items()}):
+        orders = {name: order(score[:, column]) for name, score in scores.items()} | {"belief": believed[metric]}
+        for row in correlations(orders):
             rows.append({"metric": metric, "networks": len(genomes), **row})
             cells = [f"{row[key]:.2f}" for key in NUMBERS if row[key] != ""]  # the ceiling has no share of itself
             tau, span, *share = [cells[0], " to ".join(cells[1:3]), *cells[3:4], " to ".join(cells[4:])]
@@ -178,24 +184,22 @@ def size_scores(space: SearchSpace, genomes: Array) -> Array:
 NUMBERS = ("tau", "low", "high", "share", "share_low", "share_high")
 
 
-def correlations(scores: dict[str, Array]) -> list[Row]:
-    """Kendall's tau-b of the two seeds, and of every other score with each: intervals, and shares of the former.
+def correlations(orders: dict[str, Array]) -> list[Row]:
+    """Kendall's tau-b of the two seeds, and of every other order with each: intervals, and shares of the former.
 
     `proxy, one seed` is the mean of its two taus with one seed each: what the ceiling, a tau of single trainings too,
     is comparable with. The mean of two seeds is less noisy, so its tau may come out higher.
     """
-    first, second = (scores[f"seed {seed}"] for seed in SEEDS)
-    predictors = [name for name in scores if not name.startswith("seed")]
-    n = len(first)
+    predictors = [name for name in orders if not name.startswith(("seed", "mean"))]
+    n = len(orders["mean"])
     resamples = np.random.default_rng(0).integers(0, n, (RESAMPLES, n))
 
     def taus(chosen: Array) -> list[float]:
-        a, b = first[chosen], second[chosen]
-        found = [kendalltau(a, b).statistic]
+        part = {name: order[np.ix_(chosen, chosen)] for name, order in orders.items()}
+        found = [tau(part["seed 0"], part["seed 1"])]
         for predictor in predictors:
-            p = scores[predictor][chosen]
-            single = [kendalltau(p, a).statistic, kendalltau(p, b).statistic]
-            found += [kendalltau(p, (a + b) / 2).statistic, float(np.mean(single)), *single]
+            single = [tau(part[predictor], part[f"seed {seed}"]) for seed in SEEDS]
+            found += [tau(part[predictor], part["mean"]), float(np.mean(single)), *single]
         return found
 
     trained = ("mean of seeds", "one seed", "seed 0", "seed 1")

@@ -29,7 +29,7 @@ from evo_fair.pruning import ballot, bifp, choose, offsets, refine
 from evo_fair.pruning.ballot import conflict_scores
 from evo_fair.pruning.criteria import CRITERIA
 from evo_fair.pruning.offsets import Outputs, even_offsets
-from evo_fair.pruning.refine import log_shares, outputs, tempered_draw
+from evo_fair.pruning.refine import outputs, tempered_draw, training_log_shares
 from evo_fair.pruning.task import Request, Task
 
 FIGURES = ("accuracy", "cwv", "mcd", "degradation_fairness")
@@ -122,7 +122,7 @@ def judged(variant: Ballot | Bifp, unit: Unit, task: Task, work: Path) -> list[t
                 Outputs(validation.logits[half], validation.labels[half], validation.groups[half]) for half in halves
             )
             with mock.patch.object(offsets, "TRAINING_WEIGHT", variant.training_weight):
-                best = even_offsets(one, training, log_shares(task), 0.0, EPSILON).offsets
+                best = even_offsets(one, training, training_log_shares(task), 0.0, EPSILON).offsets
             found.append(figures(other.logits + best, dense[halves[1]], other))
     return found
 

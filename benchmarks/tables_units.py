@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch.nn import functional
 
 from evo_fair.data import Dataset
-from evo_fair.data.table_inputs import Category
+from evo_fair.data.table_inputs import Categorical
 from evo_fair.export.alone import untrained_network
 from evo_fair.export.card import write_onnx
 from evo_fair.export.export import onnx_logits
@@ -125,7 +125,7 @@ def _booster(place: Place, unit: Unit) -> tuple[Predict, int]:
 
 
 def _most_frequent(
-    category: Category, values: npt.NDArray[np.float32], train: npt.NDArray[np.int64]
+    category: Categorical, values: npt.NDArray[np.float32], train: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
     """A column's categories numbered by how frequent they are, NaN for rare and missing ones."""
     codes = category.vocabulary.codes[: len(category.vocabulary.values)].astype(np.float32)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Genomes
 from evo_fair.errors import DataError
 from evo_fair.evolution import Box, Objective, hypervolume, resolve
 from evo_fair.fairness import Counts
 from evo_fair.files import digest
 from evo_fair.layers import LayerTable
-from evo_fair.space.decode import Genomes
 
 __all__ = ["TABLES", "Table", "TableEvaluator", "TableSpace", "load_table", "read_macro"]
 

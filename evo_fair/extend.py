@@ -88,7 +88,8 @@ class Predictive(Protocol):
     `counts.values` is int64 `[networks, groups, labels, predictions]`, `counts.overall` int64 `[networks, labels,
     predictions]` over all samples; both are read-only. It returns integers or floats `[networks]`, finite wherever the
     objective has a value, and each network's number depends on that network alone. It raises `UndefinedMetricError`
-    where it has no value on these samples. Whether less or more is better is said by `direction`.
+    where it has no value on these samples. Whether less or more is better is said by `direction`, and
+    whether it is an accuracy (or an error) or an unfairness by `measures`, which `reinforce` has to know.
     """
 
     def __call__(self, counts: "Counts", /) -> "npt.ArrayLike":

@@ -38,7 +38,7 @@ __all__ = [
     "Data",
     "Fairness",
     "Problem",
-    "Proxy",
+    "ProxySettings",
     "Search",
     "Training",
     "as_problem",
@@ -174,7 +174,7 @@ class Training(Section):
         return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks", "sampling"})
 
 
-class Proxy(Section):
+class ProxySettings(Section):
     """`[proxy]`: how the frozen supernet is asked."""
 
     calibration_samples: Annotated[int, Field(ge=16, le=10**6)] = 512
@@ -200,7 +200,7 @@ class Problem(Section):
     fairness: Fairness
     space: SpaceSchema
     training: Training = Training()
-    proxy: Proxy = Proxy()
+    proxy: ProxySettings = ProxySettings()
     search: Search
     _given: Dataset | None = PrivateAttr(None)
 

@@ -3,8 +3,8 @@
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
 `evolution/strategy_NAME.py`, `pruning/criterion_NAME.py`, `pruning/method_NAME.py`, `data/source_NAME.py`,
-`latency/onnx_op_NAME.py`. The decorators of objectives, data sources and ONNX operators, which make something of the
-user's function, stand beside what they make.
+`latency/onnx_op_NAME.py`, `space/kind_NAME.py`. The decorators of objectives, data sources and ONNX operators, which
+make something of the user's function, stand beside what they make.
 """
 
 import re
@@ -22,12 +22,12 @@ __all__ = [
     "BLOCK_KINDS",
     "CRITERIA",
     "CRITERION_TAKES",
+    "DATA_SOURCES",
     "DIRECTIONS",
     "METHODS",
     "METHOD_TAKES",
     "OBJECTIVES",
     "OPERATORS",
-    "SOURCES",
     "STRATEGIES",
     "STRATEGY_TAKES",
     "CriterionTraits",
@@ -177,7 +177,8 @@ def _refused_method(name: str) -> str:
 
 def _block_kinds() -> Mapping[str, str]:
     names = ("MB", "DB", "RB", "CB", "FC", "IR", "PC", "ID")
-    return dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN")
+    files = modules_in("evo_fair.space", "kind_")
+    return {**dict.fromkeys(names, "evo_fair.space.kinds:BUILT_IN"), **{key.upper(): files[key] for key in files}}
 
 
 def _refused_block_kind(name: str) -> str:
@@ -217,7 +218,7 @@ CRITERIA: Registry[Callable[..., Any], CriterionTraits] = Registry(
 METHODS: Registry[Callable[..., Any], MethodTraits] = Registry(
     "method", PruningError, MethodTraits(), _methods, example="cut_and_train", refuse=_refused_method
 )
-SOURCES: Registry[Any, None] = Registry("data source", DataError, None, _sources, example="hospital_scans")
+DATA_SOURCES: Registry[Any, None] = Registry("data source", DataError, None, _sources, example="hospital_scans")
 OPERATORS: Registry[Any, None] = Registry(
     "ONNX operator",
     ProfileError,
@@ -283,7 +284,9 @@ def forget(name: str, kind: str = "objective") -> None:
     `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`,
     `ONNX operator` or `block kind`.
     """
-    kinds = {each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS, BLOCK_KINDS)}
+    kinds = {
+        each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, DATA_SOURCES, OPERATORS, BLOCK_KINDS)
+    }
     if kind not in kinds:
         raise EvoFairError(f"there are no parts of the kind {kind!r}: give one of {', '.join(kinds)}")
     kinds[kind].remove(name)

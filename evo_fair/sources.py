@@ -11,7 +11,7 @@ from evo_fair.files import digest
 
 __all__ = ["is_redefinition", "source_hash"]
 
-Function = Callable[..., Any]
+_Function = Callable[..., Any]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
@@ -50,7 +50,7 @@ def _methods(shown: type) -> list[FunctionType]:
     return [value for value in vars(shown).values() if isinstance(value, FunctionType)]
 
 
-def source_hash(function: Function) -> str:
+def source_hash(function: _Function) -> str:
     """SHA-256, in hex, of a function's or class's source and of what it takes from its module: helpers and constants.
 
     Where there is no source, of its compiled code.

@@ -66,7 +66,7 @@ def test_the_projects_block_kinds_keep_their_protocol(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("FC", "is for tables"), ("XY", "breaks its protocol: 'XY' is no block kind"), ("PC_3x3", "no ker")],
+    [("FC", "is for tables"), ("XY", "breaks its protocol: unknown block kind 'XY'"), ("PC_3x3", "no ker")],
 )
 def test_what_is_no_block_kind_for_images_is_told(name: str, told: str) -> None:
     with pytest.raises(AssertionError, match=told):

@@ -9,7 +9,7 @@ import torch
 from evo_fair.auditing.paths import Importance
 from evo_fair.errors import UnknownNameError
 from evo_fair.nets import Network, Supernet
-from evo_fair.nets.channels import ChannelGroup, channel_groups, reader_importance, reorder_channels
+from evo_fair.nets.channels import SharedChannels, channel_groups, reader_importance, reorder_channels
 from evo_fair.pruning import CRITERIA, Samples, criterion_named, trace_structure
 from evo_fair.sources import source_hash
 from evo_fair.space import Kind, SearchSpace, find_kind
@@ -114,9 +114,10 @@ def _place_of(layer: str, network: Network, places: dict[str, npt.NDArray[np.flo
         return "stem.CB.conv.weight"
     slot = ".".join(place)
     kind = next(block.kind for block in network.blocks if block.name == slot)
-    inside = [inner.name for inner in kind.giving(Channels.HIDDEN)]
-    if unit in inside:
-        return f"{slot}.{kind.name}.{inside[0]}.weight"
+    for channels in (Channels.HIDDEN, Channels.SQUEEZED):
+        inside = [inner.name for inner in kind.giving(channels)]
+        if unit in inside:
+            return f"{slot}.{kind.name}.{inside[0]}.weight"
     return next(name for name in places if name.startswith(f"{place[0]}.slot1.") and _is_output(name))
 
 
@@ -126,7 +127,7 @@ def _is_output(tensor: str) -> bool:
     return kind == "shortcut" or unit in [inner.name for inner in find_kind(kind).giving(Channels.OUT)]
 
 
-def _size(supernet: Supernet, group: ChannelGroup) -> int:
+def _size(supernet: Supernet, group: SharedChannels) -> int:
     return len(supernet.weights[group.outputs[0]])
 
 
@@ -146,7 +147,7 @@ def importance_by_gene(supernet: Supernet, base: npt.NDArray[np.int16]) -> Impor
     return found
 
 
-def _genes_of(space: SearchSpace, group: ChannelGroup, kinds: dict[str, Kind]) -> list[int]:
+def _genes_of(space: SearchSpace, group: SharedChannels, kinds: dict[str, Kind]) -> list[int]:
     """The genes that say how many of a group's channels a network has; none where its block is of another kind."""
     place = group.outputs[0].split(".")
     names = space.gene_names
@@ -154,7 +155,9 @@ def _genes_of(space: SearchSpace, group: ChannelGroup, kinds: dict[str, Kind]) -
         return [names.index("stem.width")]
     if not _is_output(group.outputs[0]):
         slot = ".".join(place[:2])
-        return [names.index(f"{slot}.keep")] if kinds.get(slot) is find_kind(place[2]) else []
+        kind = find_kind(place[2])
+        follows = place[3] in [inner.name for inner in kind.giving(Channels.SQUEEZED)]  # the hidden channels
+        return [names.index(f"{slot}.keep")] if kinds.get(slot) is kind and not follows else []
     if place[2] != "shortcut" and find_kind(place[2]).hidden == Hidden.UNITS:
         return [g for g, name in enumerate(names) if name.startswith(f"{place[0]}.slot") and name.endswith(".keep")]
     return [names.index(f"{place[0]}.width")]

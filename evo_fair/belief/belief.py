@@ -7,15 +7,13 @@ import numpy.typing as npt
 from scipy.stats import kendalltau
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Floats, Ints
 from evo_fair.belief.features import size_features
 from evo_fair.belief.frozen import Smoothed, smooth
 from evo_fair.belief.trained import Corrected, Known, correct, left_out_pairs
 from evo_fair.evolution.process import Scale
 
 __all__ = ["Belief", "Trainings", "rank_correlation"]
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -146,6 +144,15 @@ class Belief:
                     mean[row, place], error[row, place] = one[0][0], one[1][0]
         return networks, mean, error
 
+    def left_out_pairs(self, place: int) -> tuple[Ints, Floats]:
+        """What is believed of pairs of trained networks when the trainings of both are left out.
+
+        The pairs `[pairs, 2]`, numbers of networks, and how much higher the objective at `place` is believed to be of
+        the first of each, on the scale of the scores, `[pairs]`.
+        """
+        with threadpool_limits(1):
+            return self.parts[place].left_out_pairs(self.trainings, place)
+
     def left_out_tau(self, place: int) -> tuple[float, int]:
         """Kendall's tau of belief and results in the objective at `place`, and how many networks it is of.
 
@@ -210,10 +217,14 @@ class _Part:
         chosen = slice(None) if wanted is None else wanted
         return self.natural(self.frozen.mean[chosen], np.sqrt(self.frozen.variance[chosen]))
 
-    def left_out_tau(self, trainings: Trainings, place: int) -> tuple[float, int]:
+    def left_out_pairs(self, trainings: Trainings, place: int) -> tuple[Ints, Floats]:
         values = trainings.values[:, place]
         noise = _scaled_errors(self.scale, values, trainings.errors[:, place])
-        pairs, higher = left_out_pairs(self.known, trainings.networks, self.scale(values), noise)
+        return left_out_pairs(self.known, trainings.networks, self.scale(values), noise)
+
+    def left_out_tau(self, trainings: Trainings, place: int) -> tuple[float, int]:
+        values = trainings.values[:, place]
+        pairs, higher = self.left_out_pairs(trainings, place)
         means = {network: float(values[trainings.networks == network].mean()) for network in np.unique(pairs)}
         truth = np.array([means[first] - means[second] for first, second in pairs])
         compared = truth != 0

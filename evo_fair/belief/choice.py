@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, qmc
 
+from evo_fair.arrays import Ints
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 
 __all__ = ["next_trainings"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _DRAWS = 16
 """Draws of what networks may reach, the same for all, from Sobol's sequence: even, and no seed."""

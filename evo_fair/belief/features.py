@@ -3,9 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Floats
+
 __all__ = ["gene_features", "size_features", "standardised"]
 
-Floats = npt.NDArray[np.float64]
 
 _LEAST_SPREAD = 1e-9
 """Columns that vary by less, beside their size, say nothing."""

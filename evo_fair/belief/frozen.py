@@ -13,13 +13,13 @@ moves to X b + t_u / (t_u + noise^2) (s - X b), the shrinkage of Efron and Morri
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
+from evo_fair.arrays import Floats
+
 __all__ = ["Smoothed", "size_basis", "smooth"]
 
-Floats = npt.NDArray[np.float64]
 
 _LEAST, _MOST = 1e-7, 4.0
 """The variances that are looked at, as shares of the scores' variance."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Floats
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.evolution import Objective
@@ -17,7 +18,6 @@ from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 
 __all__ = ["Noise", "Resamples", "own_noise"]
 
-Floats = npt.NDArray[np.float64]
 Predictions = npt.NDArray[np.uint8]
 
 _REPLICATES = 200

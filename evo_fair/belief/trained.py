@@ -23,15 +23,13 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from evo_fair.arrays import Floats, Ints
 from evo_fair.belief.frozen import Smoothed
 
 __all__ = ["Corrected", "Known", "correct", "left_out_pairs"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _INTERCEPT = 10.0
 """Standard deviation of the intercept, in those of the frozen scores: trained networks may be far better."""

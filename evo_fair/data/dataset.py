@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import RawInputs
 from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
@@ -49,7 +50,7 @@ class Dataset:
     """
 
     name: str
-    inputs: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    inputs: RawInputs
     labels: npt.NDArray[np.int64]
     label_names: tuple[str, ...]
     groupings: Mapping[str, Grouping]

@@ -15,9 +15,9 @@ import pandas as pd
 from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataWarning
 
-__all__ = ["MISSING", "blanked", "say_idle", "say_missing", "say_repeated"]
+__all__ = ["MISSING_MARKS", "blanked", "say_idle", "say_missing", "say_repeated"]
 
-MISSING = frozenset(
+MISSING_MARKS = frozenset(
     {"nan", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nat", "none", "null", "nil", "unknown", "unk", "undefined"}
     | {"unspecified", "not specified", "not available", "not reported", "not known", "missing", "empty", "?", "-", "--"}
     | {".", "-99", "-999", "-9999"}
@@ -92,7 +92,7 @@ def _repeated(hashes: npt.NDArray[np.uint8], parts: npt.NDArray[np.int8]) -> lis
 def _missing_in(cells: "pd.Series[str]") -> list[tuple[str, str, int]]:
     """The column, value and number of cells of each value that reads as if something was missing."""
     counts = cells.value_counts(sort=False)
-    return [(str(cells.name), str(value), int(n)) for value, n in counts.items() if str(value).lower() in MISSING]
+    return [(str(cells.name), str(value), int(n)) for value, n in counts.items() if str(value).lower() in MISSING_MARKS]
 
 
 def _listed(found: Sequence[tuple[str, str, int]], what: str) -> str:

@@ -10,7 +10,7 @@ from evo_fair.data.dataset import Dataset, Grouping, class_grouping, grouping_of
 from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
 from evo_fair.data.splits import split_units
-from evo_fair.data.tables import first_line, given_split, read_table, units_of
+from evo_fair.data.tables import first_line, given_split, read_table, unit_numbers
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
@@ -58,7 +58,7 @@ def load_image_folder(
     else:
         table = blanked(table, open_columns, missing, path)
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
-    units = units_of(table["unit"]) if "unit" in table else np.arange(len(table))
+    units = unit_numbers(table["unit"]) if "unit" in table else np.arange(len(table))
     if "split" in table:
         split = given_split(table["split"], units, table.get("unit"), f"{path}, line", "images")
     else:

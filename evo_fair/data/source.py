@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evo_fair.blame import check_takes
 from evo_fair.errors import DataError
-from evo_fair.registries import SOURCES as ALL_SOURCES
-from evo_fair.registries import name_of, without_brackets
+from evo_fair.registries import DATA_SOURCES, name_of, without_brackets
 from evo_fair.registry import Registry
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Source:
         return (100,) if self.tabular else (3, image_size, image_size)
 
 
-SOURCES: Registry[Source, None] = ALL_SOURCES
+SOURCES: Registry[Source, None] = DATA_SOURCES
 """The data sources by name."""
 
 

@@ -14,7 +14,7 @@ from evo_fair.data.splits import split_units
 from evo_fair.data.table_file import Cells, read_cells
 from evo_fair.data.table_inputs import Vocabulary, fit_inputs
 from evo_fair.data.table_settings import Column, TableSettings
-from evo_fair.data.tables import given_split, units_of
+from evo_fair.data.tables import given_split, unit_numbers
 from evo_fair.errors import DataError, quote
 
 __all__ = ["load_table"]
@@ -43,7 +43,7 @@ def load_table(
     cells = read_cells(folder, settings.file, settings.columns, missing or ())
     labels, label_names = _labels(cells, settings.label)
     groupings = {group: _grouping(cells, group, column) for group, column in settings.groups.items()}
-    units = units_of(cells.texts(settings.unit)) if settings.unit else np.arange(len(labels))
+    units = unit_numbers(cells.texts(settings.unit)) if settings.unit else np.arange(len(labels))
     split = _split(cells, settings, labels, units, fractions, rng)
     train = split == 0
     if not train.any():

@@ -14,20 +14,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Float32s
+
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MISSING", "UNKNOWN", "Category", "Encoding", "Number", "RawColumns", "Vocabulary", "fit_inputs"]
+__all__ = [
+    "MISSING_CODE",
+    "UNKNOWN_CODE",
+    "Categorical",
+    "Encoding",
+    "Numeric",
+    "RawColumns",
+    "Vocabulary",
+    "fit_inputs",
+]
 
-MISSING = -(2.0**24)
+MISSING_CODE = -(2.0**24)
 """What stands for a missing category between the input, where it is NaN, and the comparison with those known."""
 
-UNKNOWN = -(2.0**23)
+UNKNOWN_CODE = -(2.0**23)
 """The number of a category that is none of those known; both are beyond the categories that stand for themselves."""
 
 FOLDS = 5
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,22 +62,22 @@ class Vocabulary:
 
     @property
     def codes(self) -> npt.NDArray[np.float64]:
-        """The number of each category, and `MISSING` last where that is one: float64 `[categories]`."""
+        """The number of each category, and `MISSING_CODE` last where that is one: float64 `[categories]`."""
         known = [float(value) for value in self.values] if self.numeric else list(range(len(self.values)))
-        return np.array([*known, MISSING] if self.missing else known, np.float64)
+        return np.array([*known, MISSING_CODE] if self.missing else known, np.float64)
 
-    def numbers(self, texts: "pd.Series[Any]") -> Floats:
-        """Texts as numbers, float32 `[samples]`: NaN for "", `UNKNOWN` for one that is not in `values`."""
+    def numbers(self, texts: "pd.Series[Any]") -> Float32s:
+        """Texts as numbers, float32 `[samples]`: NaN for "", `UNKNOWN_CODE` for one that is not in `values`."""
         codes, distinct = texts.factorize()
         known = {value: float(code) for value, code in zip(self.values, self.codes, strict=False)}
         numbers = [known.get(str(text), self._of_unknown(str(text))) for text in distinct]
-        coded: Floats = np.array(numbers, np.float32)[codes]
+        coded: Float32s = np.array(numbers, np.float32)[codes]
         return coded
 
     def _of_unknown(self, text: str) -> float:
         if not text:
             return np.nan
-        return float(text) if self.numeric and _is_whole(text) else UNKNOWN
+        return float(text) if self.numeric and _is_whole(text) else UNKNOWN_CODE
 
 
 def _is_whole(text: str) -> bool:
@@ -78,7 +87,7 @@ def _is_whole(text: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Number:
+class Numeric:
     """A column of numbers: what stands for a missing one, the mean and deviation, whether what is missing is told."""
 
     name: str
@@ -89,7 +98,7 @@ class Number:
 
 
 @dataclass(frozen=True, eq=False)
-class Category:
+class Categorical:
     """A column of categories; `rates` are float32 `[categories + 1, rates]`, the last row for any other, if encoded so.
 
     Without `rates` it is one-hot.
@@ -97,7 +106,7 @@ class Category:
 
     name: str
     vocabulary: Vocabulary
-    rates: Floats | None = None
+    rates: Float32s | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,21 +117,21 @@ class Encoding:
     column that is one-hot, and the rates of those that are target-encoded.
     """
 
-    numbers: tuple[Number, ...]
-    categories: tuple[Category, ...]
+    numbers: tuple[Numeric, ...]
+    categories: tuple[Categorical, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
         """The raw columns, in order."""
         return (*(number.name for number in self.numbers), *(category.name for category in self.categories))
 
-    def raw(self, numbers: Mapping[str, npt.NDArray[np.float64]], texts: Mapping[str, "pd.Series[Any]"]) -> Floats:
+    def raw(self, numbers: Mapping[str, npt.NDArray[np.float64]], texts: Mapping[str, "pd.Series[Any]"]) -> Float32s:
         """The raw columns as networks in files take them, float32 `[samples, columns]`."""
         columns = [numbers[number.name].astype(np.float32) for number in self.numbers]
         columns += [category.vocabulary.numbers(texts[category.name]) for category in self.categories]
         return np.column_stack(columns)
 
-    def apply(self, raw: Floats) -> Floats:
+    def apply(self, raw: Float32s) -> Float32s:
         """Inputs float32 `[samples, features]` of raw columns `[samples, columns]`, as a file computes them."""
         split = len(self.numbers)
         gone = np.isnan(raw[:, :split])
@@ -132,7 +141,7 @@ class Encoding:
             filled = np.where(gone, fill, raw[:, :split].astype(np.float64))
             parts.append((filled - mean) / deviation)
             parts.append(gone[:, [number.told for number in self.numbers]])
-        coded = np.where(np.isnan(raw[:, split:]), MISSING, raw[:, split:])
+        coded = np.where(np.isnan(raw[:, split:]), MISSING_CODE, raw[:, split:])
         matches = [
             (category, coded[:, [place]] == category.vocabulary.codes) for place, category in enumerate(self.categories)
         ]
@@ -154,7 +163,7 @@ class Encoding:
             column = {"name": category.name, "kind": "category", "missing": "NaN"}
             codes = {value: int(code) for value, code in zip(vocabulary.values, vocabulary.codes, strict=False)}
             values = "whole numbers, as they are" if vocabulary.numeric else codes
-            columns.append({**column, "values": values, "any other": int(UNKNOWN)})
+            columns.append({**column, "values": values, "any other": int(UNKNOWN_CODE)})
         return columns
 
 
@@ -165,7 +174,7 @@ _NUMBER = ("fill", "mean", "deviation")
 class RawColumns:
     """A table's raw columns, float32 `[samples, columns]`, and how they become inputs."""
 
-    values: Floats
+    values: Float32s
     encoding: Encoding
 
 
@@ -176,7 +185,7 @@ def fit_inputs(
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
     vocabularies: Mapping[str, Vocabulary] | None = None,
-) -> tuple[Floats, RawColumns]:
+) -> tuple[Float32s, RawColumns]:
     """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
 
     `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
@@ -184,10 +193,10 @@ def fit_inputs(
     `vocabularies` are categories by column where they are not those of the training part.
     """
     found = [vocabularies[name] if vocabularies else Vocabulary.of(cells[train]) for name, cells in texts.items()]
-    categories = tuple(Category(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
+    categories = tuple(Categorical(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
     one_hot = tuple(category for category in categories if category.name not in target_encoded)
     rated = tuple(category for category in categories if category.name in target_encoded)
-    raw = Encoding(tuple(Number(name, 0.0, 0.0, 1.0, told=False) for name in numbers), (*one_hot, *rated)).raw(
+    raw = Encoding(tuple(Numeric(name, 0.0, 0.0, 1.0, told=False) for name in numbers), (*one_hot, *rated)).raw(
         numbers, texts
     )
     parts, fitted = _fit_numbers(list(numbers), raw[:, : len(numbers)].astype(np.float64), train)
@@ -198,13 +207,13 @@ def fit_inputs(
     return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated)))
 
 
-def _coded(raw: Floats) -> npt.NDArray[np.float64]:
-    return np.where(np.isnan(raw), MISSING, raw).astype(np.float64)
+def _coded(raw: Float32s) -> npt.NDArray[np.float64]:
+    return np.where(np.isnan(raw), MISSING_CODE, raw).astype(np.float64)
 
 
 def _fit_numbers(
     names: Sequence[str], values: npt.NDArray[np.float64], train: npt.NDArray[np.bool_]
-) -> tuple[list[Floats], tuple[Number, ...]]:
+) -> tuple[list[Float32s], tuple[Numeric, ...]]:
     """The standardised numbers and what tells which were missing, float32 `[samples, ...]` each."""
     from sklearn.impute import MissingIndicator, SimpleImputer
     from sklearn.preprocessing import StandardScaler
@@ -217,7 +226,7 @@ def _fit_numbers(
     told = np.any(np.isnan(values[train]), axis=0, keepdims=True)[0]
     indicator = MissingIndicator(features="all").fit(values[train]).transform(values)[:, told]
     fitted = tuple(
-        Number(name, float(fill), float(mean), float(deviation), bool(tells))
+        Numeric(name, float(fill), float(mean), float(deviation), bool(tells))
         for name, fill, mean, deviation, tells in zip(
             names, imputer.statistics_, scaler.mean_, scaler.scale_, told.tolist(), strict=True
         )
@@ -225,14 +234,14 @@ def _fit_numbers(
     return [scaler.transform(filled).astype(np.float32), indicator.astype(np.float32)], fitted
 
 
-def _one_hot(categories: Sequence[Category], coded: npt.NDArray[np.float64]) -> Floats:
+def _one_hot(categories: Sequence[Categorical], coded: npt.NDArray[np.float64]) -> Float32s:
     from sklearn.preprocessing import OneHotEncoder
 
     if not categories:
         return np.zeros((len(coded), 0), np.float32)
     known = [np.sort(category.vocabulary.codes) for category in categories]
     encoder = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
-    encoded: Floats = encoder.fit_transform(coded)
+    encoded: Float32s = encoder.fit_transform(coded)
     # scikit-learn wants numbers in order, which puts a missing category first; it stands last.
     ends = np.cumsum([len(codes) for codes in known])
     orders = [
@@ -243,11 +252,11 @@ def _one_hot(categories: Sequence[Category], coded: npt.NDArray[np.float64]) -> 
 
 
 def _fit_rates(
-    categories: Sequence[Category],
+    categories: Sequence[Categorical],
     coded: npt.NDArray[np.float64],
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
-) -> tuple[Floats, tuple[Category, ...]]:
+) -> tuple[Float32s, tuple[Categorical, ...]]:
     """The rates of target-encoded columns, float32 `[samples, columns * rates]`, and the columns with their tables."""
     from sklearn.model_selection import StratifiedKFold
     from sklearn.preprocessing import TargetEncoder
@@ -267,8 +276,8 @@ def _fit_rates(
     fitted = []
     for place, category in enumerate(categories):
         asked = np.full((len(category.vocabulary.codes) + 1, len(categories)), np.inf)
-        asked[:, place] = [*category.vocabulary.codes, 2 * MISSING]
-        table = encoder.transform(np.where(np.isinf(asked), 2 * MISSING, asked))
+        asked[:, place] = [*category.vocabulary.codes, 2 * MISSING_CODE]
+        table = encoder.transform(np.where(np.isinf(asked), 2 * MISSING_CODE, asked))
         own = table[:, place * width : (place + 1) * width].astype(np.float32)
-        fitted.append(Category(category.name, category.vocabulary, own))
+        fitted.append(Categorical(category.name, category.vocabulary, own))
     return rates, tuple(fitted)

@@ -7,8 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 __all__ = ["Column", "TableSettings"]
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Names = Annotated[tuple[Name, ...], Field(max_length=1000)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+ShortTexts = Annotated[tuple[ShortText, ...], Field(max_length=1000)]
 Cuts = Annotated[tuple[float, ...], Field(max_length=100)]
 
 
@@ -26,10 +26,10 @@ class Column(_Settings):
     name: values of one name are joined, and a group's value without a name is unknown.
     """
 
-    column: Name
+    column: ShortText
     above: Cuts = ()
     at_least: Cuts = ()
-    names: Names | Annotated[dict[Name, Name], Field(max_length=1000)] = ()
+    names: ShortTexts | Annotated[dict[ShortText, ShortText], Field(max_length=1000)] = ()
 
     @property
     def cuts(self) -> tuple[float, ...]:
@@ -83,14 +83,14 @@ class TableSettings(_Settings):
 
     file: Annotated[str, Field(min_length=1, max_length=1000)]
     label: ColumnOrName
-    groups: Annotated[dict[Name, ColumnOrName], Field(max_length=100)] = {}
-    numbers: Names = ()
-    categories: Names = ()
-    target_encoded: Names = ()
-    also_inputs: Names = ()
-    split: Name | None = None
-    unit: Name | None = None
-    weight: Name | None = None
+    groups: Annotated[dict[ShortText, ColumnOrName], Field(max_length=100)] = {}
+    numbers: ShortTexts = ()
+    categories: ShortTexts = ()
+    target_encoded: ShortTexts = ()
+    also_inputs: ShortTexts = ()
+    split: ShortText | None = None
+    unit: ShortText | None = None
+    weight: ShortText | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:

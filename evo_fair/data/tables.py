@@ -11,7 +11,7 @@ import pandas as pd
 from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataError
 
-__all__ = ["first_line", "given_split", "read_table", "units_of"]
+__all__ = ["first_line", "given_split", "read_table", "unit_numbers"]
 
 
 def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def first_line(wrong: "pd.Series[bool]") -> int:
     return int(wrong.index[int(wrong.to_numpy().argmax())])
 
 
-def units_of(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
+def unit_numbers(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
     """The number of each sample's unit, int64 `[samples]`; one without, whose cell is "", is a unit of its own."""
     own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(cells)]
     return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.blame import blamed, check_takes
-from evo_fair.errors import ObjectiveError, UndefinedMetricError
+from evo_fair.errors import ObjectiveError, UndefinedMetricError, quote
 from evo_fair.fairness import METRICS, Counts
+from evo_fair.fairness.metrics import ACCURACIES
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
 from evo_fair.registries import DIRECTIONS, OBJECTIVES, Direction, forget, objective_names
 from evo_fair.sources import source_hash
@@ -34,6 +35,7 @@ Function = Callable[[Any], Any]
 Latency = Callable[[LayerTable], npt.NDArray[np.float64]]
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 F = TypeVar("F", bound=Function)
+Measures = Literal["", "accuracy", "unfairness"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,14 @@ class Axis:
 class Objective(Axis):
     """An axis with its function: of the layer table if `cheap`, else of the `Counts` of the run's group.
 
-    The function returns an integer or float array `[networks]`. The arrays that it gets can't be changed.
+    The function returns an integer or float array `[networks]`. The arrays that it gets can't be changed. `measures`
+    says of a predictive objective whether it is an accuracy (or an error) or an unfairness, for strategies that tell
+    them apart, such as `reinforce`.
     """
 
     cheap: bool = False
     function: Function | None = None
+    measures: Measures = ""
 
     def measure(self, source: Counts | LayerTable) -> Values:
         """The function's values, int64 or float64 `[networks]`.
@@ -131,11 +136,14 @@ def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
     return copy
 
 
-def objective(direction: Direction = "min", cheap: bool = False, unit: str = "", label: str = "") -> Callable[[F], F]:
+def objective(
+    direction: Direction = "min", cheap: bool = False, unit: str = "", label: str = "", measures: Measures = ""
+) -> Callable[[F], F]:
     """Registers the function below it as an objective under the function's name, and leaves it as it is.
 
     A predictive objective gets `Counts`, a cheap one the layer table, int32 `[networks, layers, 8]`; both return one
-    number a network. Their arrays are read-only: change a copy. The same function defined again, as by a notebook's
+    number a network. Their arrays are read-only: change a copy. What a predictive one `measures`, an accuracy (or an
+    error) or an unfairness, has to be said for `reinforce` alone. The same function defined again, as by a notebook's
     cell that is run twice, takes the place of the first; another function of its name is refused.
     """
     if callable(direction):
@@ -143,7 +151,7 @@ def objective(direction: Direction = "min", cheap: bool = False, unit: str = "",
 
     def add(function: F) -> F:
         name = getattr(function, "__name__", type(function).__name__)
-        new = Objective(name, direction, unit, label, cheap, function)
+        new = Objective(name, direction, unit, label, cheap, function, measures)
         check_objective(new)
         OBJECTIVES.add(name, new, code=function, again=True)
         return function
@@ -162,6 +170,10 @@ def check_objective(new: Objective) -> None:
     OBJECTIVES.check_name(new.name)
     if new.direction not in ("min", "max"):
         raise ObjectiveError(f"direction {new.direction!r} of objective {new.name!r}: expected 'min' or 'max'")
+    if new.measures not in get_args(Measures):
+        raise ObjectiveError(
+            f"objective {new.name!r} measures {quote(new.measures)}: expected 'accuracy', 'unfairness' or ''"
+        )
     if new.name in OBJECTIVES and OBJECTIVES.is_built_in(new.name):
         return
     if new.function is None:
@@ -228,7 +240,8 @@ def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
 
 
 for _name, _metric in METRICS.items():
-    register(Objective(_name, DIRECTIONS[_name], function=_metric))
+    _measures: Measures = "accuracy" if _name in ACCURACIES else "unfairness"
+    register(Objective(_name, DIRECTIONS[_name], function=_metric, measures=_measures))
 register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))

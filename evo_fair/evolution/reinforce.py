@@ -2,9 +2,9 @@
 
 The reward of a network within all limits is ALPHA * accuracy - BETA * unfairness; of any other it is -1 - violation,
 so that a network over a cheap limit, such as one on latency, is refused without an evaluation. The run's objectives
-say what these are: of the predictive ones, those named `...accuracy` or `...error` are accuracies (an error e counts as
-1 - e), all others unfairnesses, and of several of a kind the mean counts. Cheap objectives give no reward: a controller
-knows of them through limits alone.
+say what these are: each predictive one states what it `measures`, an accuracy (an error e counts as 1 - e) or an
+unfairness, and of several of a kind the mean counts. Cheap objectives give no reward: a controller knows of them
+through limits alone.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,12 +37,21 @@ _PARAMETER, _FIRST, _SECOND = "parameter.", "first.", "second."
 
 
 class Reward:
-    """The reward for minimised objectives; raises `ObjectiveError` if accuracy or unfairness isn't among them."""
+    """The reward for minimised objectives.
+
+    Raises `ObjectiveError` if accuracy or unfairness isn't among them, and for one that doesn't say which it is.
+    """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         predictive = [(place, goal) for place, goal in enumerate(objectives) if not goal.cheap]
-        self._accuracies = [place for place, goal in predictive if goal.name.endswith(("accuracy", "error"))]
-        self._unfairnesses = [place for place, _ in predictive if place not in self._accuracies]
+        unsaid = next((goal.name for _, goal in predictive if not goal.measures), None)
+        if unsaid is not None:
+            raise ObjectiveError(
+                f"reinforce rewards accuracy less unfairness, and objective {unsaid!r} does not say which it is: "
+                "state measures='accuracy' (for an error, too) or measures='unfairness' where it is defined"
+            )
+        self._accuracies = [place for place, goal in predictive if goal.measures == "accuracy"]
+        self._unfairnesses = [place for place, goal in predictive if goal.measures == "unfairness"]
         for kind, places, example in (
             ("an accuracy or error", self._accuracies, "error"),
             ("an unfairness", self._unfairnesses, "unfairness"),
@@ -92,7 +101,7 @@ class Reinforce:
 
     @staticmethod
     def check_objectives(objectives: Sequence[Objective]) -> None:
-        """Raises `ObjectiveError` if accuracy or unfairness isn't among them."""
+        """Raises `ObjectiveError` if there is no reward for them: see `Reward`."""
         Reward(objectives)
 
     def ask(self, n: int) -> Genomes:

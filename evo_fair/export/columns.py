@@ -16,20 +16,19 @@ import onnx
 import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.arrays import Float32s
 from evo_fair.data import Dataset
-from evo_fair.data.table_inputs import MISSING, Category, Encoding, Number
+from evo_fair.data.table_inputs import MISSING_CODE, Categorical, Encoding, Numeric
 from evo_fair.errors import DataError, EvoFairError, quote
 from evo_fair.files import write_bytes
 from evo_fair.latency.measure import open_session
 from evo_fair.nets.inputs import Scaling
 
-__all__ = ["COLUMNS", "PREFIX", "file_inputs", "put_columns_first", "raw_rows", "takes_columns"]
+__all__ = ["COLUMNS_INPUT", "PREFIX", "file_inputs", "put_columns_first", "raw_rows", "takes_columns"]
 
-COLUMNS = "columns"
+COLUMNS_INPUT = "columns"
 PREFIX = "columns/"
 """What the names of preprocessing's nodes and constants begin with."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
@@ -44,7 +43,7 @@ def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
     network = list(graph.node)
     del graph.node[:], graph.input[:]
     graph.node.extend([*front.nodes, *network])
-    graph.input.append(helper.make_tensor_value_info(COLUMNS, TensorProto.FLOAT, ["batch", len(encoding.names)]))
+    graph.input.append(helper.make_tensor_value_info(COLUMNS_INPUT, TensorProto.FLOAT, ["batch", len(encoding.names)]))
     graph.initializer.extend(front.constants)
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())
@@ -76,9 +75,11 @@ class _Front:
         centred = self.add("Sub", [features, self.constant(mean, "shift")], "centred")
         self.add("Mul", [centred, self.constant(scale, "scale")], "input", prefix="")
 
-    def _numbers(self, numbers: Sequence[Number]) -> list[str]:
+    def _numbers(self, numbers: Sequence[Numeric]) -> list[str]:
         count = len(numbers)
-        values = self.add("Gather", [COLUMNS, self.constant(np.arange(count, dtype=np.int32), "at")], "values", axis=1)
+        values = self.add(
+            "Gather", [COLUMNS_INPUT, self.constant(np.arange(count, dtype=np.int32), "at")], "values", axis=1
+        )
         gone = self.add("IsNaN", [values], "gone")
         fill = np.array([[number.fill for number in numbers]], np.float32)
         filled = self.add("Where", [gone, self.constant(fill, "fill"), values], "filled")
@@ -99,9 +100,9 @@ class _Front:
         """Which categories samples are of, 0 or 1, `[batch, categories]`: column `places` holds the number `codes`."""
         small = places.astype(np.uint8) if places.max() < 2**8 else places.astype(np.int32)
         at = self.add("Cast", [self.constant(small, f"{name}_at")], f"{name}_from", to=TensorProto.INT32)
-        values = self.add("Gather", [COLUMNS, at], f"{name}_values", axis=1)
+        values = self.add("Gather", [COLUMNS_INPUT, at], f"{name}_values", axis=1)
         gone = self.add("IsNaN", [values], f"{name}_gone")
-        missing = self.constant(np.full((1, 1), MISSING, np.float32), f"{name}_missing")
+        missing = self.constant(np.full((1, 1), MISSING_CODE, np.float32), f"{name}_missing")
         known = self.add("Where", [gone, missing, values], f"{name}_known")
         short = codes.astype(np.int16)
         whole = short if (short == codes).all() else codes.astype(np.int32)  # short ones halve their part of the file
@@ -109,7 +110,7 @@ class _Front:
         same = self.add("Equal", [known, wanted], f"{name}_same")
         return self.add("Cast", [same], name, to=TensorProto.FLOAT)
 
-    def _rates(self, place: int, category: Category, name: str) -> str:
+    def _rates(self, place: int, category: Categorical, name: str) -> str:
         """The label's rates of a column's category `[batch, rates]`."""
         assert category.rates is not None
         matches = self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
@@ -132,18 +133,18 @@ class _Front:
 
 def takes_columns(path: Path) -> bool:
     """Whether a network's file takes the raw columns of a table."""
-    return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS]
+    return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS_INPUT]
 
 
-def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Floats:
+def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Float32s:
     """What a network's file takes for these samples: a table's raw columns, or else normalised inputs."""
     if dataset.columns is not None and takes_columns(path):
         return dataset.columns.values[samples]
-    inputs: Floats = scaling(dataset.inputs[samples]).contiguous().numpy()
+    inputs: Float32s = scaling(dataset.inputs[samples]).contiguous().numpy()
     return inputs
 
 
-def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Floats:
+def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Float32s:
     """Rows of a table, as people have them, as what the network of a card takes: float32 `[rows, columns]`.
 
     `card` is the content of the `.json` beside the ONNX file. What is missing is NaN, None or an empty text. Raises

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from evo_fair.arrays import Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.metrics import Metric
 
 __all__ = ["Interval", "draw_weights", "ends", "interval", "resampled_counts"]
 
-IntArray = npt.NDArray[np.int64]
 
 AT_ONCE = 2**24
 """How many draws, or weights, are worked on at a time: all of a table's resamples would fill the memory twice over."""
@@ -35,7 +35,7 @@ def draw_weights(
     replicates: int,
     rng: np.random.Generator,
     needed: tuple[npt.NDArray[np.integer[Any]], ...] = (),
-) -> IntArray:
+) -> Ints:
     """How often each sample counts in each resample, int64 `[replicates, samples]`.
 
     `units` `[samples]` are drawn with replacement, as many as there are, and bring all their samples along. Where

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["Counts", "concatenate", "count_predictions"]
+from evo_fair.arrays import Ints
 
-IntArray = npt.NDArray[np.int64]
+__all__ = ["Counts", "concatenate", "count_predictions"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,8 +25,8 @@ class Counts:
     All arrays are read-only: several metrics read the same counts.
     """
 
-    values: IntArray
-    rest: IntArray
+    values: Ints
+    rest: Ints
     group_names: tuple[str, ...]
     label_names: tuple[str, ...]
     positive: tuple[int, ...] = ()
@@ -57,12 +57,12 @@ class Counts:
         return Counts(self.values[chosen], self.rest[chosen], self.group_names, self.label_names, self.positive)
 
     @cached_property
-    def overall(self) -> IntArray:
+    def overall(self) -> Ints:
         """All samples, those of unknown group included: int64 `[networks, labels, predictions]`."""
         return _read_only(np.asarray(self.values.sum(axis=1) + self.rest, np.int64))
 
 
-def _read_only(array: IntArray) -> IntArray:
+def _read_only(array: Ints) -> Ints:
     view = array.view()
     view.flags.writeable = False
     return view
@@ -93,7 +93,7 @@ def count_predictions(
     groups: npt.NDArray[np.integer[Any]],
     n_groups: int,
     n_labels: int,
-) -> tuple[IntArray, IntArray]:
+) -> tuple[Ints, Ints]:
     """Counts uint8 `predictions` `[networks, samples]` by group, label and prediction, in one pass.
 
     `labels` and `groups` are integers `[samples]`, with group -1 for unknown. Returns `Counts.values` and
@@ -121,7 +121,7 @@ def count_predictions(
 
 
 @njit(cache=True, nogil=True)
-def _count(predictions: npt.NDArray[np.uint8], cells: IntArray, n_cells: int) -> IntArray:
+def _count(predictions: npt.NDArray[np.uint8], cells: Ints, n_cells: int) -> Ints:
     # Serial: workers count side by side, and Numba's own threads don't mix with theirs.
     counts = np.zeros((predictions.shape[0], n_cells), np.int64)
     for network in range(predictions.shape[0]):

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
+from evo_fair.arrays import Floats, Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 
 __all__ = [
+    "ACCURACIES",
     "METRICS",
     "Metric",
     "accuracy",
@@ -37,59 +38,57 @@ __all__ = [
     "worst_group_error",
 ]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-Metric = Callable[[Counts], FloatArray]
+Metric = Callable[[Counts], Floats]
 
 
-def accuracy(counts: Counts) -> FloatArray:
+def accuracy(counts: Counts) -> Floats:
     """The share of all samples, those of unknown group included, that is predicted right: `[networks]`."""
     return _accuracy(counts, "accuracy")
 
 
-def error(counts: Counts) -> FloatArray:
+def error(counts: Counts) -> Floats:
     """1 - accuracy: `[networks]`."""
     return 1.0 - _accuracy(counts, "error")
 
 
-def balanced_accuracy(counts: Counts) -> FloatArray:
+def balanced_accuracy(counts: Counts) -> Floats:
     """The mean over the labels of the label's recall: `[networks]`."""
     return _mean(_recalls(counts, "balanced_accuracy"))
 
 
-def balanced_error(counts: Counts) -> FloatArray:
+def balanced_error(counts: Counts) -> Floats:
     """1 - balanced accuracy: `[networks]`."""
     return 1.0 - _mean(_recalls(counts, "balanced_error"))
 
 
-def group_accuracy(counts: Counts) -> FloatArray:
+def group_accuracy(counts: Counts) -> Floats:
     """The accuracy within each group: `[networks, groups]`."""
     return _group_accuracy(counts, "group_accuracy", groups_needed=1)
 
 
-def worst_group_accuracy(counts: Counts) -> FloatArray:
+def worst_group_accuracy(counts: Counts) -> Floats:
     """The accuracy of the group that fares worst: `[networks]`."""
     return _worst(_group_accuracy(counts, "worst_group_accuracy", groups_needed=1))
 
 
-def worst_group_error(counts: Counts) -> FloatArray:
+def worst_group_error(counts: Counts) -> Floats:
     """1 - the accuracy of the group that fares worst: `[networks]`."""
     return 1.0 - _worst(_group_accuracy(counts, "worst_group_error", groups_needed=1))
 
 
-def unfairness(counts: Counts) -> FloatArray:
+def unfairness(counts: Counts) -> Floats:
     """The sum over groups of |accuracy of the group - accuracy|, after FaHaNa (arXiv 2202.11317): `[networks]`."""
     by_group = _group_accuracy(counts, "unfairness")
     distances = np.abs(by_group - _accuracy(counts, "unfairness")[:, None])
     return np.asarray(distances.sum(axis=1), np.float64)
 
 
-def accuracy_gap(counts: Counts) -> FloatArray:
+def accuracy_gap(counts: Counts) -> Floats:
     """The best minus the worst group's accuracy: `[networks]`."""
     return _difference(_group_accuracy(counts, "accuracy_gap"))
 
 
-def demographic_parity_difference(counts: Counts) -> FloatArray:
+def demographic_parity_difference(counts: Counts) -> Floats:
     """The difference between the groups' shares of samples predicted positive: `[networks]`."""
     name = "demographic_parity_difference"
     positive = _positive(counts, name)
@@ -97,29 +96,29 @@ def demographic_parity_difference(counts: Counts) -> FloatArray:
     return _difference(_share(selected, _group_totals(counts, name)))
 
 
-def equal_opportunity_difference(counts: Counts) -> FloatArray:
+def equal_opportunity_difference(counts: Counts) -> Floats:
     """The difference between the groups' true positive rates: `[networks]`."""
     return _difference(_positive_rate(counts, "equal_opportunity_difference", of_positives=True))
 
 
-def equalized_odds_difference(counts: Counts) -> FloatArray:
+def equalized_odds_difference(counts: Counts) -> Floats:
     """The larger of the differences in true and in false positive rate (fairlearn's `worst_case`): `[networks]`."""
     true_rate, false_rate = _odds_differences(counts, "equalized_odds_difference")
     return np.maximum(true_rate, false_rate)
 
 
-def average_odds_difference(counts: Counts) -> FloatArray:
+def average_odds_difference(counts: Counts) -> Floats:
     """The mean of the differences in true and in false positive rate (fairlearn's `agg="mean"`): `[networks]`."""
     true_rate, false_rate = _odds_differences(counts, "average_odds_difference")
     return (true_rate + false_rate) / 2.0
 
 
-def cwv(counts: Counts) -> FloatArray:
+def cwv(counts: Counts) -> Floats:
     """Class-wise variance: the mean over labels of (recall - mean recall)^2, after Ballot (arXiv 2407.02805)."""
     return np.asarray(_recalls(counts, "cwv").var(axis=1), np.float64)
 
 
-def mcd(counts: Counts) -> FloatArray:
+def mcd(counts: Counts) -> Floats:
     """Maximum class-wise discrepancy: the largest minus the smallest recall, after Ballot (arXiv 2407.02805)."""
     return _difference(_recalls(counts, "mcd"))
 
@@ -147,10 +146,15 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 )
 """The metrics that give one value a network, by name."""
 
+ACCURACIES = frozenset(
+    {"accuracy", "error", "balanced_accuracy", "balanced_error", "worst_group_accuracy", "worst_group_error"}
+)
+"""Those of them that say how much is right, or wrong; the others say how unequal groups are."""
 
-def measure_all(counts: Counts) -> dict[str, FloatArray | None]:
+
+def measure_all(counts: Counts) -> dict[str, Floats | None]:
     """Every metric of `METRICS`, `[networks]`; None for one that has no value on these samples."""
-    values: dict[str, FloatArray | None] = {}
+    values: dict[str, Floats | None] = {}
     for name, metric in METRICS.items():
         try:
             values[name] = metric(counts)
@@ -159,30 +163,30 @@ def measure_all(counts: Counts) -> dict[str, FloatArray | None]:
     return values
 
 
-def _share(part: IntArray, whole: IntArray) -> FloatArray:
+def _share(part: Ints, whole: Ints) -> Floats:
     return np.asarray(part / whole, np.float64)
 
 
-def _mean(values: FloatArray) -> FloatArray:
+def _mean(values: Floats) -> Floats:
     return np.asarray(values.mean(axis=1), np.float64)
 
 
-def _worst(values: FloatArray) -> FloatArray:
+def _worst(values: Floats) -> Floats:
     return np.asarray(values.min(axis=1), np.float64)
 
 
-def _difference(values: FloatArray) -> FloatArray:
+def _difference(values: Floats) -> Floats:
     return np.asarray(values.max(axis=1) - values.min(axis=1), np.float64)
 
 
-def _accuracy(counts: Counts, metric: str) -> FloatArray:
+def _accuracy(counts: Counts, metric: str) -> Floats:
     totals = counts.overall.sum(axis=(1, 2))
     if not totals.all():
         raise UndefinedMetricError(f"{metric} has no value: there is no sample; evaluate on a split that has some")
     return _share(np.trace(counts.overall, axis1=1, axis2=2), totals)
 
 
-def _recalls(counts: Counts, metric: str) -> FloatArray:
+def _recalls(counts: Counts, metric: str) -> Floats:
     """The share of each label's samples, of any group, that is predicted right: `[networks, labels]`."""
     totals = counts.overall.sum(axis=2)
     lacking = "has no sample; drop the label, or use a split that has some of it"
@@ -190,20 +194,20 @@ def _recalls(counts: Counts, metric: str) -> FloatArray:
     return _share(np.diagonal(counts.overall, axis1=1, axis2=2), totals)
 
 
-def _group_totals(counts: Counts, metric: str, groups_needed: int = 2) -> IntArray:
+def _group_totals(counts: Counts, metric: str, groups_needed: int = 2) -> Ints:
     """How many samples each group has: `[networks, groups]`, none of it 0."""
     if len(counts.group_names) < groups_needed:
         raise UndefinedMetricError(
             f"{metric} needs at least {groups_needed} group(s), got {len(counts.group_names)} "
             f"({', '.join(counts.group_names) or 'none'}); choose a grouping with more"
         )
-    totals: IntArray = counts.values.sum(axis=(2, 3))
+    totals: Ints = counts.values.sum(axis=(2, 3))
     lacking = "has no sample; use a coarser grouping, or a split that has some of it"
     _refuse_empty(totals, counts.group_names, metric, "group", lacking)
     return totals
 
 
-def _group_accuracy(counts: Counts, metric: str, groups_needed: int = 2) -> FloatArray:
+def _group_accuracy(counts: Counts, metric: str, groups_needed: int = 2) -> Floats:
     totals = _group_totals(counts, metric, groups_needed)
     return _share(np.trace(counts.values, axis1=2, axis2=3), totals)
 
@@ -217,7 +221,7 @@ def _positive(counts: Counts, metric: str) -> list[int]:
     return list(counts.positive)
 
 
-def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> FloatArray:
+def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> Floats:
     """How often samples with a positive label (or those without) are predicted positive, by group."""
     predicted = _positive(counts, metric)
     labels = predicted if of_positives else sorted(set(range(len(counts.label_names))) - set(predicted))
@@ -230,14 +234,14 @@ def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> FloatA
     return _share(rows[..., predicted].sum(axis=(2, 3)), totals)
 
 
-def _odds_differences(counts: Counts, metric: str) -> tuple[FloatArray, FloatArray]:
+def _odds_differences(counts: Counts, metric: str) -> tuple[Floats, Floats]:
     """The differences over the groups in true positive rate and in false positive rate."""
     true_rate = _positive_rate(counts, metric, of_positives=True)
     false_rate = _positive_rate(counts, metric, of_positives=False)
     return _difference(true_rate), _difference(false_rate)
 
 
-def _refuse_empty(totals: IntArray, names: tuple[str, ...], metric: str, what: str, lacking: str) -> None:
+def _refuse_empty(totals: Ints, names: tuple[str, ...], metric: str, what: str, lacking: str) -> None:
     for name, empty in zip(names, (totals == 0).any(axis=0), strict=True):
         if empty:
             raise UndefinedMetricError(f"{metric} has no value: {what} {name!r} {lacking}")

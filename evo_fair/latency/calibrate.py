@@ -12,7 +12,7 @@ from evo_fair.latency.plausibility import GROSS, Doubts, check_speed, examine, g
 from evo_fair.latency.profile import Profile, measured_ranges
 from evo_fair.latency.schema import BYTES_PER_VALUE, LONGEST_TEXT, SCHEMA, Precision, check_profile
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
-from evo_fair.latency.validation import FOLDS, Scores, held_out_ms, median_scores, score, shuffles_for
+from evo_fair.latency.validation import FOLDS, Agreement, held_out_ms, median_scores, score, shuffles_for
 
 __all__ = ["Provenance", "calibrate"]
 
@@ -41,7 +41,7 @@ def calibrate(
     measured: Measurements,
     provenance: Provenance,
     donors: Sequence[Profile] = (),
-    held_out: tuple[str, Scores] | None = None,
+    held_out: tuple[str, Agreement] | None = None,
     *,
     accept_implausible: bool = False,
     warn: Callable[[str], None] = lambda _warning: None,

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from evo_fair.arrays import Genomes
 from evo_fair.latency.profile import Profile
 from evo_fair.space import SearchSpace
-from evo_fair.space.decode import SLOT_GENES, BlockTable, Genomes, layers_of
+from evo_fair.space.decode import SLOT_GENES, BlockTable, layers_of
 
 __all__ = ["CompiledLatency", "compile_latency"]
 

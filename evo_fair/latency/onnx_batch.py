@@ -11,7 +11,7 @@ from dataclasses import replace
 from evo_fair.errors import EvoFairError
 from evo_fair.latency.onnx_file import Inputs, OnnxFile, OpenShapeError, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayers
-from evo_fair.latency.onnx_walk import Step, Walk
+from evo_fair.latency.onnx_walk import Walk, WalkStep
 
 __all__ = ["walk_samples"]
 
@@ -67,7 +67,7 @@ def _figures(walk: Walk, batch: int | None) -> GraphLayers:
     return replace(walk.run(), batch=batch)
 
 
-def _is_batch(one: Sequence[Step], many: Sequence[Step], size: int) -> tuple[bool, bool]:
+def _is_batch(one: Sequence[WalkStep], many: Sequence[WalkStep], size: int) -> tuple[bool, bool]:
     """Whether `size` samples do `size` times what one does, and whether an operator defines their axis."""
     if len(one) != len(many):
         return False, False

@@ -35,7 +35,7 @@ from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wir
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS
 
-__all__ = ["Step", "Walk"]
+__all__ = ["Walk", "WalkStep"]
 
 FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
@@ -45,7 +45,7 @@ Scope = ChainMap[str, Value]
 
 
 @dataclass(frozen=True)
-class Step:
+class WalkStep:
     """What a node read and made, as far as it tells which axis is the batch: see `evo_fair.latency.onnx_batch`."""
 
     kind: str
@@ -63,7 +63,7 @@ class Walk:
         self.file, self.inputs, self.shapes = file, inputs, shapes
         self.path, self.graph = file.path, file.model.graph
         self.layers: list[GraphLayer] = []
-        self.steps: list[Step] = []
+        self.steps: list[WalkStep] = []
         self.alive = Liveness()
         self.wiring = Wiring(self.graph)
         self.parameters = Parameters()
@@ -248,7 +248,7 @@ class Walk:
             self._costs(node, kind, inputs, data, outputs)
         macs = self.layers[-1].macs if len(self.layers) > before else 0
         shapes = (tuple(value.shape for value in data), tuple(value.shape for value in outputs))
-        self.steps.append(Step(kind, *shapes, batch_axis(node, kind), macs))
+        self.steps.append(WalkStep(kind, *shapes, batch_axis(node, kind), macs))
 
     def _costs(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
@@ -436,7 +436,7 @@ class Walk:
 
     def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
         """Notes that a node steps along an axis of a tensor, which is then no batch."""
-        self.steps.append(Step(node.op_type, (value.shape,), (), None, 0, mixed=axis))
+        self.steps.append(WalkStep(node.op_type, (value.shape,), (), None, 0, mixed=axis))
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""

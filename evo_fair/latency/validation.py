@@ -11,7 +11,7 @@ from evo_fair.latency.fit import FEWEST_NETWORKS, fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 
-__all__ = ["Scores", "cross_validate", "held_out_ms", "median_scores", "score", "shuffles_for"]
+__all__ = ["Agreement", "cross_validate", "held_out_ms", "median_scores", "score", "shuffles_for"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -21,7 +21,7 @@ _PREDICTIONS = 3000  # so many single out the error well enough: the more networ
 
 
 @dataclass(frozen=True)
-class Scores:
+class Agreement:
     """Mean absolute error in percent, percent of networks within 10 %, and two rank correlations."""
 
     networks: int
@@ -35,11 +35,11 @@ class Scores:
         return asdict(self)
 
 
-def score(predicted: Floats, measured: Floats) -> Scores:
+def score(predicted: Floats, measured: Floats) -> Agreement:
     """Compares predicted with measured milliseconds, float64 `[networks]`."""
     error = np.abs(predicted / measured - 1.0)
     ranked = len(measured) > 1 and np.ptp(measured) > 0 and np.ptp(predicted) > 0
-    return Scores(
+    return Agreement(
         networks=len(measured),
         mape=float(100 * error.mean()),
         within_10_percent=float(100 * (error <= 0.1).mean()),
@@ -50,7 +50,7 @@ def score(predicted: Floats, measured: Floats) -> Scores:
 
 def cross_validate(
     measured: Measurements, bytes_per_value: float = 4.0, folds: int = FOLDS, shuffles: int = SHUFFLES
-) -> Scores | None:
+) -> Agreement | None:
     """The median over shuffles of the scores on held-out networks; each shuffle predicts every network once.
 
     None where leaving a fold out leaves too few networks to fit.
@@ -89,8 +89,8 @@ def held_out_ms(
     return predicted
 
 
-def median_scores(predicted: Floats, measured: Floats) -> Scores:
+def median_scores(predicted: Floats, measured: Floats) -> Agreement:
     """The median over shuffles of the scores of predictions `[shuffles, networks]`."""
     results = [score(row, measured) for row in predicted]
     median = {name: float(np.median([result.as_dict()[name] for result in results])) for name in results[0].as_dict()}
-    return Scores(**{**median, "networks": len(measured)})  # type: ignore[arg-type]
+    return Agreement(**{**median, "networks": len(measured)})  # type: ignore[arg-type]

@@ -9,12 +9,12 @@ import torch
 
 from evo_fair.nets.supernet import Supernet
 from evo_fair.space import SearchSpace
-from evo_fair.space.kinds import Channels, Shortcut
+from evo_fair.space.kinds import Channels, Shortcut, squeezed_width
 
-__all__ = ["ChannelGroup", "channel_groups", "reader_importance", "reorder_channels", "sort_channels"]
+__all__ = ["SharedChannels", "channel_groups", "reader_importance", "reorder_channels", "sort_channels"]
 
 
-class ChannelGroup(NamedTuple):
+class SharedChannels(NamedTuple):
     """Channels that must move together: `outputs` name tensors by dimension 0, `inputs` by dimension 1.
 
     `levels` are the counts of first channels that networks take.
@@ -25,14 +25,14 @@ class ChannelGroup(NamedTuple):
     levels: tuple[int, ...]
 
 
-def channel_groups(space: SearchSpace) -> Iterator[ChannelGroup]:
-    """The stem's output, every stage's output (tied by its shortcuts) and every block's hidden channels."""
-    entry = ChannelGroup([], [], ())
+def channel_groups(space: SearchSpace) -> Iterator[SharedChannels]:
+    """The stem's output, every stage's (tied by its shortcuts), and every block's hidden and squeezed channels."""
+    entry = SharedChannels([], [], ())
     if space.schema.stem:
-        entry = ChannelGroup(_with_norm("stem.CB.conv"), [], space.schema.stem.widths)
+        entry = SharedChannels(_with_norm("stem.CB.conv"), [], space.schema.stem.widths)
     before = space.schema.stem.widths if space.schema.stem else space.input_shape[:1]
     for s, stage in enumerate(space.schema.stage, 1):
-        output = ChannelGroup([], [], stage.outputs)
+        output = SharedChannels([], [], stage.outputs)
         if any(kind.shortcuts[0] == Shortcut.PROJECTION for kind in stage.blocks):
             entry.inputs.append(f"stage{s}.slot1.shortcut.weight")
             output.outputs.extend(_with_norm(f"stage{s}.slot1.shortcut"))
@@ -41,15 +41,21 @@ def channel_groups(space: SearchSpace) -> Iterator[ChannelGroup]:
             for kind in stage.blocks:
                 if kind.identity and slot > 1:
                     continue
-                hidden = ChannelGroup([], [], stage.hidden_levels(kind, before, stage.outputs))
+                hidden = SharedChannels([], [], stage.hidden_levels(kind, before, stage.outputs))
                 groups = {Channels.IN: source, Channels.HIDDEN: hidden, Channels.OUT: output}
+                for unit in kind.giving(Channels.SQUEEZED):
+                    levels = sorted({squeezed_width(level) for level in groups[unit.takes].levels})
+                    groups[Channels.SQUEEZED] = SharedChannels([], [], tuple(levels))
                 for unit in kind.units:
                     place = f"stage{s}.slot{slot}.{kind.name}.{unit.name}"
                     groups[unit.gives].outputs.extend(_with_norm(place))
                     if not unit.depthwise:  # a depthwise one carries the channels that come in
                         groups[unit.takes].inputs.append(f"{place}.weight")
-                if hidden.outputs:
-                    yield hidden
+                yield from (
+                    groups[inner]
+                    for inner in (Channels.HIDDEN, Channels.SQUEEZED)
+                    if inner in groups and groups[inner].outputs
+                )
             before = stage.outputs
         if entry.outputs:
             yield entry
@@ -73,7 +79,7 @@ def sort_channels(supernet: Supernet, within_levels: bool = False) -> None:
 
 
 @torch.no_grad()
-def reader_importance(supernet: Supernet, group: ChannelGroup) -> torch.Tensor:
+def reader_importance(supernet: Supernet, group: SharedChannels) -> torch.Tensor:
     """The L1 norm of the weights that read each channel of a group, each reader scaled to a mean of 1: `[channels]`."""
     readers = [supernet.weights[name] for name in group.inputs]
     norms = [reader.abs().sum((0, *range(2, reader.dim()))) for reader in readers]
@@ -83,7 +89,7 @@ def reader_importance(supernet: Supernet, group: ChannelGroup) -> torch.Tensor:
 
 
 @torch.no_grad()
-def reorder_channels(supernet: Supernet, group: ChannelGroup, order: npt.NDArray[np.int64]) -> None:
+def reorder_channels(supernet: Supernet, group: SharedChannels, order: npt.NDArray[np.int64]) -> None:
     """Puts the channels of a group into `order` `[channels]`, in place; the full-size networks compute what they did.
 
     Networks take the first channels, so the first of `order` are the last to be pruned.

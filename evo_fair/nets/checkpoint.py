@@ -16,7 +16,7 @@ from evo_fair.files import digest, write_bytes
 from evo_fair.nets.tensors import read_tensors
 
 __all__ = [
-    "Checkpoint",
+    "TrainingCheckpoint",
     "check_tensor_names",
     "damaged",
     "momentum_tensors",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """Where a training stood after an epoch: what it wrote of its progress, and its tensors by name."""
 
     progress: Mapping[str, Any]
@@ -54,7 +54,7 @@ def write_checkpoint(
     write_bytes(path, save(contiguous, {"progress": json.dumps(told)}))
 
 
-def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
+def read_checkpoint(path: Path, identity: str) -> TrainingCheckpoint | None:
     """The checkpoint at `path`, None where there is none; `RunError` for a damaged one or one of another training.
 
     Damaged is, too, one whose tensors are not those that were written.
@@ -71,7 +71,7 @@ def read_checkpoint(path: Path, identity: str) -> Checkpoint | None:
         raise damaged(path, in_a_line(error)) from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:
         raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
-    return Checkpoint(progress, tensors)
+    return TrainingCheckpoint(progress, tensors)
 
 
 def damaged(path: Path, reason: str) -> RunError:
@@ -80,7 +80,7 @@ def damaged(path: Path, reason: str) -> RunError:
 
 
 def check_tensor_names(
-    checkpoint: Checkpoint, wanted: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]
+    checkpoint: TrainingCheckpoint, wanted: Mapping[str, torch.Tensor], weights: Mapping[str, torch.Tensor]
 ) -> None:
     """Raises `ValueError` unless the tensors are those `wanted`, of their shape and kind, and the `weights`' momentum.
 

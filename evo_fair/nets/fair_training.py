@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from evo_fair.arrays import Ints
+
 __all__ = [
     "DEFAULT_FAIRNESS_WEIGHT",
     "FAIR_TRAINING_CODE",
@@ -17,7 +19,6 @@ __all__ = [
     "warmed_up",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 DEFAULT_FAIRNESS_WEIGHT = 1.0
 """The weight of the fairness term where none is chosen: groups' differences count about as much as the mean loss."""
@@ -34,8 +35,8 @@ LEAST_SCALE = 1e-3
 
 
 def fair_loss(
-    labels: IntArray, groups: npt.NDArray[np.int16], weight: float, label_smoothing: float = 0.0
-) -> Callable[[torch.Tensor, IntArray, float], torch.Tensor]:
+    labels: Ints, groups: npt.NDArray[np.int16], weight: float, label_smoothing: float = 0.0
+) -> Callable[[torch.Tensor, Ints, float], torch.Tensor]:
     """The loss `(logits [n, labels], samples [n], done) -> scalar`: cross-entropy plus `weight` times a fairness term.
 
     The term is the `bounded_gap` of the samples' losses; it comes in over the first half of training (`warmed_up`), of
@@ -47,7 +48,7 @@ def fair_loss(
     HAM10000 is not a number within an epoch, or answers one label for ever after.
     """
 
-    def loss(logits: torch.Tensor, samples: IntArray, done: float) -> torch.Tensor:
+    def loss(logits: torch.Tensor, samples: Ints, done: float) -> torch.Tensor:
         target = torch.from_numpy(labels[samples]).to(logits.device)
         losses = functional.cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
         gap = bounded_gap(losses, groups[samples]) if weight else None
@@ -109,7 +110,7 @@ def _gaps(values: torch.Tensor, groups: npt.NDArray[np.int16]) -> tuple[torch.Te
     return means[:, None] - means[None], sizes
 
 
-def balanced_draw(groups: npt.NDArray[np.int16]) -> Callable[[np.random.Generator], IntArray]:
+def balanced_draw(groups: npt.NDArray[np.int16]) -> Callable[[np.random.Generator], Ints]:
     """Draws an epoch `[n]` in which every group has as many samples as any other, give or take one.
 
     A small group's samples come several times, each as often as the others of it, give or take once; of a large group
@@ -120,7 +121,7 @@ def balanced_draw(groups: npt.NDArray[np.int16]) -> Callable[[np.random.Generato
     known = len(groups) - len(unknown)
     shares = [known * (i + 1) // len(members) - known * i // len(members) for i in range(len(members))]
 
-    def draw(rng: np.random.Generator) -> IntArray:
+    def draw(rng: np.random.Generator) -> Ints:
         parts = [unknown]
         for samples, share in zip(members, shares, strict=True):
             rounds = -(-share // len(samples))

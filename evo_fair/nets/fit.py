@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
+from evo_fair.arrays import RawInputs
 from evo_fair.errors import NonFiniteError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
@@ -23,7 +24,6 @@ from evo_fair.nets.checkpoint import (
     stored_tensors,
     write_checkpoint,
 )
-from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
@@ -40,12 +40,12 @@ _PREFIX = "network."
 @one_at_a_time  # dropout draws from torch's one generator
 def fit(
     network: nn.Module,
-    inputs: Inputs,
+    inputs: RawInputs,
     labels: npt.NDArray[np.int64],
     recipe: Training,
     seed: int,
     *,
-    normalise: Callable[[Inputs], torch.Tensor],
+    normalise: Callable[[RawInputs], torch.Tensor],
     loss: Callable[[torch.Tensor, npt.NDArray[np.int64], float], torch.Tensor] | None = None,
     draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
     after_step: Callable[[int], None] | None = None,
@@ -161,7 +161,7 @@ def _frozen(tensor: torch.Tensor | None) -> bool:
     return isinstance(tensor, nn.Parameter) and not tensor.requires_grad
 
 
-def _identity(network: nn.Module, inputs: Inputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+def _identity(network: nn.Module, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
     """A hash of all arguments that can be hashed, the initial weights among them."""
     samples = np.ascontiguousarray(inputs)
     return digest(

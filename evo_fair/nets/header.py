@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from evo_fair.arrays import RawInputs
 from evo_fair.errors import DataError
-from evo_fair.nets.inputs import Inputs
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.topology import run_block
@@ -42,7 +42,7 @@ class LayerVariation:
 
 
 def group_variation(
-    supernet: Supernet, calibration: Inputs, samples: Inputs, groups: npt.NDArray[np.int16]
+    supernet: Supernet, calibration: RawInputs, samples: RawInputs, groups: npt.NDArray[np.int16]
 ) -> list[LayerVariation]:
     """The variation between groups of the inputs and of every layer and block output of the largest network, in order.
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Inputs", "Scaling", "input_statistics", "normalise"]
+from evo_fair.arrays import RawInputs
 
-Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+__all__ = ["Scaling", "input_statistics", "normalise"]
 
 
-def input_statistics(inputs: Inputs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def input_statistics(inputs: RawInputs) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`."""
     axes = (0, *range(2, inputs.ndim))
     mean = inputs.mean(axes, dtype=np.float64)
@@ -20,7 +20,7 @@ def input_statistics(inputs: Inputs) -> tuple[npt.NDArray[np.float32], npt.NDArr
     return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
 
 
-def normalise(inputs: Inputs, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def normalise(inputs: RawInputs, mean: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Raw inputs `[n, channels, ...]` as the float32 tensor `(x - mean) * scale`; images in channels-last layout.
 
     `mean` and `scale` are float32 `[channels]`.
@@ -39,11 +39,11 @@ class Scaling:
     scale: torch.Tensor
 
     @classmethod
-    def of(cls, inputs: Inputs) -> Self:
+    def of(cls, inputs: RawInputs) -> Self:
         """By the statistics of training inputs `[n, channels, ...]`: each channel gets mean 0 and deviation 1."""
         mean, scale = input_statistics(inputs)
         return cls(torch.from_numpy(mean), torch.from_numpy(scale))
 
-    def __call__(self, inputs: Inputs) -> torch.Tensor:
+    def __call__(self, inputs: RawInputs) -> torch.Tensor:
         """Raw inputs `[n, channels, ...]` as `normalise` gives them, float32 of the same shape."""
         return normalise(inputs, self.mean, self.scale)

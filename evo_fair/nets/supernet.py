@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import save
 from torch.nn import functional
 
+from evo_fair.arrays import RawInputs
 from evo_fair.errors import DataError
 from evo_fair.files import write_bytes
-from evo_fair.nets.inputs import Inputs, normalise
+from evo_fair.nets.inputs import normalise
 from evo_fair.nets.network import BN_EPSILON, Network
 from evo_fair.nets.strides import convolve
 from evo_fair.nets.tensors import check_tensors, read_tensors
@@ -55,7 +56,7 @@ class Supernet:
         weights["classifier.bias"] = torch.zeros(space.labels)
         return cls(space, weights, torch.from_numpy(mean.copy()), torch.from_numpy(scale.copy()))
 
-    def normalise(self, inputs: Inputs) -> torch.Tensor:
+    def normalise(self, inputs: RawInputs) -> torch.Tensor:
         """Raw inputs `[n, channels, ...]` as the float32 tensor that networks take; images in channels-last layout."""
         return normalise(inputs, self.mean, self.scale)
 

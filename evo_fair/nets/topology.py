@@ -17,7 +17,8 @@ def run_blocks(blocks: Sequence[Block], x: torch.Tensor, apply: Apply) -> torch.
     """The features `[n, channels]` that `blocks` and, on images, global average pooling make of the input `x`.
 
     `apply(block, unit, tensor)` runs one unit, batch norm included. Every unit is followed by ReLU, the last one of a
-    block after the shortcut has been added, and only where the block's kind ends with one.
+    block after the shortcut has been added, and only where the block's kind ends with one. A unit that squeezes is
+    given the mean over the map; what the one behind it makes of that weighs the map's channels, by its hard sigmoid.
     """
     for block in blocks:
         x = run_block(block, x, apply)
@@ -29,9 +30,14 @@ def run_block(block: Block, x: torch.Tensor, apply: Apply) -> torch.Tensor:
     units = {unit.name: unit for unit in units_of(block)}
     shortcut = units.pop("shortcut", None)
     *inner, last = units.values()
-    y = x
+    y = weighed = x
     for unit in inner:
-        y = functional.relu(apply(block, unit, y))
+        if unit.squeezes:
+            weighed, y = y, functional.adaptive_avg_pool2d(y, 1)
+        if unit.excites:
+            y = weighed * functional.hardsigmoid(apply(block, unit, y))
+        else:
+            y = functional.relu(apply(block, unit, y))
     y = apply(block, last, y)
     if shortcut:
         y = y + apply(block, shortcut, x)

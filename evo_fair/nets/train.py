@@ -19,12 +19,13 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from evo_fair.arrays import RawInputs
 from evo_fair.errors import RunError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.checkpoint import (
-    Checkpoint,
+    TrainingCheckpoint,
     check_tensor_names,
     momentum_tensors,
     read_checkpoint,
@@ -32,7 +33,7 @@ from evo_fair.nets.checkpoint import (
     restore_momentum,
     write_checkpoint,
 )
-from evo_fair.nets.inputs import Inputs, input_statistics
+from evo_fair.nets.inputs import input_statistics
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
@@ -47,7 +48,7 @@ TRAINING_CODE = 1
 
 def train_supernet(
     space: SearchSpace,
-    inputs: Inputs,
+    inputs: RawInputs,
     labels: npt.NDArray[np.int64],
     recipe: Training,
     seed: int,
@@ -129,14 +130,14 @@ def train_supernet(
     return supernet
 
 
-def _identity(space: SearchSpace, inputs: Inputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+def _identity(space: SearchSpace, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
     """A hash of all that the weights depend on."""
     samples = np.ascontiguousarray(inputs)
     what = (TRAINING_CODE, seed, samples.shape, str(samples.dtype), torch.__version__)
     return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
 
 
-def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> Checkpoint | None:
+def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> TrainingCheckpoint | None:
     """The checkpoint of just this training, if there is one that is whole."""
     try:
         if found := read_checkpoint(path, identity):
@@ -154,7 +155,9 @@ def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> C
 
 
 @torch.no_grad()
-def _take_up(checkpoint: Checkpoint, supernet: Supernet, sgd: torch.optim.SGD, rng: np.random.Generator) -> Step:
+def _take_up(
+    checkpoint: TrainingCheckpoint, supernet: Supernet, sgd: torch.optim.SGD, rng: np.random.Generator
+) -> Step:
     """Puts weights, momentum and the generator's state back; returns where the training stood."""
     for name, weight in supernet.weights.items():
         weight.copy_(checkpoint.tensors[f"weight.{name}"])

@@ -1,7 +1,8 @@
 """Writes functions for Numba code as LLVM vector code: what the tiles of `evo_fair.proxy.tiles` have in common."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -46,10 +47,11 @@ _INT32 = ir.IntType(32)
 
 
 class Form(NamedTuple):
-    """Pixels of a tile, and the widths of the vectors that hold a pixel's channels."""
+    """Pixels of a tile, the widths of the vectors that hold a pixel's channels, and what else is fixed in its code."""
 
     pixels: int
     lanes: tuple[int, ...]
+    fixed: tuple[int, ...] = ()
 
     def emitter(self, builder: Any) -> "Emitter":
         """What writes code of this form."""
@@ -91,15 +93,22 @@ HALF = ir.HalfType()
 """Float16, in which features are kept where the processor has bfloat16; others may lack conversions to it too."""
 
 
-def emitted(emit: Callable[..., None], form: Form, *constants: int) -> Callable[..., None]:
-    """A function for Numba code whose body `emit` writes; it takes emit's arguments after `constants`, all integers."""
-    names = list(inspect.signature(emit).parameters)[1 + len(constants) :]
+def emitted(emit: Callable[..., None], forms: Mapping[tuple[int, ...], Form]) -> Callable[..., None]:
+    """A function for Numba code whose body `emit` writes, once for each of the forms.
+
+    A call gives the key of one of the forms, then what `emit` takes behind the emitter and what the form fixes, all
+    integers. It runs the code of that form, and none for a key that is not there. A single form may have the key `()`.
+    """
+    keys, fixed = (len(part) for part in next((key, form.fixed) for key, form in forms.items()))
+    names = [f"key_{number}" for number in range(keys)] + list(inspect.signature(emit).parameters)[1 + fixed :]
 
     def typing(_context: Any, *arguments: Any) -> Any:
         return types.void(*(types.intp for _ in arguments)), generate
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Sequence[Any]) -> Any:
-        emit(form.emitter(builder), *constants, *arguments)
+        own = arguments[keys:]
+        bodies = {key: partial(emit, form.emitter(builder), *form.fixed, *own) for key, form in forms.items()}
+        _branch_to(builder, arguments[:keys], bodies)
         return context.get_dummy_value()
 
     # Numba asks the signature how many arguments there are.
@@ -107,6 +116,22 @@ def emitted(emit: Callable[..., None], form: Form, *constants: int) -> Callable[
     typing.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     function: Callable[..., None] = intrinsic(typing)
     return function
+
+
+def _branch_to(builder: Any, key: Sequence[Any], bodies: Mapping[tuple[int, ...], Callable[[], None]]) -> None:
+    """Writes a switch to the body of a key, whose numbers are below 16 each."""
+    number = constant(0)
+    for part in key:
+        number = builder.or_(builder.shl(number, constant(4)), part)
+    done = builder.function.append_basic_block("done")
+    switch = builder.switch(number, done)
+    for parts, write_body in bodies.items():
+        block = builder.function.append_basic_block("body")
+        switch.add_case(constant(sum(part << 4 * place for place, part in enumerate(reversed(parts)))), block)
+        builder.position_at_end(block)
+        write_body()
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 class Emitter:

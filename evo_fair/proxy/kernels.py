@@ -1,7 +1,8 @@
 """Runs a program, a short list of layer operations, over a few images at a time, whose activations stay in cache.
 
 Images lie as `[height, width, channels]`, float32, with channels filled up with zeros to a multiple of 8. Buffers of a
-program live in an arena; those that a larger kernel reads have a border of zeros.
+program live in an arena; those that a larger kernel reads have a border of zeros. README.md beside this file draws
+both, and the loops.
 """
 
 from typing import Any
@@ -10,31 +11,30 @@ import numpy as np
 from numba import carray, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
-from evo_fair.proxy.operations import Column, Integers, Op
-from evo_fair.proxy.tile_choice import Floats, dense, dense_half, depthwise, pixels_of_next_tile, units_of_next_tile
-from evo_fair.proxy.tiles import (
-    UNIT,
-    affine_line,
-    affine_line_of_halves,
-    half_line,
-    keep_half_line,
-    round_line,
-    statistics_line,
+from evo_fair.arrays import Float32s, Ints
+from evo_fair.proxy.operations import Action, Operation, Operations
+from evo_fair.proxy.tile_choice import (
+    address,
+    affine,
+    affine_of_halves,
+    dense,
+    dense_half,
+    depthwise,
+    keep_half,
+    pixels_of_next_tile,
+    round_to_half,
+    statistics,
+    to_bfloat,
+    units_of_next_line,
+    units_of_next_statistics,
+    units_of_next_tile,
 )
+from evo_fair.proxy.tiles import UNIT
 from evo_fair.proxy.winograd import run_winograd
 
 __all__ = ["run_program"]
 
-_OP, _SOURCE, _SOURCE_ROW, _STEP_Y, _STEP_X, _LENGTH, _KERNEL, _TARGET, _TARGET_ROW = (int(c) for c in list(Column)[:9])
-_CHANNELS, _HEIGHT, _WIDTH, _WEIGHT, _BIAS, _RESIDUAL, _RESIDUAL_ROW, _RELU, _BORDER, _HALF = (
-    int(c) for c in list(Column)[9:]
-)
-_LOAD, _DENSE, _DEPTHWISE, _POOL, _STATISTICS, _STORE, _SCALE, _HALVE, _WINOGRAD, _ROUND = (int(op) for op in Op)
-
-_affine_1, _affine_2 = affine_line(1), affine_line(2)
-_half_affine_1, _half_affine_2 = affine_line_of_halves(1), affine_line_of_halves(2)
-_to_bfloat, _to_half, _round = half_line(), keep_half_line(), round_line()
-_statistics_1, _statistics_2, _statistics_6 = statistics_line(1), statistics_line(2), statistics_line(6)
+_UNIT_BYTES = 4 * UNIT
 
 
 def _as_pointer(_context: Any, _address: Any) -> Any:
@@ -51,13 +51,13 @@ _pointer: Any = intrinsic(_as_pointer)  # an address as a pointer to float32
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def run_program(
-    program: Integers,
-    weights: Floats,
-    arena: Floats,
-    sources: Integers,
-    strides: Integers,
-    target: Floats,
-    statistics: Floats,
+    program: Operations,
+    weights: Float32s,
+    arena: Float32s,
+    arrays: Ints,
+    strides: Ints,
+    target: Float32s,
+    means: Float32s,
     size: int,
     group: int,
     first: int,
@@ -67,208 +67,192 @@ def run_program(
 
     `arena` has room for the buffers of `group` images, `size` values each, and for what WINOGRAD needs behind them.
 
-    `sources` are addresses of arrays of images and `strides` how many values each image of theirs has. STORE writes
-    `target` `[images, values]`; STATISTICS writes `statistics` `[images, 2, channels]`: mean and squared deviations.
+    `arrays` are addresses of arrays of images and `strides` how many values each image of theirs has. STORE writes
+    `target` `[images, values]`; STATISTICS writes `means` `[images, 2, channels]`: mean and squared deviations.
     """
     for start in range(first, last, group):
         together = min(group, last - start)
         for number in range(len(program)):
             op = program[number]
-            if op[_BORDER] > 0:
+            if op.border > 0:
                 for member in range(together):
                     _clear_border(op, arena[member * size : (member + 1) * size])
-            if op[_OP] == _WINOGRAD:
+            if op.action == Action.WINOGRAD:
                 run_winograd(op, weights, arena, size, together, group * size)
                 continue
             for member in range(together):
                 image = start + member
                 own = arena[member * size : (member + 1) * size]
-                if op[_OP] == _DENSE:
+                if op.action == Action.DENSE:
                     _run_dense(op, weights, own)
-                elif op[_OP] == _DEPTHWISE:
+                elif op.action == Action.DEPTHWISE:
                     _run_depthwise(op, weights, own)
-                elif op[_OP] == _LOAD:
-                    which = op[_SOURCE]
-                    _load(op, weights, own, sources[which] + 4 * image * strides[which])
-                elif op[_OP] == _SCALE:
-                    _scale(op, weights, own, own.ctypes.data + 4 * op[_SOURCE])
-                elif op[_OP] == _HALVE:
-                    _to_bfloat(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH], own.ctypes.data + 4 * op[_TARGET])
-                elif op[_OP] == _ROUND:
-                    _round(own.ctypes.data + 4 * op[_SOURCE], op[_LENGTH])
-                elif op[_OP] == _POOL:
+                elif op.action == Action.LOAD:
+                    _load(op, weights, own, arrays[op.array] + 4 * image * strides[op.array])
+                elif op.action == Action.SCALE:
+                    _scale(op, weights, own, address(own, op.x))
+                elif op.action == Action.HALVE:
+                    to_bfloat(address(own, op.x), op.vectors, address(own, op.out))
+                elif op.action == Action.ROUND:
+                    round_to_half(address(own, op.x), op.vectors)
+                elif op.action == Action.POOL:
                     _pool(op, own)
-                elif op[_OP] == _STATISTICS:
-                    _statistics(op, own, statistics[image, 0], statistics[image, 1])
+                elif op.action == Action.STATISTICS:
+                    _statistics(op, own, means[image, 0], means[image, 1])
                 else:
                     _store(op, own, target[image])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _run_dense(op: Integers, weights: Floats, arena: Floats) -> None:
-    height, width, channels = op[_HEIGHT], op[_WIDTH], op[_CHANNELS]
-    residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
-    x_row, x_step, rows, length, half = op[_SOURCE_ROW], op[_STEP_X], op[_KERNEL], op[_LENGTH], op[_HALF] != 0
+def _run_dense(op: Operation, weights: Float32s, arena: Float32s) -> None:
+    height, width, channels = op.height, op.width, op.channels
+    x_row, x_step, rows, length, relu, half = op.x_row, op.x_step, op.rows, op.length, op.relu, op.half != 0
+    residual, residual_row = op.residual, op.residual_row
     if (
         rows == 1
-        and op[_STEP_Y] == width * x_step
-        and op[_TARGET_ROW] == width * channels
+        and op.x_below == width * x_step
+        and op.out_row == width * channels
         and (residual < 0 or residual_row == width * channels)
     ):
         width, height = width * height, 1  # the rows lie behind each other: one long row
-    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
+    w = address(weights, op.weight)
     done, units = 0, channels // UNIT
     while done < units:
         wide = units_of_next_tile(units - done)
+        bias = address(weights, op.bias + UNIT * done)
         for y in range(height):
             x = 0
             while x < width:
                 pixels = pixels_of_next_tile(width - x)
-                a = base + 4 * (op[_SOURCE] + y * op[_STEP_Y] + x * x_step)
-                c = bias + 4 * UNIT * done
-                r = base + 4 * (residual + y * residual_row + x * channels + UNIT * done) if residual >= 0 else 0
-                out = base + 4 * (op[_TARGET] + y * op[_TARGET_ROW] + x * channels + UNIT * done)
+                pixel = x * channels + UNIT * done
+                a = address(arena, op.x + y * op.x_below + x * x_step)
+                r = address(arena, residual + y * residual_row + pixel) if residual >= 0 else 0
+                out = address(arena, op.out + y * op.out_row + pixel)
                 if half:
-                    dense_half(pixels, wide, a, x_row, x_step, rows, length, w, c, r, channels, op[_RELU], out)
+                    dense_half(pixels, wide, a, x_row, x_step, rows, length, w, bias, r, relu, out, channels)
                 else:
-                    dense(pixels, wide, a, x_row, x_step, rows, length, w, c, r, channels, op[_RELU], out)
+                    dense(pixels, wide, a, x_row, x_step, rows, length, w, bias, r, relu, out, channels)
                 x += pixels
-        w += 4 * rows * length * wide * UNIT
+        w += rows * length * wide * _UNIT_BYTES
         done += wide
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _run_depthwise(op: Integers, weights: Floats, arena: Floats) -> None:
-    channels, size = op[_CHANNELS], op[_KERNEL]
-    x_row, x_column, x_step = op[_SOURCE_ROW], op[_LENGTH], op[_STEP_X]
-    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
-    relu, width = op[_RELU], op[_WIDTH]
-    for y in range(op[_HEIGHT]):
-        row = base + 4 * (op[_SOURCE] + y * op[_STEP_Y])
-        out_row = base + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
+def _run_depthwise(op: Operation, weights: Float32s, arena: Float32s) -> None:
+    channels, width, size, relu = op.channels, op.width, op.rows, op.relu
+    x_row, x_column, x_step = op.x_row, op.tap, op.x_step
+    units = channels // UNIT
+    for y in range(op.height):
         done = 0
-        while done < channels:
-            wide = 2 if channels - done >= 2 * UNIT else 1
+        while done < units:
+            wide = units_of_next_line(units - done)
+            w, bias = address(weights, op.weight + UNIT * done), address(weights, op.bias + UNIT * done)
             x = 0
             while x < width:
-                a, out = row + 4 * (x * x_step + done), out_row + 4 * (x * channels + done)
-                v, c = w + 4 * done, bias + 4 * done
                 pixels = pixels_of_next_tile(width - x)
-                depthwise(pixels, wide, a, x_row, x_column, x_step, size, v, c, relu, out, channels)
+                a = address(arena, op.x + y * op.x_below + x * x_step + UNIT * done)
+                out = address(arena, op.out + y * op.out_row + x * channels + UNIT * done)
+                depthwise(pixels, wide, a, x_row, x_column, x_step, size, w, bias, relu, out, channels)
                 x += pixels
-            done += wide * UNIT
+            done += wide
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _clear_border(op: Integers, arena: Floats) -> None:
-    border, channels, row = op[_BORDER], op[_CHANNELS], op[_TARGET_ROW]
-    height = op[_HEIGHT]
-    first = op[_TARGET] - border * (row + channels)
+def _clear_border(op: Operation, arena: Float32s) -> None:
+    border, channels, row, height = op.border, op.channels, op.out_row, op.height
+    first = op.out - border * (row + channels)
     arena[first : first + border * row] = 0
     below = first + (border + height) * row
     arena[below : below + border * row] = 0
     for y in range(height):
-        left = op[_TARGET] + y * row
+        left = op.out + y * row
         arena[left - border * channels : left] = 0
-        right = left + op[_WIDTH] * channels
+        right = left + op.width * channels
         arena[right : right + border * channels] = 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _load(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
-    if op[_STEP_X] < op[_CHANNELS]:
-        _load_narrow(op, arena, source)
+def _load(op: Operation, weights: Float32s, arena: Float32s, image: int) -> None:
+    if op.x_step < op.channels:
+        _load_narrow(op, arena, image)
     else:
-        _scale(op, weights, arena, source)
+        _scale(op, weights, arena, image)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _scale(op: Integers, weights: Floats, arena: Floats, source: int) -> None:
-    channels, width, step, add, relu = op[_CHANNELS], op[_WIDTH], op[_STEP_X], op[_KERNEL], op[_RELU]
-    scale, shift = weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
-    half = op[_HALF] != 0
-    size = 2 if half else 4
-    for y in range(op[_HEIGHT]):
-        x = source + size * y * op[_SOURCE_ROW]
-        out = arena.ctypes.data + 4 * (op[_TARGET] + y * op[_TARGET_ROW])
+def _scale(op: Operation, weights: Float32s, arena: Float32s, x: int) -> None:
+    channels, width, x_step, add, relu, half = op.channels, op.width, op.x_step, op.add, op.relu, op.half != 0
+    value_bytes = 2 if half else 4
+    units = channels // UNIT
+    for y in range(op.height):
         done = 0
-        while done < channels:
-            a, b, c, d = x + size * done, scale + 4 * done, shift + 4 * done, out + 4 * done
-            wide = 2 if channels - done >= 2 * UNIT else 1
-            if half and wide == 2:
-                _half_affine_2(a, step, width, b, c, add, relu, d, channels)
-            elif half:
-                _half_affine_1(a, step, width, b, c, add, relu, d, channels)
-            elif wide == 2:
-                _affine_2(a, step, width, b, c, add, relu, d, channels)
+        while done < units:
+            wide = units_of_next_line(units - done)
+            a = x + value_bytes * (y * op.x_row + UNIT * done)
+            scale, shift = address(weights, op.weight + UNIT * done), address(weights, op.bias + UNIT * done)
+            out = address(arena, op.out + y * op.out_row + UNIT * done)
+            if half:
+                affine_of_halves(wide, a, x_step, width, scale, shift, add, relu, out, channels)
             else:
-                _affine_1(a, step, width, b, c, add, relu, d, channels)
-            done += wide * UNIT
+                affine(wide, a, x_step, width, scale, shift, add, relu, out, channels)
+            done += wide
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _load_narrow(op: Integers, arena: Floats, source: int) -> None:
+def _load_narrow(op: Operation, arena: Float32s, image: int) -> None:
     """Copies pixels of fewer channels than a vector has, and fills them up with zeros."""
-    count, channels = op[_LENGTH], op[_CHANNELS]
-    image = carray(_pointer(source), op[_HEIGHT] * op[_SOURCE_ROW])
-    for y in range(op[_HEIGHT]):
-        for x in range(op[_WIDTH]):
-            place = op[_TARGET] + y * op[_TARGET_ROW] + x * channels
+    count, channels = op.x_channels, op.channels
+    values = carray(_pointer(image), op.height * op.x_row)
+    for y in range(op.height):
+        for x in range(op.width):
+            place = op.out + y * op.out_row + x * channels
             for c in range(channels):
-                arena[place + c] = image[y * op[_SOURCE_ROW] + x * op[_STEP_X] + c] if c < count else 0
+                arena[place + c] = values[y * op.x_row + x * op.x_step + c] if c < count else 0
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _pool(op: Integers, arena: Floats) -> None:
-    channels = op[_CHANNELS]
-    sums = arena[op[_TARGET] : op[_TARGET] + channels]
+def _pool(op: Operation, arena: Float32s) -> None:
+    channels = op.channels
+    sums = arena[op.out : op.out + channels]
     sums[:] = 0
-    for y in range(op[_KERNEL]):
-        for x in range(op[_LENGTH]):
-            a = op[_SOURCE] + y * op[_SOURCE_ROW] + x * channels
+    for y in range(op.height):
+        for x in range(op.width):
+            a = op.x + y * op.x_row + x * channels
             values = arena[a : a + channels]
             for c in range(channels):
                 sums[c] += values[c]
-    pixels = np.float32(op[_KERNEL] * op[_LENGTH])
+    pixels = np.float32(op.height * op.width)
     for c in range(channels):
         sums[c] /= pixels
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _statistics(op: Integers, arena: Floats, mean: Floats, squares: Floats) -> None:
+def _statistics(op: Operation, arena: Float32s, mean: Float32s, squares: Float32s) -> None:
     """Sums of distances from the first pixel, which lies among the others, lose nothing to cancellation."""
-    channels, width = op[_CHANNELS], op[_WIDTH]
+    channels, width = op.channels, op.width
     mean[:channels] = 0
     squares[:channels] = 0
-    origin = arena.ctypes.data + 4 * op[_SOURCE]
-    for y in range(op[_HEIGHT]):
-        x = origin + 4 * y * op[_SOURCE_ROW]
+    units = channels // UNIT
+    for y in range(op.height):
         done = 0
-        while done < channels:
-            a, first = x + 4 * done, origin + 4 * done
-            sums, powers = mean.ctypes.data + 4 * done, squares.ctypes.data + 4 * done
-            if channels - done >= 6 * UNIT:
-                _statistics_6(a, channels, width, first, sums, powers)
-                done += 6 * UNIT
-            elif channels - done >= 2 * UNIT:
-                _statistics_2(a, channels, width, first, sums, powers)
-                done += 2 * UNIT
-            else:
-                _statistics_1(a, channels, width, first, sums, powers)
-                done += UNIT
-    pixels = np.float32(op[_HEIGHT] * op[_WIDTH])
+        while done < units:
+            wide = units_of_next_statistics(units - done)
+            a, origin = address(arena, op.x + y * op.x_row + UNIT * done), address(arena, op.x + UNIT * done)
+            statistics(wide, a, channels, width, origin, address(mean, UNIT * done), address(squares, UNIT * done))
+            done += wide
+    pixels = np.float32(op.height * op.width)
     for c in range(channels):
         distance = mean[c] / pixels
         squares[c] = max(squares[c] - mean[c] * distance, np.float32(0))
-        mean[c] = arena[op[_SOURCE] + c] + distance
+        mean[c] = arena[op.x + c] + distance
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _store(op: Integers, arena: Floats, target: Floats) -> None:
-    line = op[_WIDTH] * op[_CHANNELS]
-    for y in range(op[_HEIGHT]):
-        a = op[_SOURCE] + y * op[_SOURCE_ROW]
-        if op[_HALF] != 0:
-            _to_half(arena.ctypes.data + 4 * a, line // UNIT, target.ctypes.data + 2 * y * line)
+def _store(op: Operation, arena: Float32s, target: Float32s) -> None:
+    line = op.width * op.channels
+    for y in range(op.height):
+        a = op.x + y * op.x_row
+        if op.half != 0:
+            keep_half(address(arena, a), line // UNIT, target.ctypes.data + 2 * y * line)
             continue
         target[y * line : (y + 1) * line] = arena[a : a + line]

@@ -4,14 +4,15 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from evo_fair.proxy.tile_choice import Floats, units_of_next_tile
+from evo_fair.arrays import Float32s, Floats
+from evo_fair.proxy.tile_choice import units_of_next_tile
 from evo_fair.proxy.tiles import UNIT
 
 __all__ = ["batch_statistics", "pack_dense", "pack_depthwise", "pack_half"]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def batch_statistics(statistics: Floats, pixels: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def batch_statistics(statistics: Float32s, pixels: int) -> tuple[Floats, Floats]:
     """Mean and biased variance by channel of a batch, from those of its images `[images, 2, channels]`.
 
     Each image has `pixels` pixels. Source: Chan, Golub, LeVeque 1983, updating formulae for variances.
@@ -30,7 +31,7 @@ def batch_statistics(statistics: Floats, pixels: int) -> tuple[npt.NDArray[np.fl
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack_dense(weight: Floats, c_out: int, c_in: int, kernel: int, scale: Floats, out: Floats) -> None:
+def pack_dense(weight: Float32s, c_out: int, c_in: int, kernel: int, scale: Float32s, out: Float32s) -> None:
     """Writes the first channels and the central taps of a weight `[out, in, k, k]`, scaled by output, tile by tile.
 
     `out` holds `kernel * kernel * pad(c_in) * pad(c_out)` zeros, where `pad` fills up to a multiple of 8.
@@ -51,7 +52,7 @@ def pack_dense(weight: Floats, c_out: int, c_in: int, kernel: int, scale: Floats
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack_half(packed: Floats, c_out: int, rows: int, out: npt.NDArray[np.uint16]) -> None:
+def pack_half(packed: Float32s, c_out: int, rows: int, out: npt.NDArray[np.uint16]) -> None:
     """Rounds what `pack_dense` wrote to bfloat16, in pairs of rows: of each of the `rows` inputs, that is."""
     bits = packed.view(np.uint32)
     units, done, place = -(-c_out // UNIT), 0, 0
@@ -67,7 +68,7 @@ def pack_half(packed: Floats, c_out: int, rows: int, out: npt.NDArray[np.uint16]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack_depthwise(weight: Floats, channels: int, kernel: int, scale: Floats, out: Floats) -> None:
+def pack_depthwise(weight: Float32s, channels: int, kernel: int, scale: Float32s, out: Float32s) -> None:
     """Writes the first channels and the central taps of a weight `[out, 1, k, k]`, scaled: `[k, k, pad(channels)]`."""
     line = -(-channels // UNIT) * UNIT
     margin = (weight.shape[2] - kernel) // 2

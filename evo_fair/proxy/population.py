@@ -13,26 +13,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
-from evo_fair.proxy.frozen import FoldedBlock, FrozenBlocks, prediction_program, storing_program
+from evo_fair.proxy.block_programs import FoldedBlock, Images, prediction_program, storing_program
+from evo_fair.proxy.frozen import FrozenBlocks, Prefix
 from evo_fair.proxy.program import padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.tile_choice import Floats
 from evo_fair.space import Block, units_of
 
 __all__ = ["Population"]
 
-Path = tuple[Block, ...]
-_Receive = Callable[[list[int], Floats], None]
+_Receive = Callable[[list[int], Float32s], None]
 
 
 @dataclass
 class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
-    calibration: Floats
-    samples: Floats
+    calibration: Float32s
+    samples: Float32s
     channels: int
+
+    @property
+    def images(self) -> Images:
+        return Images(self.samples, self.channels)
 
     @property
     def bytes(self) -> int:
@@ -43,7 +47,7 @@ class _Features:
 class _Node:
     """A beginning that some of the networks at hand share."""
 
-    path: Path
+    prefix: Prefix
     children: dict[Block, "_Node"] = field(default_factory=dict)
     networks: list[int] = field(default_factory=list)  # those that end here
     kept: _Features | None = None  # from an earlier population
@@ -65,8 +69,8 @@ class Population:
     def __init__(
         self,
         supernet: Supernet,
-        calibration: Floats,
-        samples: Floats,
+        calibration: Float32s,
+        samples: Float32s,
         threads: int = 1,
         memory: int = 0,
         *,
@@ -79,11 +83,11 @@ class Population:
         self._kept = _Kept(memory)
         self.runner = Runner(threads)
 
-    def logits(self, networks: Sequence[Sequence[Block]]) -> Floats:
+    def logits(self, networks: Sequence[Sequence[Block]]) -> Float32s:
         """Logits `[networks, samples, labels]` of networks, each given by its blocks."""
         logits = np.empty((len(networks), len(self._input.samples), self._labels), np.float32)
 
-        def keep(numbers: list[int], values: Floats) -> None:
+        def keep(numbers: list[int], values: Float32s) -> None:
             logits[numbers] = values
 
         self._evaluate(networks, keep)
@@ -93,7 +97,7 @@ class Population:
         """Predicted labels `[networks, samples]`; ties go to the first label."""
         labels = np.empty((len(networks), len(self._input.samples)), np.uint8)
 
-        def keep(numbers: list[int], values: Floats) -> None:
+        def keep(numbers: list[int], values: Float32s) -> None:
             labels[numbers] = values.argmax(1)
 
         self._evaluate(networks, keep)
@@ -115,7 +119,7 @@ class Population:
     def _recall(self, node: _Node) -> None:
         """Takes hold of kept features before any is computed, for that may throw kept ones out."""
         for child in node.children.values():
-            child.kept = self._kept.find(child.path)
+            child.kept = self._kept.find(child.prefix)
             self._recall(child)
 
     def _visit(self, node: _Node, features: _Features | None, pending: list[FoldedBlock], receive: _Receive) -> None:
@@ -144,24 +148,23 @@ class Population:
         self, node: _Node, features: _Features, pending: list[FoldedBlock]
     ) -> tuple[_Features, list[FoldedBlock]]:
         """A node's features, from those of the node before it. Samples go on at once only where that pays."""
-        block = node.path[-1]
+        block = node.prefix[-1]
         calibration = _room(features.calibration, [block], self._blocks.kept)
-        chain = [*pending, self._blocks.calibrate(node.path, features.calibration, self.runner, calibration)]
-        if node.branches < 2 and not self._kept.wants(node.path):
+        chain = [*pending, self._blocks.calibrate(node.prefix, features.calibration, self.runner, calibration)]
+        if node.branches < 2 and not self._kept.wants(node.prefix):
             return _Features(calibration, features.samples, features.channels), chain
         samples = _room(features.samples, [folded.block for folded in chain], self._blocks.kept)
-        program = storing_program(chain, features.samples, features.channels, half=self._half)
+        program = storing_program(chain, features.images, half=self._half)
         self.runner.run(program, len(samples), [features.samples], samples)
         following = _Features(calibration, samples, block.c_out)
-        self._kept.offer(node.path, following)
+        self._kept.offer(node.prefix, following)
         return following, []
 
-    def _predict(self, features: _Features, pending: list[FoldedBlock]) -> Floats:
+    def _predict(self, features: _Features, pending: list[FoldedBlock]) -> Float32s:
         samples = features.samples
         width = pending[-1].block.c_out if pending else features.channels
-        program = prediction_program(
-            pending, self._blocks.classifier(width), self._labels, samples, features.channels, half=self._half
-        )
+        classifier = self._blocks.classifier(width)
+        program = prediction_program(pending, classifier, self._labels, features.images, half=self._half)
         logits = np.empty((len(samples), padded(self._labels)), np.float32)
         self.runner.run(program, len(samples), [samples], logits)
         return logits[:, : self._labels]
@@ -177,46 +180,46 @@ class _Kept:
         self._memory = memory
         self._used = 0
         self._least = 0.0
-        self._wanted: Counter[Path] = Counter()
-        self._features: dict[Path, _Features] = {}
-        self._worth: dict[Path, float] = {}
+        self._wanted: Counter[Prefix] = Counter()
+        self._features: dict[Prefix, _Features] = {}
+        self._worth: dict[Prefix, float] = {}
 
     def count(self, networks: Iterable[Sequence[Block]]) -> None:
         """Takes note of what is wanted."""
         for blocks in networks:
-            path = tuple(blocks)
-            for depth in range(1, len(path)):
-                self._wanted[path[:depth]] += 1
+            prefix = tuple(blocks)
+            for depth in range(1, len(prefix)):
+                self._wanted[prefix[:depth]] += 1
 
-    def find(self, path: Path) -> _Features | None:
+    def find(self, prefix: Prefix) -> _Features | None:
         """What was kept, or None."""
-        features = self._features.get(path)
+        features = self._features.get(prefix)
         if features is not None:
-            self._worth[path] = self._rate(path, features)
+            self._worth[prefix] = self._rate(prefix, features)
         return features
 
-    def wants(self, path: Path) -> bool:
+    def wants(self, prefix: Prefix) -> bool:
         """Whether features are likely to be wanted again: they were wanted before."""
-        return self._wanted[path] > 1
+        return self._wanted[prefix] > 1
 
-    def offer(self, path: Path, features: _Features) -> None:
+    def offer(self, prefix: Prefix, features: _Features) -> None:
         """Keeps features if they are worth more than others for which there would be no room."""
-        if not self.wants(path):
+        if not self.wants(prefix):
             return
-        self._features[path] = features
-        self._worth[path] = self._rate(path, features)
+        self._features[prefix] = features
+        self._worth[prefix] = self._rate(prefix, features)
         self._used += features.bytes
         while self._used > self._memory:
             out = min(self._worth, key=self._worth.__getitem__)
             self._least = self._worth.pop(out)
             self._used -= self._features.pop(out).bytes
 
-    def _rate(self, path: Path, features: _Features) -> float:
+    def _rate(self, prefix: Prefix, features: _Features) -> float:
         images = len(features.samples) + len(features.calibration)
-        return self._least + self._wanted[path] * images * sum(map(_macs, path)) / features.bytes
+        return self._least + self._wanted[prefix] * images * sum(map(_macs, prefix)) / features.bytes
 
 
-def _room(x: Floats, blocks: Sequence[Block], kind: np.dtype[Any]) -> Floats:
+def _room(x: Float32s, blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
     """An array for what the blocks make of images `x`."""
     height, width = x.shape[1:3]
     for block in blocks:

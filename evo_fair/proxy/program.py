@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evo_fair.proxy.operations import Column, Integers, Op
-from evo_fair.proxy.tile_choice import Floats
+from evo_fair.arrays import Float32s
+from evo_fair.proxy.operations import NONE, OPERATION, Action, Operation, Operations
 from evo_fair.proxy.tiles import UNIT
 from evo_fair.proxy.winograd import scratch_of
 
@@ -17,16 +17,12 @@ LINE = 16
 """Buffers and weights start at multiples of so many float32 values: a cache line."""
 
 
-_COLUMNS = {column.name.lower(): int(column) for column in Column}
-_OP, _RESIDUAL = int(Column.OP), int(Column.RESIDUAL)
-
-
 def padded(channels: int) -> int:
     """Channels filled up to whole vectors."""
     return -(-channels // UNIT) * UNIT
 
 
-def filled_up(values: Floats) -> Floats:
+def filled_up(values: Float32s) -> Float32s:
     """Values by channel, filled up with zeros."""
     if len(values) % UNIT == 0:
         return values
@@ -36,7 +32,7 @@ def filled_up(values: Floats) -> Floats:
 
 
 @cache
-def _identity(channels: int) -> tuple[Floats, Floats]:
+def _identity(channels: int) -> tuple[Float32s, Float32s]:
     return np.ones(channels, np.float32), np.zeros(channels, np.float32)
 
 
@@ -47,8 +43,8 @@ class Layer(NamedTuple):
     for a convolution 3x3 of stride 1.
     """
 
-    weights: Floats
-    bias: Floats
+    weights: Float32s
+    bias: Float32s
     half: bool = False
     winograd: bool = False
 
@@ -70,26 +66,34 @@ class Buffer(NamedTuple):
 
 @dataclass(frozen=True)
 class Program:
-    """Operations, int64 `[operations, 19]`, their weights, and how many float32 values the arena needs.
+    """Operations, records of `OPERATION` `[operations]`, their weights, and how many float32 values the arena needs.
 
     `arena` is for each image, `scratch` for all that are computed together. `macs` are the multiply-accumulates of an
     image, as a plain convolution needs them, those with filled-up channels included.
     """
 
-    operations: Integers
-    weights: Floats
+    operations: Operations
+    weights: Float32s
     arena: int
     scratch: int
     macs: int
+
+
+class _Slots(NamedTuple):
+    """Those of an operation's buffers, where it has them."""
+
+    x: int | None
+    out: int | None
+    residual: int | None = None
 
 
 @dataclass
 class Writer:
     """Collects operations. Buffers of one slot share their place in the arena: only the last one written is there."""
 
-    _rows: list[list[int]] = field(default_factory=list)
-    _slots: list[tuple[int, int, int]] = field(default_factory=list)  # of source, target and residual; -1: none
-    _weights: list[Floats] = field(default_factory=list)
+    _operations: list[Operation] = field(default_factory=list)  # places count from the start of a buffer's slot
+    _slots: list[_Slots] = field(default_factory=list)  # of what each operation reads and writes
+    _weights: list[Float32s] = field(default_factory=list)
     _size: int = 0
     _macs: int = 0
     _scratch: int = 0
@@ -113,7 +117,7 @@ class Writer:
         channels: int,
         *,
         step: int | None = None,
-        affine: tuple[Floats, Floats] | None = None,
+        affine: tuple[Float32s, Float32s] | None = None,
         add: bool = False,
         relu: bool = False,
         half: bool = False,
@@ -124,49 +128,47 @@ class Writer:
         """
         step = out.channels if step is None else step
         scale, shift = (self._keep(filled_up(part)) for part in affine or _identity(channels))
-        self._add(
-            Op.LOAD,
-            (-1, out.slot, -1),
-            source=source,
-            source_row=out.width * step,
-            step_x=step,
-            length=channels,
-            kernel=int(add),
+        operation = Operation(
+            Action.LOAD,
+            array=source,
+            x_row=out.width * step,
+            x_step=step,
+            x_channels=channels,
+            add=int(add),
             half=int(half),
             weight=scale,
             bias=shift,
             relu=int(relu),
             border=0 if add else out.border,
-            **_target(out),
+            **_written(out),
         )
+        self._add(operation, _Slots(None, out.slot))
 
-    def scale(self, x: Buffer, out: Buffer, affine: tuple[Floats, Floats], *, relu: bool) -> None:
+    def scale(self, x: Buffer, out: Buffer, affine: tuple[Float32s, Float32s], *, relu: bool) -> None:
         """Scales and shifts a buffer by channel; `out` may be `x` itself."""
         scale, shift = (self._keep(filled_up(part)) for part in affine)
-        self._add(
-            Op.SCALE,
-            (x.slot, out.slot, -1),
-            source=x.place,
-            source_row=x.row,
-            step_x=x.channels,
+        operation = Operation(
+            Action.SCALE,
+            x=x.place,
+            x_row=x.row,
+            x_step=x.channels,
             weight=scale,
             bias=shift,
             relu=int(relu),
             border=0 if out == x else out.border,
-            **_target(out),
+            **_written(out),
         )
+        self._add(operation, _Slots(x.slot, out.slot))
 
     def halve(self, x: Buffer, slot: int) -> Buffer:
         """The buffer rounded to bfloat16, border and all, in another slot."""
         out = self.buffer(slot, x.height, x.width, x.channels, x.border, half=True)
-        columns = {"length": -(-x.size // LINE), "target_row": out.row, "channels": out.channels}
-        self._add(Op.HALVE, (x.slot, out.slot, -1), **columns)
+        self._add(Operation(Action.HALVE, vectors=-(-x.size // LINE)), _Slots(x.slot, out.slot))
         return out
 
     def round(self, x: Buffer) -> None:
         """Rounds a buffer to what float16 holds, as storing and loading it with `half` does."""
-        columns = {"length": -(-x.size // LINE), "target_row": x.row, "channels": x.channels}
-        self._add(Op.ROUND, (x.slot, x.slot, -1), **columns)
+        self._add(Operation(Action.ROUND, vectors=-(-x.size // LINE)), _Slots(x.slot, x.slot))
 
     def dense(
         self,
@@ -186,64 +188,67 @@ class Writer:
         self._macs += out.height * out.width * out.channels * kernel**2 * x.channels
         if layer.winograd:
             self._scratch = max(self._scratch, scratch_of(x.channels, out.channels))
-        self._add(
-            Op.WINOGRAD if layer.winograd else Op.DENSE,
-            (x.slot, out.slot, residual.slot if residual else -1),
+        operation = Operation(
+            Action.WINOGRAD if layer.winograd else Action.DENSE,
             **_window(x, kernel, stride),
             length=kernel * x.step,
             half=int(x.half),
             weight=self._keep(layer.weights),
             bias=self._keep(layer.bias),
-            residual=residual.place if residual else -1,
+            residual=residual.place if residual else NONE,
             residual_row=residual.row if residual else 0,
             relu=int(relu),
             border=0 if residual is not None and residual.slot == out.slot else out.border,
-            **_target(out),
+            **_written(out),
         )
+        self._add(operation, _Slots(x.slot, out.slot, residual.slot if residual else None))
 
     def depthwise(self, x: Buffer, out: Buffer, layer: Layer, kernel: int, stride: int, *, relu: bool = True) -> None:
         """A depthwise convolution."""
         self._macs += out.height * out.width * out.channels * kernel**2
-        self._add(
-            Op.DEPTHWISE,
-            (x.slot, out.slot, -1),
+        operation = Operation(
+            Action.DEPTHWISE,
             **_window(x, kernel, stride),
-            length=x.channels,
+            tap=x.channels,
             weight=self._keep(layer.weights),
             bias=self._keep(layer.bias),
             relu=int(relu),
             border=out.border,
-            **_target(out),
+            **_written(out),
         )
+        self._add(operation, _Slots(x.slot, out.slot))
 
     def pool(self, x: Buffer, out: Buffer) -> None:
         """The mean over the map."""
-        size = {"kernel": x.height, "length": x.width}
-        self._add(Op.POOL, (x.slot, out.slot, -1), source=x.place, source_row=x.row, **size, **_target(out))
+        operation = Operation(Action.POOL, out=out.place, **_read(x))
+        self._add(operation, _Slots(x.slot, out.slot))
 
     def statistics(self, x: Buffer) -> None:
         """Mean and squared deviations of the image by channel."""
-        self._add(Op.STATISTICS, (x.slot, x.slot, -1), source=x.place, source_row=x.row, **_target(x))
+        self._add(Operation(Action.STATISTICS, **_read(x)), _Slots(x.slot, None))
 
     def store(self, x: Buffer, *, half: bool = False) -> None:
         """Copies the buffer into the target; with `half` that is of float16."""
-        self._add(Op.STORE, (x.slot, x.slot, -1), source=x.place, source_row=x.row, half=int(half), **_target(x))
+        self._add(Operation(Action.STORE, half=int(half), **_read(x)), _Slots(x.slot, None))
 
     def program(self) -> Program:
         """The finished program."""
-        starts, end = {-1: 0}, 0
+        starts: dict[int | None, int] = {None: 0}
+        end = 0
         for slot, size in self._sizes.items():
             starts[slot], end = end, end + -(-size // LINE) * LINE
-        rows = [row.copy() for row in self._rows]
-        for row, (source, target, residual) in zip(rows, self._slots, strict=True):
-            row[Column.SOURCE] += starts[source]
-            row[Column.TARGET] += starts[target]
-            row[Column.RESIDUAL] += starts[residual]
-        operations = np.array(rows, np.int64).reshape(len(rows), len(_COLUMNS))
+        placed = [
+            operation._replace(
+                x=operation.x + starts[slots.x],
+                out=operation.out + starts[slots.out],
+                residual=operation.residual + starts[slots.residual],
+            )
+            for operation, slots in zip(self._operations, self._slots, strict=True)
+        ]
         weights = np.concatenate([*self._weights, np.zeros(LINE, np.float32)])
-        return Program(operations, weights, end, self._scratch, self._macs)
+        return Program(np.array(placed, OPERATION), weights, end, self._scratch, self._macs)
 
-    def _keep(self, weights: Floats) -> int:
+    def _keep(self, weights: Float32s) -> int:
         place = self._size
         room = -len(weights) % LINE
         self._weights.append(weights)
@@ -252,13 +257,8 @@ class Writer:
         self._size += len(weights) + room
         return place
 
-    def _add(self, op: Op, slots: tuple[int, int, int], **columns: int) -> None:
-        row = [0] * len(_COLUMNS)
-        row[_OP] = op
-        row[_RESIDUAL] = -1
-        for name, value in columns.items():
-            row[_COLUMNS[name]] = value
-        self._rows.append(row)
+    def _add(self, operation: Operation, slots: _Slots) -> None:
+        self._operations.append(operation)
         self._slots.append(slots)
 
 
@@ -267,18 +267,24 @@ def _window(x: Buffer, kernel: int, stride: int) -> dict[str, int]:
     if reach > x.border:
         raise ValueError(f"a kernel of {kernel} needs a border of {reach} around its input, which has {x.border}")
     return {
-        "source": x.place - reach * (x.row + x.step),
-        "source_row": x.row,
-        "step_y": stride * x.row,
-        "step_x": stride * x.step,
-        "kernel": kernel,
+        "x": x.place - reach * (x.row + x.step),
+        "x_row": x.row,
+        "x_step": stride * x.step,
+        "x_below": stride * x.row,
+        "rows": kernel,
     }
 
 
-def _target(out: Buffer) -> dict[str, int]:
+def _read(x: Buffer) -> dict[str, int]:
+    """A whole map that is read."""
+    return {"x": x.place, "x_row": x.row, "channels": x.channels, "height": x.height, "width": x.width}
+
+
+def _written(out: Buffer) -> dict[str, int]:
+    """A whole map that is written."""
     return {
-        "target": out.place,
-        "target_row": out.row,
+        "out": out.place,
+        "out_row": out.row,
         "channels": out.channels,
         "height": out.height,
         "width": out.width,

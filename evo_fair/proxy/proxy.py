@@ -1,6 +1,8 @@
 """The proxy: the frozen supernet asked what genomes' networks predict, without any training."""
 
 import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,7 @@ from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
+from evo_fair.space import Block
 
 __all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
 
@@ -27,8 +30,10 @@ class Proxy:
 
     A prediction depends on the genome alone: every network gets statistics of its own from the same calibration
     samples, and neither the company of other genomes nor the number of threads changes a bit. On the CPU populations
-    are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one. `fp32` is
-    exact, the same on every processor with fused multiply-add; `bf16` is faster, and only on processors that have it.
+    are evaluated together, see `evo_fair.proxy.population`; on a GPU networks go through torch one by one. So do, on
+    the CPU too, those with blocks that weigh channels, which a population's programs can't do: slower, in `fp32`
+    always, and to the bit only on one kind of processor. Else `fp32` is exact, the same on every processor with fused
+    multiply-add; `bf16` is faster, and only on processors that have it.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class Proxy:
         self.calibration = supernet.normalise(calibration)
         self.samples = supernet.normalise(samples)
         self.device = device
+        self._threads = threads
         self.population = Population(
             supernet,
             _rows(self.calibration),
@@ -63,32 +69,49 @@ class Proxy:
 
     def logits(self, genome: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Logits of one genome's network on the samples, float32 `[samples, labels]`."""
-        if self.device != "cpu":
+        blocks = self.supernet.space.architecture(genome)
+        if self.device != "cpu" or _weighs_channels(blocks):
             return self._torch_logits(genome)
-        logits: npt.NDArray[np.float32] = self.population.logits([self.supernet.space.architecture(genome)])[0]
+        logits: npt.NDArray[np.float32] = self.population.logits([blocks])[0]
         return logits
 
     def predict(self, genomes: npt.NDArray[np.int16]) -> npt.NDArray[np.uint8]:
         """Predicted labels, uint8 `[networks, samples]`, of genomes `[networks, genes]`; ties go to the first label."""
-        if self.device != "cpu":
-            labels = np.empty((len(genomes), len(self.samples)), np.uint8)
-            for row, genome in zip(labels, genomes, strict=True):
-                row[:] = self._torch_logits(genome).argmax(1)
-            return labels
-        return self.population.labels([self.supernet.space.architecture(genome) for genome in genomes])
+        networks = [self.supernet.space.architecture(genome) for genome in genomes]
+        alone = np.array([self.device != "cpu" or _weighs_channels(blocks) for blocks in networks], np.bool_)
+        labels = np.empty((len(genomes), len(self.samples)), np.uint8)
+        if not alone.all():
+            labels[~alone] = self.population.labels([networks[number] for number in np.flatnonzero(~alone)])
+        for number, logits in zip(np.flatnonzero(alone), self._torch_logits_of(genomes[alone]), strict=True):
+            labels[number] = logits.argmax(1)
+        return labels
 
     def close(self) -> None:
         """Ends the threads."""
         self.population.runner.close()
 
+    def _torch_logits_of(self, genomes: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.float32]]:
+        """The logits of several genomes one after the other; on the CPU as many at a time as there are threads."""
+        if self.device != "cpu" or not len(genomes):
+            yield from map(self._torch_logits, genomes)
+            return
+        with torch_threads(1), ThreadPoolExecutor(self._threads) as pool:
+            yield from pool.map(self._torch_logits, genomes)
+
     def _torch_logits(self, genome: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The same on torch's device, a network at a time."""
+        """The same by torch, a network at a time: on one thread, so that their number changes nothing."""
+        if self.device == "cpu":
+            return predict_logits(self.network(genome), self.samples)
         device = torch.device(self.device)
         network = self.supernet.extract(genome).to(device)
         network.calibrate(self.calibration.to(device))
         with torch.inference_mode():
             logits: npt.NDArray[np.float32] = network.folded()(self.samples.to(device)).cpu().numpy()
         return logits
+
+
+def _weighs_channels(blocks: Sequence[Block]) -> bool:
+    return any(block.kind.excited for block in blocks)
 
 
 def torch_device(name: str) -> str:

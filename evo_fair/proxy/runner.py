@@ -8,9 +8,9 @@ from typing import Self
 
 import numpy as np
 
+from evo_fair.arrays import Float32s
 from evo_fair.proxy.kernels import run_program
 from evo_fair.proxy.program import LINE, Program
-from evo_fair.proxy.tile_choice import Floats
 
 __all__ = ["Runner"]
 
@@ -52,10 +52,10 @@ class Runner:
         self,
         program: Program,
         images: int,
-        sources: Sequence[Floats],
-        target: Floats | None = None,
+        sources: Sequence[Float32s],
+        target: Float32s | None = None,
         channels: int = 0,
-    ) -> Floats:
+    ) -> Float32s:
         """Runs a program on every image of `sources`, each `[images, ...]` and contiguous.
 
         What it stores goes into `target` `[images, ...]`. Returns its statistics, `[images, 2, channels]`. Sources and

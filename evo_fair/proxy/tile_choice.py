@@ -1,31 +1,98 @@
-"""Chooses the tile for each place of a feature map; one that fits badly costs time and changes no bit."""
+"""Chooses the tile for each place of a feature map; one that fits badly costs time and changes no bit.
 
-import numpy as np
-import numpy.typing as npt
+The kernels ask `pixels_of_next_tile` and `units_of_next_tile` how large the next tile is, and call `dense`, `depthwise`
+and the like with that size first: they go to the code that was written for it. The sizes for which there is code stand
+here alone. Which are worth having depends on the processor's vector registers, see `evo_fair.proxy.tiles`.
+"""
+
+from itertools import product
+
 from numba import njit
 
-from evo_fair.proxy.tiles import MANY, SOME, WIDEST, dense_tile, depthwise_tile, half_tile
-
-__all__ = ["Floats", "dense", "dense_half", "depthwise", "pixels_of_next_tile", "units_of_next_tile"]
-
-Floats = npt.NDArray[np.float32]
-
-_many_1, _many_2, _many_3, _many_4, _many_5, _many_6 = (dense_tile(MANY, units) for units in range(1, 7))
-_some_1, _some_2, _some_3, _some_4, _some_5, _some_6 = (dense_tile(SOME, units) for units in range(1, 7))
-_one_1, _one_2, _one_3, _one_4, _one_5, _one_6 = (dense_tile(1, units) for units in range(1, 7))
-_half_many_1, _half_many_2, _half_many_3, _half_many_4, _half_many_5, _half_many_6 = (
-    half_tile(MANY, n) for n in range(1, 7)
+from evo_fair.arrays import Float32s
+from evo_fair.proxy.emitter import AVX512, Form, HalfForm, KeptForm, emitted
+from evo_fair.proxy.tiles import (
+    MANY,
+    SOME,
+    UNIT,
+    WIDEST,
+    affine_line,
+    dense_tile,
+    depthwise_tile,
+    halving_line,
+    keeping_line,
+    rounding_line,
+    statistics_line,
+    winograd_inputs,
+    winograd_outputs,
+    with_bf16,
 )
-_half_some_1, _half_some_2, _half_some_3, _half_some_4, _half_some_5, _half_some_6 = (
-    half_tile(SOME, n) for n in range(1, 7)
+
+__all__ = [
+    "address",
+    "affine",
+    "affine_of_halves",
+    "dense",
+    "dense_half",
+    "depthwise",
+    "keep_half",
+    "pixels_of_next_tile",
+    "round_to_half",
+    "statistics",
+    "to_bfloat",
+    "units_of_next_line",
+    "units_of_next_statistics",
+    "units_of_next_tile",
+    "winograd_in",
+    "winograd_out",
+]
+
+_MOST_OF_STATISTICS = 6
+
+
+def _lanes(units: int) -> tuple[int, ...]:
+    """The widths of the vectors that hold so many units of channels."""
+    width = 2 if AVX512 else 1
+    return (UNIT * width,) * (units // width) + (UNIT,) * (units % width)
+
+
+_PIXELS = (MANY, SOME, 1)
+_LINES = (1, 2)
+_SIZES = list(product(_PIXELS, range(1, WIDEST + 1)))
+
+_dense = emitted(dense_tile, {(pixels, units): Form(pixels, _lanes(units)) for pixels, units in _SIZES})
+_dense_half = emitted(
+    with_bf16(dense_tile), {(pixels, units): HalfForm(pixels, _lanes(units)) for pixels, units in _SIZES}
 )
-_half_one_1, _half_one_2, _half_one_3, _half_one_4, _half_one_5, _half_one_6 = (half_tile(1, n) for n in range(1, 7))
-_depthwise_many_2, _depthwise_some_2, _depthwise_one_2 = (depthwise_tile(count, 2) for count in (MANY, SOME, 1))
-_many_3_by_1, _some_3_by_1 = depthwise_tile(MANY, 2, 3, 1), depthwise_tile(SOME, 2, 3, 1)
-_many_3_by_2, _some_3_by_2 = depthwise_tile(MANY, 2, 3, 2), depthwise_tile(SOME, 2, 3, 2)
-_many_5_by_1, _some_5_by_1 = depthwise_tile(MANY, 2, 5, 1), depthwise_tile(SOME, 2, 5, 1)
-_many_5_by_2, _some_5_by_2 = depthwise_tile(MANY, 2, 5, 2), depthwise_tile(SOME, 2, 5, 2)
-_depthwise_many_1, _depthwise_some_1, _depthwise_one_1 = (depthwise_tile(count, 1) for count in (MANY, SOME, 1))
+_depthwise = emitted(
+    depthwise_tile,
+    {
+        (pixels, units, size, stride): Form(pixels, _lanes(units), (size, stride))
+        for pixels, units, size, stride in (
+            *product(_PIXELS, _LINES, [0], [0]),  # of any size and stride
+            *product((MANY, SOME), [2], [3, 5], [1, 2]),
+        )
+    },
+)
+
+affine = emitted(affine_line, {(units,): Form(1, _lanes(units)) for units in _LINES})
+affine_of_halves = emitted(with_bf16(affine_line), {(units,): KeptForm(1, _lanes(units)) for units in _LINES})
+statistics = emitted(statistics_line, {(units,): Form(1, _lanes(units)) for units in (*_LINES, _MOST_OF_STATISTICS)})
+winograd_in = emitted(winograd_inputs, {(units,): Form(1, _lanes(units)) for units in _LINES})
+winograd_out = emitted(
+    winograd_outputs,
+    {(units, adding): Form(1, _lanes(units), (adding,)) for units, adding in product(_LINES, [0, 1])},
+)
+to_bfloat = emitted(with_bf16(halving_line), {(): Form(1, (2 * UNIT,))})
+keep_half = emitted(with_bf16(keeping_line), {(): Form(1, (UNIT,))})
+round_to_half = emitted(with_bf16(rounding_line), {(): Form(1, (2 * UNIT,))})
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def address(values: Float32s, place: int) -> int:
+    """The address of a value of an array, as tiles take it."""
+    start: int = values.ctypes.data
+    return start + 4 * place
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -34,6 +101,18 @@ def units_of_next_tile(left: int) -> int:
     if WIDEST < left <= 4 * WIDEST // 3:
         return (left + 1) // 2
     return min(left, WIDEST)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def units_of_next_line(left: int) -> int:
+    """How many of the units left are done together by what takes two at most: all but `dense` and `statistics`."""
+    return min(left, 2)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def units_of_next_statistics(left: int) -> int:
+    """How many of the units left statistics are taken of together."""
+    return _MOST_OF_STATISTICS if left >= _MOST_OF_STATISTICS else min(left, 2)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -56,49 +135,12 @@ def dense(
     w: int,
     bias: int,
     residual: int,
-    channels: int,
     relu: int,
     out: int,
+    channels: int,
 ) -> None:
-    """Runs the tile of so many pixels and units of channels: see `dense_tile`."""
-    if pixels == MANY:
-        if units == 1:
-            _many_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 2:
-            _many_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 3:
-            _many_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 4:
-            _many_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 5:
-            _many_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        else:
-            _many_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif pixels == SOME:
-        if units == 1:
-            _some_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 2:
-            _some_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 3:
-            _some_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 4:
-            _some_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 5:
-            _some_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        else:
-            _some_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 1:
-        _one_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 2:
-        _one_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 3:
-        _one_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 4:
-        _one_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 5:
-        _one_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    else:
-        _one_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    """Runs the `dense_tile` of so many pixels and units of channels."""
+    _dense(pixels, units, x, x_row, x_step, rows, length, w, bias, residual, relu, out, channels)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -113,49 +155,12 @@ def dense_half(
     w: int,
     bias: int,
     residual: int,
-    channels: int,
     relu: int,
     out: int,
+    channels: int,
 ) -> None:
-    """Runs the tile of so many pixels and units of channels: see `half_tile`."""
-    if pixels == MANY:
-        if units == 1:
-            _half_many_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 2:
-            _half_many_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 3:
-            _half_many_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 4:
-            _half_many_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 5:
-            _half_many_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        else:
-            _half_many_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif pixels == SOME:
-        if units == 1:
-            _half_some_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 2:
-            _half_some_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 3:
-            _half_some_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 4:
-            _half_some_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        elif units == 5:
-            _half_some_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-        else:
-            _half_some_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 1:
-        _half_one_1(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 2:
-        _half_one_2(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 3:
-        _half_one_3(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 4:
-        _half_one_4(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    elif units == 5:
-        _half_one_5(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
-    else:
-        _half_one_6(x, x_row, x_step, rows, length, w, bias, residual, channels, relu, out, channels)
+    """Runs the `dense_tile` of pairs of bfloat16 of so many pixels and units of channels."""
+    _dense_half(pixels, units, x, x_row, x_step, rows, length, w, bias, residual, relu, out, channels)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -173,35 +178,8 @@ def depthwise(
     out: int,
     channels: int,
 ) -> None:
-    """Runs the tile of so many pixels and units of channels: see `depthwise_tile`."""
-    fixed = 0 if units != 2 or x_step > 2 * x_column else 10 * size + x_step // x_column
-    if pixels == MANY:
-        if fixed == 31:
-            _many_3_by_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 32:
-            _many_3_by_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 51:
-            _many_5_by_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 52:
-            _many_5_by_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif units == 2:
-            _depthwise_many_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        else:
-            _depthwise_many_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-    elif pixels == SOME:
-        if fixed == 31:
-            _some_3_by_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 32:
-            _some_3_by_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 51:
-            _some_5_by_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif fixed == 52:
-            _some_5_by_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        elif units == 2:
-            _depthwise_some_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-        else:
-            _depthwise_some_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-    elif units == 2:
-        _depthwise_one_2(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
-    else:
-        _depthwise_one_1(x, x_row, x_column, x_step, size, w, channels, bias, relu, out, channels)
+    """Runs the `depthwise_tile` of so many pixels and units of channels; some have kernel and stride in their code."""
+    fixed, stride = 0, 0
+    if pixels > 1 and units == 2 and (size == 3 or size == 5) and x_step <= 2 * x_column:
+        fixed, stride = size, 1 if x_step == x_column else 2
+    _depthwise(pixels, units, fixed, stride, x, x_row, x_column, x_step, size, w, bias, relu, out, channels)

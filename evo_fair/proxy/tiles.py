@@ -2,6 +2,9 @@
 
 Numba's own loops keep such a tile in memory, which costs a load and a store for every multiplication. The order of the
 additions in an output does not depend on the tile that computes it, so neither do its bits.
+
+Each function here writes the code of one tile; `evo_fair.proxy.tile_choice` says of which sizes there are. What they
+take are addresses and lengths as integers, lengths in float32 values. `relu` and `add` are 0 or 1.
 """
 
 from collections.abc import Callable
@@ -10,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from evo_fair.proxy.emitter import AVX512, BF16, HALF, BFloat, Emitter, Form, HalfForm, KeptForm, constant, emitted
+from evo_fair.proxy.emitter import AVX512, BF16, HALF, BFloat, Emitter, constant
 
 __all__ = [
     "BF16",
@@ -19,17 +22,15 @@ __all__ = [
     "UNIT",
     "WIDEST",
     "affine_line",
-    "affine_line_of_halves",
     "dense_tile",
     "depthwise_tile",
-    "half_line",
-    "half_tile",
-    "keep_half_line",
-    "lanes_of",
-    "round_line",
+    "halving_line",
+    "keeping_line",
+    "rounding_line",
     "statistics_line",
     "winograd_inputs",
     "winograd_outputs",
+    "with_bf16",
 ]
 
 UNIT = 8
@@ -42,95 +43,11 @@ WIDEST = 6 if AVX512 else 3
 """Units of output channels in the widest tile."""
 
 
-def lanes_of(units: int) -> tuple[int, ...]:
-    """The widths of the vectors that hold so many units of channels."""
-    width = 2 if AVX512 else 1
-    return (UNIT * width,) * (units // width) + (UNIT,) * (units % width)
+def with_bf16(emit: Callable[..., None]) -> Callable[..., None]:
+    """What writes the code where the processor has `BF16`, and none elsewhere.
 
-
-def dense_tile(pixels: int, units: int) -> Callable[..., None]:
-    """A tile of a convolution: `pixels` neighbouring outputs in a row, `units` units of output channels.
-
-    Arguments, addresses and lengths as integers, lengths in float32 values: `x`, the first input of the first pixel;
-    `x_row` from a kernel row's inputs to the next one's; `x_step` from a pixel's to the next pixel's; `rows` of the
-    kernel; `length` of a kernel row (its width times input channels, which lie side by side); `w`, weights
-    `[rows, length, units * 8]`; `bias`; `residual` (0: none) and `residual_step`; `relu`; `out` and `out_step`.
+    Nothing calls it there, and LLVM could not link its conversions.
     """
-    return emitted(_dense, Form(pixels, lanes_of(units)))
-
-
-def depthwise_tile(pixels: int, units: int, size: int = 0, stride: int = 0) -> Callable[..., None]:
-    """A tile of a depthwise convolution: `pixels` neighbouring outputs in a row, `units` units of channels.
-
-    Arguments as for `dense_tile`, but `x_column` from an input pixel to the next one in the kernel's row, a square
-    kernel of `size` rows and columns, and weights `w` of which each tap's lie `w_step` after the last tap's. Where size
-    and stride are given here those of the call are ignored, and a kernel row loads each of its inputs once.
-    """
-    return emitted(_depthwise, Form(pixels, lanes_of(units)), size, stride)
-
-
-def half_tile(pixels: int, units: int) -> Callable[..., None]:
-    """A `dense_tile` whose inputs and weights are pairs of bfloat16, each pair in the place of a float32.
-
-    A pair of inputs are neighbouring channels; weights lie as `[rows, length, units * 8, 2]`. Like all that has to do
-    with halves it is empty without `BF16`, where nothing calls it and LLVM could not link its conversions.
-    """
-    return emitted(_with_bf16(_dense), HalfForm(pixels, lanes_of(units)))
-
-
-def half_line() -> Callable[..., None]:
-    """Rounds `vectors` times 16 values at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
-    return emitted(_with_bf16(_rounding(BFloat())), Form(1, (16,)))
-
-
-def keep_half_line() -> Callable[..., None]:
-    """Rounds `units` times 8 values at `x` to float16 and writes them to `out`."""
-    return emitted(_with_bf16(_rounding(HALF)), Form(1, (UNIT,)))
-
-
-def round_line() -> Callable[..., None]:
-    """Rounds `vectors` times 16 values at `x` to what float16 holds, where they lie."""
-    return emitted(_with_bf16(_round_in_place), Form(1, (16,)))
-
-
-def affine_line(units: int) -> Callable[..., None]:
-    """`out = x * scale + shift`, plus what `out` held where `add` is not 0, over `pixels` pixels of some units.
-
-    `x_step` and `out_step` lie between neighbouring pixels.
-    """
-    return emitted(_affine, Form(1, lanes_of(units)))
-
-
-def affine_line_of_halves(units: int) -> Callable[..., None]:
-    """`affine_line` of values in float16, of which `x_step` counts so many."""
-    return emitted(_with_bf16(_affine), KeptForm(1, lanes_of(units)))
-
-
-def statistics_line(units: int) -> Callable[..., None]:
-    """Adds `x - origin` to `sums` and its square to `squares`, over `pixels` pixels of some units of channels."""
-    return emitted(_add_up, Form(1, lanes_of(units)))
-
-
-def winograd_inputs(units: int) -> Callable[..., None]:
-    """Transforms the 6x6 inputs of a tile of 4x4 outputs: F(4x4, 3x3) of Lavin and Gray 2016.
-
-    `x` is the first input, `x_row` and `x_step` lead to the next row's and pixel's. The 36 values go to `out`, each
-    `out_step` after the last one's.
-    """
-    return emitted(_winograd_inputs, Form(1, lanes_of(units)))
-
-
-def winograd_outputs(units: int, *, adding: bool) -> Callable[..., None]:
-    """Transforms the 36 products of a tile, each `x_step` after the last one's, to 4x4 outputs with their bias.
-
-    Arguments otherwise as for `dense_tile`; `residual_row` and `out_row` lead to the next row of outputs. The residual
-    counts only with `adding`.
-    """
-    return emitted(_winograd_outputs, Form(1, lanes_of(units)), int(adding))
-
-
-def _with_bf16(emit: Callable[..., None]) -> Callable[..., None]:
-    """What writes the code where the processor has `BF16`, and none elsewhere."""
 
     @wraps(emit)  # for its arguments
     def nothing(*_: Any) -> None:
@@ -139,7 +56,7 @@ def _with_bf16(emit: Callable[..., None]) -> Callable[..., None]:
     return emit if BF16 else nothing
 
 
-def _dense(
+def dense_tile(
     emit: Emitter,
     x: Any,
     x_row: Any,
@@ -149,12 +66,21 @@ def _dense(
     w: Any,
     bias: Any,
     residual: Any,
-    residual_step: Any,
     relu: Any,
     out: Any,
-    out_step: Any,
+    channels: Any,
 ) -> None:
-    x_row, x_step = emit.bytes_of(x_row), emit.bytes_of(x_step)
+    """A tile of a convolution: neighbouring outputs in a row.
+
+    `x` is the first input of the first pixel. `x_row` leads from a kernel row's inputs to the next one's, `x_step` from
+    a pixel's to the next pixel's. The kernel has `rows`, each of `length` values (its width times input channels, which
+    lie side by side). Weights `w` lie as `[rows, length, channels of the tile]`. `residual` 0 is none; it and `out`
+    have pixels of `channels` values.
+
+    Inputs and weights may be pairs of bfloat16, each pair in the place of a float32. Then a pair of inputs are
+    neighbouring channels, and weights lie as `[rows, length, channels of the tile, 2]`.
+    """
+    x_row, x_step, step = emit.bytes_of(x_row), emit.bytes_of(x_step), emit.bytes_of(channels)
     start = [value for _ in emit.pixels for value in emit.load_vectors(bias)]
 
     def one_input(carried: list[Any]) -> list[Any]:
@@ -174,11 +100,11 @@ def _dense(
         return [emit.plus(place, x_row), weights, *sums]
 
     _, _, *sums = emit.loop(rows, [x, w, *start], one_row)
-    sums = emit.add_residual(sums, residual, emit.bytes_of(residual_step))
-    emit.store(sums, relu, out, emit.bytes_of(out_step))
+    sums = emit.add_residual(sums, residual, step)
+    emit.store(sums, relu, out, step)
 
 
-def _depthwise(
+def depthwise_tile(
     emit: Emitter,
     fixed: int,
     stride: int,
@@ -188,13 +114,19 @@ def _depthwise(
     x_step: Any,
     size: Any,
     w: Any,
-    w_step: Any,
     bias: Any,
     relu: Any,
     out: Any,
-    out_step: Any,
+    channels: Any,
 ) -> None:
-    x_row, x_column, x_step, w_step = (emit.bytes_of(length) for length in (x_row, x_column, x_step, w_step))
+    """A tile of a depthwise convolution: neighbouring outputs in a row.
+
+    Arguments as for `dense_tile`, but `x_column` from an input pixel to the next one in the kernel's row, a square
+    kernel of `size` rows and columns, and weights `w` of which each tap's lie `channels` after the last tap's. Where
+    `fixed` and `stride` are not 0 they are the size and the stride, those of the call are ignored, and a kernel row
+    loads each of its inputs once.
+    """
+    x_row, x_column, x_step, step = (emit.bytes_of(length) for length in (x_row, x_column, x_step, channels))
     start = [value for _ in emit.pixels for value in emit.load_vectors(bias)]
 
     def one_fixed_row(carried: list[Any]) -> list[Any]:
@@ -212,7 +144,7 @@ def _depthwise(
                 for j, value in enumerate(loaded[column]):
                     k = pixel * len(vectors) + j
                     sums[k] = emit.multiply_add(value, vectors[j], sums[k])
-            weights = emit.plus(weights, w_step)
+            weights = emit.plus(weights, step)
         return [emit.plus(place, x_row), weights, *sums]
 
     def one_tap(carried: list[Any]) -> list[Any]:
@@ -223,7 +155,7 @@ def _depthwise(
             for j, value in enumerate(emit.load_vectors(address)):
                 new.append(emit.multiply_add(value, vectors[j], sums[pixel * len(vectors) + j]))
             address = emit.plus(address, x_step)
-        return [emit.plus(place, x_column), emit.plus(weights, w_step), *new]
+        return [emit.plus(place, x_column), emit.plus(weights, step), *new]
 
     def one_row(carried: list[Any]) -> list[Any]:
         place, weights, *sums = carried
@@ -234,10 +166,10 @@ def _depthwise(
         _, _, *sums = emit.loop(constant(fixed), [x, w, *start], one_fixed_row)
     else:
         _, _, *sums = emit.loop(size, [x, w, *start], one_row)
-    emit.store(sums, relu, out, emit.bytes_of(out_step))
+    emit.store(sums, relu, out, step)
 
 
-def _affine(
+def affine_line(
     emit: Emitter,
     x: Any,
     x_step: Any,
@@ -247,9 +179,14 @@ def _affine(
     add: Any,
     relu: Any,
     out: Any,
-    out_step: Any,
+    channels: Any,
 ) -> None:
-    x_step, out_step = emit.bytes_of_inputs(x_step), emit.bytes_of(out_step)
+    """`out = x * scale + shift`, plus what `out` held where `add` is not 0, over `pixels` pixels of some units.
+
+    `x_step` lies between neighbouring pixels of `x`, `channels` between those of `out`. Inputs may be float16, of which
+    `x_step` then counts so many.
+    """
+    x_step, out_step = emit.bytes_of_inputs(x_step), emit.bytes_of(channels)
     scales, shifts = emit.load_vectors(scale), emit.load_vectors(shift)
     adding = emit.builder.icmp_signed("!=", add, constant(0))
 
@@ -266,7 +203,8 @@ def _affine(
     emit.loop(pixels, [x, out], one_pixel)
 
 
-def _add_up(emit: Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: Any, squares: Any) -> None:
+def statistics_line(emit: Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: Any, squares: Any) -> None:
+    """Adds `x - origin` to `sums` and its square to `squares`, over `pixels` pixels of some units of channels."""
     x_step = emit.bytes_of(x_step)
     origins, count = emit.load_vectors(origin), len(emit.vectors)
 
@@ -285,24 +223,48 @@ def _add_up(emit: Emitter, x: Any, x_step: Any, pixels: Any, origin: Any, sums: 
     emit.store_plain(totals[count:], squares)
 
 
-def _rounding(kind: Any) -> Callable[..., None]:
-    """What rounds `vectors` vectors at `x` to a narrower type and writes them to `out`."""
-
-    def narrow(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
-        narrower = ir.VectorType(kind, emit.vectors[0].count)
-
-        def one_vector(carried: list[Any]) -> list[Any]:
-            place, target = carried
-            (value,) = emit.load_vectors(place)
-            emit.write(emit.builder.fptrunc(value, narrower), target)
-            return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
-
-        emit.loop(vectors, [x, out], one_vector)
-
-    return narrow
+def halving_line(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
+    """Rounds `vectors` vectors at `x` to bfloat16, to the nearest, ties to even, and writes them to `out`."""
+    _narrow(emit, BFloat(), x, vectors, out)
 
 
-def _winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, out_step: Any) -> None:
+def keeping_line(emit: Emitter, x: Any, vectors: Any, out: Any) -> None:
+    """Rounds `vectors` vectors at `x` to float16 and writes them to `out`."""
+    _narrow(emit, HALF, x, vectors, out)
+
+
+def _narrow(emit: Emitter, kind: Any, x: Any, vectors: Any, out: Any) -> None:
+    narrower = ir.VectorType(kind, emit.vectors[0].count)
+
+    def one_vector(carried: list[Any]) -> list[Any]:
+        place, target = carried
+        (value,) = emit.load_vectors(place)
+        emit.write(emit.builder.fptrunc(value, narrower), target)
+        return [emit.plus(place, emit.bytes), emit.plus(target, emit.bytes // 2)]
+
+    emit.loop(vectors, [x, out], one_vector)
+
+
+def rounding_line(emit: Emitter, x: Any, vectors: Any) -> None:
+    """Rounds `vectors` vectors at `x` to what float16 holds, where they lie."""
+    (vector,) = emit.vectors
+    half = ir.VectorType(HALF, vector.count)
+
+    def one_vector(carried: list[Any]) -> list[Any]:
+        (place,) = carried
+        (value,) = emit.load_vectors(place)
+        emit.write(emit.builder.fpext(emit.builder.fptrunc(value, half), vector), place)
+        return [emit.plus(place, emit.bytes)]
+
+    emit.loop(vectors, [x], one_vector)
+
+
+def winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, out_step: Any) -> None:
+    """Transforms the 6x6 inputs of a tile of 4x4 outputs: F(4x4, 3x3) of Lavin and Gray 2016.
+
+    `x` is the first input, `x_row` and `x_step` lead to the next row's and pixel's. The 36 values go to `out`, each
+    `out_step` after the last one's.
+    """
     x_row, x_step, out_step = (emit.bytes_of(length) for length in (x_row, x_step, out_step))
 
     def transformed(d: list[Any]) -> list[Any]:
@@ -333,7 +295,7 @@ def _winograd_inputs(emit: Emitter, x: Any, x_row: Any, x_step: Any, out: Any, o
                 target = emit.plus(target, out_step)
 
 
-def _winograd_outputs(
+def winograd_outputs(
     emit: Emitter,
     adding: int,
     x: Any,
@@ -341,14 +303,18 @@ def _winograd_outputs(
     bias: Any,
     residual: Any,
     residual_row: Any,
-    residual_step: Any,
     relu: Any,
     out: Any,
     out_row: Any,
-    out_step: Any,
+    channels: Any,
 ) -> None:
-    lengths = x_step, residual_row, residual_step, out_row, out_step
-    x_step, residual_row, residual_step, out_row, out_step = (emit.bytes_of(length) for length in lengths)
+    """Transforms the 36 products of a tile, each `x_step` after the last one's, to 4x4 outputs with their bias.
+
+    Arguments otherwise as for `dense_tile`; `residual_row` and `out_row` lead to the next row of outputs. The residual
+    counts only with `adding`.
+    """
+    lengths = x_step, residual_row, out_row, channels
+    x_step, residual_row, out_row, step = (emit.bytes_of(length) for length in lengths)
 
     def transformed(m: list[Any]) -> list[Any]:
         """A column of the matrix A^T m."""
@@ -376,18 +342,5 @@ def _winograd_outputs(
                 if adding:
                     result = emit.builder.fadd(result, emit.load(added, vector))
                 emit.write(emit.rectified(result, relu), target)
-                target, added = emit.plus(target, out_step), emit.plus(added, residual_step)
+                target, added = emit.plus(target, step), emit.plus(added, step)
             out_line, residual_line = emit.plus(out_line, out_row), emit.plus(residual_line, residual_row)
-
-
-def _round_in_place(emit: Emitter, x: Any, vectors: Any) -> None:
-    (vector,) = emit.vectors
-    half = ir.VectorType(HALF, vector.count)
-
-    def one_vector(carried: list[Any]) -> list[Any]:
-        (place,) = carried
-        (value,) = emit.load_vectors(place)
-        emit.write(emit.builder.fpext(emit.builder.fptrunc(value, half), vector), place)
-        return [emit.plus(place, emit.bytes)]
-
-    emit.loop(vectors, [x], one_vector)

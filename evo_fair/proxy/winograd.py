@@ -9,9 +9,18 @@ Several images go through together, so that a small map has tiles enough to fill
 import numpy as np
 from numba import njit
 
-from evo_fair.proxy.operations import Column, Integers
-from evo_fair.proxy.tile_choice import Floats, dense, pixels_of_next_tile, units_of_next_tile
-from evo_fair.proxy.tiles import UNIT, winograd_inputs, winograd_outputs
+from evo_fair.arrays import Float32s
+from evo_fair.proxy.operations import Operation
+from evo_fair.proxy.tile_choice import (
+    address,
+    dense,
+    pixels_of_next_tile,
+    units_of_next_line,
+    units_of_next_tile,
+    winograd_in,
+    winograd_out,
+)
+from evo_fair.proxy.tiles import UNIT
 
 __all__ = ["POINTS", "pack_winograd", "run_winograd", "scratch_of", "suits_winograd", "transform_weights"]
 
@@ -38,29 +47,20 @@ _G = np.array(
     ]
 )
 
-_inputs_1, _inputs_2 = winograd_inputs(1), winograd_inputs(2)
-_outputs_1, _outputs_2 = winograd_outputs(1, adding=False), winograd_outputs(2, adding=False)
-_adding_1, _adding_2 = winograd_outputs(1, adding=True), winograd_outputs(2, adding=True)
-
-_SOURCE, _SOURCE_ROW, _STEP_X = int(Column.SOURCE), int(Column.SOURCE_ROW), int(Column.STEP_X)
-_TARGET, _TARGET_ROW, _CHANNELS = int(Column.TARGET), int(Column.TARGET_ROW), int(Column.CHANNELS)
-_HEIGHT, _WIDTH, _WEIGHT, _BIAS = int(Column.HEIGHT), int(Column.WIDTH), int(Column.WEIGHT), int(Column.BIAS)
-_RESIDUAL, _RESIDUAL_ROW, _RELU = int(Column.RESIDUAL), int(Column.RESIDUAL_ROW), int(Column.RELU)
-
 
 def suits_winograd(height: int, width: int) -> bool:
     """Whether a map of a convolution's outputs can be cut into Winograd's tiles."""
     return height % _SIDE == 0 and width % _SIDE == 0
 
 
-def transform_weights(weight: Floats) -> Floats:
+def transform_weights(weight: Float32s) -> Float32s:
     """G g G^T of a weight `[out, in, 3, 3]`, as `[36, in, out]`."""
     transformed = np.einsum("pa,oiab,qb->pqio", _G, weight.astype(np.float64), _G, optimize=True)
     return np.ascontiguousarray(transformed.reshape(POINTS, *weight.shape[1::-1]), np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack_winograd(transformed: Floats, c_out: int, c_in: int, scale: Floats, out: Floats) -> None:
+def pack_winograd(transformed: Float32s, c_out: int, c_in: int, scale: Float32s, out: Float32s) -> None:
     """Writes the first channels of transformed weights, scaled by output, point by point and tile by tile.
 
     `out` holds `36 * pad(c_in) * pad(c_out)` zeros, where `pad` fills up to a multiple of 8.
@@ -86,51 +86,47 @@ def scratch_of(inputs: int, channels: int) -> int:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def run_winograd(op: Integers, weights: Floats, arena: Floats, size: int, images: int, scratch: int) -> None:
+def run_winograd(op: Operation, weights: Float32s, arena: Float32s, size: int, images: int, scratch: int) -> None:
     """Runs a convolution on `images` images, whose buffers lie `size` values apart.
 
     From `scratch` on the arena has room for `scratch_of(inputs, channels)` values.
     """
-    inputs, channels = op[_STEP_X], op[_CHANNELS]
-    across, down = op[_WIDTH] // _SIDE, op[_HEIGHT] // _SIDE
-    x_row, out_row = op[_SOURCE_ROW], op[_TARGET_ROW]
-    residual, residual_row = op[_RESIDUAL], op[_RESIDUAL_ROW]
-    base, w, bias = arena.ctypes.data, weights.ctypes.data + 4 * op[_WEIGHT], weights.ctypes.data + 4 * op[_BIAS]
-    zeros = w + 4 * POINTS * inputs * channels
+    inputs, channels = op.x_step, op.channels
+    across, down = op.width // _SIDE, op.height // _SIDE
+    x_row, out_row, relu = op.x_row, op.out_row, op.relu
+    residual, residual_row = op.residual, op.residual_row
+    w, bias = address(weights, op.weight), address(weights, op.bias)
+    zeros = address(weights, op.weight + POINTS * inputs * channels)
     x_point, y_point = _BLOCK * inputs + _APART, _BLOCK * channels + _APART
-    x = base + 4 * scratch
-    y = x + 4 * POINTS * x_point
+    x, y = address(arena, scratch), address(arena, scratch + POINTS * x_point)
     tiles = images * across * down
     for first in range(0, tiles, _BLOCK):
         count = min(_BLOCK, tiles - first)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
-            source = base + 4 * (image * size + op[_SOURCE] + _SIDE * (a * x_row + b * inputs))
+            source = address(arena, image * size + op.x + _SIDE * (a * x_row + b * inputs))
             _transform_inputs(source, x_row, inputs, x + 4 * number * inputs, x_point)
         _multiply(x, x_point, inputs, w, zeros, y, y_point, channels, count)
         for number in range(count):
             image, place = divmod(first + number, across * down)
             a, b = divmod(place, across)
-            out = base + 4 * (image * size + op[_TARGET] + _SIDE * (a * out_row + b * channels))
+            out = address(arena, image * size + op.out + _SIDE * (a * out_row + b * channels))
             added = 0
             if residual >= 0:
-                added = base + 4 * (image * size + residual + _SIDE * (a * residual_row + b * channels))
+                added = address(arena, image * size + residual + _SIDE * (a * residual_row + b * channels))
             source = y + 4 * number * channels
-            _transform_outputs(source, y_point, bias, added, residual_row, channels, op[_RELU], out, out_row)
+            _transform_outputs(source, y_point, bias, added, residual_row, channels, relu, out, out_row)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _transform_inputs(source: int, x_row: int, channels: int, out: int, point: int) -> None:
     """A tile of all channels; the values of a point lie `point` behind those of the last one."""
-    done = 0
-    while done < channels:
-        if channels - done >= 2 * UNIT:
-            _inputs_2(source + 4 * done, x_row, channels, out + 4 * done, point)
-            done += 2 * UNIT
-        else:
-            _inputs_1(source + 4 * done, x_row, channels, out + 4 * done, point)
-            done += UNIT
+    done, units = 0, channels // UNIT
+    while done < units:
+        wide, here = units_of_next_line(units - done), 4 * UNIT * done
+        winograd_in(wide, source + here, x_row, channels, out + here, point)
+        done += wide
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -148,7 +144,7 @@ def _multiply(
                 pixels = pixels_of_next_tile(count - number)
                 source = x + 4 * (point * x_point + number * inputs)
                 out = y + 4 * (point * y_point + number * channels + UNIT * done)
-                dense(pixels, wide, source, 0, inputs, 1, inputs, w, zeros, 0, channels, 0, out)
+                dense(pixels, wide, source, 0, inputs, 1, inputs, w, zeros, 0, 0, out, channels)
                 number += pixels
             w += 4 * inputs * wide * UNIT
             done += wide
@@ -167,17 +163,21 @@ def _transform_outputs(
     out_row: int,
 ) -> None:
     """A tile of all channels; a residual of 0 is none."""
-    done = 0
-    while done < channels:
-        m, c, d, r = source + 4 * done, bias + 4 * done, out + 4 * done, residual + 4 * done
-        wide = 2 if channels - done >= 2 * UNIT else 1
-        if residual == 0:
-            if wide == 2:
-                _outputs_2(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
-            else:
-                _outputs_1(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
-        elif wide == 2:
-            _adding_2(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
-        else:
-            _adding_1(m, point, c, r, residual_row, channels, relu, d, out_row, channels)
-        done += wide * UNIT
+    adding = 0 if residual == 0 else 1
+    done, units = 0, channels // UNIT
+    while done < units:
+        wide, here = units_of_next_line(units - done), 4 * UNIT * done
+        winograd_out(
+            wide,
+            adding,
+            source + here,
+            point,
+            bias + here,
+            residual + here,
+            residual_row,
+            relu,
+            out + here,
+            out_row,
+            channels,
+        )
+        done += wide

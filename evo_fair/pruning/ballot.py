@@ -3,9 +3,7 @@
 import copy
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
+from evo_fair.arrays import Floats
 from evo_fair.pruning.criteria import CRITERIA, Scores
 from evo_fair.pruning.gates import places
 from evo_fair.pruning.refine import refine
@@ -14,8 +12,6 @@ from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.registries import method
 
 __all__ = ["ballot", "conflict_scores"]
-
-Values = Mapping[str, npt.NDArray[np.float64]]
 
 WEIGHT = 0.05
 """What the cosine of a part, from -1 to 1, adds to its place in the order of sizes, from 0 to 1. Chosen with
@@ -47,7 +43,7 @@ def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
 def conflict_scores(size: Scores, cosine: Scores) -> Scores:
     """Places in the order of sizes, lowered by conflict and raised by agreement of the gradients."""
 
-    def joined(sizes: Values, cosines: Values) -> Values:
+    def joined(sizes: Mapping[str, Floats], cosines: Mapping[str, Floats]) -> dict[str, Floats]:
         return {name: place + WEIGHT * cosines[name] for name, place in places(sizes, "global").items()}
 
     return Scores(joined(size.weights, cosine.weights), joined(size.channels, cosine.channels))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from evo_fair.arrays import Floats
 from evo_fair.blame import blamed
 from evo_fair.errors import EvoFairError, PruningError, in_a_line
 from evo_fair.nets.failures import failure
@@ -32,7 +33,6 @@ __all__ = [
     "fairness_weights",
 ]
 
-FloatArray = npt.NDArray[np.float64]
 
 BETA = 1 / 3
 """How much the privileged groups' need of a parameter weighs against it in `fairprune`; our choice."""
@@ -47,8 +47,8 @@ class Scores:
     compared with each other, as `global` scope does.
     """
 
-    weights: Mapping[str, FloatArray]
-    channels: Mapping[str, FloatArray]
+    weights: Mapping[str, Floats]
+    channels: Mapping[str, Floats]
 
 
 Criterion = Callable[[nn.Module, Structure, Samples, np.random.Generator], Scores]
@@ -110,7 +110,7 @@ def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np
     del samples, rng
     tensors = dict(network.named_parameters())
     weights = {name: tensor.abs() for name, tensor in _weights(network, structure).items()}
-    channels: dict[str, FloatArray] = {}
+    channels: dict[str, Floats] = {}
     for name, group in structure.groups.items():
         total, count = np.zeros(group.size), np.zeros(group.size)
         for member in group.members:
@@ -204,7 +204,7 @@ def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: n
     flat = np.stack([np.concatenate([c[name].numpy().ravel() for name in structure.weights]) for c in changes])
     weights = _split(shares_kept(flat**2), {name: tuple(tensors[name].shape) for name in structure.weights})
     summed = [[_sum_by_channel(group, c)[0] for group in structure.groups.values()] for c in changes]
-    channels: dict[str, FloatArray] = {}
+    channels: dict[str, Floats] = {}
     if structure.groups:
         by_group = np.stack([np.concatenate(parts) for parts in summed])
         channels = _split(shares_kept(by_group**2), {name: (g.size,) for name, g in structure.groups.items()})
@@ -271,10 +271,10 @@ def check_scores(name: str, scores: object, network: nn.Module, structure: Struc
 
 def _checked_arrays(
     name: str, what: str, given: Mapping[str, object], shapes: Mapping[str, tuple[int, ...]]
-) -> dict[str, FloatArray]:
+) -> dict[str, Floats]:
     if not isinstance(given, Mapping):
         raise PruningError(f"criterion {name!r}: {what} are {type(given).__name__}, and have to be arrays by name")
-    found: dict[str, FloatArray] = {}
+    found: dict[str, Floats] = {}
     for key, shape in shapes.items():
         if key not in given:
             raise PruningError(f"criterion {name!r} gives no {what} for {key!r}: score all that the structure names")
@@ -308,7 +308,7 @@ def check_criteria(
             ) from error
 
 
-def fairness_weights(network: nn.Module, samples: Samples) -> FloatArray:
+def fairness_weights(network: nn.Module, samples: Samples) -> Floats:
     """What each sample's loss weighs in the gradient of the variance of the groups' mean losses: float64 `[n]`.
 
     d/dtheta 1/G sum_g (L_g - mean L)^2 = sum_i 2 (L_g(i) - mean L) / (G n_g(i)) d loss_i/dtheta; unknown groups have 0.
@@ -343,11 +343,11 @@ def _weights(network: nn.Module, structure: Structure) -> Gradients:
     return {name: tensors[name].detach().double() for name in structure.weights}
 
 
-def _arrays(tensors: Gradients) -> dict[str, FloatArray]:
+def _arrays(tensors: Gradients) -> dict[str, Floats]:
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[FloatArray, FloatArray]:
+def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[Floats, Floats]:
     """Sums of a group's parameters by channel, and how many values each sum has: float64 `[channels]` twice."""
     total, count = np.zeros(group.size), np.zeros(group.size)
     for member in group.members:
@@ -361,12 +361,12 @@ def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[FloatArray,
 
 
 def _by_channel(
-    structure: Structure, values: Gradients, combine: Callable[[FloatArray, FloatArray], FloatArray]
-) -> dict[str, FloatArray]:
+    structure: Structure, values: Gradients, combine: Callable[[Floats, Floats], Floats]
+) -> dict[str, Floats]:
     return {name: combine(*_sum_by_channel(group, values)) for name, group in structure.groups.items()}
 
 
-def _share_of_larger(values: FloatArray) -> FloatArray:
+def _share_of_larger(values: Floats) -> Floats:
     """Each value's share of the sum of itself and all that come after it in ascending order; 0 for 0."""
     flat = values.ravel()
     order = np.argsort(flat, kind="stable")
@@ -376,14 +376,14 @@ def _share_of_larger(values: FloatArray) -> FloatArray:
     return shares.reshape(values.shape)
 
 
-def _cosine(parts: FloatArray) -> FloatArray:
+def _cosine(parts: Floats) -> Floats:
     """Cosines `[...]` of `parts` `[3, ...]`: inner products, and both vectors' squared lengths."""
     length = np.sqrt(parts[1] * parts[2])
-    cosine: FloatArray = np.divide(parts[0], length, out=np.zeros_like(parts[0]), where=length > 0)
+    cosine: Floats = np.divide(parts[0], length, out=np.zeros_like(parts[0]), where=length > 0)
     return cosine
 
 
-def _split(flat: FloatArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, FloatArray]:
+def _split(flat: Floats, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Floats]:
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
     parts = np.split(flat, ends[:-1])
     return {name: part.reshape(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

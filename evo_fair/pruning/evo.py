@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from evo_fair.arrays import Genomes
 from evo_fair.errors import PruningError
 from evo_fair.evolution import Objective, Record, SearchPlan, resolve, search
-from evo_fair.evolution.evaluator import Genomes
 from evo_fair.fairness import Counts, concatenate
 from evo_fair.files import digest
 from evo_fair.nets.threads import torch_threads

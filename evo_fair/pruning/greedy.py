@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from evo_fair.arrays import Floats
+
 __all__ = ["shares_kept"]
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def shares_kept(importance: FloatArray) -> FloatArray:
+def shares_kept(importance: Floats) -> Floats:
     """Places from 1 (chosen first) down to 1/n, float64 `[n]`, by importance `[groups, n]` of n parts to each group.
 
     Again and again the group that has kept the smallest share of its total so far chooses what matters most to it
@@ -26,7 +26,7 @@ def shares_kept(importance: FloatArray) -> FloatArray:
 
 
 @njit(cache=True)
-def _choose(shares: FloatArray, wishes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _choose(shares: Floats, wishes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     groups, n = shares.shape
     order = np.empty(n, np.int64)
     taken = np.zeros(n, np.bool_)

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Floats
 from evo_fair.data.splits import split_units
 
-__all__ = ["HeldOffsets", "Outputs", "Standing", "even_offsets", "held_offsets", "log_shares"]
+__all__ = ["HeldOffsets", "Outputs", "TriedOffsets", "even_offsets", "held_offsets", "log_shares"]
 
-FloatArray = npt.NDArray[np.float64]
 
 SHIFTS = np.linspace(-0.5, 1.0, 13)
 """How far outputs are moved at first against the labels' logarithmic shares in training; 0 is among them."""
@@ -45,15 +45,15 @@ class Outputs:
         """Those of the chosen samples alone."""
         return Outputs(self.logits[chosen], self.labels[chosen], self.groups[chosen])
 
-    def right(self, offsets: FloatArray) -> npt.NDArray[np.bool_]:
+    def right(self, offsets: Floats) -> npt.NDArray[np.bool_]:
         """What is right with these offsets `[labels]`, bool `[n]`."""
         return np.asarray((self.logits + offsets).argmax(1) == self.labels)
 
 
-class Standing(NamedTuple):
+class TriedOffsets(NamedTuple):
     """Offsets float64 `[labels]`; with them, the validation part's accuracy and the variance of the groups'."""
 
-    offsets: FloatArray
+    offsets: Floats
     accuracy: float
     spread: float
 
@@ -65,7 +65,7 @@ class HeldOffsets(NamedTuple):
     are of samples left out of the fit; `without` are the same two without any offsets.
     """
 
-    offsets: FloatArray
+    offsets: Floats
     strength: float
     accuracy: float
     spread: float
@@ -76,7 +76,7 @@ def held_offsets(
     validation: Outputs,
     training: Outputs,
     units: npt.NDArray[np.int64],
-    log_shares: FloatArray | None,
+    log_shares: Floats | None,
     before: npt.NDArray[np.bool_],
     epsilon: float,
 ) -> HeldOffsets:
@@ -115,15 +115,15 @@ def held_offsets(
     return HeldOffsets(offsets, float(STRENGTHS[best]), float(accuracy[best]), spread[best], without)
 
 
-def log_shares(labels: npt.NDArray[np.int64], count: int) -> FloatArray:
+def log_shares(labels: npt.NDArray[np.int64], count: int) -> Floats:
     """The logarithms of `count` labels' shares among `labels`, float64 `[count]`; one that never occurs counts once."""
     counts = np.bincount(labels, minlength=count).astype(np.float64)
     return np.asarray(np.log(np.maximum(counts, 1) / counts.sum()))
 
 
 def even_offsets(
-    validation: Outputs, training: Outputs, log_shares: FloatArray | None, limit: float, epsilon: float
-) -> Standing:
+    validation: Outputs, training: Outputs, log_shares: Floats | None, limit: float, epsilon: float
+) -> TriedOffsets:
     """The offsets with which groups' accuracies differ least while the validation part's accuracy keeps its limits.
 
     First all labels move against their logarithmic shares in training, `log_shares` float64 `[labels]` (Menon et al.
@@ -161,11 +161,11 @@ class _Pair:
         self._groups = 1 + max(int(part.groups.max(initial=-1)) for part in self._parts)
         self._sizes = self._by_group([np.ones(len(part.labels), np.bool_) for part in self._parts])
 
-    def standing(self, offsets: FloatArray) -> Standing:
+    def standing(self, offsets: Floats) -> TriedOffsets:
         """With these offsets."""
         return self._standing(offsets, [(part.logits + offsets).argmax(1) for part in self._parts])
 
-    def moves(self, offsets: FloatArray, step: float) -> Iterator[Standing]:
+    def moves(self, offsets: Floats, step: float) -> Iterator[TriedOffsets]:
         """With each label's offset in turn moved up or down by `step`.
 
         A label that moves wins or loses against the best of the others, which is the best or the second of all.
@@ -184,16 +184,16 @@ class _Pair:
                 ]
                 yield self._standing(new, predictions)
 
-    def _standing(self, offsets: FloatArray, predictions: list[npt.NDArray[np.int64]]) -> Standing:
+    def _standing(self, offsets: Floats, predictions: list[npt.NDArray[np.int64]]) -> TriedOffsets:
         right = [part.labels == guess for part, guess in zip(self._parts, predictions, strict=True)]
-        return Standing(offsets, float(right[0].mean()), self.spread(right))
+        return TriedOffsets(offsets, float(right[0].mean()), self.spread(right))
 
     def spread(self, right: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> float:
         """The variance of the groups' accuracies where these shares of the parts' samples are right, `[n]` each."""
         there = self._sizes > 0
         return float((self._by_group(right)[there] / self._sizes[there]).var())
 
-    def _by_group(self, shares: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> FloatArray:
+    def _by_group(self, shares: Sequence[npt.NDArray[np.bool_ | np.float64]]) -> Floats:
         """How many samples, of each taken its share, are of each group, by weight: float64 `[groups]`."""
         counts = np.zeros(self._groups)
         for part, weight, share in zip(self._parts, self._weights, shares, strict=True):
@@ -202,7 +202,7 @@ class _Pair:
         return counts
 
 
-def _best_two(logits: FloatArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _best_two(logits: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The labels `[n]` of the largest logit of each sample, and of the second."""
     rows, best = np.arange(len(logits)), logits.argmax(1)
     others = logits.copy()

@@ -9,14 +9,13 @@ import torch
 from torch import nn
 
 from evo_fair.fairness import Counts, group_accuracy
-from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets
-from evo_fair.pruning.offsets import log_shares as shares_in_logarithms
+from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets, log_shares
 from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.structure import Structure, training_mode
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.trace import OUTPUTS
 
-__all__ = ["log_shares", "output_bias", "outputs", "refine", "spread", "tempered_draw"]
+__all__ = ["output_bias", "outputs", "refine", "spread", "tempered_draw", "training_log_shares"]
 
 STRENGTH = 0.5
 """How far training leans towards small groups: 0 not at all, 1 to all groups alike. Chosen with
@@ -148,9 +147,9 @@ def _moves_outputs(network: nn.Module, layer: str, example: torch.Tensor) -> boo
     return True
 
 
-def log_shares(task: Task) -> npt.NDArray[np.float64]:
+def training_log_shares(task: Task) -> npt.NDArray[np.float64]:
     """The logarithms of labels' shares in training, float64 `[labels]`; one that never occurs counts as one sample."""
-    return shares_in_logarithms(task.train_labels, len(task.dataset.label_names))
+    return log_shares(task.train_labels, len(task.dataset.label_names))
 
 
 def outputs(task: Task, name: str, logits: npt.NDArray[np.float32]) -> Outputs:
@@ -168,4 +167,6 @@ def _standing(
     """
     validation, training = (outputs(task, name, task.logits(network, name)) for name in ("validation", "train"))
     units = task.dataset.units[task.dataset.part("validation")]
-    return held_offsets(validation, training, units, None if bias is None else log_shares(task), before, epsilon)
+    return held_offsets(
+        validation, training, units, None if bias is None else training_log_shares(task), before, epsilon
+    )

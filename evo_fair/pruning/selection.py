@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.pruning.criteria import Scores
 from evo_fair.pruning.removal import Mask, channel_mask
@@ -32,7 +33,6 @@ Scope = Literal["uniform", "global"]
 STRUCTURES: tuple[StructureKind, ...] = ("structured", "unstructured")
 SCOPES: tuple[Scope, ...] = ("uniform", "global")
 
-FloatArray = npt.NDArray[np.float64]
 Stays = dict[str, npt.NDArray[np.bool_]]
 
 
@@ -136,7 +136,7 @@ def count_kept(mask: Mask, structure: Structure) -> tuple[int, int]:
     return sum(int(value.sum()) for value in values), sum(value.numel() for value in values)
 
 
-def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[str, FloatArray]:
+def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[str, Floats]:
     if kind == "unstructured":
         parts = {name: scores.weights[name] for name in structure.weights}
     else:
@@ -148,12 +148,12 @@ def _parts(structure: Structure, scores: Scores, kind: StructureKind) -> dict[st
     return parts
 
 
-def _lowest_where_gone(scores: FloatArray, already: Mask, name: str) -> FloatArray:
+def _lowest_where_gone(scores: Floats, already: Mask, name: str) -> Floats:
     held = already.values.get(name) if already.keep is None else already.keep.get(name)
     return scores if held is None else np.where(np.asarray(held), scores, -np.inf)
 
 
-def _best(scores: FloatArray, sparsity: float) -> npt.NDArray[np.bool_]:
+def _best(scores: Floats, sparsity: float) -> npt.NDArray[np.bool_]:
     """What stays of one layer: all but the lowest share, and at least one."""
     gone = min(round(sparsity * scores.size), scores.size - 1)
     stays = np.ones(scores.size, np.bool_)
@@ -161,7 +161,7 @@ def _best(scores: FloatArray, sparsity: float) -> npt.NDArray[np.bool_]:
     return stays.reshape(scores.shape)
 
 
-def _best_of_all(parts: Mapping[str, FloatArray], sparsity: float) -> Stays:
+def _best_of_all(parts: Mapping[str, Floats], sparsity: float) -> Stays:
     """What stays of each layer when the lowest of all layers leave; the best of each layer stays in any case."""
     names = list(parts)
     sizes = [parts[name].size for name in names]

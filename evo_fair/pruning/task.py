@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from evo_fair.arrays import RawInputs
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError
 from evo_fair.fairness import Counts
@@ -19,7 +20,7 @@ from evo_fair.files import digest
 from evo_fair.nets import fit
 from evo_fair.nets.checkpoint import stored_tensors
 from evo_fair.nets.failures import failure
-from evo_fair.nets.inputs import Inputs, Scaling
+from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.recipe import Step
 from evo_fair.nets.threads import torch_threads
@@ -30,11 +31,11 @@ from evo_fair.pruning.selection import Scope, StructureKind
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.trace import trace_structure
 
-__all__ = ["Dense", "Loss", "Pruned", "Request", "State", "Task", "content_of", "state_of"]
+__all__ = ["Dense", "Loss", "Pruned", "Request", "StateDict", "Task", "content_of", "state_of"]
 
 Loss = Callable[[torch.Tensor, npt.NDArray[np.int64], float], torch.Tensor]
 """That of `nets.fit`: from logits `[batch, labels]`, samples `[batch]` and the share of training that is done."""
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 SCORED = 512
 """How many training samples a criterion looks at."""
@@ -49,7 +50,7 @@ class Dense:
     """
 
     network: nn.Module
-    early: State | None
+    early: StateDict | None
     epochs: int
 
 
@@ -109,7 +110,7 @@ class Task:
         return Scaling.of(self.train_inputs)
 
     @cached_property
-    def train_inputs(self) -> Inputs:
+    def train_inputs(self) -> RawInputs:
         """Raw inputs of the training part, `[n, channels, height, width]` or `[n, features]`."""
         return self.dataset.inputs[self.dataset.part("train")]
 
@@ -123,7 +124,7 @@ class Task:
         """Groups of the training part, int16 `[n]`, -1 where unknown."""
         return self.dataset.grouping(self.group).index[self.dataset.part("train")]
 
-    def normalise(self, inputs: Inputs) -> torch.Tensor:
+    def normalise(self, inputs: RawInputs) -> torch.Tensor:
         """Raw inputs `[n, ...]` as networks take them, float32 of the same shape."""
         return self.scaling(inputs)
 
@@ -257,7 +258,7 @@ class Task:
             raise PruningError("the network's outputs are not finite: check its weights")
 
 
-def state_of(network: nn.Module) -> State:
+def state_of(network: nn.Module) -> StateDict:
     """A copy of all that a network's state dictionary holds."""
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 

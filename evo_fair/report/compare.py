@@ -14,9 +14,9 @@ from scipy import stats
 from evo_fair.arguments import as_texts
 from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
+from evo_fair.evolution.hypervolume import Points
 from evo_fair.report.plots import common_axes
 from evo_fair.report.run import Run, load_run
-from evo_fair.report.style import Points
 
 __all__ = ["Comparison", "attainment", "compare", "coverage", "mean_interval"]
 

@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evo_fair.evolution import Axis, non_dominated
+from evo_fair.evolution.hypervolume import Points
 from evo_fair.files import write_text
 from evo_fair.report.compare import Comparison, mean_interval
-from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
+from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label, markdown, markdown_table
 
 __all__ = ["comparison_figure", "comparison_markdown", "write_comparison"]

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis, Limit, non_dominated, to_minimise
 from evo_fair.evolution.front import UNCERTAINTY, believed_columns
-from evo_fair.report.style import Look, Points, axis_label, common_legend, grid, looks, save_figure, scale
+from evo_fair.evolution.hypervolume import Points
+from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label
 
 __all__ = ["common_axes", "pareto", "pareto_figure", "short_names"]

@@ -7,7 +7,6 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.figure import Figure
@@ -15,13 +14,13 @@ from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatt
 
 from evo_fair.errors import EvoFairError, FigureError, in_a_line
 from evo_fair.evolution import Axis
+from evo_fair.evolution.hypervolume import Points
 from evo_fair.files import atomic_write
 from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.show import figure_label
 
-__all__ = ["Look", "Points", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
+__all__ = ["Look", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
 
-Points = npt.NDArray[np.float64]
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",

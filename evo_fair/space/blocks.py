@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from evo_fair.space.kinds import Channels, Kind, Shortcut
+from evo_fair.space.kinds import Channels, Kind, KindUnit, Shortcut, squeezed_width
 
 __all__ = ["Block", "Unit", "units_of"]
 
@@ -23,7 +23,10 @@ class Block(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """A convolution (kernel 0: a linear layer) followed by batch norm."""
+    """A convolution (kernel 0: a linear layer) followed by batch norm.
+
+    One that `squeezes` takes the mean over the map; the one behind it `excites`: it weighs what was squeezed.
+    """
 
     name: str
     c_in: int
@@ -31,6 +34,8 @@ class Unit(NamedTuple):
     kernel: int
     stride: int
     depthwise: bool = False
+    squeezes: bool = False
+    excites: bool = False
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
@@ -42,18 +47,22 @@ class Unit(NamedTuple):
 
 def units_of(block: Block) -> list[Unit]:
     """The units of a block in the order in which `evo_fair.space.decode` lays out its layers, the shortcut's first."""
-    widths = {Channels.IN: block.c_in, Channels.HIDDEN: block.hidden, Channels.OUT: block.c_out}
-    units = [
-        Unit(
-            unit.name,
-            widths[unit.takes],
-            widths[unit.gives],
-            block.kernel if unit.kernel is None else unit.kernel,
-            block.stride if unit.strided else 1,
-            unit.depthwise,
-        )
-        for unit in block.kind.units
-    ]
+    units = [_unit_of(block, unit) for unit in block.kind.units]
     if block.shortcut == Shortcut.PROJECTION:
         return [Unit("shortcut", block.c_in, block.c_out, 1, block.stride), *units]
     return units
+
+
+def _unit_of(block: Block, unit: KindUnit) -> Unit:
+    widths = {Channels.IN: block.c_in, Channels.HIDDEN: block.hidden, Channels.OUT: block.c_out}
+    squeezes, excites = unit.gives == Channels.SQUEEZED, unit.takes == Channels.SQUEEZED
+    return Unit(
+        unit.name,
+        squeezed_width(widths[unit.gives]) if excites else widths[unit.takes],
+        squeezed_width(widths[unit.takes]) if squeezes else widths[unit.gives],
+        block.kernel if unit.kernel is None else unit.kernel,
+        block.stride if unit.strided else 1,
+        unit.depthwise,
+        squeezes,
+        excites,
+    )

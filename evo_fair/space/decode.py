@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from evo_fair.arrays import Genomes, Int32s
 from evo_fair.layers import LayerTable, Op
-from evo_fair.space.kinds import CB, KINDS, Hidden, Kind, Shortcut
+from evo_fair.space.kinds import CB, KINDS, Channels, Hidden, Kind, Shortcut, squeezed_width
 from evo_fair.space.schema import SpaceSchema
 
 __all__ = [
     "BLOCK_COLUMNS",
     "BlockTable",
-    "Genomes",
     "Plan",
     "blocks_of",
     "canonical",
@@ -29,9 +29,7 @@ __all__ = [
     "skip_gene",
 ]
 
-Genomes = npt.NDArray[np.int16]
 BlockTable = npt.NDArray[np.int32]
-_Ints = npt.NDArray[np.int32]
 
 BLOCK_COLUMNS = ("kind", "c_in", "hidden", "c_out", "kernel", "stride", "shortcut", "h_in", "w_in")
 KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
@@ -39,7 +37,8 @@ KIND, C_IN, HIDDEN, C_OUT, KERNEL, STRIDE, SHORTCUT, H_IN, W_IN = range(9)
 _EXPANSION, _WIDTH, _UNITS = int(Hidden.EXPANSION), int(Hidden.WIDTH), int(Hidden.UNITS)
 _PROJECTION = int(Shortcut.PROJECTION)
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
-_GLOBAL_POOL, _ADD = int(Op.GLOBAL_POOL), int(Op.ADD)
+_GLOBAL_POOL, _ADD, _MUL, _ACTIVATION = int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL), int(Op.ACTIVATION)
+_SQUEEZED = int(Channels.SQUEEZED)
 
 SLOT_GENES = 4  # kind, kernel, expansion, keep
 _LEAST_UNITS = 3
@@ -54,21 +53,21 @@ _BLOCKS_OWN = -1  # a unit with the block's kernel
 class Plan(NamedTuple):
     """A space's choices as arrays that compiled code reads; lists of unequal length are filled up with zeros."""
 
-    input_shape: _Ints  # channels, height, width
+    input_shape: Int32s  # channels, height, width
     labels: int
-    stem: _Ints  # [choices of the stem's width]; empty for a tabular space
+    stem: Int32s  # [choices of the stem's width]; empty for a tabular space
     stem_kernel: int
     stem_stride: int
-    slots: _Ints  # [stages]
-    strides: _Ints  # [stages]
-    widths: _Ints  # [stages, choices]
-    kinds: _Ints  # [stages, choices], 0 ends the list
-    skips: _Ints  # [stages], the kind gene that means no block in slots after the first
-    kernels: _Ints  # [stages, kinds, choices], 0 ends the list
-    expansions: _Ints  # [stages, choices]
-    keep: _Ints  # [stages, choices]
-    rules: _Ints  # [kinds, RULES]; expansion 0: by the gene
-    units: _Ints  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
+    slots: Int32s  # [stages]
+    strides: Int32s  # [stages]
+    widths: Int32s  # [stages, choices]
+    kinds: Int32s  # [stages, choices], 0 ends the list
+    skips: Int32s  # [stages], the kind gene that means no block in slots after the first
+    kernels: Int32s  # [stages, kinds, choices], 0 ends the list
+    expansions: Int32s  # [stages, choices]
+    keep: Int32s  # [stages, choices]
+    rules: Int32s  # [kinds, RULES]; expansion 0: by the gene
+    units: Int32s  # [kinds, units, 5]: takes, gives, kernel, strided, depthwise; takes 0 ends the list
     stem_kind: int
 
 
@@ -113,8 +112,10 @@ def _rules(kind: Kind) -> tuple[int, ...]:
     return (kind.hidden, *kind.shortcuts, kind.expansion or 0)
 
 
-def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
-    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *(len(kind.units) for kind in kinds)), 5), np.int32)
+def _unit_table(kinds: tuple[Kind, ...]) -> Int32s:
+    # As long as the layers need: channel weights come with a mean, an activation and a product.
+    lengths = (len(kind.units) + 3 * len(list(kind.giving(Channels.SQUEEZED))) for kind in kinds)
+    table = np.zeros((len(kinds) + 1, max(_LEAST_UNITS, *lengths), 5), np.int32)
     for number, kind in enumerate(kinds, 1):
         for place, unit in enumerate(kind.units):
             kernel = _BLOCKS_OWN if unit.kernel is None else unit.kernel
@@ -122,12 +123,12 @@ def _unit_table(kinds: tuple[Kind, ...]) -> _Ints:
     return table
 
 
-def _padded(rows: list[tuple[int, ...]], length: int = 0) -> _Ints:
+def _padded(rows: list[tuple[int, ...]], length: int = 0) -> Int32s:
     length = max(length, *(len(row) for row in rows))
     return np.array([[*row, *[0] * (length - len(row))] for row in rows], np.int32)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
     """The block table, int32 `[networks, blocks, 9]`, of genomes `[networks, genes]`."""
     stem = 1 if plan.stem.size else 0
@@ -137,7 +138,7 @@ def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
     return blocks
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def canonical(plan: Plan, genomes: Genomes) -> Genomes:
     """The one genome among all that mean the same network: unused genes are 0, used ones the smallest that do."""
     blocks = blocks_of(plan, genomes)
@@ -147,7 +148,7 @@ def canonical(plan: Plan, genomes: Genomes) -> Genomes:
     return result
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier."""
     table = np.zeros((blocks.shape[0], blocks.shape[1] * (plan.units.shape[1] + 2) + 2, 8), np.int32)
@@ -156,7 +157,8 @@ def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
     return table
 
 
-@njit(cache=True)
+# What runs for every genome is inlined: each call would count the references to all of the plan's arrays up and down.
+@njit(cache=True, inline="always", error_model="numpy")
 def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
     channels, height, width = plan.input_shape[0], plan.input_shape[1], plan.input_shape[2]
     gene, block = 0, 0
@@ -175,26 +177,26 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
                 kind = 0
             if kind:
                 row = rows[block]
-                rules = plan.rules[kind]
                 keep = plan.keep[s, genome[gene + 3]]
                 row[KIND], row[C_IN], row[C_OUT], row[H_IN], row[W_IN] = kind, channels, c_stage, height, width
                 row[STRIDE] = plan.strides[s] if slot == 0 else 1
                 row[KERNEL] = plan.kernels[s, kind, genome[gene + 1]]
                 if row[KERNEL] == 0:  # fewer kernels are open to this kind than to others of the stage
                     row[KERNEL] = plan.kernels[s, kind, 0]
-                row[SHORTCUT] = rules[_RULE_FIRST + (1 if slot else 0)]
-                if rules[_RULE_HIDDEN] == _EXPANSION:
+                row[SHORTCUT] = plan.rules[kind, _RULE_FIRST + (1 if slot else 0)]
+                rule = plan.rules[kind, _RULE_HIDDEN]
+                if rule == _EXPANSION:
                     row[HIDDEN] = min(keep, _expansion(plan, s, kind, genome[gene + 2]) * channels)
-                elif rules[_RULE_HIDDEN] == _WIDTH:
+                elif rule == _WIDTH:
                     row[HIDDEN] = min(keep, c_stage)
-                elif rules[_RULE_HIDDEN] == _UNITS:
+                elif rule == _UNITS:
                     row[C_OUT] = keep
                 channels, height, width = row[C_OUT], _halved(height, row[STRIDE]), _halved(width, row[STRIDE])
             gene += SLOT_GENES
             block += 1
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
     gene = 1 if plan.stem.size else 0
     block = gene
@@ -220,14 +222,14 @@ def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
             block += 1
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _expansion(plan: Plan, stage: int, kind: int, gene: int) -> int:
     own: int = plan.rules[kind, _RULE_EXPANSION]
     chosen: int = plan.expansions[stage, gene]
     return own if own else chosen
 
 
-@njit(cache=True)
+@njit(cache=True, inline="always", error_model="numpy")
 def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     layer = 0
     channels, height, width = plan.input_shape[0], plan.input_shape[1], plan.input_shape[2]
@@ -243,19 +245,19 @@ def _lay_out(plan: Plan, rows: BlockTable, table: LayerTable) -> None:
     _put(table[layer], _LINEAR, channels, plan.labels, 1, 1, 1, 1, 1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _halved(size: int, stride: int) -> int:
     return (size + stride - 1) // stride
 
 
 @njit(cache=True)
-def _put(row: _Ints, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
+def _put(row: Int32s, op: int, c_in: int, c_out: int, kernel: int, stride: int, groups: int, h: int, w: int) -> None:
     row[0], row[1], row[2], row[3] = op, c_in, c_out, kernel
     row[4], row[5], row[6], row[7] = stride, groups, h, w
 
 
 @njit(cache=True)
-def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
+def _put_block(rows: LayerTable, b: Int32s, units: Int32s) -> int:
     """Writes the layers of block `b` with the units `[units, 5]` into `rows` and returns how many there are."""
     h, w = b[H_IN], b[W_IN]
     n = 0
@@ -267,7 +269,20 @@ def _put_block(rows: LayerTable, b: _Ints, units: _Ints) -> int:
         unit = units[i]
         if unit[_UNIT_TAKES] == 0:
             break
-        c_in, c_out = b[unit[_UNIT_TAKES]], b[unit[_UNIT_GIVES]]
+        if unit[_UNIT_TAKES] == _SQUEEZED:
+            c_out = b[unit[_UNIT_GIVES]]
+            _put(rows[n], _LINEAR, squeezed_width(c_out), c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 1], _ACTIVATION, c_out, c_out, 1, 1, 1, 1, 1)
+            _put(rows[n + 2], _MUL, c_out, c_out, 1, 1, 1, h, w)
+            n += 3
+            continue
+        c_in = b[unit[_UNIT_TAKES]]
+        if unit[_UNIT_GIVES] == _SQUEEZED:
+            _put(rows[n], _GLOBAL_POOL, c_in, c_in, h, 1, 1, h, w)
+            _put(rows[n + 1], _LINEAR, c_in, squeezed_width(c_in), 1, 1, 1, 1, 1)
+            n += 2
+            continue
+        c_out = b[unit[_UNIT_GIVES]]
         kernel = b[KERNEL] if unit[_UNIT_KERNEL] == _BLOCKS_OWN else unit[_UNIT_KERNEL]
         stride = b[STRIDE] if unit[_UNIT_STRIDED] else 1
         if kernel == 0:

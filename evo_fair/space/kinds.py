@@ -1,18 +1,18 @@
 """What each block kind is, said once: its units, the rule of its hidden width, its shortcut and its end.
 
 Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of one's own is one `Kind`, given
-to `add_kind`.
+to `add_kind`; one of evo_fair's own is a file beside this one, `kind_NAME.py`, which registers it.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from enum import IntEnum
 
-from evo_fair.errors import ProblemError
-from evo_fair.registries import BLOCK_KINDS
-from evo_fair.registry import Registry
+from numba import njit
+
+from evo_fair.errors import ProblemError, UnknownNameError
+from evo_fair.registries import BLOCK_KINDS as KINDS
 
 __all__ = [
     "BUILT_IN",
@@ -34,6 +34,7 @@ __all__ = [
     "add_kind",
     "definitions",
     "find_kind",
+    "squeezed_width",
 ]
 
 UNPRUNED = 2**30
@@ -41,11 +42,17 @@ UNPRUNED = 2**30
 
 
 class Channels(IntEnum):
-    """Which of a block's widths a unit takes or gives; the values are columns of block tables."""
+    """Which of a block's widths a unit takes or gives; the values are columns of block tables.
+
+    `SQUEEZED` has no column: see `squeezed_width`. The unit that gives it takes the mean of each channel over the map.
+    The unit that takes it gives the channel weights (squeeze-and-excite, Hu et al. 2018): by their hard sigmoid those
+    channels are multiplied that were squeezed.
+    """
 
     IN = 1
     HIDDEN = 2
     OUT = 3
+    SQUEEZED = -1
 
 
 class Hidden(IntEnum):
@@ -69,6 +76,8 @@ class Shortcut(IntEnum):
 class KindUnit:
     """A convolution, or with `kernel` 0 a linear layer, with its batch norm.
 
+    `takes` and `gives` say, too, whether it squeezes or excites: see `Channels`.
+
     `kernel` is None where the block's own kernel is used. The unit with `strided` has the block's stride. A depthwise
     unit gives as many channels as it takes.
     """
@@ -83,7 +92,7 @@ class KindUnit:
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of block: units one after the other, ReLU between them.
+    """A kind of block: units one after the other, ReLU between them, but for channel weights: see `Channels`.
 
     - `shortcuts`: what is added to the last unit's result in the first slot of a stage, and in its later ones. The
       first slot's input belongs to another stage, so it can't be the identity there.
@@ -107,6 +116,11 @@ class Kind:
     def tabular(self) -> bool:
         """Whether it is made of linear layers, for tables of features."""
         return any(unit.kernel == 0 for unit in self.units)
+
+    @property
+    def excited(self) -> bool:
+        """Whether it weighs channels: squeeze-and-excite."""
+        return any(self.giving(Channels.SQUEEZED))
 
     def giving(self, channels: Channels) -> Iterator[KindUnit]:
         """Its units that give these channels."""
@@ -160,9 +174,6 @@ ID = Kind("ID", PC.units, shortcuts=_NEVER, activated=False, identity=True, kern
 BUILT_IN = {kind.name: kind for kind in (MB, DB, RB, CB, FC, IR, PC, ID)}
 """The kinds of evo_fair's own, which `KINDS` holds beside those that users add."""
 
-KINDS: Registry[Kind, None] = BLOCK_KINDS
-"""The block kinds by name."""
-
 _VARIANTS: dict[tuple[Kind, str], Kind] = {}
 _VARIANT = re.compile(r"(?P<base>[A-Z]+)(?P<expansion>[1-9][0-9]?)?(?:_(?P<kernel>[35])x(?P=kernel))?")
 
@@ -176,7 +187,7 @@ def add_kind(kind: Kind) -> Kind:
     if fault := _fault(kind):
         raise ProblemError(f"block kind {kind.name}: {fault}")
     if kind.name in KINDS:
-        known = KINDS[kind.name]
+        known: Kind = KINDS[kind.name]
         if not KINDS.is_built_in(kind.name) and _definition(known) == _definition(kind):
             return known
         raise ProblemError(
@@ -211,6 +222,8 @@ def _fault(kind: Kind) -> str:
             return f"depthwise unit {unit.name} gives {unit.gives.name}: make it give what it takes"
         channels = unit.gives
     names = [unit.name for unit in kind.units]
+    if not all(map(_squeezes_well, kind.units, [*kind.units[1:], None], [*kind.units[2:], None, None])):
+        return "a unit that gives SQUEEZED is followed by one that takes it and gives what was squeezed, then another"
     if (
         channels != Channels.OUT
         or kind.units[-1].depthwise
@@ -218,6 +231,8 @@ def _fault(kind: Kind) -> str:
         or [unit.gives for unit in kind.units].count(Channels.OUT) > 1
     ):
         return "its last unit, and no other, must give OUT, and not be depthwise"
+    if len(list(kind.giving(Channels.SQUEEZED))) > 1:
+        return "one unit at most gives SQUEEZED"
     if sum(unit.strided for unit in kind.units) > 1 or len(set(names)) < len(names) or "shortcut" in names:
         return "one unit at most is strided, names differ, and none is 'shortcut'"
     if (kind.hidden in (Hidden.EXPANSION, Hidden.WIDTH)) != any(kind.giving(Channels.HIDDEN)):
@@ -227,18 +242,36 @@ def _fault(kind: Kind) -> str:
     return ""
 
 
+def _squeezes_well(unit: KindUnit, excites: KindUnit | None, behind: KindUnit | None) -> bool:
+    """Whether a unit squeezes nothing, or the two behind it go on as they have to."""
+    if unit.gives != Channels.SQUEEZED:
+        return True
+    return (
+        excites is not None
+        and behind is not None
+        and (excites.takes, excites.gives) == (Channels.SQUEEZED, unit.takes)
+        and all((part.kernel, part.strided, part.depthwise) == (1, False, False) for part in (unit, excites))
+    )
+
+
+@njit(cache=True)
+def squeezed_width(channels: int) -> int:
+    """How many channels so many are squeezed into: a quarter, as a multiple of 8 (Howard et al. 2019, MobileNetV3)."""
+    return -(-channels // 32) * 8
+
+
 def find_kind(name: str) -> Kind:
     """The kind of a name, or one with its expansion and kernel in the name: `IR6_5x5` is IR with 6 and 5x5.
 
-    Such a kind has weights of its own in a supernet. Raises `ProblemError` for a name that is neither.
+    Such a kind has weights of its own in a supernet. Raises `UnknownNameError` for a name that is neither, and
+    `ProblemError` for an expansion or a kernel that its kind doesn't let choose.
     """
     if name in KINDS:
-        return KINDS[name]
+        known: Kind = KINDS[name]
+        return known
     found = _VARIANT.fullmatch(name)
     if not found or found["base"] not in KINDS:
-        near = get_close_matches(name, KINDS, 1)
-        guess = f"did you mean {near[0]}? " if near else ""
-        raise ProblemError(f"{name!r} is no block kind: {guess}there are {', '.join(KINDS)}, and such as IR6_5x5")
+        raise UnknownNameError("block kind", name, list(KINDS), ", and such as IR6_5x5")
     kind = KINDS[found["base"]]
     if (kind, name) not in _VARIANTS:
         _VARIANTS[kind, name] = _variant(kind, name, found["expansion"], found["kernel"])

@@ -4,19 +4,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from evo_fair.errors import UnknownNameError
 from evo_fair.space.kinds import UNPRUNED, Hidden, Kind, find_kind
 
 __all__ = ["Section", "SpaceSchema", "Stage", "Stem"]
 
 
 def _known(name: str) -> str:
-    return find_kind(name).name
+    try:
+        return find_kind(name).name
+    except UnknownNameError as error:
+        raise ValueError(str(error)) from None
 
 
 KindName = Annotated[str, Field(max_length=20), AfterValidator(_known)]
-Channels = Annotated[int, Field(ge=1, le=8192)]
+ChannelCount = Annotated[int, Field(ge=1, le=8192)]
 """More than any layer of a network for small devices has; a supernet of such layers would not fit into memory."""
-ChannelChoices = Annotated[tuple[Channels, ...], Field(min_length=1, max_length=32)]
+ChannelChoices = Annotated[tuple[ChannelCount, ...], Field(min_length=1, max_length=32)]
 Expansions = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=32)]
 
 
@@ -50,17 +54,17 @@ class Stage(Section):
 
     `kinds` are names of `evo_fair.space.kinds`, or such with an expansion and a kernel of their own (`IR6_5x5`).
     `widths` are the stage's possible output channels; `keep_channels` the possible counts of channels that pruning
-    leaves inside a block (MB, RB, IR) or of units of a layer (FC); left out, nothing is pruned. `kernels` is a list for
-    all kinds or a table by kind.
+    leaves inside a block (MB, MBSE, RB, IR) or of units of a layer (FC); left out, nothing is pruned. `kernels` is a
+    list for all kinds or a table by kind.
     """
 
     slots: Annotated[int, Field(ge=1, le=16)]
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
-    widths: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
+    widths: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
     stride: Literal[1, 2] = 1
     kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
     expansions: Expansions = (4,)
-    keep_channels: Annotated[tuple[Channels, ...], Field(max_length=32)] = ()
+    keep_channels: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -134,7 +138,7 @@ class Stage(Section):
 def _has_own_kernel(name: object) -> bool:
     try:
         return find_kind(str(name)).kernel is not None
-    except ValueError:  # said when the kinds themselves are read
+    except (UnknownNameError, ValueError):  # said when the kinds themselves are read
         return False
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Genomes
 from evo_fair.files import digest
 from evo_fair.layers import LayerTable, macs
 from evo_fair.space.blocks import Block
 from evo_fair.space.decode import (
     BlockTable,
-    Genomes,
     blocks_of,
     canonical,
     kinds_of,

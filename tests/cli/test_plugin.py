@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from evo_fair.cli import main
 from evo_fair.plugins import loaded_files
-from evo_fair.registries import BLOCK_KINDS, CRITERIA, METHODS, OBJECTIVES, OPERATORS, SOURCES, STRATEGIES
+from evo_fair.registries import BLOCK_KINDS, CRITERIA, DATA_SOURCES, METHODS, OBJECTIVES, OPERATORS, STRATEGIES
 
 from ..own_parts import PLUGIN, PROBLEM
 from .conftest import refusal
@@ -54,7 +54,7 @@ def test_a_search_with_own_parts_finds_a_front_and_records_them(searched: Path) 
 
 def test_nothing_of_a_plugin_stays_behind_the_command(searched: Path) -> None:
     assert loaded_files() == ()
-    for registry in (BLOCK_KINDS, OBJECTIVES, STRATEGIES, CRITERIA, METHODS, SOURCES, OPERATORS):
+    for registry in (BLOCK_KINDS, OBJECTIVES, STRATEGIES, CRITERIA, METHODS, DATA_SOURCES, OPERATORS):
         assert registry.own_names() == []
 
 

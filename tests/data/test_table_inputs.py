@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import TargetEncoder
 
-from evo_fair.data.table_inputs import UNKNOWN, Encoding, Vocabulary, fit_inputs
+from evo_fair.data.table_inputs import UNKNOWN_CODE, Encoding, Vocabulary, fit_inputs
 
 TRAIN = np.array([True] * 6 + [False] * 2)
 LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1])
@@ -37,13 +37,15 @@ def test_categories_are_those_of_the_training_part_and_missing_is_one() -> None:
     inputs, columns = fit_inputs({}, {"job": jobs}, (), LABELS, TRAIN)
     expected = [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 1]]
     assert inputs.tolist() == expected  # baker, cook, missing; a pilot is none of them
-    np.testing.assert_array_equal(columns.values[:, 0], np.array([1, np.nan, 0, 1, 0, 1, UNKNOWN, np.nan], np.float32))
+    np.testing.assert_array_equal(
+        columns.values[:, 0], np.array([1, np.nan, 0, 1, 0, 1, UNKNOWN_CODE, np.nan], np.float32)
+    )
 
 
 def test_whole_numbers_stand_for_themselves_in_the_order_of_numbers() -> None:
     vocabulary = Vocabulary.of(_texts("10", "9", "-3"))
     assert (vocabulary.values, vocabulary.numeric) == (("-3", "9", "10"), True)
-    assert vocabulary.numbers(_texts("9", "77", "x", "")).tolist()[:3] == [9, 77, UNKNOWN]
+    assert vocabulary.numbers(_texts("9", "77", "x", "")).tolist()[:3] == [9, 77, UNKNOWN_CODE]
 
 
 @pytest.mark.parametrize("values", [("1", "a"), ("01", "1"), ("1.5", "2"), ("1234567", "1"), ("٣", "1"), ("-0", "1")])
@@ -66,7 +68,7 @@ def test_rates_are_those_of_scikit_learn_fitted_to_the_training_part(kinds: int)
     np.testing.assert_allclose(inputs[~train], oracle.transform(both[~train]), rtol=1e-6)
     assert np.abs(inputs[train] - oracle.transform(both[train])).max() > 1e-4  # no sample tells its own label
     unknown = columns.values[:1].copy()
-    unknown[:] = UNKNOWN
+    unknown[:] = UNKNOWN_CODE
     np.testing.assert_allclose(columns.encoding.apply(unknown)[0], np.tile(oracle.target_mean_, 2), rtol=1e-6)
 
 

@@ -5,6 +5,7 @@ from evo_fair.errors import ObjectiveError
 from evo_fair.evolution import resolve, search
 from evo_fair.evolution.objectives import Objective
 from evo_fair.evolution.reinforce import Reinforce, Reward
+from evo_fair.registries import DIRECTIONS, OBJECTIVES
 
 from .fakes import GOALS, FakeEvaluator, FakeSpace, fake_latency, make_plan
 
@@ -34,11 +35,25 @@ def test_the_reward_is_accuracy_less_unfairness_within_the_limits():
 
 
 def test_objectives_of_a_kind_are_averaged_and_maximised_ones_taken_as_they_are():
-    own = Objective("my_gap", function=lambda counts: np.zeros(len(counts)))
+    own = Objective("my_share_of_errors", function=lambda counts: np.zeros(len(counts)), measures="unfairness")
     reward = Reward([*resolve(["worst_group_accuracy", "params", "cwv", "balanced_error"]), own])
     # What is maximised comes as its negative: accuracies 0.6 and 1 - 0.2, unfairnesses 0.1 and 0.3.
     objectives = np.array([[-0.6, 1e6, 0.1, 0.2, 0.3]])
     np.testing.assert_allclose(reward(objectives, np.zeros(1)), [0.7 - 0.2])
+
+
+def test_what_an_objective_measures_is_stated_and_not_told_by_its_name():
+    hits = Objective("hits", "max", function=lambda counts: np.zeros(len(counts)), measures="accuracy")
+    assert Reward([hits, *resolve(["cwv"])])(np.array([[-0.9, 0.1]]), np.zeros(1)) == pytest.approx([0.8])
+    unsaid = Objective("own_error", function=lambda counts: np.zeros(len(counts)))
+    with pytest.raises(ObjectiveError, match="objective 'own_error' does not say which it is: state measures="):
+        Reinforce.check_objectives([*resolve(["error", "cwv"]), unsaid])
+
+
+def test_the_objectives_of_evo_fair_say_what_they_measure():
+    names = [name for name in DIRECTIONS if not OBJECTIVES[name].cheap]
+    for one in resolve(names):
+        assert one.measures == ("accuracy" if one.name.endswith(("accuracy", "error")) else "unfairness")
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ import torch
 
 import evo_fair as ef
 from evo_fair.data import Dataset, TableSettings, load_dataset
-from evo_fair.data.table_inputs import UNKNOWN
+from evo_fair.data.table_inputs import UNKNOWN_CODE
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.export import columns, export_onnx, onnx_logits, raw_rows
 from evo_fair.export.card import file_facts, write_onnx
-from evo_fair.export.columns import COLUMNS, PREFIX, put_columns_first, takes_columns
+from evo_fair.export.columns import COLUMNS_INPUT, PREFIX, put_columns_first, takes_columns
 from evo_fair.export.quantise import quantise_onnx
 from evo_fair.export.reference import open_reference
 from evo_fair.files import write_json
@@ -108,7 +108,7 @@ def test_categories_that_are_not_known_are_none(tmp_path: Path) -> None:
     dataset = _load(tmp_path, _people())
     path, scaling, network = _write(tmp_path, dataset)
     raw = _raw(dataset, "test")[:3].copy()
-    raw[0, 2:], raw[1, 2:], raw[2, :] = UNKNOWN, np.nan, np.nan
+    raw[0, 2:], raw[1, 2:], raw[2, :] = UNKNOWN_CODE, np.nan, np.nan
     assert dataset.columns is not None
     inputs = dataset.columns.encoding.apply(raw)
     assert (inputs[0, 3:-1] == 0).all()
@@ -117,7 +117,7 @@ def test_categories_that_are_not_known_are_none(tmp_path: Path) -> None:
 
 def test_preprocessing_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = _load(tmp_path, _people())
-    monkeypatch.setattr(columns, "MISSING", 1.0)  # as if a missing category was the first one
+    monkeypatch.setattr(columns, "MISSING_CODE", 1.0)  # as if a missing category was the first one
     with pytest.raises(EvoFairError, match="does not compute what its network does"):
         _write(tmp_path, dataset)
     assert not (tmp_path / "a.onnx").exists()
@@ -161,7 +161,7 @@ def test_rows_as_people_have_them_are_what_the_card_says(tmp_path: Path) -> None
     np.testing.assert_array_equal(raw_rows(card, frame), dataset.columns.values)
     np.testing.assert_array_equal(raw_rows(card, pd.read_csv(tmp_path / "people.csv")), dataset.columns.values)
     strange = frame[:2].assign(job="king", place="nowhere", code="x")
-    assert (raw_rows(card, strange)[:, 2:] == UNKNOWN).all()
+    assert (raw_rows(card, strange)[:, 2:] == UNKNOWN_CODE).all()
     with pytest.raises(DataError, match="the table has no column 'job', which the network takes"):
         raw_rows(card, frame.drop(columns="job"))
     with pytest.raises(DataError, match="column 'hours' has 'many', expected a number"):
@@ -185,7 +185,7 @@ def test_a_network_of_another_input_is_refused(tmp_path: Path) -> None:
     dataset = _load(tmp_path, _people())
     path, scaling, _ = _write(tmp_path, dataset)
     assert dataset.columns is not None
-    with pytest.raises(EvoFairError, match=f"takes '{COLUMNS}', not one 'input'"):
+    with pytest.raises(EvoFairError, match=f"takes '{COLUMNS_INPUT}', not one 'input'"):
         put_columns_first(path, dataset.columns.encoding, scaling)
 
 

@@ -12,10 +12,10 @@ from evo_fair.latency import Profile
 from evo_fair.latency.calibrate import Provenance, calibrate
 from evo_fair.latency.measurements import Measurements, read_measurements
 from evo_fair.latency.terms import TERMS
-from evo_fair.latency.validation import Scores
+from evo_fair.latency.validation import Agreement
 from evo_fair.layers import Op
 
-NO_FOLDS = ("not validated", Scores(networks=1, mape=0.0, within_10_percent=100.0, spearman=0.0, kendall=0.0))
+NO_FOLDS = ("not validated", Agreement(networks=1, mape=0.0, within_10_percent=100.0, spearman=0.0, kendall=0.0))
 PROVENANCE = Provenance(device="a made-up board", runtime="none", threads=2, source="nobody", licence="MIT")
 
 
@@ -46,7 +46,7 @@ def test_the_fitted_range_is_that_of_the_layers(profile: Profile) -> None:
 
 
 def test_scores_from_elsewhere_replace_the_folds(made_up: Measurements) -> None:
-    scores = Scores(networks=60, mape=2.5, within_10_percent=98.0, spearman=0.99, kendall=0.9)
+    scores = Agreement(networks=60, mape=2.5, within_10_percent=98.0, spearman=0.99, kendall=0.9)
     file = calibrate("x", made_up.part(np.arange(8)), PROVENANCE, held_out=("apart", scores)).file
     assert file.validation is not None
     assert (file.validation.method, file.validation.mape) == ("apart", 2.5)

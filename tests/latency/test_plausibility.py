@@ -11,10 +11,10 @@ from evo_fair.errors import ProfileError
 from evo_fair.latency.calibrate import Provenance, calibrate
 from evo_fair.latency.measurements import Measurements, read_measurements
 from evo_fair.latency.plausibility import check_speed, examine, gross_outliers
-from evo_fair.latency.validation import Scores
+from evo_fair.latency.validation import Agreement
 
 PROVENANCE = Provenance(device="a made-up board")
-APART = ("apart", Scores(networks=9, mape=3.0, within_10_percent=99.0, spearman=0.99, kendall=0.9))
+APART = ("apart", Agreement(networks=9, mape=3.0, within_10_percent=99.0, spearman=0.99, kendall=0.9))
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from llvmlite import ir
+from numba import njit
 from numba.core import config
 
 from evo_fair.proxy import emitter
@@ -43,3 +46,24 @@ def test_the_processor_is_the_one_that_numba_compiles_for(monkeypatch: pytest.Mo
     monkeypatch.setattr(emitter.llvm, "get_host_cpu_features", lambda: {"avx512f": True})
     assert emitter._has("avx512f")
     assert not emitter._has("avx512bf16")
+
+
+def _write_number(emit: emitter.Emitter, number: int, out: Any) -> None:
+    place = emit.builder.inttoptr(out, ir.IntType(64).as_pointer())
+    emit.builder.store(emitter.constant(number), place)
+
+
+_FORMS = {(8, 1): 81, (8, 2): 82, (1, 2): 12}
+_numbered = emitter.emitted(_write_number, {key: emitter.Form(1, (8,), (number,)) for key, number in _FORMS.items()})
+
+
+@njit
+def run_numbered(first: int, second: int, out: int) -> None:
+    _numbered(first, second, out)
+
+
+@pytest.mark.parametrize(("key", "expected"), [*_FORMS.items(), ((2, 8), -1), ((0, 0), -1)])
+def test_a_call_runs_the_code_of_its_key_and_none_where_there_is_none(key: tuple[int, int], expected: int) -> None:
+    out = np.full(1, -1, np.int64)
+    run_numbered(*key, out.ctypes.data)
+    assert out[0] == expected

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from evo_fair.proxy.operations import NONE, Action
 from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise, pack_half
 from evo_fair.proxy.program import Layer, Writer, padded
 from evo_fair.proxy.runner import Runner
@@ -208,6 +209,17 @@ def test_a_kernel_that_would_read_beyond_the_border_is_refused() -> None:
     x, out = writer.buffer(0, 4, 4, 8, 1), writer.buffer(1, 4, 4, 8)
     with pytest.raises(ValueError, match="needs a border of 2"):
         writer.dense(x, out, Layer(np.zeros(0, np.float32), np.zeros(8, np.float32)), 5, 1)
+
+
+def test_operations_are_records_whose_places_count_from_the_start_of_the_arena() -> None:
+    writer = Writer()
+    x, out = writer.buffer(0, 2, 3, 8, 1), writer.buffer(1, 2, 3, 16)
+    writer.dense(x, out, Layer(np.zeros(9 * 8 * 16, np.float32), np.zeros(16, np.float32)), 3, 1)
+    (op,) = writer.program().operations
+    assert Action(op["action"]) is Action.DENSE
+    assert [op[name] for name in ("x", "x_row", "x_step", "x_below", "rows", "length")] == [0, 40, 8, 40, 3, 24]
+    assert [op[name] for name in ("out", "out_row", "height", "width", "channels")] == [160, 48, 2, 3, 16]
+    assert [op[name] for name in ("weight", "bias", "residual", "relu", "border")] == [0, 1152, NONE, 1, 0]
 
 
 def test_sources_of_another_type_or_too_few_images_are_refused() -> None:

@@ -9,7 +9,7 @@ from evo_fair.pruning.offsets import (
     TRAINING_WEIGHT,
     HeldOffsets,
     Outputs,
-    Standing,
+    TriedOffsets,
     _Pair,
     even_offsets,
     held_offsets,
@@ -148,9 +148,9 @@ def test_no_unit_is_judged_with_offsets_that_were_fitted_to_it(monkeypatch: pyte
     number = {row.tobytes(): index for index, row in enumerate(validation.logits)}
     fits: list[set[int]] = []
 
-    def noted(part: Outputs, *_: object) -> Standing:
+    def noted(part: Outputs, *_: object) -> TriedOffsets:
         fits.append({number[row.tobytes()] for row in part.logits})
-        return Standing(np.full(LABELS, float(len(fits))), 1.0, 0.0)
+        return TriedOffsets(np.full(LABELS, float(len(fits))), 1.0, 0.0)
 
     judged: dict[float, list[int]] = {}
     plain = Outputs.right
@@ -178,7 +178,7 @@ def test_figures_are_those_of_the_strength_on_what_was_left_out(monkeypatch: pyt
     """Whatever is fitted, here the same offsets each time, what is said of them is of the strength that is taken."""
     validation, training = unequal(0, 400), unequal(1, 600)
     fixed = -log_shares(training.labels, LABELS)  # far too far at full strength
-    monkeypatch.setattr(offsets, "even_offsets", lambda *_: Standing(fixed, 0.0, 0.0))
+    monkeypatch.setattr(offsets, "even_offsets", lambda *_: TriedOffsets(fixed, 0.0, 0.0))
     before = validation.right(np.zeros(LABELS))
     found = held(validation, training, epsilon=0.02)
     assert 0 < found.strength < 1

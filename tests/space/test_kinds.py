@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evo_fair.errors import ProblemError
+from evo_fair.errors import ProblemError, UnknownNameError
 from evo_fair.layers import Op, macs
 from evo_fair.problem import load_problem
 from evo_fair.registries import forget
@@ -15,7 +15,7 @@ from evo_fair.registry import restored_afterwards
 from evo_fair.space import KINDS, Kind, SearchSpace, SpaceSchema, add_kind, find_kind
 from evo_fair.space.kinds import CB, IR, MB, Channels, Hidden, KindUnit, Shortcut
 
-IN, HIDDEN, OUT = Channels
+IN, HIDDEN, OUT, SQUEEZED = Channels
 BOTTLENECK = Kind(
     "BN",
     (
@@ -25,6 +25,10 @@ BOTTLENECK = Kind(
     ),
     Hidden.WIDTH,
 )
+
+
+*BEGIN, END = BOTTLENECK.units
+MEAN, WEIGH = KindUnit("mean", HIDDEN, SQUEEZED), KindUnit("weigh", SQUEEZED, HIDDEN)
 
 
 @pytest.fixture
@@ -49,18 +53,21 @@ def test_a_name_may_hold_expansion_and_kernel() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("XB", "'XB' is no block kind: there are MB, DB, RB, CB, FC, IR, PC, ID, and such as IR6_5x5"),
-        ("MBX", "did you mean MB?"),
+        (
+            "XB",
+            "unknown block kind 'XB': expected one of MB, DB, RB, CB, FC, IR, PC, ID, MBSE, and such as IR6_5x5",
+        ),
+        ("MBX", "did you mean 'MB'?"),
         ("CB3", "CB has no expansion to choose; leave the 3 out"),
         ("PC_3x3", "PC has no kernel to choose"),
-        ("IR6_7x7", "is no block kind"),
-        ("IR6_3x5", "is no block kind"),
-        ("IR0", "is no block kind"),
-        ("", "is no block kind"),
+        ("IR6_7x7", "unknown block kind"),
+        ("IR6_3x5", "unknown block kind"),
+        ("IR0", "unknown block kind"),
+        ("", "unknown block kind ''"),
     ],
 )
 def test_other_names_are_refused(name: str, message: str) -> None:
-    with pytest.raises(ProblemError, match=message.replace("?", r"\?")):
+    with pytest.raises((ProblemError, UnknownNameError), match=message.replace("?", r"\?")):
         find_kind(name)
 
 
@@ -86,6 +93,11 @@ def test_kinds_stay_themselves_in_other_processes(name: str) -> None:
         ({"units": (KindUnit("a", IN, OUT), KindUnit("b", OUT, OUT, depthwise=True))}, "not be depthwise"),
         ({"units": tuple(replace(unit, strided=True) for unit in BOTTLENECK.units)}, "one unit at most is strided"),
         ({"units": tuple(replace(unit, name="same") for unit in BOTTLENECK.units)}, "names differ"),
+        ({"units": (*BEGIN, MEAN, END)}, "unit open takes HIDDEN, and what reaches it is SQUEEZED"),
+        ({"units": (*BEGIN, MEAN, KindUnit("weigh", SQUEEZED, OUT))}, "gives what was squeezed, then another"),
+        ({"units": (*BEGIN, replace(MEAN, strided=True), WEIGH, END)}, "gives what was squeezed, then another"),
+        ({"units": (*BEGIN, replace(MEAN, kernel=3), WEIGH, END)}, "gives what was squeezed, then another"),
+        ({"units": (*BEGIN, MEAN, WEIGH, MEAN, WEIGH, END)}, "one unit at most gives SQUEEZED"),
         ({"hidden": Hidden.NONE}, "a hidden width needs a rule"),
         ({"shortcuts": (Shortcut.IDENTITY, Shortcut.IDENTITY)}, "none or the projection in a stage's first slot"),
     ],

@@ -28,7 +28,7 @@ def test_keep_level_off_the_multiple_is_named_with_its_mend() -> None:
         ({"widths": [16, 8]}, "strictly ascending"),
         ({"widths": []}, "widths is missing"),
         ({"kinds": ["MB", "MB"]}, "repeats a kind"),
-        ({"kinds": ["XB"]}, "'XB' is no block kind: there are MB, DB, RB, CB, FC"),
+        ({"kinds": ["XB"]}, "unknown block kind 'XB': expected one of MB, DB, RB, CB, FC"),
         ({"kinds": ["FC", "MB"]}, "FC stands alone"),
         ({"slots": 0}, "greater than or equal to 1"),
         ({"kernels": [4]}, "Input should be 3 or 5"),
