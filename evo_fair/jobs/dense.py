@@ -19,6 +19,7 @@ from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
+from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.supernets import find_supernet
@@ -167,7 +168,7 @@ class _TrainedFirst(Listener):
     def __init__(self, listener: Listener, begins: Callable[[], None]) -> None:
         self._listener, self._begins = listener, begins
 
-    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+    def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """The network is about to be trained."""
         del dataset, space
         self._begins()

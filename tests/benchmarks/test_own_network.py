@@ -39,7 +39,7 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) 
         "--budget",
         "24",
         "--shares",
-        "0.9",
+        "0.985",
         "--seeds",
         "1",
         "--epochs",
@@ -55,7 +55,7 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) 
     assert first.returncode == 0, first.stderr
     table = pd.read_csv(tmp_path / "out" / "table.csv", comment="#")
     assert table["method"].tolist() == ["dense", "front", "uniform", "ballot"]
-    assert (table["latency_ms"][1:] <= 0.9 * table["latency_ms"][0]).all()
+    assert (table["latency_ms"][1:] <= 0.985 * table["latency_ms"][0]).all()
     assert len(pd.read_csv(tmp_path / "out" / "differences.csv", comment="#")) == 9
     again = subprocess.run([*command, "--report"], capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
