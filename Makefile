@@ -1,11 +1,12 @@
 # make demo: a search on handwritten digits, from nothing to a Pareto front of ONNX networks
-# make test: linters, types and all tests
+# make test: linters, types, documentation and all tests
+# make docs: the documentation as a site in build/docs; warnings are errors
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test install clean
+.PHONY: demo test docs install clean
 
 install: $(VENV)/.installed
 
@@ -23,6 +24,9 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) build dist

@@ -78,7 +78,7 @@ def main() -> None:
     check(arguments)
     began = time.time()
     place = workplace(arguments)
-    device = load_profile(arguments.device or place.problem.search.device)
+    device = load_profile(arguments.device or place.problem.search.devices[0])
     candidates = chosen(place, device, arguments)
     epochs = place.problem.training.epochs if arguments.epochs is None else arguments.epochs
     units = planned(candidates, epochs, arguments.seeds)

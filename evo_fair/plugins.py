@@ -48,6 +48,17 @@ def load_plugin(file: str | Path) -> None:
     A file that was run already, and has not changed since, is not run again; one that changed takes the place of what
     it registered before. Raises `PluginError` on one line with the file and line where it is missing or fails, and then
     nothing of it stays registered.
+
+    Args:
+        file: The path of a Python file. It is run with all that this means: name only files that you trust.
+
+    Raises:
+        PluginError: The file is missing, fails, or registers something malformed.
+
+    Example:
+        >>> ef.load_plugin("nothing.py")
+        Traceback (most recent call last):
+        evo_fair.errors.PluginError: plugin nothing.py does not exist: give the Python file that registers your parts
     """
     path = user_path(file, PluginError)
     if path.suffix != ".py":

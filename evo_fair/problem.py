@@ -49,6 +49,7 @@ __all__ = [
 
 _MOST_WEIGHTS = 2**28
 _MOST_MEGABYTES = 2**12
+_MOST_DEVICES = 100
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -181,13 +182,29 @@ class ProxySettings(Section):
 
 
 class Search(Section):
-    """`[search]`: what a search does unless told otherwise."""
+    """`[search]`: what a search does unless told otherwise; `device` is one, or a list of several."""
 
     objectives: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
     constraints: Texts = ()
-    device: Text = "raspberry-pi-4"
+    device: str | tuple[str, ...] = "raspberry-pi-4"
     budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
     population: Annotated[int, Field(ge=2, le=100_000)] = 48
+
+    @field_validator("device", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        """A list of one is that one, so that both ways to write it give the same run."""
+        several = given if isinstance(given, list | tuple) else [given]
+        if not 1 <= len(several) <= _MOST_DEVICES or not all(isinstance(one, str) and one for one in several):
+            raise ValueError(f'{quote(given)} is no device: give a name or path, or a list as in ["a", "b"]')
+        if twice := next((one for place, one in enumerate(several) if one in several[:place]), None):
+            raise ValueError(f"{quote(twice)} is given twice: name each once")
+        return several[0] if len(several) == 1 else tuple(several)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The device, or all of several."""
+        return (self.device,) if isinstance(self.device, str) else self.device
 
 
 class Problem(Section):
@@ -301,7 +318,23 @@ def as_problem(problem: "Problem | str | Path") -> Problem:
 def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
     """Reads a problem by the name of a shipped one or the path of a TOML file; `data` is its data set's folder.
 
-    Raises `UnknownNameError` for a name that is neither, and `ProblemError` naming the file, the key and the mend.
+    Args:
+        name: The name of a problem that comes with evo_fair, or the path of a problem file.
+        data: The data set's own folder. Default: one of its name under `EVO_FAIR_DATA`, else under the cache.
+
+    Returns:
+        The validated problem; its data are loaded when they are first needed.
+
+    Raises:
+        UnknownNameError: There is no such problem and no such file.
+        ProblemError: The file is wrong; the message names file and key and says what to do.
+
+    Example:
+        >>> problem = ef.load_problem("digits")
+        >>> problem.fairness.group
+        'class'
+        >>> len(problem.dataset())
+        1797
     """
     name = str(as_path("problem", name))
     data = None if data is None else as_path("data", data)

@@ -67,6 +67,7 @@ DIRECTIONS: Mapping[str, Direction] = {
     "cwv": "min",
     "mcd": "min",
     "latency_ms": "min",
+    "worst_latency": "min",
     "params": "min",
     "macs": "min",
     "peak_memory_bytes": "min",
@@ -231,14 +232,46 @@ OPERATORS: Registry[Any, None] = Registry(
 
 
 def strategy(name: str = "") -> Callable[[F], F]:
-    """Registers the class or function below it as a search strategy, under its own name unless one is given."""
+    """Registers the class or function below it as a search strategy.
+
+    Args:
+        name: What `--algorithm` calls it. Default: the name of the class or function.
+
+    Returns:
+        A decorator; what it decorates is called as `evo_fair.extend.StrategyFactory` says.
+
+    Raises:
+        EvoFairError: The name is taken or malformed, or the arguments are others; when it decorates.
+
+    Example:
+        >>> @ef.strategy()
+        ... def like_random(space, rng, population, objectives):
+        ...     from evo_fair.evolution.random_search import RandomSearch
+        ...
+        ...     return RandomSearch(space, rng, population, objectives)
+        >>> ef.forget("like_random", "algorithm")
+    """
     return _adding(STRATEGIES, name, STRATEGY_TAKES, None, "strategy")
 
 
 def criterion(
     name: str = "", *, seedless: bool = False, compares_groups: bool = False, orders_alike: str = ""
 ) -> Callable[[F], F]:
-    """Registers the function below it as a pruning criterion; the rest is said in `CriterionTraits`."""
+    """Registers the function below it as a pruning criterion, called as `evo_fair.extend.Criterion` says.
+
+    Args:
+        name: What `--method` and `--criterion` call it. Default: the function's name.
+        seedless: It looks at weights alone: neither samples nor a seed change its scores. Default: False.
+        compares_groups: Its samples need at least two groups. Default: False.
+        orders_alike: Another criterion that orders the channels of a layer alike, of which an audit needs but one.
+            Default: none.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
+    """
     traits = CriterionTraits(seedless, compares_groups, orders_alike)
     return _adding(CRITERIA, name, CRITERION_TAKES, traits, "criterion")
 
@@ -246,7 +279,20 @@ def criterion(
 def method(
     name: str = "", *, weights_alone: bool = False, takes_shares: bool = True, own_scope: str = ""
 ) -> Callable[[F], F]:
-    """Registers the function below it as a pruning method; the rest is said in `MethodTraits`."""
+    """Registers the function below it as a pruning method, called as `evo_fair.extend.Method` says.
+
+    Args:
+        name: What `--method` calls it. Default: the function's name.
+        weights_alone: It takes out single weights, never channels. Default: False.
+        takes_shares: It follows a request's shares by layer. Default: True.
+        own_scope: What stands in the place of the request's scope, where that is not followed. Default: none.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
+    """
     return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
 
 
@@ -283,6 +329,18 @@ def forget(name: str, kind: str = "objective") -> None:
 
     `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`,
     `ONNX operator` or `block kind`.
+
+    Args:
+        name: The part's name.
+        kind: What it is. Default: `objective`.
+
+    Raises:
+        EvoFairError: There is no such kind, no such part, or it is one of evo_fair's own.
+
+    Example:
+        >>> ef.forget("error")
+        Traceback (most recent call last):
+        evo_fair.errors.ObjectiveError: ...
     """
     kinds = {
         each.kind: each for each in (OBJECTIVES, STRATEGIES, CRITERIA, METHODS, DATA_SOURCES, OPERATORS, BLOCK_KINDS)

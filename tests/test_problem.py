@@ -57,6 +57,17 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "devices", "written_down"),
+    [('"a"', ("a",), "a"), ('["a"]', ("a",), "a"), ('["a", "b.json"]', ("a", "b.json"), ["a", "b.json"])],
+)
+def test_a_problem_names_one_device_or_several(
+    tmp_path: Path, given: str, devices: tuple[str, ...], written_down: str | list[str]
+) -> None:
+    search = load_problem(written(tmp_path, "[search]", f"[search]\ndevice = {given}")).search
+    assert (search.devices, search.model_dump(mode="json")["device"]) == (devices, written_down)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         (
@@ -68,6 +79,11 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
         ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
         ("[search]", "[serach]", "serach: there is no such key: mend its name, or take it out"),
         ('objectives = ["error"]', "objectives = []", "search.objectives"),
+        ("[search]", '[search]\ndevice = ["a", "b", "a"]', "search.device: 'a' is given twice: name each once"),
+        ("[search]", "[search]\ndevice = []", "search.device: [] is no device: give a name or path, or a list as in"),
+        ("[search]", "[search]\ndevice = 4", "search.device: 4 is no device"),
+        ("[search]", '[search]\ndevice = ["a", 4]', "search.device: ['a', 4] is no device"),
+        ("[search]", "[search]\ndevice = [a, b]", "is not valid TOML"),
         ("title", "titel", "titel: there is no such key"),
         ("title =", "# title =", "title: Field required"),
         ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: mend its name, or take it out"),

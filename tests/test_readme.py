@@ -1,68 +1,73 @@
-"""What the README tells to type is there to be typed."""
+"""What the README claims is what the tables say. Its code, options and links are tested with all other pages'."""
 
+import csv
 import re
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
-import typer
 
-import evo_fair as ef
-from evo_fair.cli import app
-from evo_fair.evolution.objectives import forget
-from evo_fair.fairness import Counts, count_predictions
+from tests.pages import ROOT
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-OPTIONS = {
-    name: {option for parameter in command.params for option in parameter.opts}
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]
-}
-OPTION = re.compile(r"--[a-z][a-z0-9-]*")
+README = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+BENCHMARKS = ROOT / "results" / "benchmarks"
 
 
-@pytest.mark.parametrize("line", [line for line in README.splitlines() if line.startswith("evo-fair ")])
-def test_commands_of_the_readme_have_their_options(line: str) -> None:
-    command = line.split()[1]
-    given = set(OPTION.findall(line.split("#")[0]))
-    assert given <= OPTIONS[command]
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, comment="#")
 
 
-@pytest.mark.parametrize("line", [line for line in README.splitlines() if "python benchmarks/" in line])
-def test_benchmarks_of_the_readme_have_their_options(line: str) -> None:
-    script, options = re.findall(r"python (benchmarks/\w+\.py)([^`#]*)", line)[0]
-    taken = re.findall(r"add_argument\(\s*\"(--[a-z-]+)\"", (ROOT / script).read_text(encoding="utf-8"))
-    assert set(OPTION.findall(options)) <= {"--help", *taken}
+def test_the_readme_is_short() -> None:
+    assert (ROOT / "README.md").stat().st_size <= 8000
 
 
-def test_other_options_of_the_readme_are_some_commands() -> None:
-    others = "\n".join(line for line in README.splitlines() if "python benchmarks/" not in line)
-    assert set(OPTION.findall(others)) <= {"--help"}.union(*OPTIONS.values())
+def test_the_readme_names_the_commands_that_there_are() -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", README)) <= set(targets)
+    assert {"make demo", "make test", "pip install"} <= set(re.findall(r"make \w+|pip install", README))
 
 
-def test_names_of_the_readme_are_public() -> None:
-    assert set(re.findall(r"\bef\.(\w+)", README)) <= set(ef.__all__)
+def test_the_front_is_said_to_be_no_better_than_random_networks() -> None:
+    rows = _table(BENCHMARKS / "front_and_random.csv").set_index("metric")
+    error, unfairness = rows.loc["error"], rows.loc["unfairness"]
+    assert error.low < 0 < error.high
+    assert unfairness.low < 0 < unfairness.high
+    said = f"{-100 * error.difference:.2f} points lower [{-100 * error.high:+.2f}, {-100 * error.low:+.2f}]"
+    assert said in README
+    assert f"{-unfairness.difference:.3f} lower [{-unfairness.high:+.3f}, {-unfairness.low:+.3f}]" in README
 
 
-def test_files_that_the_readme_links_to_are_there() -> None:
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
-    assert targets
-    assert [target for target in targets if not (ROOT / target.partition("#")[0]).exists()] == []
+@pytest.mark.parametrize(
+    ("difference", "ratio"),
+    [
+        ("accuracy_minus_mobilenet", "unfairness[age_band]_to_mobilenet"),
+        ("accuracy_minus_like", "unfairness[age_band]_to_like"),
+    ],
+)
+def test_the_headline_is_the_tables(difference: str, ratio: str) -> None:
+    table = _table(ROOT / "results" / "headline" / "table.csv")
+    (row,) = table[table["roles"].fillna("").str.contains("small and fair")].to_dict("records")
+    ends = [100 * row[f"{difference}_{end}"] for end in ("low", "high")]
+    assert f"accuracy {100 * row[difference]:+.1f} points [{ends[0]:+.1f}, {ends[1]:+.1f}]" in README
+    lower = [100 * (1 - row[ratio]), 100 * (1 - row[f"{ratio}_high"]), 100 * (1 - row[f"{ratio}_low"])]
+    assert f"unfairness {lower[0]:.1f} % lower [{lower[1]:.1f}, {lower[2]:.1f}]" in README
+    assert f"{row['times_smaller']:.1f} times smaller, {row['times_faster_here']:.1f} times faster" in README
+    assert f"{row['times_faster[raspberry-pi-4]']:.1f} times faster" in README
 
 
-def test_objectives_of_the_readme_work() -> None:
-    """The worst class of the first network is right in one of two, that of the second in none."""
-    (code,) = re.findall(r"```python\nimport evo_fair as ef\n.*?```", README, re.DOTALL)
-    namespace = {"ef": ef}
-    exec(code[code.index("@ef.objective") : -3], namespace)
-    try:
-        target, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, -1])
-        predictions = np.array([[0, 0, 1, 0], [1, 1, 1, 1]], np.uint8)
-        counts = Counts(*count_predictions(predictions, target, groups, 2, 2), ("f", "m"), ("a", "b"))
-        assert namespace["worst_class_error"](counts).tolist() == [0.5, 1.0]  # type: ignore[operator]
-        table = np.zeros((1, 3, 8), np.int32)
-        table[0, :2, 2] = 16, 24
-        assert namespace["widest_layer"](table).tolist() == [24]  # type: ignore[operator]
-    finally:
-        for name in ("worst_class_error", "widest_layer"):
-            forget(name)
+def test_what_the_supernet_knows_is_the_tables() -> None:
+    guided = _table(BENCHMARKS / "guided_search.csv").set_index("what")["tau"]
+    assert f"tau {guided['believed']:.2f}, size alone {guided['multiply-accumulates']:.2f}" in README
+    taus = _table(BENCHMARKS / "proxy_fidelity.csv")
+    taus = taus[taus["metric"] == "accuracy"].set_index("pair")
+    proxy, size = taus.loc["proxy, one seed"], taus.loc["size, one seed"]
+    assert f"accuracy: {proxy.tau:.2f} [{proxy.low:.2f}, {proxy.high:.2f}]" in README
+    assert f"size alone {size.tau:.2f} [{size.low:.2f}, {size.high:.2f}]" in README
+
+
+def test_latency_errors_are_the_tables() -> None:
+    with (BENCHMARKS / "latency_accuracy.csv").open(encoding="utf-8") as file:
+        rows = {row[0]: row for row in csv.reader(line for line in file if not line.startswith("#"))}
+    pi, odroid = rows["raspberry-pi-4, TFLite fp32"], rows["odroid-n2-plus, TFLite fp32"]
+    said = f"{float(pi[3]):.1f} % mean error on a Raspberry Pi 4 ({pi[1]} networks), {float(odroid[3]):.1f} % on an"
+    assert said in README

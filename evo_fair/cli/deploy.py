@@ -1,5 +1,6 @@
 """`evo-fair deploy`: from a run's front to networks that are trained, checked, measured and tested."""
 
+from collections.abc import Sequence
 from functools import partial
 from math import isnan
 from pathlib import Path
@@ -13,7 +14,7 @@ from evo_fair.show import say
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["deploy"]
+__all__ = ["deploy", "say_unpredicted"]
 
 
 def _weight(text: str | float) -> float:
@@ -139,9 +140,21 @@ def deploy(
         )
     _show(table)
     _show_evenness(table)
-    if not any(str(name).startswith("predicted_ms[") for name in table):
-        say("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
+    say_unpredicted(run, table, device or ())
     say(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
+
+
+def say_unpredicted(run: Path, table: "pd.DataFrame", wanted: Sequence[str]) -> None:
+    """Says on which devices of the run no latency is predicted, unless others are wanted."""
+    from evo_fair.report import load_run
+
+    predicted = {str(name) for name in table if str(name).startswith("predicted_ms[")}
+    unknown = [name for name in load_run(run).devices if f"predicted_ms[{name}]" not in predicted]
+    if not predicted:
+        say("no latency is predicted: the run's own profile does not come with evo_fair; give it with --device")
+    elif unknown and not wanted:
+        names = ", ".join(unknown)
+        say(f"no latency is predicted on {names}, whose profiles don't come with evo_fair; give them with --device")
 
 
 def _show(table: "pd.DataFrame") -> None:

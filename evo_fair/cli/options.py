@@ -10,6 +10,7 @@ import typer
 __all__ = [
     "DataOption",
     "DeviceOption",
+    "DevicesOption",
     "ModuleOption",
     "NetworkOption",
     "ProblemArgument",
@@ -30,6 +31,14 @@ DeviceOption = Annotated[
     str | None,
     typer.Option(
         "--device", help="A device's name (see 'evo-fair devices') or the path of a profile. Default: the problem's."
+    ),
+]
+DevicesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--device",
+        help="A device's name (see 'evo-fair devices') or the path of a profile; repeat it for several, which have a "
+        "latency_ms[NAME] each. Default: the problem's.",
     ),
 ]
 NetworkOption = Annotated[

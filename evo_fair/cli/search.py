@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DeviceOption, ProblemArgument, WeightsOption, resume_command
+from evo_fair.cli.options import DataOption, DevicesOption, ProblemArgument, WeightsOption, resume_command
 from evo_fair.show import say
 
 __all__ = ["search"]
@@ -15,13 +15,17 @@ __all__ = ["search"]
 def search(
     problem: ProblemArgument,
     data: DataOption = None,
-    device: DeviceOption = None,
+    device: DevicesOption = None,
     objective: Annotated[
         list[str] | None,
         typer.Option("--objective", help="An objective: {objectives}; repeat it for several. Default: the problem's."),
     ] = None,
     constraint: Annotated[
-        list[str] | None, typer.Option("--constraint", help="A limit such as 'latency_ms<=5'; can be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--constraint",
+            help="A limit such as 'latency_ms<=5', or of several devices 'latency_ms[NAME]<=5'; can be repeated.",
+        ),
     ] = None,
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
@@ -109,7 +113,7 @@ def search(
         run = run_search(
             chosen,
             out=folder,
-            device=device,
+            device=device or None,
             objectives=objective or None,
             constraints=constraint or None,
             group=group,

@@ -23,7 +23,12 @@ _MOST_GROUPS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown."""
+    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown.
+
+    Example:
+        >>> ef.Grouping("sex", ("f", "m"), np.array([0, 1, -1], np.int16)).names
+        ('f', 'm')
+    """
 
     name: str
     names: tuple[str, ...]

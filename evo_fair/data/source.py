@@ -83,7 +83,25 @@ SOURCES: Registry[Source, None] = DATA_SOURCES
 
 
 def source(name: str = "", **declared: Any) -> Callable[[F], F]:
-    """Registers the function below it, of a `DataRequest`, as a data source; `declared` are the fields of `Source`."""
+    """Registers the function below it, of a `DataRequest`, as a data source.
+
+    Args:
+        name: What `source` under `[data]` calls it. Default: the function's name.
+        declared: The other fields of `evo_fair.extend.Source`: `needs`, `settings`, `in_folder`, `tabular`, ...
+
+    Returns:
+        A decorator.
+
+    Raises:
+        DataError: The name is taken or malformed, or a field is none of `Source`; when it decorates.
+
+    Example:
+        >>> from evo_fair.testing import small_dataset
+        >>> @ef.source(in_folder=False)
+        ... def stripes(request):
+        ...     return small_dataset(seed=int(request.rng.integers(99)))
+        >>> ef.forget("stripes", "data source")
+    """
     if callable(name):
         raise without_brackets("source")
 

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.errors import ConstraintError, UnknownNameError
-from evo_fair.evolution.objectives import BUILT_IN, Latency, Objective, objective_names, resolve
+from evo_fair.evolution.devices import Devices, Latency, device_named
+from evo_fair.evolution.objectives import Objective, built_in, objective_names, resolve
 
 __all__ = ["Constraint", "Limit", "parse_limit", "resolve_constraints"]
 
@@ -77,39 +78,42 @@ def parse_limit(text: str) -> Limit:
 
 def resolve_constraints(
     given: Sequence[str | Constraint],
-    latency: Latency | None = None,
+    latency: Latency | Devices | None = None,
     device: str = "",
     objectives: Sequence[Objective] = (),
 ) -> tuple[Constraint, ...]:
     """Reads constraints on registered objectives, and on `objectives`; a repeated one counts once.
 
-    A `Constraint` stands for itself.
+    A `Constraint` stands for itself. Latencies are bound as `resolve` binds them.
 
     Raises `ConstraintError` for one that can't be read, names nothing that is measured, or needs a device.
     """
     found: dict[str, Constraint] = {}
-    known = {objective.name: objective for objective in objectives if objective.name not in BUILT_IN}
+    known = {objective.name: objective for objective in objectives if not built_in(objective.name)}
     for one in given:
         limit = parse_limit(one.text if isinstance(one, Constraint) else one)
         text = limit.text if isinstance(one, Constraint) else one
         own = one.objective if isinstance(one, Constraint) else known.get(limit.name, limit.name)
-        if limit.name in BUILT_IN:
+        if built_in(limit.name):
             own = limit.name
         try:
             (measured,) = resolve([own], latency, device)
-        except UnknownNameError:
-            unknown = UnknownNameError("name", limit.name, objective_names())
+        except UnknownNameError as reason:
+            named = device_named(limit.name) is not None
+            unknown = reason if named else UnknownNameError("name", limit.name, objective_names())
             raise ConstraintError(f"can't use the constraint {text!r}: {unknown}") from None
         except ValueError as reason:
             raise ConstraintError(f"can't use the constraint {text!r}: {reason}") from reason
         _check_attainable(limit, measured, text)
-        found.setdefault(limit.text, Constraint(limit.name, limit.relation, limit.number, measured))
+        name = measured.name if built_in(limit.name) else limit.name
+        constraint = Constraint(name, limit.relation, limit.number, measured)
+        found.setdefault(constraint.text, constraint)
     return tuple(found.values())
 
 
 def _check_attainable(limit: Limit, measured: Objective, text: str) -> None:
     """Raises `ConstraintError` for accuracies that are to be above 1, and for built-in measures to be below 0."""
-    if limit.name not in BUILT_IN:
+    if not built_in(limit.name):
         return
     if measured.direction == "max" and limit.relation == ">=" and limit.number > 1:
         raise ConstraintError(

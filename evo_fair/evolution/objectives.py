@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import ObjectiveError, UndefinedMetricError, quote
+from evo_fair.evolution.devices import LATENCY, WORST, Devices, Latency, device_named, plain_name
 from evo_fair.fairness import METRICS, Counts
 from evo_fair.fairness.metrics import ACCURACIES
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
@@ -20,6 +21,7 @@ __all__ = [
     "Direction",
     "Objective",
     "axes_from",
+    "built_in",
     "describe",
     "forget",
     "objective",
@@ -32,7 +34,6 @@ __all__ = [
 ]
 
 Function = Callable[[Any], Any]
-Latency = Callable[[LayerTable], npt.NDArray[np.float64]]
 Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 F = TypeVar("F", bound=Function)
 Measures = Literal["", "accuracy", "unfairness"]
@@ -87,7 +88,7 @@ class Objective(Axis):
             raise ObjectiveError(f"objective {self.name!r} is not bound to a device: resolve it with a latency model")
         networks = len(source)
         try:
-            if self.name in BUILT_IN:
+            if built_in(self.name):
                 values = np.asarray(self.function(source))
             else:
                 values = self._measured_by_user(_copy_to_read(source))
@@ -145,6 +146,25 @@ def objective(
     number a network. Their arrays are read-only: change a copy. What a predictive one `measures`, an accuracy (or an
     error) or an unfairness, has to be said for `reinforce` alone. The same function defined again, as by a notebook's
     cell that is run twice, takes the place of the first; another function of its name is refused.
+
+    Args:
+        direction: `min` where lower is better, `max` where higher is. Default: `min`.
+        cheap: Whether the function is of the layer table. Default: False, of `Counts`.
+        unit: For figures, such as `ms`. Default: none.
+        label: What figures call it. Default: the function's name.
+        measures: `accuracy` or `unfairness`, for `reinforce`; see `Objective`. Default: neither.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        ObjectiveError: The name is taken, or the direction is none; with the decorated function.
+
+    Example:
+        >>> @ef.objective(direction="min", cheap=True)
+        ... def widest_layer(layers):
+        ...     return layers[:, :, 2].max(axis=1)
+        >>> ef.forget("widest_layer")
     """
     if callable(direction):
         raise ObjectiveError("@objective stands without brackets: write @objective() or @objective(direction='max')")
@@ -162,7 +182,7 @@ def objective(
 def register(new: Objective) -> None:
     """Adds an objective; raises `ObjectiveError` if its name is taken or not an identifier, or its direction wrong."""
     check_objective(new)
-    OBJECTIVES.add(new.name, new, code=new.function or resolve)  # that of latency_ms is a device's
+    OBJECTIVES.add(new.name, new, code=new.function or resolve)  # that of a latency is a device's
 
 
 def check_objective(new: Objective) -> None:
@@ -183,30 +203,47 @@ def check_objective(new: Objective) -> None:
 
 def objective_direction(name: str) -> Direction | None:
     """The direction of a registered objective; None for any other name, which says nothing of it."""
+    name = plain_name(name)
     return OBJECTIVES[name].direction if name in OBJECTIVES else None
 
 
-def resolve(
-    names: Sequence[str | Objective], latency: Latency | None = None, device: str = ""
-) -> tuple[Objective, ...]:
-    """The objectives of these names, `latency_ms` bound to a device's latency model, table -> float64 `[networks]`.
+def built_in(name: str) -> bool:
+    """Whether evo_fair itself measures what has this name, `latency_ms[NAME]` among it."""
+    return plain_name(name) in BUILT_IN
 
-    An `Objective` stands for itself, registered or not. Raises `UnknownNameError` for a name that is not registered,
-    `ObjectiveError` for one given twice and for `latency_ms` without a device.
+
+def resolve(
+    names: Sequence[str | Objective], latency: Latency | Devices | None = None, device: str = ""
+) -> tuple[Objective, ...]:
+    """The objectives of these names, those of latencies bound to the model of a `device`, or to several `Devices`.
+
+    A model turns a layer table into float64 `[networks]`. An `Objective` stands for itself, registered or not. Raises
+    `UnknownNameError` for a name that is not registered and for a device that is not there, `ObjectiveError` for one
+    given twice, for a latency without a device and for `worst_latency` without limits.
     """
+    if not isinstance(latency, Devices):
+        latency = Devices({} if latency is None else {device: latency})
     found: dict[str, Objective] = {}
     for one in names:
-        chosen = _given(one) if isinstance(one, Objective) else OBJECTIVES[one]
-        name = chosen.name
-        if name in found:
-            raise ObjectiveError(f"objective {name!r} is given twice: name each once")
-        found[name] = chosen
-        if found[name].function is None:
-            if latency is None:
-                raise ObjectiveError(f"objective {name!r} needs a device: name one, such as raspberry-pi-4")
-            label = f"latency on {device}" if device else found[name].label
-            found[name] = replace(found[name], function=latency, label=label)
+        chosen = _given(one) if isinstance(one, Objective) else OBJECTIVES[plain_name(one)]
+        if chosen.function is None:
+            chosen = _bound(chosen, one if isinstance(one, str) else one.name, latency)
+        if chosen.name in found:
+            both = LATENCY in names and device_named(chosen.name) is not None
+            told = f", and {LATENCY!r} is that of the first device" if both else ""
+            raise ObjectiveError(f"objective {chosen.name!r} is given twice{told}: name each once")
+        found[chosen.name] = chosen
     return tuple(found.values())
+
+
+def _bound(latency: Objective, name: str, devices: Devices) -> Objective:
+    """An objective that depends on devices, under its one name and with the function that measures it there."""
+    try:
+        own = devices.name(name)
+        label = devices.label(own) or latency.label
+        return replace(latency, name=own, function=devices.function(own), label=label)
+    except ObjectiveError as reason:
+        raise ObjectiveError(f"objective {name!r} {reason}") from reason
 
 
 def _given(own: Objective) -> Objective:
@@ -230,7 +267,7 @@ def describe(axes: Sequence[Axis]) -> list[dict[str, str]]:
 
 def sources(measures: Sequence[Objective]) -> dict[str, str]:
     """A hash of the source of each objective that is the user's own, by name; see `source_hash`."""
-    own = {measure.name: measure.function for measure in measures if measure.name not in BUILT_IN}
+    own = {measure.name: measure.function for measure in measures if not built_in(measure.name)}
     return {name: source_hash(function) for name, function in sorted(own.items()) if function is not None}
 
 
@@ -242,7 +279,8 @@ def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
 for _name, _metric in METRICS.items():
     _measures: Measures = "accuracy" if _name in ACCURACIES else "unfairness"
     register(Objective(_name, DIRECTIONS[_name], function=_metric, measures=_measures))
-register(Objective("latency_ms", unit="ms", label="latency", cheap=True))
+register(Objective(LATENCY, unit="ms", label="latency", cheap=True))
+register(Objective(WORST, cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))
 register(Objective("peak_memory_bytes", unit="bytes", label="peak memory", cheap=True, function=peak_memory_bytes))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, quote
 from evo_fair.evolution.journal import FORMAT
 from evo_fair.job_folder import FolderKind
 
@@ -43,6 +43,13 @@ class RunFolder:
     configuration: dict[str, Any]
 
     @property
+    def devices(self) -> dict[str, str]:
+        """The devices of a search, the first first: name -> SHA-256 of the profile; {} where none is named."""
+        several = self.configuration.get("devices") or [self.configuration.get("device", {})]
+        named = [one for one in several if isinstance(one.get("name"), str)]
+        return {one["name"]: str(one.get("sha256")) for one in named}
+
+    @property
     def journal(self) -> Path:
         """`journal.jsonl`."""
         return self.path / "journal.jsonl"
@@ -73,7 +80,11 @@ def create_run(path: Path, configuration: Mapping[str, Any]) -> RunFolder:
 
 def open_run(path: Path) -> RunFolder:
     """The run in a folder, for reading; raises `RunError` if there is none or its `run.toml` can't be read."""
-    return RunFolder(path, RUNS.read(path))
+    configuration = RUNS.read(path)
+    devices = configuration.get("devices", [])
+    if not (isinstance(devices, list) and all(isinstance(one, dict) for one in devices)):
+        raise RunError(f"{path / 'run.toml'}: devices = {quote(devices)} should be tables: restore the file")
+    return RunFolder(path, configuration)
 
 
 def resume_run(path: Path, configuration: Mapping[str, Any]) -> RunFolder:

@@ -13,7 +13,7 @@ from evo_fair.evolution.start import Initial
 __all__ = ["Searched"]
 
 Text = Annotated[str, Field(max_length=300)]
-Name = Annotated[str, Field(pattern=r"^[^\W\d]\w*$", max_length=300)]
+Name = Annotated[str, Field(pattern=r"^(?:[^\W\d]\w*|latency_ms\[[A-Za-z0-9][A-Za-z0-9._-]*\])$", max_length=300)]
 
 
 class _Part(BaseModel):

@@ -23,6 +23,16 @@ class Counts:
     labels that count as positive where a metric is about a binary decision; `()` if none is declared.
 
     All arrays are read-only: several metrics read the same counts.
+
+    Example:
+        One network, two groups and two labels; the last sample's group is unknown:
+
+        >>> from evo_fair.fairness import count_predictions
+        >>> labels, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, -1])
+        >>> predictions = np.array([[0, 1, 1, 1]], np.uint8)
+        >>> counts = ef.Counts(*count_predictions(predictions, labels, groups, 2, 2), ("f", "m"), ("no", "yes"))
+        >>> counts.overall.tolist()  # [networks, labels, predictions]
+        [[[1, 1], [0, 2]]]
     """
 
     values: Ints

@@ -57,6 +57,8 @@ def calibrate(
 ) -> Calibration:
     """Makes a device profile: times this machine, or fits the measurements `layers` and `latency`.
 
+    A machine that is timed has to be at rest.
+
     Either way:
         name: The profile's name.
         out: The file that it is written to; none by default.
@@ -65,7 +67,7 @@ def calibrate(
             not steady.
         listener: Hears how far it is, and of doubts.
 
-    For this machine, which has to be at rest:
+    For this machine:
         problem: The problem whose search space is timed: its name, its file, or what `load_problem` gave.
         minutes: What timing may take; up to three times that while repeats don't agree.
         seed: The seed of the networks that are timed.

@@ -27,6 +27,7 @@ from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
 from evo_fair.job_folder import make_missing
+from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
@@ -92,6 +93,30 @@ def deploy(
 
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
+
+    Args:
+        run: A `Run`, or its folder.
+        networks: Ids of the front, or `["all"]`. Default: the best in each objective and one between them.
+        data: The data set's folder, or the `Dataset` itself. Default: where the search would look.
+        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the recipe's from scratch.
+        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's, or the recipe's from scratch.
+        from_scratch: Whether to begin with random weights instead of the supernet's. Default: False.
+        fairness_weight: Weight of the fairness term in the loss, 0 or more, or `default`. Default: 0.
+        balance_groups: Whether groups are drawn equally often. Default: False.
+        even_groups: The share of accuracy that may be given for even groups, 0.01 for a point. Default: None, no move.
+        int8: Whether to write 8-bit networks, too. Default: False.
+        references: Names of trained reference networks, or ONNX files, to time in the same rounds. Default: none.
+        devices: Profiles, by name or path, to predict latency for. Default: the run's.
+        seed: Seed of training and of the intervals, 0 or more. Default: 0.
+        out: Folder for the networks. Default: `deployed` in the run's.
+        resume: Whether to keep networks that are there. Default: False.
+        listener: Hears how far the job is. Default: nobody.
+
+    Returns:
+        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends of their 95 % intervals.
+
+    Raises:
+        EvoFairError: Whatever is wrong with the input, as the kind that fits.
     """
     networks = None if networks is None else as_texts("networks", networks)
     for name, given in (("references", references), ("devices", devices)):
@@ -253,13 +278,11 @@ def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) 
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
-    """The devices asked for, else the run's own, if its profile is one that comes along."""
-    if not devices:
-        own = run.configuration.get("device", {})
-        found = [load_profile(own["name"])] if own.get("name") in device_names() else []
-        return [profile for profile in found if profile.sha256 == own.get("sha256")]
-    profiles = [load_profile(device) for device in devices]
-    return list({profile.name: profile for profile in profiles}.values())
+    """The devices asked for, else those of the run's own whose profiles come along."""
+    if devices:
+        return list(load_devices(devices))
+    found = [load_profile(name) for name in run.devices if name in device_names()]
+    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
 
 
 def _own_network(

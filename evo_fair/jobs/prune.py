@@ -108,7 +108,7 @@ def prune_network(
 ) -> pd.DataFrame:
     """Prunes the network of `source` as `settings` say; the rest is as in `prune`."""
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
-    profile = load_profile(problem.search.device if device is None else device)
+    profile = load_profile(problem.search.devices[0] if device is None else device)
     PRUNINGS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)

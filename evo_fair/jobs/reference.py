@@ -54,6 +54,25 @@ def train_reference(
     The files are `<network>.safetensors`, `.json` and `.onnx` in `out`, by default in the cache. A training that was
     broken off goes on when it is called again with the same arguments. Raises `UnknownNameError` for a network that is
     none, `ProblemError` for a problem without colour images of at least 32 pixels.
+
+    Args:
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        network: A reference network's name, such as `mobilenet-v2`, or `mobilenet-v2-0.35` for 0.35 times its width.
+        seed: The training's seed, 0 or more. Default: 0.
+        out: Folder for the files. Default: the cache, where `deploy` and `prune` look.
+        listener: Hears how far the training is. Default: nobody.
+
+    Returns:
+        Where weights and ONNX file are, and the manifest.
+
+    Raises:
+        UnknownNameError: There is no reference network of that name.
+        ProblemError: The problem has no colour images of at least 32 pixels.
+
+    Example:
+        >>> ef.train_reference("digits", "mobilenet-v9")
+        Traceback (most recent call last):
+        evo_fair.errors.UnknownNameError: unknown network 'mobilenet-v9': ...
     """
     listener = listener or Listener()
     network, seed = as_text("network", network), as_whole("seed", 0 if seed is None else seed)

@@ -30,12 +30,13 @@ from evo_fair.evolution.given import given_constraints, given_objectives
 from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
 from evo_fair.files import remove_leftovers
+from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
 from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
-from evo_fair.latency import Profile, load_profile
+from evo_fair.latency import Profile
 from evo_fair.lock import one_job
 from evo_fair.own import NetworkSpace
 from evo_fair.plugins import check_facts, facts
@@ -59,7 +60,7 @@ class _Prepared:
     problem: Problem
     dataset: Dataset
     space: SearchSpace | NetworkSpace
-    profile: Profile
+    profiles: tuple[Profile, ...]
     plan: SearchPlan
     sources: dict[str, str]
 
@@ -69,7 +70,7 @@ def search(
     problem: Problem | str | Path,
     *,
     out: str | Path,
-    device: str | Path | None = None,
+    device: str | Path | Sequence[str | Path] | None = None,
     objectives: Sequence[str | Objective] | None = None,
     constraints: Sequence[str | Constraint] | None = None,
     group: str | None = None,
@@ -92,12 +93,14 @@ def search(
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
 
     What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
-    constraints can be objects, see `evo_fair.extend`. `budget` counts the different networks that the proxy evaluates;
-    `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained first if
-    there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that had not
-    begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a number of
-    them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation by layer
-    goes into the folder.
+    constraints can be objects, see `evo_fair.extend`. Of several devices `latency_ms[NAME]` is the latency on each, and
+    `latency_ms` that on the first; objectives that are the problem's have one for each. `worst_latency` is the largest
+    ratio of a latency to the limit that a constraint sets it. `budget` counts the different networks that the proxy
+    evaluates; `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained
+    first if there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that
+    had not begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a
+    number of them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation
+    by layer goes into the folder.
 
     The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
@@ -109,6 +112,37 @@ def search(
     that say which channels stay, `taylor` unless given; of several, the choice is a gene. Trainings then start from
     the pruned weights, as `deploy` has it.
     Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+
+    Args:
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        out: The run's folder. It has to be new, but with `resume`.
+        device: A profile's name or path, or a list of them. Default: the problem's.
+        objectives: Names, or objectives of your own. Default: the problem's.
+        constraints: Limits such as `latency_ms <= 5`. Default: the problem's.
+        group: The grouping that fairness is about, such as `sex` or `sex*age_band`. Default: the problem's.
+        algorithm: A strategy's name, or one of your own. Default: `nsga2`.
+        budget: Different networks that the proxy evaluates, 1 or more. Default: the problem's.
+        population: Networks a generation, 2 or more. Default: the problem's.
+        seed: The search's seed, 0 or more; a supernet's is in the problem file. Default: 0.
+        jobs: Threads. Default: one a core.
+        torch_device: `auto`, `cpu` or `cuda`. Default: `auto`, a GPU if there is one.
+        precision: `fp32` or `bf16`. Default: `fp32`.
+        resume: Whether to go on with the run in `out`. Default: False.
+        freeze_header: `off`, `auto`, or how many of the first blocks to freeze. Default: `off`.
+        trainings: How many networks are really trained. Default: 0.
+        training_epochs: Epochs of each of them. Default: the problem's.
+        listener: Hears how far the search is. Default: nobody.
+
+    Returns:
+        The run, whose `front` is a table with a row a network.
+
+    Raises:
+        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+
+    Example:
+        >>> run = ef.search("digits", budget=16, population=8, out="results/example")
+        >>> list(run.front.columns[:4])
+        ['id', 'error', 'unfairness', 'latency_ms']
     """
     objectives = None if objectives is None else given_objectives(objectives)
     constraints = None if constraints is None else given_constraints(constraints)
@@ -192,7 +226,7 @@ def search(
 
 def _prepare(
     problem: Problem | str | Path,
-    device: str | Path | None,
+    device: str | Path | Sequence[str | Path] | None,
     objectives: Sequence[str | Objective] | None,
     constraints: Sequence[str | Constraint] | None,
     group: str | None,
@@ -204,12 +238,12 @@ def _prepare(
 ) -> _Prepared:
     problem = as_problem(problem)
     defaults = problem.search
-    profile = load_profile(defaults.device if device is None else device)
-    goals = resolve(defaults.objectives if objectives is None else objectives, profile.latency_ms, profile.name)
-    limits = resolve_constraints(
-        defaults.constraints if constraints is None else constraints, profile.latency_ms, profile.name, goals
-    )
-    recorded = [name for name in ("latency_ms", "params", "macs", "peak_memory_bytes") if name not in _names(goals)]
+    profiles = load_devices(defaults.device if device is None else device)
+    wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
+    limited = defaults.constraints if constraints is None else constraints
+    devices = searched_devices(profiles, wanted, limited)
+    goals = resolve(wanted, devices)
+    limits = resolve_constraints(limited, devices, objectives=goals)
     plan = SearchPlan(
         objectives=goals,
         group=group or problem.fairness.group,
@@ -218,7 +252,7 @@ def _prepare(
         algorithm=algorithm,
         population=defaults.population if population is None else population,
         seed=seed,
-        also=resolve(recorded, profile.latency_ms, profile.name),
+        also=recorded_on(profiles, devices, goals),
         initial=initial,
     )
     dataset = problem.dataset()
@@ -226,7 +260,7 @@ def _prepare(
     _check_metrics(dataset, plan)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
-    return _Prepared(problem, dataset, space, profile, plan, sources(measures))
+    return _Prepared(problem, dataset, space, profiles, plan, sources(measures))
 
 
 def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
@@ -238,10 +272,6 @@ def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> 
                 f"objective {name!r} has another source than when the run in {folder} began: "
                 "restore it, or choose another --out"
             )
-
-
-def _names(objectives: Sequence[Objective]) -> set[str]:
-    return {objective.name for objective in objectives}
 
 
 def _check_metrics(dataset: Dataset, plan: SearchPlan) -> None:
@@ -282,7 +312,7 @@ def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, head
             **({"initial": plan.initial} if plan.initial != "random" else {}),
             **({"sources": prepared.sources} if prepared.sources else {}),
         },
-        "device": {"name": prepared.profile.name, "sha256": prepared.profile.sha256},
+        **device_facts(prepared.profiles),
         **origin.configuration(),
         "data": data_facts(prepared.dataset),
         "space": {
@@ -304,6 +334,7 @@ def _write_networks(
     for place in (run.path, run.networks):
         remove_leftovers(place)
     groupings = _groupings(prepared)
+    devices, profiles = card_facts(prepared.profiles)
     records, believed = result.front_records, result.believed()
     for name in {record.id for record in result.records} - {record.id for record in records}:
         for kind in ("onnx", "json"):  # of a front that fewer trainings gave
@@ -312,14 +343,14 @@ def _write_networks(
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
-            "device": prepared.profile.name,
+            **devices,
             "objectives": dict(record.objectives),
             **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),
             "hashes": {
                 **origin.hashes(),
                 "data": prepared.dataset.fingerprint,
-                "profile": prepared.profile.sha256,
+                **profiles,
             },
         }
         origin.write_network(run.networks, record.id, record.genome, facts, groupings)

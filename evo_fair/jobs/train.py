@@ -13,7 +13,26 @@ __all__ = ["train"]
 def train(
     problem: Problem | str | Path, *, out: str | Path | None = None, listener: Listener | None = None
 ) -> StoredSupernet:
-    """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`."""
+    """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`.
+
+    A training that was broken off goes on when it is called again with the same arguments.
+
+    Args:
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        out: Folder for the supernet. Default: the cache.
+        listener: Hears how far the training is. Default: nobody.
+
+    Returns:
+        The stored supernet, with its `path` and `sha256`.
+
+    Raises:
+        EvoFairError: Whatever is wrong with the problem or its data, as the kind that fits.
+
+    Example:
+        >>> stored = ef.train("digits", out="supernets")
+        >>> stored.path.suffix
+        '.safetensors'
+    """
     listener = listener or Listener()
     problem = as_problem(problem)
     dataset = problem.dataset()

@@ -36,9 +36,24 @@ class Measurements:
 
 
 def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
-    """The names and the layer table int32 `[networks, layers, 8]` of a `layers.csv`, networks in order of appearance.
+    """The names and the layer table of a `layers.csv`.
 
-    Raises `ProfileError` naming file and line for a missing column, an unknown operator or a value out of range.
+    Args:
+        path: A CSV file with a row a layer: `network,op,c_in,c_out,kernel,stride,groups,h_in,w_in`.
+
+    Returns:
+        The networks' names in order of appearance, and their layers, int32 `[networks, layers, 8]`, padded with zeros.
+
+    Raises:
+        ProfileError: A column is missing, an operator unknown or a value out of range; names file and line.
+
+    Example:
+        >>> with open("layers.csv", "w") as file:
+        ...     _ = file.write("network,op,c_in,c_out,kernel,stride,groups,h_in,w_in\\n")
+        ...     _ = file.write("a,conv,3,16,3,2,1,64,64\\na,linear,16,7,1,1,1,1,1\\n")
+        >>> names, table = ef.read_layers("layers.csv")
+        >>> names, table.shape
+        (['a'], (1, 2, 8))
     """
     path = as_path("layers", path)
     networks: dict[str, list[tuple[int, ...]]] = {}

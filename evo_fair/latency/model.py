@@ -23,6 +23,8 @@ Floats = npt.NDArray[np.float64]
 _N_TERMS = len(TERMS)
 _N_KINDS = len(KINDS)
 _LARGEST_CORRECTION = 1.0  # four standard deviations of the fit's prior
+_FEW = 256
+"""Networks up to which it takes longer to wake the threads, and to wait for them on a busy machine, than to go on."""
 
 
 class Model(NamedTuple):
@@ -129,14 +131,31 @@ def layer_ms(model: Model, table: LayerTable) -> Floats:
     return out
 
 
-@njit(cache=True, parallel=True)
 def network_ms(model: Model, table: LayerTable) -> Floats:
     """Milliseconds of each network, float64 `[networks]`; a network's sum does not depend on its neighbours."""
+    return (_in_turn if len(table) <= _FEW else _side_by_side)(model, table)
+
+
+@njit(cache=True)
+def _one_network(model: Model, layers: LayerTable, counts: Floats) -> float:
+    total = 1e-6 * model.network_price
+    for i in range(layers.shape[0]):
+        total += _one_layer(model, layers[i], counts)
+    return total
+
+
+@njit(cache=True)
+def _in_turn(model: Model, table: LayerTable) -> Floats:
+    out = np.empty(table.shape[0])
+    counts = np.empty(_N_TERMS)
+    for n in range(table.shape[0]):
+        out[n] = _one_network(model, table[n], counts)
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _side_by_side(model: Model, table: LayerTable) -> Floats:
     out = np.empty(table.shape[0])
     for n in prange(table.shape[0]):
-        counts = np.empty(_N_TERMS)
-        total = 1e-6 * model.network_price
-        for i in range(table.shape[1]):
-            total += _one_layer(model, table[n, i], counts)
-        out[n] = total
+        out[n] = _one_network(model, table[n], np.empty(_N_TERMS))
     return out

@@ -44,6 +44,10 @@ class LayerCost:
 
     `op` is one of conv, depthwise, linear, pool, global_pool, add, mul, activation. Without `macs` they are those of
     the layer.
+
+    Example:
+        >>> ef.LayerCost("linear", c_in=64, c_out=10).kernel
+        1
     """
 
     op: str
@@ -118,6 +122,23 @@ def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Cal
 
     `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
     says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
+
+    Args:
+        name: The operator's name, with its domain.
+        shapes: A function of a `NodeFacts`, see above. Default: the shapes that the file states.
+
+    Returns:
+        A decorator.
+
+    Raises:
+        ProfileError: The name is malformed, or the arguments are others; when it decorates.
+
+    Example:
+        >>> @ef.onnx_operator("my.domain.Mix", shapes=lambda node: [node.inputs[0]])
+        ... def mix(node):
+        ...     samples, channels, height, width = node.inputs[0]
+        ...     return ef.LayerCost("conv", channels, channels, h_in=height * samples, w_in=width)
+        >>> ef.forget("my.domain.Mix", "ONNX operator")
     """
     if callable(name):
         raise without_brackets("onnx_operator", "'my.domain.MyOperator'")

@@ -110,7 +110,21 @@ def _computed(kernel: Callable[[Model, LayerTable], Any], model: Model, table: L
 def load_profile(name_or_path: str | Path) -> Profile:
     """The shipped profile of that name, or the one in the JSON file at that path.
 
-    Raises `UnknownNameError` listing the shipped names, and `ProfileError` for a file that is no valid profile.
+    Args:
+        name_or_path: A name such as `raspberry-pi-4` (see `evo-fair devices`), or a file that `calibrate` wrote.
+
+    Returns:
+        The profile, ready to predict.
+
+    Raises:
+        UnknownNameError: There is no such profile; the message lists those that come with evo_fair.
+        ProfileError: The file is no valid profile.
+
+    Example:
+        >>> profile = ef.load_profile("raspberry-pi-4")
+        >>> convolution = [1, 3, 16, 3, 2, 1, 64, 64]  # op, c_in, c_out, kernel, stride, groups, h_in, w_in
+        >>> profile.latency_ms(np.array([[convolution]], np.int32)).round(2)  # milliseconds, one network
+        array([0.63])
     """
     name = str(as_path("device", name_or_path))
     return Profile(read_profile(shipped_or_path(name, "hardware_profiles", ".json", "device")))

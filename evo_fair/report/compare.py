@@ -14,6 +14,7 @@ from scipy import stats
 from evo_fair.arguments import as_texts
 from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
+from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.report.plots import common_axes
 from evo_fair.report.run import Run, load_run
@@ -31,6 +32,23 @@ def compare(
     Hypervolumes are shares of `box`, in minimised objectives; by default it is made of the runs' own fronts.
     Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
     objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
+
+    Args:
+        runs: Two or more runs, or their folders.
+        labels: A label for each run; runs of one label go together. Default: their algorithms.
+        box: The box that hypervolumes are shares of, in minimised objectives. Default: made of the runs' fronts.
+
+    Returns:
+        Tables by run and by label, and the surfaces that runs attain.
+
+    Raises:
+        RunError: The runs can't be compared, or one has no front.
+        EvoFairError: There are no runs, one is named twice, or labels and runs are not equally many.
+
+    Example:
+        >>> ef.compare([])
+        Traceback (most recent call last):
+        evo_fair.errors.EvoFairError: there is nothing to compare: give the folders of at least two runs
     """
     check_list("runs", runs)
     if isinstance(runs, Run) or not isinstance(runs, Iterable):
@@ -204,22 +222,37 @@ def mean_interval(values: Points) -> tuple[float, float, float]:
 
 def _check_alike(runs: Sequence[Run]) -> None:
     """Raises `RunError` naming the first thing in which a run differs that changes what objectives mean."""
-    asked = [
-        ("the group", ("search", "group")),
-        ("the data", ("data", "fingerprint")),
-        ("the supernet", ("supernet", "sha256")),
-        ("the network", ("network", "weights")),
-    ]
-    if any(axis.name == "latency_ms" for axis in runs[0].axes):
-        asked.append(("the device", ("device", "sha256")))
     for run in runs[1:]:
-        for what, path in asked:
-            ours, theirs = (_value(other.configuration, path) for other in (runs[0], run))
+        for (what, ours), (_, theirs) in zip(_measured_on(runs[0], runs[0]), _measured_on(run, runs[0]), strict=True):
             if ours != theirs:
                 raise RunError(
                     f"{runs[0].path} and {run.path} differ in {what} ({_short(ours)}, {_short(theirs)}), so that their "
                     "objectives can't be compared: give runs that were measured alike"
                 )
+
+
+def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
+    """What values of the objectives of `like` rest on in a run: what it is in words, and which."""
+    found = [
+        ("the group", _value(run.configuration, ("search", "group"))),
+        ("the data", _value(run.configuration, ("data", "fingerprint"))),
+        ("the supernet", _value(run.configuration, ("supernet", "sha256"))),
+        ("the network", _value(run.configuration, ("network", "weights"))),
+    ]
+    names = [axis.name for axis in like.axes]
+    if WORST in names:
+        found.append(("the limits of latencies", ", ".join(_latency_limits(run))))
+        names += [limit.name for limit in like.limits]
+    for name in dict.fromkeys(names):
+        if (device := device_named(name)) is not None:
+            found.append((f"the device {device}", run.devices.get(device)))
+        elif name == LATENCY:
+            found.append(("the device", _value(run.configuration, ("device", "sha256"))))
+    return found
+
+
+def _latency_limits(run: Run) -> list[str]:
+    return sorted(limit.text for limit in run.limits if plain_name(limit.name) == LATENCY)
 
 
 def _value(configuration: dict[str, Any], path: tuple[str, str]) -> str | None:

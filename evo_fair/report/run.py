@@ -50,6 +50,11 @@ class Run:
         """What `run.toml` says."""
         return self._folder.configuration
 
+    @property
+    def devices(self) -> dict[str, str]:
+        """The devices that it was searched for, the first first: name -> SHA-256 of the profile."""
+        return self._folder.devices
+
     @cached_property
     def records(self) -> list[Record]:
         """The journal: every network that was looked at, in order; raises `RunError` where only the front was kept."""
@@ -117,7 +122,19 @@ class Run:
         return not self._folder.journal.exists() and self._folder.front.exists()
 
     def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
-        """The front's best network within `limits`, such as `accuracy >= 0.75`, or None; see `operating_point`."""
+        """The front's best network within `limits`, or None where no network keeps them.
+
+        Args:
+            limits: Limits on columns of the front, such as `accuracy >= 0.75`.
+            minimise: The column to make as small as possible, such as `latency_ms`.
+
+        Returns:
+            The network's row of `front`, or None.
+
+        Raises:
+            ConstraintError: A limit can't be read or names no column, or `minimise` is better the higher it is.
+            UnknownNameError: `minimise` is no column.
+        """
         limits, minimise = as_texts("limits", limits), as_text("minimise", minimise)
         return operating_point(self.front, limits, minimise, self.axes)
 
@@ -133,5 +150,20 @@ class Run:
 
 
 def load_run(folder: str | Path) -> Run:
-    """The run in a folder; raises `RunError` if there is none or it is damaged."""
+    """The run in a folder.
+
+    Args:
+        folder: The folder that a search wrote.
+
+    Returns:
+        The run; its journal is read when it is first needed.
+
+    Raises:
+        RunError: The folder holds no run, or a damaged one.
+
+    Example:
+        >>> ef.load_run("results/nothing")
+        Traceback (most recent call last):
+        evo_fair.errors.RunError: ...
+    """
     return Run(open_run(as_path("folder", folder)))

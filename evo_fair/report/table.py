@@ -7,6 +7,7 @@ import pandas as pd
 from pandas.api.types import is_integer_dtype
 
 from evo_fair.evolution import Axis
+from evo_fair.evolution.devices import LATENCY, device_named
 from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
 from evo_fair.report.run import Run
 from evo_fair.show import markdown_table
@@ -39,8 +40,14 @@ def front_markdown(front: pd.DataFrame, axes: Sequence[Axis]) -> str:
 
 
 def _columns(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
-    beside = [name for name in _BESIDE if name in front and name not in {axis.name for axis in axes}]
-    return [axis.name for axis in axes] + beside
+    names = [axis.name for axis in axes]
+    return names + [name for name in _beside(front) if name in front and name not in names]
+
+
+def _beside(front: pd.DataFrame) -> list[str]:
+    """`_BESIDE`, with the latency on each device in the place of that on the first where devices are named."""
+    on_devices = [str(name) for name in front if device_named(str(name)) is not None]
+    return [each for name in _BESIDE for each in (on_devices or [name] if name == LATENCY else [name])]
 
 
 def _headings(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:

@@ -16,8 +16,10 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.cli import main
+from evo_fair.cli.deploy import say_unpredicted
 from evo_fair.data import Dataset
 from evo_fair.errors import RunError
+from evo_fair.evolution import create_run
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 
 from .conftest import Command, refusal
@@ -293,3 +295,16 @@ def test_wrong_input_is_one_line(
 def test_what_is_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "there is no run in /nowhere" in refusal(capsys, "deploy", "/nowhere")
     assert "holds no run.toml" in refusal(capsys, "deploy", tmp_path)
+
+
+def test_it_is_said_on_which_devices_nothing_is_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    devices = [{"name": "pixel-3", "sha256": "a1"}, {"name": "my-board", "sha256": "b2"}]
+    search = {"objectives": [{"name": "error"}]}
+    path = create_run(tmp_path / "run", {"search": search, "device": devices[0], "devices": devices}).path
+    table = pd.DataFrame({"predicted_ms[pixel-3]": [1.0]})
+    say_unpredicted(path, table, [])
+    assert "no latency is predicted on my-board, whose profiles don't come with evo_fair" in capsys.readouterr().out
+    say_unpredicted(path, table, ["pixel-3"])
+    assert capsys.readouterr().out == ""
+    say_unpredicted(path, table.iloc[:, :0], [])
+    assert "no latency is predicted: " in capsys.readouterr().out

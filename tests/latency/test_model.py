@@ -84,3 +84,13 @@ def test_a_network_does_not_depend_on_its_neighbours() -> None:
     one = rows(ADD, LINEAR)[None]
     many = np.concatenate([one] * 50 + [rows(LINEAR, ADD)[None]])
     assert (network_ms(model, many)[:50] == network_ms(model, one)[0]).all()
+
+
+def test_few_networks_and_many_get_the_same_times_bit_by_bit() -> None:
+    """Few are taken in turn, many side by side."""
+    rng = np.random.default_rng(0)
+    table = np.stack([rng.integers(1, high, (600, 9)) for high in (9, 200, 200, 8, 3, 2, 60, 60)], axis=2)
+    table = table.astype(np.int32)
+    model = make_model(made_up_prices(), 1.0, 4.0, 8, table[0], rng.normal(0, 0.3, 9))
+    few = [network_ms(model, table[start : start + 50]) for start in range(0, 600, 50)]
+    np.testing.assert_array_equal(network_ms(model, table), np.concatenate(few))

@@ -186,6 +186,42 @@ def test_another_device_does_not_matter_where_latency_is_no_objective(tmp_path):
     assert len(compare(runs, ["x", "y"]).by_label) == 2
 
 
+TWO = (Axis("latency_ms[a]", unit="ms"), Axis("latency_ms[b]", unit="ms"))
+
+
+def on_devices(path, axes=TWO, limits=("latency_ms[a] <= 9",), b="b2"):
+    run = made(path, GOOD, axes=axes, search={"constraints": list(limits)})
+    text = (path / "run.toml").read_text()
+    devices = "".join(f'[[devices]]\nname = "{name}"\nsha256 = "{sha}"\n' for name, sha in (("a", "a1"), ("b", b)))
+    (path / "run.toml").write_text(text + devices)
+    return load_run(run.path)
+
+
+def test_runs_for_the_same_devices_are_compared(tmp_path):
+    comparison = compare([on_devices(tmp_path / "a"), on_devices(tmp_path / "b")])
+    assert [axis.name for axis in comparison.axes] == ["latency_ms[a]", "latency_ms[b]"]
+    assert "latency_ms[b]" in comparison_markdown(comparison)
+
+
+@pytest.mark.parametrize(
+    ("axes", "other", "told"),
+    [
+        (TWO, {"b": "z9"}, r"differ in the device b \(b2, z9\)"),
+        ((Axis("worst_latency"), Axis("params")), {"limits": ["latency_ms[a] <= 8"]}, "differ in the limits of latenc"),
+        ((Axis("worst_latency"), Axis("params")), {"limits": ["latency_ms[b] <= 9"]}, "differ in the limits of latenc"),
+        ((Axis("params"), Axis("macs")), {"b": "z9"}, None),
+        ((Axis("worst_latency"), Axis("params")), {"b": "z9"}, None),  # whose limits are all of the other device
+    ],
+)
+def test_what_latencies_rest_on_must_agree(tmp_path, axes, other, told):
+    runs = [on_devices(tmp_path / "a", axes), on_devices(tmp_path / "b", axes, **other)]
+    if told is None:
+        assert len(compare(runs, ["x", "y"]).by_label) == 2
+        return
+    with pytest.raises(RunError, match=told):
+        compare(runs)
+
+
 def test_runs_with_other_objectives_are_refused(tmp_path):
     with pytest.raises(RunError, match=r"accuracy, latency_ms, and .* accuracy, params: give runs"):
         compare([made(tmp_path / "a", GOOD), made(tmp_path / "b", GOOD, axes=(AXES[0], Axis("params")))])

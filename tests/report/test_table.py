@@ -2,9 +2,10 @@ from io import StringIO
 
 from rich.console import Console
 
+from evo_fair.evolution import Axis
 from evo_fair.report import front_markdown, front_table
 
-from .conftest import write_run
+from .conftest import AXES, write_run
 
 
 def test_the_markdown_table_has_every_network(run):
@@ -35,3 +36,11 @@ def test_a_long_front_is_thinned_evenly_and_says_so(run):
 
 def test_an_empty_front_has_a_table_too(tmp_path):
     assert "0 networks on the front" in printed(front_table(write_run(tmp_path / "none", networks=())))
+
+
+def test_of_several_devices_each_latency_is_shown_once(run):
+    """The first device's stands in the front under both of its names."""
+    front = run.front.assign(**{"latency_ms[a]": run.front["latency_ms"], "latency_ms[b]": 2 * run.front["latency_ms"]})
+    axes = (*AXES[:2], Axis("latency_ms[a]", unit="ms", label="latency on a"))
+    head = front_markdown(front, axes).splitlines()[0]
+    assert head == "| network | accuracy ↑ | unfairness ↓ | latency on a (ms) ↓ | latency ms[b] | params |"

@@ -1,0 +1,47 @@
+"""The site's configuration: MyST pages, the Python reference from docstrings, the commands from their own help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from command_pages import write_commands  # beside this file
+
+import evo_fair
+
+project = "evo_fair"
+author = "the evo_fair authors"
+copyright = "the evo_fair authors, MIT licence"  # noqa: A001 - Sphinx's name
+version = release = evo_fair.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+exclude_patterns = ["build"]
+default_role = "code"  # docstrings write names as Markdown does
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # the signature has them
+autodoc_preserve_defaults = True
+smartquotes = False  # options begin with two dashes
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [
+    (heading, "params_style")
+    for heading in (
+        "Of both",
+        "Of the supernet alone",
+        "Of one network alone",
+        "Either way",
+        "For this machine",
+        "For measurements",
+    )
+]
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = f"evo_fair {release}"
+html_show_sphinx = False
+html_copy_source = False
+
+write_commands(Path(__file__).parent / "reference" / "commands.md")
