@@ -1,9 +1,9 @@
 """Fits every shipped device profile from measurements by others, as `evo-fair calibrate --layers --latency` does.
 
-    python benchmarks/latency_profiles.py --data DIR
+    python benchmarks/latency_profiles.py --data DIR [--only NAME]
 
 DIR holds a folder a board, each with `layers.csv` and `latency.csv`. Writes hardware_profiles/*.json and prints how
-each holds on networks that its fit did not see.
+each holds on networks that its fit did not see. raspberry-pi-4-pooled is fitted to all that measured that board.
 """
 
 import argparse
@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evo_fair.latency.calibrate import Provenance, calibrate
-from evo_fair.latency.measurements import read_measurements
-from evo_fair.latency.profile import Profile
+from evo_fair.latency.measurements import Measurements, read_measurements
+from evo_fair.latency.profile import Profile, load_profile
+from evo_fair.latency.several import MeasuredBy, calibrate_together
 
 OUT = Path(__file__).parent.parent / "hardware_profiles"
 
@@ -107,24 +108,60 @@ PROFILES = {
 }
 
 
+_HWNAS = "HW-NAS-Bench v1.0"
+_NOT_STATED = {"device": "Raspberry Pi 4", "licence": "MIT"}
+POOLED = {
+    "raspberry-pi-4-pooled": {
+        "raspberry-pi-4-tflite-fp32": Provenance(**_PI4, runtime=_TFLITE, notes=_NOT_RECORDED),
+        "raspberry-pi-4-armnn-fp32": Provenance(**_PI4, runtime="ArmNN 21.11 (Neon)"),
+        **{
+            f"ncnn-raspberry-pi-4-{threads}t": Provenance(
+                device="Raspberry Pi 4", runtime=f"ncnn, {threads} threads", source=_NCNN, licence="BSD-3-Clause"
+            )
+            for threads in (1, 4)
+        },
+        "raspberry-pi-4-nb201": Provenance(
+            **_NOT_STATED, source=f"{_HWNAS}: NAS-Bench-201 networks, as distributed with HELP, batch 1"
+        ),
+        "raspberry-pi-4-fbnet-ops": Provenance(
+            **_NOT_STATED, source=f"{_HWNAS}, FBNet look-up tables: operators, batch 1"
+        ),
+    }
+}
+"""Profiles of several sources, the first of which is the one that is predicted."""
+
+
 def main() -> None:
-    """Fits and writes all of them; devices that supply prices to others come first."""
+    """Fits and writes them; devices that supply prices to others come first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("EVO_FAIR_LATENCY_DATA"))
+    parser.add_argument("--only", choices=[*PROFILES, *POOLED], action="append")
     arguments = parser.parse_args()
     if arguments.data is None:
         parser.error("give --data, the folder with a folder a board")
-    fitted: dict[str, Profile] = {}
     table = Table("profile", "networks", "MAPE %", "within 10 %", "Spearman", "Kendall")
-    for name, (folder, provenance, donors) in PROFILES.items():
-        measured = read_measurements(arguments.data / folder / "layers.csv", arguments.data / folder / "latency.csv")
-        fitted[name] = calibrate(name, measured, provenance, [fitted[donor] for donor in donors])
-        fitted[name].write(OUT / f"{name}.json")
-        held_out = fitted[name].file.validation
+    for name in arguments.only or [*PROFILES, *POOLED]:
+        profile = fit_one(name, arguments.data)
+        profile.write(OUT / f"{name}.json")
+        held_out = profile.file.validation
         figures = (f"{held_out.mape:.1f}", f"{held_out.within_10_percent:.0f}") if held_out else ("-", "-")
         ranks = (f"{held_out.spearman:.3f}", f"{held_out.kendall:.3f}") if held_out else ("-", "-")
-        table.add_row(name, str(fitted[name].file.fitted.networks), *figures, *ranks)
+        table.add_row(name, str(profile.file.fitted.networks), *figures, *ranks)
     Console().print(table)
+
+
+def fit_one(name: str, data: Path) -> Profile:
+    """Fits the profile of that name; devices that supply prices to it have been written before."""
+
+    def measured_in(folder: str) -> Measurements:
+        return read_measurements(data / folder / "layers.csv", data / folder / "latency.csv")
+
+    if name in POOLED:
+        return calibrate_together(
+            name, [MeasuredBy(folder, measured_in(folder), provenance) for folder, provenance in POOLED[name].items()]
+        )
+    folder, provenance, donors = PROFILES[name]
+    return calibrate(name, measured_in(folder), provenance, [load_profile(donor) for donor in donors])
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from evo_fair.evolution import (
     STRATEGY_CODE,
     Axis,
     Box,
-    Plan,
+    SearchPlan,
     create_run,
     describe,
     has_begun,
@@ -125,12 +125,12 @@ class Bench:
 
     def plan(
         self, devices: Sequence[str], objectives: Sequence[str], seed: int, constraints: Sequence[str] = ()
-    ) -> Plan:
+    ) -> SearchPlan:
         """A search on these devices; the first is the one that is called `latency_ms`."""
         profiles = load_devices(devices)
         known = searched_devices(profiles, objectives, constraints)
         goals = resolve([*PREDICTIVE, *objectives], known)
-        return Plan(
+        return SearchPlan(
             objectives=goals,
             constraints=resolve_constraints(constraints, known, objectives=goals),
             group=self.problem.fairness.group,
@@ -140,7 +140,7 @@ class Bench:
             also=recorded_on(profiles, known, goals),
         )
 
-    def configuration(self, plan: Plan, devices: Sequence[str]) -> dict[str, Any]:
+    def configuration(self, plan: SearchPlan, devices: Sequence[str]) -> dict[str, Any]:
         """What a run depends on; one that was made with other code or settings is not taken for this one."""
         return {
             "search": {
@@ -159,7 +159,7 @@ class Bench:
             "code": {"proxy": PROXY_CODE, "strategy": STRATEGY_CODE},
         }
 
-    def run(self, name: str, plan: Plan, devices: Sequence[str], store: PredictionStore) -> Run:
+    def run(self, name: str, plan: SearchPlan, devices: Sequence[str], store: PredictionStore) -> Run:
         """The run of a plan: read if it is finished, else taken up or begun."""
         path = self.folder / f"{name}-{plan.seed}-of-{plan.budget}"
         folder = (resume_run if has_begun(path) else create_run)(path, self.configuration(plan, devices))

@@ -67,6 +67,8 @@ DIRECTIONS: Mapping[str, Direction] = {
     "cwv": "min",
     "mcd": "min",
     "latency_ms": "min",
+    "latency_ms_low": "min",
+    "latency_ms_high": "min",
     "worst_latency": "min",
     "params": "min",
     "macs": "min",

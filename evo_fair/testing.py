@@ -26,7 +26,7 @@ from evo_fair.data.dataset import PARTS, class_grouping, grouping_of
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import Objective, make_strategy, resolve
 from evo_fair.evolution.algorithms import Algorithm
-from evo_fair.evolution.devices import Devices
+from evo_fair.evolution.devices import ENDS, Devices
 from evo_fair.evolution.strategy import Strategy
 from evo_fair.fairness import Counts
 from evo_fair.registries import CRITERIA, METHODS, OPERATORS, CriterionTraits, MethodTraits
@@ -94,7 +94,9 @@ def check_objective(objective: str | Objective) -> None:
     Predictive ones get counts of two groups and three labels, cheap ones layer tables of the networks of a small space.
     """
     with _said("objective"):
-        (measure,) = resolve([objective], Devices({"": _no_latency}, limits={"": 1.0}))
+        (measure,) = resolve(
+            [objective], Devices({"": _no_latency}, limits={"": 1.0}, ends=dict.fromkeys(ENDS, _no_latency))
+        )
         name = measure.name
         table = _table()
         source: Any = table if measure.cheap else small_counts(len(table))

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Genomes
 from evo_fair.layers import params
 from evo_fair.space import SearchSpace
 
@@ -22,7 +23,6 @@ __all__ = ["SUPERNET_SCOPES", "Importance", "channels_of", "full_width", "prunin
 SUPERNET_SCOPES = ("uniform", "random", "early", "late", "global")
 """How the share that goes is spread over the blocks of a network of the supernet."""
 
-Genomes = npt.NDArray[np.int16]
 Importance = Mapping[int, npt.NDArray[np.float64]]
 """Importance of each channel that a gene can keep, `[channels]` in the order in which they are kept, by gene."""
 

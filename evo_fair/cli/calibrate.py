@@ -18,9 +18,22 @@ def calibrate(
     out: Annotated[
         Path | None, typer.Option("--out", help="The profile's file, or a folder for it. Default: ./NAME.json.")
     ] = None,
-    layers: Annotated[Path | None, typer.Option("--layers", help="layers.csv of measured networks.")] = None,
-    latency: Annotated[Path | None, typer.Option("--latency", help="latency.csv of measured networks.")] = None,
+    layers: Annotated[
+        list[Path] | None,
+        typer.Option("--layers", help="layers.csv of measured networks; once for each source that measured the board."),
+    ] = None,
+    latency: Annotated[
+        list[Path] | None, typer.Option("--latency", help="latency.csv of measured networks, in the order of --layers.")
+    ] = None,
     kit: Annotated[Path | None, typer.Option("--kit", help="Write a kit for a board into this new folder.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="With --kit: a run, whose front's intervals the kit is to narrow the most."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="With --run: the profile that is to become surer. Default: the run's."),
+    ] = None,
     problem: Annotated[
         str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
     ] = "ham10000",
@@ -38,19 +51,28 @@ def calibrate(
         str | None, typer.Option("--cores", help="Its processor cores, for the record. Default: not recorded.")
     ] = None,
     runtime: Annotated[
-        str | None, typer.Option("--runtime", help="The runtime, for the record. Default: not recorded.")
+        list[str] | None,
+        typer.Option(
+            "--runtime", help="The runtime, for the record; once, or once for each source. Default: not recorded."
+        ),
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "int8"] | None,
         typer.Option("--precision", help="The numbers that the runtime computes with. Default: fp32."),
     ] = None,
     source: Annotated[
-        str | None,
-        typer.Option("--source", help="Who measured, for the record. Default: measurements of the user's own."),
+        list[str] | None,
+        typer.Option(
+            "--source",
+            help="Who measured, for the record; once, or once for each. Default: measurements of the user's own.",
+        ),
     ] = None,
     licence: Annotated[
-        str | None,
-        typer.Option("--licence", help="The measurements' licence, for the record. Default: the user's own."),
+        list[str] | None,
+        typer.Option(
+            "--licence",
+            help="The measurements' licence, for the record; once, or once for each. Default: the user's own.",
+        ),
     ] = None,
     carry_from: Annotated[
         list[str] | None,
@@ -70,16 +92,21 @@ def calibrate(
     from evo_fair.jobs.calibrate import calibrate as make_profile
     from evo_fair.jobs.calibrate import calibration_kit, check_unmeasured
 
-    record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
+    record = {"runtime": runtime or None, "precision": precision, "cores": cores}
+    record |= {"source": source or None, "licence": licence or None}
+    if (run is None and device is not None) or (kit is None and run is not None):
+        raise ProfileError("--run is for --kit, and --device for --run: give the kit's folder and the run, or neither")
     if kit is not None:
-        if layers is not None or latency is not None:
+        if layers or latency:
             raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
-        networks = len(calibration_kit(kit, problem=problem, seed=seed).names)
+        networks = len(calibration_kit(kit, problem=problem, seed=seed, run=run, device=device).names)
+        what = "networks" if run is None else "layers and networks, the most telling first,"
+        before = "" if run is None else " --layers BEFORE/layers.csv --latency BEFORE/latency.csv"
         say(
-            f"{networks} networks and measure.py are in {kit}: copy it to the board, run "
+            f"{networks} {what} and measure.py are in {kit}: copy it to the board, run "
             f"'python3 measure.py' there, copy latency.csv back, then",
-            f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv --name {name}",
+            f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv{before} --name {name}",
         )
         return
     path = _target(out, name)
@@ -87,8 +114,8 @@ def calibrate(
         made = make_profile(
             name,
             out=path,
-            layers=layers,
-            latency=latency,
+            layers=layers or (),
+            latency=latency or (),
             problem=problem,
             threads=threads,
             minutes=minutes,
@@ -101,7 +128,7 @@ def calibrate(
             **record,  # type: ignore[arg-type]  # precision is one of the literals
         )
     _report(made.profile, path)
-    if layers is None:
+    if not layers:
         say(made.profile.file.notes)
 
 
@@ -123,6 +150,11 @@ def _report(profile: "Profile", path: Path) -> None:
             f"{held_out.within_10_percent:.0f} % within 10 %, Spearman {held_out.spearman:.3f}, "
             f"Kendall {held_out.kendall:.3f}"
         )
+    if file.intervals:
+        held = ", ".join(f"{one.percent:.0f} % of {one.measurements} ({one.left_out})" for one in file.intervals.held)
+        say(f"{file.intervals.level:.0%} intervals held {held or 'was not tried'}")
+    for source in file.sources or ():
+        say(f"{source.name}: {source.networks} networks, {source.distinct_layers} layers, scale {source.scale:.3g}")
     if file.carried_over:
         say(f"carried over from {', '.join(file.carried_over.devices)}: {', '.join(file.carried_over.terms)}")
     elif file.fitted.never_measured:

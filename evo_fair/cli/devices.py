@@ -17,10 +17,10 @@ def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instea
 
     profiles = [load_profile(name) for name in device_names()]
     if json:
-        fields = {"anchors", "prices", "fitted", "carried_over"}
+        fields = {"anchors", "prices", "fitted", "carried_over", "sources", "intervals"}
         rows = [
             profile.file.model_dump(mode="json", by_alias=True, exclude=fields)
-            | {"fitted_networks": profile.file.fitted.networks}
+            | {"fitted_networks": profile.file.fitted.networks, "has_intervals": profile.has_intervals}
             for profile in profiles
         ]
         say(*json_format.dumps(rows, indent=2, ensure_ascii=False).split("\n"))

@@ -67,10 +67,11 @@ def _show(model: Path, prediction: "Prediction") -> None:
     table.add_column("layer", overflow="fold")
     for column in ("operator", "shape"):
         table.add_column(column)
-    for column in ("MACs", "params", "ms", "share"):
+    doubted = prediction.interval_ms is not None
+    for column in ("MACs", "params", "ms", *(["90 % within"] if doubted else []), "share"):
         table.add_column(column, justify="right")
-    rows = zip(prediction.graph.layers, prediction.layer_ms, prediction.extrapolated, strict=True)
-    for layer, ms, outside in rows:
+    rows = zip(prediction.graph.layers, prediction.layer_ms, prediction.extrapolated, prediction.bounds, strict=True)
+    for layer, ms, outside, bounds in rows:
         _, c_in, c_out, kernel, stride, _, h, w = layer.row
         window = f" {kernel}x{kernel}/{stride}" if layer.operator.startswith(("Conv", "MaxPool", "AveragePool")) else ""
         table.add_row(
@@ -80,9 +81,12 @@ def _show(model: Path, prediction: "Prediction") -> None:
             f"{layer.macs * layer.repeats:,}",
             f"{layer.params:,}",
             f"{ms:.4f}{'*' if outside else ' '}",
+            *([] if bounds is None else [f"{bounds[0]:.4f} to {bounds[1]:.4f}"]),
             f"{ms / total:.1%}",
         )
-    table.add_row("fixed cost of a network", "", "", "", "", f"{prediction.profile.network_ms:.4f} ", "")
+    table.add_row(
+        "fixed cost of a network", "", "", "", "", f"{prediction.profile.network_ms:.4f} ", *[""] * (1 + doubted)
+    )
     print_table(table)
     say("", *_lines(model, prediction))
 
@@ -92,12 +96,15 @@ def _lines(model: Path, prediction: "Prediction") -> list[str]:
     graph, profile = prediction.graph, prediction.profile
     error = prediction.held_out_mape
     known = f"; mean error on networks it did not see: {error:.1f} %" if error is not None else ""
+    within = (
+        "" if prediction.interval_ms is None else ", 90 % within {:.3f} to {:.3f} ms".format(*prediction.interval_ms)
+    )
     least, least_macs, least_params = (
         "at least " if bound else "" for bound in (graph.time_at_least, graph.macs_at_least, graph.params_at_least)
     )
     macs, params = f"{least_macs}{prediction.macs:,} MACs", f"{least_params}{prediction.params:,} parameters"
     lines = [
-        f"{model} on {profile.name}: {least}{prediction.latency_ms:.3f} ms{known}",
+        f"{model} on {profile.name}: {least}{prediction.latency_ms:.3f} ms{within}{known}",
         f"{macs}, {params}, peak {least}{prediction.peak_memory_bytes:,} bytes",
         _of_what(prediction),
     ]

@@ -7,10 +7,10 @@ import numpy.typing as npt
 
 from evo_fair.evolution.evaluator import Genomes
 
-__all__ = ["Parameters", "fresh_parameters", "log_probabilities", "policy_gradient", "sample"]
+__all__ = ["PolicyParameters", "fresh_parameters", "log_probabilities", "policy_gradient", "sample"]
 
 Array = npt.NDArray[np.float64]
-Parameters = Mapping[str, Array]
+PolicyParameters = Mapping[str, Array]
 """`embedding [genes, values, width]` of a gene's value as the next step's input, of which the first one is `start
 [width]`; `input [width, 3 * hidden]`, `recurrent [hidden, 3 * hidden]` and `bias [3 * hidden]` of the update gate, the
 reset gate and the candidate; `head [genes, hidden, values]` and `offset [genes, values]`, the logits of each gene."""
@@ -21,7 +21,7 @@ _SPREAD = 0.1
 
 def fresh_parameters(
     cardinalities: npt.NDArray[np.int16], hidden: int, width: int, rng: np.random.Generator
-) -> Parameters:
+) -> PolicyParameters:
     """Parameters of a controller for genes of these cardinalities `[genes]`, drawn uniformly around 0."""
     genes, values = len(cardinalities), int(cardinalities.max())
     shapes = {
@@ -36,7 +36,9 @@ def fresh_parameters(
     return {name: rng.uniform(-_SPREAD, _SPREAD, shape) for name, shape in shapes.items()}
 
 
-def sample(parameters: Parameters, cardinalities: npt.NDArray[np.int16], rng: np.random.Generator, n: int) -> Genomes:
+def sample(
+    parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], rng: np.random.Generator, n: int
+) -> Genomes:
     """Draws `n` genomes, int16 `[n, genes]`, gene by gene, each given those before it."""
     genomes = np.zeros((n, len(cardinalities)), np.int16)
     state = np.zeros((n, len(parameters["recurrent"])))
@@ -49,7 +51,7 @@ def sample(parameters: Parameters, cardinalities: npt.NDArray[np.int16], rng: np
     return genomes
 
 
-def log_probabilities(parameters: Parameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes) -> Array:
+def log_probabilities(parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes) -> Array:
     """The logarithm of the probability that each genome is drawn, float64 `[networks]`."""
     total = np.zeros(len(genomes))
     state = np.zeros((len(genomes), len(parameters["recurrent"])))
@@ -61,7 +63,7 @@ def log_probabilities(parameters: Parameters, cardinalities: npt.NDArray[np.int1
 
 
 def policy_gradient(
-    parameters: Parameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes, weights: Array
+    parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes, weights: Array
 ) -> dict[str, Array]:
     """The gradient of the sum of `weights` `[networks]` times `log_probabilities`, by backpropagation through time.
 
@@ -98,7 +100,7 @@ class _Step:
     c = tanh(x Wc + r * (h Uc) + bc) and h' = (1 - z) * c + z * h.
     """
 
-    def __init__(self, parameters: Parameters, inputs: Array, before: Array) -> None:
+    def __init__(self, parameters: PolicyParameters, inputs: Array, before: Array) -> None:
         self._inputs, self._before = inputs, before
         hidden = before.shape[1]
         x = inputs @ parameters["input"] + parameters["bias"]
@@ -109,7 +111,7 @@ class _Step:
         self._candidate = np.tanh(x[:, 2 * hidden :] + self._reset * self._recalled)
         self.after: Array = (1.0 - self._update) * self._candidate + self._update * before
 
-    def backward(self, parameters: Parameters, above: Array, gradient: dict[str, Array]) -> tuple[Array, Array]:
+    def backward(self, parameters: PolicyParameters, above: Array, gradient: dict[str, Array]) -> tuple[Array, Array]:
         """From the gradient of `after` to those of the state before and of the inputs; adds to the weights'."""
         candidate = above * (1.0 - self._update) * (1.0 - self._candidate**2)
         update = above * (self._before - self._candidate) * self._update * (1.0 - self._update)
@@ -122,13 +124,13 @@ class _Step:
         return above * self._update + h @ parameters["recurrent"].T, x @ parameters["input"].T
 
 
-def _inputs(parameters: Parameters, genomes: Genomes, gene: int) -> Array:
+def _inputs(parameters: PolicyParameters, genomes: Genomes, gene: int) -> Array:
     if gene == 0:
         return np.broadcast_to(parameters["start"], (len(genomes), len(parameters["start"])))
     return np.asarray(parameters["embedding"][gene - 1, genomes[:, gene - 1]])
 
 
-def _log_softmax(parameters: Parameters, cardinalities: npt.NDArray[np.int16], gene: int, state: Array) -> Array:
+def _log_softmax(parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], gene: int, state: Array) -> Array:
     """Log-probabilities `[networks, values]`; values that the gene doesn't have get minus infinity."""
     logits = state @ parameters["head"][gene] + parameters["offset"][gene]
     logits[:, cardinalities[gene] :] = -np.inf

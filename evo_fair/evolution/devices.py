@@ -11,11 +11,13 @@ from evo_fair.arrays import Floats
 from evo_fair.errors import ObjectiveError, UnknownNameError
 from evo_fair.layers import LayerTable
 
-__all__ = ["LATENCY", "WORST", "Devices", "Latency", "device_named", "latency_on", "plain_name"]
+__all__ = ["ENDS", "LATENCY", "WORST", "Devices", "Latency", "device_named", "latency_on", "plain_name"]
 
 Latency = Callable[[LayerTable], Floats]
 
 LATENCY, WORST = "latency_ms", "worst_latency"
+ENDS = {"latency_ms_low": "least latency", "latency_ms_high": "most latency"}
+"""The ends of the first device's intervals, and what they are called."""
 
 _ON_DEVICE = re.compile(r"latency_ms\[(.*)\]", re.DOTALL)
 
@@ -41,12 +43,13 @@ class Devices:
     """The latency models of a search by their devices' names; `latency_ms` alone is that of the first.
 
     With `by_name` every latency is called `latency_ms[NAME]`. `limits` are the latencies in ms, by device, that
-    `worst_latency` is a share of.
+    `worst_latency` is a share of. `ends` measure the first device's `ENDS`, where its profile has intervals.
     """
 
     latencies: Mapping[str, Latency]
     by_name: bool = False
     limits: Mapping[str, float] = field(default_factory=dict)
+    ends: Mapping[str, Latency] = field(default_factory=dict)
 
     @classmethod
     def of(cls, latencies: Mapping[str, Latency], names: Iterable[str], limits: Iterable[tuple[str, float]]) -> Self:
@@ -90,11 +93,21 @@ class Devices:
         if name == WORST:
             return "worst latency over its limit"
         device = self.device(name)
-        return f"latency on {device}" if device else ""
+        return f"{ENDS.get(name, 'latency')} on {device}" if device else ""
 
     def function(self, name: str) -> Latency:
-        """What measures it; raises `ObjectiveError` for `worst_latency` without limits."""
-        return self._worst() if name == WORST else self.latencies[self.device(name)]
+        """What measures it; raises `ObjectiveError` for `worst_latency` without limits and ends without intervals."""
+        if name == WORST:
+            return self._worst()
+        device = self.device(name)
+        if name not in ENDS:
+            return self.latencies[device]
+        if name not in self.ends:
+            raise ObjectiveError(
+                f"is an end of an interval, and the profile of {device or 'this device'} has none: fit it again with "
+                "'evo-fair calibrate', or take a device that has them, such as raspberry-pi-4-pooled"
+            )
+        return self.ends[name]
 
     def _worst(self) -> Latency:
         """The largest ratio of a latency to its limit, over the devices that have one."""

@@ -6,12 +6,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Genomes
 from evo_fair.fairness import Counts
 from evo_fair.layers import LayerTable
 
 __all__ = ["Evaluator", "Genomes", "Space"]
-
-Genomes = npt.NDArray[np.int16]
 
 
 class Space(Protocol):

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from evo_fair.errors import NonFiniteError
 from evo_fair.evolution.constraints import Constraint
 from evo_fair.evolution.evaluator import Evaluator, Genomes, Space
-from evo_fair.evolution.objectives import Objective, Values
-from evo_fair.evolution.record import Number, Record
+from evo_fair.evolution.objectives import Objective, ObjectiveValues
+from evo_fair.evolution.record import IntOrFloat, Record
 from evo_fair.fairness import Counts, measure_all
 from evo_fair.fairness.summary import group_summary
 
@@ -65,7 +65,7 @@ class Measurer:
 
         records = []
         for i in map(int, taken):
-            values: dict[str, Number] = {name: _plain(column[i]) for name, column in cheap.items()}
+            values: dict[str, IntOrFloat] = {name: _plain(column[i]) for name, column in cheap.items()}
             if i in place:
                 own = {name: part[place[i]] for name, part in counts.items()}
                 records.append(self._record(ids[i], generation, genomes[i], values, own))
@@ -75,7 +75,7 @@ class Measurer:
                 records.append(self._record(ids[i], generation, genomes[i], values, None))
         return records
 
-    def _measure_cheap(self, genomes: Genomes, ids: list[str]) -> dict[str, Values]:
+    def _measure_cheap(self, genomes: Genomes, ids: list[str]) -> dict[str, ObjectiveValues]:
         table = self._space.decode(genomes)
         columns = {}
         for measure in self._cheap:
@@ -94,10 +94,15 @@ class Measurer:
         return counts
 
     def _record(
-        self, name: str, generation: int, genome: Genomes, cheap: dict[str, Number], counts: dict[str, Counts] | None
+        self,
+        name: str,
+        generation: int,
+        genome: Genomes,
+        cheap: dict[str, IntOrFloat],
+        counts: dict[str, Counts] | None,
     ) -> Record:
         values = dict(cheap)
-        metrics: dict[str, Number | None] = dict(cheap)
+        metrics: dict[str, IntOrFloat | None] = dict(cheap)
         groups = None
         if counts is not None:
             # One network at a time, so that no value can depend on what it was evaluated together with.
@@ -125,19 +130,19 @@ class Measurer:
         )
 
 
-def _metrics(counts: Counts) -> dict[str, Number | None]:
+def _metrics(counts: Counts) -> dict[str, IntOrFloat | None]:
     """All metrics of one network's counts; None for one that has no value on these samples."""
     return {name: None if value is None else _plain(value[0]) for name, value in measure_all(counts).items()}
 
 
-def _group_accuracy(counts: Counts) -> dict[str, Number | None]:
+def _group_accuracy(counts: Counts) -> dict[str, IntOrFloat | None]:
     accuracies = {name: group["accuracy"] for name, group in group_summary(counts).items()}
     return {name: None if value is None else round(value, _GROUP_DIGITS) for name, value in accuracies.items()}
 
 
-def _plain(value: Any) -> Number:
+def _plain(value: Any) -> IntOrFloat:
     """A NumPy scalar as the Python number that JSON writes: integers stay integers, and -0.0 becomes 0.0."""
-    number: Number = value.item()
+    number: IntOrFloat = value.item()
     return number + 0.0 if isinstance(number, float) else number
 
 

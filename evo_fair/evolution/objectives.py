@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import ObjectiveError, UndefinedMetricError, quote
-from evo_fair.evolution.devices import LATENCY, WORST, Devices, Latency, device_named, plain_name
+from evo_fair.evolution.devices import ENDS, LATENCY, WORST, Devices, Latency, device_named, plain_name
 from evo_fair.fairness import METRICS, Counts
 from evo_fair.fairness.metrics import ACCURACIES
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 Function = Callable[[Any], Any]
-Values = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+ObjectiveValues = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 F = TypeVar("F", bound=Function)
 Measures = Literal["", "accuracy", "unfairness"]
 
@@ -78,7 +78,7 @@ class Objective(Axis):
     function: Function | None = None
     measures: Measures = ""
 
-    def measure(self, source: Counts | LayerTable) -> Values:
+    def measure(self, source: Counts | LayerTable) -> ObjectiveValues:
         """The function's values, int64 or float64 `[networks]`.
 
         Raises `ObjectiveError` naming the objective when it returns another shape or kind, whole numbers that int64
@@ -280,6 +280,8 @@ for _name, _metric in METRICS.items():
     _measures: Measures = "accuracy" if _name in ACCURACIES else "unfairness"
     register(Objective(_name, DIRECTIONS[_name], function=_metric, measures=_measures))
 register(Objective(LATENCY, unit="ms", label="latency", cheap=True))
+for _end, _label in ENDS.items():
+    register(Objective(_end, unit="ms", label=_label, cheap=True))
 register(Objective(WORST, cheap=True))
 register(Objective("params", label="parameters", cheap=True, function=params))
 register(Objective("macs", label="multiply-accumulates", cheap=True, function=macs))

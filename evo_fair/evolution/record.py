@@ -10,9 +10,9 @@ from typing import Any
 from evo_fair.errors import quote
 from evo_fair.files import parse_json
 
-__all__ = ["Number", "Record", "is_id", "parse_line"]
+__all__ = ["IntOrFloat", "Record", "is_id", "parse_line"]
 
-Number = int | float
+IntOrFloat = int | float
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Record:
     generation: int
     genome: tuple[int, ...]
     violation: float
-    objectives: Mapping[str, Number]
-    constraints: Mapping[str, Number]
-    metrics: Mapping[str, Number | None]
-    groups: Mapping[str, Mapping[str, Number | None]] | None = None
+    objectives: Mapping[str, IntOrFloat]
+    constraints: Mapping[str, IntOrFloat]
+    metrics: Mapping[str, IntOrFloat | None]
+    groups: Mapping[str, Mapping[str, IntOrFloat | None]] | None = None
 
     @property
     def evaluated(self) -> bool:
@@ -111,7 +111,7 @@ def _numbers(what: str, values: object, gaps: bool = False) -> Any:
     return values
 
 
-def _number(name: str, value: object) -> Number:
+def _number(name: str, value: object) -> IntOrFloat:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{name[:60]} is {quote(value)}, which is no finite number")
     return value

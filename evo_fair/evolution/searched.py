@@ -12,8 +12,10 @@ from evo_fair.evolution.start import Initial
 
 __all__ = ["Searched"]
 
-Text = Annotated[str, Field(max_length=300)]
-Name = Annotated[str, Field(pattern=r"^(?:[^\W\d]\w*|latency_ms\[[A-Za-z0-9][A-Za-z0-9._-]*\])$", max_length=300)]
+SearchedText = Annotated[str, Field(max_length=300)]
+SearchedName = Annotated[
+    str, Field(pattern=r"^(?:[^\W\d]\w*|latency_ms\[[A-Za-z0-9][A-Za-z0-9._-]*\])$", max_length=300)
+]
 
 
 class _Part(BaseModel):
@@ -21,19 +23,19 @@ class _Part(BaseModel):
 
 
 class _Axis(_Part):
-    name: Name
+    name: SearchedName
     direction: Literal["min", "max"] = "min"
-    unit: Text = ""
-    label: Text = ""
+    unit: SearchedText = ""
+    label: SearchedText = ""
 
 
 class Searched(_Part):
     """The `[search]` of a run. One that doesn't say how it began, `initial`, is of a time when all began at random."""
 
     objectives: Annotated[list[_Axis], Field(min_length=1, max_length=100)]
-    constraints: Annotated[list[Text], Field(max_length=1000)] = []
-    algorithm: Text = "run"
-    group: Text = ""
+    constraints: Annotated[list[SearchedText], Field(max_length=1000)] = []
+    algorithm: SearchedText = "run"
+    group: SearchedText = ""
     seed: int | None = None
     initial: Initial = "random"
 

@@ -18,7 +18,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evo_fair.arrays import Floats
+from evo_fair.arrays import Bools, Floats
 from evo_fair.evolution.evaluator import Genomes, Space
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 from evo_fair.evolution.objectives import Objective, to_minimise
@@ -31,7 +31,6 @@ from evo_fair.registries import strategy
 
 __all__ = ["Surrogate"]
 
-Mask = npt.NDArray[np.bool_]
 
 _FIRST = 24
 """Networks to measure before the models are asked."""
@@ -111,7 +110,7 @@ class Surrogate:
 
     def ask(self, n: int) -> Genomes:
         """`n` genomes, or as many as there are candidates: at first as `initial` says, then by the models."""
-        measured: Mask = np.asarray(np.isfinite(self._values).all(axis=1))
+        measured: Bools = np.asarray(np.isfinite(self._values).all(axis=1))
         if measured.sum() < _FIRST or not (self._violations[measured] == 0).any():
             return self._begin(n)
         with threadpool_limits(1):  # sums depend on the number of threads
@@ -148,7 +147,7 @@ class Surrogate:
         spread = spread_sample(self._space, self._rng, (n + 1) // 2, self._objectives)
         return np.concatenate([spread, samples[: n // 2]])
 
-    def _propose(self, n: int, measured: Mask) -> Genomes:
+    def _propose(self, n: int, measured: Bools) -> Genomes:
         feasible = measured & (self._violations == 0)
         on_front = non_dominated(self._values[feasible])
         candidates = self._candidates(self._genomes[feasible][on_front])
@@ -199,7 +198,7 @@ class Surrogate:
         known = {genome.tobytes() for genome in self._genomes}
         return different[[genome.tobytes() not in known for genome in different]]
 
-    def _fit(self, measured: Mask, candidates: Genomes) -> tuple[Floats, Floats]:
+    def _fit(self, measured: Bools, candidates: Genomes) -> tuple[Floats, Floats]:
         """Fits the processes; returns the candidates' features and objectives, 0 where a process is to tell."""
         rows = np.flatnonzero(measured)
         if len(rows) > _MODELLED:

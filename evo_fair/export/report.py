@@ -45,7 +45,8 @@ def deployed_table(
     """A row a file: id, role, precision, sizes, `measured_ms`, `predicted_ms[device]`, and the examination.
 
     Every metric has its interval in columns of the same name ending in `_low` and `_high`. A profile predicts the
-    files of its own precision; what was not measured, has no value or would be a lower bound is NaN.
+    files of its own precision, and one with intervals adds `predicted_ms_low[device]` and `predicted_ms_high[device]`;
+    what was not measured, has no value or would be a lower bound is NaN.
     """
     latency = dict(zip(timings.names, timings.latency_ms, strict=True))
     rows = [_row(network, float(latency[str(network.path)]), profiles, examiner) for network in networks]
@@ -66,7 +67,11 @@ def _row(network: Deployed, measured_ms: float, profiles: Sequence[Profile], exa
     for profile in profiles:
         # A lower bound is no prediction.
         fits = profile.file.precision == network.precision and not graph.time_at_least
-        row[f"predicted_ms[{profile.name}]"] = predict(graph, profile).latency_ms if fits else None
+        prediction = predict(graph, profile) if fits else None
+        row[f"predicted_ms[{profile.name}]"] = prediction.latency_ms if prediction else None
+        if profile.has_intervals:
+            low, high = prediction.interval_ms or (None, None) if prediction else (None, None)
+            row |= {f"predicted_ms_low[{profile.name}]": low, f"predicted_ms_high[{profile.name}]": high}
     return row | _columns(_examined(network, examiner))
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from evo_fair.arguments import as_number, as_path, as_text, as_whole
 from evo_fair.data import SOURCES
 from evo_fair.errors import ProfileError, check_list
+from evo_fair.jobs.kit import campaign_for_run
 from evo_fair.jobs.listener import Listener
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.calibrate import Provenance
@@ -16,18 +16,27 @@ from evo_fair.latency.campaign import Campaign, make_campaign, write_kit
 from evo_fair.latency.fit import FEWEST_NETWORKS
 from evo_fair.latency.measurements import Measurements, read_measurements, write_latency, write_layers
 from evo_fair.latency.schema import Precision
+from evo_fair.latency.several import MeasuredBy, calibrate_together
 from evo_fair.latency.this_machine import calibrate_this_machine
 from evo_fair.problem import Problem, as_problem
+from evo_fair.report import Run
 
 __all__ = ["Calibration", "calibrate", "calibration_kit", "check_unmeasured"]
 
 SPACE = "ham10000"
 """The problem whose search space is measured unless another is named."""
+_FIT_TOGETHER = (
+    "evo-fair calibrate --layers layers.csv --latency latency.csv --layers BEFORE/layers.csv "
+    "--latency BEFORE/latency.csv --name my-board\n   where BEFORE holds what was measured on that board before."
+)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A profile, the measurements that it comes from, and what throws doubt on it, a sentence each."""
+    """A profile, the measurements that it comes from, and what throws doubt on it, a sentence each.
+
+    `measured` is what the first source measured, where there are several.
+    """
 
     profile: Profile
     measured: Measurements
@@ -38,8 +47,8 @@ def calibrate(
     name: str = "this-machine",
     *,
     out: str | Path | None = None,
-    layers: str | Path | None = None,
-    latency: str | Path | None = None,
+    layers: str | Path | Sequence[str | Path] | None = None,
+    latency: str | Path | Sequence[str | Path] | None = None,
     problem: Problem | str | Path = SPACE,
     threads: int | None = None,
     minutes: float = 5.0,
@@ -47,10 +56,10 @@ def calibrate(
     keep: str | Path | None = None,
     board: str | None = None,
     cores: str | None = None,
-    runtime: str | None = None,
+    runtime: str | Sequence[str] | None = None,
     precision: Precision | None = None,
-    source: str | None = None,
-    licence: str | None = None,
+    source: str | Sequence[str] | None = None,
+    licence: str | Sequence[str] | None = None,
     carry_from: Sequence[str | Path] = (),
     accept_implausible: bool = False,
     listener: Listener | None = None,
@@ -74,8 +83,10 @@ def calibrate(
         keep: A folder for what was measured, as `layers.csv` and `latency.csv`.
 
     For measurements:
-        layers, latency: `layers.csv` and `latency.csv` of measured networks, in milliseconds.
-        board, cores, runtime, precision, source, licence: What was measured, how and by whom, for the record.
+        layers, latency: `layers.csv` and `latency.csv` of measured networks, in milliseconds; a file each for every
+            source where several measured the board, the first of which is the one that is predicted.
+        board, cores, runtime, precision, source, licence: What was measured, how and by whom, for the record; of
+            several sources `runtime`, `source` and `licence` can be given for each.
         carry_from: Devices that supply prices of layers never measured, by name or path.
 
     Raises `ProfileError` for what does not go together, damaged or too few measurements, and, unless accepted,
@@ -86,40 +97,48 @@ def calibrate(
     check_list("carry_from", carry_from)
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
     hearer = _Hearer(listener or Listener())
-    if layers is None and latency is None:
+    pairs = _pairs(_listed(layers), _listed(latency))
+    if not pairs:
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
         campaign = _campaign(problem, seed)
         profile, measured = _of_this_machine(name, campaign, threads or 1, minutes, keep, accept_implausible, hearer)
-    elif layers is None or latency is None:
-        missing = "--latency" if latency is None else "--layers"
-        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
     else:
-        given: dict[str, Any] = {part: text for part, text in record.items() if text is not None}
-        provenance = Provenance(board or name, threads=threads, **given)
-        donors = [load_profile(device) for device in carry_from]
-        measured = read_measurements(layers, latency, FEWEST_NETWORKS)
-        profile = fit_profile(
-            name,
-            measured,
-            provenance,
-            donors,
-            accept_implausible=accept_implausible,
-            warn=hearer.warn,
-            progress=hearer.listener.calibrating,
-        )
+        board = board or name
+        provenances = [
+            Provenance(board, threads=threads, **own)  # type: ignore[arg-type]  # precision is one of the literals
+            for own in _by_source(record, len(pairs))
+        ]
+        sources = [
+            MeasuredBy(_name_of(files[0]), read_measurements(*files, FEWEST_NETWORKS), provenance)
+            for files, provenance in zip(pairs, provenances, strict=True)
+        ]
+        measured = sources[0].measured
+        profile = _of_measurements(name, sources, carry_from, accept_implausible, hearer)
     if out is not None:
         profile.write(as_path("out", out))
     return Calibration(profile, measured, tuple(hearer.warnings))
 
 
-def calibration_kit(folder: str | Path, *, problem: Problem | str | Path = SPACE, seed: int = 0) -> Campaign:
+def calibration_kit(
+    folder: str | Path,
+    *,
+    problem: Problem | str | Path = SPACE,
+    seed: int = 0,
+    run: str | Path | Run | None = None,
+    device: str | Path | None = None,
+) -> Campaign:
     """Writes a kit that measures a board: networks, `measure.py`, `layers.csv` and a README; returns what it measures.
 
-    `folder` has to be new. `problem` is the one whose search space is measured, `seed` that of the networks. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    `folder` has to be new. `problem` is the one whose search space is measured, `seed` that of the networks. With a
+    `run` the kit holds the layers and networks whose measurement would narrow the intervals of its front the most, on
+    the profile `device`, by default the run's. Raises `EvoFairError` of the kind that fits for wrong input.
     """
-    campaign = _campaign(problem, as_whole("seed", seed))
-    write_kit(campaign, as_path("folder", folder))
+    if run is None:
+        campaign = _campaign(problem, as_whole("seed", seed))
+        write_kit(campaign, as_path("folder", folder))
+    else:
+        campaign = campaign_for_run(run, device)
+        write_kit(campaign, as_path("folder", folder), _FIT_TOGETHER)
     return campaign
 
 
@@ -128,6 +147,65 @@ def check_unmeasured(given: Mapping[str, object]) -> None:
     for option, value in given.items():
         if value is not None:
             raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")
+
+
+def _listed(files: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+    """No file, one or several as a list."""
+    if files is None:
+        return []
+    return [files] if isinstance(files, str | Path) else list(files)
+
+
+def _pairs(layers: Sequence[str | Path], latency: Sequence[str | Path]) -> list[tuple[str | Path, str | Path]]:
+    """The two files of each source; raises `ProfileError` where one is missing."""
+    if len(layers) != len(latency):
+        missing = "--latency" if len(latency) < len(layers) else "--layers"
+        raise ProfileError(f"{missing} is missing: measurements are two files, --layers and --latency")
+    return list(zip(layers, latency, strict=True))
+
+
+def _by_source(record: Mapping[str, str | Sequence[str] | None], sources: int) -> list[dict[str, str]]:
+    """What was recorded of each source: what is given once holds for all of them."""
+    found: list[dict[str, str]] = [{} for _ in range(sources)]
+    for option, given in record.items():
+        texts = [] if given is None else [given] if isinstance(given, str) else list(given)
+        if len(texts) not in (0, 1, sources):
+            raise ProfileError(
+                f"--{option} is given {len(texts)} times for {sources} sources: give it once, or for each"
+            )
+        for source, text in zip(found, texts if len(texts) > 1 else texts * sources, strict=False):
+            source[option] = text
+    return found
+
+
+def _name_of(layers: str | Path) -> str:
+    """What a source is called: the folder of its measurements, or their file where that is called otherwise."""
+    path = as_path("layers", layers)
+    return path.resolve().parent.name if path.name == "layers.csv" else path.stem
+
+
+def _of_measurements(
+    name: str, sources: Sequence[MeasuredBy], carry_from: Sequence[str | Path], accepted: bool, hearer: "_Hearer"
+) -> Profile:
+    donors = [load_profile(device) for device in carry_from]
+    if len(sources) > 1:
+        return calibrate_together(
+            name,
+            sources,
+            donors,
+            accept_implausible=accepted,
+            warn=hearer.warn,
+            progress=hearer.listener.calibrating,
+        )
+    return fit_profile(
+        name,
+        sources[0].measured,
+        sources[0].provenance,
+        donors,
+        accept_implausible=accepted,
+        warn=hearer.warn,
+        progress=hearer.listener.calibrating,
+    )
 
 
 class _Hearer:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,12 @@ def searched_devices(
     """What latencies stand for in a search; raises `ConstraintError` for a constraint that can't be read."""
     limits = [parse_limit(one.text if isinstance(one, Constraint) else one) for one in constraints]
     names = [one.name if isinstance(one, Objective) else one for one in objectives]
-    return Devices.of(
+    devices = Devices.of(
         {profile.name: profile.latency_ms for profile in profiles},
         [*names, *(limit.name for limit in limits)],
         [(limit.name, limit.number) for limit in limits if limit.relation == "<="],
     )
+    return replace(devices, ends=profiles[0].interval_ends)
 
 
 def objectives_on(profiles: Sequence[Profile], objectives: Sequence[str]) -> list[str]:
@@ -74,7 +76,8 @@ def recorded_on(profiles: Sequence[Profile], devices: Devices, goals: Sequence[O
     """
     names = {goal.name for goal in goals}
     plain = [name for name in _RECORDED if name not in names]
-    found = resolve(plain, profiles[0].latency_ms, profiles[0].name)
+    ends = resolve([name for name in devices.ends if name not in names], devices)
+    found = (*ends, *resolve(plain, profiles[0].latency_ms, profiles[0].name))
     if not devices.by_name:
         return found
     by_name = [name for name in map(latency_on, devices.latencies) if name not in names]

@@ -20,7 +20,7 @@ OPSET = 13  # what runtimes on boards have known for years
 IR_VERSION = 7
 _WEIGHT = 0.01
 
-Shape = tuple[int, int, int]
+ImageShape = tuple[int, int, int]
 
 
 def layers_to_onnx(rows: LayerTable) -> onnx.ModelProto:
@@ -39,7 +39,7 @@ class _Writer:
         self.initializers: list[onnx.TensorProto] = []
         first = self.rows[0]
         shape = (first[C_IN], first[H_IN], first[W_IN])
-        self.tensors: list[tuple[str, Shape]] = [("input", shape)]
+        self.tensors: list[tuple[str, ImageShape]] = [("input", shape)]
         self.flat: set[str] = set()
 
     def model(self) -> onnx.ModelProto:
@@ -102,7 +102,7 @@ class _Writer:
         row = self.rows[reader]
         return self._shape_behind(self.rows[maker]) == (row[C_IN], row[H_IN], row[W_IN])
 
-    def _source(self, i: int, row: list[int]) -> tuple[str, Shape]:
+    def _source(self, i: int, row: list[int]) -> tuple[str, ImageShape]:
         wanted = (row[C_IN], row[H_IN], row[W_IN])
         for name, shape in reversed(self.tensors):
             if shape == wanted:
@@ -117,12 +117,12 @@ class _Writer:
         return next((name for name, shape in reversed(self.tensors) if shape == wanted and name != source), source)
 
     @staticmethod
-    def _shape_behind(row: list[int]) -> Shape:
+    def _shape_behind(row: list[int]) -> ImageShape:
         if row[OP] in (Op.GLOBAL_POOL, Op.LINEAR):
             return row[C_OUT], 1, 1
         return row[C_OUT], -(-row[H_IN] // row[STRIDE]), -(-row[W_IN] // row[STRIDE])
 
-    def _image(self, name: str, shape: Shape) -> str:
+    def _image(self, name: str, shape: ImageShape) -> str:
         return self._reshaped(name, [1, *shape], "image") if name in self.flat else name
 
     def _flat(self, name: str, features: int) -> str:

@@ -2,24 +2,39 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
+from evo_fair.latency.coverage import Fitter, Misses, by_kind, by_network, by_source, covered, misses, width_of
 from evo_fair.latency.fit import FEWEST_NETWORKS, Fit, fit_model
-from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.measurements import Measurements, joined
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.plausibility import GROSS, Doubts, check_speed, examine, gross_outliers
 from evo_fair.latency.profile import Profile, measured_ranges
-from evo_fair.latency.schema import BYTES_PER_VALUE, LONGEST_TEXT, SCHEMA, Precision, check_profile
+from evo_fair.latency.schema import (
+    BYTES_PER_VALUE,
+    LONGEST_TEXT,
+    SCHEMA,
+    HeldBack,
+    Intervals,
+    Precision,
+    ProfileSource,
+    check_profile,
+    write_root,
+)
 from evo_fair.latency.terms import NETWORK_CALLS, TERMS
+from evo_fair.latency.uncertainty import LEVEL, lower_root
 from evo_fair.latency.validation import FOLDS, Agreement, held_out_ms, median_scores, score, shuffles_for
 
-__all__ = ["Provenance", "calibrate"]
+__all__ = ["Provenance", "calibrate", "distinct_layers", "finish", "intervals_of", "without_gross"]
 
 _RULE = (
     "a price that no measured layer speaks about is the geometric mean, over these devices, of its ratio to the price "
     "of pointwise_macs, times this device's price of pointwise_macs"
 )
+
+MOST_LEFT_OUT = 1000
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ def calibrate(
     bytes_per_value = BYTES_PER_VALUE[provenance.precision]
     doubts = list(check_speed(measured).settle(accept_implausible))
     timed = len(measured.names)
-    measured, others = _without_gross(measured, bytes_per_value, accept_implausible)
+    measured, others = without_gross(measured, bytes_per_value, accept_implausible)
     all_the_same = bool(others) and len(measured.names) == timed  # too many to leave out, and accepted
     doubts += others
     progress("fitting", 0, 1)
@@ -84,8 +99,26 @@ def calibrate(
         doubts += examine(measured, expected, none, judged.mape, judged.spearman).settle(accept_implausible)
     for doubt in doubts:
         warn(doubt)
+    progress("intervals", 0, 1)
+    intervals = intervals_of(fit, lambda kept: (fit_model(measured.part(kept[0]), bytes_per_value),), [measured])
+    progress("intervals", 1, 1)
+    return finish(name, fit, [measured], provenance, donors, held_out, doubts, intervals)
+
+
+def finish(
+    name: str,
+    fit: Fit,
+    sources: Sequence[Measurements],
+    provenance: Provenance,
+    donors: Sequence[Profile],
+    held_out: tuple[str, Agreement] | None,
+    doubts: Sequence[str],
+    intervals: Intervals,
+    records: Sequence[ProfileSource] = (),
+) -> Profile:
+    """The profile of a fit; `records` say what came from which of the `sources`, where there are several."""
     prices, carried = _carry_over(fit, donors)
-    distinct = np.unique(measured.table.reshape(-1, measured.table.shape[2]), axis=0)
+    ranges = measured_ranges(joined([measured.table for measured in sources]))
     content = {
         "schema": SCHEMA,
         "name": name,
@@ -96,9 +129,9 @@ def calibrate(
         "licence": provenance.licence,
         "notes": " ".join([provenance.notes, *(f"Warning: {doubt}." for doubt in doubts)]).strip()[:LONGEST_TEXT],
         "fitted": {
-            "networks": len(measured.names),
-            "distinct_layers": int((distinct[:, 0] > 0).sum()),
-            "ranges": measured_ranges(measured.table),
+            "networks": sum(len(measured.names) for measured in sources),
+            "distinct_layers": distinct_layers(sources),
+            "ranges": ranges,
             "never_measured": fit.never_measured,
         },
         "carried_over": carried,
@@ -109,11 +142,46 @@ def calibrate(
             {"layer": tuple(int(value) for value in layer), "weight": float(weight)}
             for layer, weight in zip(fit.anchors, fit.weights, strict=True)
         ],
+        "sources": tuple(records) or None,
+        "intervals": intervals,
     }
     return Profile(check_profile(content, f"profile {name!r}"))
 
 
-def _without_gross(
+def intervals_of(fit: Fit, fitter: Fitter, sources: Sequence[Measurements]) -> Intervals:
+    """The intervals of the first source, whose `fit` is given: as wide as networks that are left out ask for.
+
+    Of more than a thousand networks of a source so many are left out in turn.
+    """
+    some = np.sort(np.random.default_rng(0).permutation(len(sources[0].names))[:MOST_LEFT_OUT])
+    near = misses(fitter, sources, [some[part] for part in by_network(sources[0].part(some))])
+    kinds = misses(fitter, sources, [some[part] for part in by_kind(sources[0].part(some))])
+    others = by_source(fitter, sources) if len(sources) > 1 else []
+    width = width_of(near, [one for one in (kinds, *others) if one is not None], fit.noise)
+    held = [
+        (part, one) for part, one in (("networks, in folds", near), ("kinds of networks", kinds)) if one is not None
+    ]
+    if others:
+        held.append(("each source in turn, up to one factor", reduce(Misses.joined, others)))
+    return Intervals(
+        level=LEVEL,
+        noise=width.noise,
+        reach=width.reach,
+        held=tuple(
+            HeldBack(left_out=part, measurements=len(one.error), percent=100 * float(covered(one, width).mean()))
+            for part, one in held
+        ),
+        root=write_root(lower_root(fit.covariance)),
+    )
+
+
+def distinct_layers(sources: Sequence[Measurements]) -> int:
+    """How many different layers the networks of all sources have."""
+    table = joined([measured.table for measured in sources])
+    return int((np.unique(table.reshape(-1, table.shape[2]), axis=0)[:, 0] > 0).sum())
+
+
+def without_gross(
     measured: Measurements, bytes_per_value: float, accepted: bool
 ) -> tuple[Measurements, tuple[str, ...]]:
     """The networks that a fit can take, and warnings that name the others; all of them where that many are accepted."""

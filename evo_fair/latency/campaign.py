@@ -24,8 +24,9 @@ _README = """Measuring a board with evo_fair
    It takes about 5 minutes, longer where five rounds over all networks do, or where the board is not steady: then
    it says so. It writes latency.csv.
 3. Copy latency.csv back into this folder and fit the profile:
-   evo-fair calibrate --layers layers.csv --latency latency.csv --name my-board --out my-board.json
+   {command}
 """
+_FIT = "evo-fair calibrate --layers layers.csv --latency latency.csv --name my-board --out my-board.json"
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ def make_campaign(space: SearchSpace, seed: int = 0) -> Campaign:
     return Campaign(tuple(names), table, held_out)
 
 
-def write_kit(campaign: Campaign, folder: Path) -> None:
-    """Writes the kit for a board: networks/*.onnx, layers.csv, measure.py and a README; the folder has to be new."""
+def write_kit(campaign: Campaign, folder: Path, command: str = _FIT) -> None:
+    """Writes the kit for a board: networks/*.onnx, layers.csv, measure.py and a README; the folder has to be new.
+
+    `command` is what the README says to fit the profile with.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise EvoFairError(f"{folder} exists and is not empty: give the kit a folder of its own")
     with storage_errors(folder):
@@ -71,7 +75,7 @@ def write_kit(campaign: Campaign, folder: Path) -> None:
         write_bytes(folder / "networks" / f"{name}.onnx", model)
     write_layers(folder / "layers.csv", campaign.names, campaign.table)
     write_bytes(folder / "measure.py", Path(measuring.__file__).read_bytes())
-    write_text(folder / "README.txt", _README)
+    write_text(folder / "README.txt", _README.format(command=command))
 
 
 def _wild_network(rng: np.random.Generator) -> list[tuple[int, ...]]:

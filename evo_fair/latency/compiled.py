@@ -13,15 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
-from evo_fair.arrays import Genomes
+from evo_fair.arrays import Floats, Genomes, Ints
 from evo_fair.latency.profile import Profile
 from evo_fair.space import SearchSpace
 from evo_fair.space.decode import SLOT_GENES, BlockTable, layers_of
 
 __all__ = ["CompiledLatency", "compile_latency"]
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 _AXES = 2 + SLOT_GENES  # the channels that reach a slot, its stage's width, its own genes
 _CHANNELS, _WIDTH, _KIND, _KEEP = 0, 1, 2, 5

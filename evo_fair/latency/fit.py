@@ -8,66 +8,77 @@ chosen among `NOISES` and `BLOCKS`, by the error of leaving out one of the netwo
 more than `CHOSEN_ON` networks so many choose, and all are fitted from there.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.sparse import csr_array
+from scipy.linalg import cho_factor, cho_solve
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from evo_fair.arrays import Bools, Floats, Int32s
 from evo_fair.errors import ProfileError
+from evo_fair.latency.design import (
+    ALL_TERMS,
+    PRICED,
+    SCALE_SPREAD,
+    SPREAD,
+    USUAL,
+    Design,
+    make_design,
+    part,
+    price,
+    slopes,
+)
 from evo_fair.latency.measurements import Measurements
-from evo_fair.latency.model import Model, likeness, make_model
-from evo_fair.latency.terms import NETWORK_CALLS, TERMS, layer_terms
-from evo_fair.layers import LayerTable
+from evo_fair.latency.model import Model, make_model
+from evo_fair.latency.terms import layer_terms
 
-__all__ = ["FEWEST_NETWORKS", "Fit", "fit_model"]
+__all__ = [
+    "FEWEST_NETWORKS",
+    "HUBER",
+    "ROUNDS",
+    "SETTLED",
+    "Fit",
+    "Solution",
+    "finish",
+    "fit_model",
+    "huber_weights",
+    "solve",
+]
 
 FEWEST_NETWORKS = 8
 
 NOISES = (0.03, 0.06, 0.12)  # relative; what measurements scatter by around any model of this form
-TERM_SPREAD = 1.0  # of a price around its group's, in natural logarithms: a factor of e
-GROUP_SPREAD = 0.7  # of compute, memory and call prices against each other
-SCALE_SPREAD = 5.0  # of a device's speed: left open
-CORRECTION_SPREAD = 0.25
 BLOCKS = (8, 16)  # the second has to be better by `CLEARLY`: most widths are multiples of both
 CLEARLY = 0.8
 HUBER = 1.5  # residuals above this many times the noise count linearly: measurements have outliers
-FEATURES = 64
 CHOSEN_ON = 500
-_ROUNDS = 60
-_SETTLED = 1e-4  # relative gain of a round at which the fit ends
-
-Floats = npt.NDArray[np.float64]
-_ALL_TERMS = (*TERMS, NETWORK_CALLS)
-_USUAL = np.log([term.usual for term in _ALL_TERMS])
-_GROUPS = np.array([term.group for term in _ALL_TERMS])
+ROUNDS = 60
+SETTLED = 1e-4  # relative gain of a round at which the fit ends
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted model, its anchors as layers, and the names of terms that no measured layer exercises."""
+    """A fitted model, its anchors as layers, and the names of terms that no measured layer exercises.
+
+    `covariance` is that of the unknowns after the fit, `[unknowns, unknowns]`, and `noise` what was chosen.
+    """
 
     model: Model
     prices: dict[str, float]
-    anchors: npt.NDArray[np.int32]
+    anchors: Int32s
     weights: Floats
     never_measured: tuple[str, ...]
+    covariance: Floats
+    noise: float
 
 
 @dataclass(frozen=True)
-class _Design:
-    """Measured networks as counts of distinct layers `[networks, rows]`, and the features of those rows.
+class Solution:
+    """The unknowns of a fit, their covariance, and the mean relative error of leaving one network out."""
 
-    Counts are sparse and features few, so that memory grows with the measured layers, never with their square.
-    """
-
-    rows: npt.NDArray[np.int32]
-    counts: csr_array
-    anchors: npt.NDArray[np.int32]
-    features: Floats  # [rows, features]
-    to_weights: Floats  # [anchors, features]
+    unknowns: Floats
+    covariance: Floats
+    left_out: float
 
 
 def fit_model(measured: Measurements, bytes_per_value: float = 4.0) -> Fit:
@@ -81,126 +92,77 @@ def fit_model(measured: Measurements, bytes_per_value: float = 4.0) -> Fit:
 
 
 def _fit(measured: Measurements, bytes_per_value: float) -> Fit:
-    design = _design(measured.table)
+    design = make_design(measured.table)
     networks = len(measured.names)
     chosen = np.arange(networks)
     if networks > CHOSEN_ON:
         chosen = np.sort(np.random.default_rng(0).permutation(networks)[:CHOSEN_ON])
-    choosing = design if len(chosen) == networks else _part(design, chosen)
-    found: list[tuple[float, int, float, Floats]] = []
+    choosing = design if len(chosen) == networks else part(design, chosen)
+    found: list[tuple[float, int, float, Solution]] = []
     for block, handicap in zip(BLOCKS, (1.0, 1.0 / CLEARLY), strict=True):
         terms = layer_terms(choosing.rows[:, None], bytes_per_value, block)[:, 0]
         for noise in NOISES:
-            unknowns, error = _solve(choosing, terms, measured.latency_ms[chosen], noise)
-            found.append((error * handicap, block, noise, unknowns))
-    _, block, noise, unknowns = min(found, key=lambda solution: solution[0])
+            solution = solve(choosing, terms, measured.latency_ms[chosen], noise)
+            found.append((solution.left_out * handicap, block, noise, solution))
+    _, block, noise, solution = min(found, key=lambda one: one[0])
     terms = layer_terms(design.rows[:, None], bytes_per_value, block)[:, 0]
     if choosing is not design:
-        unknowns, _ = _solve(design, terms, measured.latency_ms, noise, unknowns)
-    prices, beta = np.exp(_USUAL + _SPREAD @ unknowns[: _SPREAD.shape[1]]), unknowns[_SPREAD.shape[1] :]
-    weights = design.to_weights @ beta
+        solution = solve(design, terms, measured.latency_ms, noise, solution.unknowns)
     exercised = np.append(terms.any(axis=0), True)
+    return finish(design, solution.unknowns, solution.covariance, exercised, bytes_per_value, block, noise)
+
+
+def finish(
+    design: Design,
+    unknowns: Floats,
+    covariance: Floats,
+    exercised: Bools,
+    bytes_per_value: float,
+    block: int,
+    noise: float,
+) -> Fit:
+    """The fit that unknowns come to; `exercised` says which terms, bool `[terms + 1]`, measured layers have."""
+    prices = np.exp(USUAL + SPREAD @ unknowns[:PRICED])
+    weights = design.to_weights @ unknowns[PRICED:]
     return Fit(
         make_model(prices[:-1], float(prices[-1]), bytes_per_value, block, design.anchors, weights),
-        {term.name: float(price) for term, price in zip(_ALL_TERMS, prices, strict=True)},
+        {term.name: float(price) for term, price in zip(ALL_TERMS, prices, strict=True)},
         design.anchors,
         weights,
-        tuple(term.name for term, seen in zip(_ALL_TERMS, exercised, strict=True) if not seen),
+        tuple(term.name for term, seen in zip(ALL_TERMS, exercised, strict=True) if not seen),
+        covariance,
+        noise,
     )
 
 
-def _design(table: LayerTable) -> _Design:
-    rows, index = np.unique(table.reshape(-1, table.shape[2]), axis=0, return_inverse=True)
-    networks = np.repeat(np.arange(table.shape[0]), table.shape[1])
-    counts = csr_array((np.ones(index.size), (networks, index.ravel())), shape=(table.shape[0], len(rows)))
-    real = np.flatnonzero(rows[:, 0] > 0)
-    rows, counts = np.ascontiguousarray(rows[real]), csr_array(counts[:, real])
-    layers = np.diff(counts.indptr)
-    if not layers.all():
-        raise ProfileError(f"network {int(layers.argmin())} of the measurements has no layers: add them")
-    anchors = rows[_pivots(rows)]
-    lower = np.linalg.cholesky(likeness(anchors, anchors) + 1e-8 * np.eye(len(anchors)))
-    features = solve_triangular(lower, likeness(anchors, rows), lower=True).T
-    to_weights = CORRECTION_SPREAD * solve_triangular(lower.T, np.eye(len(anchors)))
-    return _Design(rows, counts, anchors, features, to_weights)
+def huber_weights(residual: Floats, noise: float) -> Floats:
+    """The weights by which residuals beyond `HUBER` times the noise count linearly, as `residual`."""
+    weights: Floats = 1.0 / np.maximum(1.0, np.abs(residual) / (HUBER * noise))
+    return weights
 
 
-def _part(design: _Design, networks: npt.NDArray[np.int64]) -> _Design:
-    """The design of some of its networks, with its anchors and without the layers that only others have."""
-    counts = csr_array(design.counts[networks])
-    used = np.unique(counts.indices)
-    return replace(design, rows=design.rows[used], counts=csr_array(counts[:, used]), features=design.features[used])
+def solve(design: Design, terms: Floats, measured: Floats, noise: float, start: Floats | None = None) -> Solution:
+    """Damped Gauss-Newton with Huber weights, from `start` or from usual prices.
 
-
-def _pivots(rows: npt.NDArray[np.int32]) -> list[int]:
-    """The rows that a Cholesky factorisation with complete pivoting takes first: those least like any before them.
-
-    Only the columns of the likeness `[rows, rows]` that are taken are ever computed; its diagonal is 1.
+    A round costs as much as there are measured layers: its system has a row an unknown, never a row a network.
     """
-    left = np.ones(len(rows))
-    factor = np.zeros((len(rows), min(FEATURES, len(rows))))
-    chosen: list[int] = []
-    for j in range(factor.shape[1]):
-        pivot = int(left.argmax())
-        if left[pivot] < 1e-3:
-            break
-        chosen.append(pivot)
-        column = likeness(rows, rows[pivot : pivot + 1])[:, 0]
-        factor[:, j] = (column - factor[:, :j] @ factor[pivot, :j]) / np.sqrt(left[pivot])
-        left = np.maximum(left - factor[:, j] ** 2, 0.0)
-    return chosen
-
-
-def _spreads() -> Floats:
-    """What makes log prices `[terms + 1]` of the unknowns: overall speed, group speeds, single prices."""
-    n_terms, n_groups = len(_ALL_TERMS), int(_GROUPS.max()) + 1
-    spread = np.zeros((n_terms, 1 + n_groups + n_terms))
-    spread[:, 0] = SCALE_SPREAD
-    spread[np.arange(n_terms), 1 + _GROUPS] = GROUP_SPREAD
-    spread[:, 1 + n_groups :] = TERM_SPREAD * np.eye(n_terms)
-    return spread
-
-
-_SPREAD = _spreads()
-
-
-def _solve(
-    design: _Design, terms: Floats, measured: Floats, noise: float, start: Floats | None = None
-) -> tuple[Floats, float]:
-    """The unknowns: those that `_SPREAD` makes prices of, then the features' coefficients; and the mean relative error
-    of leaving one out.
-
-    Damped Gauss-Newton with Huber weights. All unknowns `z` are standard normal beforehand: overall speed, group
-    speeds, single prices, features. A round costs as much as there are measured layers: its system has a row an
-    unknown, never a row a network.
-    """
-    n_priced = _SPREAD.shape[1]
-
-    def priced(z: Floats) -> tuple[Floats, Floats, float]:
-        """Milliseconds by distinct layer and term, their sum by layer, and the fixed milliseconds of a network."""
-        prices = np.exp(np.clip(_USUAL + _SPREAD @ z[:n_priced], -40.0, 40.0))
-        factor = np.exp(np.clip(CORRECTION_SPREAD * (design.features @ z[n_priced:]), -4.0, 4.0))
-        worked = terms * (1e-6 * prices[:-1] * factor[:, None])
-        return worked, worked.sum(axis=1), float(1e-6 * prices[-1])
 
     def misfit(z: Floats, weights: Floats) -> float:
-        _, by_layer, fixed = priced(z)
+        _, by_layer, fixed = price(design, terms, z)
         residual = 1.0 - (design.counts @ by_layer + fixed) / measured
         return float((weights * residual**2).sum() / noise**2 + z @ z)
 
-    z = np.zeros(n_priced + design.features.shape[1])
+    z = np.zeros(PRICED + design.features.shape[1])
     if start is None:
-        _, by_layer, fixed = priced(z)
+        _, by_layer, fixed = price(design, terms, z)
         z[0] = np.median(np.log(measured / (design.counts @ by_layer + fixed))) / SCALE_SPREAD
     else:
         z[:] = start
-    for _ in range(_ROUNDS):
-        worked, by_layer, fixed = priced(z)
-        by_price = np.column_stack([design.counts @ worked, np.full(len(measured), fixed)])
-        by_feature = CORRECTION_SPREAD * (design.counts @ (by_layer[:, None] * design.features))
-        slope = np.hstack([by_price @ _SPREAD, by_feature]) / measured[:, None]
-        residual = 1.0 - by_price.sum(axis=1) / measured
-        weights = 1.0 / np.maximum(1.0, np.abs(residual) / (HUBER * noise))
+    for _ in range(ROUNDS):
+        predicted, slope = slopes(design, terms, z)
+        slope /= measured[:, None]
+        residual = 1.0 - predicted / measured
+        weights = huber_weights(residual, noise)
         certainty = np.sqrt(weights) / noise  # what makes the noise of every row 1
         slope, target = slope * certainty[:, None], (residual + slope @ z) * certainty
         system = cho_factor(slope.T @ slope + np.eye(len(z)))
@@ -210,8 +172,9 @@ def _solve(
         while length > 1e-3 and (after := misfit(z + length * step, weights)) > before:
             length /= 2
         z = z + length * step
-        if before - after < _SETTLED * before:
+        if before - after < SETTLED * before:
             break
+    covariance = cho_solve(system, np.eye(len(z)))
     leverage = (slope * cho_solve(system, slope.T).T).sum(axis=1)
     left_out = (target - slope @ solved) / certainty / (1.0 - leverage)
-    return z, float(np.abs(left_out).mean())
+    return Solution(z, covariance, float(np.abs(left_out).mean()))

@@ -14,7 +14,15 @@ from evo_fair.errors import ProfileError
 from evo_fair.files import write_text
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
-__all__ = ["Measurements", "read_latency", "read_layers", "read_measurements", "write_latency", "write_layers"]
+__all__ = [
+    "Measurements",
+    "joined",
+    "read_latency",
+    "read_layers",
+    "read_measurements",
+    "write_latency",
+    "write_layers",
+]
 
 _OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
 _LARGEST = 2**24
@@ -33,6 +41,16 @@ class Measurements:
     def part(self, index: npt.NDArray[np.int64]) -> "Measurements":
         """The measurements of the networks `index`, int64 `[n]`."""
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
+
+
+def joined(tables: Sequence[LayerTable]) -> LayerTable:
+    """Tables of networks one below the other, padded to the longest network."""
+    table = np.zeros((sum(map(len, tables)), max(one.shape[1] for one in tables), len(COLUMNS)), np.int32)
+    start = 0
+    for one in tables:
+        table[start : start + len(one), : one.shape[1]] = one
+        start += len(one)
+    return table
 
 
 def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:

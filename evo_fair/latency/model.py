@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
 
+from evo_fair.arrays import Floats
 from evo_fair.latency.terms import KINDS, TERMS, WINDOWED, add_terms, kind_of
 from evo_fair.layers import LayerTable
 
 __all__ = ["Model", "coordinates", "layer_ms", "likeness", "make_model", "network_ms"]
 
-Floats = npt.NDArray[np.float64]
 
 _N_TERMS = len(TERMS)
 _N_KINDS = len(KINDS)

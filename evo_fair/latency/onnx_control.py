@@ -16,18 +16,18 @@ from evo_fair.latency.onnx_file import InputShapeError, Shape
 from evo_fair.latency.onnx_values import Value, attributes_of
 
 if TYPE_CHECKING:
-    from evo_fair.latency.onnx_walk import Scope, Walk
+    from evo_fair.latency.onnx_walk import ValueScope, Walk
 
 __all__ = ["CONTROL", "walk_control"]
 
 MOST_REPEATS = 10**15
 CONTROL = frozenset({"If", "Loop", "Scan"})
 
-Inputs = Sequence[Value | None]
+NodeInputs = Sequence[Value | None]
 
 
 def walk_control(
-    walk: "Walk", node: onnx.NodeProto, kind: str, inputs: Inputs, scope: "Scope", prefix: str
+    walk: "Walk", node: onnx.NodeProto, kind: str, inputs: NodeInputs, scope: "ValueScope", prefix: str
 ) -> list[Value]:
     """Walks the graphs that a node holds, adds what they cost, and returns the node's outputs."""
     graphs = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
@@ -50,8 +50,8 @@ def _branch(
     node: onnx.NodeProto,
     then: onnx.GraphProto,
     otherwise: onnx.GraphProto,
-    inputs: Inputs,
-    scope: "Scope",
+    inputs: NodeInputs,
+    scope: "ValueScope",
     outputs: list[Value],
 ) -> list[Value]:
     condition = inputs[0]
@@ -79,7 +79,7 @@ def _branch(
     return outputs
 
 
-def _walk_branch(walk: "Walk", graph: onnx.GraphProto, scope: "Scope") -> list[Value]:
+def _walk_branch(walk: "Walk", graph: onnx.GraphProto, scope: "ValueScope") -> list[Value]:
     return walk.walk(graph, scope.new_child(), walk.new_prefix(), set())
 
 
@@ -113,7 +113,7 @@ class _Passes:
     axes: tuple[int, ...] = ()  # along which results of a pass are gathered; 0 where there are fewer
 
 
-def _loop(inputs: Inputs) -> _Passes:
+def _loop(inputs: NodeInputs) -> _Passes:
     most, condition = (*inputs, None, None)[:2]
     carried = tuple(value for value in inputs[2:] if value is not None)
     count = None
@@ -127,7 +127,7 @@ def _loop(inputs: Inputs) -> _Passes:
     return _Passes(count, (counter,), carried, (), ends_itself=True)
 
 
-def _scan(walk: "Walk", node: onnx.NodeProto, inputs: Inputs) -> _Passes:
+def _scan(walk: "Walk", node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
     options = attributes_of(node)
     scans = int(options["num_scan_inputs"])
     if not 0 < scans <= len(inputs):
@@ -149,7 +149,12 @@ def _scan(walk: "Walk", node: onnx.NodeProto, inputs: Inputs) -> _Passes:
 
 
 def _repeat(
-    walk: "Walk", node: onnx.NodeProto, body: onnx.GraphProto, passes: _Passes, scope: "Scope", outputs: list[Value]
+    walk: "Walk",
+    node: onnx.NodeProto,
+    body: onnx.GraphProto,
+    passes: _Passes,
+    scope: "ValueScope",
+    outputs: list[Value],
 ) -> list[Value]:
     if passes.count == 0:
         _hand_out(walk, passes.carried, outputs[: len(passes.carried)])
@@ -197,7 +202,7 @@ def _gathered(shape: Shape | None, count: int | None, axis: int) -> Shape | None
     return (*shape[:position], count, *shape[position:])
 
 
-def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Scope") -> tuple[list[Value], bool]:
+def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "ValueScope") -> tuple[list[Value], bool]:
     """Walks a body once; returns what it hands on and gathers, and whether it runs as often as was asked."""
     prefix, inner = walk.new_prefix(), scope.new_child()
     condition = (Value("", (), TensorProto.BOOL),) if passes.ends_itself else ()

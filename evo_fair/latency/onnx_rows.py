@@ -80,10 +80,10 @@ class Row:
     stands_in: bool = False
 
 
-Values = Sequence[Value | None]
+NodeValues = Sequence[Value | None]
 
 
-def row_of(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row | None:
+def row_of(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row | None:
     """The row of a node other than sums and products of two tensors; None for an operator without a formula.
 
     Raises `InputShapeError` where a shape does not fit its weights; `LookupError` where an input is lacking.
@@ -93,7 +93,7 @@ def row_of(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Va
     return row
 
 
-def weights_of(kind: str, inputs: Values) -> Value | None:
+def weights_of(kind: str, inputs: NodeValues) -> Value | None:
     """The weights of a convolution or matrix product, None where both operands depend on the data."""
     index = 3 if kind in ("QLinearConv", "QLinearMatMul", "QGemm") else 1
     if kind in MATRICES and not _is_constant(inputs[index]):
@@ -114,7 +114,7 @@ def batch_axis(node: onnx.NodeProto, kind: str) -> int | None:
     return 0 if kind in windows or kind in norms or kind in ("DepthToSpace", "SpaceToDepth") else None
 
 
-def shape_of(inputs: Values, index: int) -> Shape:
+def shape_of(inputs: NodeValues, index: int) -> Shape:
     """The shape of an input; raises `LookupError` where there is no such input."""
     value = inputs[index]
     if value is None:
@@ -138,7 +138,7 @@ def image_of(shape: Shape) -> tuple[int, int, int]:
     return channels, samples * shape[2], prod(shape[3:])
 
 
-def _convolution(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _convolution(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     x, weight = shape_of(inputs, 0), shape_of(inputs, 3 if kind == "QLinearConv" else 1)
     y = _known(outputs[0])
     if len(x) != len(weight) or len(x) < 3 or len(y) != len(x):
@@ -167,7 +167,7 @@ def _convolution(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Seque
     return Row((Op.CONV, c_in, c_out, kernel, stride, groups, h_in, w_in), macs, stands_in)
 
 
-def _product(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _product(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """A matrix product: a linear layer for one row, as many pixels of a 1x1 convolution for more."""
     second = 3 if kind in ("QLinearMatMul", "QGemm") else 1
     left, right, out = shape_of(inputs, 0), shape_of(inputs, second), _known(outputs[0])
@@ -192,14 +192,14 @@ def _matrix(rows: int, c_in: int, c_out: int, *, stands_in: bool = False) -> Row
     return Row((Op.CONV, c_in, c_out, 1, 1, 1, rows, 1), rows * c_in * c_out, stands_in)
 
 
-def _quantised_product(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _quantised_product(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """MatMulNBits: its weights are packed, and their sizes are attributes."""
     del kind, outputs
     options = attributes_of(node)
     return _matrix(prod(shape_of(inputs, 0)[:-1]), int(options["K"]), int(options["N"]), stands_in=True)
 
 
-def _elementwise(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _elementwise(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """What maps or moves values one by one; the mean over an image is a global pool."""
     if kind.startswith("Reduce") and _is_global(kind, inputs, outputs):
         return _global_pool(node, kind, inputs, outputs)
@@ -207,13 +207,13 @@ def _elementwise(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Seque
     return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
 
 
-def _global_pool(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _global_pool(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     del node, kind, outputs
     c, h, w = image_of(shape_of(inputs, 0))
     return Row((Op.GLOBAL_POOL, c, c, 1, 1, 1, h, w))
 
 
-def _pool(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _pool(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     del kind
     options = attributes_of(node)
     x, y = shape_of(inputs, 0), _known(outputs[0])
@@ -228,7 +228,7 @@ def _pool(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Val
     return Row((Op.POOL, c, c, _side(prod(kernel)), stride, 1, h_in, w_in))
 
 
-def _is_global(kind: str, inputs: Values, outputs: Sequence[Value]) -> bool:
+def _is_global(kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> bool:
     x, y = inputs[0].shape if inputs[0] is not None else None, _known(outputs[0])
     if x is None:
         return False
@@ -237,7 +237,7 @@ def _is_global(kind: str, inputs: Values, outputs: Sequence[Value]) -> bool:
     )
 
 
-def _recurrent(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _recurrent(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """A recurrent layer as a matrix product: every step multiplies its input and its state by the cell's matrices."""
     del node, outputs
     x, w, r = (shape_of(inputs, i) for i in range(3))
@@ -249,7 +249,7 @@ def _recurrent(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequenc
     return _matrix(x[0] * x[1] * w[0], x[2] + hidden, gates * hidden, stands_in=True)
 
 
-def _einsum(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _einsum(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """Operands multiplied from left to right; of each step, every index that occurs runs once.
 
     One operand alone is a sum or a transpose: no product, but its values move.
@@ -308,7 +308,7 @@ def _letters(term: str, axes: int) -> list[str]:
     return [*before, *(f"...{i}" for i in range(missing, 0, -1)), *after]
 
 
-def _attention(node: onnx.NodeProto, kind: str, inputs: Values, outputs: Sequence[Value]) -> Row:
+def _attention(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     """Queries by keys, and weights by values; ONNX Runtime's own also projects its input."""
     del outputs
     options = attributes_of(node)
@@ -340,7 +340,7 @@ def _side(area: int) -> int:
     return max(1, side if area - side * side <= (side + 1) ** 2 - area else side + 1)
 
 
-RowMaker = Callable[[onnx.NodeProto, str, Values, Sequence[Value]], Row]
+RowMaker = Callable[[onnx.NodeProto, str, NodeValues, Sequence[Value]], Row]
 
 ROWS: Mapping[str, RowMaker] = {
     **dict.fromkeys(sorted(CONVOLUTIONS), _convolution),

@@ -41,7 +41,7 @@ FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
 LARGEST_DIMENSION = 2**24
 
-Scope = ChainMap[str, Value]
+ValueScope = ChainMap[str, Value]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Walk:
 
     def run(self) -> GraphLayers:
         """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
-        scope: Scope = ChainMap()
+        scope: ValueScope = ChainMap()
         for value in self.graph.input:
             if value.name in self.shapes:
                 dtype = value.type.tensor_type.elem_type
@@ -113,7 +113,7 @@ class Walk:
 
     # Graphs and nodes
 
-    def walk(self, graph: onnx.GraphProto, scope: Scope, prefix: str, ends: set[str]) -> list[Value]:
+    def walk(self, graph: onnx.GraphProto, scope: ValueScope, prefix: str, ends: set[str]) -> list[Value]:
         """Walks a graph whose inputs are in `scope`; returns what it gives. `ends` are the names that must last."""
         for tensor in graph.initializer:
             scope[tensor.name] = self._initial(tensor, tensor.name, prefix)
@@ -150,7 +150,7 @@ class Walk:
         return shapes
 
     def _guarded(
-        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
     ) -> None:
         self.walked += 1
         if self.walked > 2 * MOST_NODES:
@@ -175,7 +175,7 @@ class Walk:
         return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
 
     def _node(
-        self, node: onnx.NodeProto, scope: Scope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
     ) -> None:
         inputs = [scope[name] if name else None for name in node.input]
         kind = canonical(node)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.terms import TERMS, layer_terms
@@ -16,7 +17,6 @@ from evo_fair.layers import macs
 
 __all__ = ["GROSS", "Doubts", "check_speed", "examine", "gross_outliers"]
 
-Floats = npt.NDArray[np.float64]
 
 OUTLYING = 3.0
 """A network that took so many times more or less than expected was measured wrongly: fits of real boards are within

@@ -1,12 +1,12 @@
-"""What a device needs for an ONNX graph, layer by layer and in total."""
+"""What a device needs for an ONNX graph, layer by layer and in total, and how far that may be off."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
+from evo_fair.arrays import Bools, Floats
 from evo_fair.latency.onnx_graph import GraphLayers
 from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import BYTES_PER_VALUE
@@ -20,13 +20,16 @@ class Prediction:
     """A graph on a device: milliseconds by layer, float64 `[layers]`, and which layers are outside what was fitted.
 
     A layer's milliseconds are those of all its repeats. Figures are those of one sample where the graph's inputs hold
-    a batch, else those of the whole input.
+    a batch, else those of the whole input. Where the profile has intervals, nine in ten networks, and layers, take
+    between the least and the most milliseconds that they say.
     """
 
     graph: GraphLayers
     profile: Profile
-    layer_ms: npt.NDArray[np.float64]
-    extrapolated: npt.NDArray[np.bool_]
+    layer_ms: Floats
+    extrapolated: Bools
+    interval_ms: tuple[float, float] | None = None
+    layer_interval_ms: tuple[Floats, Floats] | None = None
 
     @property
     def latency_ms(self) -> float:
@@ -67,6 +70,14 @@ class Prediction:
         return None if validation is None or self.graph.time_at_least else validation.mape
 
     @property
+    def bounds(self) -> list[tuple[float, float] | None]:
+        """The interval of each layer, in ms; None where the profile has none."""
+        if self.layer_interval_ms is None:
+            return [None] * len(self.layer_ms)
+        low, high = self.layer_interval_ms
+        return list(zip(low.tolist(), high.tolist(), strict=True))
+
+    @property
     def layers(self) -> pd.DataFrame:
         """A row a layer: its name, operator, sizes, MACs, parameters, repeats, `ms` of all repeats, `extrapolated`."""
         return pd.DataFrame(self.as_dict()["layers"])
@@ -81,6 +92,7 @@ class Prediction:
             "per": "input" if graph.batch is None else "sample",
             "batch": graph.batch,
             "latency_ms": self.latency_ms,
+            **({} if self.interval_ms is None else {"interval_ms": list(self.interval_ms)}),
             "network_ms": self.profile.network_ms,
             "held_out_mape": self.held_out_mape,
             "at_least": {
@@ -129,9 +141,12 @@ class Prediction:
                     "params": layer.params,
                     "repeats": layer.repeats,
                     "ms": float(ms),
+                    **({} if bounds is None else {"interval_ms": list(bounds)}),
                     "extrapolated": bool(outside),
                 }
-                for layer, ms, outside in zip(self.graph.layers, self.layer_ms, self.extrapolated, strict=True)
+                for layer, ms, outside, bounds in zip(
+                    self.graph.layers, self.layer_ms, self.extrapolated, self.bounds, strict=True
+                )
             ],
         }
 
@@ -140,4 +155,9 @@ def predict(graph: GraphLayers, profile: Profile) -> Prediction:
     """What `profile` says of every layer of `graph`."""
     table = graph.table
     repeats = np.array([float(layer.repeats) for layer in graph.layers])
-    return Prediction(graph, profile, profile.layer_ms(table)[0] * repeats, profile.extrapolated(table)[0])
+    layer_ms, extrapolated = profile.layer_ms(table)[0] * repeats, profile.extrapolated(table)[0]
+    if not profile.has_intervals:
+        return Prediction(graph, profile, layer_ms, extrapolated)
+    low, high = profile.interval_ms(table, repeats[None])
+    layer_low, layer_high = (bound[0] * repeats for bound in profile.layer_interval_ms(table))
+    return Prediction(graph, profile, layer_ms, extrapolated, (float(low[0]), float(high[0])), (layer_low, layer_high))

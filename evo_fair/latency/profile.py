@@ -3,24 +3,28 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import exp, log
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from evo_fair.arguments import as_path
+from evo_fair.arrays import Bools, Floats, Int32s, Ints
+from evo_fair.errors import ProfileError
 from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
-from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile
+from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile, read_root
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, Term, kind_of
+from evo_fair.latency.uncertainty import Uncertainty, Variances, Width, measured_terms
 from evo_fair.layers import COLUMNS, LayerTable, check_table
 from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
 
+T = TypeVar("T")
+_WIDEST = 50.0  # half an interval in logarithms: no prediction, but still a number
 Ranges = dict[str, dict[str, tuple[int, int]]]
 
 
@@ -38,7 +42,7 @@ class Profile:
     @cached_property
     def sha256(self) -> str:
         """SHA-256, in hex, of what the profile says, whatever the layout of its file."""
-        return digest(json.dumps(self.file.model_dump(mode="json", by_alias=True), sort_keys=True))
+        return digest(json.dumps(self.file.plain(), sort_keys=True))
 
     @cached_property
     def model(self) -> Model:
@@ -49,26 +53,81 @@ class Profile:
             prices[NETWORK_CALLS.name],
             BYTES_PER_VALUE[self.file.precision],
             self.file.channel_block,
-            np.array([anchor.layer for anchor in self.file.anchors], np.int32),
+            self._anchors,
             np.array([anchor.weight for anchor in self.file.anchors]),
         )
 
-    def latency_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+    @cached_property
+    def _anchors(self) -> Int32s:
+        return np.array([anchor.layer for anchor in self.file.anchors], np.int32).reshape(-1, len(COLUMNS))
+
+    def latency_ms(self, table: LayerTable) -> Floats:
         """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
-        result: npt.NDArray[np.float64] = _computed(network_ms, self.model, check_table(table))
+        result: Floats = _computed(network_ms, self.model, check_table(table))
         return result
 
-    def layer_ms(self, table: LayerTable) -> npt.NDArray[np.float64]:
+    @property
+    def interval_ends(self) -> dict[str, Callable[[LayerTable], Floats]]:
+        """What gives the ends of intervals, by the names of objectives; none for a profile without intervals."""
+        if not self.has_intervals:
+            return {}
+        return {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
+
+    def layer_ms(self, table: LayerTable) -> Floats:
         """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
-        result: npt.NDArray[np.float64] = _computed(layer_ms, self.model, check_table(table))
+        result: Floats = _computed(layer_ms, self.model, check_table(table))
         return result
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether the profile says how far its predictions may be off."""
+        return self.file.intervals is not None
+
+    @cached_property
+    def uncertainty(self) -> Uncertainty:
+        """What the fit left open; raises `ProfileError` for a profile that does not say it."""
+        if self.file.intervals is None:
+            raise ProfileError(
+                f"profile {self.name!r} has no intervals: fit it again with 'evo-fair calibrate', "
+                "or take a device that has them (see 'evo-fair devices')"
+            )
+        root = read_root(self.file.intervals.root)
+        measured = measured_terms(self.file.fitted.never_measured)
+        return Uncertainty(self.model, self._anchors, root, measured)
+
+    def interval_ms(self, table: LayerTable, repeats: Floats | None = None) -> tuple[Floats, Floats]:
+        """The least and the most milliseconds of each network, float64 `[networks]`: nine in ten lie within.
+
+        A layer runs `repeats` times, `[networks, layers]`, or once. Raises `ProfileError` for a profile without
+        intervals.
+        """
+        return self._interval(partial(self.uncertainty.of_networks, repeats=repeats), table)
+
+    def layer_interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
+        """The least and the most milliseconds of each layer, float64 `[networks, layers]`; see `interval_ms`."""
+        return self._interval(self.uncertainty.of_layers, table)
+
+    def latency_ms_low(self, table: LayerTable) -> Floats:
+        """The lower ends of `interval_ms`."""
+        return self.interval_ms(table)[0]
+
+    def latency_ms_high(self, table: LayerTable) -> Floats:
+        """The upper ends of `interval_ms`."""
+        return self.interval_ms(table)[1]
+
+    def _interval(self, variances_of: Callable[[LayerTable], Variances], table: LayerTable) -> tuple[Floats, Floats]:
+        assert self.file.intervals is not None
+        variances = _computed(variances_of, check_table(table))
+        half = Width(self.file.intervals.noise, self.file.intervals.reach).half(variances)
+        times = np.exp(np.minimum(half, _WIDEST))
+        return variances.ms / times, variances.ms * times
 
     @property
     def network_ms(self) -> float:
         """Milliseconds that any network costs beside its layers."""
         return 1e-6 * self.model.network_price
 
-    def extrapolated(self, table: LayerTable) -> npt.NDArray[np.bool_]:
+    def extrapolated(self, table: LayerTable) -> Bools:
         """Whether a layer lies outside what was fitted, in kind or in range, bool `[networks, layers]`."""
         table = check_table(table)
         low = np.full((len(KINDS), len(COLUMNS)), np.iinfo(np.int32).max)
@@ -79,7 +138,7 @@ class Profile:
                 low[KINDS.index(name), COLUMNS.index(column)] = least
                 high[KINDS.index(name), COLUMNS.index(column)] = greatest
         kinds = kinds_of(table)
-        outside: npt.NDArray[np.bool_] = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
+        outside: Bools = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
         return outside
 
     def write(self, path: Path) -> None:
@@ -103,8 +162,8 @@ def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float
 
 
 @one_at_a_time  # Numba's own pool of threads, where there is no better one, ends a process that enters it twice
-def _computed(kernel: Callable[[Model, LayerTable], Any], model: Model, table: LayerTable) -> Any:
-    return kernel(model, table)
+def _computed(kernel: Callable[..., T], *arguments: Any) -> T:
+    return kernel(*arguments)
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -135,7 +194,7 @@ def device_names() -> list[str]:
     return shipped_names("hardware_profiles", ".json")
 
 
-def kinds_of(table: LayerTable) -> npt.NDArray[np.int64]:
+def kinds_of(table: LayerTable) -> Ints:
     """The index in `KINDS` of each layer, int64 `[networks, layers]`."""
     rows, index = np.unique(table.reshape(-1, len(COLUMNS)), axis=0, return_inverse=True)
     kinds = np.array([kind_of(row) for row in rows], np.int64)

@@ -1,11 +1,14 @@
 """The form of a profile file: JSON with a schema version, limited in size, validated before anything reads it."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.files import read_json
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, Work
@@ -18,30 +21,39 @@ __all__ = [
     "CarriedOver",
     "Device",
     "Fitted",
+    "HeldBack",
+    "Intervals",
     "Precision",
     "ProfileFile",
+    "ProfileSource",
     "Validation",
     "check_name",
     "check_profile",
     "read_profile",
+    "read_root",
+    "write_root",
 ]
 
 SCHEMA = 1
 LARGEST_FILE = 2**20
 LONGEST_TEXT = 2000
 PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
+PRICING = 1 + len({term.group for term in TERMS}) + len(PRICED)
+"""The unknowns of a fit that make prices: overall speed, that of each group of terms, single prices."""
 FIRST_PRICED = (*PRICED[: Work.STEM_PATCH_VALUES + 1], NETWORK_CALLS.name)
 """What every profile of this schema prices; what was added to `Work` since, profiles of before know nothing of."""
+
 
 Precision = Literal["fp32", "fp16", "int8"]
 BYTES_PER_VALUE: dict[str, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.0}
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
-Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+ProfileName = Annotated[str, Field(pattern=f"^{_NAME}$")]
+ProfileText = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
-Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_NUMBER = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,5})?")
+ProfileNumber = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -51,8 +63,8 @@ class _Part(BaseModel):
 class Device(_Part):
     """What was measured: the board, its cores, the threads that ran."""
 
-    name: Text
-    cores: Text = "not recorded"
+    name: ProfileText
+    cores: ProfileText = "not recorded"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 
@@ -60,7 +72,7 @@ class Anchor(_Part):
     """A measured layer at which the model is corrected, and by how much."""
 
     layer: Annotated[tuple[Size, Size, Size, Size, Size, Size, Size, Size], Field()]
-    weight: Number
+    weight: ProfileNumber
 
 
 class Fitted(_Part):
@@ -69,21 +81,21 @@ class Fitted(_Part):
     networks: Size
     distinct_layers: Size
     ranges: dict[Literal[KINDS[1:]], dict[Literal[COLUMNS[1:]], tuple[Size, Size]]]  # type: ignore[valid-type]
-    never_measured: tuple[Text, ...] = ()
+    never_measured: tuple[ProfileText, ...] = ()
 
 
 class CarriedOver(_Part):
     """Prices that no measured layer of this device speaks about, and the rule by which other devices supply them."""
 
-    terms: tuple[Text, ...]
-    devices: tuple[Name, ...]
-    rule: Text
+    terms: tuple[ProfileText, ...]
+    devices: tuple[ProfileName, ...]
+    rule: ProfileText
 
 
 class Validation(_Part):
     """Scores on networks that the fit did not see."""
 
-    method: Text
+    method: ProfileText
     networks: Size
     mape: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     within_10_percent: Annotated[float, Field(ge=0, le=100)]
@@ -91,24 +103,65 @@ class Validation(_Part):
     kendall: Annotated[float, Field(ge=-1, le=1)]
 
 
+class ProfileSource(_Part):
+    """One of several sources of measurements that a profile was fitted to together.
+
+    `scale` is how many times this source's time the profile's own source takes for the same work, and `network_ms`
+    the fixed cost of a network there. `measures` are the terms that its layers exercise.
+    """
+
+    name: ProfileText
+    runtime: ProfileText
+    source: ProfileText
+    licence: ProfileText
+    networks: Size
+    distinct_layers: Size
+    scale: Price
+    network_ms: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+    measures: tuple[ProfileText, ...]
+
+
+class HeldBack(_Part):
+    """How many measurements that a fit did not see lie within their intervals: in percent, and of how many."""
+
+    left_out: ProfileText
+    measurements: Size
+    percent: Annotated[float, Field(ge=0, le=100)]
+
+
+class Intervals(_Part):
+    """What makes intervals of predictions (`evo_fair.latency.uncertainty`), and how many measurements they held.
+
+    `root` is the lower triangular root of the covariance of the fit's unknowns, a row a text.
+    """
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    noise: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    reach: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+    held: tuple[HeldBack, ...] = ()
+    root: Annotated[tuple[Annotated[str, Field(max_length=2**14)], ...], Field(max_length=2048)]
+
+
 class ProfileFile(_Part):
     """A profile as it stands in its file."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
-    name: Name
+    name: ProfileName
     device: Device
-    runtime: Text
+    runtime: ProfileText
     precision: Precision
     units: dict[Literal["latency", "prices"], Literal["ms", "ns"]] = {"latency": "ms", "prices": "ns"}
-    source: Text
-    licence: Text
-    notes: Text = ""
+    source: ProfileText
+    licence: ProfileText
+    notes: ProfileText = ""
     fitted: Fitted
     carried_over: CarriedOver | None = None
     validation: Validation | None = None
     channel_block: Annotated[int, Field(ge=1, le=1024)]
     prices: dict[str, Price]
     anchors: Annotated[tuple[Anchor, ...], Field(max_length=1024)] = ()
+    sources: Annotated[tuple[ProfileSource, ...], Field(max_length=256)] | None = None
+    intervals: Intervals | None = None
 
     @model_validator(mode="after")
     def _check_prices(self) -> "ProfileFile":
@@ -117,6 +170,41 @@ class ProfileFile(_Part):
         if unknown := [name for name in self.prices if name not in PRICED]:
             raise ValueError(f"prices names {unknown[0]!r}, which is no term of schema {SCHEMA}: fit the profile again")
         return self
+
+    @model_validator(mode="after")
+    def _check_root(self) -> "ProfileFile":
+        if self.intervals is not None:
+            unknowns = PRICING + len(self.anchors)
+            if len(self.intervals.root) != unknowns:
+                raise ValueError(f"intervals.root has {len(self.intervals.root)} rows, not {unknowns}: fit it again")
+            read_root(self.intervals.root)
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """The profile as plain values, without the parts that were added to the form since where they are not there."""
+        late = {name for name in ("sources", "intervals") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude=late)
+
+
+def write_root(root: Floats) -> tuple[str, ...]:
+    """A lower triangular matrix as a text a row, to five decimals."""
+    return tuple(" ".join(_short(value) for value in row[: i + 1]) for i, row in enumerate(root.tolist()))
+
+
+def read_root(rows: Sequence[str]) -> Floats:
+    """The matrix `[n, n]` of `write_root`; raises `ValueError` for anything else."""
+    root = np.zeros((len(rows), len(rows)))
+    for i, text in enumerate(rows):
+        values = text.split(" ")
+        if len(values) != i + 1 or not all(_NUMBER.fullmatch(value) for value in values):
+            raise ValueError(f"intervals.root, row {i + 1}: expected {i + 1} numbers with blanks between: fit it again")
+        root[i, : i + 1] = [float(value) for value in values]
+    return root
+
+
+def _short(value: float) -> str:
+    text = f"{value:.5f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def read_profile(path: Path) -> ProfileFile:

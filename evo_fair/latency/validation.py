@@ -4,16 +4,15 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.stats import kendalltau, spearmanr
 
+from evo_fair.arrays import Floats
 from evo_fair.latency.fit import FEWEST_NETWORKS, fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 
 __all__ = ["Agreement", "cross_validate", "held_out_ms", "median_scores", "score", "shuffles_for"]
 
-Floats = npt.NDArray[np.float64]
 
 FOLDS = 5
 SHUFFLES = 10

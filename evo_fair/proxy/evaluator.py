@@ -8,10 +8,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from evo_fair.arrays import RawInputs
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.nets import Supernet
-from evo_fair.proxy.proxy import Inputs, Proxy
+from evo_fair.proxy.proxy import Proxy
 from evo_fair.space import SearchSpace
 
 __all__ = ["ProxyEvaluator", "ProxySource", "calibration_samples"]
@@ -29,8 +30,8 @@ class ProxySource:
 
     supernet: Path
     space: SearchSpace
-    calibration: Inputs
-    samples: Inputs
+    calibration: RawInputs
+    samples: RawInputs
 
     def open(self, threads: int = 1, device: str = "cpu", precision: str = "fp32") -> Proxy:
         """Loads the supernet and makes the proxy."""

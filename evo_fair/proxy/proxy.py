@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from evo_fair.arrays import RawInputs
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.memory import keep_memory
@@ -18,7 +19,6 @@ from evo_fair.space import Block
 
 __all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
 
-Inputs = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 BATCH = 256
 
@@ -39,8 +39,8 @@ class Proxy:
     def __init__(
         self,
         supernet: Supernet,
-        calibration: Inputs,
-        samples: Inputs,
+        calibration: RawInputs,
+        samples: RawInputs,
         threads: int = 1,
         device: str = "cpu",
         precision: str = "fp32",

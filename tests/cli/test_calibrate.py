@@ -49,6 +49,24 @@ def test_measurements_become_a_profile(files: list[str], measured: Measurements,
     np.testing.assert_allclose(profile.latency_ms(measured.table), measured.latency_ms, rtol=0.05)
 
 
+def test_several_sources_become_one_profile(files: list[str], measured: Measurements, tmp_path: Path) -> None:
+    few = measured.part(np.arange(len(measured.names) - 4))
+    write_layers(tmp_path / "other" / "layers.csv", few.names, few.table)
+    write_latency(tmp_path / "other" / "latency.csv", few.names, 2 * few.latency_ms)
+    other = ["--layers", str(tmp_path / "other" / "layers.csv"), "--latency", str(tmp_path / "other" / "latency.csv")]
+    record = ["--source", "me", "--source", "you", "--licence", "CC0", "--board", "a board"]
+    out = tmp_path / "own.json"
+    result = CliRunner().invoke(app, [*files, *other, "--name", "own", "--out", str(out), *record])
+    assert result.exit_code == 0, result.output
+    assert "intervals held" in result.output
+    profile = load_profile(out)
+    assert profile.file.sources is not None
+    assert [(one.source, one.licence) for one in profile.file.sources] == [("me", "CC0"), ("you", "CC0")]
+    assert [one.networks for one in profile.file.sources] == [len(measured.names), len(few.names)]
+    assert profile.file.sources[1].scale == pytest.approx(0.5, rel=0.1)
+    np.testing.assert_allclose(profile.latency_ms(measured.table), measured.latency_ms, rtol=0.05)
+
+
 def test_a_folder_takes_the_profile_by_its_name(files: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*files, "--name", "own", "--out", str(tmp_path / "profiles")])
     assert result.exit_code == 0, result.output
@@ -103,6 +121,10 @@ def test_damaged_measurements_are_refused(
     [
         (["--layers", "x.csv"], "--latency is missing"),
         (["--latency", "x.csv"], "--layers is missing"),
+        (["--layers", "x", "--latency", "y", "--layers", "z"], "--latency is missing: measurements are two files"),
+        (["--layers", "x", "--latency", "y", "--source", "a", "--source", "b"], "--source is given 2 times for 1"),
+        (["--run", "results"], "--run is for --kit"),
+        (["--kit", "k", "--device", "pixel-3"], "--device for --run"),
         (["--layers", "x.csv", "--latency", "y.csv", "--kit", "k"], "--kit and --layers exclude each other"),
         (["--layers", "x.csv", "--latency", "y.csv"], "cannot read x.csv"),
         (["--kit", "k", "--problem", "nothing"], "unknown problem 'nothing'"),

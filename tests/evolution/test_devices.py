@@ -5,7 +5,7 @@ import pytest
 
 from evo_fair.errors import ConstraintError, ObjectiveError, UnknownNameError
 from evo_fair.evolution import (
-    Plan,
+    SearchPlan,
     create_run,
     describe,
     objective_direction,
@@ -113,7 +113,7 @@ def test_latencies_are_known_as_evo_fairs_own_measures():
 def test_a_run_for_two_devices_reads_back(tmp_path):
     goals = resolve(["error", "latency_ms", "latency_ms[phone.v2]"], devices())
     limits = resolve_constraints(["latency_ms[phone.v2] <= 2.5"], devices())
-    plan = Plan(goals, "sex", 60, limits, population=12)
+    plan = SearchPlan(goals, "sex", 60, limits, population=12)
     run = create_run(tmp_path / "run", {"search": {"objectives": describe(goals), "constraints": [limits[0].text]}})
     records = search(plan, SPACE, FakeEvaluator(), run.journal, run.checkpoint).records
     assert [axis.name for axis in Searched.of(run).axes] == ["error", "latency_ms[board]", "latency_ms[phone.v2]"]

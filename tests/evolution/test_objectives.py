@@ -3,6 +3,7 @@ import pytest
 
 from evo_fair.errors import EvoFairError, ObjectiveError, UndefinedMetricError, UnknownNameError
 from evo_fair.evolution import axes_from, describe, forget, objective, objective_names, resolve, to_minimise
+from evo_fair.evolution.devices import Devices
 from evo_fair.evolution.objectives import Objective, register
 from evo_fair.fairness import METRICS
 
@@ -62,6 +63,17 @@ def test_latency_is_bound_to_a_device():
     assert measure.better == "lower is better"
     table = SPACE.decode(GENOMES)
     np.testing.assert_array_equal(measure.measure(table), fake_latency(table))
+
+
+def test_the_ends_of_an_interval_are_objectives_where_the_device_has_them():
+    models = {"a board": fake_latency}
+    ends = {"latency_ms_high": lambda table: 2 * fake_latency(table)}
+    _, measure = resolve(["latency_ms", "latency_ms_high"], Devices(models, ends=ends))
+    assert measure.title == "most latency on a board (ms)"
+    table = SPACE.decode(GENOMES)
+    np.testing.assert_array_equal(measure.measure(table), 2 * fake_latency(table))
+    with pytest.raises(ObjectiveError, match=r"'latency_ms_high' is an end of an interval.* of a board has none"):
+        resolve(["latency_ms_high"], Devices(models))
 
 
 def test_latency_without_a_device_is_refused():

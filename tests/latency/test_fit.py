@@ -8,10 +8,11 @@ import pytest
 
 from evo_fair.errors import ProfileError
 from evo_fair.latency import fit
+from evo_fair.latency.design import CORRECTION_SPREAD, PRICED, SPREAD, USUAL, make_design
 from evo_fair.latency.fit import fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import make_model, network_ms
-from evo_fair.latency.terms import TERMS
+from evo_fair.latency.terms import TERMS, layer_terms
 from evo_fair.latency.validation import shuffles_for
 from evo_fair.space import SearchSpace
 
@@ -114,24 +115,23 @@ def test_thousands_of_networks_are_fitted_without_a_square_of_them(space: Search
 def test_a_fit_is_the_exact_solution_of_the_system_of_networks(made_up: Measurements) -> None:
     """The unknowns of the last round, by the matrix identity of Woodbury, from the system with a row a network."""
     noise, measured = 0.06, made_up.part(np.arange(30))
-    design = fit._design(measured.table)
-    terms = fit.layer_terms(design.rows[:, None], 4.0, 8)[:, 0]
-    start = fit._solve(design, terms, measured.latency_ms, noise)[0]
-    unknowns, left_out = fit._solve(design, terms, measured.latency_ms, noise, start)
-    n_priced = fit._SPREAD.shape[1]
-    prices = np.exp(fit._USUAL + fit._SPREAD @ start[:n_priced])
-    factor = np.exp(fit.CORRECTION_SPREAD * (design.features @ start[n_priced:]))
+    design = make_design(measured.table)
+    terms = layer_terms(design.rows[:, None], 4.0, 8)[:, 0]
+    start = fit.solve(design, terms, measured.latency_ms, noise).unknowns
+    solution = fit.solve(design, terms, measured.latency_ms, noise, start)
+    prices = np.exp(USUAL + SPREAD @ start[:PRICED])
+    factor = np.exp(CORRECTION_SPREAD * (design.features @ start[PRICED:]))
     worked = terms * (1e-6 * prices[:-1] * factor[:, None])
     counts = design.counts.toarray()
     by_price = np.column_stack([counts @ worked, np.full(30, 1e-6 * prices[-1])])
-    by_feature = fit.CORRECTION_SPREAD * ((counts * worked.sum(axis=1)) @ design.features)
-    slope = np.hstack([by_price @ fit._SPREAD, by_feature]) / measured.latency_ms[:, None]
+    by_feature = CORRECTION_SPREAD * ((counts * worked.sum(axis=1)) @ design.features)
+    slope = np.hstack([by_price @ SPREAD, by_feature]) / measured.latency_ms[:, None]
     residual = 1 - by_price.sum(axis=1) / measured.latency_ms
     weights = 1 / np.maximum(1, np.abs(residual) / (fit.HUBER * noise))
     inverse = np.linalg.inv(slope @ slope.T + np.diag(noise**2 / weights))
     pull = inverse @ (residual + slope @ start)
-    np.testing.assert_allclose(unknowns, slope.T @ pull, atol=1e-7)
-    assert left_out == pytest.approx(np.abs(pull / np.diag(inverse)).mean(), rel=1e-6)
+    np.testing.assert_allclose(solution.unknowns, slope.T @ pull, atol=1e-7)
+    assert solution.left_out == pytest.approx(np.abs(pull / np.diag(inverse)).mean(), rel=1e-6)
 
 
 def test_the_more_networks_there_are_the_fewer_shuffles_validate() -> None:

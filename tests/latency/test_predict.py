@@ -1,5 +1,6 @@
 """Predictions of graphs: layers and the fixed cost add up, and what is unknown is said."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,3 +51,22 @@ def test_all_of_it_is_plain_values() -> None:
     assert content["layers"][0]["stride"] == 2
     assert content["macs"] == 55_296
     assert content["peak_memory_bytes"] == 4 * (5000 + 224)
+
+
+def test_a_profile_with_intervals_says_how_far_it_may_be_off() -> None:
+    layers = (
+        GraphLayer("a", "Conv", (1, 3, 16, 3, 2, 1, 64, 64), 55_296, 224),
+        GraphLayer("b", "Conv", (1, 16, 32, 3, 1, 1, 32, 32), 4_718_592, 4_640, 3),
+    )
+    graph = GraphLayers(layers, (), (1, 3, 64, 64), 5000)
+    prediction = predict(graph, load_profile("raspberry-pi-4-pooled"))
+    content = prediction.as_dict()
+    low, high = content["interval_ms"]
+    assert 0 < low < content["latency_ms"] < high
+    for layer in content["layers"]:
+        assert 0 < layer["interval_ms"][0] < layer["ms"] < layer["interval_ms"][1]
+    unrolled = GraphLayers((layers[0], *[replace(layers[1], repeats=1)] * 3), (), (1, 3, 64, 64), 5000)
+    one_by_one = predict(unrolled, load_profile("raspberry-pi-4-pooled"))
+    assert prediction.interval_ms == pytest.approx(one_by_one.interval_ms)
+    assert prediction.latency_ms == pytest.approx(one_by_one.latency_ms)
+    assert "interval_ms" not in predict(graph, load_profile("raspberry-pi-4")).as_dict()

@@ -24,6 +24,7 @@ SHIPPED = [
     "raspberry-pi-3b-plus",
     "raspberry-pi-4",
     "raspberry-pi-4-int8",
+    "raspberry-pi-4-pooled",
     "raspberry-pi-5",
     "raspberry-pi-zero-2w",
 ]
@@ -192,3 +193,62 @@ def test_a_file_too_large_is_not_even_read(tmp_path: Path) -> None:
 def test_profiles_are_values() -> None:
     assert isinstance(load_profile("pixel-1"), Profile)
     assert load_profile("pixel-1").file == load_profile("pixel-1").file
+
+
+def test_a_profile_of_before_intervals_is_what_it_was() -> None:
+    """The hash is the one that runs of then hold in their run.toml."""
+    profile = load_profile("raspberry-pi-4")
+    assert profile.sha256 == "1e05f9de483d001734f297324017dc87a6e2fcd095503485fcbfccc80fa2b1f8"
+    assert profile.interval_ends == {}
+
+
+def test_a_profile_without_intervals_has_none_to_give(space: SearchSpace) -> None:
+    table = space.decode(space.sample(np.random.default_rng(0), 2))
+    with pytest.raises(ProfileError, match="'raspberry-pi-4' has no intervals: fit it again"):
+        load_profile("raspberry-pi-4").interval_ms(table)
+
+
+def test_intervals_hold_the_prediction_and_widen_where_only_others_measured(space: SearchSpace) -> None:
+    profile = load_profile("raspberry-pi-4-pooled")
+    table = space.decode(space.sample(np.random.default_rng(0), 50))
+    for low, ms, high in (
+        (profile.latency_ms_low(table), profile.latency_ms(table), profile.latency_ms_high(table)),
+        (*profile.layer_interval_ms(table), profile.layer_ms(table)),
+    ):
+        low, ms, high = sorted((low, ms, high), key=np.sum)
+        assert ((low <= ms) & (ms <= high)).all()
+    pointwise, dense = (Op.CONV, 96, 16, 1, 1, 1, 56, 56), (Op.CONV, 24, 24, 3, 1, 1, 8, 8)
+    rows = np.array([[pointwise, dense]], np.int32)
+    half = np.log(profile.layer_interval_ms(rows)[1] / profile.layer_ms(rows))[0]
+    assert half[1] > 1.2 * half[0]  # the profile's own source has no dense convolution
+
+
+def test_a_pooled_profile_says_what_came_from_where() -> None:
+    file = load_profile("raspberry-pi-4-pooled").file
+    assert file.sources is not None
+    first, *others = file.sources
+    assert (first.name, first.scale) == ("raspberry-pi-4-tflite-fp32", pytest.approx(1.0))
+    assert "conv_macs" not in first.measures
+    assert "conv_macs" in {term for source in others for term in source.measures}
+    assert sum(source.networks for source in file.sources) == file.fitted.networks
+    assert file.fitted.never_measured == ()
+    assert file.validation is not None
+    assert file.validation.mape <= 3.4
+    assert file.intervals is not None
+    assert all(85 <= held.percent <= 95 for held in file.intervals.held)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda rows: rows[:-1], "intervals.root has 161 rows, not 162: fit it again"),
+        (lambda rows: [*rows[:3], "1 2", *rows[4:]], "intervals.root, row 4: expected 4 numbers"),
+        (lambda rows: ["x", *rows[1:]], "intervals.root, row 1: expected 1 numbers"),
+        (lambda rows: ["nan", *rows[1:]], "intervals.root, row 1: expected 1 numbers"),
+        (lambda rows: ["1e300", *rows[1:]], "intervals.root, row 1: expected 1 numbers"),
+    ],
+)
+def test_damaged_intervals_are_refused(damage: Any, message: str, tmp_path: Path) -> None:
+    content = load_profile("raspberry-pi-4-pooled").file.plain()
+    content["intervals"]["root"] = damage(list(content["intervals"]["root"]))
+    assert message in refused(tmp_path / "wrong.json", content)

@@ -1,0 +1,80 @@
+"""Intervals hold nine in ten of what a fit did not see, be it near or far."""
+
+import numpy as np
+import pytest
+
+from evo_fair.latency.coverage import Misses, by_kind, by_network, by_source, covered, misses, width_of
+from evo_fair.latency.fit import fit_model
+from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.pooled import make_pool
+from evo_fair.latency.uncertainty import NORMAL, Variances, Width
+
+
+def made(error: np.ndarray, open_: float, strange: float = 0.0) -> Misses:
+    ones = np.ones(len(error))
+    return Misses(error, Variances(ones, open_ * ones, strange * ones))
+
+
+def scattered(spread: float, seed: int, networks: int = 4000) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, spread, networks)
+
+
+def test_a_width_holds_nine_in_ten_of_near_and_of_far() -> None:
+    near, far = made(scattered(0.05, 0), 1e-4), made(scattered(0.2, 1), 0.01)
+    width = width_of(near, [far], 0.03)
+    assert covered(near, width).mean() == pytest.approx(0.9, abs=0.01)
+    assert covered(far, width).mean() == pytest.approx(0.9, abs=0.01)
+
+
+def test_far_ones_count_alike_however_many_networks_they_have() -> None:
+    many, few = made(scattered(0.1, 0), 0.01), made(scattered(0.4, 1, 200), 0.01)
+    reach = width_of(None, [many, few], 0.0).reach
+    assert reach > 2 * width_of(None, [many], 0.0).reach
+    assert covered(few, Width(0.0, reach)).mean() < 0.9 < covered(many, Width(0.0, reach)).mean()
+
+
+def test_without_misses_the_fit_is_believed() -> None:
+    assert width_of(None, [], 0.06) == Width(NORMAL * 0.06, NORMAL)
+
+
+def test_a_perfect_board_still_leaves_what_it_did_not_measure_open() -> None:
+    width = width_of(made(np.zeros(40), 0.01), [made(np.zeros(40), 0.01)], 0.03)
+    assert width.half(Variances(np.ones(1), np.zeros(1), np.ones(1)))[0] >= NORMAL
+    assert width.half(Variances(np.ones(1), np.ones(1), np.zeros(1)))[0] >= 0.25
+
+
+def test_folds_leave_each_network_out_once(made_up: Measurements) -> None:
+    for parts in (by_network(made_up), by_kind(made_up)):
+        np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(60))
+        assert len(parts) > 1
+
+
+def test_a_network_is_left_out_of_all_sources(made_up: Measurements) -> None:
+    """The second source has the same networks in another order and under other names."""
+    order = np.random.default_rng(0).permutation(60)
+    again = Measurements(tuple(f"x{i}" for i in order), made_up.table[order], 2 * made_up.latency_ms[order])
+    sources, kept_of = [made_up, again], []
+
+    def fitter(kept):
+        kept_of.append(kept)
+        return [fit_model(made_up.part(kept[0])), None]
+
+    assert misses(fitter, sources, [np.arange(5)]) is not None
+    (kept,) = kept_of
+    assert set(kept[0]) == set(range(5, 60))
+    assert set(order[kept[1]]) == set(range(5, 60))
+
+
+def test_too_few_networks_to_leave_any_out_say_nothing(made_up: Measurements) -> None:
+    few = made_up.part(np.arange(8))
+    assert misses(lambda kept: [fit_model(few.part(kept[0]))], [few], by_network(few)) is None
+
+
+def test_sources_are_judged_up_to_one_factor(made_up: Measurements) -> None:
+    sources = [made_up.part(np.arange(30)), made_up.part(np.arange(30, 60))]
+    slower = Measurements(sources[1].names, sources[1].table, 7 * sources[1].latency_ms)
+    found = by_source(make_pool([sources[0], slower]).fit, [sources[0], slower])
+    assert [len(one.error) for one in found] == [30, 30]
+    for one in found:
+        assert np.median(one.error) == pytest.approx(0, abs=1e-12)
+        assert np.abs(one.error).mean() < 0.1

@@ -1,0 +1,37 @@
+"""Several sources of one board: what can't be one board's is refused before anything is fitted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evo_fair.errors import ProfileError
+from evo_fair.latency.calibrate import Provenance
+from evo_fair.latency.measurements import Measurements
+from evo_fair.latency.several import MeasuredBy, calibrate_together
+
+HERE = Provenance(device="a board")
+
+
+@pytest.mark.parametrize(
+    ("name", "provenance", "networks", "message"),
+    [
+        ("second", replace(HERE, precision="int8"), 20, "sources measured in fp32 and in int8: fit a profile for each"),
+        ("first", HERE, 20, "two sources have the name 'first': give each measurement once"),
+        ("second", HERE, 7, "7 measured networks are too few to fit a profile: measure at least 8"),
+    ],
+)
+def test_what_is_no_second_source_is_refused(
+    name: str, provenance: Provenance, networks: int, message: str, made_up: Measurements
+) -> None:
+    first = MeasuredBy("first", made_up.part(np.arange(20)), HERE)
+    second = MeasuredBy(name, made_up.part(np.arange(networks)), provenance)
+    with pytest.raises(ProfileError, match=message):
+        calibrate_together("board", [first, second])
+
+
+def test_a_first_source_too_small_for_folds_is_refused(made_up: Measurements) -> None:
+    few = MeasuredBy("few", made_up.part(np.arange(8)), HERE)
+    many = MeasuredBy("many", made_up.part(np.arange(8, 30)), HERE)
+    with pytest.raises(ProfileError, match="8 networks of the first source are too few to leave any out"):
+        calibrate_together("board", [few, many])
