@@ -3,14 +3,13 @@
 from evo_fair.own.evaluator import OWN_CODE, NetworkEvaluator
 from evo_fair.own.network import (
     DEFAULT_ORDERS,
-    Orders,
     OwnNetwork,
     channel_orders,
     check_orders,
     open_network,
     prunable_groups,
 )
-from evo_fair.own.space import NetworkSpace
+from evo_fair.own.space import NetworkSpace, Orders
 
 __all__ = [
     "DEFAULT_ORDERS",

@@ -20,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from evo_fair.nets.fused import batch_statistics
 from evo_fair.nets.network import calibrate
 
-__all__ = ["Plan", "Way", "choose_way", "labels_of"]
+__all__ = ["TracedForward", "Way", "choose_way", "labels_of"]
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,7 +34,7 @@ _ACTIVATIONS = nn.ReLU | nn.ReLU6 | nn.Hardswish | nn.SiLU
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class TracedForward:
     """The forward of any pruned form of the network that was followed, with all its batch norms and without some.
 
     `folds` are the names of convolutions with those of the batch norms that `folded` leaves out, `in_place` of
@@ -52,7 +52,7 @@ class Way:
     """How networks are evaluated: in channels-last layout or in torch's own, by a plan or as they are."""
 
     channels_last: bool
-    plan: Plan | None
+    plan: TracedForward | None
 
     def ready(self, network: nn.Module, calibration: torch.Tensor) -> Forward:
         """The forward of a network that gets its batch norms' statistics from the inputs `calibration` `[n, ...]`.
@@ -118,7 +118,7 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
 
 
 @torch.no_grad()
-def _followed(network: nn.Module) -> Plan | None:
+def _followed(network: nn.Module) -> TracedForward | None:
     """The plan of a network, None where its forward can't be followed."""
     try:
         traced = fx.symbolic_trace(network)
@@ -145,7 +145,7 @@ def _followed(network: nn.Module) -> Plan | None:
             node.replace_all_uses_with(node.args[0])
             traced.graph.erase_node(node)
     traced.recompile()
-    return Plan(whole, type(traced).forward, tuple(folds), tuple(in_place))
+    return TracedForward(whole, type(traced).forward, tuple(folds), tuple(in_place))
 
 
 def _source(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:

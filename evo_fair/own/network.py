@@ -1,6 +1,6 @@
 """A trained network and its pruned forms: the weights stay the network's own, its batch norms are calibrated anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from evo_fair.files import digest
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.threads import torch_threads
 from evo_fair.own.layers import TracedLayers, trace_layers
-from evo_fair.own.space import NetworkSpace, channel_levels
+from evo_fair.own.space import NetworkSpace, Orders, channel_levels
 from evo_fair.pruning.criteria import CRITERIA, check_criteria, criterion_named
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import check_prunable
@@ -22,7 +22,6 @@ from evo_fair.pruning.task import Task, content_of
 
 __all__ = [
     "DEFAULT_ORDERS",
-    "Orders",
     "OwnNetwork",
     "channel_orders",
     "check_orders",
@@ -32,8 +31,6 @@ __all__ = [
 
 DEFAULT_ORDERS = ("taylor",)
 """The criteria that order channels unless others are asked for."""
-
-Orders = Mapping[str, Mapping[str, npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from evo_fair.layers import LayerTable
 from evo_fair.own.layers import TracedLayers
 from evo_fair.pruning.structure import ChannelGroup, Keep
 
-__all__ = ["ORDER_GENE", "NetworkSpace", "channel_levels"]
+__all__ = ["ORDER_GENE", "NetworkSpace", "Orders", "channel_levels"]
 
 Orders = Mapping[str, Mapping[str, npt.NDArray[np.int64]]]
 """By criterion and channel group: the channels int64 `[channels]`, the most important first."""
