@@ -28,14 +28,14 @@ from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.report import load_run
 from evo_fair.space import SearchSpace
 
-__all__ = ["LARGEST", "Source", "dense_network", "given_network"]
+__all__ = ["LARGEST", "NetworkSource", "dense_network", "given_network"]
 
 LARGEST = "largest"
 """Names the problem's largest network."""
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """Where the network comes from, as the user says it.
 
     `network` is `largest`, a reference network's name, a `.safetensors` file that `train --network` stored beside its
@@ -61,7 +61,7 @@ class Source:
 def dense_network(
     problem: Problem,
     task: Task,
-    source: Source,
+    source: NetworkSource,
     listener: Listener | None = None,
     check: Callable[[nn.Module], object] = lambda _: None,
     structured: bool = True,

@@ -23,7 +23,7 @@ from evo_fair.export.alone import Beginning
 from evo_fair.export.card import write_frozen
 from evo_fair.export.export import tolerance_of
 from evo_fair.files import digest, write_bytes
-from evo_fair.jobs.dense import Source, dense_network, given_network
+from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.nets.tensors import read_tensors
@@ -83,11 +83,11 @@ class GivenNetwork:
         return self.module if is_reference(self.module) else None
 
     @property
-    def source(self) -> Source:
+    def source(self) -> NetworkSource:
         """The same for `dense_network`."""
         if self.reference is not None:
-            return Source(network=self.reference)
-        return Source(module=self.module, weights=self.weights)
+            return NetworkSource(network=self.reference)
+        return NetworkSource(module=self.module, weights=self.weights)
 
 
 def network_to_search(
