@@ -14,6 +14,7 @@ FLOORS = (
     ("extend",),
     ("jobs",),
     ("auditing",),
+    ("own",),
     ("report", "export"),
     ("belief",),
     ("proxy",),

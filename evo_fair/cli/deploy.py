@@ -99,6 +99,14 @@ def deploy(
             "run's, if its profile comes with evo_fair.",
         ),
     ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option(
+            "--module",
+            help="The code of the network that the run searched, if it was one of your own: file.py:function or "
+            "package.module:function. Its weights are in the run.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on; networks that are there are kept.")] = False,
@@ -125,6 +133,7 @@ def deploy(
             references=reference or (),
             devices=device,
             seed=seed,
+            module=module,
             out=out,
             resume=resume,
             listener=bars,

@@ -52,7 +52,10 @@ NetworkOption = Annotated[
 RunOption = Annotated[Path | None, typer.Option("--run", help="The run that --network is an id of.")]
 ModuleOption = Annotated[
     str | None,
-    typer.Option("--module", help="Your own network: file.py:function, which returns a torch.nn.Module."),
+    typer.Option(
+        "--module",
+        help="Your own network: file.py:function or package.module:function, which returns a torch.nn.Module.",
+    ),
 ]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="The --module's weights, safetensors; else it is trained first.")

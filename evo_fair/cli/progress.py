@@ -13,6 +13,7 @@ from evo_fair.evolution import Outcome
 from evo_fair.evolution import Progress as Standing
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets import Step
+from evo_fair.own import NetworkSpace
 from evo_fair.show import visible
 from evo_fair.space import SearchSpace
 from evo_fair.tables import plain_console
@@ -53,7 +54,7 @@ class ProgressBars(Listener):
     ) -> None:
         self._bars.stop()
 
-    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+    def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """Says how large everything is."""
         parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
         self._say(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DevicesOption, ProblemArgument, resume_command
+from evo_fair.cli.options import DataOption, DevicesOption, ProblemArgument, WeightsOption, resume_command
 from evo_fair.show import say
 
 __all__ = ["search"]
@@ -57,6 +57,25 @@ def search(
     training_epochs: Annotated[
         int | None, typer.Option("--training-epochs", help="Epochs of each training. Default: the problem's.")
     ] = None,
+    module: Annotated[
+        str | None,
+        typer.Option(
+            "--module",
+            metavar="NETWORK",
+            help="Search what pruning can leave of a network of your own: file.py:function or "
+            "package.module:function, which returns a torch.nn.Module, or a reference network's name such as "
+            "mobilenet-v2. Default: the problem's space.",
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    order: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--order",
+            help="The criterion by which channels of the --module stay: {criteria}; of several, each network has "
+            "its own. Default: taylor.",
+        ),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Threads; changes the time only. Default: all cores.")
     ] = None,
@@ -75,7 +94,10 @@ def search(
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
-    """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks."""
+    """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks.
+
+    With --module the networks are pruned forms of one that is trained already, with its own weights.
+    """
 
     from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
@@ -106,6 +128,9 @@ def search(
             freeze_header=freeze_header,
             trainings=trainings,
             training_epochs=training_epochs,
+            module=module,
+            weights=weights,
+            orders=order or None,
             listener=bars,
         )
     print_table(front_table(run))

@@ -16,6 +16,7 @@ _TABLES = (
     "deploy",
     "device",
     "header",
+    "network",
     "parts",
     "plugins",
     "problem",

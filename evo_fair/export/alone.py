@@ -1,4 +1,4 @@
-"""Networks trained alone, from nothing: their weights are kept, so that nobody trains the same one twice."""
+"""Networks trained for themselves: their weights are kept, so that nobody trains the same one twice."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.export.tuning import Tuning, train_network
@@ -22,15 +23,37 @@ from evo_fair.nets.tensors import read_tensors
 from evo_fair.problem import Problem
 from evo_fair.space import SearchSpace
 
-__all__ = ["TRAININGS", "AloneTraining", "untrained_network"]
+__all__ = ["TRAININGS", "AloneTraining", "Beginning", "untrained_network"]
 
 TRAININGS = "trainings"
 """The folder, in a run's, of the networks that its search trained."""
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """What the networks of genomes are before any training, where they are no supernet's.
+
+    `make` gives the network of a genome `[genes]` with the weights that it begins with, `output_bias` the biases of a
+    network's outputs, None where there are none. `sha256` is a hash of all that the weights depend on but the genome.
+    """
+
+    make: Callable[[Sequence[int]], nn.Module]
+    output_bias: Callable[[nn.Module], nn.Parameter | None]
+    sha256: str
+
+    def network(self, genome: Sequence[int], from_scratch: bool, seed: int) -> nn.Module:
+        """The network of a genome as its training begins, `from_scratch` with random weights that `seed` gives."""
+        network = self.make(genome)
+        if from_scratch:
+            initialise(network, torch.Generator().manual_seed(seed))
+        return network
+
+
+@dataclass(frozen=True)
 class AloneTraining:
-    """How networks are trained from nothing, and the folder that keeps each: weights, and a card with what they are of.
+    """How networks are trained from nothing, or from their `beginning`, and the folder that keeps each.
+
+    A network is kept as its weights, and a card with what they are of.
 
     A network whose files are whole, and of the same genome, recipe, seed and data, is not trained again. One that was
     broken off goes on after the epoch that it had reached.
@@ -39,13 +62,14 @@ class AloneTraining:
     folder: Path
     problem: Problem
     dataset: Dataset
-    space: SearchSpace
+    space: SearchSpace | None
     grouping: str
     tuning: Tuning
     seed: int
+    beginning: Beginning | None = None
 
     def __post_init__(self) -> None:
-        if not self.tuning.from_scratch:
+        if not self.tuning.from_scratch and self.beginning is None:
             raise ValueError("a network trained alone starts from nothing: from_scratch has to be true")
 
     @cached_property
@@ -53,9 +77,9 @@ class AloneTraining:
         """How raw inputs enter the networks: by the training part's statistics."""
         return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
 
-    def network(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> Network:
+    def network(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> nn.Module:
         """The trained network of a genome, in evaluation mode: the one that is kept, else one trained and kept now."""
-        network = untrained_network(self.space, genome, self.seed)
+        network = self.untrained(genome)
         if self.take(name, genome, network):
             return network.eval()
         recipe = self.tuning.recipe(self.problem.training)
@@ -74,7 +98,14 @@ class AloneTraining:
         self.keep(name, genome, network)
         return network
 
-    def keep(self, name: str, genome: Sequence[int], network: Network) -> None:
+    def untrained(self, genome: Sequence[int]) -> nn.Module:
+        """The network of a genome as its training begins."""
+        if self.beginning is not None:
+            return self.beginning.network(genome, self.tuning.from_scratch, self.seed)
+        assert self.space is not None
+        return untrained_network(self.space, genome, self.seed)
+
+    def keep(self, name: str, genome: Sequence[int], network: nn.Module) -> None:
         """Writes the weights of a network that was trained so, and their card."""
         piece = self._piece(name)
         weights = piece.files["weights"]
@@ -82,7 +113,7 @@ class AloneTraining:
         facts = self._facts(genome)
         piece.finish({"format": 1, "id": name, "trained": facts, "weights": {"sha256": sha256_of(weights)}})
 
-    def take(self, name: str, genome: Sequence[int], network: Network) -> bool:
+    def take(self, name: str, genome: Sequence[int], network: nn.Module) -> bool:
         """Fills in the weights that are kept of a network; False, changing nothing, where there are none of its own."""
         piece = self._piece(name)
         if not piece.made or piece.content.get("trained") != self._facts(genome):
@@ -107,7 +138,8 @@ class AloneTraining:
         groups = self.tuning.fairness_weight or self.tuning.balance_groups
         return {
             "genome": list(map(int, genome)),
-            "from_scratch": True,
+            "from_scratch": self.tuning.from_scratch,
+            **({} if self.beginning is None else {"begins": self.beginning.sha256}),
             "fairness_weight": self.tuning.fairness_weight,
             "balance_groups": self.tuning.balance_groups,
             "grouping": self.grouping if groups else "",

@@ -1,8 +1,8 @@
 """The card of a network: what it is, what it was measured to do and for whom, beside its ONNX file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,25 @@ from torch import nn
 from evo_fair import __version__
 from evo_fair.data import Dataset
 from evo_fair.export.columns import put_columns_first
-from evo_fair.export.export import Parity, check_parity, export_onnx
+from evo_fair.export.export import TOLERANCE, Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import atomic_write, sha256_of, write_json
 from evo_fair.nets.inputs import Scaling
 from evo_fair.proxy import Proxy, predict_logits
-from evo_fair.space import SearchSpace
 
-__all__ = ["file_facts", "network_card", "write_network", "write_onnx"]
+__all__ = ["Describes", "file_facts", "network_card", "write_frozen", "write_network", "write_onnx"]
+
+
+class Describes(Protocol):
+    """A space that can tell for a card what a genome `[genes]` means."""
+
+    @property
+    def gene_names(self) -> tuple[str, ...]:
+        """The genes' names, `[genes]`."""
+
+    def described(self, genome: Sequence[int]) -> list[dict[str, object]]:
+        """The network's parts, each as a plain table."""
 
 
 def write_network(
@@ -32,19 +42,37 @@ def write_network(
     facts: Mapping[str, Any],
     groupings: Sequence[str],
 ) -> Path:
+    """Writes the proxy's network of a genome; see `write_frozen`."""
+    scaling = Scaling(proxy.supernet.mean, proxy.supernet.scale)
+    space, network, samples = proxy.supernet.space, proxy.network(genome), proxy.samples
+    return write_frozen(folder, name, genome, space, network, samples, scaling, dataset, facts, groupings)
+
+
+def write_frozen(
+    folder: Path,
+    name: str,
+    genome: Sequence[int],
+    space: Describes,
+    network: nn.Module,
+    samples: torch.Tensor,
+    scaling: Scaling,
+    dataset: Dataset,
+    facts: Mapping[str, Any],
+    groupings: Sequence[str],
+    tolerance: Callable[[npt.NDArray[np.float32]], float] = lambda _: TOLERANCE,
+) -> Path:
     """Writes `<name>.onnx` and its card `<name>.json`; returns the path of the former.
 
-    The ONNX file is checked against torch on the proxy's samples, the validation part; raises `EvoFairError` if it
-    computes anything else. `facts` go into the card as they are.
+    The ONNX file is checked against torch on `samples`, the validation part as `scaling` normalises it; raises
+    `EvoFairError` if it computes anything else. `facts` go into the card as they are. `tolerance` says of torch's
+    logits by how much the file's may differ.
     """
-    network = proxy.network(genome)
-    logits = predict_logits(network, proxy.samples)
+    logits = predict_logits(network, samples)
     path = folder / f"{name}.onnx"
-    scaling = Scaling(proxy.supernet.mean, proxy.supernet.scale)
-    parity = write_onnx(path, network, dataset, scaling, proxy.samples, logits)
+    parity = write_onnx(path, network, dataset, scaling, samples, logits, tolerance(logits))
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
-    card = network_card(name, genome, proxy.supernet.space, counts, facts)
+    card = network_card(name, genome, space, counts, facts)
     card |= file_facts(path, parity, dataset, scaling)
     write_json(folder / f"{name}.json", card)
     return path
@@ -57,15 +85,17 @@ def write_onnx(
     scaling: Scaling,
     x: torch.Tensor,
     logits: npt.NDArray[np.float32],
+    allowed: float = TOLERANCE,
 ) -> Parity:
     """Exports a network and checks it against torch's logits `[n, labels]` for `x` `[n, ...]`, the validation part.
 
+    They may differ by `allowed`, see `check_parity`.
     `x` are inputs that `scaling` normalised. Of a table, the file takes the raw columns instead: those are checked,
     too. The file gets its name only once it has passed; raises `EvoFairError` if it computes anything else.
     """
     with atomic_write(path) as candidate:
         export_onnx(network, dataset.input_shape, candidate)
-        parity = check_parity(candidate, logits, x, network)
+        parity = check_parity(candidate, logits, x, network, allowed)
         if dataset.columns is None:
             return parity
         put_columns_first(candidate, dataset.columns.encoding, scaling)
@@ -102,17 +132,16 @@ def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -
 
 
 def network_card(
-    name: str, genome: Sequence[int], space: SearchSpace, counts: Mapping[str, Counts], facts: Mapping[str, Any]
+    name: str, genome: Sequence[int], space: Describes, counts: Mapping[str, Counts], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The card's part that needs no file: genome by gene, architecture by block, accuracy by group with counts."""
-    blocks = space.architecture(np.asarray(genome, np.int16))
+    """The card's part that needs no file: genome by gene, architecture by part, accuracy by group with counts."""
     return {
         "format": 1,
         "id": name,
         "evo_fair": __version__,
         **facts,
         "genome": dict(zip(space.gene_names, map(int, genome), strict=True)),
-        "architecture": [{**block._asdict(), "kind": block.kind.name} for block in blocks],
+        "architecture": space.described(genome),
         "part": "validation",
         "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
     }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
@@ -27,13 +28,21 @@ def check_even_groups(epsilon: float | None) -> None:
         )
 
 
-def even_outputs(network: Network, dataset: Dataset, grouping: str, scaling: Scaling, epsilon: float) -> dict[str, Any]:
-    """Moves the classifier's biases of a network in place, and says for its card how, and what that does.
+def even_outputs(
+    network: nn.Module,
+    dataset: Dataset,
+    grouping: str,
+    scaling: Scaling,
+    epsilon: float,
+    bias: nn.Parameter | None = None,
+) -> dict[str, Any]:
+    """Moves the biases of a network's outputs in place, and says for its card how, and what that does.
 
-    The offsets, one a label, are fitted to the validation part and, with less weight, the training part; how far they
-    are taken is decided on validation samples that they were not fitted to, at most `epsilon` of whose accuracy may be
-    lost (`held_offsets`). The test part is not looked at. `held_out` are the figures of those samples: accuracy and the
-    variance of the groups', for which training samples count too.
+    They are `bias`, by default those of a `Network`'s classifier. The offsets, one a label, are fitted to the
+    validation part and, with less weight, the training part; how far they are taken is decided on validation samples
+    that they were not fitted to, at most `epsilon` of whose accuracy may be lost (`held_offsets`). The test part is not
+    looked at. `held_out` are the figures of those samples: accuracy and the variance of the groups', for which training
+    samples count too.
     """
     parts = {name: _outputs(network, dataset, name, grouping, scaling) for name in ("validation", "train")}
     validation, training = parts["validation"], parts["train"]
@@ -46,8 +55,11 @@ def even_outputs(network: Network, dataset: Dataset, grouping: str, scaling: Sca
         validation.right(np.zeros(labels)),
         epsilon,
     )
+    if bias is None:
+        assert isinstance(network, Network)
+        bias = network.classifier.bias
     with torch.no_grad():
-        network.classifier.bias.add_(torch.from_numpy(found.offsets).float())
+        bias.add_(torch.from_numpy(found.offsets).float())
     return {
         "grouping": grouping,
         "epsilon": epsilon,
@@ -64,7 +76,7 @@ def even_outputs(network: Network, dataset: Dataset, grouping: str, scaling: Sca
     }
 
 
-def _outputs(network: Network, dataset: Dataset, part: str, grouping: str, scaling: Scaling) -> Outputs:
+def _outputs(network: nn.Module, dataset: Dataset, part: str, grouping: str, scaling: Scaling) -> Outputs:
     samples = dataset.part(part)
     chunks: list[npt.NDArray[np.float32]] = [
         predict_logits(network, scaling(dataset.inputs[samples[start : start + CHUNK]]))

@@ -9,19 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from evo_fair.data import Dataset
-from evo_fair.export.alone import AloneTraining, untrained_network
-from evo_fair.export.card import file_facts, network_card, write_onnx
+from evo_fair.errors import EvoFairError
+from evo_fair.export.alone import AloneTraining, Beginning, untrained_network
+from evo_fair.export.card import Describes, file_facts, network_card, write_onnx
 from evo_fair.export.columns import file_inputs
 from evo_fair.export.evenness import even_outputs
-from evo_fair.export.export import onnx_logits
+from evo_fair.export.export import TOLERANCE, onnx_logits, tolerance_of
 from evo_fair.export.quantise import quantise_onnx
 from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.files import inside, sha256_of
 from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.space import SearchSpace
@@ -33,6 +36,7 @@ __all__ = ["Workshop"]
 class Workshop:
     """What networks are made from, and the folder that they go into; `supernet` is None where they start anew.
 
+    Those of a search without a supernet start from their `beginning`.
     `even_groups` is the accuracy that may be lost to outputs moved for groups to be right evenly; None moves none.
     Networks that `alone` has trained are taken from there.
     """
@@ -40,7 +44,7 @@ class Workshop:
     folder: Path
     problem: Problem
     dataset: Dataset
-    space: SearchSpace
+    space: Describes
     supernet: Supernet | None
     grouping: str
     tuning: Tuning
@@ -49,6 +53,7 @@ class Workshop:
     hashes: dict[str, str]
     even_groups: float | None = None
     alone: AloneTraining | None = None
+    beginning: Beginning | None = None
 
     @cached_property
     def scaling(self) -> Scaling:
@@ -83,14 +88,16 @@ class Workshop:
                 checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
                 on_epoch=on_epoch,
             )
-        final = network.folded()
+        final = for_inference(network)
         evened = {}
         if self.even_groups is not None:
-            evened["even_groups"] = even_outputs(final, self.dataset, self.grouping, scaling, self.even_groups)
+            bias = self._output_bias(final)
+            evened["even_groups"] = even_outputs(final, self.dataset, self.grouping, scaling, self.even_groups, bias)
         validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
         logits = predict_logits(final, validation)
         files = self.files(name)
-        parity = write_onnx(files["fp32"], final, self.dataset, scaling, validation, logits)
+        allowed = TOLERANCE if self.beginning is None else tolerance_of(logits)
+        parity = write_onnx(files["fp32"], final, self.dataset, scaling, validation, logits, allowed)
         predictions = logits.argmax(1).astype(np.uint8)[None]
         groupings = dict.fromkeys((self.grouping, *self.problem.fairness.groupings))
         counts = {group: self.dataset.counts(predictions, "validation", group) for group in groupings}
@@ -116,8 +123,21 @@ class Workshop:
         files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
         return Piece(inside(self.folder, f"{name}.json"), files)
 
-    def _untrained(self, genome: Sequence[int]) -> Network:
+    def _output_bias(self, network: nn.Module) -> nn.Parameter:
+        if isinstance(network, Network):
+            return network.classifier.bias
+        bias = self.beginning.output_bias(network) if self.beginning else None
+        if bias is None:
+            raise EvoFairError(
+                "the network's outputs have no biases that could be moved to make groups even: leave out --even-groups"
+            )
+        return bias
+
+    def _untrained(self, genome: Sequence[int]) -> nn.Module:
+        if self.beginning is not None:
+            return self.beginning.network(genome, self.tuning.from_scratch, self.seed)
         if self.supernet is None:
+            assert isinstance(self.space, SearchSpace)
             return untrained_network(self.space, genome, self.seed)
         network = self.supernet.extract(genome)
         network.calibrate(self._calibration())  # running statistics start from what the weights are used to

@@ -18,7 +18,7 @@ from evo_fair.data import check_samples
 from evo_fair.errors import AuditError
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
 from evo_fair.jobs.audit_supernet import audit_proxy
-from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
@@ -149,7 +149,7 @@ def audit(
         }
         trained = {} if epochs is None else {"epochs": as_whole("epochs", epochs)}
         grid = NetworkGrid(**_given(factors), seeds=drawn, **trained)
-        made = _of_network(problem, grid, Source(network, run, module, weights), **common)
+        made = _of_network(problem, grid, NetworkSource(network, run, module, weights), **common)
     else:
         orders = as_texts("criteria", criteria) if criteria else order_names()
         count = NETWORKS if networks is None else as_whole("networks", networks)
@@ -175,7 +175,7 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in factors.items() if values}
 
 
-def _of_network(problem: Problem, grid: NetworkGrid, source: Source, **common: Any) -> AuditFolder:
+def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
     task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)
     suits = partial(check_network, grid, task)  # asked before it is trained

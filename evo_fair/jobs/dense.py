@@ -19,33 +19,34 @@ from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
+from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.supernets import find_supernet
-from evo_fair.pruning.given import load_module, load_weights
+from evo_fair.pruning.given import copy_of_module, load_module, load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.report import load_run
 from evo_fair.space import SearchSpace
 
-__all__ = ["LARGEST", "Source", "dense_network"]
+__all__ = ["LARGEST", "NetworkSource", "dense_network", "given_network"]
 
 LARGEST = "largest"
 """Names the problem's largest network."""
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """Where the network comes from, as the user says it.
 
     `network` is `largest`, a reference network's name, a `.safetensors` file that `train --network` stored beside its
-    manifest, or with `run` the id of a network of that run; or else `module` is `file.py:function` of the user's own,
-    with its `weights`. Without any of these it is the problem's largest. Raises `PruningError` for what does not go
-    together.
+    manifest, or with `run` the id of a network of that run; or else `module` is `file.py:function` or
+    `package.module:function` of the user's own, with its `weights`, or a trained `nn.Module`, which is copied. Without
+    any of these it is the problem's largest. Raises `PruningError` for what does not go together.
     """
 
     network: str | None = None
     run: str | Path | None = None
-    module: str | None = None
+    module: str | nn.Module | None = None
     weights: str | Path | None = None
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class Source:
 def dense_network(
     problem: Problem,
     task: Task,
-    source: Source,
+    source: NetworkSource,
     listener: Listener | None = None,
     check: Callable[[nn.Module], object] = lambda _: None,
     structured: bool = True,
@@ -76,14 +77,14 @@ def dense_network(
     """
     listener, epochs = listener or Listener(), task.recipe.epochs
     if source.module is not None:
-        name = source.module.rpartition(":")[2]
-        with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
-            torch.manual_seed(task.recipe.seed)
-            network = load_module(source.module)
+        given = isinstance(source.module, nn.Module)
+        name = type(source.module).__name__ if given else str(source.module).rpartition(":")[2]
+        network = given_network(source.module, task.recipe.seed)
         if source.weights is not None:
             load_weights(network, Path(source.weights))
-        rehearse(network, task, source.weights is None, structured)
-        if source.weights is None:
+        anew = source.weights is None and not given
+        rehearse(network, task, anew, structured)
+        if anew:
             return _trained(task, network, name, listener, check), name
         return Dense(task.settled(network), None, epochs), name
     name = source.network or LARGEST
@@ -96,6 +97,15 @@ def dense_network(
         space = problem.search_space(task.dataset.input_shape, labels)
         return _trained(task, Network(space.architecture(space.largest()), labels), name, listener, check), name
     return _reference(problem, task, name, listener, check), name
+
+
+def given_network(module: str | nn.Module, seed: int) -> nn.Module:
+    """The network that a module of the user's own is or makes, with the weights that it comes with."""
+    if isinstance(module, nn.Module):
+        return copy_of_module(module)
+    with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
+        torch.manual_seed(seed)
+        return load_module(module)
 
 
 def _trained(
@@ -158,7 +168,7 @@ class _TrainedFirst(Listener):
     def __init__(self, listener: Listener, begins: Callable[[], None]) -> None:
         self._listener, self._begins = listener, begins
 
-    def prepared(self, dataset: Dataset, space: SearchSpace) -> None:
+    def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """The network is about to be trained."""
         del dataset, space
         self._begins()
@@ -205,6 +215,11 @@ def _stored_reference(path: Path, task: Task) -> nn.Module:
 def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Module:
     """A network of a run with the supernet's weights, batch norms calibrated."""
     opened = load_run(Path(run))
+    if "network" in opened.configuration:
+        raise RunError(
+            f"the run in {run} searched a network of its own, and no supernet: its networks are files in "
+            f"{Path(run) / 'networks'}; prune or audit the whole one with --module"
+        )
     records = {record.id: record for record in opened.records}
     if name not in records:
         known = sorted(record.id for record in opened.front_records)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
@@ -29,11 +30,13 @@ from evo_fair.job_folder import make_missing
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
+from evo_fair.own import NetworkSpace
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
@@ -68,6 +71,7 @@ def deploy(
     references: Sequence[str | Path] = (),
     devices: Sequence[str | Path] | None = None,
     seed: int = 0,
+    module: str | nn.Module | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     listener: Listener | None = None,
@@ -82,8 +86,10 @@ def deploy(
     (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
     trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
     that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
-    ONNX files, or names of reference networks that were trained with the same seed. `out` is `RUN/deployed` by default.
-    With `resume`, which needs the settings of before, networks that are there are not made again.
+    ONNX files, or names of reference networks that were trained with the same seed. A run that searched a network of
+    your own needs its code again, `module`: its weights are in the run, from which training starts. `out` is
+    `RUN/deployed` by default. With `resume`, which needs the settings of before, networks that are there are not made
+    again.
 
     Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
     `EvoFairError` of the kind that fits for wrong input.
@@ -130,22 +136,34 @@ def deploy(
     profiles = _profiles(run, devices)
     problem, grouping = _searched(run, data)
     dataset = problem.dataset()
-    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     others = [_reference(name, problem, dataset, seed) for name in references]
-    stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    own = _own_network(run, problem, dataset, grouping, module)
+    stored = None
+    space: SearchSpace | NetworkSpace
+    if own is None:
+        space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+        stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+    else:
+        space = own.space
+        _check_space_and_data(run, dataset, space.fingerprint)
     check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
-    configuration = _configuration(problem, grouping, dataset, stored, tuning, even_groups, seed, int8) | facts()
+    origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
+    configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8) | facts()
     RUNS.start(folder, configuration, resume)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
-    supernet = Supernet.load(stored.path, space) if stored else None
+    supernet = Supernet.load(stored.path, space) if stored and isinstance(space, SearchSpace) else None
     hashes = {"data": dataset.fingerprint} | ({"supernet": stored.sha256} if stored else {})
+    beginning = None
+    if own is not None:
+        beginning, hashes = own.beginning(), hashes | own.hashes()
     alone = None
-    if from_scratch:  # what the search has trained already
-        alone = AloneTraining(run.path / TRAININGS, problem, dataset, space, grouping, tuning, seed)
+    if from_scratch or own is not None:  # what the search has trained already
+        searched = space if isinstance(space, SearchSpace) else None
+        alone = AloneTraining(run.path / TRAININGS, problem, dataset, searched, grouping, tuning, seed, beginning)
     workshop = Workshop(
-        folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone
+        folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone, beginning
     )
     _make(workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
@@ -267,6 +285,25 @@ def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
     return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
 
 
+def _own_network(
+    run: Run, problem: Problem, dataset: Dataset, grouping: str, module: str | nn.Module | None
+) -> OwnOrigin | None:
+    """The network that the run searched, None where its networks are a supernet's."""
+    if "network" in run.configuration:
+        return own_of_run(run.path, run.configuration, problem, dataset, grouping, module)
+    if module is not None:
+        raise EvoFairError(f"the run in {run.path} searched no network of your own: leave out the module")
+    return None
+
+
+def _check_space_and_data(run: Run, dataset: Dataset, fingerprint: str) -> None:
+    """Raises `RunError` for a network of the user's own whose space, or whose data, are not those of the run."""
+    if fingerprint != run.configuration.get("space", {}).get("fingerprint"):
+        raise RunError(f"the run in {run.path} is of another search space than this evo_fair makes: search again")
+    if dataset.fingerprint != run.configuration.get("data", {}).get("fingerprint"):
+        raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
+
+
 def _checked_supernet(
     run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool
 ) -> StoredSupernet | None:
@@ -291,7 +328,7 @@ def _configuration(
     problem: Problem,
     grouping: str,
     dataset: Dataset,
-    stored: StoredSupernet | None,
+    origin: Mapping[str, Any],
     tuning: Tuning,
     even_groups: float | None,
     seed: int,
@@ -306,7 +343,7 @@ def _configuration(
     return {
         "versions": version_facts("numpy", "onnxruntime", "torch"),
         "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},
-        "supernet": {"sha256": stored.sha256 if stored else "none"},
+        **origin,
         "data": data_facts(dataset),
         "problem": problem_facts(problem),
     }

@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from evo_fair.data import Dataset
     from evo_fair.evolution import Outcome, Progress
     from evo_fair.nets import Step
+    from evo_fair.own import NetworkSpace
     from evo_fair.space import SearchSpace
 
 __all__ = ["Listener"]
@@ -17,7 +18,7 @@ class Listener:
     Each method does nothing; override what is wanted. What one raises ends the job, which can be gone on with.
     """
 
-    def prepared(self, dataset: "Dataset", space: "SearchSpace") -> None:
+    def prepared(self, dataset: "Dataset", space: "SearchSpace | NetworkSpace") -> None:
         """Data and space have been loaded and checked."""
 
     def waiting(self, reason: str) -> None:

@@ -13,7 +13,7 @@ from evo_fair.arguments import as_path
 from evo_fair.data import check_samples
 from evo_fair.files import remove_leftovers
 from evo_fair.job_folder import make_missing
-from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
@@ -77,7 +77,7 @@ def prune(
         epochs: What each method may train; a quarter of the recipe's by default.
         epsilon: The accuracy, 0.01 for a point, that `ballot` and `evo` may lose.
 
-    What, the fields of `jobs.dense.Source`; the problem's largest network by default:
+    What, the fields of `jobs.dense.NetworkSource`; the problem's largest network by default:
         network: `largest`, a reference network, or with `run` the id of a network of it.
         run: The folder of a search.
         module: `file.py:function` that makes a network of your own.
@@ -88,7 +88,7 @@ def prune(
     `EvoFairError` of the kind that fits for wrong input.
     """
     settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
-    source = Source(network, run, module, weights)
+    source = NetworkSource(network, run, module, weights)
     return prune_network(
         problem, source, settings, out=out, group=group, device=device, resume=resume, listener=listener
     )
@@ -97,7 +97,7 @@ def prune(
 @one_job("a pruning", lambda given: as_path("out", given["out"]))
 def prune_network(
     problem: Problem | str | Path,
-    source: Source,
+    source: NetworkSource,
     settings: PruneSettings,
     *,
     out: str | Path,

@@ -7,6 +7,7 @@ from typing import Any
 
 import joblib
 import numpy as np
+from torch import nn
 
 from evo_fair.arguments import as_path, as_text, as_whole
 from evo_fair.data import Dataset, check_samples
@@ -28,20 +29,21 @@ from evo_fair.evolution.algorithms import Algorithm, own_code
 from evo_fair.evolution.given import given_constraints, given_objectives
 from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
-from evo_fair.export import write_network
 from evo_fair.files import remove_leftovers
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
+from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
 from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
 from evo_fair.latency import Profile
 from evo_fair.lock import one_job
+from evo_fair.own import NetworkSpace
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
-from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, check_precision
+from evo_fair.proxy import check_precision
 from evo_fair.proxy import torch_device as resolve_device
-from evo_fair.proxy.header import Header, check_header, find_header
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
 from evo_fair.report.header import write_header
 from evo_fair.space import SearchSpace
@@ -53,11 +55,11 @@ VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
 
 @dataclass(frozen=True)
 class _Prepared:
-    """All that a search needs, loaded and checked."""
+    """All that a search needs, loaded and checked; the space is the problem's, or the network's where one is given."""
 
     problem: Problem
     dataset: Dataset
-    space: SearchSpace
+    space: SearchSpace | NetworkSpace
     profiles: tuple[Profile, ...]
     plan: SearchPlan
     sources: dict[str, str]
@@ -83,6 +85,9 @@ def search(
     freeze_header: str | int = "off",
     trainings: int = 0,
     training_epochs: int | None = None,
+    module: str | nn.Module | None = None,
+    weights: str | Path | None = None,
+    orders: Sequence[str] | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
@@ -100,6 +105,12 @@ def search(
     The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
     of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
+
+    With `module` the space is what pruning can leave of a trained network, which takes the supernet's place: a
+    reference network's name, `file.py:function` or `package.module:function` that returns one, or a `torch.nn.Module`.
+    `weights` is the safetensors file of a function's network; without, it is trained first. `orders` are the criteria
+    that say which channels stay, `taylor` unless given; of several, the choice is a gene. Trainings then start from
+    the pruned weights, as `deploy` has it.
     Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
 
     Args:
@@ -144,6 +155,7 @@ def search(
     for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
         if given is None:
             raise EvoFairError(f"{name} is None: give one, or leave it out")
+    brought = network_to_search(module, weights, orders)
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
@@ -153,51 +165,56 @@ def search(
         opened = open_run(folder)
         begun, initial = opened.configuration, Searched.of(opened).initial
     jobs = _checked_jobs(jobs)
-    evaluated_on = resolve_device(torch_device)
+    evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
     check_precision(precision, evaluated_on)
     prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
-    tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives)
+    tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives, from_scratch=brought is None)
     _check_sources(folder, begun, prepared.sources)
-    choice = check_header(freeze_header, prepared.space)
-    listener.prepared(prepared.dataset, prepared.space)
-    supernet = ensure_supernet(
-        prepared.problem,
-        prepared.dataset,
-        prepared.space,
-        listener.training,
-        listener.training_resumed,
-        listener.waiting,
-    )
+    origin: SupernetOrigin | OwnOrigin
     header: Header | None = None
-    if choice != "off":
-        group = prepared.plan.group
-        header = find_header(choice, prepared.problem, prepared.dataset, prepared.space, supernet.path, group)
-        prepared = replace(prepared, space=header.space)
-        listener.frozen(header.blocks, header.whole, header.space)
-    configuration = _configuration(prepared, supernet, header) | {
-        "proxy": {"code": PROXY_CODE, "torch_device": evaluated_on, "precision": precision},
-        **own,
-    }
+    if brought is None:
+        space = prepared.space
+        assert isinstance(space, SearchSpace)
+        origin, header = supernet_origin(
+            prepared.problem,
+            prepared.dataset,
+            space,
+            freeze_header,
+            prepared.plan.group,
+            evaluated_on,
+            precision,
+            listener,
+        )
+    else:
+        if freeze_header != "off":
+            raise EvoFairError("a header is a supernet's: leave out freeze_header, or the module")
+        going_on = folder if resume else None
+        origin = OwnOrigin.open(brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener)
+    prepared = replace(prepared, space=origin.space)
+    if brought is not None:
+        listener.prepared(prepared.dataset, prepared.space)
+    configuration = _configuration(prepared, origin, header) | {"proxy": origin.proxy_facts(), **own}
     if resume and "sources" not in begun.get("search", {}):
         configuration["search"].pop("sources", None)  # a run of a time when they were not written down
     run = RunFolder(folder, RUNS.start(folder, configuration, resume))
     if header:
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
-    source = proxy_source(prepared.problem, prepared.dataset, prepared.space, supernet.path)
-    with ProxyEvaluator(source, prepared.dataset, _groupings(prepared), jobs, evaluated_on, precision) as evaluator:
+    origin.keep(folder)
+    with origin.evaluator(_groupings(prepared), jobs) as evaluator:
         outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
         listener.ended(outcome)
         evidence = gather(prepared.plan, prepared.space, prepared.dataset, outcome.records, evaluator.predict)
     if evidence is not None:
-        belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener)
+        begins = origin.beginning()
+        belief = train_chosen(run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener, begins)
         write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
-    _write_networks(run, result, prepared, supernet, source, listener)
+    _write_networks(run, result, prepared, origin, listener)
     for name in ("pareto.png", "pareto.pdf"):
         try:
             result.plot(folder / name)
@@ -279,7 +296,7 @@ def _groupings(prepared: _Prepared) -> tuple[str, ...]:
     return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
 
 
-def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header | None) -> dict[str, Any]:
+def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, header: Header | None) -> dict[str, Any]:
     """Everything that the result depends on, for `run.toml`."""
     plan = prepared.plan
     return {
@@ -296,7 +313,7 @@ def _configuration(prepared: _Prepared, supernet: StoredSupernet, header: Header
             **({"sources": prepared.sources} if prepared.sources else {}),
         },
         **device_facts(prepared.profiles),
-        "supernet": {"sha256": supernet.sha256},
+        **origin.configuration(),
         "data": data_facts(prepared.dataset),
         "space": {
             "networks": prepared.space.magnitude,
@@ -311,13 +328,11 @@ def _write_networks(
     run: RunFolder,
     result: Run,
     prepared: _Prepared,
-    supernet: StoredSupernet,
-    source: ProxySource,
+    origin: SupernetOrigin | OwnOrigin,
     listener: Listener,
 ) -> None:
     for place in (run.path, run.networks):
         remove_leftovers(place)
-    proxy = source.open()
     groupings = _groupings(prepared)
     devices, profiles = card_facts(prepared.profiles)
     records, believed = result.front_records, result.believed()
@@ -333,10 +348,10 @@ def _write_networks(
             **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),
             "hashes": {
-                "supernet": supernet.sha256,
+                **origin.hashes(),
                 "data": prepared.dataset.fingerprint,
                 **profiles,
             },
         }
-        write_network(run.networks, record.id, record.genome, proxy, prepared.dataset, facts, groupings)
+        origin.write_network(run.networks, record.id, record.genome, facts, groupings)
         listener.exporting(done, len(records))

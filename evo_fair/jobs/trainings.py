@@ -34,11 +34,12 @@ from evo_fair.belief import (
 )
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, NonFiniteError, RunError
-from evo_fair.evolution import Objective, Record, RunFolder, SearchPlan, to_minimise
-from evo_fair.export.alone import TRAININGS, AloneTraining
+from evo_fair.evolution import Objective, Record, RunFolder, SearchPlan, Space, to_minimise
+from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.listener import Listener
+from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
 from evo_fair.proxy import predict_labels
 from evo_fair.space import SearchSpace
@@ -55,7 +56,9 @@ _ASKED = 24
 _COSTS = ("macs", "params", "latency_ms")
 
 
-def check_trainings(trainings: int, epochs: int | None, objectives: Sequence[Objective]) -> Tuning:
+def check_trainings(
+    trainings: int, epochs: int | None, objectives: Sequence[Objective], *, from_scratch: bool = True
+) -> Tuning:
     """How networks are trained; raises `EvoFairError` for numbers that can't be, and where trainings tell nothing."""
     if trainings < 0:
         raise EvoFairError(f"trainings {trainings} is negative: give 0 (none) or more")
@@ -63,7 +66,7 @@ def check_trainings(trainings: int, epochs: int | None, objectives: Sequence[Obj
         raise EvoFairError(
             f"training epochs {epochs} without trainings would do nothing: give the number of trainings, too"
         )
-    tuning = Tuning(from_scratch=True, epochs=epochs)
+    tuning = Tuning(from_scratch, epochs)
     if trainings and all(objective.cheap for objective in objectives):
         names = ", ".join(objective.name for objective in objectives)
         raise EvoFairError(
@@ -81,7 +84,7 @@ class Evidence:
     """
 
     plan: SearchPlan
-    space: SearchSpace
+    space: Space
     records: tuple[Record, ...]
     noise: Noise
     resamples: Resamples
@@ -134,7 +137,7 @@ class Evidence:
 
 def gather(
     plan: SearchPlan,
-    space: SearchSpace,
+    space: Space,
     dataset: Dataset,
     records: Sequence[Record],
     predict: Callable[[npt.NDArray[np.int16]], npt.NDArray[np.uint8]],
@@ -164,8 +167,11 @@ def train_chosen(
     tuning: Tuning,
     trainings: int,
     listener: Listener,
+    beginning: Beginning | None = None,
 ) -> Belief:
     """Trains networks until `trainings` are there, and writes what is believed then; returns it.
+
+    They start from random weights, or from their `beginning`.
 
     Every training is in `trainings.csv` once it has ended; those that a run has already stay. Raises `RunError` for a
     damaged file, and where the run's trainings had another number of epochs.
@@ -176,8 +182,9 @@ def train_chosen(
     done = read_trainings(path, names, [record.id for record in evidence.records])
     if len(done) < trainings:
         _check_alike(run.path, done, epochs, evidence.plan.seed)
+    space = evidence.space if isinstance(evidence.space, SearchSpace) else None
     shop = AloneTraining(
-        run.path / TRAININGS, problem, dataset, evidence.space, evidence.plan.group, tuning, evidence.plan.seed
+        run.path / TRAININGS, problem, dataset, space, evidence.plan.group, tuning, evidence.plan.seed, beginning
     )
     remove_leftovers(shop.folder)
     belief = evidence.believe(done)
@@ -206,7 +213,7 @@ def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
 def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> TrainingResult:
     dataset = shop.dataset
     network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
-    labels = predict_labels(network.folded(), shop.scaling(dataset.inputs[dataset.part("validation")]))
+    labels = predict_labels(for_inference(network), shop.scaling(dataset.inputs[dataset.part("validation")]))
     counts = dataset.counts(labels[None], "validation", evidence.plan.group)
     resampled = evidence.resamples.values(labels, evidence.goals)
     values = {goal.name: float(goal.measure(counts)[0]) for goal in evidence.goals}

@@ -1,7 +1,7 @@
 """A stand-alone network: the blocks of one architecture as an ordinary `torch.nn.Module`."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from evo_fair.nets.topology import run_blocks
 from evo_fair.space import Block, Unit, units_of
 
-__all__ = ["BN_EPSILON", "Network", "UnitModule"]
+__all__ = ["BN_EPSILON", "Network", "UnitModule", "calibrate", "for_inference"]
 
 BN_EPSILON = 1e-5
 
@@ -82,15 +82,9 @@ class Network(nn.Module):
         assert isinstance(module, UnitModule)
         return module
 
-    @torch.no_grad()
     def calibrate(self, x: torch.Tensor) -> None:
         """Sets every batch norm's statistics to those of the normalised inputs `x`, taken in one batch."""
-        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
-        hooks = [norm.register_forward_pre_hook(_take_statistics) for norm in norms]
-        self.eval()
-        self(x)
-        for hook in hooks:
-            hook.remove()
+        calibrate(self, x)
 
     def folded(self) -> "Network":
         """A copy for inference, each batch norm folded into the layer before it."""
@@ -99,6 +93,49 @@ class Network(nn.Module):
             assert isinstance(module, UnitModule)
             module.fold()
         return network.requires_grad_(False)
+
+
+def for_inference(network: nn.Module) -> nn.Module:
+    """A copy in evaluation mode, of a `Network` with its batch norms folded."""
+    return network.folded() if isinstance(network, Network) else copy.deepcopy(network).eval()
+
+
+@torch.no_grad()
+def calibrate(
+    network: nn.Module,
+    x: torch.Tensor,
+    forward: Callable[[nn.Module, torch.Tensor], torch.Tensor] = nn.Module.__call__,
+    statistics: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None,
+) -> None:
+    """Sets the running statistics of a network's batch norms to those of the normalised inputs `x`, in one batch.
+
+    The network ends in evaluation mode. `forward` is another way to run it that calls the same batch norms,
+    `statistics` one to find mean and biased variance by channel; they may round otherwise.
+    """
+    take = _take_statistics if statistics is None else _taking(statistics)
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is not None
+    ]
+    network.eval()
+    if not norms:
+        return
+    hooks = [norm.register_forward_pre_hook(take) for norm in norms]
+    try:
+        forward(network, x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _taking(
+    statistics: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+) -> Callable[[nn.Module, tuple[torch.Tensor]], None]:
+    def take(norm: nn.Module, arguments: tuple[torch.Tensor]) -> None:
+        norm.running_mean, norm.running_var = statistics(arguments[0])
+
+    return take
 
 
 def _take_statistics(norm: nn.Module, arguments: tuple[torch.Tensor]) -> None:

@@ -1,6 +1,7 @@
 """Networks that users bring: a function in a file of theirs, and weights as safetensors."""
 
 import contextlib
+import copy
 import importlib.util
 import inspect
 import io
@@ -21,7 +22,7 @@ from evo_fair.files import user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
 
-__all__ = ["load_module", "load_weights"]
+__all__ = ["copy_of_module", "load_module", "load_weights"]
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What `DataParallel` and `torch.compile` put before the names of a network's tensors."""
@@ -37,21 +38,29 @@ def load_module(place: str) -> nn.Module:
     """The network that the function of `file.py:function` returns; the file is run as Python, as its owner wants.
 
     It runs as `python file.py` would, without arguments and with the files beside it at hand; only `__name__` differs.
-    In every call the network gets inputs of its own, see `give_own_inputs`. Raises `PruningError` where there is no
-    such file or function, where it fails, or returns anything else.
+    `package.module:function` is imported, with the working directory at hand. In every call the network gets inputs of
+    its own, see `give_own_inputs`. Raises `PruningError` where there is no such file, module or function, where it
+    fails, or returns anything else.
     """
     file, colon, function = place.rpartition(":")
-    path = user_path(file, PruningError)
+    dotted = all(part.isidentifier() for part in file.split(".")) and not file.endswith(".py")
+    path = Path.cwd() / f"{file}.py" if dotted else user_path(file, PruningError)
     if not colon or not function.isidentifier() or path.suffix != ".py":
-        raise PruningError(f"{place!r} names no network: write file.py:function, where the function returns it")
-    if not path.is_file():
+        raise PruningError(
+            f"{place!r} names no network: write file.py:function or package.module:function, where the function "
+            "returns it"
+        )
+    if not dotted and not path.is_file():
         raise PruningError(f"{path} does not exist: name the Python file whose {function}() returns the network")
     said = io.StringIO()
     try:
         with torch.enable_grad(), _as_a_script(path), contextlib.redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of torch's old functions, which is their owner's affair
             warnings.simplefilter("ignore", DeprecationWarning)
-            network = _made(_run(path), path, function)
+            if dotted:
+                network = _made(importlib.import_module(file), Path(file), function)
+            else:
+                network = _made(_run(path), path, function)
     except PruningError:
         raise
     except ImportError as error:
@@ -65,6 +74,21 @@ def load_module(place: str) -> nn.Module:
         raise PruningError(f"{place} ends the process ({why[:200]}): {mend}") from error
     say(*said.getvalue().splitlines(), err=True)
     return give_own_inputs(_plain(network, place))
+
+
+def copy_of_module(module: nn.Module) -> nn.Module:
+    """A copy of a network that was handed over, out of its wrappers and on the CPU, with inputs of its own.
+
+    Raises `PruningError` for one that can't be copied, or is compiled.
+    """
+    try:
+        copied = copy.deepcopy(module)
+    except Exception as error:  # a user's module can hold anything
+        raise PruningError(
+            f"the {type(module).__name__} can't be copied ({in_a_line(error)}): keep no tensor with a gradient, open "
+            "file or lock in its attributes"
+        ) from error
+    return give_own_inputs(_plain(copied, f"the {type(module).__name__} that was given"))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:

@@ -237,6 +237,7 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
         ("the group", _value(run.configuration, ("search", "group"))),
         ("the data", _value(run.configuration, ("data", "fingerprint"))),
         ("the supernet", _value(run.configuration, ("supernet", "sha256"))),
+        ("the network", _value(run.configuration, ("network", "weights"))),
     ]
     names = [axis.name for axis in like.axes]
     if WORST in names:

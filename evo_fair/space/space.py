@@ -179,6 +179,10 @@ class SearchSpace:
             if row[0]
         ]
 
+    def described(self, genome: npt.ArrayLike) -> list[dict[str, object]]:
+        """The blocks of one genome `[genes]` as plain tables, for a network's card."""
+        return [{**block._asdict(), "kind": block.kind.name} for block in self.architecture(genome)]
+
     def ids(self, genomes: npt.ArrayLike) -> list[str]:
         """The names of the genomes' networks: 12 hex digits of a hash of the space and the canonical genome."""
         return [digest(self.fingerprint, row.tobytes())[:12] for row in self.canonical(genomes).astype("<i2")]

@@ -17,7 +17,7 @@ from evo_fair.auditing.plan import Grid
 from evo_fair.auditing.store import open_audit
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network
 from evo_fair.jobs.audit_supernet import audit_proxy
-from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.proxy.supernets import _folder as cached_supernet
 from evo_fair.pruning.task import Task
 
@@ -72,7 +72,7 @@ def dense(kept: Path) -> Any:
     """The network of the search that was pruned and audited; its hash, which tells machines apart, is this one's."""
     problem = problem_in(kept)
     task = Task(problem.dataset(), problem.fairness.group, problem.training)
-    dense, _ = dense_network(problem, task, Source(NETWORK, kept / "search"))
+    dense, _ = dense_network(problem, task, NetworkSource(NETWORK, kept / "search"))
     here = task.fingerprint(dense.network)
     for path, key in (
         (kept / "prune" / "settings.json", '"dense": '),
@@ -164,7 +164,7 @@ def test_a_trained_reference_is_taken(kept: Path, tmp_path: Path) -> None:
     problem = ef.load_problem(str(kept / "lamps.toml"), data=tmp_path)
     task, hearer = Task(problem.dataset(), "site", problem.training), Hearer()
     stored = kept / "reference" / "mobilenet-v2-0.1.safetensors"
-    dense, name = dense_network(problem, task, Source(str(stored)), hearer)
+    dense, name = dense_network(problem, task, NetworkSource(str(stored)), hearer)
     assert hearer.made == []
     assert name == "mobilenet-v2-0.1"
     assert sum(weight.numel() for weight in dense.network.parameters()) == 88_642

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from evo_fair.nets import initialise
-from evo_fair.nets.fused import IDENTITY, RELU, RELU6, Clamp, clamp_of, run_unit
+from evo_fair.nets.fused import IDENTITY, RELU, RELU6, Clamp, batch_statistics, clamp_of, run_unit
 from evo_fair.nets.reference import REFERENCES
 
 
@@ -66,6 +66,17 @@ def test_statistics_lose_nothing_where_the_mean_is_far_from_zero() -> None:
     x = 1e4 + images(64, 1, 32, 32).detach()
     run_unit(x.to(memory_format=torch.channels_last), layer, norm, IDENTITY)
     torch.testing.assert_close(norm.running_var - 0.9, 0.1 * x.double().var().float().expand(4), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(6, 5, 7, 7), (9, 4), (4, 16, 8, 8)])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_batch_statistics_are_those_of_torch(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    x = 3 + torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    x = x.contiguous(memory_format=layout) if len(shape) == 4 else x
+    exact = torch.var_mean(x.double(), (0, *range(2, len(shape))), correction=0)
+    for found, wanted in zip(batch_statistics(x), reversed(exact), strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_no_number_is_not_clamped_away() -> None:

@@ -14,7 +14,7 @@ from evo_fair.data import load_dataset
 from evo_fair.errors import EvoFairError, PruningError
 from evo_fair.files import read_json
 from evo_fair.jobs import rehearsal
-from evo_fair.jobs.dense import Source, dense_network
+from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets.threads import torch_threads
@@ -201,7 +201,7 @@ def test_others_are_refused_before_they_are_trained(
     listener = Listener()
     monkeypatch.setattr(listener, "noted", lines.append)
     with pytest.raises(EvoFairError) as refused:
-        dense_network(problem, task, Source(module=str(ZOO / place)), listener)
+        dense_network(problem, task, NetworkSource(module=str(ZOO / place)), listener)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 700

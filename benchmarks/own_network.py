@@ -1,0 +1,337 @@
+"""A trained network's pruned forms: a search's front beside uniform pruning and ballot, at equal latency and training.
+
+    python benchmarks/own_network.py PROBLEM NETWORK [--weights FILE] [--data DIR] [--limit MINUTES] [--report]
+
+NETWORK is a reference network's name (mobilenet-v2, resnet-18), or file.py:function with --weights. It is searched once
+(evo-fair search --module). Then, for each of --shares, networks of at most that share of its latency are compared on
+the test part:
+
+  front    of the search's front the network of the lowest validation error
+  uniform  the same share of channels everywhere, those of the largest magnitudes (magnitude_l1)
+  ballot   evo-fair prune --method ballot, at the lowest sparsity that is fast enough
+
+Each starts from the network's own weights and is trained for --epochs with each seed, the first two as evo-fair deploy
+trains, ballot by its own training. Intervals are a bootstrap of the test part's units of the mean over seeds, for the
+differences of two methods on the same resamples. `dense` is the network as it was.
+
+The search is a folder in results/benchmarks/own_network/PROBLEM-NETWORK/, a finished training a file in units/ there:
+the script goes on where it was broken off, or where --limit ended it. Writes table.csv and differences.csv.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from provenance import made_by, run
+from rich.console import Console
+from torch import nn
+
+import evo_fair as ef
+from evo_fair.errors import EvoFairError
+from evo_fair.evolution import genome_of
+from evo_fair.export.tuning import Tuning, train_network
+from evo_fair.fairness import METRICS
+from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
+from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
+from evo_fair.jobs.own import OwnOrigin, own_of_run
+from evo_fair.latency import Profile, load_profile
+from evo_fair.nets.network import calibrate
+from evo_fair.own.layers import exported_rows
+from evo_fair.problem import Problem, load_problem
+from evo_fair.pruning.criteria import criterion_named
+from evo_fair.pruning.methods import method_named
+from evo_fair.pruning.removal import remove_channels
+from evo_fair.pruning.structure import Keep
+from evo_fair.pruning.task import Dense, Request
+
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "own_network"
+METHODS = ("front", "uniform", "ballot")
+SHOWN = ("accuracy", "unfairness", "worst_group_accuracy")
+ORDERS = ("magnitude_l1", "taylor")
+STEPS = 128
+"""Shares of channels that are tried for a latency: so many equal steps."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One network: how it was made, the share of the dense latency that it may take, and the seed of its training."""
+
+    method: str
+    share: float
+    seed: int
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        """That of its files."""
+        return f"{self.method}-{self.share:.4g}-{self.epochs}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A searched network, the device that latency is of, and the folder of its units."""
+
+    problem: Problem
+    run: ef.Run
+    origin: OwnOrigin
+    profile: Profile
+    folder: Path
+
+    @cached_property
+    def dense_ms(self) -> float:
+        """The latency of the whole network."""
+        space = self.origin.space
+        return float(self.profile.latency_ms(space.decode(space.largest()[None]))[0])
+
+    def latency(self, keep: Keep) -> float:
+        """That of the network of which these channels stay."""
+        groups = self.origin.space.groups
+        channels = [int(keep[name].sum()) if name in keep else group.size for name, group in groups.items()]
+        return float(self.profile.latency_ms(self.origin.space.layers.table(np.array([channels], np.int64)))[0])
+
+    def path(self, unit: Unit, suffix: str) -> Path:
+        """A unit's file."""
+        return self.folder / f"{unit.name}{suffix}"
+
+    def is_finished(self, unit: Unit) -> bool:
+        """Whether its facts, which are written last, are those of this network and data."""
+        return read_cached_json(self.path(unit, ".json")).get("network") == self.origin.space.fingerprint
+
+    def predictions(self, unit: Unit) -> npt.NDArray[np.uint8]:
+        """What it predicts for the test part, uint8 `[samples]`."""
+        with np.load(self.path(unit, ".npz")) as kept:
+            found: npt.NDArray[np.uint8] = kept["test"]
+        return found
+
+
+def main() -> None:
+    """Searches and trains what is left to do, reports."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("problem", help="a problem's name or file, such as ham10000")
+    parser.add_argument("network", help="mobilenet-v2, resnet-18, or file.py:function")
+    parser.add_argument("--weights", type=Path, help="the weights of file.py:function, safetensors")
+    parser.add_argument("--data", type=Path, help="the folder of the problem's data")
+    parser.add_argument("--device", help="the device that latency is of; default: the problem's")
+    parser.add_argument("--budget", type=int, default=600, help="networks that the search evaluates (default 600)")
+    parser.add_argument("--shares", type=float, nargs="+", default=[1 / 3, 1 / 6], help="of the dense latency")
+    parser.add_argument("--epochs", type=int, default=10, help="of each training (default 10)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default 3)")
+    parser.add_argument("--jobs", type=int, help="threads of the search; default: all cores")
+    parser.add_argument("--replicates", type=int, default=2000, help="resamples for intervals (default 2000)")
+    parser.add_argument("--limit", type=float, default=np.inf, help="minutes after which no training is begun")
+    parser.add_argument("--report", action="store_true", help="make nothing, report what is there")
+    parser.add_argument("--out", type=Path, help=f"default: {RESULTS.name}/PROBLEM-NETWORK in results/benchmarks")
+    arguments = parser.parse_args()
+    check(arguments)
+    until = time.time() + 60 * arguments.limit
+    place = opened(arguments)
+    units = [
+        Unit(method, share, seed, arguments.epochs)
+        for share in arguments.shares
+        for method in METHODS
+        for seed in range(arguments.seeds)
+    ]
+    dense = Unit("dense", 1.0, 0, 0)
+    if finish([dense, *units], place, until, arguments.report):
+        report(place, dense, units, arguments.replicates)
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Refuses numbers that make no sense."""
+    for name in ("budget", "epochs", "seeds", "replicates"):
+        if getattr(arguments, name) < 1:
+            raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 1 or more")
+    for share in arguments.shares:
+        if not 0 < share < 1:
+            raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
+
+
+def opened(arguments: argparse.Namespace) -> Place:
+    """The network, searched first if it is not yet."""
+    problem = load_problem(arguments.problem, data=arguments.data)
+    name = arguments.network.rpartition(":")[2]
+    out = arguments.out or RESULTS / f"{problem.name}-{name}"
+    folder = out / "run"
+    if not arguments.report:
+        ef.search(
+            problem,
+            out=folder,
+            module=arguments.network,
+            weights=arguments.weights,
+            orders=ORDERS,
+            device=arguments.device,
+            objectives=["error", "unfairness", "latency_ms"],
+            budget=arguments.budget,
+            jobs=arguments.jobs,
+            resume=folder.is_dir(),
+        )
+    searched = ef.load_run(folder)
+    group, dataset = searched.configuration["search"]["group"], problem.dataset()
+    origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
+    profile = load_profile(arguments.device or problem.search.device)
+    return Place(problem, searched, origin, profile, out / "units")
+
+
+def finish(units: list[Unit], place: Place, until: float, only_report: bool) -> bool:
+    """Makes the units that are not there; whether all are."""
+    left = [unit for unit in units if not place.is_finished(unit)]
+    for done, unit in enumerate(left, 1):
+        if only_report or time.time() > until:
+            print(f"{len(left) - done + 1} of {len(units)} are left to make: the same command goes on")
+            return False
+        began = time.time()
+        make(place, unit)
+        print(f"{done}/{len(left)} {unit.name}: {time.time() - began:.0f} s", flush=True)
+    return True
+
+
+def make(place: Place, unit: Unit) -> None:
+    """Prunes and trains a network, and keeps what it predicts."""
+    network = MAKERS[unit.method](place, unit)
+    task, origin = place.origin.task, place.origin
+    stream = io.BytesIO()
+    np.savez_compressed(stream, test=task.predictions(network, "test"))
+    rows = exported_rows(network, task.dataset.input_shape)
+    write_bytes(place.path(unit, ".npz"), stream.getvalue())
+    latency = float(place.profile.latency_ms(rows[None])[0])
+    write_json(place.path(unit, ".json"), {**asdict(unit), "latency_ms": latency, "network": origin.space.fingerprint})
+
+
+def _dense(place: Place, unit: Unit) -> nn.Module:
+    del unit
+    return place.origin.own.whole
+
+
+def _front(place: Place, unit: Unit) -> nn.Module:
+    limit = unit.share * place.dense_ms
+    chosen = place.run.operating_point([f"latency_ms <= {limit!r}"], "error")
+    if chosen is None:
+        raise EvoFairError(f"no network of the front takes at most {limit:.3g} ms: search with a larger --budget")
+    genome = genome_of(chosen["genome"])
+    return _trained(place, unit, place.origin.beginning().make(genome))
+
+
+def _uniform(place: Place, unit: Unit) -> nn.Module:
+    task, whole = place.origin.task, place.origin.own.whole
+    structure = task.structure(whole)
+    rng = np.random.default_rng(0)
+    scores = criterion_named("magnitude_l1")(whole, structure, task.samples(rng), rng)
+
+    def keep(left: float) -> Keep:
+        found = {}
+        for name, group in place.origin.space.groups.items():
+            found[name] = np.zeros(group.size, np.bool_)
+            count = max(2, round(left * group.size))
+            found[name][np.argsort(-scores.channels[name], kind="stable")[:count]] = True
+        return found
+
+    left = _largest(lambda share: place.latency(keep(share)), unit.share * place.dense_ms)
+    network = remove_channels(whole, structure.groups, keep(left))
+    calibrate(network, place.origin.calibration)
+    return _trained(place, unit, task.settled(network))
+
+
+def _ballot(place: Place, unit: Unit) -> nn.Module:
+    task, whole = place.origin.task, place.origin.own.whole
+    dense = Dense(whole, None, place.problem.training.epochs)
+    prune = method_named("ballot")
+
+    def request(left: float, epochs: int) -> Request:
+        return Request(1 - left, "structured", "global", unit.seed, epochs)
+
+    def latency(left: float) -> float:
+        return place.latency(prune(dense, task, request(left, 0)).mask.keep or {})
+
+    left = _largest(latency, unit.share * place.dense_ms)
+    pruned = prune(dense, task, request(left, unit.epochs))
+    return remove_channels(pruned.network, task.structure(whole).groups, pruned.mask.keep or {}).eval()
+
+
+MAKERS: dict[str, Callable[[Place, Unit], nn.Module]] = {
+    "dense": _dense,
+    "front": _front,
+    "uniform": _uniform,
+    "ballot": _ballot,
+}
+
+
+def _largest(latency: Callable[[float], float], limit: float) -> float:
+    """The largest share of channels, in steps, whose network keeps the limit; latency rises with it."""
+    low, high = 0, STEPS  # low keeps the limit, or nothing does
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if latency(middle / STEPS) <= limit else (low, middle)
+    if low == 0:
+        raise EvoFairError(f"no share of the channels takes at most {limit:.3g} ms: give larger --shares")
+    return low / STEPS
+
+
+def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
+    """The network trained as `evo-fair deploy` does."""
+    tuning, task = Tuning(epochs=unit.epochs), place.origin.task
+    recipe = tuning.recipe(place.problem.training)
+    checkpoint = place.path(unit, ".checkpoint.safetensors")
+    train_network(network, task.dataset, task.group, tuning, recipe, unit.seed, task.scaling, checkpoint=checkpoint)
+    return network.eval()
+
+
+def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> None:
+    """Writes and shows the table, and the differences of the front's networks from the others."""
+    dataset, group = place.origin.task.dataset, place.origin.task.group
+    samples = dataset.part("test")
+    labels, groups = dataset.labels[samples], dataset.grouping(group).index[samples]
+    weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed=(labels, groups))
+
+    def measured(of: list[Unit]) -> dict[str, tuple[float, Floats]]:
+        exact, drawn = dict.fromkeys(SHOWN, 0.0), {name: np.zeros(replicates) for name in SHOWN}
+        for unit in of:
+            predictions = place.predictions(unit)
+            like = dataset.counts(predictions[None], "test", group)
+            resampled = resampled_counts(weights, predictions, labels, groups, like)
+            for name in SHOWN:
+                exact[name] += float(METRICS[name](like)[0]) / len(of)
+                drawn[name] += METRICS[name](resampled) / len(of)
+        return {name: (exact[name], drawn[name]) for name in SHOWN}
+
+    entries = {("dense", 1.0): [dense]}
+    for unit in units:
+        entries.setdefault((unit.method, unit.share), []).append(unit)
+    values = {key: measured(of) for key, of in entries.items()}
+    rows = []
+    for (method, share), of in entries.items():
+        latency = float(np.mean([read_cached_json(place.path(unit, ".json"))["latency_ms"] for unit in of]))
+        row: dict[str, Any] = {"method": method, "share": share, "latency_ms": latency, "seeds": len(of)}
+        for name, (value, drawn) in values[method, share].items():
+            low, high = ends(np.float64(value), drawn)
+            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        rows.append(row)
+    differences = []
+    for share in dict.fromkeys(unit.share for unit in units):
+        for other in ("uniform", "ballot", "dense"):
+            theirs = values[other, 1.0 if other == "dense" else share]
+            for name in SHOWN:
+                value = values["front", share][name][0] - theirs[name][0]
+                drawn = values["front", share][name][1] - theirs[name][1]
+                low, high = 2 * value - np.percentile(drawn, [97.5, 2.5])
+                differences.append(
+                    {"share": share, "less": other, "metric": name, "value": value, "low": low, "high": high}
+                )
+    how = made_by("python benchmarks/own_network.py", ("numpy", "torch"))
+    for title, frame in (("table", pd.DataFrame(rows)), ("differences", pd.DataFrame(differences))):
+        text = frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        write_text(place.folder.parent / f"{title}.csv", f"# {how}\n{text}")
+        Console(width=200).print(frame.to_string(index=False))
+
+
+if __name__ == "__main__":
+    run(main)

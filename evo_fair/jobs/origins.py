@@ -1,0 +1,92 @@
+"""A supernet as what a search's networks come from, trained first if there is none; `jobs.own` is the other way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from evo_fair.data import Dataset
+from evo_fair.export import write_network
+from evo_fair.jobs.listener import Listener
+from evo_fair.problem import Problem
+from evo_fair.proxy import PROXY_CODE, Proxy, ProxyEvaluator, ProxySource
+from evo_fair.proxy.header import Header, check_header, find_header
+from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.space import SearchSpace
+
+__all__ = ["SupernetOrigin", "supernet_origin"]
+
+
+@dataclass(frozen=True)
+class SupernetOrigin:
+    """A problem's supernet, and where its networks are evaluated and written."""
+
+    problem: Problem
+    dataset: Dataset
+    space: SearchSpace
+    supernet: StoredSupernet
+    device: str
+    precision: str
+
+    @cached_property
+    def source(self) -> ProxySource:
+        """What proxies are made of."""
+        return proxy_source(self.problem, self.dataset, self.space, self.supernet.path)
+
+    @cached_property
+    def _proxy(self) -> Proxy:
+        return self.source.open()
+
+    def configuration(self) -> dict[str, Any]:
+        """What its networks depend on, for `run.toml`."""
+        return {"supernet": {"sha256": self.supernet.sha256}}
+
+    def proxy_facts(self) -> dict[str, Any]:
+        """How its networks are evaluated, for `run.toml`."""
+        return {"code": PROXY_CODE, "torch_device": self.device, "precision": self.precision}
+
+    def evaluator(self, groupings: tuple[str, ...], jobs: int) -> ProxyEvaluator:
+        """What evaluates its networks."""
+        return ProxyEvaluator(self.source, self.dataset, groupings, jobs, self.device, self.precision)
+
+    def keep(self, folder: Path) -> None:
+        """Keeps nothing: the supernet lies in the cache."""
+
+    def beginning(self) -> None:
+        """Its networks are trained from nothing."""
+
+    def hashes(self) -> dict[str, str]:
+        """What a card says of it."""
+        return {"supernet": self.supernet.sha256}
+
+    def write_network(
+        self, folder: Path, name: str, genome: Sequence[int], facts: dict[str, Any], groupings: tuple[str, ...]
+    ) -> None:
+        """Writes the network of a genome and its card."""
+        write_network(folder, name, genome, self._proxy, self.dataset, facts, groupings)
+
+
+def supernet_origin(
+    problem: Problem,
+    dataset: Dataset,
+    space: SearchSpace,
+    freeze_header: str | int,
+    group: str,
+    device: str,
+    precision: str,
+    listener: Listener,
+) -> tuple[SupernetOrigin, Header | None]:
+    """The problem's supernet, trained first if there is none, and its frozen header, if one is asked for.
+
+    The origin's space has the header's blocks frozen; see `jobs.search` for what is asked.
+    """
+    choice = check_header(freeze_header, space)
+    listener.prepared(dataset, space)
+    supernet = ensure_supernet(problem, dataset, space, listener.training, listener.training_resumed, listener.waiting)
+    header: Header | None = None
+    if choice != "off":
+        header = find_header(choice, problem, dataset, space, supernet.path, group)
+        space = header.space
+        listener.frozen(header.blocks, header.whole, space)
+    return SupernetOrigin(problem, dataset, space, supernet, device, precision), header

@@ -1,0 +1,164 @@
+"""Layer tables of a network's pruned forms, by how many channels stay, without exporting any of them.
+
+Each number in a layer row changes by a fixed step with every channel that leaves a group. The steps are found from the
+ONNX files of a few pruned networks, and checked on others: what a table says is what the file of that network is read
+as.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from torch import nn
+
+from evo_fair.errors import EvoFairError, PruningError, in_a_line
+from evo_fair.export.export import export_onnx
+from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
+from evo_fair.layers import OP, LayerTable
+from evo_fair.pruning.removal import remove_channels
+from evo_fair.pruning.structure import ChannelGroup
+
+__all__ = ["TracedLayers", "exported_rows", "trace_layers"]
+
+Integers = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.int32]
+
+_CHECKS = 2
+"""Networks with random channel counts whose tables are held against those of their files."""
+
+
+@dataclass(frozen=True, eq=False)
+class TracedLayers:
+    """The rows of the whole network, int32 `[layers, 8]`, and what changes with the channels that leave.
+
+    The number at `places[i]`, counted row by row, falls by `steps[i]` with each channel that leaves group `groups[i]`.
+    `sizes` are the channels of the whole groups.
+    """
+
+    whole: Rows
+    places: Integers
+    groups: Integers
+    steps: Integers
+    sizes: Integers
+
+    def table(self, channels: Integers) -> LayerTable:
+        """The layer table int32 `[networks, layers, 8]` for the channels that stay, int64 `[networks, groups]`."""
+        gone = np.ascontiguousarray(self.sizes - channels)
+        out = np.empty((len(gone), *self.whole.shape), np.int32)
+        _fill(self.whole.reshape(-1), self.places, self.groups, self.steps, gone, out.reshape(len(gone), -1))
+        return out
+
+
+@njit(cache=True)
+def _fill(whole: Rows, places: Integers, groups: Integers, steps: Integers, gone: Integers, out: Rows) -> None:
+    for n in range(gone.shape[0]):
+        out[n] = whole
+        for i in range(len(places)):
+            out[n, places[i]] -= steps[i] * gone[n, groups[i]]
+
+
+def trace_layers(network: nn.Module, groups: Mapping[str, ChannelGroup], input_shape: tuple[int, ...]) -> TracedLayers:
+    """How the layers of `network` follow from the channels that stay in `groups`; the network is left as it is.
+
+    Raises `PruningError` where an operator's time is not known, and where the layers don't follow from the counts.
+    """
+    names, sizes = list(groups), np.array([group.size for group in groups.values()], np.int64)
+
+    def rows(gone: Integers) -> Rows:
+        keep = {
+            name: np.arange(size) < size - left for name, size, left in zip(names, sizes, gone, strict=True) if left
+        }
+        return exported_rows(remove_channels(network, groups, keep), input_shape)
+
+    whole = rows(np.zeros_like(sizes))
+    rng = np.random.default_rng(0)
+    trials = [rng.integers(0, np.maximum(sizes - 1, 1)) for _ in range(_CHECKS)]  # at least two channels stay
+    expected = [rows(trial) for trial in trials]
+    for find in (_steps_by_bits, _steps_one_by_one):
+        steps = find(whole, rows, len(sizes))
+        if steps is None:
+            continue
+        found = _traced(whole, steps, sizes)
+        if all(
+            np.array_equal(found.table((sizes - gone)[None])[0], own)
+            for gone, own in zip(trials, expected, strict=True)
+        ):
+            return found
+    raise PruningError(
+        "the layers of the pruned network don't follow from its channel counts, so that its latency can't be told: "
+        "prune it with evo-fair prune instead"
+    )
+
+
+def exported_rows(network: nn.Module, input_shape: tuple[int, ...]) -> Rows:
+    """The layer rows int32 `[layers, 8]` that the network's ONNX file is read as.
+
+    Raises `PruningError` where an operator in it has no price, or one that is only a lower bound.
+    """
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        export_onnx(network, input_shape, path)
+        try:
+            graph = read_onnx(path)
+        except EvoFairError as error:
+            reason = in_a_line(error).replace(str(path), "its ONNX file")
+            raise PruningError(f"the network's latency can't be told: {reason}") from error
+    _check_known(graph)
+    return np.array(graph.table[0], np.int32)
+
+
+def _check_known(graph: GraphLayers) -> None:
+    names = [operator.operator for operator in graph.unknown]
+    names += [operator.operator for operator in graph.stand_ins]
+    names += [layer.operator for layer in graph.layers if layer.repeats > 1]
+    if names:
+        raise PruningError(
+            f"the network's latency can't be told, for its operators {', '.join(dict.fromkeys(names))} have no price: "
+            "use others in its forward, or prune it with evo-fair prune"
+        )
+
+
+def _steps_by_bits(whole: Rows, rows: Callable[[Integers], Rows], groups: int) -> Integers | None:
+    """The steps `[groups, numbers]`, if no number depends on two groups; few networks are needed for them.
+
+    Groups are numbered from 1. The i-th network lacks a channel of every group whose number has the i-th bit, so that
+    the networks in which a number changes spell its group.
+    """
+    numbers = np.arange(1, groups + 1)
+    changes = []
+    for bit in range(int(groups).bit_length()):
+        found = _change(whole, rows(numbers >> bit & 1))
+        if found is None:
+            return None
+        changes.append(found)
+    changed = np.array(changes)  # [bits, numbers]
+    step = changed.max(axis=0)
+    spelt = ((changed > 0) << np.arange(len(changes))[:, None]).sum(axis=0)
+    if (changed < 0).any() or ((changed != 0) & (changed != step)).any() or spelt.max(initial=0) > groups:
+        return None
+    steps = np.zeros((groups, whole.size), np.int64)
+    places = np.flatnonzero(spelt)
+    steps[spelt[places] - 1, places] = step[places]
+    return steps
+
+
+def _steps_one_by_one(whole: Rows, rows: Callable[[Integers], Rows], groups: int) -> Integers | None:
+    """The steps `[groups, numbers]` from a network for each group that lacks one of its channels."""
+    changes = [_change(whole, rows(np.eye(groups, dtype=np.int64)[group])) for group in range(groups)]
+    return None if any(change is None for change in changes) else np.array(changes, np.int64)
+
+
+def _change(whole: Rows, less: Rows) -> Integers | None:
+    """By how much each number falls, `[numbers]`; None where the layers are others."""
+    if less.shape != whole.shape or (less[:, OP] != whole[:, OP]).any():
+        return None
+    return (whole.astype(np.int64) - less).reshape(-1)
+
+
+def _traced(whole: Rows, steps: Integers, sizes: Integers) -> TracedLayers:
+    groups, places = np.nonzero(steps)
+    return TracedLayers(whole, places.astype(np.int64), groups.astype(np.int64), steps[groups, places], sizes)

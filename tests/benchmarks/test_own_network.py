@@ -1,0 +1,62 @@
+"""Pruned forms of a network beside other pruning: shares of channels for a latency, the whole way on the digits."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import own_network
+import pandas as pd
+import pytest
+from own_network import STEPS, _largest
+from safetensors.torch import save_file
+
+from evo_fair.errors import EvoFairError
+
+from ..cli.test_search_module import FILE
+from ..own.conftest import digits_task
+
+SCRIPT = Path(own_network.__file__)
+
+
+def test_the_largest_share_that_is_fast_enough_is_found() -> None:
+    assert _largest(lambda share: 10 * share, 5.0) == 0.5
+    assert _largest(lambda share: 10 * share, 4.99) == 0.5 - 1 / STEPS
+    with pytest.raises(EvoFairError, match=r"no share of the channels takes at most 0\.05 ms"):
+        _largest(lambda share: 10 * share, 0.05)
+
+
+@pytest.mark.slow
+def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE)
+    names: dict[str, object] = {}
+    exec(FILE, names)
+    network = names["network"]()  # type: ignore[operator]
+    digits_task().train(network, 5, 0)
+    save_file(
+        {name: tensor.clone().contiguous() for name, tensor in network.state_dict().items()}, tmp_path / "w.safetensors"
+    )
+    options = [
+        "--budget",
+        "24",
+        "--shares",
+        "0.985",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--replicates",
+        "20",
+        "--jobs",
+        "1",
+    ]
+    command = [sys.executable, str(SCRIPT), "digits", f"{tmp_path}/mine.py:network", *options]
+    command += ["--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
+    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert first.returncode == 0, first.stderr
+    table = pd.read_csv(tmp_path / "out" / "table.csv", comment="#")
+    assert table["method"].tolist() == ["dense", "front", "uniform", "ballot"]
+    assert (table["latency_ms"][1:] <= 0.985 * table["latency_ms"][0]).all()
+    assert len(pd.read_csv(tmp_path / "out" / "differences.csv", comment="#")) == 9
+    again = subprocess.run([*command, "--report"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert "1/" not in again.stdout.partition("method")[0]

@@ -1,0 +1,92 @@
+"""The space of one network: levels, genomes, ids."""
+
+import numpy as np
+import pytest
+
+from evo_fair.own import NetworkSpace, OwnNetwork
+from evo_fair.own.space import channel_levels
+from evo_fair.pruning.removal import remove_channels
+
+from .conftest import opened
+
+
+@pytest.mark.parametrize(
+    ("size", "levels"),
+    [
+        (2, (2,)),
+        (3, (2, 3)),
+        (8, (2, 3, 4, 5, 6, 7, 8)),
+        (16, (2, 4, 6, 8, 10, 12, 14, 16)),
+        (20, (4, 6, 8, 10, 12, 14, 16, 18, 20)),
+        (32, (8, 16, 24, 32)),
+        (100, (16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 100)),
+        (128, tuple(range(16, 129, 8))),
+    ],
+)
+def test_levels_go_from_an_eighth_to_all(size: int, levels: tuple[int, ...]) -> None:
+    assert channel_levels(size) == levels
+
+
+def test_the_largest_genome_is_the_whole_network(own: OwnNetwork) -> None:
+    assert own.space.keep(own.space.largest().tolist()) == {}
+    smallest = own.space.keep(own.space.smallest().tolist())
+    assert {name: int(stays.sum()) for name, stays in smallest.items()} == {
+        name: levels[0] for name, levels in zip(own.space.groups, own.space.levels, strict=True)
+    }
+
+
+def test_the_most_important_channels_stay(own: OwnNetwork) -> None:
+    genome = own.space.sample(np.random.default_rng(0), 1)[0].tolist()
+    order = own.space.orders["magnitude_l2"]
+    for name, stays in own.space.keep(genome).items():
+        count = int(stays.sum())
+        assert sorted(np.flatnonzero(stays)) == sorted(order[name][:count].tolist())
+
+
+def test_genomes_out_of_range_are_named(own: OwnNetwork) -> None:
+    space = own.space
+    genome = space.largest()[None].copy()
+    genome[0, 1] += 1
+    with pytest.raises(ValueError, match=f"gene {space.gene_names[1]} of genome 0 is"):
+        space.canonical(genome)
+    with pytest.raises(ValueError, match=r"genomes are integers \[networks"):
+        space.ids(genome[0])
+
+
+def test_ids_are_equal_for_equal_networks_alone() -> None:
+    space = opened("squeezed", ("magnitude_l2", "random")).space
+    genomes = space.sample(np.random.default_rng(0), 60)
+    genomes = np.concatenate([genomes, genomes])
+    genomes[60:, -1] = 1 - genomes[60:, -1]  # the other order
+    genomes[:3, :-1] = genomes[60:63, :-1] = space.largest()[:-1]
+    kept = [_kept(space, genome.tolist()) for genome in genomes]
+    ids = space.ids(genomes)
+    pairs = [(a, b) for a in range(len(ids)) for b in range(a)]
+    assert any(kept[a] == kept[b] for a, b in pairs)
+    assert all((kept[a] == kept[b]) == (ids[a] == ids[b]) for a, b in pairs)
+
+
+def _kept(space: NetworkSpace, genome: list[int]) -> dict[str, bytes]:
+    return {name: stays.tobytes() for name, stays in space.keep(genome).items()}
+
+
+def test_canonical_genomes_are_their_own_form() -> None:
+    space = opened("squeezed", ("magnitude_l2", "random")).space
+    genomes = space.sample(np.random.default_rng(1), 50)
+    assert np.array_equal(space.canonical(genomes), genomes)
+    assert space.ordered.tolist() == [True] * (len(space.gene_names) - 1) + [False]
+    assert space.largest()[-1] == 0
+
+
+def test_another_network_has_other_ids() -> None:
+    own, other = opened("squeezed"), opened("squeezed", ("random",))
+    genomes = own.space.sample(np.random.default_rng(0), 5)
+    assert not set(own.space.ids(genomes)) & set(other.space.ids(genomes))
+
+
+def test_pruned_networks_have_the_channels_that_the_space_says(own: OwnNetwork) -> None:
+    genome = own.space.sample(np.random.default_rng(2), 1)[0].tolist()
+    network = remove_channels(own.whole, own.space.groups, own.space.keep(genome))
+    counts = dict(zip(own.space.groups, own.space.channels(np.array([genome]))[0], strict=True))
+    for name, count in counts.items():
+        assert network.get_submodule(name).weight.shape[0] == count
