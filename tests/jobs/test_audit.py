@@ -41,7 +41,10 @@ def test_the_function_is_public_whatever_was_imported_before() -> None:
     assert evo_fair.auditing.store.AUDITS.name == "audit"
 
 
-def test_one_network_is_audited_and_gone_on_with(problem_file: Path, tmp_path: Path) -> None:
+def test_one_network_is_audited_and_gone_on_with(
+    problem_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))  # no other test has trained this network there
     (tmp_path / "own.py").write_text(OWN)
     options: dict[str, Any] = {
         "module": f"{tmp_path / 'own.py'}:network",

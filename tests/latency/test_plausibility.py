@@ -112,7 +112,8 @@ def test_progress_is_told(noisy: Measurements) -> None:
     heard: list[tuple[str, int, int]] = []
     calibrate("x", noisy.part(np.arange(12)), PROVENANCE, progress=lambda *step: heard.append(step))
     assert heard[:2] == [("fitting", 0, 1), ("fitting", 1, 1)]
-    assert heard[2:] == [("validating, folds", done, 50) for done in range(1, 51)]
+    assert heard[2:52] == [("validating, folds", done, 50) for done in range(1, 51)]
+    assert heard[52:] == [("intervals", 0, 1), ("intervals", 1, 1)]
 
 
 @pytest.mark.data

@@ -40,8 +40,8 @@ def test_tables_are_those_of_the_exported_files(own: OwnNetwork, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dense", "squeezed"])
-def test_tables_of_a_thousand_networks(name: str, tmp_path: Path) -> None:
-    check_tables(opened(name), 1000, tmp_path / "network.onnx")
+def test_tables_of_many_networks(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    check_tables(opened(name), request.config.getoption("--genomes"), tmp_path / "network.onnx")
 
 
 def test_channels_behind_a_flattened_map_count_by_pixel() -> None:
