@@ -35,6 +35,7 @@ from rich.console import Console
 from torch import nn
 
 import evo_fair as ef
+from evo_fair.arrays import Floats
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
@@ -58,8 +59,6 @@ SHOWN = ("accuracy", "unfairness", "worst_group_accuracy")
 ORDERS = ("magnitude_l1", "taylor")
 STEPS = 128
 """Shares of channels that are tried for a latency: so many equal steps."""
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

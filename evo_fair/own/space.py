@@ -13,6 +13,7 @@ from evo_fair.files import digest
 from evo_fair.layers import LayerTable
 from evo_fair.own.layers import TracedLayers
 from evo_fair.pruning.structure import ChannelGroup, Keep
+from evo_fair.space.genes import checked_genomes
 
 __all__ = ["ORDER_GENE", "NetworkSpace", "Orders", "channel_levels"]
 
@@ -95,20 +96,7 @@ class NetworkSpace:
 
     def check(self, genomes: npt.ArrayLike) -> Genomes:
         """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range."""
-        array = np.asarray(genomes)
-        if array.ndim != 2 or array.shape[1] != len(self.gene_names) or array.dtype.kind not in "iu":
-            raise ValueError(
-                f"genomes are integers [networks, {len(self.gene_names)}], got {array.dtype} {list(array.shape)}: "
-                "give one row of genes a network"
-            )
-        wrong = np.argwhere((array < 0) | (array >= self.cardinalities))
-        if wrong.size:
-            network, gene = wrong[0]
-            raise ValueError(
-                f"gene {self.gene_names[gene]} of genome {network} is {array[network, gene]}: "
-                f"expected 0 to {self.cardinalities[gene] - 1}"
-            )
-        return np.ascontiguousarray(array, np.int16)
+        return checked_genomes(genomes, self.gene_names, self.cardinalities)
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
         """Draws `n` genomes, every gene uniformly, in canonical form; duplicates can occur."""

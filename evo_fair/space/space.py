@@ -19,6 +19,7 @@ from evo_fair.space.decode import (
     make_plan,
     skip_gene,
 )
+from evo_fair.space.genes import checked_genomes
 from evo_fair.space.kinds import Hidden, definitions
 from evo_fair.space.schema import SpaceSchema, Stage
 
@@ -133,22 +134,8 @@ class SearchSpace:
 
     def check(self, genomes: npt.ArrayLike) -> Genomes:
         """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range."""
-        array = np.asarray(genomes)
-        if array.ndim != 2 or array.shape[1] != len(self.gene_names) or array.dtype.kind not in "iu":
-            raise ValueError(
-                f"genomes are integers [networks, {len(self.gene_names)}], got {array.dtype} {list(array.shape)}: "
-                "give one row of genes a network"
-            )
-        wrong = np.argwhere(((array < 0) | (array >= self.cardinalities)) & self._free)
-        if wrong.size:
-            network, gene = wrong[0]
-            raise ValueError(
-                f"gene {self.gene_names[gene]} of genome {network} is {array[network, gene]}: "
-                f"expected 0 to {self.cardinalities[gene] - 1}"
-            )
-        if self.header:
-            array = np.where(self._free, array, self._frozen)
-        return np.ascontiguousarray(array, np.int16)
+        array = checked_genomes(genomes, self.gene_names, self.cardinalities, self._free)
+        return np.where(self._free, array, self._frozen) if self.header else array
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
         """Draws `n` genomes, every gene uniformly, in canonical form; duplicates can occur."""
