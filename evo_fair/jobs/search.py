@@ -105,7 +105,9 @@ def search(
 
     The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
-    of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
+    of it, and correct what is believed of all the others; with `resume` there can be more of them than before. After
+    every four of them as many networks as a generation has are evaluated that nobody looked at yet, those that look
+    best by what the trainings said; they come on top of the budget.
 
     With `module` the space is what pruning can leave of a trained network, which takes the supernet's place: a
     reference network's name, `file.py:function` or `package.module:function` that returns one, or a `torch.nn.Module`.
