@@ -282,7 +282,7 @@ def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
     if devices:
         return list(load_devices(devices))
     found = [load_profile(name) for name in run.devices if name in device_names()]
-    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
+    return [profile for profile in found if profile.known_as(run.devices[profile.name])]
 
 
 def _own_network(

@@ -109,7 +109,8 @@ def prune_network(
     """Prunes the network of `source` as `settings` say; the rest is as in `prune`."""
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
     profile = load_profile(problem.search.devices[0] if device is None else device)
-    PRUNINGS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
+    if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
+        profile = profile.known_as(PRUNINGS.read(folder).get("device")) or profile
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)
     check = partial(_structure, task=task, settings=settings)

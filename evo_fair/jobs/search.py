@@ -1,6 +1,6 @@
 """Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -159,15 +159,18 @@ def search(
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
+    recorded: dict[str, str] = {}
     initial: Initial = "spread"
     resume = RUNS.goes_on(folder, resume)  # what is no run is refused before anything is loaded or trained
     if resume:
         opened = open_run(folder)
-        begun, initial = opened.configuration, Searched.of(opened).initial
+        begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
     jobs = _checked_jobs(jobs)
     evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
     check_precision(precision, evaluated_on)
-    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    prepared = _prepare(
+        problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
+    )
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
@@ -235,10 +238,11 @@ def _prepare(
     population: int | None,
     seed: int,
     initial: Initial,
+    recorded: Mapping[str, str] | None = None,
 ) -> _Prepared:
     problem = as_problem(problem)
     defaults = problem.search
-    profiles = load_devices(defaults.device if device is None else device)
+    profiles = load_devices(defaults.device if device is None else device, recorded)
     wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
     limited = defaults.constraints if constraints is None else constraints
     devices = searched_devices(profiles, wanted, limited)

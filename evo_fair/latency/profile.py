@@ -21,7 +21,7 @@ from evo_fair.latency.uncertainty import Uncertainty, Variances, Width, measured
 from evo_fair.layers import COLUMNS, LayerTable, check_table
 from evo_fair.one_at_a_time import one_at_a_time
 
-__all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
+__all__ = ["Profile", "all_prices", "device_names", "kinds_of", "known_hash", "load_profile", "measured_ranges"]
 
 T = TypeVar("T")
 _WIDEST = 50.0  # half an interval in logarithms: no prediction, but still a number
@@ -43,6 +43,18 @@ class Profile:
     def sha256(self) -> str:
         """SHA-256, in hex, of what the profile says, whatever the layout of its file."""
         return digest(json.dumps(self.file.plain(), sort_keys=True))
+
+    @cached_property
+    def without_intervals(self) -> "Profile":
+        """The same predictions, by a profile that does not say how far they may be off."""
+        return Profile(self.file.model_copy(update={"intervals": None}))
+
+    def known_as(self, sha256: str | None) -> "Profile | None":
+        """The profile of that hash: this one, or the same without intervals, which it was before it had them.
+
+        None where the hash is another's. Who goes on with what such a profile was used for gets the same again.
+        """
+        return next((one for one in (self, self.without_intervals) if one.sha256 == sha256), None)
 
     @cached_property
     def model(self) -> Model:
@@ -187,6 +199,12 @@ def load_profile(name_or_path: str | Path) -> Profile:
     """
     name = str(as_path("device", name_or_path))
     return Profile(read_profile(shipped_or_path(name, "hardware_profiles", ".json", "device")))
+
+
+def known_hash(name: str, sha256: str | None) -> str | None:
+    """The hash of a profile as it is now, where it was `sha256` before it had intervals; else `sha256` as it is."""
+    profile = load_profile(name) if name in device_names() else None
+    return sha256 if profile is None or profile.known_as(sha256) is None else profile.sha256
 
 
 def device_names() -> list[str]:

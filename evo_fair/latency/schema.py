@@ -122,7 +122,7 @@ class ProfileSource(_Part):
 
 
 class HeldBack(_Part):
-    """How many measurements that a fit did not see lie within their intervals: in percent, and of how many."""
+    """How many measurements that neither fit nor width saw lie within their intervals: in percent, and of how many."""
 
     left_out: ProfileText
     measurements: Size

@@ -16,6 +16,7 @@ from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
 from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
+from evo_fair.latency.profile import known_hash
 from evo_fair.report.plots import common_axes
 from evo_fair.report.run import Run, load_run
 
@@ -245,9 +246,10 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
         names += [limit.name for limit in like.limits]
     for name in dict.fromkeys(names):
         if (device := device_named(name)) is not None:
-            found.append((f"the device {device}", run.devices.get(device)))
+            found.append((f"the device {device}", known_hash(device, run.devices.get(device))))
         elif name == LATENCY:
-            found.append(("the device", _value(run.configuration, ("device", "sha256"))))
+            first, sha256 = (_value(run.configuration, ("device", key)) for key in ("name", "sha256"))
+            found.append(("the device", known_hash(first or "", sha256)))
     return found
 
 

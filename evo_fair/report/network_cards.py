@@ -115,7 +115,7 @@ def _profile(configuration: dict[str, Any]) -> Profile | None:
         profile = load_profile(device["name"])
     except EvoFairError:  # a device of one's own, whose profile lies elsewhere
         return None
-    return profile if profile.sha256 == device.get("sha256") else None
+    return profile if profile.known_as(device.get("sha256")) else None
 
 
 def _layers(path: Path, profile: Profile | None) -> dict[str, Any]:
