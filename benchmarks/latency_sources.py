@@ -42,7 +42,11 @@ from evo_fair.problem import load_problem
 ROOT = Path(__file__).parent.parent
 OUT = ROOT / "results" / "benchmarks" / "latency_sources.csv"
 FRONT = ROOT / "results" / "ham10000" / "front.csv"
-FAMILIES = ("mobilenet-v1", "mobilenet-v2", "mobilenet-v3", "efficientnet-lite")
+FAMILIES = (("mobilenet-v1",), ("mobilenet-v2",), ("mobilenet-v3",), ("efficientnet-lite",))
+"""What the names of a family's networks begin with."""
+FAMILIES_HERE = (("beyond",), ("space", "held-out"))
+"""The same of a campaign on this machine: networks unlike the space's, and those of the space."""
+WITH_FAMILIES = ("tflite", "armnn", "here")
 COLUMNS = ("what", "left_out", "networks", "mape", "within_10_percent", "covered", "half_width", "extrapolated")
 TOLD, DRAWS = 10, 100
 KINDS_OF_CELLS = ("RB", "CB")
@@ -84,7 +88,7 @@ def steps(data: Path, here: Path | None) -> list[tuple[str, str, Callable[[], Ro
         ),
     ]
     if here is not None:
-        boards.append(Board("this machine, ONNX Runtime", ["here"], lambda: [measured_in(here)]))
+        boards.append(Board("this machine, ONNX Runtime", ["here"], lambda: [measured_in(here)], FAMILIES_HERE))
     found = [step for board in boards for step in board.steps()]
     found += [
         (f"{networks}, profile {name}", "nothing", lambda name=name, table=table: extrapolated(name, table()))  # type: ignore[misc]
@@ -101,8 +105,14 @@ def steps(data: Path, here: Path | None) -> list[tuple[str, str, Callable[[], Ro
 class Board:
     """One board's measurements and what is missed of them, computed when it is asked for."""
 
-    def __init__(self, what: str, names: Sequence[str], read: Callable[[], list[Measurements]]) -> None:
-        self.what, self.names, self.read = what, names, read
+    def __init__(
+        self,
+        what: str,
+        names: Sequence[str],
+        read: Callable[[], list[Measurements]],
+        families_named: Sequence[tuple[str, ...]] = FAMILIES,
+    ) -> None:
+        self.what, self.names, self.read, self.families_named = what, names, read, families_named
 
     def steps(self) -> list[tuple[str, str, Callable[[], Row]]]:
         """The rows of this board."""
@@ -110,7 +120,7 @@ class Board:
             (self.what, "networks, in folds", lambda: self.apart(by_network(self.sources[0])).row()),
             (self.what, "kinds of networks", lambda: self.apart(by_kind(self.sources[0])).row()),
         ]
-        alike = [place for place, name in enumerate(self.names) if "tflite" in name or "armnn" in name]
+        alike = [place for place, name in enumerate(self.names) if any(one in name for one in WITH_FAMILIES)]
         found += [
             (self.what, f"families of {self.names[place]}", lambda place=place: self.families(place).row())  # type: ignore[misc]
             for place in alike
@@ -159,7 +169,9 @@ class Board:
     def families(self, source: int) -> "Judged":
         """Families of networks by name, left out of a source in turn."""
         names = self.sources[source].names
-        return self.apart([np.flatnonzero([name.startswith(one) for name in names]) for one in FAMILIES], source)
+        return self.apart(
+            [np.flatnonzero([name.startswith(one) for name in names]) for one in self.families_named], source
+        )
 
     def judged(self, kept: Sequence[Sequence[Ints]], source: int) -> "Judged":
         """What is missed of all that is not kept, each time, by nothing but what is."""
