@@ -123,11 +123,19 @@ def open_onnx(path: Path) -> OnnxFile:
 def _name_constants(model: onnx.ModelProto) -> None:
     """Names the constants in functions, so that the copies that expansion makes of one can be told to be one."""
     for function in model.functions:
-        for node in function.node:
-            for attribute in node.attribute if node.op_type == "Constant" else ():
-                if attribute.HasField("t"):
-                    names = (function.domain, function.name, function.overload, *node.output)
-                    attribute.t.name = OF_FUNCTION + "\0".join(names)
+        for number, tensor in enumerate(_tensors_of(function.node)):
+            names = (function.domain, function.name, function.overload, str(number))
+            tensor.name = OF_FUNCTION + "\0".join(names)
+
+
+def _tensors_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    """The tensors of constants among nodes and in the graphs that they hold."""
+    for node in nodes:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t"):
+                yield attribute.t
+            for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _tensors_of(graph.node)
 
 
 def _load(path: Path) -> onnx.ModelProto:

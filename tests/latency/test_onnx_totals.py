@@ -273,6 +273,27 @@ def test_totals_follow_weights_whichever_way_they_come(case: Totals, tmp_path: P
     assert prediction.latency_ms == pytest.approx(profile.latency_ms(table)[0])
 
 
+def test_a_function_s_branches_hold_their_kernel_once(tmp_path: Path) -> None:
+    """Called twice, with a constant in a branch that the data decide on."""
+    domains = [helper.make_opsetid("", 13), helper.make_opsetid("own", 1)]
+    held = [helper.make_node("Constant", [], ["w"], value=weight("w")), conv("a", "w", "p")]
+    branches = {
+        "then_branch": helper.make_graph(held, "then", [], [entry("p")]),
+        "else_branch": helper.make_graph([helper.make_node("Identity", ["a"], ["q"])], "else", [], [entry("q")]),
+    }
+    choice = helper.make_node("If", ["f"], ["b"], **branches)
+    calls = [helper.make_node("Layer", [one, "f"], [other], domain="own") for one, other in (("x", "m"), ("m", "n"))]
+    made = model([*calls, conv("n", "v", "y")], ["x"], "y", [weight("v")])
+    made.graph.input.append(helper.make_tensor_value_info("f", TensorProto.BOOL, []))
+    made.functions.append(helper.make_function("own", "Layer", ["a", "f"], ["b"], [choice], domains))
+    made.opset_import.append(domains[1])
+    onnx.save(made, tmp_path / "x.onnx")
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert graph.macs == MACS
+    assert graph.macs_at_least
+    assert graph.params == 2 * WEIGHTS
+
+
 def test_parameters_of_both_branches_count(tmp_path: Path) -> None:
     """The data decide which one runs; both are stored. What they share, and what is read behind, counts once."""
     flag = [helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0), helper.make_node("Cast", ["m"], ["f"], to=9)]
