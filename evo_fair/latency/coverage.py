@@ -8,8 +8,9 @@ counted with widths that were set without the networks that are judged (`LeftOut
 and all that is chosen without them.
 
 Sources count alike, however many networks they have, as groups do in Dunn, Wasserman and Ramdas 2023 ("Distribution-
-free prediction sets for two-layer hierarchical models"). By its count no method promises nine in ten networks of a
-source never seen without at least nine sources that were.
+free prediction sets for two-layer hierarchical models"). No method promises nine in ten networks of a source never
+seen without at least nine sources that were (Lee, Barber and Willett 2023, "Distribution-free inference with
+hierarchical data").
 """
 
 from collections.abc import Callable, Iterator, Sequence
