@@ -231,14 +231,18 @@ def width_of(near: Misses | None, far: Sequence[Misses], noise: float) -> Width:
         scatter, reach = width.noise, width.reach
         if near is not None:
             beyond = near.error**2 - Width(0.0, reach).half(near.variances) ** 2
-            level = min(1.0, LEVEL * (1 + 1 / len(beyond)))
-            scatter = float(np.sqrt(max(np.quantile(beyond, level, method="higher"), 0.0)))
+            scatter = float(np.sqrt(max(np.quantile(beyond, _level(len(beyond)), method="higher"), 0.0)))
         if far:
             needed = np.concatenate([_needed_reach(one, scatter) for one in far])
             weights = np.concatenate([np.full(len(one.error), 1 / len(one.error)) for one in far])
-            reach = float(np.quantile(needed, LEVEL, weights=weights, method="inverted_cdf"))
+            reach = float(np.quantile(needed, _level(len(needed)), weights=weights, method="inverted_cdf"))
         width = Width(scatter, max(reach, SHORTEST_REACH))
     return width
+
+
+def _level(networks: int) -> float:
+    """The share of so many misses that an interval has to hold, to hold `LEVEL` of those to come (Vovk 2015)."""
+    return min(1.0, LEVEL * (1 + 1 / networks))
 
 
 def _needed_reach(missed: Misses, noise: float) -> Floats:
