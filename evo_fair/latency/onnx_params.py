@@ -19,6 +19,9 @@ NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot
 SAME_PARAMETERS = VIEWS | CASTS | {"Transpose", "DequantizeLinear"}
 CUTS = frozenset({"Split", "Slice", "Gather"})
 FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
+BIASES = {"QLinearConv": 8, "QGemm": 6, "DeformConv": 3}
+"""Which input of an operator is its bias, where it is not the third."""
+WITHOUT_BIAS = frozenset({"ConvInteger"})
 PARAMETER_TYPES = frozenset(
     {
         *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
@@ -38,7 +41,10 @@ def may_take_a_bias(kind: str) -> bool:
 
 
 def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> tuple[tuple[str, int, int], ...]:
-    """Which stored tensors a constant is cut from or joined of; nothing where its values are new ones."""
+    """Which stored tensors a constant is cut from or joined of, by name, size and how many values of each are its.
+
+    Nothing where its values are new ones.
+    """
     if kind == "Concat":
         return tuple(part for value in inputs if value is not None for part in _parts(value))
     if kind not in CUTS or not inputs or inputs[0] is None:
@@ -51,15 +57,10 @@ def _parts(value: Value) -> tuple[tuple[str, int, int], ...]:
     return value.parts or ((value.origin, value.size, value.size),)
 
 
-# Where an operator that has its own input for a bias takes it.
-_BIASES = {"QLinearConv": 8, "QGemm": 6, "DeformConv": 3}
-_WITHOUT_BIAS = frozenset({"ConvInteger"})
-
-
 def _bias_of(kind: str, inputs: Sequence[Value | None]) -> Value | None:
     """The bias that a convolution or Gemm reads, None where it reads none that the file holds."""
-    place = _BIASES.get(kind, 2)
-    bias = inputs[place] if place < len(inputs) and kind not in _WITHOUT_BIAS else None
+    place = BIASES.get(kind, 2)
+    bias = inputs[place] if place < len(inputs) and kind not in WITHOUT_BIAS else None
     return bias if bias is not None and bias.constant and bias.stored else None
 
 
