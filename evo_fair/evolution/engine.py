@@ -71,7 +71,18 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands after a generation; `networks_per_second` and `seconds_left` are this process's guess."""
+    """Where a search stands after a generation.
+
+    Args:
+        generation: How many generations have ended.
+        evaluated: How many networks were evaluated.
+        budget: How many are to be.
+        proposed: How many were looked at, those that break cheap limits included.
+        feasible: How many of them keep every limit.
+        hypervolume: The front's hypervolume, as a share of its box.
+        networks_per_second: The speed of this process.
+        seconds_left: This process's guess; None while there is none.
+    """
 
     generation: int
     evaluated: int
@@ -85,7 +96,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended: by its budget, an exhausted space, or stalled for want of networks within the limits."""
+    """How a search ended.
+
+    Args:
+        records: The journal: every network that was looked at, in order.
+        generations: How many generations there were.
+        evaluated: How many networks were evaluated.
+        reason: Why it ended: by its budget, an exhausted space, or stalled for want of
+            networks within the limits.
+        hypervolume: The front's hypervolume, as a share of `box`.
+        box: The box that hypervolumes are shares of; None where no network is feasible.
+    """
 
     records: list[Record]
     generations: int
