@@ -42,9 +42,13 @@ BETA = 1 / 3
 class Scores:
     """What everything is worth; the lowest go first.
 
-    `weights` holds float64 arrays in the shape of each prunable weight, by its name (`structure.weights`); `channels`
-    float64 `[channels]` by the name of each channel group (`structure.groups`). Scores of different layers can be
-    compared with each other, as `global` scope does.
+    Scores of different layers can be compared with each other, as `global` scope does.
+
+    Args:
+        weights: float64 arrays in the shape of each prunable weight, by its name
+            (`structure.weights`).
+        channels: float64 `[channels]` by the name of each channel group
+            (`structure.groups`).
     """
 
     weights: Mapping[str, Floats]

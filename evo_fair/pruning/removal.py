@@ -18,9 +18,13 @@ __all__ = ["Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
 
 @dataclass(frozen=True)
 class Mask:
-    """What stays of a network: bool tensors by parameter, True where a value stays; others are untouched.
+    """What stays of a network.
 
-    `keep` says which channels stay where whole channels leave, and is None for a mask of single weights.
+    Args:
+        values: bool tensors by parameter, True where a value stays; parameters that are
+            left out are untouched.
+        keep: Which channels stay, where whole channels leave. Default: None, for a mask
+            of single weights.
     """
 
     values: Mapping[str, torch.Tensor]
