@@ -1,4 +1,4 @@
-"""The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
+"""The errors that evo_fair raises on purpose; each message names the value, what was expected, and how to fix it."""
 
 import reprlib
 from numbers import Number
@@ -34,8 +34,19 @@ LONGEST_MESSAGE = 1200
 class EvoFairError(Exception):
     """Base of all of them: the command line prints its message on one line and exits with 2.
 
-    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of
-    characters, which JSON can hold and no terminal can print, are written out.
+    A message is one line. One too long to be read keeps its beginning and its end,
+    where the remedy stands. Halves of characters, which JSON can hold and no terminal
+    can print, are written out.
+
+    Args:
+        message: The value, what was expected, and how to fix it. Default: nothing.
+
+    Example:
+        >>> try:
+        ...     ef.load_problem("digit")
+        ... except ef.EvoFairError as error:
+        ...     print(error)
+        unknown problem 'digit': ... did you mean 'digits'?
     """
 
     def __init__(self, message: object = "") -> None:
@@ -88,7 +99,14 @@ class ConstraintError(EvoFairError, ValueError):
 
 
 class UnknownNameError(EvoFairError, LookupError):
-    """A name is not among those that exist; the message lists them."""
+    """A name is not among those that exist; the message lists them.
+
+    Args:
+        kind: What it is a name of, such as `problem`.
+        name: The name.
+        known: The names that exist.
+        mend: What else can be given, in words. Default: nothing.
+    """
 
     def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
         from difflib import get_close_matches
@@ -127,7 +145,15 @@ class AuditError(EvoFairError, ValueError):
 
 
 def check_list(name: str, values: object) -> None:
-    """Raises `EvoFairError` for one text, path or number where a list belongs: letters would be taken for names."""
+    """Refuses one text, path or number where a list belongs: its letters would be taken for names.
+
+    Args:
+        name: What the argument is called.
+        values: What was given.
+
+    Raises:
+        EvoFairError: It is a single one.
+    """
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
     if isinstance(values, Number) or getattr(values, "ndim", None) == 0:  # NumPy's scalars and arrays of one number
@@ -135,7 +161,14 @@ def check_list(name: str, values: object) -> None:
 
 
 def quote(value: object) -> str:
-    """What stands for a value in a message: as Python writes it, at most some 80 characters and four items deep."""
+    """What stands for a value in a message.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        It as Python writes it, at most some 80 characters and four items deep.
+    """
     return " ".join(_QUOTES.repr(value).split())
 
 
@@ -146,5 +179,12 @@ _QUOTES.maxlist = _QUOTES.maxtuple = _QUOTES.maxdict = 12
 
 
 def in_a_line(error: BaseException) -> str:
-    """What another library's error says, or else its kind, on one line of at most 200 characters."""
+    """What another library's error says, or else its kind.
+
+    Args:
+        error: The error.
+
+    Returns:
+        One line of at most 200 characters.
+    """
     return (" ".join(str(error).split()) or type(error).__name__)[:200]
