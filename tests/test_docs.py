@@ -73,7 +73,7 @@ def test_code_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
     namespace: dict[str, Any] = {"__name__": "page"}
     monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
     for number, block in enumerate(each for each in blocks(page) if _runs(each)):
-        text = _smaller(block.text)
+        text = smaller(block.text)
         if block.file is not None:
             (tmp_path / block.file).write_text(text, encoding="utf-8")
         elif block.language == "python":
@@ -85,7 +85,8 @@ def test_code_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
                 _run(line)
 
 
-def _smaller(text: str) -> str:
+def smaller(text: str) -> str:
+    """A page's code with settings that make it fast."""
     for pattern, small in SMALLER:
         text = re.sub(pattern, small, text)
     return text
