@@ -50,8 +50,8 @@ def headline_markdown(
     means = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     about = (
         f"All figures are of the test part, {len(place.dataset.part('test')):,} images. Neither training nor choice "
-        f"saw any of their lesions. Every network was trained at {place.dataset.input_shape[-1]} pixels by the problem's "
-        f"recipe for {epochs} epochs. No weights were pretrained. Networks 'from the supernet' go on from its weights, "
+        f"saw any of their lesions. Every network was trained at {place.dataset.input_shape[-1]} pixels by the "
+        f"problem's recipe for {epochs} epochs. No weights were pretrained. Networks 'from the supernet' go on from its weights, "
         "which had as many epochs before, for all networks of the space at once. A network 'trained further' goes on "
         f"from its own weights (seed 0), which had as many epochs before. Figures are means over {means} seed(s), with "
         "95 % intervals by bootstrap over lesions and seeds. The validation part alone decided the roles."
