@@ -48,13 +48,14 @@ def headline_markdown(
     seeds = sorted({len(variant.units) for variant in variants})
     shown = table[~table["ours"].to_numpy(bool) | (table["roles"] != "").to_numpy(bool)]
     means = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    images, pixels = len(place.dataset.part("test")), place.dataset.input_shape[-1]
     about = (
-        f"All figures are of the test part, {len(place.dataset.part('test')):,} images. Neither training nor choice "
-        f"saw any of their lesions. Every network was trained at {place.dataset.input_shape[-1]} pixels by the "
-        f"problem's recipe for {epochs} epochs. No weights were pretrained. Networks 'from the supernet' go on from its weights, "
-        "which had as many epochs before, for all networks of the space at once. A network 'trained further' goes on "
-        f"from its own weights (seed 0), which had as many epochs before. Figures are means over {means} seed(s), with "
-        "95 % intervals by bootstrap over lesions and seeds. The validation part alone decided the roles."
+        f"All figures are of the test part, {images:,} images. Neither training nor choice saw any of their lesions. "
+        f"Every network was trained at {pixels} pixels by the problem's recipe for {epochs} epochs. No weights were "
+        "pretrained. Networks 'from the supernet' go on from its weights, which had as many epochs before, for all "
+        "networks of the space at once. A network 'trained further' goes on from its own weights (seed 0), which had "
+        f"as many epochs before. Figures are means over {means} seed(s), with 95 % intervals by bootstrap over lesions "
+        "and seeds. The validation part alone decided the roles."
     )
     explained = (
         "`table.csv` holds every variant that was trained, with its intervals, `sex` beside `age_band`. The figure "
