@@ -145,10 +145,18 @@ def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDA
 
 
 def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Float32s:
-    """Rows of a table, as people have them, as what the network of a card takes: float32 `[rows, columns]`.
+    """Rows of a table, as people have them, as what the network of a card takes.
 
-    `card` is the content of the `.json` beside the ONNX file. What is missing is NaN, None or an empty text. Raises
-    `DataError` for a column that is not there, and for a text where a number belongs.
+    Args:
+        card: The content of the `.json` beside the ONNX file.
+        frame: The rows, with the columns that the card names. What is missing is NaN,
+            None or an empty text.
+
+    Returns:
+        float32 `[rows, columns]`.
+
+    Raises:
+        DataError: A column is not there, or a text stands where a number belongs.
     """
     return np.column_stack([_raw_column(column, frame) for column in card["input"]["columns"]]).astype(np.float32)
 
