@@ -181,7 +181,7 @@ class Criterion(Protocol):
     that it reads weights alone.
 
     Example:
-        >>> from evo_fair.pruning.criteria import Scores, magnitude_l1
+        >>> from evo_fair.pruning.criteria import magnitude_l1
         >>> from evo_fair.testing import check_criterion
         >>> def small_first(network, structure, samples, rng):
         ...     return magnitude_l1(network, structure, samples, rng)
@@ -217,10 +217,10 @@ class Method(Protocol):
 
     Example:
         >>> from evo_fair.pruning.methods import choose_method
-        >>> from evo_fair.testing import check_method
-        >>> def by_magnitude(dense, task, request):
+        >>> @ef.method()
+        ... def by_magnitude(dense, task, request):
         ...     return choose_method("magnitude").prune(dense, task, request)
-        >>> check_method(by_magnitude)
+        >>> ef.forget("by_magnitude", "method")
     """
 
     def __call__(self, dense: "Dense", task: "Task", request: "Request", /) -> "Pruned":

@@ -428,7 +428,9 @@ def check_kind(name: str) -> None:
 
     Example:
         >>> from evo_fair.testing import check_kind
-        >>> check_kind("DB")
+        >>> check_kind("FC")
+        Traceback (most recent call last):
+        AssertionError: block kind FC is for tables, and this checks kinds for images
     """
     import torch
 

@@ -15,8 +15,12 @@ from pydantic import BaseModel
 
 import evo_fair as ef
 from evo_fair import extend, testing
+from evo_fair.data import find_data, load_dataset
 from evo_fair.evolution.engine import Outcome, Progress
 from evo_fair.evolution.evaluator import Space
+from evo_fair.evolution.hypervolume import Box
+from evo_fair.export import raw_rows
+from evo_fair.fairness import METRICS
 from evo_fair.jobs.reference import StoredReference
 from evo_fair.latency.onnx_operators import NodeFacts
 from evo_fair.problem import Data, Fairness, ProxySettings, Search, Training
@@ -25,6 +29,8 @@ from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.samples import Samples
 from evo_fair.pruning.structure import ChannelGroup, Member, Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
+from evo_fair.registries import CRITERIA
+from evo_fair.space import SearchSpace
 from tests.test_docs import small_problems
 
 __all__ = ["small_problems"]
@@ -35,10 +41,13 @@ PUBLIC = {
     **{f"testing.{name}": getattr(testing, name) for name in testing.__all__},
 }
 HANDED = (
-    *(ChannelGroup, Data, Dense, Fairness, Mask, Member, NodeFacts, Outcome, Progress, ProxySettings, Pruned, Request),
-    *(Samples, Scores, Search, Space, StoredReference, Structure, Task, Training),
+    *(Box, ChannelGroup, Data, Dense, Fairness, Mask, Member, NodeFacts, Outcome, Progress, ProxySettings, Pruned),
+    *(Request, Samples, Scores, Search, SearchSpace, Space, StoredReference, Structure, Task, Training),
+    *METRICS.values(),
+    *(CRITERIA[name] for name in CRITERIA if CRITERIA.is_built_in(name)),
+    *(find_data, load_dataset, raw_rows),
 )
-"""Classes whose objects people are handed, or hand over, though their names are not public."""
+"""What people are handed, or hand over, or choose by name, though it is not exported at the top."""
 WITHOUT_EXAMPLE = {
     *(f"evo_fair.{name}" for name in ef.__all__ if name.endswith("Error") and name != "EvoFairError"),
     "evo_fair.Audit",
@@ -121,8 +130,7 @@ def test_public_names_have_examples() -> None:
 
 def _examples() -> Iterator[doctest.DocTest]:
     finder = doctest.DocTestFinder(recurse=False)
-    things = _distinct() | {name: each for name, each in CALLABLES.items() if "." in name}
-    for name, thing in things.items():
+    for name, thing in (_distinct() | CALLABLES).items():
         if inspect.getdoc(thing):
             yield from (test for test in finder.find(thing, name, module=False) if test.examples)
 

@@ -153,7 +153,7 @@ def audit(
 
     Example:
         >>> made = ef.audit("digits", out="results/audit", networks=40, criteria=["trained"], seeds=[0])
-        >>> made.networks["sparsity"].max() > 0.5
+        >>> bool(made.networks["sparsity"].max() > 0.5)
         True
     """
     one = any(value is not None for value in (network, run, module, weights))

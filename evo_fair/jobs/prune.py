@@ -107,9 +107,11 @@ def prune(
         EvoFairError: Other input is wrong; the error's kind says what of it.
 
     Example:
-        >>> table = ef.prune("digits", out="results/pruned", sparsities=[0.5], treatment="none")
-        >>> table["id"].tolist()
-        ['dense', 'magnitude-0.5-0']
+        >>> run = ef.load_run("results/digits")
+        >>> name = run.front["id"][0]
+        >>> table = ef.prune("digits", run=run.path, network=name, treatment="none", out="results/pruned")
+        >>> table["method"].tolist()
+        ['dense', 'magnitude']
     """
     settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
     source = NetworkSource(network, run, module, weights)

@@ -37,7 +37,7 @@ class Prediction:
     Example:
         >>> network = next(ef.load_run("results/digits").path.glob("networks/*.onnx"))
         >>> prediction = ef.predict(network, "raspberry-pi-4")
-        >>> prediction.macs == prediction.layers["macs"].sum()
+        >>> bool(prediction.macs == prediction.layers["macs"].sum())
         True
     """
 
