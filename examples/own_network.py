@@ -1,6 +1,6 @@
 """A search of what pruning can leave of a trained network of one's own.
 
-python examples/own_network.py [--budget 60] [--epochs 3] [--out results/example-network]
+python examples/own_network.py [--budget 60] [--out results/example-network]
 
 The network is a `torch.nn.Module` as people write them. It is trained first, by the problem's recipe; `weights` would
 name a safetensors file with its trained weights instead.
@@ -29,21 +29,17 @@ def network() -> nn.Module:
 
 
 def main() -> None:
-    """Searches the network's pruned forms, then trains some of them on."""
+    """Searches the network's pruned forms."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", default="digits")
     parser.add_argument("--budget", type=int, default=60)
-    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--out", default="results/example-network")
     arguments = parser.parse_args()
 
     own = f"{__file__}:network"  # the file's function; on the command line --module own_network.py:network
     run = ef.search(arguments.problem, module=own, orders=["taylor"], budget=arguments.budget, out=arguments.out)
     print(run.front[["id", "error", "unfairness", "latency_ms", "params"]])
-
-    # The run has the weights, and needs the code again.
-    deployed = ef.deploy(run, module=own, epochs=arguments.epochs)
-    print(deployed[["id", "accuracy", "accuracy_low", "accuracy_high", "measured_ms"]])
+    print("train some of them on with: evo-fair deploy", run.path, "--module", own)
 
 
 if __name__ == "__main__":

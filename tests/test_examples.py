@@ -18,7 +18,7 @@ SETTINGS = {
     "board_by_kit.py": [],
     "digits.py": ["--budget", "16", "--epochs", "1"],
     "own_images.py": ["--budget", "16", "--epochs", "1"],
-    "own_network.py": ["--budget", "16", "--epochs", "1"],
+    "own_network.py": ["--budget", "16"],
     "own_parts.py": ["--budget", "16"],
     "own_table.py": ["--budget", "16", "--epochs", "1"],
 }
