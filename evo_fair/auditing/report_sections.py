@@ -26,7 +26,7 @@ def who_loses(findings: Findings) -> str:
         first: list[Any] = rows.sort_values("loss", ascending=False).to_dict("records")
         worst, best = first[0], first[-1]
         often = max(first, key=lambda row: float(row["worst"]))
-        clear = "" if worst["low"] > best["high"] else " The intervals overlap: who loses more is open."
+        clear = "" if worst["low"] > best["high"] else " The intervals overlap: it is not known who loses more."
         names = [markdown(row["group"]) for row in (worst, best, often)]
         text.append(
             f"- By {markdown(grouping)}, {where}: **{names[0]}** loses most, {_points_of(worst)} of a "
@@ -120,7 +120,7 @@ def regression(findings: Findings) -> str:
         text += [
             (
                 f"Standard errors are robust to {clusters} as clusters. Share and complexity vary over {names} "
-                "groups only: their effects tell these groups apart, and are no law for others."
+                "groups only: their effects tell these groups apart, and say nothing about other groups."
             ),
             "",
         ]
@@ -131,7 +131,7 @@ def forecast(findings: Findings) -> str:
     """How well flips are told from the dense network alone, by group, as Markdown."""
     if findings.forecast is None:
         few = "Not enough flips for a forecast: it needs networks that flip some predictions and not all."
-        return "\n".join(["## Who will suffer, told from the dense network alone", "", few, ""])
+        return "\n".join(["## Which predictions will flip, forecast from the dense network alone", "", few, ""])
     quality, risk = findings.forecast.quality, findings.forecast.risk
     everyone = quality[quality["grouping"] == "all"].set_index("score")
     names = {"fitted": "logistic regression on all three"}
@@ -153,7 +153,7 @@ def forecast(findings: Findings) -> str:
         )
     return "\n".join(
         [
-            "## Who will suffer, told from the dense network alone",
+            "## Which predictions will flip, forecast from the dense network alone",
             "",
             "![Forecast](forecast.png)",
             "",
