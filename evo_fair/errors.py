@@ -71,15 +71,35 @@ def _restored(kind: type[EvoFairError], arguments: tuple[Any, ...], state: dict[
 
 
 class PluginError(EvoFairError, ValueError):
-    """A file of the user's own parts is missing, fails, or registers something malformed."""
+    """A file of the user's own parts is missing, fails, or registers something malformed.
+
+    Example:
+        >>> ef.load_plugin("nothing.py")
+        Traceback (most recent call last):
+        evo_fair.errors.PluginError: plugin nothing.py does not exist: ...
+    """
 
 
 class ProblemError(EvoFairError, ValueError):
-    """A problem file, or a value in it, is wrong."""
+    """A problem file, or a value in it, is wrong.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("wrong.toml").write_text("title = 'no data'")
+        >>> ef.load_problem("wrong.toml")
+        Traceback (most recent call last):
+        evo_fair.errors.ProblemError: wrong.toml: ...
+    """
 
 
 class DataError(EvoFairError, ValueError):
-    """A data set is missing, damaged or too small for what was asked."""
+    """A data set is missing, damaged or too small for what was asked.
+
+    Example:
+        >>> ef.load_problem("ham10000", data="nowhere").dataset()
+        Traceback (most recent call last):
+        evo_fair.errors.DataError: the data folder nowhere does not exist; ...
+    """
 
 
 class DataWarning(UserWarning):
@@ -87,15 +107,33 @@ class DataWarning(UserWarning):
 
 
 class ProfileError(EvoFairError, ValueError):
-    """A device profile, or measurements to fit one, are wrong."""
+    """A device profile, or measurements to fit one, are wrong.
+
+    Example:
+        >>> ef.calibrate("my-board", latency="latency.csv")
+        Traceback (most recent call last):
+        evo_fair.errors.ProfileError: --layers is missing: ...
+    """
 
 
 class ObjectiveError(EvoFairError, ValueError):
-    """An objective is unknown, registered twice, or does not fit the problem."""
+    """An objective is unknown, registered twice, or does not fit the problem.
+
+    Example:
+        >>> ef.objective(direction="up")(len)
+        Traceback (most recent call last):
+        evo_fair.errors.ObjectiveError: direction 'up' of objective 'len': expected 'min' or 'max'
+    """
 
 
 class ConstraintError(EvoFairError, ValueError):
-    """A constraint can't be parsed or names nothing that can be measured."""
+    """A constraint can't be parsed or names nothing that can be measured.
+
+    Example:
+        >>> ef.load_run("results/digits").operating_point(["accuracy is high"], minimise="latency_ms")
+        Traceback (most recent call last):
+        evo_fair.errors.ConstraintError: ...
+    """
 
 
 class UnknownNameError(EvoFairError, LookupError):
@@ -106,6 +144,11 @@ class UnknownNameError(EvoFairError, LookupError):
         name: The name.
         known: The names that exist.
         mend: What else can be given, in words. Default: nothing.
+
+    Example:
+        >>> ef.load_problem("digitz")
+        Traceback (most recent call last):
+        evo_fair.errors.UnknownNameError: unknown problem 'digitz': ... did you mean 'digits'?
     """
 
     def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
@@ -117,15 +160,35 @@ class UnknownNameError(EvoFairError, LookupError):
 
 
 class UndefinedMetricError(EvoFairError, ValueError):
-    """A fairness metric has no value on these samples, for instance a rate over no positives."""
+    """A fairness metric has no value on these samples, for instance a rate over no positives.
+
+    Example:
+        >>> from evo_fair.fairness.metrics import unfairness
+        >>> one_group = ef.Counts(np.ones((1, 1, 2, 2), int), np.zeros((1, 2, 2), int), ("all",), ("no", "yes"))
+        >>> unfairness(one_group)
+        Traceback (most recent call last):
+        evo_fair.errors.UndefinedMetricError: unfairness needs at least 2 group(s), got 1 (all); ...
+    """
 
 
 class PruningError(EvoFairError, ValueError):
-    """A network, or a part of it, can't be pruned as asked."""
+    """A network, or a part of it, can't be pruned as asked.
+
+    Example:
+        >>> ef.prune("digits", sparsities=[1.5], out="results/pruned")
+        Traceback (most recent call last):
+        evo_fair.errors.PruningError: ...
+    """
 
 
 class RunError(EvoFairError, ValueError):
-    """A run folder exists, is missing, is damaged, or belongs to another configuration."""
+    """A run folder exists, is missing, is damaged, or belongs to another configuration.
+
+    Example:
+        >>> ef.load_run("results/nothing")
+        Traceback (most recent call last):
+        evo_fair.errors.RunError: ...
+    """
 
 
 class FigureError(EvoFairError, ValueError):
@@ -141,7 +204,13 @@ class NonFiniteError(EvoFairError, ArithmeticError):
 
 
 class AuditError(EvoFairError, ValueError):
-    """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
+    """An audit is empty, too large for its time, or its folder is damaged or made with other settings.
+
+    Example:
+        >>> ef.audit("digits", networks=1, out="results/audit")
+        Traceback (most recent call last):
+        evo_fair.errors.AuditError: networks = 1: an audit needs 3 or more, a dense one and two pruned ones
+    """
 
 
 def check_list(name: str, values: object) -> None:

@@ -49,12 +49,14 @@ HANDED = (
 )
 """What people are handed, or hand over, or choose by name, though it is not exported at the top."""
 WITHOUT_EXAMPLE = {
-    *(f"evo_fair.{name}" for name in ef.__all__ if name.endswith("Error") and name != "EvoFairError"),
     "evo_fair.Audit",
     "evo_fair.Calibration",
+    "evo_fair.FigureError",
+    "evo_fair.NonFiniteError",
+    "evo_fair.StorageError",
     "extend.State",
 }
-"""An error's example is that of the base class, a result's that of the function which returns it."""
+"""Results, whose example is that of the function which returns them, and errors that no line or two can bring about."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SECTION = re.compile(r"^(Args|Returns|Raises|Example):$", re.MULTILINE)
 

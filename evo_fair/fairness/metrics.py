@@ -156,7 +156,7 @@ def worst_group_error(counts: Counts) -> Floats:
 
 
 def unfairness(counts: Counts) -> Floats:
-    """The sum over groups of |accuracy of the group - accuracy|, after FaHaNa (arXiv 2202.11317).
+    """The sum over groups of `|accuracy of the group - accuracy|`, after FaHaNa (arXiv 2202.11317).
 
     Args:
         counts: The counts of the networks.
