@@ -207,7 +207,7 @@ class AuditError(EvoFairError, ValueError):
     """An audit is empty, too large for its time, or its folder is damaged or made with other settings.
 
     Example:
-        >>> ef.audit("digits", networks=1, out="results/audit")
+        >>> ef.audit("digits", networks=1, out="results/audited")
         Traceback (most recent call last):
         evo_fair.errors.AuditError: networks = 1: an audit needs 3 or more, a dense one and two pruned ones
     """

@@ -152,7 +152,7 @@ def audit(
         EvoFairError: Other input is wrong; the error's kind says what of it.
 
     Example:
-        >>> made = ef.audit("digits", out="results/audit", networks=40, criteria=["trained"], seeds=[0])
+        >>> made = ef.audit("digits", out="results/audited", networks=40, criteria=["trained"], seeds=[0])
         >>> bool(made.networks["sparsity"].max() > 0.5)
         True
     """
