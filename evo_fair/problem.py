@@ -174,8 +174,8 @@ class Training(Section):
             Default: 0.
         augment: How images are varied: `hflip`, `vflip`, `rot90`, `shift`. Default: not
             at all.
-        warmup_fraction: The supernet's: the share of training in which only its largest
-            network is trained. Default: 0.1.
+        warmup_fraction: The supernet's: the share of steps that trains networks of full
+            size only. Default: 0.1.
         random_networks: The supernet's: random networks a step, beside the largest and
             the smallest. Default: 2.
         sampling: How a supernet's steps choose their networks, see

@@ -16,14 +16,19 @@ from pydantic import BaseModel
 import evo_fair as ef
 from evo_fair import extend, testing
 from evo_fair.data import find_data, load_dataset
+from evo_fair.data.table_settings import Column, TableSettings
 from evo_fair.evolution.engine import Outcome, Progress
 from evo_fair.evolution.evaluator import Space
 from evo_fair.evolution.hypervolume import Box
 from evo_fair.export import raw_rows
 from evo_fair.fairness import METRICS
 from evo_fair.jobs.reference import StoredReference
+from evo_fair.latency.campaign import Campaign
+from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.onnx_operators import NodeFacts
+from evo_fair.nets import Step
 from evo_fair.problem import Data, Fairness, ProxySettings, Search, Training
+from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.pruning.criteria import Scores
 from evo_fair.pruning.removal import Mask
 from evo_fair.pruning.samples import Samples
@@ -31,6 +36,7 @@ from evo_fair.pruning.structure import ChannelGroup, Member, Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.registries import CRITERIA
 from evo_fair.space import SearchSpace
+from evo_fair.space.schema import SpaceSchema, Stage, Stem
 from tests.test_docs import small_problems
 
 __all__ = ["small_problems"]
@@ -43,6 +49,7 @@ PUBLIC = {
 HANDED = (
     *(Box, ChannelGroup, Data, Dense, Fairness, Mask, Member, NodeFacts, Outcome, Progress, ProxySettings, Pruned),
     *(Request, Samples, Scores, Search, SearchSpace, Space, StoredReference, Structure, Task, Training),
+    *(Campaign, Column, Measurements, SpaceSchema, Stage, Stem, Step, StoredSupernet, TableSettings),
     *METRICS.values(),
     *(CRITERIA[name] for name in CRITERIA if CRITERIA.is_built_in(name)),
     *(find_data, load_dataset, raw_rows),

@@ -32,14 +32,27 @@ _MOST_WORK = 2**48
 
 @dataclass(frozen=True)
 class Measurements:
-    """Networks that were timed: names, table int32 `[networks, layers, 8]` and milliseconds float64 `[networks]`."""
+    """Networks that were timed.
+
+    Args:
+        names: The networks' names.
+        table: Their layers, int32 `[networks, layers, 8]`.
+        latency_ms: Their latencies in milliseconds, float64 `[networks]`.
+    """
 
     names: tuple[str, ...]
     table: LayerTable
     latency_ms: npt.NDArray[np.float64]
 
     def part(self, index: npt.NDArray[np.int64]) -> "Measurements":
-        """The measurements of the networks `index`, int64 `[n]`."""
+        """The measurements of some of the networks.
+
+        Args:
+            index: The networks' places, int64 `[n]`.
+
+        Returns:
+            Their measurements.
+        """
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
 
 
