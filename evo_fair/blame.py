@@ -49,7 +49,7 @@ def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
         place = place_of(reason)
         where = f" ({place})" if place else ""
         what = "ends the process" if isinstance(reason, SystemExit) else f"fails with {type(reason).__name__}"
-        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; mend it") from reason
+        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; fix it") from reason
 
 
 def check_takes(
@@ -66,6 +66,5 @@ def check_takes(
         signature.bind(*arguments)
     except TypeError as reason:
         raise error(
-            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; "
-            "mend its arguments"
+            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; fix its arguments"
         ) from None

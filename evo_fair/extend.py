@@ -1,6 +1,6 @@
-"""Parts of one's own: what each is called with, what it returns, and the decorators that add it.
+"""Parts of your own: what each is called with, what it returns, and the decorators that add it.
 
-Whatever is chosen by name can be a part of one's own. A decorator registers it under its name, in a script, a notebook
+Whatever is chosen by name can be a part of your own. A decorator registers it under its name, in a script, a notebook
 or a file that `--plugin FILE` runs; most can also be handed over without a name: `ef.search(algorithm=MyStrategy,
 objectives=[ef.Objective(...)])`, `ef.prune(methods=[my_method])`, `problem.with_data(dataset)`.
 

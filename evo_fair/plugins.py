@@ -203,7 +203,7 @@ def _hash(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as reason:
-        raise PluginError(f"plugin {path} can't be read ({reason.strerror}): mend its permissions") from reason
+        raise PluginError(f"plugin {path} can't be read ({reason.strerror}): fix its permissions") from reason
 
 
 @contextlib.contextmanager
@@ -238,7 +238,7 @@ def _refusal(path: Path, reason: BaseException) -> PluginError:
         return PluginError(
             f"plugin {place}: it ends the process (exit {reason.code}): put what does under if __name__ == '__main__'"
         )
-    mend = "install what it imports, or put it beside the file" if isinstance(reason, ImportError) else "mend it"
+    mend = "install what it imports, or put it beside the file" if isinstance(reason, ImportError) else "fix it"
     return PluginError(f"plugin {place}: {type(reason).__name__}: {in_a_line(_said(reason))}; {mend}")
 
 

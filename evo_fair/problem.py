@@ -308,7 +308,7 @@ class Problem(Section):
         return self.name if self.name in problem_names() else f"{self.name}.toml"
 
     def with_data(self, dataset: Dataset) -> Self:
-        """The same problem on a data set of one's own, in the place of what `[data]` says.
+        """The same problem on a data set of your own, in the place of what `[data]` says.
 
         `[data]` keeps its `min_samples`.
 
@@ -471,7 +471,7 @@ def first_fault(error: ValidationError) -> str:
     place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key: mend its name, or take it out"
+        message = "there is no such key: fix its name, or take it out"
     given = (
         f", got {quote(first['input'])}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
     )

@@ -1,4 +1,4 @@
-"""The registries: all that is chosen by name, and decorators that add parts of one's own.
+"""The registries: all that is chosen by name, and decorators that add parts of your own.
 
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:

@@ -1,4 +1,4 @@
-"""A conformance kit: checks that a part of one's own keeps to its protocol, in one line of a test of one's own.
+"""A conformance kit: checks that a part of your own keeps to its protocol, in one line of a test of your own.
 
     from evo_fair.testing import check_criterion
 

@@ -1,4 +1,4 @@
-"""A search of what pruning can leave of a trained network of one's own.
+"""A search of what pruning can leave of a trained network of your own.
 
 python examples/own_network.py [--budget 60] [--out results/example-network]
 

@@ -125,7 +125,7 @@ def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> 
             f"{origin} has {len(dataset.label_names)} labels, at most {MOST_LABELS} are possible: join some"
         )
     if dataset.inputs.dtype.kind == "f" and not np.isfinite(dataset.inputs).all():
-        raise DataError(f"{origin} has inputs that are not finite: mend them")
+        raise DataError(f"{origin} has inputs that are not finite: fix them")
 
 
 def for_sources(key: str) -> str:

@@ -58,7 +58,7 @@ def load_adult(folder: Path, fractions: Sequence[float], rng: np.random.Generato
     known = len(files[0])
     split[:known] = split_units(labels[:known], units[:known], fractions[:2], rng)
     groups = {name: sorted(set(table[name]) - {"?"}) for name in ("sex", "race")}
-    # The names of categories come from all rows, so that the number of features does not hang on the seed.
+    # The names of categories come from all rows, so that the number of features does not depend on the seed.
     inputs, columns = fit_inputs(
         {name: table[name].to_numpy(np.float64) for name in NUMERIC},
         {name: table[name] for name in CATEGORICAL},

@@ -150,5 +150,5 @@ def _non_finite(measure: str, value: Any, network: str, genome: npt.NDArray[np.i
     genes = " ".join(map(str, genome.tolist()))
     return NonFiniteError(
         f"objective {measure!r} is {value} for network {network} (genome {genes}): "
-        "it must be finite for every network; mend its function"
+        "it must be finite for every network; fix its function"
     )

@@ -177,5 +177,5 @@ def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[n
     if wrong.any():
         if column["kind"] == "category":
             return np.where(wrong, column["any other"], numbers)
-        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: mend it")
+        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: fix it")
     return numbers

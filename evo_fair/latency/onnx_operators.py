@@ -27,7 +27,7 @@ LARGEST_SIZE = 2**24
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node of an ONNX graph, as an operator of one's own is asked about it.
+    """A node of an ONNX graph, as an operator of your own is asked about it.
 
     Args:
         operator: The operator's name, with its domain unless that is ONNX's own.

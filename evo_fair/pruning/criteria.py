@@ -412,7 +412,7 @@ def _checked_arrays(
                 f"criterion {name!r}: {what} of {key!r} have the shape {list(values.shape)}, and need {list(shape)}"
             )
         if not np.isfinite(values).all():
-            raise PruningError(f"criterion {name!r}: {what} of {key!r} are not finite: mend what it computes")
+            raise PruningError(f"criterion {name!r}: {what} of {key!r} are not finite: fix what it computes")
         found[key] = values
     return found
 

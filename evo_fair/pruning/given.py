@@ -67,7 +67,7 @@ def load_module(place: str) -> nn.Module:
         mend = "install what it imports, or put it beside the file"
         raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; {mend}") from error
     except Exception as error:  # the user's own code can fail in any way
-        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; mend it") from error
+        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; fix it") from error
     except SystemExit as error:
         why = said.getvalue().strip().rpartition("\n")[2] or f"exit {error.code}"
         mend = "put what reads arguments or ends the process under if __name__ == '__main__'"

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PRUNING_CODE = 2
-"""Raised when a method's networks come out otherwise, so that a folder of before is not gone on with.
+"""Raised when a method's networks come out otherwise, so that an earlier folder is not resumed.
 
 2: `ballot`, `evo` and `magnitude-refined` keep their limit of accuracy on samples that the outputs' offsets were not
 fitted to, and the fairness term of `fair-scratch` is bounded. Folders without a code are of 1.

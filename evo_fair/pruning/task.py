@@ -372,7 +372,7 @@ class Task:
         except Exception as error:  # a user's module can fail in any way
             shape = list(self.example.shape)
             raise PruningError(
-                f"the network does not run on inputs of the shape {shape} ({failure(error)}): mend its forward"
+                f"the network does not run on inputs of the shape {shape} ({failure(error)}): fix its forward"
             ) from error
         labels = len(self.dataset.label_names)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):

@@ -1,6 +1,6 @@
 """What each block kind is, said once: its units, the rule of its hidden width, its shortcut and its end.
 
-Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of one's own is one `Kind`, given
+Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of your own is one `Kind`, given
 to `add_kind`; one of evo_fair's own is a file beside this one, `kind_NAME.py`, which registers it.
 """
 

@@ -1,4 +1,4 @@
-"""`ef.audit`: both kinds from Python, gone on with, and refused."""
+"""`ef.audit`: both kinds from Python, resumed, and refused."""
 
 from pathlib import Path
 from typing import Any
