@@ -145,7 +145,11 @@ class SearchSpace:
                 yield f"stage{s}.slot{slot}"
 
     def largest_blocks(self) -> Iterator[Block]:
-        """A block for every kind of every slot, the stem first, at its largest; maps have no size."""
+        """A block for every kind of every slot, the stem first, at its largest; maps have no size.
+
+        Returns:
+            The blocks, in order.
+        """
         stem = self.schema.stem
         c_in = self.input_shape[0]
         if stem:
@@ -288,12 +292,20 @@ class SearchSpace:
         return [digest(self.fingerprint, row.tobytes())[:12] for row in self.canonical(genomes).astype("<i2")]
 
     def largest(self) -> Genomes:
-        """The genome `[genes]` with every ordered gene at its top and, slot by slot, the kind with the most MACs."""
+        """The network with every ordered gene at its top and, slot by slot, the kind with the most MACs.
+
+        Returns:
+            Its genome, int16 `[genes]`.
+        """
         top = (self.cardinalities - 1).astype(np.int16)
         return self._best_kinds(top, most=True)
 
     def smallest(self) -> Genomes:
-        """The genome `[genes]` with every ordered gene at its bottom, slots skipped, and the kinds with fewest MACs."""
+        """The network with every ordered gene at its bottom, slots skipped, and the kinds with fewest MACs.
+
+        Returns:
+            Its genome, int16 `[genes]`.
+        """
         return self._best_kinds(np.zeros_like(self.cardinalities), most=False)
 
     def _best_kinds(self, start: Genomes, most: bool) -> Genomes:
@@ -307,7 +319,11 @@ class SearchSpace:
         return result
 
     def size(self) -> int:
-        """How many different networks the space holds, exactly: the number of canonical genomes."""
+        """How many different networks the space holds, exactly.
+
+        Returns:
+            The number of canonical genomes.
+        """
         stem, frozen = self.schema.stem, self.header
         before = dict.fromkeys(stem.widths if stem else self.input_shape[:1], 1)
         if stem and frozen:
