@@ -124,11 +124,26 @@ def search(
     checkpoint: Path,
     progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
-    """Searches until the budget is spent, taking up what `journal` and `checkpoint` hold already.
+    """Searches until the budget is spent, taking up what journal and checkpoint hold already.
 
-    The journal depends on the plan, the space and the evaluator's counts alone. Raises `ConstraintError` when it ends
-    without a feasible network, `NonFiniteError`, `RunError` for a damaged journal or one of another search,
-    `StorageError`.
+    The journal depends on the plan, the space and the evaluator's counts alone.
+
+    Args:
+        plan: What is searched for, and how.
+        space: The genomes there are.
+        evaluator: Tells what their networks predict.
+        journal: The journal's file.
+        checkpoint: The checkpoint's file.
+        progress: Hears of each generation. Default: nobody.
+
+    Returns:
+        How the search ended.
+
+    Raises:
+        ConstraintError: It ends without a feasible network.
+        NonFiniteError: An objective gave NaN or infinity.
+        RunError: The journal is damaged, or of another search.
+        StorageError: A file can't be written.
     """
     with Journal(journal) as book:
         check_records(journal, book.records, space, plan.objectives)

@@ -164,16 +164,33 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
 
 
 def genome_of(text: str) -> tuple[int, ...]:
-    """The genes of a `genome` column's text; raises `ValueError` for anything else than genes with blanks between."""
+    """The genes of a `genome` column's text.
+
+    Args:
+        text: Genes with blanks between them.
+
+    Returns:
+        The genes.
+
+    Raises:
+        ValueError: It is anything else.
+    """
     if not _GENOME.fullmatch(text):
         raise ValueError(f"{quote(text)} is no genome")
     return tuple(map(int, text.split()))
 
 
 def check_front(path: Path, front: pd.DataFrame, space: Space) -> None:
-    """Raises `RunError` naming the row of a front, of the run in the folder `path`, whose network `space` doesn't have.
+    """Refuses a front with a network that a space does not have.
 
-    That is one with genes out of range, or an id that is not its genome's own.
+    Args:
+        path: The run's folder, for the message.
+        front: The table of the front.
+        space: The run's space.
+
+    Raises:
+        RunError: A row has genes out of range, or an id that is not its genome's own;
+            the message names it.
     """
     if fault := wrong_network(space, front["id"].tolist(), [genome_of(text) for text in front["genome"]]):
         raise RunError(f"the front of {path} is damaged, network {fault[0] + 1} of it: {fault[1]}; restore its files")
