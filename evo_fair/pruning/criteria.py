@@ -420,7 +420,14 @@ def _checked_arrays(
 def check_criteria(
     criteria: Mapping[str, Criterion], network: nn.Module, structure: Structure, samples: Samples
 ) -> None:
-    """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do."""
+    """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do.
+
+    Args:
+        criteria: The criteria by name.
+        network: The network.
+        structure: The weights and channels that can leave.
+        samples: A few samples.
+    """
     rng = np.random.default_rng(0)
     for name, score in criteria.items():
         try:
