@@ -14,7 +14,12 @@ __all__ = ["report_text"]
 
 
 def report_text(folder: AuditFolder, findings: Findings) -> str:
-    """The report as Markdown."""
+    """The report as Markdown.
+
+    Args:
+        folder: The audit's folder.
+        findings: What the audit found.
+    """
     parts = [
         _what(folder, findings),
         who_loses(findings),
