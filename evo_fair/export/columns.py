@@ -32,7 +32,13 @@ PREFIX = "columns/"
 
 
 def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
-    """Makes the file of a network, whose `input` are normalised inputs, take the raw `columns` of a table."""
+    """Makes the file of a network, whose `input` are normalised inputs, take the raw `columns` of a table.
+
+    Args:
+        path: The file.
+        encoding: How the columns become inputs.
+        scaling: How raw inputs are normalised.
+    """
     model = onnx.load(path)
     graph = model.graph
     names = [value.name for value in graph.input]
@@ -132,12 +138,23 @@ class _Front:
 
 
 def takes_columns(path: Path) -> bool:
-    """Whether a network's file takes the raw columns of a table."""
+    """Whether a network's file takes the raw columns of a table.
+
+    Args:
+        path: The file.
+    """
     return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS_INPUT]
 
 
 def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Float32s:
-    """What a network's file takes for these samples: a table's raw columns, or else normalised inputs."""
+    """What a network's file takes for these samples: a table's raw columns, or else normalised inputs.
+
+    Args:
+        path: The file.
+        dataset: The data set.
+        scaling: How raw inputs are normalised.
+        samples: The samples' numbers, int64 `[n]`.
+    """
     if dataset.columns is not None and takes_columns(path):
         return dataset.columns.values[samples]
     inputs: Float32s = scaling(dataset.inputs[samples]).contiguous().numpy()
