@@ -161,11 +161,16 @@ class Fairness(Section):
         return tuple(dict.fromkeys((self.group, *self.report)))
 
 
+_OF_SUPERNETS = {"seed", "warmup_fraction", "random_networks", "sampling", "supernet_epochs"}
+"""The keys of `[training]` that a single network's training does not depend on."""
+
+
 class Training(Section):
     """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate.
 
     Args:
         epochs: Passes over the training part, 1 or more. Default: 30.
+        supernet_epochs: The same of the supernet. Default: None, as many as `epochs`.
         batch_size: Samples a step, 2 or more. Default: 128.
         learning_rate: The peak of the learning rate. Default: 0.1.
         momentum: Momentum, 0 to 1. Default: 0.9.
@@ -180,11 +185,12 @@ class Training(Section):
             the smallest. Default: 2.
         sampling: How a supernet's steps choose their networks, see
             `evo_fair.nets.train`: `sandwich` for spaces of many widths, `fair` for
-            spaces of few kinds with separate weights. Default: `sandwich`.
+            spaces of many kinds with separate weights. Default: `sandwich`.
         seed: The supernet's seed, 0 or more. Default: 0.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    supernet_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_size: Annotated[int, Field(ge=2, le=2**20)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -197,12 +203,24 @@ class Training(Section):
     seed: Seed = 0
 
     @model_serializer(mode="wrap")
-    def _leave_out_sandwich(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_what_is_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Supernets are known by their recipe: what was trained before there was a choice stays what it is."""
         written: dict[str, Any] = write(self)
         if self.sampling == "sandwich":
             written.pop("sampling", None)
+        if self.supernet_epochs is None:
+            written.pop("supernet_epochs", None)
         return written
+
+    def of_supernet(self) -> "Training":
+        """The recipe with the supernet's number of epochs.
+
+        Returns:
+            The recipe itself where both train for as long.
+        """
+        if self.supernet_epochs is None:
+            return self
+        return self.model_copy(update={"epochs": self.supernet_epochs, "supernet_epochs": None})
 
     def of_one_network(self) -> dict[str, Any]:
         """What the training of a single network depends on: all but what is the supernet's alone.
@@ -210,7 +228,7 @@ class Training(Section):
         Returns:
             The settings as JSON has them.
         """
-        return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks", "sampling"})
+        return self.model_dump(mode="json", exclude=_OF_SUPERNETS)
 
 
 class ProxySettings(Section):
