@@ -30,7 +30,18 @@ Ranges = dict[str, dict[str, tuple[int, int]]]
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile ready to predict; `file` is what its JSON says."""
+    """A profile ready to predict: one device and runtime, and how far its predictions were tested.
+
+    Get one from `load_profile` or `calibrate`.
+
+    Args:
+        file: What its JSON says.
+
+    Example:
+        >>> profile = ef.load_profile("raspberry-pi-4")
+        >>> profile.name, profile.file.validation.networks
+        ('raspberry-pi-4', 39)
+    """
 
     file: ProfileFile
 
@@ -74,7 +85,17 @@ class Profile:
         return np.array([anchor.layer for anchor in self.file.anchors], np.int32).reshape(-1, len(COLUMNS))
 
     def latency_ms(self, table: LayerTable) -> Floats:
-        """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
+        """Milliseconds of each network for one sample.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            float64 `[networks]`.
+
+        Raises:
+            ValueError: The table has another shape or kind.
+        """
         result: Floats = _computed(network_ms, self.model, check_table(table))
         return result
 
@@ -86,7 +107,14 @@ class Profile:
         return {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
 
     def layer_ms(self, table: LayerTable) -> Floats:
-        """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
+        """Milliseconds of each layer; a network costs `network_ms` on top.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            float64 `[networks, layers]`, 0 for padding.
+        """
         result: Floats = _computed(layer_ms, self.model, check_table(table))
         return result
 
@@ -108,23 +136,61 @@ class Profile:
         return Uncertainty(self.model, self._anchors, root, measured)
 
     def interval_ms(self, table: LayerTable, repeats: Floats | None = None) -> tuple[Floats, Floats]:
-        """The least and the most milliseconds of each network, float64 `[networks]`: nine in ten lie within.
+        """The least and the most milliseconds of each network: nine in ten lie within.
 
-        A layer runs `repeats` times, `[networks, layers]`, or once. Raises `ProfileError` for a profile without
-        intervals.
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+            repeats: How often each layer runs, float64 `[networks, layers]`. Default:
+                once.
+
+        Returns:
+            The lower and the upper ends, float64 `[networks]` each.
+
+        Raises:
+            ProfileError: The profile has no intervals.
         """
         return self._interval(partial(self.uncertainty.of_networks, repeats=repeats), table)
 
     def layer_interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
-        """The least and the most milliseconds of each layer, float64 `[networks, layers]`; see `interval_ms`."""
+        """The least and the most milliseconds of each layer; see `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            The lower and the upper ends, float64 `[networks, layers]` each.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self._interval(self.uncertainty.of_layers, table)
 
     def latency_ms_low(self, table: LayerTable) -> Floats:
-        """The lower ends of `interval_ms`."""
+        """The lower ends of `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            Milliseconds, float64 `[networks]`.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self.interval_ms(table)[0]
 
     def latency_ms_high(self, table: LayerTable) -> Floats:
-        """The upper ends of `interval_ms`."""
+        """The upper ends of `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            Milliseconds, float64 `[networks]`.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self.interval_ms(table)[1]
 
     def _interval(self, variances_of: Callable[[LayerTable], Variances], table: LayerTable) -> tuple[Floats, Floats]:
@@ -140,7 +206,14 @@ class Profile:
         return 1e-6 * self.model.network_price
 
     def extrapolated(self, table: LayerTable) -> Bools:
-        """Whether a layer lies outside what was fitted, in kind or in range, bool `[networks, layers]`."""
+        """Whether a layer lies outside what was fitted, in kind or in range.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            bool `[networks, layers]`, False for padding.
+        """
         table = check_table(table)
         low = np.full((len(KINDS), len(COLUMNS)), np.iinfo(np.int32).max)
         high = np.full((len(KINDS), len(COLUMNS)), -1)
@@ -154,14 +227,30 @@ class Profile:
         return outside
 
     def write(self, path: Path) -> None:
-        """Writes the profile as JSON, atomically."""
+        """Writes the profile as JSON, atomically.
+
+        Args:
+            path: The file.
+
+        Raises:
+            StorageError: It can't be written.
+        """
         write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float]:
-    """The price in ns of each term. One that a profile is too old to know has its usual price, at its group's level.
+    """The price of each term, in ns.
 
-    That level is the geometric mean, over the group's known terms, of the price in units of the usual one.
+    A term that a profile is too old to know has its usual price, at its group's level:
+    the geometric mean, over the group's known terms, of the price in units of the usual
+    one.
+
+    Args:
+        prices: The known prices, in ns, by the terms' names.
+        terms: All terms.
+
+    Returns:
+        The prices, in the terms' order.
     """
     found = []
     for term in terms:
@@ -213,17 +302,30 @@ def device_names() -> list[str]:
 
 
 def kinds_of(table: LayerTable) -> Ints:
-    """The index in `KINDS` of each layer, int64 `[networks, layers]`."""
+    """The kind of each layer.
+
+    Args:
+        table: The layer table, int32 `[networks, layers, 8]`.
+
+    Returns:
+        The kinds' numbers in `KINDS`, int64 `[networks, layers]`.
+    """
     rows, index = np.unique(table.reshape(-1, len(COLUMNS)), axis=0, return_inverse=True)
     kinds = np.array([kind_of(row) for row in rows], np.int64)
     return kinds[index.reshape(table.shape[:2])]
 
 
 def measured_ranges(table: LayerTable) -> Ranges:
-    """The least and greatest value of each column by layer kind, of the layers in `table`.
+    """The least and greatest value of each column by layer kind.
 
-    Left out are columns that say nothing of a kind's cost: groups that are 1 or repeat the channels, and the kernel
-    column of operators without a window.
+    Left out are columns that say nothing of a kind's cost: groups that are 1 or repeat
+    the channels, and the kernel column of operators without a window.
+
+    Args:
+        table: The layer table of what was measured, int32 `[networks, layers, 8]`.
+
+    Returns:
+        The two values by kind and column.
     """
     rows = np.unique(table.reshape(-1, len(COLUMNS)), axis=0)
     kinds = np.array([kind_of(row) for row in rows])

@@ -108,7 +108,7 @@ def measure_until_steady(
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Nobody wants to know how far it is."""
+    """Hears of progress and does nothing."""
 
 
 def _processor() -> str:
