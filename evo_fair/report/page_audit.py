@@ -11,7 +11,18 @@ from evo_fair.errors import AuditError
 from evo_fair.files import read_text
 from evo_fair.job_folder import AUDITS
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
-from evo_fair.report.page_sheet import Sheet, Table, between, facts_of, number, percent, points, section, text_at
+from evo_fair.report.page_sheet import (
+    Sheet,
+    Table,
+    between,
+    change,
+    facts_of,
+    number,
+    percent,
+    points,
+    section,
+    text_at,
+)
 
 __all__ = ["audit_sheet"]
 
@@ -54,11 +65,14 @@ def _table(path: Path, texts: tuple[str, ...], filled: tuple[str, ...]) -> pd.Da
     if not path.is_file():
         raise AuditError(f"{path} is missing: {_MEND}")
     table = parse_table(path, read_text(path, AuditError, "CSV"), AuditError, _MEND, texts, gaps=False)
-    check_filled(path, table, (*texts, *filled), AuditError, _MEND)
     numbers = [str(name) for name in table if name not in texts]
-    table[numbers] = table[numbers].replace("", np.nan)
+    for name in numbers:  # an empty cell is an unknown number
+        cells = table[name].replace("", np.nan)
+        known = pd.to_numeric(cells, errors="coerce")
+        table[name] = known if known.notna().equals(cells.notna()) else cells
     check_numbers(path, table, numbers, AuditError, _MEND)
-    return table.astype(dict.fromkeys(numbers, float))
+    check_filled(path, table, (*texts, *filled), AuditError, _MEND)
+    return table
 
 
 # ---- losses by class and group
@@ -176,7 +190,7 @@ def _effects(folder: Path) -> dict[str, Any]:
             series = [Series(str(grouping), range(len(terms)), value, terms, low, high)]
             figures.append(rows_figure("effects", title, terms, "effect, points", series, middle=0.0))
         cells = [
-            [str(row["term"]), between(*(points(row[name]) for name in ("estimate", "low", "high"))), _p(row["p"])]
+            [str(row["term"]), between(*(change(row[name]) for name in ("estimate", "low", "high"))), _p(row["p"])]
             for row in own.to_dict("records")
         ]
         first = own.iloc[0]

@@ -86,7 +86,7 @@ def _fronts(folder: Path, fronts: pd.DataFrame, axes: Sequence[Axis]) -> dict[st
         title = f"{axes[y].title} and {axes[x].title}"
         rulers = (f"{axes[x].title}, {axes[x].better}", f"{axes[y].title}, {axes[y].better}")
         series = [_front(str(label), rows, names[x], names[y]) for label, rows in _by_label(fronts)]
-        figures.append(points_figure("fronts", title, rulers, series, beside="the tables below hold the networks"))
+        figures.append(points_figure("fronts", title, rulers, series, log=True, beside=_BESIDE))
     text = ["Each point is a network of a run's front; a key's box hides and shows a label."]
     attained = folder / "attainment.csv"
     if len(axes) == 1:
@@ -95,6 +95,9 @@ def _fronts(folder: Path, fronts: pd.DataFrame, axes: Sequence[Axis]) -> dict[st
     if attained.exists() and len(axes) in (2, 3):
         tables += _attained(_read(attained, ("label",), ("percentile", *names)), axes)
     return section(text=text, figures=figures, tables=tables)
+
+
+_BESIDE = "the tables below hold the networks"
 
 
 def _by_label(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:

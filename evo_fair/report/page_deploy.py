@@ -18,6 +18,7 @@ from evo_fair.report.page_sheet import (
     Sheet,
     Table,
     between,
+    counted,
     facts_of,
     groups_in,
     number,
@@ -55,8 +56,8 @@ def deployment_sheet(folder: Path) -> Sheet:
     }
     return Sheet.of_parts(
         title=text_at(configuration, "problem", "title") or folder.resolve().name,
-        lead=f"Report of a deployment: {len(names):,} trained networks of the front, measured on the test part, "
-        "which chose nothing.",
+        lead=f"Report of a deployment: {counted(len(names), 'trained network')} of the front, measured on the "
+        "test part, which chose nothing.",
         parts=parts,
     )
 
@@ -78,7 +79,7 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
         (f"unfairness[{group}]", "unfairness"),
     ]
     figures = [
-        points_figure("networks", f"{title} and measured time", ("measured ms on this machine", title), series)
+        points_figure("networks", f"{title} and measured time", ("measured ms, one thread", title), series, log=True)
         for name, title in measured
         if (series := _by_kind(table, name))
     ]
@@ -214,12 +215,19 @@ def _groups(table: pd.DataFrame) -> dict[str, Any]:
             ]
             title = f"Accuracy by {grouping}, test part"
             figures.append(rows_figure("groups", title, list(columns), "accuracy", series))
-        cells = [
-            [title, *(_percents(row, column) for column in columns.values())]
-            for title, row in zip(called, rows.to_dict("records"), strict=True)
-        ]
-        tables.append(Table(f"Accuracy by {grouping}, test part", ["network", *columns], cells))
+        cells = [[_percents(row, column) for row in rows.to_dict("records")] for column in columns.values()]
+        title = f"Accuracy by {grouping}, test part"
+        tables.append(_narrow(title, list(columns), called, cells))
     return section(figures=figures, tables=tables)
+
+
+def _narrow(title: str, groups: list[str], networks: list[str], cells: list[list[str]]) -> Table:
+    """A table of groups by networks, `cells` `[groups, networks]`, with what is fewer side by side."""
+    if len(networks) <= len(groups):
+        rows = [[name, *line] for name, line in zip(groups, cells, strict=True)]
+        return Table(title, ["group", *networks], rows)
+    rows = [[name, *line] for name, line in zip(networks, zip(*cells, strict=True), strict=True)]
+    return Table(title, ["network", *groups], rows)
 
 
 def _by_group(title: str, row: dict[Any, Any], columns: dict[str, str]) -> Series:

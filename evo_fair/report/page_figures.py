@@ -22,7 +22,7 @@ __all__ = ["Look", "Series", "finish", "finite", "look", "points_figure", "range
 _LOGARITHMIC = 20.0
 """An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
 
-_LONGEST = 20
+_LONGEST = 26
 """Letters of a name beside a row; the table beside the figure has the whole of it."""
 
 _TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
@@ -98,22 +98,25 @@ def points_figure(
     rulers: tuple[str, str],
     series: Sequence[Series],
     *,
+    log: bool = False,
     beside: str = "the table below holds the same numbers",
-    height: int = 340,
 ) -> dict[str, Any]:
-    """Points over two rulers, named x first; each series has a look of its own and a line in the key."""
+    """Points over two rulers, named x first; each series has a look of its own and a place in the key.
+
+    With `log` a ruler whose values differ much is logarithmic.
+    """
     known = [one for one in series if len(one.x)]
     x, y = (_all(known, names) for names in (("x",), ("y", "low", "high")))
     plot: Any = figure(
-        height=height,
+        height=340,
         sizing_mode="stretch_width",
         tools=_TOOLS,
         active_drag=None,  # a finger that scrolls the page moves no figure
         active_scroll=None,
-        x_axis_type=scale_of(x),
-        y_axis_type=scale_of(y),
-        x_range=range_of(x),
-        y_range=range_of(y),
+        x_axis_type=scale_of(x) if log else "linear",
+        y_axis_type=scale_of(y) if log else "linear",
+        x_range=range_of(x, linear=not log),
+        y_range=range_of(y, linear=not log),
     )
     looks = [look(place) for place in range(len(series))]
     for place, (one, own) in enumerate(zip(series, looks, strict=True)):
@@ -197,11 +200,12 @@ def rows_figure(
     plot.yaxis.major_label_overrides = {number: PlainText(text=_cut(name)) for number, name in enumerate(rows)}
     plot.ygrid.visible = False
     key = [own.key(one.name, False) for one, own in zip(series, looks, strict=True)]
-    return _figure(section, title, beside, key if len(series) > 1 else [], plot)
+    return _figure(section, title, beside, key, plot)
 
 
 def _figure(section: str, title: str, beside: str, key: list[dict[str, Any]], plot: Any) -> dict[str, Any]:
-    return {"section": section, "title": visible(title), "beside": beside, "key": key, "item": json_item(plot)}
+    shown = key if len(key) > 1 else []
+    return {"section": section, "title": visible(title), "beside": beside, "key": shown, "item": json_item(plot)}
 
 
 def _told(values: npt.NDArray[np.float64], low: Sequence[float] | None, high: Sequence[float] | None) -> list[str]:

@@ -16,12 +16,13 @@ from evo_fair.report.page_sheet import (
     Sheet,
     Table,
     between,
+    change,
+    counted,
     facts_of,
     groups_in,
     number,
     percent,
     plain,
-    points,
     section,
     text_at,
 )
@@ -66,8 +67,8 @@ def pruning_sheet(folder: Path) -> Sheet:
     }
     return Sheet.of_parts(
         title=text_at(facts, "problem", "title") or folder.resolve().name,
-        lead=f"Report of a pruning of {text_at(facts, 'network')}: {len(table) - 1:,} pruned networks, measured on "
-        f"the test part, fairness between groups of {group}.",
+        lead=f"Report of a pruning of {text_at(facts, 'network')}: {counted(len(table) - 1, 'pruned network')}, "
+        f"measured on the test part, fairness between groups of {group}.",
         parts=parts,
     )
 
@@ -184,11 +185,11 @@ def _changes(name: str, card: _Card, columns: dict[str, str]) -> Series:
     return Series(name, range(len(columns)), value, [f"{name}: {group}" for group in columns], low, high)
 
 
-def _points(change: Figure | None) -> str:
-    if change is None:
+def _points(found: Figure | None) -> str:
+    if found is None:
         return "unknown"
-    clear = change.low is not None and change.high is not None and not change.low <= 0 <= change.high
-    return between(*map(points, (change.value, change.low, change.high))) + (" *" if clear else "")
+    clear = found.low is not None and found.high is not None and not found.low <= 0 <= found.high
+    return between(*map(change, (found.value, found.low, found.high))) + (" *" if clear else "")
 
 
 def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -79,9 +79,21 @@ def percent(value: float | None) -> str:
     return UNKNOWN if value is None or np.isnan(value) else f"{100 * value:.1f} %"
 
 
-def points(value: float | None) -> str:
-    """A change of a share in points, with its sign, such as `-2.3`."""
-    return UNKNOWN if value is None or np.isnan(value) else f"{100 * value:+.1f}"
+def points(value: float | None, sign: str = "") -> str:
+    """A share in points, such as `2.3`; with `+` for its `sign`, as changes have it, `+2.3`."""
+    if value is None or np.isnan(value):
+        return UNKNOWN
+    return format(round(100 * value, 1) + 0.0, f"{sign}.1f")  # adding 0 makes 0 of -0
+
+
+def change(value: float | None) -> str:
+    """A change of a share in points, such as `+2.3`."""
+    return points(value, "+")
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number of things in words, such as `1 network` and `2 networks`."""
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
 def between(shown: str, low: str, high: str) -> str:

@@ -14,7 +14,7 @@ from evo_fair.report.network_cards import Group
 from evo_fair.report.operating_point import choose
 from evo_fair.report.page import write_report
 from tests.cli.conftest import refusal
-from tests.report.browser import CHROMIUM, opened_browser
+from tests.report.browser import CHROMIUM
 from tests.report.conftest import AXES, write_run
 
 EVIL = "<script>window.bad=1</script>|<img src=http://evil.invalid/x onerror='window.bad=2'>"
@@ -143,19 +143,13 @@ def test_without_bokeh_it_says_what_brings_it(run, monkeypatch):
 
 
 def test_the_command_refuses_a_folder_without_a_run(tmp_path, capsys):
-    assert "no run in" in refusal(capsys, "report", tmp_path / "nowhere")
+    assert "nowhere is no folder: give the folder of" in refusal(capsys, "report", tmp_path / "nowhere")
 
 
 def test_a_run_without_a_front_is_refused(tmp_path):
     run = write_run(tmp_path / "none", networks=[(None, None, 9.5, 99_000)])
     with pytest.raises(RunError, match="no network on its front"):
         write_report(run.path)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with opened_browser(tmp_path_factory.mktemp("browser")) as started:
-        yield started
 
 
 SLIDE = """
