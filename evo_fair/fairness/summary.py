@@ -38,7 +38,7 @@ def confusion_summary(counts: Counts, network: int = 0) -> dict[str, Any]:
 def _confusion(values: Ints, labels: Sequence[str]) -> Confusion:
     """Counts `[labels, predictions]` by name, without those that are 0."""
     return {
-        label: {labels[taken]: int(row[taken]) for taken in np.flatnonzero(row)}
+        label: {labels[taken]: int(row[taken]) for taken in np.flatnonzero(row).tolist()}
         for label, row in zip(labels, values, strict=True)
         if row.any()
     }

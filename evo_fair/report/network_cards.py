@@ -1,5 +1,6 @@
 """The cards beside a run's networks, as a report shows them: groups with intervals, latency by layer, size."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -10,7 +11,7 @@ from evo_fair.errors import EvoFairError, RunError
 from evo_fair.files import inside, read_json
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
-from evo_fair.latency.predict import predict
+from evo_fair.latency.predict import Prediction, predict
 from evo_fair.show import visible
 
 __all__ = ["Card", "Confused", "Figure", "Group", "group_rows", "network_cards", "read_as", "read_card"]
@@ -86,13 +87,15 @@ class Figure(_Part):
 class Card(_Part):
     """What is read of a network's card; see `evo_fair.export.network_card`.
 
-    Cards of an earlier version have no `confusion`, and those that were not deployed no `searched`.
+    `device` is the first of several `devices`. Cards of an earlier version have no `confusion`, and those that were not
+    deployed no `searched`.
     """
 
     id: str
     part: str
     problem: str = ""
     device: str = ""
+    devices: list[str] = []
     data: _Data | None = None
     metrics: dict[str, float | None] = {}
     groups: dict[str, dict[str, Group]]
@@ -122,9 +125,12 @@ def read_as(model: type[Content], path: Path, mend: str) -> Content:
         raise RunError(f"{path} is no network's card ({place}: {first['msg']}): {mend}") from reason
 
 
-def network_cards(folder: Path, names: list[str], configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By network, for those whose card lies in the folder: groups, size and layers, as plain values for JSON."""
-    profile = _profile(configuration)
+def network_cards(folder: Path, names: list[str], devices: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """By network, for those whose card lies in the folder: groups, size and layers, as plain values for JSON.
+
+    `devices` are those of the run: name -> SHA-256 of the profile.
+    """
+    profiles = _profiles(devices)
     cards = {}
     for name in names:
         path = inside(folder, f"{name}.json")
@@ -135,7 +141,7 @@ def network_cards(folder: Path, names: list[str], configuration: dict[str, Any])
                 "bytes": card.onnx.bytes,
                 "groups": group_rows(card),
                 "confusion": confusion_tables(card),
-                **_layers(inside(folder, f"{name}.onnx"), profile),
+                "latency": _latency(inside(folder, f"{name}.onnx"), profiles),
             }
     return cards
 
@@ -172,23 +178,28 @@ def _matrix(confused: Confused, labels: list[str]) -> dict[str, Any]:
     return {"labels": [visible(label) for label in known], "rows": rows}
 
 
-def _profile(configuration: dict[str, Any]) -> Profile | None:
-    """The run's device, where a profile of that name and content is at hand."""
-    device = configuration.get("device")
-    if not isinstance(device, dict) or not isinstance(device.get("name"), str):
-        return None
-    try:
-        profile = load_profile(device["name"])
-    except EvoFairError:  # a device of one's own, whose profile lies elsewhere
-        return None
-    return profile if profile.sha256 == device.get("sha256") else None
+def _profiles(devices: Mapping[str, str]) -> list[Profile]:
+    """The run's devices whose profiles, of that name and content, are at hand."""
+    found = []
+    for name, sha256 in devices.items():
+        try:
+            profile = load_profile(name)
+        except EvoFairError:  # a device of one's own, whose profile lies elsewhere
+            continue
+        if profile.sha256 == sha256:
+            found.append(profile)
+    return found
 
 
-def _layers(path: Path, profile: Profile | None) -> dict[str, Any]:
-    """Milliseconds by layer of the network's file on the run's device; nothing where one of the two is missing."""
-    if profile is None or not path.exists():
-        return {"layers": None}
-    prediction = predict(read_onnx(path), profile)
+def _latency(path: Path, profiles: list[Profile]) -> list[dict[str, Any]]:
+    """Milliseconds by layer of the network's file on each device; nothing where file or profiles are missing."""
+    if not profiles or not path.exists():
+        return []
+    graph = read_onnx(path)
+    return [_layers(predict(graph, profile), profile) for profile in profiles]
+
+
+def _layers(prediction: Prediction, profile: Profile) -> dict[str, Any]:
     layers = [
         {"name": visible(layer.name), "operator": visible(layer.operator), "ms": float(ms), "outside": bool(outside)}
         for layer, ms, outside in zip(

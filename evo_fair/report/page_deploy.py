@@ -148,7 +148,7 @@ def _before_and_after(table: pd.DataFrame, cards: dict[str, Card], group: str) -
         before = np.array([_ends_before(known[name], objective) for name in names])
         title = plain(objective)
         pair = [
-            Series("the search, with the supernet's weights", range(len(names)), *_columns(before, names)),
+            Series("the search", range(len(names)), *_columns(before, names)),
             Series("after training, test part", range(len(names)), *_columns(after, names)),
         ]
         figures.append(rows_figure("searched", f"{title}, by network", names, title, pair))
@@ -162,9 +162,9 @@ def _before_and_after(table: pd.DataFrame, cards: dict[str, Card], group: str) -
 
 
 _SEARCHED = (
-    "The search looked at the validation part, with weights that all networks share. Its intervals are two standard "
-    "errors of what it believed to each side, where it believed something. The trained networks are measured on the "
-    "test part. Latency is not compared: training does not change it."
+    "The search looked at the validation part, with weights that were not trained further. Its intervals are two "
+    "standard errors of what it believed to each side, where it believed something. The trained networks are measured "
+    "on the test part. Latency is not compared: training does not change it."
 )
 _HEAD = ("network", "the search", "after training", "difference")
 

@@ -273,15 +273,17 @@ function confusionTable({ title, labels, rows }) {
 
 function layersOf(card) {
   if (!card) return [];
-  if (!card.layers) return [make("p", { className: "note", textContent: "Latency by layer is not known: the network's file or the device's profile is not at hand." })];
-  const share = (ms) => percent(card.total_ms ? ms / card.total_ms : null);
-  const rows = card.layers.map((layer) => [layer.name, layer.operator, layer.ms.toFixed(4) + (layer.outside ? " *" : ""), share(layer.ms)]);
-  rows.push(["fixed cost of a network", "", card.fixed_ms.toFixed(4), share(card.fixed_ms)]);
-  const part = section(`Latency by layer on ${card.device}: ${card.total_ms.toFixed(4)} ms, predicted`, ["layer", "operator", "ms", "share"], rows);
-  if (card.layers.some((layer) => layer.outside)) {
-    part.append(make("p", { className: "note", textContent: "* outside of what the profile was fitted to" }));
-  }
-  return [part];
+  if (!card.latency.length) return [make("p", { className: "note", textContent: "Latency by layer is not known: the network's file or the device's profile is not at hand." })];
+  return card.latency.map((one) => {
+    const share = (ms) => percent(one.total_ms ? ms / one.total_ms : null);
+    const rows = one.layers.map((layer) => [layer.name, layer.operator, layer.ms.toFixed(4) + (layer.outside ? " *" : ""), share(layer.ms)]);
+    rows.push(["fixed cost of a network", "", one.fixed_ms.toFixed(4), share(one.fixed_ms)]);
+    const part = section(`Latency by layer on ${one.device}: ${one.total_ms.toFixed(4)} ms, predicted`, ["layer", "operator", "ms", "share"], rows);
+    if (one.layers.some((layer) => layer.outside)) {
+      part.append(make("p", { className: "note", textContent: "* outside of what the profile was fitted to" }));
+    }
+    return part;
+  });
 }
 
 // ---- the figures

@@ -9,11 +9,12 @@ import pandas as pd
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
+from evo_fair.evolution.devices import LATENCY, device_named, plain_name
 from evo_fair.evolution.front import BELIEVED, UNCERTAINTY, believed_columns
 from evo_fair.report.network_cards import network_cards
 from evo_fair.report.operating_point import as_believed, better_direction, numeric_columns
 from evo_fair.report.page_search_figures import front_figures, search_figure
-from evo_fair.report.page_sheet import Sheet, between, facts_of, number, text_at
+from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at
 from evo_fair.report.run import Run, load_run
 from evo_fair.show import visible
 
@@ -66,7 +67,7 @@ def _content(run: Run) -> dict[str, Any]:
         "limits": [limit.text for limit in run.limits],
         "table": _table(front, run.axes),
         "others": _others(run.networks, run.axes) if whole else None,
-        "cards": network_cards(run.path / "networks", [str(name) for name in front["id"]], run.configuration),
+        "cards": network_cards(run.path / "networks", [str(name) for name in front["id"]], run.devices),
         "search": _course(run.networks, run.axes) if whole else None,
         "findings": [visible(line) for line in run.findings],
         "deployed": _deployed(run.path / "deployed.csv"),
@@ -82,6 +83,8 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
     """The front by column, as an operating point is chosen from it: what is believed stands for what was measured."""
     believed = as_believed(front)
     names = [name for name in numeric_columns(front) if not name.endswith((BELIEVED, UNCERTAINTY))]
+    if any(device_named(name) is not None for name in names):  # what is the first's has its device's name, too
+        names = [name for name in names if name != LATENCY]
     order = np.argsort(front["id"].to_numpy(str), kind="stable")
     rank = np.empty(len(front), np.int64)
     rank[order] = np.arange(len(front))
@@ -96,7 +99,7 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
         "directions": {name: better_direction(name, axes) for name in names},
         "titles": {name: visible(name) for name in names} | {axis.name: visible(axis.title) for axis in axes},
         "shown": [*objectives, *(name for name in _SHOWN if name in names and name not in objectives)],
-        "goal": "latency_ms" if "latency_ms" in names else objectives[0],
+        "goal": next((name for name in names if plain_name(name) == LATENCY), objectives[0]),
     }
 
 
@@ -140,12 +143,16 @@ def _course(networks: pd.DataFrame, axes: tuple[Axis, ...]) -> list[dict[str, An
 
 
 def _deployed(path: Path) -> dict[str, Any] | None:
-    """The table of deployed networks: a row a file, a figure with its interval in one cell."""
+    """The table of deployed networks: a row a file, a figure with its interval in one cell; no groups, of which the
+    deployment's own report tells."""
     if not path.exists():
         return None
     table = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "role", "precision"), filled=["id"])
+    by_group = {column for columns in groups_in(table).values() for column in columns.values()}
     names = [
-        str(name) for name in table if not str(name).endswith(("_low", "_high")) and bool(table[name].notna().any())
+        str(name)
+        for name in table
+        if not str(name).endswith(("_low", "_high")) and name not in by_group and bool(table[name].notna().any())
     ]
     rows = [[_cell(row, name) for name in names] for row in table.to_dict("records")]
     return {"columns": [visible(name) for name in names], "rows": rows}
@@ -164,7 +171,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("data", text_at(known, "data", "name")),
         ("licence of the data", text_at(known, "data", "licence")),
         ("fairness between", text_at(known, "search", "group")),
-        ("device", text_at(known, "device", "name")),
+        ("network", text_at(known, "network", "name")),
+        ("devices" if len(run.devices) > 1 else "device", ", ".join(run.devices)),
         ("strategy", text_at(known, "search", "algorithm")),
         ("budget", text_at(known, "search", "budget")),
         ("seed", text_at(known, "search", "seed")),
@@ -180,6 +188,7 @@ _CHOSEN_BY = (
     "and a network can break a limit that it meets here. 'evo-fair deploy' measures on the test part."
 )
 _FROZEN = "The front's accuracy is that of the supernet's frozen weights. A network's own training changes it."
+_PRUNED = "The front's accuracy is that of the network's own weights, pruned and not trained on. Training changes it."
 _BELIEVED = (
     "Where an objective has a standard error, the page shows and compares what is believed of it, which is the "
     "measured value drawn towards what networks of that size usually reach."
@@ -196,4 +205,5 @@ def _caveats(run: Run, front: pd.DataFrame, whole: bool) -> list[str]:
     """What the figures can't say, in plain sentences."""
     believed = any(f"{axis.name}{BELIEVED}" in front for axis in run.axes)
     always = [_PREDICTED, _INTERVALS]
-    return [_CHOSEN_BY, _FROZEN, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]
+    weights = _PRUNED if "network" in run.configuration else _FROZEN
+    return [_CHOSEN_BY, weights, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]

@@ -3,11 +3,44 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from evo_fair.files import sha256_of
 from evo_fair.job_folder import AUDITS, PRUNINGS
 from evo_fair.report import compare, write_comparison
 from tests.report.conftest import write_run
 
 INTERVAL = {"value": 0.9, "low": 0.85, "high": 0.95}
+
+
+def write_network(folder, name, grouping="sex", licence="CC BY 4.0 (UCI, Digits)"):
+    """A network of two labels whose logits are 0 and the normalised mean of a 1x2x2 image."""
+    folder.mkdir(exist_ok=True)
+    weights = numpy_helper.from_array(np.array([[0.0, 0.25]] * 4, np.float32), "w")
+    nodes = [helper.make_node("Flatten", ["input"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])]
+    ends = [("input", ["batch", 1, 2, 2]), ("logits", ["batch", 2])]
+    given, made = ([helper.make_tensor_value_info(end, TensorProto.FLOAT, shape)] for end, shape in ends)
+    graph = helper.make_graph(nodes, "tiny", given, made, [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = folder / f"{name}.onnx"
+    onnx.save(model, path)
+    card = {
+        "id": name,
+        "evo_fair": "0.1.0",
+        "problem": "digits",
+        "device": "a-board",
+        "data": {"name": "digits", "licence": licence},
+        "metrics": {"latency_ms": 1.25},
+        "part": "validation",
+        "groups": {grouping: {"female": {"samples": 10, "correct": 8}, "nobody": {"samples": 0, "correct": 0}}},
+        "input": {"shape": [1, 2, 2], "mean": [100.0], "scale": [0.5]},
+        "labels": ["dark", "light"],
+        "onnx": {"bytes": path.stat().st_size, "sha256": sha256_of(path)},
+        "hashes": {"supernet": "ab" * 32},
+    }
+    (folder / f"{name}.json").write_text(json.dumps(card))
 
 
 def write_deployment(path: Path, group: str = "sex", member: str = "female", searched: bool = True) -> Path:

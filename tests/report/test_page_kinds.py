@@ -31,7 +31,7 @@ def tables(path):
 
     text = path.read_text(encoding="utf-8")
     found = {}
-    for title, body in re.findall(r"<table><caption>(.*?)</caption>(.*?)</table>", text, re.DOTALL):
+    for title, body in re.findall(r"<h3>([^<]*)</h3>\s*<div[^>]*>\s*<table>(.*?)</table>", text, re.DOTALL):
         rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
         found[unescape(title)] = [
             [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows
