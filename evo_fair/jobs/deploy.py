@@ -244,13 +244,13 @@ def _add_to_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
     precision, the figures with their intervals.
     """
     believed, axes = run.believed(), [axis.name for axis in run.axes]
-    front = run.front.set_index("id")[axes]
+    searched = {str(row["id"]): {name: float(row[name]) for name in axes} for row in run.front.to_dict("records")}
     names = [str(name) for name in rows if f"{name}_low" in rows]
     for network, own in rows.groupby("id", sort=False):
         path = inside(workshop.folder, f"{network}.json")
         card = read_json(path, RunError)
         card["searched"] = {
-            "objectives": {name: float(value) for name, value in front.loc[network].items()},
+            "objectives": searched[str(network)],
             "believed": believed.get(str(network), {}),
         }
         card["test"] = {

@@ -117,8 +117,8 @@ def _fronts(table: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _series(title: str, x: Any, rows: pd.DataFrame, name: str) -> Series:
-    ends = [rows[f"{name}_{end}"].tolist() if f"{name}_{end}" in rows else None for end in ("low", "high")]
-    return Series(title, list(x), rows[name].tolist(), rows["id"].tolist(), *ends)
+    low, high = (rows[f"{name}_{end}"].tolist() if f"{name}_{end}" in rows else None for end in ("low", "high"))
+    return Series(title, list(x), rows[name].tolist(), rows["id"].tolist(), low, high)
 
 
 def _with_interval(row: dict[Any, Any], name: str) -> str:

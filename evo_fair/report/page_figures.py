@@ -138,10 +138,14 @@ def _draw(plot: Any, place: int, series: Series, own: Look) -> None:
             plot.step(path[:, 0], path[:, 1], mode="after", **drawn)
         else:
             plot.line(path[:, 0], path[:, 1], **drawn)
-    source = {"x": x, "y": y, "id": list(series.ids)}
+    source: dict[str, Any] = {"x": x, "y": y, "id": list(series.ids)}
     source |= {"x_told": [number(value) for value in x], "y_told": _told(y, series.low, series.high)}
     if series.low is not None and series.high is not None:
-        ends = {"x": x, "low": np.asarray(series.low, np.float64), "high": np.asarray(series.high, np.float64)}
+        ends: dict[str, Any] = {
+            "x": x,
+            "low": np.asarray(series.low, np.float64),
+            "high": np.asarray(series.high, np.float64),
+        }
         bars = ColumnDataSource(ends)
         plot.segment("x", "low", "x", "high", source=bars, line_color=own.colour, line_width=1.5, name=f"ends-{place}")
     if series.points:
@@ -188,7 +192,11 @@ def rows_figure(
         at = np.asarray(one.x, np.float64) + step * (place - (len(series) - 1) / 2)
         value = np.asarray(one.y, np.float64)
         if one.low is not None and one.high is not None:
-            ends = {"y": at, "low": np.asarray(one.low, np.float64), "high": np.asarray(one.high, np.float64)}
+            ends: dict[str, Any] = {
+                "y": at,
+                "low": np.asarray(one.low, np.float64),
+                "high": np.asarray(one.high, np.float64),
+            }
             drawn: dict[str, Any] = {"line_color": own.colour, "line_width": 2, "name": f"ends-{place}"}
             plot.segment("low", "y", "high", "y", source=ColumnDataSource(ends), **drawn)
         told = _told(value, one.low, one.high)
