@@ -14,7 +14,7 @@ from evo_fair.data import Dataset
 from evo_fair.export.columns import put_columns_first
 from evo_fair.export.export import TOLERANCE, Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
-from evo_fair.fairness.summary import group_summary
+from evo_fair.fairness.summary import confusion_summary, group_summary
 from evo_fair.files import atomic_write, sha256_of, write_json
 from evo_fair.nets.inputs import Scaling
 from evo_fair.proxy import Proxy, predict_logits
@@ -134,7 +134,11 @@ def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -
 def network_card(
     name: str, genome: Sequence[int], space: Describes, counts: Mapping[str, Counts], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The card's part that needs no file: genome by gene, architecture by part, accuracy by group with counts."""
+    """The card's part that needs no file: genome by gene, architecture by part, accuracy by group, confusion.
+
+    What labels were taken for is told for all samples and within groups; the groups of `class` are the labels.
+    """
+    told = {grouping: confusion_summary(part) for grouping, part in counts.items()}
     return {
         "format": 1,
         "id": name,
@@ -144,4 +148,8 @@ def network_card(
         "architecture": space.described(genome),
         "part": "validation",
         "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
+        "confusion": {
+            "overall": next((one["overall"] for one in told.values()), {}),
+            "by_group": {grouping: one["by_group"] for grouping, one in told.items() if grouping != "class"},
+        },
     }

@@ -136,4 +136,9 @@ def test_card_says_what_the_file_is(proxy: Proxy, dataset: Dataset, space: Searc
     right = onnx_logits(path, (raw - mean) * scale).argmax(1) == dataset.labels[dataset.part("validation")]
     groups = card["groups"]["class"]
     assert sum(group["correct"] for group in groups.values()) == right.sum()
+    confusion = card["confusion"]
+    assert {label: row.get(label, 0) for label, row in confusion["overall"].items()} == {
+        name: group["correct"] for name, group in groups.items()
+    }
+    assert confusion["by_group"] == {}  # of classes, each is a row of the overall table
     assert groups["3"]["samples"] == (dataset.labels[dataset.part("validation")] == 3).sum()
