@@ -121,7 +121,7 @@ class _PlainFiles:
         resolved = self._resolved[parent]
         if resolved is None:
             return None
-        place = os.path.join(resolved, name)
+        place = f"{resolved}{os.sep}{name}"  # a Path takes ten times as long
         try:
             about = os.lstat(place)
         except (OSError, ValueError):

@@ -11,6 +11,7 @@ import torch
 from evo_fair.arrays import RawInputs
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy.population import Population
@@ -137,10 +138,11 @@ def check_precision(name: str, device: str = "cpu") -> str:
 
 
 @torch.inference_mode()
-def predict_logits(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float32]:
+def predict_logits(network: torch.nn.Module, x: torch.Tensor | Normalised) -> npt.NDArray[np.float32]:
     """Logits, float32 `[n, labels]`, of a network for normalised inputs `x`, on one thread."""
     with torch_threads(1):
-        return np.concatenate([network(part).numpy() for part in torch.split(x, BATCH)])
+        batches = (x[start : start + BATCH] for start in range(0, len(x), BATCH))
+        return np.concatenate([network(batch).numpy() for batch in batches])
 
 
 def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.uint8]:
