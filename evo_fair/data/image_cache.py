@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def write_images(path: Path, shape: tuple[int, ...], images_from: Callable[[int]
 def _append(pixels: Path, hashes: Path, shape: tuple[int, ...], images_from: Callable[[int], Iterable[bytes]]) -> None:
     """Writes what is not in the files yet: each image and its hash in turn, and at the end all hashes behind them."""
     done = _left(pixels, hashes, shape)
-    mode = "r+b" if done else "wb"
+    mode: Literal["r+b", "wb"] = "r+b" if done else "wb"
     # Row by row rather than through a memory map, where a full disk would kill the process.
     with pixels.open(mode) as file, hashes.open(mode, buffering=0) as beside:
         _write_header(file, shape)

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.export.card import write_frozen
 from evo_fair.jobs.listener import Listener
@@ -16,7 +17,7 @@ from evo_fair.problem import Problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, calibration_samples
 from evo_fair.proxy.header import Header, check_header, find_header
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
-from evo_fair.proxy.together import make_networks
+from evo_fair.proxy.together import make_networks, threads_for
 from evo_fair.space import SearchSpace
 
 __all__ = ["SupernetOrigin", "supernet_origin"]
@@ -66,7 +67,7 @@ class SupernetOrigin:
         """Writes networks and their cards, with `jobs` threads; `written` hears how many are there."""
         dataset, supernet = self.dataset, Supernet.load(self.supernet.path, self.space)
         scaling = Scaling(supernet.mean, supernet.scale)
-        samples = Normalised(dataset.inputs, dataset.part("validation"), scaling)
+        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
         chosen = calibration_samples(dataset, self.problem.proxy.calibration_samples)
         genomes = [network.genome for network in networks]
         made = make_networks(supernet, scaling(dataset.inputs[chosen]), samples, genomes, jobs)
@@ -76,7 +77,7 @@ class SupernetOrigin:
             network, logits = made[number]
             write_frozen(folder, name, genome, self.space, network, logits, samples, scaling, dataset, facts, groupings)
 
-        in_threads(write, range(len(networks)), jobs, written)
+        in_threads(write, range(len(networks)), threads_for(supernet, jobs), written)
 
 
 def supernet_origin(

@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair.arguments import as_path, as_texts
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, quote
 from evo_fair.export.alone import Beginning
@@ -204,7 +205,7 @@ class OwnOrigin:
         `written` hears how many are there.
         """
         dataset, scaling, calibration = self.task.dataset, self.task.scaling, self.calibration
-        samples = Normalised(dataset.inputs, dataset.part("validation"), scaling)
+        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
 
         def write(one: FrontNetwork) -> None:
             network = self.own.calibrated(one.genome, calibration)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import RunError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
@@ -48,7 +48,7 @@ TRAINING_CODE = 1
 
 def train_supernet(
     space: SearchSpace,
-    inputs: RawInputs,
+    inputs: RawInputs | Selected,
     labels: npt.NDArray[np.int64],
     recipe: Training,
     seed: int,
@@ -130,11 +130,13 @@ def train_supernet(
     return supernet
 
 
-def _identity(space: SearchSpace, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+def _identity(
+    space: SearchSpace, inputs: RawInputs | Selected, labels: npt.NDArray[np.int64], recipe: Training, seed: int
+) -> str:
     """A hash of all that the weights depend on."""
-    samples = np.ascontiguousarray(inputs)
+    samples = inputs if isinstance(inputs, Selected) else Selected(inputs, np.arange(len(inputs)))
     what = (TRAINING_CODE, seed, samples.shape, str(samples.dtype), torch.__version__)
-    return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
+    return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples, labels.tobytes())
 
 
 def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> TrainingCheckpoint | None:

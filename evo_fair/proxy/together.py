@@ -26,9 +26,15 @@ from evo_fair.nets.topology import run_block
 from evo_fair.proxy.proxy import BATCH
 from evo_fair.space import Block, Unit, units_of
 
-__all__ = ["MadeNetwork", "make_networks"]
+__all__ = ["MadeNetwork", "make_networks", "threads_for"]
 
 T = TypeVar("T")
+
+_NORMED = 64
+"""Images whose batch norm is computed at a time."""
+
+_ROOM = 2**31
+"""Bytes that the features of all threads may take together, about."""
 
 
 class MadeNetwork(NamedTuple):
@@ -66,6 +72,7 @@ def make_networks(
     Batch norms get the statistics of the normalised inputs `calibration` `[m, ...]`. Networks share the modules of the
     blocks that they begin with.
     """
+    threads = threads_for(supernet, threads, len(calibration))
     root = _Node()
     ends = []
     for number, genome in enumerate(genomes):
@@ -97,15 +104,26 @@ def make_networks(
         if x is None:
             y = samples[first : first + BATCH]
         else:
-            y = run_block(node.blocks[-1], x, lambda _, unit, x: node.units[unit.name](x))
+            y = run_block(node.blocks[-1], x, lambda _, unit, x: node.units[unit.name](x), torch.relu_)
         if node.networks:
             features = y.mean((2, 3)) if y.dim() == 4 else y
             found = networks[node.networks[0]].classifier(features).numpy()
             logits[node.networks, first : first + BATCH] = found
         return [(child, first, y) for child in node.children.values()]
 
-    _run([(root, first, None) for first in range(0, len(samples), BATCH)], predict, threads)
+    begin: list[tuple[_Node, int, torch.Tensor | None]] = [(root, at, None) for at in range(0, len(samples), BATCH)]
+    _run(begin, predict, threads)
     return [MadeNetwork(*made) for made in zip(networks, logits, strict=True)]
+
+
+def threads_for(supernet: Supernet, threads: int, images: int = BATCH) -> int:
+    """How many of `threads` have room to run a network of the supernet on so many images at a time, 1 at least."""
+    largest = max(
+        unit.c_out * max(1, block.h_in) * max(1, block.w_in)
+        for block in supernet.space.largest_blocks()
+        for unit in units_of(block)
+    )
+    return max(1, min(threads, _ROOM // (8 * largest * images)))
 
 
 def _blank_units(supernet: Supernet, block: Block) -> dict[str, UnitModule]:
@@ -124,13 +142,14 @@ def _calibrated(node: _Node, x: torch.Tensor) -> torch.Tensor:
 
     def apply(_: Block, unit: Unit, x: torch.Tensor) -> torch.Tensor:
         module = node.units[unit.name]
-        y = module.layer(x)
+        y: torch.Tensor = module.layer(x)
         assert not isinstance(module.norm, nn.Identity)
         module.norm.running_mean, module.norm.running_var = mean_and_variance(y)
-        z: torch.Tensor = module.norm(y)
-        return z
+        for part in y.split(_NORMED):  # in place: there is no room for two of large images
+            part.copy_(module.norm(part))
+        return y
 
-    return run_block(node.blocks[-1], x, apply)
+    return run_block(node.blocks[-1], x, apply, torch.relu_)
 
 
 def _assembled(supernet: Supernet, node: _Node) -> Network:
