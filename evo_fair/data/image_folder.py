@@ -54,7 +54,7 @@ def load_image_folder(
     if not 2 <= len(label_names) <= _MOST_LABELS:
         raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: mend 'label'")
     number_of = {label: number for number, label in enumerate(label_names)}
-    labels = np.array([number_of[label] for label in table["label"]], np.int64)
+    labels = np.array([number_of[label] for label in _texts(table["label"])], np.int64)
     open_columns = [column for column in table.columns if column not in _TOLD]
     if missing is None:
         say_missing(table, open_columns, path)
@@ -81,6 +81,11 @@ def load_image_folder(
     )
 
 
+def _texts(cells: "pd.Series[str]") -> list[str]:
+    """The cells as a list; going through pandas' own strings one by one takes ten times as long."""
+    return list(cells.to_numpy(object))
+
+
 def _refuse(wrong: "pd.Series[bool]", path: Path, fault: str) -> None:
     if wrong.any():
         raise DataError(f"{path}, line {first_line(wrong)}: {fault}")
@@ -90,7 +95,7 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
     images: dict[str, ImageFile] = {}
     _refuse(table["file"] == "", path, "the file is empty: name one, or remove the line")
     plain = _PlainFiles(folder)
-    for number, file in zip(table.index, table["file"], strict=True):
+    for number, file in zip(table.index, _texts(table["file"]), strict=True):
         found = plain.find(file)
         if found is None:
             found = _looked_up(folder, file, f"{path}, line {number}")
@@ -160,4 +165,4 @@ def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
             f"{path}: the group column {column!r} has {len(names)} different values, at most {_MOST_GROUPS}: "
             "join values or remove it; if it says which images belong together, name it unit"
         )
-    return grouping_of(column, list(table[column]), names)
+    return grouping_of(column, _texts(table[column]), names)

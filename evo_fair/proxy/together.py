@@ -145,8 +145,8 @@ def _calibrated(node: _Node, x: torch.Tensor) -> torch.Tensor:
         y: torch.Tensor = module.layer(x)
         assert not isinstance(module.norm, nn.Identity)
         module.norm.running_mean, module.norm.running_var = mean_and_variance(y)
-        for part in y.split(_NORMED):  # in place: there is no room for two of large images
-            part.copy_(module.norm(part))
+        for first in range(0, len(y), _NORMED):  # in place: there is no room for two of large images
+            y[first : first + _NORMED] = module.norm(y[first : first + _NORMED])
         return y
 
     return run_block(node.blocks[-1], x, apply, torch.relu_)
