@@ -24,7 +24,7 @@ from evo_fair.proxy.program import Program, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.space import Block, units_of
 
-__all__ = ["Population", "Rows", "as_rows"]
+__all__ = ["Population", "SampleRows", "as_rows"]
 
 _Receive = Callable[[list[int], Float32s], None]
 
@@ -35,7 +35,7 @@ def as_rows(x: torch.Tensor) -> Float32s:
     return rows
 
 
-class Rows:
+class SampleRows:
     """Normalised samples as rows `[n, height, width, channels]`, too many to be held: some at a time are made."""
 
     dtype = np.dtype(np.float32)
@@ -65,7 +65,7 @@ class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
     calibration: Float32s
-    samples: "Float32s | Rows"
+    samples: "Float32s | SampleRows"
     channels: int
 
     @property
@@ -104,7 +104,7 @@ class Population:
         self,
         supernet: Supernet,
         calibration: Float32s,
-        samples: "Float32s | Rows",
+        samples: "Float32s | SampleRows",
         threads: int = 1,
         memory: int = 0,
         *,
@@ -116,7 +116,7 @@ class Population:
         self._input = _Features(calibration, samples, samples.shape[3])
         self._kept = _Kept(memory)
         # Where samples are too many to be held, so are the features of the first blocks: they are computed again.
-        self._largest = memory // 2 if isinstance(samples, Rows) else None
+        self._largest = memory // 2 if isinstance(samples, SampleRows) else None
         self.runner = Runner(threads)
 
     def logits(self, networks: Sequence[Sequence[Block]]) -> Float32s:
@@ -211,9 +211,9 @@ class Population:
         size = len(features.samples) * pixels * padded(block.c_out) * self._blocks.kept.itemsize
         return self._largest is not None and size > self._largest
 
-    def _run(self, program: Program, samples: "Float32s | Rows", target: Float32s) -> None:
+    def _run(self, program: Program, samples: "Float32s | SampleRows", target: Float32s) -> None:
         """Runs a program on every sample."""
-        if isinstance(samples, Rows):
+        if isinstance(samples, SampleRows):
             for place, part in samples.parts():
                 self.runner.run(program, len(part), [part], target[place])
         else:
@@ -269,7 +269,7 @@ class _Kept:
         return self._least + self._wanted[prefix] * images * sum(map(_macs, prefix)) / features.bytes
 
 
-def _room(x: "Float32s | Rows", blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
+def _room(x: "Float32s | SampleRows", blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
     """An array for what the blocks make of images `x`."""
     height, width = x.shape[1:3]
     for block in blocks:

@@ -14,7 +14,7 @@ from evo_fair.nets import Network, Supernet
 from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
-from evo_fair.proxy.population import Population, Rows, as_rows
+from evo_fair.proxy.population import Population, SampleRows, as_rows
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
@@ -56,7 +56,7 @@ class Proxy:
         self.population = Population(
             supernet,
             as_rows(self.calibration),
-            Rows(normalised) if isinstance(self.samples, Normalised) else as_rows(self.samples),
+            SampleRows(normalised) if isinstance(self.samples, Normalised) else as_rows(self.samples),
             threads,
             _memory() // (4 if isinstance(self.samples, Normalised) else 1),
             half=check_precision(precision) == "bf16",
