@@ -6,11 +6,10 @@ and `SECOND` in turn. So an image needs no more room in the arena than its large
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from evo_fair.arrays import Float32s
 from evo_fair.proxy.folding import Affine
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer
 from evo_fair.space import Block, Unit, units_of
@@ -34,7 +33,7 @@ IN, OUT, FIRST, SECOND, HALF = range(5)  # slots of a block's input and output a
 class Images(NamedTuple):
     """Images `[images, height, width, values]`, float32 or float16, of whose values the first `channels` are read."""
 
-    values: Float32s
+    values: Any
     channels: int
 
     @property

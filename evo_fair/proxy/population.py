@@ -5,25 +5,59 @@ networks that begin alike share activations and statistics up to where they part
 populations changes the time and nothing else.
 """
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
+from evo_fair.nets.inputs import Normalised
 from evo_fair.proxy.block_programs import FoldedBlock, Images, prediction_program, storing_program
 from evo_fair.proxy.frozen import FrozenBlocks, Prefix
-from evo_fair.proxy.program import padded
+from evo_fair.proxy.program import Program, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.space import Block, units_of
 
-__all__ = ["Population"]
+__all__ = ["Population", "SampleRows", "as_rows"]
 
 _Receive = Callable[[list[int], Float32s], None]
+
+
+def as_rows(x: torch.Tensor) -> Float32s:
+    """Inputs `[n, channels, height, width]`, or `[n, features]`, as `[n, height, width, channels]`."""
+    rows: Float32s = (x.permute(0, 2, 3, 1) if x.dim() == 4 else x[:, None, None]).contiguous().numpy()
+    return rows
+
+
+class SampleRows:
+    """Normalised samples as rows `[n, height, width, channels]`, too many to be held: some at a time are made."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, samples: Normalised) -> None:
+        self._samples = samples
+        n, channels, *size = samples.shape
+        self.shape: tuple[int, ...] = (n, *(size or (1, 1)), channels)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def parts(self) -> Iterator[tuple[slice, Float32s]]:
+        """All samples in order, a few megabytes at a time, and where they stand."""
+        step = max(1, _PART // (4 * math.prod(self.shape[1:])))
+        for first in range(0, len(self), step):
+            place = slice(first, first + step)
+            yield place, as_rows(self._samples[place])
+
+
+_PART = 2**26
+"""Bytes of samples that are made at a time."""
 
 
 @dataclass
@@ -31,7 +65,7 @@ class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
     calibration: Float32s
-    samples: Float32s
+    samples: "Float32s | SampleRows"
     channels: int
 
     @property
@@ -40,7 +74,7 @@ class _Features:
 
     @property
     def bytes(self) -> int:
-        return self.calibration.nbytes + self.samples.nbytes
+        return self.calibration.nbytes + self.samples.dtype.itemsize * math.prod(self.samples.shape)
 
 
 @dataclass
@@ -70,7 +104,7 @@ class Population:
         self,
         supernet: Supernet,
         calibration: Float32s,
-        samples: Float32s,
+        samples: "Float32s | SampleRows",
         threads: int = 1,
         memory: int = 0,
         *,
@@ -81,6 +115,8 @@ class Population:
         self._labels = supernet.space.labels
         self._input = _Features(calibration, samples, samples.shape[3])
         self._kept = _Kept(memory)
+        # Where samples are too many to be held, so are the features of the first blocks: they are computed again.
+        self._largest = memory // 2 if isinstance(samples, SampleRows) else None
         self.runner = Runner(threads)
 
     def logits(self, networks: Sequence[Sequence[Block]]) -> Float32s:
@@ -151,11 +187,12 @@ class Population:
         block = node.prefix[-1]
         calibration = _room(features.calibration, [block], self._blocks.kept)
         chain = [*pending, self._blocks.calibrate(node.prefix, features.calibration, self.runner, calibration)]
-        if node.branches < 2 and not self._kept.wants(node.prefix):
+        pays = node.branches > 1 or self._kept.wants(node.prefix)
+        if not pays or self._is_too_large(features, block):
             return _Features(calibration, features.samples, features.channels), chain
         samples = _room(features.samples, [folded.block for folded in chain], self._blocks.kept)
         program = storing_program(chain, features.images, half=self._half)
-        self.runner.run(program, len(samples), [features.samples], samples)
+        self._run(program, features.samples, samples)
         following = _Features(calibration, samples, block.c_out)
         self._kept.offer(node.prefix, following)
         return following, []
@@ -166,8 +203,21 @@ class Population:
         classifier = self._blocks.classifier(width)
         program = prediction_program(pending, classifier, self._labels, features.images, half=self._half)
         logits = np.empty((len(samples), padded(self._labels)), np.float32)
-        self.runner.run(program, len(samples), [samples], logits)
+        self._run(program, samples, logits)
         return logits[:, : self._labels]
+
+    def _is_too_large(self, features: _Features, block: Block) -> bool:
+        pixels = -(-block.h_in // block.stride) * -(-block.w_in // block.stride)
+        size = len(features.samples) * pixels * padded(block.c_out) * self._blocks.kept.itemsize
+        return self._largest is not None and size > self._largest
+
+    def _run(self, program: Program, samples: "Float32s | SampleRows", target: Float32s) -> None:
+        """Runs a program on every sample."""
+        if isinstance(samples, SampleRows):
+            for place, part in samples.parts():
+                self.runner.run(program, len(part), [part], target[place])
+        else:
+            self.runner.run(program, len(samples), [samples], target)
 
 
 class _Kept:
@@ -219,7 +269,7 @@ class _Kept:
         return self._least + self._wanted[prefix] * images * sum(map(_macs, prefix)) / features.bytes
 
 
-def _room(x: Float32s, blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
+def _room(x: "Float32s | SampleRows", blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
     """An array for what the blocks make of images `x`."""
     height, width = x.shape[1:3]
     for block in blocks:

@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
-from evo_fair.proxy.population import Population
+from evo_fair.proxy.population import Population, SampleRows, as_rows
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
@@ -40,7 +41,7 @@ class Proxy:
         self,
         supernet: Supernet,
         calibration: RawInputs,
-        samples: RawInputs,
+        samples: RawInputs | Selected,
         threads: int = 1,
         device: str = "cpu",
         precision: str = "fp32",
@@ -48,15 +49,16 @@ class Proxy:
         keep_memory()
         self.supernet = supernet
         self.calibration = supernet.normalise(calibration)
-        self.samples = supernet.normalise(samples)
+        normalised = Normalised(samples, Scaling(supernet.mean, supernet.scale))
+        self.samples: torch.Tensor | Normalised = normalised if normalised.kept is None else normalised.kept
         self.device = device
         self._threads = threads
         self.population = Population(
             supernet,
-            _rows(self.calibration),
-            _rows(self.samples),
+            as_rows(self.calibration),
+            SampleRows(normalised) if isinstance(self.samples, Normalised) else as_rows(self.samples),
             threads,
-            _memory(),
+            _memory() // (4 if isinstance(self.samples, Normalised) else 1),
             half=check_precision(precision) == "bf16",
         )
 
@@ -106,7 +108,7 @@ class Proxy:
         network = self.supernet.extract(genome).to(device)
         network.calibrate(self.calibration.to(device))
         with torch.inference_mode():
-            logits: npt.NDArray[np.float32] = network.folded()(self.samples.to(device)).cpu().numpy()
+            logits: npt.NDArray[np.float32] = network.folded()(self.samples[:].to(device)).cpu().numpy()
         return logits
 
 
@@ -137,22 +139,17 @@ def check_precision(name: str, device: str = "cpu") -> str:
 
 
 @torch.inference_mode()
-def predict_logits(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float32]:
+def predict_logits(network: torch.nn.Module, x: torch.Tensor | Normalised) -> npt.NDArray[np.float32]:
     """Logits, float32 `[n, labels]`, of a network for normalised inputs `x`, on one thread."""
     with torch_threads(1):
-        return np.concatenate([network(part).numpy() for part in torch.split(x, BATCH)])
+        batches = (x[start : start + BATCH] for start in range(0, len(x), BATCH))
+        return np.concatenate([network(batch).numpy() for batch in batches])
 
 
 def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.uint8]:
     """Predicted labels, uint8 `[n]`, of a network for normalised inputs `x`; ties go to the first label."""
     labels: npt.NDArray[np.uint8] = predict_logits(network, x).argmax(1).astype(np.uint8)
     return labels
-
-
-def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Inputs `[n, channels, height, width]`, or `[n, features]`, as `[n, height, width, channels]`."""
-    rows: npt.NDArray[np.float32] = (x.permute(0, 2, 3, 1) if x.dim() == 4 else x[:, None, None]).contiguous().numpy()
-    return rows
 
 
 def _memory() -> int:
