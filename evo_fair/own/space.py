@@ -139,10 +139,14 @@ class NetworkSpace:
         counts = self.channels(np.asarray(genome)[None])[0]
         order = self.order_of(genome)
         return {
-            name: _stays(self.orders[order][name], int(count))
+            name: self.stays(name, int(count), order)
             for (name, group), count in zip(self.groups.items(), counts, strict=True)
             if count < group.size
         }
+
+    def stays(self, group: str, count: int, order: str) -> npt.NDArray[np.bool_]:
+        """Which of a group's channels stay where `count` do, the most important by a criterion's order."""
+        return _stays(self.orders[order][group], count)
 
     def order_of(self, genome: Sequence[int]) -> str:
         """The criterion by whose order the channels of a genome `[genes]` stay."""

@@ -17,7 +17,15 @@ from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
-__all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
+__all__ = [
+    "Proxy",
+    "channels_innermost",
+    "check_precision",
+    "memory_for_features",
+    "predict_labels",
+    "predict_logits",
+    "torch_device",
+]
 
 
 BATCH = 256
@@ -53,10 +61,10 @@ class Proxy:
         self._threads = threads
         self.population = Population(
             supernet,
-            _rows(self.calibration),
-            _rows(self.samples),
+            channels_innermost(self.calibration),
+            channels_innermost(self.samples),
             threads,
-            _memory(),
+            memory_for_features(),
             half=check_precision(precision) == "bf16",
         )
 
@@ -149,13 +157,13 @@ def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.
     return labels
 
 
-def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
+def channels_innermost(x: torch.Tensor) -> npt.NDArray[np.float32]:
     """Inputs `[n, channels, height, width]`, or `[n, features]`, as `[n, height, width, channels]`."""
     rows: npt.NDArray[np.float32] = (x.permute(0, 2, 3, 1) if x.dim() == 4 else x[:, None, None]).contiguous().numpy()
     return rows
 
 
-def _memory() -> int:
+def memory_for_features() -> int:
     """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
     if not hasattr(os, "sysconf"):
         return _MEMORY // 4
