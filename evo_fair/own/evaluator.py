@@ -15,7 +15,7 @@ from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
 from evo_fair.own.frozen import FrozenStages
-from evo_fair.own.inference import choose_way, labels_of
+from evo_fair.own.inference import Way, choose_way, labels_of
 from evo_fair.own.network import OwnNetwork
 from evo_fair.own.steps import follow_steps
 from evo_fair.proxy import calibration_samples
@@ -100,7 +100,10 @@ class _Programs:
         steps = follow_steps(own.whole, x.dim() == 4)
         if steps is None:
             return None
-        stages = FrozenStages(own.whole, own.space, steps, tuple(x.shape[1:]))
+        try:
+            stages = FrozenStages(own.whole, own.space, steps, tuple(x.shape[1:]))
+        except ValueError:
+            return None
         tried = cls(stages, x[:_TRIED_PROGRAMS], x[:_TRIED_PROGRAMS], 1)
         try:
             for genome in (own.space.largest(), own.space.smallest()):
@@ -135,14 +138,19 @@ class _Torch:
     def __init__(self, own: OwnNetwork, inputs: torch.Tensor, x: torch.Tensor, jobs: int) -> None:
         self._own, self._inputs, self._samples = own, inputs, x
         genomes = [own.space.largest(), own.space.smallest()]
+        self._ways: dict[tuple[str, ...], Way]
         with torch_threads(1):
             makers = [partial(own.pruned, genome.tolist()) for genome in genomes]
-            self._way = choose_way(makers, x[:_TRIED])
+            self._ways = {(): choose_way(makers, x[:_TRIED])}
         self._pool = ThreadPoolExecutor(jobs, "own")
 
     def predict(self, genomes: npt.NDArray[np.int16]) -> list[Labels]:
         """Predicted labels of the samples, by network."""
         with torch_threads(1):  # sums depend on the number of threads, which those of the pool take over
+            for genome in genomes.tolist():
+                left_out = self._own.space.left_out(genome)
+                if left_out not in self._ways:
+                    self._ways[left_out] = self._ways[()].followed(self._own.pruned(genome))
             return list(self._pool.map(self._labels, genomes))
 
     def close(self) -> None:
@@ -150,4 +158,5 @@ class _Torch:
         self._pool.shutdown(cancel_futures=True)
 
     def _labels(self, genome: npt.NDArray[np.int16]) -> Labels:
-        return labels_of(self._way.ready(self._own.pruned(genome.tolist()), self._inputs), self._samples)
+        way = self._ways[self._own.space.left_out(genome.tolist())]
+        return labels_of(way.ready(self._own.pruned(genome.tolist()), self._inputs), self._samples)

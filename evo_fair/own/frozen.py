@@ -57,7 +57,7 @@ class FrozenStages:
     ) -> None:
         self._space = space
         self._weights = Weights(network, space.groups)
-        self.stages = stages_of(steps, self._weights.groups_of)
+        self.stages = stages_of(steps, self._weights.groups_of, tuple(space.blocks))
         size = (input_shape[1], input_shape[2]) if len(input_shape) == 3 else (1, 1)
         last = self.stages[-1].last_layer
         self.labels = self._weights.channels(last, {}) if last else 0
@@ -69,11 +69,14 @@ class FrozenStages:
             size = sizes[len(stage.steps) - 1]
 
     def blocks(self, genome: Sequence[int]) -> list[PrunedStage]:
-        """The stages of the network of a genome `[genes]`."""
+        """The stages of the network of a genome `[genes]`: all but the blocks that it leaves out."""
         space = self._space
         counts = dict(zip(space.groups, space.channels(np.asarray(genome)[None])[0].tolist(), strict=True))
+        left_out = space.left_out(genome)
         found, channels = [], 0
         for number, stage in enumerate(self.stages):
+            if stage.block in left_out:
+                continue
             whole = all(counts[name] == space.groups[name].size for name in stage.groups)
             pruned = PrunedStage(
                 number, tuple(counts[name] for name in stage.groups), "" if whole else space.order_of(genome), channels

@@ -60,11 +60,13 @@ class Step:
 class Stage:
     """Steps that take one map and make one: `INPUT` is what they take, other values count from the first step.
 
-    `groups` are the names of the channel groups that their weights belong to.
+    `groups` are the names of the channel groups that their weights belong to, `block` is the module that they are,
+    None where they are none that can be left out.
     """
 
     steps: tuple[Step, ...]
     groups: tuple[str, ...]
+    block: str | None = None
 
     def sizes(self, size: tuple[int, int]) -> dict[int, tuple[int, int]]:
         """Height and width of what it takes, which are given, and of what each of its steps makes."""
@@ -106,10 +108,13 @@ def follow_steps(network: nn.Module, images: bool) -> tuple[Step, ...] | None:
     return follower.finished()
 
 
-def stages_of(steps: Sequence[Step], groups_of: Mapping[str, Sequence[str]]) -> tuple[Stage, ...]:
+def stages_of(
+    steps: Sequence[Step], groups_of: Mapping[str, Sequence[str]], blocks: Sequence[str] = ()
+) -> tuple[Stage, ...]:
     """The stages of steps; `groups_of` names by module the channel groups that its weights belong to.
 
-    A stage goes on as long as what follows depends on no other group: then nothing more could be shared before it.
+    A stage goes on as long as what follows depends on no other group: then nothing more could be shared before it. Each
+    of `blocks`, which can be left out, is a stage of its own. Raises `ValueError` where one is not.
     """
     last_read = {value: number for number, step in enumerate(steps) for value in step.reads}
     found: list[Stage] = []
@@ -119,13 +124,26 @@ def stages_of(steps: Sequence[Step], groups_of: Mapping[str, Sequence[str]]) -> 
             continue  # more than one value is still wanted
         own = steps[start : number + 1]
         groups = tuple(dict.fromkeys(group for step in own for name in step.modules for group in groups_of[name]))
-        before = found[-1] if found else None
-        if before is not None and set(groups) <= set(before.groups):
-            found[-1] = Stage((*before.steps, *_moved(own, start - len(before.steps))), before.groups)
+        before, block = found[-1] if found else None, _block_of(own, blocks)
+        if before is not None and set(groups) <= set(before.groups) and block == before.block:
+            found[-1] = Stage((*before.steps, *_moved(own, start - len(before.steps))), before.groups, block)
         else:
-            found.append(Stage(_moved(own, start), groups))
+            found.append(Stage(_moved(own, start), groups, block))
         start = number + 1
+    if sorted(stage.block for stage in found if stage.block is not None) != sorted(blocks):
+        raise ValueError("a block is no stage of its own")
     return tuple(found)
+
+
+def _block_of(steps: Sequence[Step], blocks: Sequence[str]) -> str | None:
+    """The block that steps lie in, None if they lie in none."""
+    modules = [name for step in steps for name in step.modules]
+    inside = [block for block in blocks if any(name.startswith(f"{block}.") for name in modules)]
+    if len(inside) == 1 and all(name.startswith(f"{inside[0]}.") for name in modules):
+        return inside[0]
+    if inside:
+        raise ValueError(f"the block {inside[0]} is computed together with what is around it")
+    return None
 
 
 def _moved(steps: Sequence[Step], start: int) -> tuple[Step, ...]:
