@@ -222,9 +222,10 @@ def _owners(whole: Rows, lacking: Sequence[Rows], steps: Sequence[Integers]) -> 
         first, last = (changing[0], changing[-1]) if len(changing) else (len(whole), -1)
         starts = (
             start
-            for start in range(max(0, last + 1 - count), min(first, len(whole) - count) + 1)
+            for start in range(min(first, len(whole) - count), max(0, last + 1 - count) - 1, -1)
             if np.array_equal(np.delete(whole, slice(start, start + count), axis=0), less)
-        )
+            and (owners[start : start + count] < 0).all()
+        )  # the latest: what a block adds its input to comes last, and may look like what came before the block
         start = next(starts, None)
         if count < 1 or start is None:
             return None

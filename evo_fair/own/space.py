@@ -159,7 +159,8 @@ class NetworkSpace:
 
     def present(self, genomes: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which of the blocks stay, bool `[networks, blocks]`."""
-        return self.check(genomes)[:, self._block_genes] == 1
+        stay: npt.NDArray[np.bool_] = self.check(genomes)[:, self._block_genes] == 1
+        return stay
 
     def left_out(self, genome: Sequence[int]) -> tuple[str, ...]:
         """The blocks that a genome `[genes]` leaves out."""
@@ -177,7 +178,9 @@ class NetworkSpace:
     def _absent(self, genomes: Genomes) -> npt.NDArray[np.bool_]:
         """Which groups lie within blocks that are left out, bool `[networks, groups]`."""
         within = np.array([[name in held for name in self.groups] for held in self.blocks.values()], np.bool_)
-        return (genomes[:, self._block_genes] == 0) @ within.reshape(len(self.blocks), len(self.groups))
+        gone = genomes[:, self._block_genes] == 0
+        absent: npt.NDArray[np.bool_] = gone @ within.reshape(len(self.blocks), len(self.groups))
+        return absent
 
     def keep(self, genome: Sequence[int]) -> Keep:
         """Which channels of each group stay for a genome `[genes]`; groups that stay whole are left out."""
@@ -230,7 +233,7 @@ class NetworkSpace:
             for (name, group), count, gone in zip(self.groups.items(), counts, absent, strict=True)
             if not gone
         ]
-        return [*stays, *({"left_out": name} for name in left_out)]
+        return stays + [{"left_out": name} for name in left_out]
 
     def __repr__(self) -> str:
         return f"NetworkSpace({len(self.gene_names)} genes, {self.magnitude} networks)"

@@ -25,6 +25,11 @@ class _Placed(NamedTuple):
     source: int
     added: int | None
 
+    @property
+    def reads(self) -> list[int]:
+        """The values that it takes, each once."""
+        return list(dict.fromkeys(value for value in (self.source, self.added) if value is not None))
+
 
 def stages_program(chain: Sequence[FoldedStage], images: Images) -> Program:
     """The program from images through stages to what the last one gives.
@@ -33,8 +38,8 @@ def stages_program(chain: Sequence[FoldedStage], images: Images) -> Program:
     """
     writer = Writer()
     steps = _placed(chain)
-    last_read = {value: number for number, placed in enumerate(steps) for value in (placed.source, placed.added)}
-    borders: dict[int | None, int] = {}
+    last_read = {value: number for number, placed in enumerate(steps) for value in placed.reads}
+    borders: dict[int, int] = {}
     for placed in steps:
         borders[placed.source] = max(borders.get(placed.source, 0), placed.step.reach)
     x = writer.buffer(0, images.height, images.width, images.channels, borders.get(0, 0))
@@ -48,7 +53,7 @@ def stages_program(chain: Sequence[FoldedStage], images: Images) -> Program:
         added = None if placed.added is None else buffers[placed.added]
         write_step(writer, step, placed.layer, source, y, added=added, relu=step.relu)
         buffers[number + 1] = y
-        free += [buffers[value].slot for value in {placed.source, placed.added} - {None} if last_read[value] == number]
+        free += [buffers[value].slot for value in placed.reads if last_read[value] == number]
     writer.store(buffers[len(steps)])
     return writer.program()
 

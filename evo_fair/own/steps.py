@@ -211,7 +211,7 @@ class _Follower:
 
     def _call(self, node: fx.Node) -> None:
         target, source = node.target, self._value(node.args[0])
-        given = (*node.args[1:], *(value for name, value in node.kwargs.items() if name != "inplace"))
+        given: tuple[Any, ...] = (*node.args[1:], *(value for name, value in node.kwargs.items() if name != "inplace"))
         if target in _ADDITIONS and len(given) == 1:
             self._add(node, source, self._value(given[0]))
         elif target in _RELUS and not given:

@@ -31,23 +31,25 @@ B = TypeVar("B", bound=Hashable)
 F = TypeVar("F")
 """A block whose batch norms are folded."""
 
+_In = TypeVar("_In", bound=Hashable, contravariant=True)
 
-class Frozen(Protocol[B, F]):
+
+class Frozen(Protocol[_In, F]):
     """Blocks with weights that stay, as `SharedBeginnings` uses them; those of a supernet are `FrozenBlocks`."""
 
-    def calibrate(self, prefix: tuple[B, ...], x: Float32s, runner: Runner, out: Float32s) -> F:
+    def calibrate(self, prefix: tuple[_In, ...], x: Float32s, runner: Runner, out: Float32s) -> F:
         """The last block of `prefix`, folded with the statistics of its inputs `x`; its outputs go into `out`."""
 
-    def room(self, x: Float32s, blocks: Sequence[B]) -> Float32s:
+    def room(self, x: Float32s, blocks: Sequence[_In]) -> Float32s:
         """An array for what the blocks make of images `x`."""
 
-    def channels(self, block: B) -> int:
+    def channels(self, block: _In) -> int:
         """How many channels a block gives."""
 
-    def order(self, block: B) -> tuple[object, ...]:
+    def order(self, block: _In) -> tuple[object, ...]:
         """What blocks behind the same beginning are sorted by."""
 
-    def macs(self, block: B) -> int:
+    def macs(self, block: _In) -> int:
         """About how many multiply-accumulates a block takes."""
 
     def storing(self, chain: Sequence[F], images: Images) -> Program:

@@ -17,7 +17,7 @@ from evo_fair.own import OwnNetwork
 from evo_fair.own.layers import trace_layers
 from evo_fair.pruning.trace import trace_structure
 
-from .conftest import opened
+from .conftest import MAKERS, opened
 
 
 def check_tables(own: OwnNetwork, networks: int, path: Path) -> None:
@@ -41,7 +41,7 @@ def test_tables_are_those_of_the_exported_files(own: OwnNetwork, tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dense", "squeezed"])
+@pytest.mark.parametrize("name", sorted(MAKERS))
 def test_tables_of_many_networks(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     check_tables(opened(name), request.config.getoption("--genomes"), tmp_path / "network.onnx")
 

@@ -84,6 +84,7 @@ def test_blocks_with_a_residual_can_be_left_out() -> None:
     space = opened("squeezed").space
     assert dict(space.blocks) == {"1": ("1.expand.0", "1.squeeze"), "2": ("2.expand.0", "2.squeeze")}
     assert space.gene_names[-2:] == ("block 1", "block 2")
+    assert dict(opened("residual").space.blocks) == {"2": ("2.first",), "4": ("4.first",)}  # 3 has a projection
     assert not opened("dense").space.blocks
 
 
