@@ -1,59 +1,47 @@
-"""Truth in a search: what is believed of its networks, and trainings of those that tell most, kept in the run's folder.
+"""Truth in a search: trainings of the networks that tell most, kept in the run's folder, and what is searched by them.
 
 The API's part of it. A search ends with beliefs about every network that it evaluated (`evo_fair.belief`). With
 trainings, networks are chosen in rounds, trained from nothing by the problem's recipe, and each round's results correct
-what is believed of all the others.
+what is believed of all the others. After each round as many networks as a generation has are evaluated that nobody
+looked at yet, those that look best by what the trainings said: frozen weights led the search to others.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
-from evo_fair.arrays import Floats
 from evo_fair.belief import (
-    BELIEVED,
-    UNCERTAINTY,
     Belief,
-    Noise,
-    Resamples,
     TrainingResult,
-    Trainings,
     describe_belief,
     find,
-    gene_features,
-    next_trainings,
-    own_noise,
     read_trainings,
     write_beliefs,
     write_trainings,
 )
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, NonFiniteError, RunError
-from evo_fair.evolution import Objective, Record, RunFolder, SearchPlan, Space, to_minimise
+from evo_fair.evolution import Evaluator, Objective, Record, RunFolder, SearchPlan, Space, read_journal
+from evo_fair.evolution.journal import Journal
+from evo_fair.evolution.measure import Measurer
 from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
+from evo_fair.jobs.evidence import Evidence
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
 from evo_fair.proxy import predict_labels
 from evo_fair.space import SearchSpace
 
-__all__ = ["Evidence", "check_trainings", "gather", "train_chosen", "write_findings"]
+__all__ = ["Additions", "check_trainings", "train_chosen", "write_findings"]
 
 
 ROUND = 4
 """Trainings that are chosen together; the next ones know their results."""
-
-_ASKED = 24
-"""Networks whose sampling noise is looked at."""
-
-_COSTS = ("macs", "params", "latency_ms")
 
 
 def check_trainings(
@@ -77,101 +65,61 @@ def check_trainings(
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What frozen weights say of a search's evaluated networks `records`, and how noisy that is.
+class Additions:
+    """The networks that trainings make a search look at: they follow its own in the journal, a generation a round.
 
-    `resamples` are those of the validation part that trained networks are resampled on, too.
+    `evaluator` opens what evaluates them; `generations` is the number of the search's own.
     """
 
+    journal: Path
     plan: SearchPlan
     space: Space
-    records: tuple[Record, ...]
-    noise: Noise
-    resamples: Resamples
+    evaluator: Callable[[], AbstractContextManager[Evaluator]]
+    generations: int
 
-    @property
-    def goals(self) -> tuple[Objective, ...]:
-        """The predictive objectives, which are believed about; the others are known."""
-        return _predictive(self.plan)
+    def after(
+        self, rounds: int, evidence: Evidence, trainings: Sequence[TrainingResult], *, last: bool, listener: Listener
+    ) -> Evidence:
+        """The evidence with the networks that are added after so many `rounds` of trainings.
 
-    @cached_property
-    def before(self) -> Belief:
-        """What is believed without any training."""
-        genomes = np.array([record.genome for record in self.records], np.int16)
-        genes = gene_features(genomes, self.space.cardinalities, self.space.ordered)
-        return Belief.fit(_scores(self.records, self.goals), self.noise.errors, _costs(self.records), genes=genes)
-
-    def believe(self, trainings: Sequence[TrainingResult]) -> Belief:
-        """What is believed once these are known."""
-        if not trainings:
-            return self.before
-        place = {record.id: row for row, record in enumerate(self.records)}
-        names = [goal.name for goal in self.goals]
-        values = [[one.values[name] for name in names] for one in trainings]
-        errors = np.array([[one.uncertainties[name] for name in names] for one in trainings])
-        rows = [place[one.id] for one in trainings]
-        return self.before.after(Trainings.of(rows, values, errors * np.sqrt(self.noise.own_share)))
-
-    def table(self, belief: Belief) -> pd.DataFrame:
-        """The beliefs as `beliefs.csv` has them."""
-        columns: dict[str, list[str] | Floats] = {"id": [record.id for record in self.records]}
-        for place, goal in enumerate(self.goals):
-            columns[f"{goal.name}{BELIEVED}"] = belief.mean[:, place]
-            columns[f"{goal.name}{UNCERTAINTY}"] = belief.error[:, place]
-        return pd.DataFrame(columns)
-
-    def next(self, belief: Belief, n: int) -> list[Record]:
-        """The networks to train next: feasible ones only, those that tell most first."""
-        expected, errors = np.zeros((2, len(self.records), len(self.plan.objectives)))
-        goals = [goal.name for goal in self.goals]
-        for place, objective in enumerate(self.plan.objectives):
-            if objective.name in goals:
-                expected[:, place] = belief.mean[:, goals.index(objective.name)]
-                errors[:, place] = belief.error[:, goals.index(objective.name)]
-            else:
-                expected[:, place] = [record.objectives[objective.name] for record in self.records]
-        allowed = [record.feasible for record in self.records]
-        chosen = next_trainings(to_minimise(expected, self.plan.objectives), errors, belief.trained, n, allowed)
-        return [self.records[row] for row in chosen]
-
-
-def gather(
-    plan: SearchPlan,
-    space: Space,
-    dataset: Dataset,
-    records: Sequence[Record],
-    predict: Callable[[npt.NDArray[np.int16]], npt.NDArray[np.uint8]],
-) -> Evidence | None:
-    """What the frozen weights say; `predict` gives labels `[networks, samples]` of genomes on the validation part.
-
-    None where all objectives are cheap: nothing is to be believed then.
-    """
-    if not _predictive(plan):
-        return None
-    evaluated = tuple(record for record in records if record.evaluated)
-    goals = _predictive(plan)
-    resamples = Resamples(dataset, plan.group)
-    size = np.log1p(_costs(evaluated)[:, 0])
-    order = np.argsort(size, kind="stable")
-    asked = np.unique(order[np.linspace(0, len(order) - 1, min(_ASKED, len(order))).round().astype(np.int64)])
-    predictions = predict(np.array([evaluated[row].genome for row in asked], np.int16))
-    values = np.stack([resamples.values(row, goals) for row in predictions])
-    return Evidence(plan, space, evaluated, own_noise(values, size[asked], size), resamples)
+        Unless it is the `last` round that there is, what the journal holds of it is whole, and taken as it is.
+        """
+        generation = self.generations + rounds - 1
+        records = read_journal(self.journal)
+        there = [record for record in records if record.generation == generation]
+        if not last or any(record.generation > generation for record in records):
+            return evidence.enlarged(there)
+        with self.evaluator() as evaluator:
+            plan = self.plan
+            measurer = Measurer(self.space, evaluator, plan.objectives, plan.constraints, plan.group, plan.also)
+            rng = np.random.default_rng([plan.seed, generation])
+            genomes = evidence.propose(trainings, plan.population, measurer, rng)
+            known = {record.id: record for record in there}
+            added = measurer.records(genomes, generation, len(genomes), known)
+        with Journal(self.journal) as book:
+            book.skip(len(records) - len(there))
+            book.append(added)
+        if len(added) > len(there):
+            networks = f"{len(added)} more network" + ("s" if len(added) > 1 else "")
+            listener.noted(f"{networks} evaluated, which the trainings make look good")
+        return evidence.enlarged(added)
 
 
 def train_chosen(
     run: RunFolder,
     evidence: Evidence,
+    additions: Additions,
     problem: Problem,
     dataset: Dataset,
     tuning: Tuning,
     trainings: int,
     listener: Listener,
     beginning: Beginning | None = None,
-) -> Belief:
-    """Trains networks until `trainings` are there, and writes what is believed then; returns it.
+) -> tuple[Evidence, Belief]:
+    """Trains networks until `trainings` are there, and writes what is believed then.
 
-    They start from random weights, or from their `beginning`.
+    They start from random weights, or from their `beginning`. Returns the evidence with the networks that were added
+    on the way, and what is believed of all.
 
     Every training is in `trainings.csv` once it has ended; those that a run has already stay. Raises `RunError` for a
     damaged file, and where the run's trainings had another number of epochs.
@@ -179,7 +127,7 @@ def train_chosen(
     path = run.path / "trainings.csv"
     epochs = tuning.recipe(problem.training).epochs
     names = [goal.name for goal in evidence.goals]
-    done = read_trainings(path, names, [record.id for record in evidence.records])
+    done = read_trainings(path, names, [record.id for record in read_journal(run.journal) if record.evaluated])
     if len(done) < trainings:
         _check_alike(run.path, done, epochs, evidence.plan.seed)
     space = evidence.space if isinstance(evidence.space, SearchSpace) else None
@@ -187,21 +135,24 @@ def train_chosen(
         run.path / TRAININGS, problem, dataset, space, evidence.plan.group, tuning, evidence.plan.seed, beginning
     )
     remove_leftovers(shop.folder)
-    belief = evidence.believe(done)
-    _write(run.path, evidence, belief)
-    while len(done) < trainings:
-        first = len(done) // ROUND * ROUND  # of the round that is going on
+    rounds = 0
+    while True:
+        while len(told := done[: (rounds + 1) * ROUND]) == (rounds + 1) * ROUND:
+            rounds += 1
+            evidence = additions.after(rounds, evidence, told, last=len(told) == len(done), listener=listener)
+        belief = evidence.believe(done)
+        write_beliefs(run.path / "beliefs.csv", evidence.table(belief))
+        if len(done) >= trainings:
+            return evidence, belief
         known = {one.id for one in done}
-        chosen = [record for record in evidence.next(evidence.believe(done[:first]), ROUND) if record.id not in known]
+        chosen = evidence.next(evidence.believe(done[: rounds * ROUND]), ROUND)
+        chosen = [record for record in chosen if record.id not in known][: trainings - len(done)]
         if not chosen:
-            break
-        for record in chosen[: trainings - len(done)]:
+            return evidence, belief
+        for record in chosen:
             done.append(_train(shop, evidence, record, epochs, listener))
             write_trainings(path, done)
             listener.trained(len(done), trainings)
-        belief = evidence.believe(done)
-        _write(run.path, evidence, belief)
-    return belief
 
 
 def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
@@ -235,21 +186,3 @@ def _check_alike(folder: Path, done: Sequence[TrainingResult], epochs: int, seed
                 f"the trainings of the run in {folder} had {one.epochs} epochs and the seed {one.seed}, not {epochs} "
                 f"and {seed}: go on with training epochs {one.epochs}, or choose another --out"
             )
-
-
-def _write(folder: Path, evidence: Evidence, belief: Belief) -> None:
-    write_beliefs(folder / "beliefs.csv", evidence.table(belief))
-
-
-def _predictive(plan: SearchPlan) -> tuple[Objective, ...]:
-    return tuple(objective for objective in plan.objectives if not objective.cheap)
-
-
-def _scores(records: Sequence[Record], goals: Sequence[Objective]) -> Floats:
-    return np.array([[record.objectives[goal.name] for goal in goals] for record in records], np.float64)
-
-
-def _costs(records: Sequence[Record]) -> Floats:
-    """Multiply-accumulates, parameters and latency, `[networks, costs]`."""
-    names = [name for name in _COSTS if all(record.metrics.get(name) is not None for record in records)]
-    return np.array([[record.metrics[name] for name in names] for record in records], np.float64)
