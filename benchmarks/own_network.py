@@ -179,8 +179,7 @@ def opened(arguments: argparse.Namespace) -> Place:
     searched = ef.load_run(folder)
     group, dataset = searched.configuration["search"]["group"], problem.dataset()
     origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
-    device = arguments.device or problem.search.device
-    profile = load_profile(device if isinstance(device, str) else device[0])
+    profile = load_profile(arguments.device or problem.search.devices[0])
     return Place(problem, searched, origin, profile, out / "units")
 
 
