@@ -83,7 +83,7 @@ def load(
     *,
     affine: Affine | None = None,
     add: bool = False,
-    relu: bool = False,
+    relu: int = 0,
 ) -> None:
     """Loads the image of a source as it lies in these images."""
     step, half = images.values.shape[3], images.values.dtype == np.float16
@@ -99,7 +99,7 @@ def write_unit(
     border: int = 0,
     *,
     residual: Buffer | None = None,
-    relu: bool = True,
+    relu: int = 1,
 ) -> Buffer:
     """Writes what a unit does with `x`, and returns the buffer in which its output lies."""
     height, width = -(-x.height // unit.stride), -(-x.width // unit.stride)

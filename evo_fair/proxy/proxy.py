@@ -14,11 +14,19 @@ from evo_fair.nets import Network, Supernet
 from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
-from evo_fair.proxy.population import Population, SampleRows, as_rows
+from evo_fair.proxy.population import Population
+from evo_fair.proxy.samples import SampleRows, channels_innermost
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
-__all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
+__all__ = [
+    "Proxy",
+    "check_precision",
+    "memory_for_features",
+    "predict_labels",
+    "predict_logits",
+    "torch_device",
+]
 
 
 BATCH = 256
@@ -55,10 +63,10 @@ class Proxy:
         self._threads = threads
         self.population = Population(
             supernet,
-            as_rows(self.calibration),
-            SampleRows(normalised) if isinstance(self.samples, Normalised) else as_rows(self.samples),
+            channels_innermost(self.calibration),
+            SampleRows(normalised) if isinstance(self.samples, Normalised) else channels_innermost(self.samples),
             threads,
-            _memory() // (4 if isinstance(self.samples, Normalised) else 1),
+            memory_for_features() // (4 if isinstance(self.samples, Normalised) else 1),
             half=check_precision(precision) == "bf16",
         )
 
@@ -152,7 +160,7 @@ def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.
     return labels
 
 
-def _memory() -> int:
+def memory_for_features() -> int:
     """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
     if not hasattr(os, "sysconf"):
         return _MEMORY // 4
