@@ -35,31 +35,41 @@ def test_training_again_gives_the_same_bytes(
     assert (tmp_path / "manifest.json").read_bytes() == (stored.path.parent / "manifest.json").read_bytes()
 
 
-def test_supernet_that_comes_along_is_that_of_its_problem() -> None:
-    shipped = shipped_supernet("ham10000")
+@pytest.mark.parametrize(
+    ("name", "labels", "largest", "smallest", "licence"),
+    [("ham10000", 7, 0.785, 0.74, "CC BY-NC"), ("faces", 2, 0.92, 0.70, "non-commercial research")],
+)
+def test_supernet_that_comes_along_is_that_of_its_problem(
+    name: str, labels: int, largest: float, smallest: float, licence: str
+) -> None:
+    shipped = shipped_supernet(name)
     assert shipped is not None
-    problem = load_problem("ham10000")
+    problem = load_problem(name)
     assert shipped.manifest["training"] == problem.training.model_dump(mode="json")
-    space = problem.search_space((3, 64, 64), 7)
+    space = problem.search_space((3, 64, 64), labels)
     assert shipped.manifest["space"] == space.fingerprint
     assert shipped.path.stat().st_size <= 8 * 2**20
     Supernet.load(shipped.path, space)
-    assert shipped.manifest["validation"]["largest"]["accuracy"] >= 0.785
-    assert shipped.manifest["validation"]["smallest"]["accuracy"] >= 0.74
-    assert "CC BY-NC" in shipped.manifest["data"]["licence"]
+    assert shipped.manifest["validation"]["largest"]["accuracy"] >= largest
+    assert shipped.manifest["validation"]["smallest"]["accuracy"] >= smallest
+    assert licence in shipped.manifest["data"]["licence"]
+
+
+def test_most_problems_come_without_a_supernet() -> None:
     assert shipped_supernet("digits") is None
 
 
 @pytest.mark.data
-def test_search_on_ham10000_needs_no_training(
-    data_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(("name", "folder"), [("ham10000", "ham10000"), ("faces", "utkface")])
+def test_search_with_a_supernet_that_comes_along_needs_no_training(
+    name: str, folder: str, data_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    problem = load_problem("ham10000", data=data_folder("ham10000"))
+    problem = load_problem(name, data=data_folder(folder))
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
     found = find_supernet(problem, dataset, space)
-    assert found == shipped_supernet("ham10000")
+    assert found == shipped_supernet(name)
     other = problem.model_copy(update={"data": problem.data.model_copy(update={"split_seed": 1})})
     assert find_supernet(other, other.dataset(), space) is None  # its training images would be validated on
 
