@@ -13,15 +13,15 @@ from torch import nn
 from evo_fair.arrays import Bools, Float32s
 from evo_fair.own.space import NetworkSpace
 from evo_fair.own.stage_programs import FoldedStage, stages_program, write_step
-from evo_fair.own.steps import INPUT, Stage, Step, stages_of
-from evo_fair.own.weights import Weights
+from evo_fair.own.steps import INPUT, ForwardStage, ForwardStep, stages_of
+from evo_fair.own.weights import StageWeights
 from evo_fair.proxy.block_programs import Images
 from evo_fair.proxy.block_programs import load as load_images
 from evo_fair.proxy.folding import Affine
 from evo_fair.proxy.packing import batch_statistics
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.samples import Samples
+from evo_fair.proxy.samples import AskedSamples
 from evo_fair.pruning.structure import Keep
 
 __all__ = ["FoldedStage", "FrozenStages", "PrunedStage"]
@@ -54,10 +54,10 @@ class FrozenStages:
     """
 
     def __init__(
-        self, network: nn.Module, space: NetworkSpace, steps: Sequence[Step], input_shape: tuple[int, ...]
+        self, network: nn.Module, space: NetworkSpace, steps: Sequence[ForwardStep], input_shape: tuple[int, ...]
     ) -> None:
         self._space = space
-        self._weights = Weights(network, space.groups)
+        self._weights = StageWeights(network, space.groups)
         self.stages = stages_of(steps, self._weights.groups_of, tuple(space.blocks))
         size = (input_shape[1], input_shape[2]) if len(input_shape) == 3 else (1, 1)
         last = self.stages[-1].last_layer
@@ -87,7 +87,7 @@ class FrozenStages:
             found.append(pruned._replace(channels=channels))
         return found
 
-    def room(self, x: Samples, blocks: Sequence[PrunedStage]) -> Float32s:
+    def room(self, x: AskedSamples, blocks: Sequence[PrunedStage]) -> Float32s:
         """An array for what the stages make of images `x`."""
         size = (x.shape[1], x.shape[2])
         for block in blocks:
@@ -145,13 +145,13 @@ class FrozenStages:
 class _Calibration:
     """Folds the steps of a stage one after the other, and keeps what they give for the calibration images."""
 
-    def __init__(self, stage: Stage, weights: Weights, keep: Keep, images: Images, runner: Runner) -> None:
+    def __init__(self, stage: ForwardStage, weights: StageWeights, keep: Keep, images: Images, runner: Runner) -> None:
         self._weights, self._keep, self._runner = weights, keep, runner
         self._sizes = stage.sizes((images.height, images.width))
         self._values = {INPUT: _Value(images)}
         self.layers: dict[int, Layer] = {}
 
-    def fold(self, number: int, step: Step, runs: bool) -> None:
+    def fold(self, number: int, step: ForwardStep, runs: bool) -> None:
         """Folds the next step; what it gives is computed if `runs` says so, as only a batch norm needs it."""
         size = self._sizes[number]
         affine = None
@@ -168,7 +168,7 @@ class _Calibration:
         """Writes what the last step gives, `[images, ...]`."""
         self._materialise(self._values[max(self._values)], out)
 
-    def _run(self, step: Step, size: tuple[int, int]) -> _Value:
+    def _run(self, step: ForwardStep, size: tuple[int, int]) -> _Value:
         """What a step gives before anything is added to it."""
         source = self._values[step.source]
         relu = step.relu if step.added is None else 0

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from evo_fair.own.steps import INPUT, Stage, Step
+from evo_fair.own.steps import INPUT, ForwardStage, ForwardStep
 from evo_fair.proxy.block_programs import Images, load
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer
 
@@ -13,14 +13,14 @@ __all__ = ["FoldedStage", "stages_program", "write_step"]
 class FoldedStage(NamedTuple):
     """A stage with the layers of its steps, batch norm folded in, by the steps' numbers."""
 
-    stage: Stage
+    stage: ForwardStage
     layers: Mapping[int, Layer]
 
 
 class _Placed(NamedTuple):
     """A step whose values are counted from the chain's input on, which is the first."""
 
-    step: Step
+    step: ForwardStep
     layer: Layer | None
     source: int
     added: int | None
@@ -59,7 +59,14 @@ def stages_program(chain: Sequence[FoldedStage], images: Images) -> Program:
 
 
 def write_step(
-    writer: Writer, step: Step, layer: Layer | None, x: Buffer, y: Buffer, *, added: Buffer | None = None, relu: int
+    writer: Writer,
+    step: ForwardStep,
+    layer: Layer | None,
+    x: Buffer,
+    y: Buffer,
+    *,
+    added: Buffer | None = None,
+    relu: int,
 ) -> None:
     """Writes what a step makes of `x` into `y`."""
     if step.kind == "depthwise":

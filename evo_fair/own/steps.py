@@ -14,16 +14,16 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-__all__ = ["INPUT", "Stage", "Step", "follow_steps", "stages_of"]
+__all__ = ["INPUT", "ForwardStage", "ForwardStep", "follow_steps", "stages_of"]
 
 INPUT = -1
 """The number of the network's input among its values; the others have those of the steps that make them."""
 
-Kind = Literal["convolution", "depthwise", "linear", "sum", "max_pool", "mean"]
+StepKind = Literal["convolution", "depthwise", "linear", "sum", "max_pool", "mean"]
 
 
 @dataclass(frozen=True)
-class Step:
+class ForwardStep:
     """What makes a value of a network: `relu(norm(layer(source)) + added)`.
 
     `source` and `added` are numbers of values. `layer` and `norm` are names of modules, empty where there is none. A
@@ -31,7 +31,7 @@ class Step:
     ReLU, 6 for ReLU6, and 0 for none.
     """
 
-    kind: Kind
+    kind: StepKind
     source: int
     layer: str = ""
     norm: str = ""
@@ -57,14 +57,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ForwardStage:
     """Steps that take one map and make one: `INPUT` is what they take, other values count from the first step.
 
     `groups` are the names of the channel groups that their weights belong to, `block` is the module that they are,
     None where they are none that can be left out.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ForwardStep, ...]
     groups: tuple[str, ...]
     block: str | None = None
 
@@ -77,7 +77,7 @@ class Stage:
         return sizes
 
     @property
-    def last_layer(self) -> Step | None:
+    def last_layer(self) -> ForwardStep | None:
         """The step whose channels it hands on, None where they are those that it takes."""
         number = len(self.steps) - 1
         while number != INPUT and (not self.steps[number].layer):
@@ -90,7 +90,7 @@ class _UnknownError(Exception):
 
 
 @torch.no_grad()
-def follow_steps(network: nn.Module, images: bool) -> tuple[Step, ...] | None:
+def follow_steps(network: nn.Module, images: bool) -> tuple[ForwardStep, ...] | None:
     """The steps of a network in evaluation mode that takes `images`, or else rows of numbers.
 
     None where its forward can't be followed, or has other parts than such steps.
@@ -109,15 +109,15 @@ def follow_steps(network: nn.Module, images: bool) -> tuple[Step, ...] | None:
 
 
 def stages_of(
-    steps: Sequence[Step], groups_of: Mapping[str, Sequence[str]], blocks: Sequence[str] = ()
-) -> tuple[Stage, ...]:
+    steps: Sequence[ForwardStep], groups_of: Mapping[str, Sequence[str]], blocks: Sequence[str] = ()
+) -> tuple[ForwardStage, ...]:
     """The stages of steps; `groups_of` names by module the channel groups that its weights belong to.
 
     A stage goes on as long as what follows depends on no other group: then nothing more could be shared before it. Each
     of `blocks`, which can be left out, is a stage of its own. Raises `ValueError` where one is not.
     """
     last_read = {value: number for number, step in enumerate(steps) for value in step.reads}
-    found: list[Stage] = []
+    found: list[ForwardStage] = []
     start = 0
     for number in range(len(steps)):
         if number < len(steps) - 1 and any(last > number for value, last in last_read.items() if value < number):
@@ -126,16 +126,16 @@ def stages_of(
         groups = tuple(dict.fromkeys(group for step in own for name in step.modules for group in groups_of[name]))
         before, block = found[-1] if found else None, _block_of(own, blocks)
         if before is not None and set(groups) <= set(before.groups) and block == before.block:
-            found[-1] = Stage((*before.steps, *_moved(own, start - len(before.steps))), before.groups, block)
+            found[-1] = ForwardStage((*before.steps, *_moved(own, start - len(before.steps))), before.groups, block)
         else:
-            found.append(Stage(_moved(own, start), groups, block))
+            found.append(ForwardStage(_moved(own, start), groups, block))
         start = number + 1
     if sorted(stage.block for stage in found if stage.block is not None) != sorted(blocks):
         raise ValueError("a block is no stage of its own")
     return tuple(found)
 
 
-def _block_of(steps: Sequence[Step], blocks: Sequence[str]) -> str | None:
+def _block_of(steps: Sequence[ForwardStep], blocks: Sequence[str]) -> str | None:
     """The block that steps lie in, None if they lie in none."""
     modules = [name for step in steps for name in step.modules]
     inside = [block for block in blocks if any(name.startswith(f"{block}.") for name in modules)]
@@ -146,7 +146,7 @@ def _block_of(steps: Sequence[Step], blocks: Sequence[str]) -> str | None:
     return None
 
 
-def _moved(steps: Sequence[Step], start: int) -> tuple[Step, ...]:
+def _moved(steps: Sequence[ForwardStep], start: int) -> tuple[ForwardStep, ...]:
     """Steps whose values are counted from that of the number `start`; the one before it is the input."""
     return tuple(
         replace(step, source=step.source - start, added=None if step.added is None else step.added - start)
@@ -160,7 +160,7 @@ class _Follower:
 
     modules: Mapping[str, nn.Module]
     images: bool
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ForwardStep] = field(default_factory=list)
     values: dict[fx.Node, int] = field(default_factory=dict)
     output: int | None = None
 
@@ -179,7 +179,7 @@ class _Follower:
         else:
             raise _UnknownError
 
-    def finished(self) -> tuple[Step, ...] | None:
+    def finished(self) -> tuple[ForwardStep, ...] | None:
         """The steps, if the last one makes the network's output."""
         made = bool(self.steps) and self.output == len(self.steps) - 1
         return tuple(self.steps) if made else None
@@ -201,7 +201,7 @@ class _Follower:
         elif isinstance(module, nn.MaxPool2d):
             self._max_pool(node, module, source)
         elif isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
-            self._make(node, Step("mean", source))
+            self._make(node, ForwardStep("mean", source))
         elif isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1):
             self._flatten(node, source)
         elif isinstance(module, nn.Dropout | nn.Identity):
@@ -221,7 +221,7 @@ class _Follower:
         elif (target in _MEANS and sorted(given[0]) in ([2, 3], [-2, -1])) or (
             target is functional.adaptive_avg_pool2d and given in ((1,), ((1, 1),))
         ):
-            self._make(node, Step("mean", source))
+            self._make(node, ForwardStep("mean", source))
         elif target in _FLATTENS and given == (1,):
             self._flatten(node, source)
         else:
@@ -230,7 +230,7 @@ class _Follower:
     def _value(self, argument: Any) -> int:
         return self.values[argument]
 
-    def _make(self, node: fx.Node, step: Step) -> None:
+    def _make(self, node: fx.Node, step: ForwardStep) -> None:
         self.steps.append(step)
         self.values[node] = len(self.steps) - 1
 
@@ -255,7 +255,7 @@ class _Follower:
         if self._joins(value) and self.steps[value].kind not in ("max_pool", "mean"):
             self._join(node, value, relu=relu)
         else:
-            self._make(node, Step("sum", value, relu=relu))
+            self._make(node, ForwardStep("sum", value, relu=relu))
 
     def _add(self, node: fx.Node, one: int, other: int) -> None:
         first, last = sorted((one, other))
@@ -263,14 +263,14 @@ class _Follower:
         if joins and self.steps[last].added is None:
             self._join(node, last, added=first)
         else:
-            self._make(node, Step("sum", first, added=last))
+            self._make(node, ForwardStep("sum", first, added=last))
 
     def _max_pool(self, node: fx.Node, module: nn.MaxPool2d, source: int) -> None:
         kernel, stride, reach = (_side(value) for value in (module.kernel_size, module.stride, module.padding))
         positive = source != INPUT and (self.steps[source].relu or self.steps[source].kind == "max_pool")
         if not positive or module.ceil_mode or _side(module.dilation) != 1:
             raise _UnknownError  # zeros around the map have to be as good as nothing
-        self._make(node, Step("max_pool", source, kernel=kernel, stride=stride, reach=reach))
+        self._make(node, ForwardStep("max_pool", source, kernel=kernel, stride=stride, reach=reach))
 
     def _flatten(self, node: fx.Node, source: int) -> None:
         if not self._is_row(source):
@@ -282,18 +282,20 @@ class _Follower:
         return not self.images if value == INPUT else self.steps[value].kind in ("mean", "linear")
 
 
-def _linear(name: str, source: int) -> Step:
-    return Step("linear", source, name)
+def _linear(name: str, source: int) -> ForwardStep:
+    return ForwardStep("linear", source, name)
 
 
-def _conv(name: str, module: nn.Conv2d, source: int) -> Step:
+def _conv(name: str, module: nn.Conv2d, source: int) -> ForwardStep:
     kernel, stride, reach = (_side(value) for value in (module.kernel_size, module.stride, module.padding))
     depthwise = module.groups == module.in_channels == module.out_channels > 1
     if kernel % 2 == 0 or reach != kernel // 2 or _side(module.dilation) != 1 or module.padding_mode != "zeros":
         raise _UnknownError
     if module.groups > 1 and not depthwise:
         raise _UnknownError
-    return Step("depthwise" if depthwise else "convolution", source, name, kernel=kernel, stride=stride, reach=reach)
+    return ForwardStep(
+        "depthwise" if depthwise else "convolution", source, name, kernel=kernel, stride=stride, reach=reach
+    )
 
 
 def _side(value: Any) -> int:

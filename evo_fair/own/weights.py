@@ -6,17 +6,17 @@ import numpy as np
 from torch import nn
 
 from evo_fair.arrays import Bools, Float32s, Floats, Ints
-from evo_fair.own.steps import Step
+from evo_fair.own.steps import ForwardStep
 from evo_fair.proxy.folding import Affine
 from evo_fair.proxy.packing import pack_dense, pack_depthwise
 from evo_fair.proxy.program import Layer, filled_up, padded
 from evo_fair.proxy.winograd import POINTS, pack_winograd, suits_winograd, transform_weights
 from evo_fair.pruning.structure import ChannelGroup, Keep, module_of
 
-__all__ = ["Weights"]
+__all__ = ["StageWeights"]
 
 
-class Weights:
+class StageWeights:
     """The weights of a network, of whose channel groups some channels stay.
 
     `keep` says which ones, bool `[channels]` by group; a group that is left out stays whole.
@@ -35,15 +35,15 @@ class Weights:
         self.groups_of = {module: tuple(names) for module, names in found.items()}
         """By module the groups that its channels belong to."""
 
-    def size(self, step: Step) -> int:
+    def size(self, step: ForwardStep) -> int:
         """How many numbers the whole weight of a step has; 0 for a step without a layer."""
         return int(self._tensors[f"{step.layer}.weight"].size) if step.layer else 0
 
-    def channels(self, step: Step, keep: Keep) -> int:
+    def channels(self, step: ForwardStep, keep: Keep) -> int:
         """How many channels a layer's step makes."""
         return len(self._kept(f"{step.layer}.weight", 0, keep))
 
-    def norm(self, step: Step, mean: Floats, variance: Floats, keep: Keep) -> Affine:
+    def norm(self, step: ForwardStep, mean: Floats, variance: Floats, keep: Keep) -> Affine:
         """What a step's batch norm does where its inputs have this mean and variance, `[channels]` or more each."""
         module = self._modules[step.norm]
         assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
@@ -55,7 +55,7 @@ class Weights:
             scale, shift = scale * gamma, shift * gamma + beta
         return Affine(scale.astype(np.float32), shift.astype(np.float32))
 
-    def layer(self, step: Step, keep: Keep, size: tuple[int, int], affine: Affine | None = None) -> Layer:
+    def layer(self, step: ForwardStep, keep: Keep, size: tuple[int, int], affine: Affine | None = None) -> Layer:
         """A step's layer that makes maps of a height and width, with what `affine` does to them."""
         name = f"{step.layer}.weight"
         weight = self._tensors[name]
@@ -79,7 +79,7 @@ class Weights:
         pack_dense(cut, len(outputs), len(inputs), step.kernel, scale, packed)
         return Layer(packed, filled_up(shift))
 
-    def _winograd(self, step: Step, outputs: Ints, inputs: Ints, scale: Float32s, shift: Float32s) -> Layer:
+    def _winograd(self, step: ForwardStep, outputs: Ints, inputs: Ints, scale: Float32s, shift: Float32s) -> Layer:
         if step.layer not in self._transformed:
             self._transformed[step.layer] = transform_weights(self._tensors[f"{step.layer}.weight"])
         cut = np.ascontiguousarray(self._transformed[step.layer][:, inputs][:, :, outputs])

@@ -30,7 +30,7 @@ from evo_fair.proxy.folding import Affine, Weights
 from evo_fair.proxy.packing import batch_statistics
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.samples import Samples
+from evo_fair.proxy.samples import AskedSamples
 from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["FrozenBlocks", "Prefix"]
@@ -86,7 +86,7 @@ class FrozenBlocks:
         self._labels = supernet.space.labels
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
 
-    def room(self, x: Samples, blocks: Sequence[Block]) -> Float32s:
+    def room(self, x: AskedSamples, blocks: Sequence[Block]) -> Float32s:
         """An array for what the blocks make of images `x`."""
         height, width = x.shape[1:3]
         for block in blocks:

@@ -19,7 +19,7 @@ from evo_fair.proxy.block_programs import FoldedBlock, Images
 from evo_fair.proxy.frozen import FrozenBlocks
 from evo_fair.proxy.program import Program, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.proxy.samples import SampleRows, Samples
+from evo_fair.proxy.samples import AskedSamples, SampleRows
 from evo_fair.space import Block
 
 __all__ = ["Frozen", "Population", "SharedBeginnings"]
@@ -41,7 +41,7 @@ class Frozen(Protocol[_In, F]):
     def calibrate(self, prefix: tuple[_In, ...], x: Float32s, runner: Runner, out: Float32s) -> F:
         """The last block of `prefix`, folded with the statistics of its inputs `x`; its outputs go into `out`."""
 
-    def room(self, x: Samples, blocks: Sequence[_In]) -> Float32s:
+    def room(self, x: AskedSamples, blocks: Sequence[_In]) -> Float32s:
         """An array for what the blocks make of images `x`."""
 
     def channels(self, block: _In) -> int:
@@ -65,7 +65,7 @@ class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
     calibration: Float32s
-    samples: Samples
+    samples: AskedSamples
     channels: int
 
     @property
@@ -103,7 +103,7 @@ class SharedBeginnings(Generic[B, F]):
         blocks: Frozen[B, F],
         labels: int,
         calibration: Float32s,
-        samples: Samples,
+        samples: AskedSamples,
         threads: int = 1,
         memory: int = 0,
     ) -> None:
@@ -201,7 +201,7 @@ class SharedBeginnings(Generic[B, F]):
         images = len(calibration)
         return self._largest is not None and calibration.nbytes * len(features.samples) > self._largest * images
 
-    def _run(self, program: Program, samples: Samples, target: Float32s) -> None:
+    def _run(self, program: Program, samples: AskedSamples, target: Float32s) -> None:
         """Runs a program on every sample."""
         if isinstance(samples, SampleRows):
             for place, part in samples.parts():
@@ -220,7 +220,7 @@ class Population(SharedBeginnings[Block, FoldedBlock]):
         self,
         supernet: Supernet,
         calibration: Float32s,
-        samples: Samples,
+        samples: AskedSamples,
         threads: int = 1,
         memory: int = 0,
         *,

@@ -9,7 +9,7 @@ import torch
 from evo_fair.arrays import Float32s
 from evo_fair.nets.inputs import Normalised
 
-__all__ = ["SampleRows", "Samples", "channels_innermost"]
+__all__ = ["AskedSamples", "SampleRows", "channels_innermost"]
 
 
 def channels_innermost(x: torch.Tensor) -> Float32s:
@@ -44,7 +44,7 @@ class SampleRows:
             yield place, channels_innermost(self._samples[place])
 
 
-Samples = Float32s | SampleRows
+AskedSamples = Float32s | SampleRows
 """Samples `[n, height, width, channels]`."""
 
 _PART = 2**26

@@ -55,7 +55,7 @@ Confused = dict[str, dict[str, Count]]
 """By label and by what it was taken for, the number of samples; none where it is left out."""
 
 
-class Confusion(_Part):
+class CardConfusion(_Part):
     """What labels were taken for, by all samples and within each group of each grouping."""
 
     overall: Confused
@@ -69,7 +69,7 @@ class Believed(_Part):
     uncertainty: float
 
 
-class Searched(_Part):
+class CardSearched(_Part):
     """What a search measured of a network's objectives, and what it believed of them."""
 
     objectives: dict[str, float]
@@ -101,8 +101,8 @@ class Card(_Part):
     groups: dict[str, dict[str, Group]]
     architecture: list[dict[str, Any]] = []
     labels: list[str] = []
-    confusion: Confusion | None = None
-    searched: Searched | None = None
+    confusion: CardConfusion | None = None
+    searched: CardSearched | None = None
     onnx: _File
 
 

@@ -13,7 +13,7 @@ from evo_fair.job_folder import AUDITS
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
 from evo_fair.report.page_sheet import (
     Sheet,
-    Table,
+    SheetTable,
     between,
     change,
     facts_of,
@@ -116,7 +116,7 @@ def _most(rows: pd.DataFrame, grouping: str) -> str:
     )
 
 
-def _losses_table(rows: pd.DataFrame, grouping: str, groups: list[str], bands: list[str]) -> Table:
+def _losses_table(rows: pd.DataFrame, grouping: str, groups: list[str], bands: list[str]) -> SheetTable:
     by_place = {(str(row["group"]), str(row["band"])): row for row in rows.to_dict("records")}
     cells = []
     for name in groups:
@@ -128,7 +128,7 @@ def _losses_table(rows: pd.DataFrame, grouping: str, groups: list[str], bands: l
     heads = ["group", "samples", "dense accuracy", *(f"loss at {band}" for band in bands), "loses most in"]
     counts = rows.drop_duplicates("band").set_index("band")["networks"]
     note = "Networks by band of sparsity: " + ", ".join(f"{band}: {count:,.0f}" for band, count in counts.items()) + "."
-    return Table(f"Loss of accuracy by {grouping}, in points", heads, cells, note)
+    return SheetTable(f"Loss of accuracy by {grouping}, in points", heads, cells, note)
 
 
 def _loss(row: dict[Any, Any]) -> str:
@@ -153,7 +153,7 @@ def _by_factor(folder: Path) -> dict[str, Any]:
             for row in own.to_dict("records")
         ]
         heads = [factor, "sparsity", "networks", *(f"loss: {title}" for title in _LOSSES.values())]
-        tables.append(Table(f"Mean losses by {factor}, in points", heads, cells))
+        tables.append(SheetTable(f"Mean losses by {factor}, in points", heads, cells))
     return section(text=[_FACTORS], figures=figures, tables=tables)
 
 
@@ -197,7 +197,7 @@ def _effects(folder: Path) -> dict[str, Any]:
         note = (
             f"{number(first['rows'])} rows, {number(first['clusters'])} {by}, R squared {number(first['r_squared'])}."
         )
-        tables.append(Table(title, ["term", "effect (95 %)", "p"], cells, note))
+        tables.append(SheetTable(title, ["term", "effect (95 %)", "p"], cells, note))
     return section(text=[_EFFECTS], figures=figures, tables=tables)
 
 
@@ -232,7 +232,7 @@ def _forecast(folder: Path) -> dict[str, Any]:
         for row in _table(risk, ("grouping", "group"), ("samples", "forecast", "observed")).to_dict("records")
     ]
     heads = ["group", "samples", "AUC (95 %)", "flips forecast", "flips observed"]
-    return section(text=[_FLIPS], tables=[Table("Flips of predictions, forecast and observed", heads, rows)])
+    return section(text=[_FLIPS], tables=[SheetTable("Flips of predictions, forecast and observed", heads, rows)])
 
 
 _FLIPS = (
@@ -282,7 +282,7 @@ def _front(folder: Path) -> dict[str, Any]:
         "Networks that none beats in sparsity, accuracy and the imbalance together.",
         f"The sparsest within limits: {command}",
     ]
-    return section(text=text, figures=figures, tables=[Table("The front", heads, rows, left)])
+    return section(text=text, figures=figures, tables=[SheetTable("The front", heads, rows, left)])
 
 
 # ---- what was measured

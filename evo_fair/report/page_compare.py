@@ -14,7 +14,7 @@ from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
 from evo_fair.report.compare_tables import COMPARISONS
 from evo_fair.report.page_figures import Series, points_figure
-from evo_fair.report.page_sheet import Sheet, Table, between, number, percent, section
+from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section
 from evo_fair.show import visible
 
 __all__ = ["comparison_sheet"]
@@ -109,12 +109,12 @@ def _front(label: str, rows: pd.DataFrame, x: str, y: str) -> Series:
     return Series(label, rows[x].tolist(), rows[y].tolist(), ids)
 
 
-def _networks(label: str, rows: pd.DataFrame, axes: Sequence[Axis]) -> Table:
+def _networks(label: str, rows: pd.DataFrame, axes: Sequence[Axis]) -> SheetTable:
     cells = [
         [str(row["id"]), Path(row["run"]).name, *(number(row[axis.name]) for axis in axes)]
         for row in rows.to_dict("records")
     ]
-    return Table(f"Networks of the fronts: {label}", ["network", "run", *(axis.title for axis in axes)], cells)
+    return SheetTable(f"Networks of the fronts: {label}", ["network", "run", *(axis.title for axis in axes)], cells)
 
 
 def _attained(table: pd.DataFrame, axes: Sequence[Axis]) -> list[Table]:
@@ -122,7 +122,7 @@ def _attained(table: pd.DataFrame, axes: Sequence[Axis]) -> list[Table]:
     heads = [axes[0].title, *(axis.title for axis in axes[1:])]
     half = table[table["percentile"] == 50]
     return [
-        Table(
+        SheetTable(
             f"What half of the runs attain: {label}",
             heads,
             [[number(row[axis.name]) for axis in axes] for row in rows.to_dict("records")],
@@ -169,7 +169,7 @@ def _hypervolumes(folder: Path, labels: pd.DataFrame, facts: _Facts) -> dict[str
         f"Best corner: {ends['ideal']}. Reference point: {ends['reference']}.",
         "Intervals are Student's for the mean over a label's runs; fewer than three runs have none.",
     ]
-    return section(text=text, figures=[figure], tables=[Table("Hypervolume by label", heads, rows)])
+    return section(text=text, figures=[figure], tables=[SheetTable("Hypervolume by label", heads, rows)])
 
 
 def _corner(values: Sequence[float], axes: Sequence[Axis]) -> list[str]:
@@ -189,12 +189,12 @@ def _pairs(folder: Path) -> dict[str, Any]:
     names = list(dict.fromkeys(table["label"]))
     return section(
         tables=[
-            Table(
+            SheetTable(
                 "Share of a row's front that a column's front dominates",
                 ["", *names],
                 _matrix(table, "dominated", names),
             ),
-            Table(
+            SheetTable(
                 "Pairs of runs in which a row's hypervolume is larger", ["", *names], _matrix(table, "larger", names)
             ),
         ]
@@ -216,7 +216,7 @@ def _runs(runs: pd.DataFrame) -> dict[str, Any]:
         ]
         for row in runs.to_dict("records")
     ]
-    return section(tables=[Table("All runs", heads, rows)])
+    return section(tables=[SheetTable("All runs", heads, rows)])
 
 
 _CAVEATS = (

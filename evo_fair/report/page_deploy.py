@@ -16,7 +16,7 @@ from evo_fair.report.network_cards import Card, read_as
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
 from evo_fair.report.page_sheet import (
     Sheet,
-    Table,
+    SheetTable,
     between,
     counted,
     facts_of,
@@ -94,7 +94,7 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
         for row in table.to_dict("records")
     ]
     note = "In brackets: 95 % intervals, for which whole units, such as persons, are drawn."
-    return section(figures=figures, tables=[Table("The trained networks and references", head, rows, note)])
+    return section(figures=figures, tables=[SheetTable("The trained networks and references", head, rows, note)])
 
 
 def _by_kind(table: pd.DataFrame, name: str) -> list[Series]:
@@ -156,7 +156,7 @@ def _before_and_after(table: pd.DataFrame, cards: dict[str, Card], group: str) -
             [name, *(between(*map(number, line)) for line in (old, new)), number(new[0] - old[0])]
             for name, old, new in zip(names, before, after, strict=True)
         ]
-        tables.append(Table(f"{title}: the search and after training", _HEAD, cells))
+        tables.append(SheetTable(f"{title}: the search and after training", _HEAD, cells))
         texts.append(_order(title, before[:, 0], after[:, 0]))
     return section(text=texts, figures=figures, tables=tables)
 
@@ -221,13 +221,13 @@ def _groups(table: pd.DataFrame) -> dict[str, Any]:
     return section(figures=figures, tables=tables)
 
 
-def _narrow(title: str, groups: list[str], networks: list[str], cells: list[list[str]]) -> Table:
+def _narrow(title: str, groups: list[str], networks: list[str], cells: list[list[str]]) -> SheetTable:
     """A table of groups by networks, `cells` `[groups, networks]`, with what is fewer side by side."""
     if len(networks) <= len(groups):
         rows = [[name, *line] for name, line in zip(groups, cells, strict=True)]
-        return Table(title, ["group", *networks], rows)
+        return SheetTable(title, ["group", *networks], rows)
     rows = [[name, *line] for name, line in zip(networks, zip(*cells, strict=True), strict=True)]
-    return Table(title, ["network", *groups], rows)
+    return SheetTable(title, ["network", *groups], rows)
 
 
 def _by_group(title: str, row: dict[Any, Any], columns: dict[str, str]) -> Series:

@@ -17,7 +17,7 @@ from bokeh.plotting import figure
 from evo_fair.report.page_sheet import number
 from evo_fair.show import visible
 
-__all__ = ["Look", "Series", "finish", "finite", "look", "points_figure", "range_of", "rows_figure", "scale_of"]
+__all__ = ["Series", "SeriesLook", "finish", "finite", "look", "points_figure", "range_of", "rows_figure", "scale_of"]
 
 _LOGARITHMIC = 20.0
 """An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
@@ -43,7 +43,7 @@ _DASHES = ("", "7 3", "2 3", "7 3 2 3")
 
 
 @dataclass(frozen=True)
-class Look:
+class SeriesLook:
     """How what belongs together is drawn: told apart by more than the colour."""
 
     colour: str
@@ -60,11 +60,11 @@ class Look:
         }
 
 
-def look(place: int) -> Look:
+def look(place: int) -> SeriesLook:
     """The look of the series at a place, from 0; the first 42 all differ."""
     forms = list(_MARKERS)
     turn = place // len(_COLOURS)
-    return Look(
+    return SeriesLook(
         _COLOURS[place % len(_COLOURS)],
         forms[place % len(forms)],
         _DASHES[(place + turn) % len(_DASHES)],
@@ -128,7 +128,7 @@ def points_figure(
     return _figure(section, title, beside, key, plot)
 
 
-def _draw(plot: Any, place: int, series: Series, own: Look) -> None:
+def _draw(plot: Any, place: int, series: Series, own: SeriesLook) -> None:
     x, y = np.asarray(series.x, np.float64), np.asarray(series.y, np.float64)
     if series.line:
         path = series.along if series.along is not None else np.stack([x, y], 1)[np.argsort(x, kind="stable")]
@@ -152,7 +152,7 @@ def _draw(plot: Any, place: int, series: Series, own: Look) -> None:
         _mark(plot, place, ColumnDataSource(source), own)
 
 
-def _mark(plot: Any, place: int, source: ColumnDataSource, own: Look) -> None:
+def _mark(plot: Any, place: int, source: ColumnDataSource, own: SeriesLook) -> None:
     fill = own.colour if own.filled else "#ffffff"
     marks = {"marker": own.marker, "size": 10, "line_color": own.colour, "line_width": 1.5, "fill_color": fill}
     plot.scatter("x", "y", source=source, name=f"points-{place}", **marks)

@@ -10,11 +10,11 @@ from evo_fair.job_folder import AUDITS, PRUNINGS
 from evo_fair.report.compare_tables import COMPARISONS
 from evo_fair.report.page_sheet import Sheet
 
-__all__ = ["KINDS", "Kind", "kind_of"]
+__all__ = ["PAGE_KINDS", "PageKind", "kind_of"]
 
 
 @dataclass(frozen=True)
-class Kind:
+class PageKind:
     """A kind of folder: what it is called, whether one is of it, and what its page shows."""
 
     name: str
@@ -23,12 +23,12 @@ class Kind:
     sheet: Callable[[Path], Sheet]
 
 
-def kind_of(folder: Path) -> Kind:
+def kind_of(folder: Path) -> PageKind:
     """The kind of a folder; raises `RunError`, which lists the kinds, for one of none."""
-    for kind in KINDS:
+    for kind in PAGE_KINDS:
         if kind.is_in(folder):
             return kind
-    known = ", ".join(f"a {kind.name} ({kind.command})" for kind in KINDS)
+    known = ", ".join(f"a {kind.name} ({kind.command})" for kind in PAGE_KINDS)
     what = "holds nothing that a report is made of" if folder.is_dir() else "is no folder"
     raise RunError(f"{folder} {what}: give the folder of {known}".replace("a audit", "an audit"))
 
@@ -70,11 +70,11 @@ def _comparison(folder: Path) -> Sheet:
     return comparison_sheet(folder)
 
 
-KINDS = (
-    Kind("deployment", "evo-fair deploy", _is_deployment, _deployment),
-    Kind("search", "evo-fair search", lambda folder: (folder / RUNS.file).is_file(), _search),
-    Kind("pruning", "evo-fair prune", lambda folder: (folder / PRUNINGS.file).is_file(), _pruning),
-    Kind("audit", "evo-fair audit", lambda folder: (folder / AUDITS.file).is_file(), _audit),
-    Kind("comparison", "evo-fair compare", lambda folder: (folder / COMPARISONS.file).is_file(), _comparison),
+PAGE_KINDS = (
+    PageKind("deployment", "evo-fair deploy", _is_deployment, _deployment),
+    PageKind("search", "evo-fair search", lambda folder: (folder / RUNS.file).is_file(), _search),
+    PageKind("pruning", "evo-fair prune", lambda folder: (folder / PRUNINGS.file).is_file(), _pruning),
+    PageKind("audit", "evo-fair audit", lambda folder: (folder / AUDITS.file).is_file(), _audit),
+    PageKind("comparison", "evo-fair compare", lambda folder: (folder / COMPARISONS.file).is_file(), _comparison),
 )
 """All kinds, those that share a file with another one first."""

@@ -14,7 +14,7 @@ from evo_fair.report.network_cards import Figure, read_as
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
 from evo_fair.report.page_sheet import (
     Sheet,
-    Table,
+    SheetTable,
     between,
     change,
     counted,
@@ -104,7 +104,7 @@ def _by_sparsity(table: pd.DataFrame, cards: dict[str, _Card], group: str, name:
             "--constraint 'accuracy >= …' takes its figures from there."
         )
     note = "Performance and degradation fairness: the largest difference between groups in accuracy and in its loss."
-    return section(text=text, figures=figures, tables=[Table("All networks", ["network", *heads], rows, note)])
+    return section(text=text, figures=figures, tables=[SheetTable("All networks", ["network", *heads], rows, note)])
 
 
 _LINES = "Each point is a network. Its bar is a 95 % interval over test samples; lines join the means over seeds."
@@ -168,7 +168,7 @@ def _who_pays(table: pd.DataFrame, cards: dict[str, _Card]) -> dict[str, Any]:
             [name, *(_points(cards[name].changes.get(column)) for column in ("accuracy", *columns.values()))]
             for name in known
         ]
-        tables.append(Table(title, ["network", "everyone", *columns], rows, _STAR))
+        tables.append(SheetTable(title, ["network", "everyone", *columns], rows, _STAR))
     return section(text=[_CHANGES], figures=figures, tables=tables)
 
 

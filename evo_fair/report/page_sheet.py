@@ -11,7 +11,7 @@ from evo_fair.show import visible
 
 __all__ = [
     "Sheet",
-    "Table",
+    "SheetTable",
     "between",
     "facts_of",
     "groups_in",
@@ -56,7 +56,7 @@ class Sheet:
 
 
 @dataclass(frozen=True)
-class Table:
+class SheetTable:
     """A table: `title` says what it holds, for readers that only hear it, too; the first cell of a row is its name."""
 
     title: str
@@ -135,7 +135,7 @@ def section(
     facts: Sequence[tuple[str, str]] = (),
     lines: Sequence[str] = (),
     figures: Sequence[dict[str, Any]] = (),
-    tables: Sequence[Table] = (),
+    tables: Sequence[SheetTable] = (),
 ) -> dict[str, Any]:
     """A section of a page: paragraphs, facts, a list, figures and tables, in this order."""
     return {"text": text, "facts": facts, "lines": lines, "figures": figures, "tables": tables}

@@ -65,8 +65,8 @@ def test_large_images_leave_room_for_few_threads() -> None:
 def test_samples_too_many_to_be_held_are_predicted_to_the_same_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     held = proxy_of("ham10000")
     monkeypatch.setattr("evo_fair.nets.inputs._KEPT", 1000)
-    monkeypatch.setattr("evo_fair.proxy.population._PART", 7 * 4 * 3 * 32 * 32)
-    monkeypatch.setattr("evo_fair.proxy.proxy._memory", lambda: 1 << 19)
+    monkeypatch.setattr("evo_fair.proxy.samples._PART", 7 * 4 * 3 * 32 * 32)
+    monkeypatch.setattr("evo_fair.proxy.proxy.memory_for_features", lambda: 1 << 19)
     asked = proxy_of("ham10000")
     assert isinstance(asked.samples, Normalised)
     genomes = np.stack(_alike(held))
