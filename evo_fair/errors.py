@@ -22,6 +22,7 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "WorkerError",
     "check_list",
     "in_a_line",
     "quote",
@@ -124,6 +125,10 @@ class NonFiniteError(EvoFairError, ArithmeticError):
 
 class AuditError(EvoFairError, ValueError):
     """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
+
+
+class WorkerError(EvoFairError, RuntimeError):
+    """Workers can't be had, or a piece of a job has ended several of them."""
 
 
 def check_list(name: str, values: object) -> None:

@@ -1,0 +1,106 @@
+"""Pieces that are files: workers make them in a folder of their own, and the job's owner writes them into its."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Generic, Protocol, TypeVar
+
+from evo_fair.files import write_bytes
+from evo_fair.job_folder import make_missing
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers.team import Team
+
+__all__ = ["FileWork", "Maker", "make_files"]
+
+P = TypeVar("P")
+C = TypeVar("C", contravariant=True)
+
+
+class Maker(Protocol[C]):
+    """Makes a piece's files in a folder."""
+
+    def __call__(self, piece: C, folder: Path, listener: Listener) -> None:
+        """Writes the files of `piece` into `folder`; `listener` hears what there is to say of it."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A piece as a worker has made it: its files by name, and what was noted and warned of meanwhile."""
+
+    files: dict[str, bytes]
+    said: tuple[tuple[str, str], ...]
+
+
+class _Hearer(Listener):
+    """Keeps what is said, for the job's own listener to hear."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, str]] = []
+
+    def noted(self, line: str) -> None:
+        """Keeps it."""
+        self.said.append(("noted", line))
+
+    def warned(self, line: str) -> None:
+        """Keeps it."""
+        self.said.append(("warned", line))
+
+
+@dataclass(frozen=True)
+class FileWork(Generic[P]):
+    """What a worker calls with a piece: makes its files in a folder that is gone afterwards, and returns them."""
+
+    make: Maker[P]
+
+    def __call__(self, piece: P) -> Made:
+        """The files of a piece."""
+        hearer = _Hearer()
+        with TemporaryDirectory(prefix="evo-fair-") as folder:
+            self.make(piece, Path(folder), hearer)
+            files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+        return Made(files, tuple(hearer.said))
+
+
+def make_files(
+    team: Team | None,
+    pieces: Sequence[P],
+    made: Callable[[P], bool],
+    make: Maker[P],
+    name: Callable[[P], str],
+    folder: Path,
+    heard: Callable[[P, int], None],
+    listener: Listener,
+) -> list[P]:
+    """Makes the pieces that are not there yet, here or by a team; returns those that are there in the end, in order.
+
+    A piece's files begin with its `name`, and its card, `NAME.json`, is written last. `heard` gets each piece once it
+    is there, and how many are.
+    """
+    if team is None:
+        make_missing(pieces, made, lambda piece: make(piece, folder, listener), heard)
+        return list(pieces)
+    missing = [piece for piece in pieces if not made(piece)]
+    done = 0
+    for piece in pieces:
+        if piece not in missing:
+            heard(piece, done := done + 1)
+    there, said = [piece for piece in pieces if piece not in missing], set()
+    if missing:
+        with team.loaded(FileWork(make)) as load:
+            for piece, result in team.each(load, missing, name):
+                _write(result.files, folder, f"{name(piece)}.json")
+                for way, line in result.said:
+                    if line not in said:  # each worker says it for itself
+                        getattr(listener, way)(line)
+                    said.add(line)
+                there.append(piece)
+                heard(piece, done := done + 1)
+    return [piece for piece in pieces if piece in there]
+
+
+def _write(files: dict[str, bytes], folder: Path, card: str) -> None:
+    for name in sorted(files, key=lambda name: (name == card, name)):
+        write_bytes(folder / name, files[name])
+    checkpoint = folder / f"{card.removesuffix('.json')}.checkpoint.safetensors"
+    checkpoint.unlink(missing_ok=True)  # of a training that was broken off here

@@ -1,0 +1,112 @@
+"""Workers as processes on this machine: one executor of joblib's a process, so that a lost one is told from the others.
+
+In one executor of many processes, the loss of one breaks all, and which piece was at fault is not known.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from joblib.externals.loky import process_executor
+
+__all__ = ["Processes"]
+
+_LOOK = 1.0
+"""Seconds between two looks whether the job's process is still there."""
+
+
+class Processes:
+    """Some processes of so many threads each; they are started when they are first needed."""
+
+    kills = 3
+    """A piece that has ended so many workers is given up."""
+
+    def __init__(self, number: int, threads: int) -> None:
+        self._executors: list[process_executor.ProcessPoolExecutor | None] = [None] * number
+        self._at: dict[Future[Any], int] = {}
+        self._threads = threads
+        self.description = f"{number} {'process' if number == 1 else 'processes'} on this machine"
+
+    @property
+    def width(self) -> int:
+        """How many pieces are made at a time."""
+        return len(self._executors)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a worker has nothing to do."""
+        return len(self._at) < self.width
+
+    def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int = 0) -> "Future[Any]":
+        """Has an idle worker do a call: that with the number `prefer`, if it is idle."""
+        idle = sorted(set(range(self.width)) - set(self._at.values()))
+        number = prefer if prefer in idle else idle[0]
+        executor = self._executors[number]
+        if executor is None:
+            with _without_interrupts():  # the process starts within the first call
+                executor = self._executors[number] = _executor(self._threads)
+                future = executor.submit(call, *arguments)
+        else:
+            future = executor.submit(call, *arguments)
+        self._at[future] = number
+        return future
+
+    def ended(self, future: "Future[Any]") -> bool:
+        """Takes note that a call has ended; returns whether its worker was lost, in whose place is then another."""
+        number = self._at.pop(future)
+        if not isinstance(future.exception(), process_executor.BrokenProcessPool):
+            return False
+        executor, self._executors[number] = self._executors[number], None
+        if executor is not None:
+            executor.shutdown(kill_workers=True)
+        return True
+
+    def send(self, content: bytes) -> bytes:
+        """What stands for a parcel's content in a call."""
+        return content
+
+    def close(self) -> None:
+        """Ends the processes, whatever they are doing."""
+        for number, executor in enumerate(self._executors):
+            if executor is not None:
+                executor.shutdown(wait=False, kill_workers=True)
+                self._executors[number] = None
+        self._at.clear()
+
+
+def _executor(threads: int) -> process_executor.ProcessPoolExecutor:
+    names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
+    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
+    return process_executor.ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=limits)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A block whose new processes don't hear Ctrl-C, which is the job's own: it ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(owner: int) -> None:
+    """Runs first in a worker: it ends with its owner, and does not start anew for what it keeps in memory."""
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    if os.name == "posix":
+        threading.Thread(target=_end_with, args=(owner,), daemon=True, name="owner").start()
+
+
+def _end_with(owner: int) -> None:
+    while os.getppid() == owner:
+        time.sleep(_LOOK)
+    os._exit(1)
