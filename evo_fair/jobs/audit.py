@@ -20,6 +20,7 @@ from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_networ
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, as_workers
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
@@ -87,6 +88,7 @@ def audit(
     treatments: Sequence[str] | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Audit:
@@ -109,6 +111,8 @@ def audit(
         imbalance: The third objective of the front, beside sparsity and accuracy.
         constraints: Limits of the operating point, such as `worst_group_loss <= 0.02`.
         minutes: What measuring may take; an audit that would take longer is refused once that is known.
+        workers: Who measures: so many processes here, a Dask scheduler's address, or a `Workers`; this process by
+            default. What is measured is the same.
         resume: Goes on with an audit that was broken off: parts that were measured are not measured again.
         listener: Hears how far it is.
 
@@ -139,8 +143,9 @@ def audit(
         "scopes": scopes and as_texts("scopes", scopes),
         "sparsities": sparsities and as_numbers("sparsities", sparsities),
     }
-    drawn = as_wholes("seeds", seeds)
-    common: Any = {"out": folder, "group": group, "minutes": minutes, "resume": resume, "listener": listener}
+    drawn, team = as_wholes("seeds", seeds), as_workers(workers, as_whole("jobs", jobs))
+    common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
+    common |= {"resume": resume, "listener": listener}
     if one:
         factors |= {
             "criteria": criteria and as_texts("criteria", criteria),

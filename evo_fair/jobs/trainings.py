@@ -5,10 +5,12 @@ trainings, networks are chosen in rounds, trained from nothing by the problem's 
 what is believed of all the others.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +41,7 @@ from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Team
 from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
 from evo_fair.proxy import predict_labels
@@ -168,10 +171,11 @@ def train_chosen(
     trainings: int,
     listener: Listener,
     beginning: Beginning | None = None,
+    team: Team | None = None,
 ) -> Belief:
     """Trains networks until `trainings` are there, and writes what is believed then; returns it.
 
-    They start from random weights, or from their `beginning`.
+    They start from random weights, or from their `beginning`. A `team` trains those of a round at the same time.
 
     Every training is in `trainings.csv` once it has ended; those that a run has already stay. Raises `RunError` for a
     damaged file, and where the run's trainings had another number of epochs.
@@ -189,18 +193,24 @@ def train_chosen(
     remove_leftovers(shop.folder)
     belief = evidence.believe(done)
     _write(run.path, evidence, belief)
-    while len(done) < trainings:
-        first = len(done) // ROUND * ROUND  # of the round that is going on
-        known = {one.id for one in done}
-        chosen = [record for record in evidence.next(evidence.believe(done[:first]), ROUND) if record.id not in known]
-        if not chosen:
-            break
-        for record in chosen[: trainings - len(done)]:
-            done.append(_train(shop, evidence, record, epochs, listener))
-            write_trainings(path, done)
-            listener.trained(len(done), trainings)
-        belief = evidence.believe(done)
-        _write(run.path, evidence, belief)
+    left_out: set[str] = set()
+    with _trainer(team, shop, listener) as train:
+        while len(done) < trainings:
+            first = len(done) // ROUND * ROUND  # of the round that is going on
+            known = {one.id for one in done} | left_out
+            best = evidence.next(evidence.believe(done[:first]), ROUND + len(left_out))
+            chosen = [record for record in best if record.id not in known][: first + ROUND - len(done)]
+            if not chosen:
+                break
+            chosen = chosen[: trainings - len(done)]
+            left_out |= {record.id for record in chosen}
+            for record, labels in train(chosen):
+                left_out.remove(record.id)
+                done.append(_result(evidence, record, labels, dataset, epochs, shop.seed))
+                write_trainings(path, done)
+                listener.trained(len(done), trainings)
+            belief = evidence.believe(done)
+            _write(run.path, evidence, belief)
     return belief
 
 
@@ -210,10 +220,64 @@ def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
     write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines))
 
 
-def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> TrainingResult:
-    dataset = shop.dataset
+Trained = Iterator[tuple[Record, npt.NDArray[np.uint8]]]
+"""Records in the order in which they were chosen, and the labels that their trained networks predict."""
+
+
+@contextmanager
+def _trainer(
+    team: Team | None, shop: AloneTraining, listener: Listener
+) -> Iterator[Callable[[Sequence[Record]], Trained]]:
+    """What trains the networks of records, in this process or by a team, which leaves out what no worker survives."""
+    if team is None:
+
+        def here(records: Sequence[Record]) -> Trained:
+            for record in records:
+                yield record, _labels(shop, record, listener)
+
+        yield here
+        return
+    with team.loaded(_TrainingWork(shop)) as load:
+
+        def there(records: Sequence[Record]) -> Trained:
+            kept = [record for record in records if shop.keeps(record.id, record.genome)]
+            found = {record.id: _labels(shop, record, listener) for record in kept}
+            others, waiting = [record for record in records if record not in kept], list(records)
+            made = team.each(load, others, lambda record: f"the training of {record.id}")
+            for number, (files, labels) in made:
+                shop.keep_files(others[number].id, files)
+                found[others[number].id] = labels
+                while waiting and waiting[0].id in found:
+                    yield waiting[0], found[waiting.pop(0).id]
+            yield from ((record, found[record.id]) for record in waiting if record.id in found)
+
+        yield there
+
+
+@dataclass(frozen=True)
+class _TrainingWork:
+    """What a worker calls with a record: trains its network in a folder that is gone afterwards."""
+
+    shop: AloneTraining
+
+    def __call__(self, record: Record) -> tuple[dict[str, bytes], npt.NDArray[np.uint8]]:
+        """The files of the trained network, and the labels that it predicts."""
+        with TemporaryDirectory(prefix="evo-fair-") as folder:
+            shop = replace(self.shop, folder=Path(folder))
+            labels = _labels(shop, record, Listener())
+            return shop.kept_files(record.id), labels
+
+
+def _labels(shop: AloneTraining, record: Record, listener: Listener) -> npt.NDArray[np.uint8]:
+    """What a record's network, trained now or kept, predicts of the validation part: uint8 `[samples]`."""
     network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
-    labels = predict_labels(for_inference(network), shop.scaling(dataset.inputs[dataset.part("validation")]))
+    validation = shop.dataset.inputs[shop.dataset.part("validation")]
+    return predict_labels(for_inference(network), shop.scaling(validation))
+
+
+def _result(
+    evidence: Evidence, record: Record, labels: npt.NDArray[np.uint8], dataset: Dataset, epochs: int, seed: int
+) -> TrainingResult:
     counts = dataset.counts(labels[None], "validation", evidence.plan.group)
     resampled = evidence.resamples.values(labels, evidence.goals)
     values = {goal.name: float(goal.measure(counts)[0]) for goal in evidence.goals}
@@ -225,7 +289,7 @@ def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int,
             )
     noise = np.nan_to_num(resampled.std(axis=0))
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}
-    return TrainingResult(record.id, epochs, shop.seed, values, uncertainties)
+    return TrainingResult(record.id, epochs, seed, values, uncertainties)
 
 
 def _check_alike(folder: Path, done: Sequence[TrainingResult], epochs: int, seed: int) -> None:

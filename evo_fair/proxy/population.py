@@ -21,7 +21,7 @@ from evo_fair.proxy.program import padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.space import Block, units_of
 
-__all__ = ["Population"]
+__all__ = ["Population", "macs_of"]
 
 _Receive = Callable[[list[int], Float32s], None]
 
@@ -216,7 +216,7 @@ class _Kept:
 
     def _rate(self, prefix: Prefix, features: _Features) -> float:
         images = len(features.samples) + len(features.calibration)
-        return self._least + self._wanted[prefix] * images * sum(map(_macs, prefix)) / features.bytes
+        return self._least + self._wanted[prefix] * images * sum(map(macs_of, prefix)) / features.bytes
 
 
 def _room(x: Float32s, blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
@@ -232,7 +232,7 @@ def _order(block: Block) -> tuple[object, ...]:
     return (block.name, block.kind.name, *block[2:])
 
 
-def _macs(block: Block) -> int:
+def macs_of(block: Block) -> int:
     """Multiply-accumulates of a block, without regard to the stride within it."""
     pixels = max(1, block.h_in) * max(1, block.w_in) // block.stride**2
     return pixels * sum(

@@ -17,7 +17,7 @@ from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
-__all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
+__all__ = ["Proxy", "check_precision", "kept_memory", "predict_labels", "predict_logits", "torch_device"]
 
 
 BATCH = 256
@@ -44,6 +44,7 @@ class Proxy:
         threads: int = 1,
         device: str = "cpu",
         precision: str = "fp32",
+        memory: int | None = None,
     ) -> None:
         keep_memory()
         self.supernet = supernet
@@ -56,7 +57,7 @@ class Proxy:
             _rows(self.calibration),
             _rows(self.samples),
             threads,
-            _memory(),
+            kept_memory() if memory is None else memory,
             half=check_precision(precision) == "bf16",
         )
 
@@ -155,8 +156,12 @@ def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
     return rows
 
 
-def _memory() -> int:
-    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
+def kept_memory(processes: int = 1) -> int:
+    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less.
+
+    Several processes on the machine have a quarter of its memory together.
+    """
     if not hasattr(os, "sysconf"):
-        return _MEMORY // 4
-    return min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+        return _MEMORY // (4 * processes)
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_MEMORY, whole // max(8, 4 * processes))

@@ -17,9 +17,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cloudpickle
 import numpy as np
 import numpy.typing as npt
-import cloudpickle
 
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import storage_errors

@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Generic, Protocol, TypeVar
 
+import numpy as np
+
 from evo_fair.files import write_bytes
 from evo_fair.job_folder import make_missing
 from evo_fair.jobs.listener import Listener
@@ -80,27 +82,25 @@ def make_files(
     if team is None:
         make_missing(pieces, made, lambda piece: make(piece, folder, listener), heard)
         return list(pieces)
-    missing = [piece for piece in pieces if not made(piece)]
-    done = 0
-    for piece in pieces:
-        if piece not in missing:
-            heard(piece, done := done + 1)
-    there, said = [piece for piece in pieces if piece not in missing], set()
-    if missing:
-        with team.loaded(FileWork(make)) as load:
-            for piece, result in team.each(load, missing, name):
-                _write(result.files, folder, f"{name(piece)}.json")
-                for way, line in result.said:
-                    if line not in said:  # each worker says it for itself
-                        getattr(listener, way)(line)
-                    said.add(line)
-                there.append(piece)
-                heard(piece, done := done + 1)
-    return [piece for piece in pieces if piece in there]
+    there = [made(piece) for piece in pieces]
+    missing = [number for number, is_there in enumerate(there) if not is_there]
+    for done, number in enumerate(np.flatnonzero(there), 1):
+        heard(pieces[number], done)
+    said = set()
+    with team.loaded(FileWork(make)) as load:
+        for one, result in team.each(load, [pieces[number] for number in missing], name):
+            piece = pieces[missing[one]]
+            _write(result.files, folder, name(piece))
+            for way, line in result.said:
+                if line not in said:  # each worker says it for itself
+                    getattr(listener, way)(line)
+                said.add(line)
+            there[missing[one]] = True
+            heard(piece, sum(there))
+    return [piece for piece, is_there in zip(pieces, there, strict=True) if is_there]
 
 
-def _write(files: dict[str, bytes], folder: Path, card: str) -> None:
-    for name in sorted(files, key=lambda name: (name == card, name)):
+def _write(files: dict[str, bytes], folder: Path, piece: str) -> None:
+    for name in sorted(files, key=lambda name: (name == f"{piece}.json", name)):
         write_bytes(folder / name, files[name])
-    checkpoint = folder / f"{card.removesuffix('.json')}.checkpoint.safetensors"
-    checkpoint.unlink(missing_ok=True)  # of a training that was broken off here
+    (folder / f"{piece}.checkpoint.safetensors").unlink(missing_ok=True)  # of a training that was broken off here

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from joblib.externals.loky import process_executor
@@ -23,9 +23,6 @@ _LOOK = 1.0
 
 class Processes:
     """Some processes of so many threads each; they are started when they are first needed."""
-
-    kills = 3
-    """A piece that has ended so many workers is given up."""
 
     def __init__(self, number: int, threads: int) -> None:
         self._executors: list[process_executor.ProcessPoolExecutor | None] = [None] * number
@@ -43,7 +40,7 @@ class Processes:
         """Whether a worker has nothing to do."""
         return len(self._at) < self.width
 
-    def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int = 0) -> "Future[Any]":
+    def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int | None = None) -> "Future[Any]":
         """Has an idle worker do a call: that with the number `prefer`, if it is idle."""
         idle = sorted(set(range(self.width)) - set(self._at.values()))
         number = prefer if prefer in idle else idle[0]
@@ -57,19 +54,22 @@ class Processes:
         self._at[future] = number
         return future
 
-    def ended(self, future: "Future[Any]") -> bool:
-        """Takes note that a call has ended; returns whether its worker was lost, in whose place is then another."""
+    def ended(self, future: "Future[Any]") -> int:
+        """Takes note that a call has ended; returns how many workers were lost over it: their places are free."""
         number = self._at.pop(future)
         if not isinstance(future.exception(), process_executor.BrokenProcessPool):
-            return False
+            return 0
         executor, self._executors[number] = self._executors[number], None
         if executor is not None:
             executor.shutdown(kill_workers=True)
-        return True
+        return 1
 
-    def send(self, content: bytes) -> bytes:
-        """What stands for a parcel's content in a call."""
-        return content
+    def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
+        """Does a call, at once, in all processes that have nothing else to do."""
+        del where
+        idle = set(range(self.width)) - set(self._at.values())
+        there = [executor for number in idle if (executor := self._executors[number]) is not None]
+        wait([executor.submit(call, *arguments) for executor in there])
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing."""

@@ -1,6 +1,7 @@
 """What runs in a worker: it opens a parcel once, makes pieces one at a time, and answers with bytes."""
 
 import platform
+import sys
 import traceback
 from collections import OrderedDict
 from importlib.metadata import PackageNotFoundError, version
@@ -13,20 +14,24 @@ from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.jobs.workers.parcel import NotHere, Ticket, opened
 from evo_fair.one_at_a_time import one_at_a_time
 
-__all__ = ["Answer", "MadeElsewhere", "run_piece", "versions"]
+__all__ = ["Answer", "MadeElsewhere", "receive", "run_piece", "versions"]
 
 _KEPT = 2
 """Parcels that a worker keeps open: a search's networks, and its trainings."""
 
 _open: OrderedDict[str, Any] = OrderedDict()
+_received: dict[str, bytes] = {}
 
 
 class Answer(NamedTuple):
-    """What a worker answers: a `value` or an `error` in bytes, or that it is `lacking` what the parcel names."""
+    """What a worker answers: a `value` or an `error` in bytes, or that it is `lacking` what the parcel names.
+
+    `text` is an error's trace, or where the worker is.
+    """
 
     kind: Literal["value", "error", "lacking"]
     content: bytes
-    trace: str = ""
+    text: str = ""
 
 
 class MadeElsewhere(Exception):  # noqa: N818 - it is the cause of an error, and never raised
@@ -48,18 +53,35 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 @one_at_a_time  # torch's number of threads is the process's, and so is its generator
-def run_piece(ticket: Ticket, content: bytes | None, piece: bytes) -> Answer:
-    """Makes one piece of the job that a ticket is for; `content` is the parcel where it has to be sent."""
+def run_piece(ticket: Ticket, piece: bytes) -> Answer:
+    """Makes one piece of the job that a ticket is for."""
     try:
-        work = _opened(ticket, content)
+        work = _opened(ticket)
         return Answer("value", cloudpickle.dumps(work(cloudpickle.loads(piece)), protocol=5))
     except NotHere as reason:
-        return Answer("lacking", str(reason).encode())
+        return Answer("lacking", str(reason).encode(), _address())
     except BaseException as error:
         return _failed(error)
 
 
-def _opened(ticket: Ticket, content: bytes | None) -> Any:
+def receive(digest: str, content: bytes) -> None:
+    """Takes a parcel that was sent, until it is opened."""
+    _received[digest] = content
+
+
+def _address() -> str:
+    """Where this worker is, for its scheduler; empty for a process of the job's own."""
+    if "distributed" not in sys.modules:
+        return ""
+    from distributed import get_worker
+
+    try:
+        return str(get_worker().address)
+    except ValueError:
+        return ""
+
+
+def _opened(ticket: Ticket) -> Any:
     import torch
 
     torch.set_num_threads(ticket.threads)
@@ -72,7 +94,7 @@ def _opened(ticket: Ticket, content: bytes | None) -> Any:
                 f"the worker on {platform.node()} has {name} {there}, the job {wanted}: install the same in both"
             )
     try:
-        work = opened(ticket.path, ticket.digest, content)
+        work = opened(ticket.path, ticket.digest, _received.pop(ticket.digest, None))
     except ImportError as reason:
         raise EvoFairError(
             f"the worker on {platform.node()} can't import a part of the job ({in_a_line(reason)}): install it there, "

@@ -1,9 +1,12 @@
 """Hands pieces to workers and gives back their results as they come; what a lost worker was at is done elsewhere."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -13,11 +16,14 @@ from evo_fair.errors import WorkerError
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers.given import Workers
 from evo_fair.jobs.workers.parcel import Parcel, Ticket
-from evo_fair.jobs.workers.remote import Answer, MadeElsewhere, run_piece, versions
+from evo_fair.jobs.workers.remote import Answer, MadeElsewhere, receive, run_piece, versions
 
 __all__ = ["Engine", "Load", "Team"]
 
 P = TypeVar("P")
+
+_MOST_LOST = 3
+"""Workers that a piece may end."""
 
 _LOOK = 2.0
 """Seconds after which new workers are looked for."""
@@ -25,9 +31,6 @@ _LOOK = 2.0
 
 class Engine(Protocol):
     """Where calls are done: processes here, or a scheduler's workers."""
-
-    kills: int
-    """Workers that a call may end before it is given up."""
 
     description: str
     """The workers in words, as `2 processes on this machine`."""
@@ -40,26 +43,30 @@ class Engine(Protocol):
     def idle(self) -> bool:
         """Whether there is a worker with nothing to do."""
 
-    def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int = 0) -> "Future[Any]":
+    def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int | None = None) -> "Future[Any]":
         """Has an idle worker do a call, that with the number `prefer` if there is a choice."""
 
-    def ended(self, future: "Future[Any]") -> bool:
-        """Takes note that a call has ended; returns whether that is because its worker was lost."""
+    def ended(self, future: "Future[Any]") -> int:
+        """Takes note that a call has ended; returns how many workers were lost over it, 0 if it was done."""
 
-    def send(self, content: bytes) -> Any:
-        """What stands for a parcel's content in calls; it reaches each worker once."""
+    def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
+        """Does a call, at once, in the worker that has said that it is `where`."""
 
     def close(self) -> None:
         """Leaves the workers; those that are this process's own are ended."""
 
 
+@dataclass(frozen=True)
 class Load:
-    """What all pieces of a job need, with the workers: packed once, and sent to those who lack its files."""
+    """What all pieces of a job need: packed once, and sent to workers that do not see its files."""
 
-    def __init__(self, parcel: Parcel, threads: int) -> None:
-        self.parcel = parcel
-        self.ticket = Ticket(parcel.digest, str(parcel.path.absolute()), threads, versions())
-        self.sent: Any = None
+    parcel: Parcel
+    ticket: Ticket
+
+    @cached_property
+    def content(self) -> bytes:
+        """All of it."""
+        return self.parcel.content()
 
 
 class Team:
@@ -68,53 +75,66 @@ class Team:
     def __init__(self, engine: Engine, workers: Workers, folder: Path, listener: Listener) -> None:
         self.engine = engine
         self.workers = workers
-        self.folder = folder
+        self._folder = folder
         self._listener = listener
+
+    @property
+    def width(self) -> int:
+        """How many pieces are made at a time."""
+        return self.engine.width
 
     @contextmanager
     def loaded(self, work: Callable[[P], Any]) -> Iterator[Load]:
         """Packs what makes pieces, a callable of one, for as long as the block runs."""
-        parcel = Parcel(work, self.folder, hashed=self.workers.processes is None)
+        parcel = Parcel(work, self._folder, hashed=self.workers.processes is None)
         try:
-            yield Load(parcel, self.workers.threads)
+            yield Load(parcel, Ticket(parcel.digest, str(parcel.path.absolute()), self.workers.threads, versions()))
         finally:
             parcel.close()
 
     def each(
-        self, load: Load, pieces: Sequence[P], name: Callable[[P], str], *, leave_out: bool = True
-    ) -> Iterator[tuple[P, Any]]:
-        """What the work of `load` makes of each piece, in the order in which they are ready.
+        self,
+        load: Load,
+        pieces: Sequence[P],
+        name: Callable[[P], str],
+        *,
+        all_needed: bool = False,
+    ) -> Iterator[tuple[int, Any]]:
+        """What the work of `load` makes of each piece, by the piece's number, in the order in which they are ready.
 
         An error of a piece is raised as it is, with the worker's trace as its cause. A piece whose workers are lost is
-        begun anew by others. One that has ended as many as `Engine.kills` raises `WorkerError` with its name, or is
-        left out with a warning where the user has said so and `leave_out` allows it.
+        begun anew by others. One that has ended three raises `WorkerError` with its name, or is left out with a
+        warning where the user has said so. With `all_needed` none is left out, and the piece of a number goes to
+        the worker of that number, which has made it the last time.
         """
-        waiting = deque(enumerate(pieces))
-        running: dict[Future[Any], tuple[int, P]] = {}
-        kills: Counter[int] = Counter()
+        waiting = deque(range(len(pieces)))
+        running: dict[Future[Any], int] = {}
+        lost: Counter[int] = Counter()
         try:
             while waiting or running:
                 while waiting and self.engine.idle:
-                    number, piece = waiting.popleft()
-                    running[self._begin(load, number, piece)] = (number, piece)
-                done, _ = wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED)
-                for future in done:
-                    number, piece = running.pop(future)
-                    if self.engine.ended(future):
-                        kills[number] += 1
-                        if kills[number] < self.engine.kills:
-                            waiting.appendleft((number, piece))
+                    number = waiting.popleft()
+                    call = (run_piece, load.ticket, cloudpickle.dumps(pieces[number]))
+                    running[self.engine.submit(*call, prefer=number if all_needed else None)] = number
+                if not running:
+                    time.sleep(_LOOK)
+                for future in wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done:
+                    number = running.pop(future)
+                    if further := self.engine.ended(future):
+                        lost[number] += further
+                        if lost[number] < _MOST_LOST:
+                            waiting.appendleft(number)
                         else:
-                            self._give_up(name(piece), leave_out)
+                            self._give_up(name(pieces[number]), lost[number], all_needed)
                         continue
                     answer: Answer = future.result()
                     if answer.kind == "lacking":
-                        load.sent = self._sent(load, answer)
-                        waiting.appendleft((number, piece))
+                        self.engine.tell(answer.text, receive, load.ticket.digest, load.content)
+                        waiting.appendleft(number)
                     elif answer.kind == "error":
-                        raise cloudpickle.loads(answer.content) from MadeElsewhere(answer.trace)
+                        raise cloudpickle.loads(answer.content) from MadeElsewhere(answer.text)
                     else:
-                        yield piece, cloudpickle.loads(answer.content)
+                        yield number, cloudpickle.loads(answer.content)
         finally:
             for future in running:
                 future.cancel()
@@ -123,18 +143,10 @@ class Team:
         """Leaves the workers; those that are this process's own are ended."""
         self.engine.close()
 
-    def _begin(self, load: Load, number: int, piece: Any) -> "Future[Any]":
-        return self.engine.submit(run_piece, load.ticket, load.sent, cloudpickle.dumps(piece), prefer=number)
-
-    def _sent(self, load: Load, answer: Answer) -> Any:
-        if load.sent is None:
-            return self.engine.send(load.parcel.content())
-        return load.sent
-
-    def _give_up(self, name: str, leave_out: bool) -> None:
-        what = f"{name} ended {self.engine.kills} workers, each of which was killed or ran out of memory"
-        if leave_out and self.workers.leave_out:
+    def _give_up(self, name: str, lost: int, needed: bool) -> None:
+        what = f"{name} ended {lost} workers, each of which was killed or ran out of memory"
+        if self.workers.leave_out and not needed:
             self._listener.warned(f"{what}: it is left out; --resume tries it again")
             return
-        mend = ", leave out such pieces with --leave-out" if leave_out else ""
+        mend = "" if needed else ", leave such pieces out with --leave-out"
         raise WorkerError(f"{what}: give workers more memory{mend}, or go on without workers and with --resume")
