@@ -8,6 +8,7 @@ from typing import Any
 from evo_fair import __version__
 from evo_fair.errors import WorkerError, in_a_line
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers.given import Loss
 
 try:
     from distributed import Client, KilledWorker
@@ -72,15 +73,15 @@ class Cluster:
         future: Future[Any] = self._executor.submit(call, *arguments, **near)
         return future
 
-    def ended(self, future: "Future[Any]") -> int:
-        """Takes note that a call has ended; returns how many workers were lost over it.
+    def ended(self, future: "Future[Any]") -> Loss | None:
+        """Takes note that a call has ended; returns the loss of its workers, None if it was done.
 
         Raises `WorkerError` where the scheduler is gone, and where its workers can't do calls at all.
         """
         self._running -= 1
         error = None if future.cancelled() else future.exception()
         if isinstance(error, KilledWorker):
-            return int(error.allowed_failures) + 1
+            return Loss(int(error.allowed_failures) + 1, f"the last was {error.last_worker.address}")
         if future.cancelled():
             raise WorkerError(
                 f"the scheduler at {self._address} is gone, or has given the job up: start it again, and go on with "
@@ -91,7 +92,7 @@ class Cluster:
                 f"the workers of {self._address} can't make pieces ({type(error).__name__}: {in_a_line(error)}): "
                 f"install evo-fair {__version__} on them as it is here"
             ) from error
-        return 0
+        return None
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Does a call in the worker at an address, if it is still there."""

@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass
 from numbers import Integral
+from typing import NamedTuple
 
 from evo_fair.arguments import as_whole
 from evo_fair.errors import EvoFairError, quote
 
-__all__ = ["Workers", "as_workers"]
+__all__ = ["Loss", "Workers", "as_workers"]
 
 _ADDRESS = re.compile(r"(?:tcp|tls|ucx|ws|wss)://[^/\s]+:\d{1,5}")
 _MOST = 4096
@@ -63,6 +64,13 @@ class Workers:
     def processes(self) -> int | None:
         """How many processes on this machine; None where a scheduler has the workers."""
         return None if isinstance(self.where, str) else self.where
+
+
+class Loss(NamedTuple):
+    """How many workers were lost over a call, and why the last was, in words."""
+
+    workers: int
+    why: str
 
 
 def as_workers(given: object, jobs: int | None = None) -> Workers | None:

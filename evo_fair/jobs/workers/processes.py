@@ -5,6 +5,7 @@ In one executor of many processes, the loss of one breaks all, and which piece w
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -15,7 +16,13 @@ from typing import Any
 
 from joblib.externals.loky import process_executor
 
+from evo_fair.errors import in_a_line
+from evo_fair.jobs.workers.given import Loss
+
 __all__ = ["Processes"]
+
+_CODE = re.compile(r"exit codes of the workers are \{([^}]*)\}")
+"""How joblib says what ended a process, as SIGKILL(-9)."""
 
 _LOOK = 1.0
 """Seconds between two looks whether the job's process is still there."""
@@ -48,21 +55,22 @@ class Processes:
         if executor is None:
             with _without_interrupts():  # the process starts within the first call
                 executor = self._executors[number] = _executor(self._threads)
-                future = executor.submit(call, *arguments)
+                future: Future[Any] = executor.submit(call, *arguments)
         else:
             future = executor.submit(call, *arguments)
         self._at[future] = number
         return future
 
-    def ended(self, future: "Future[Any]") -> int:
-        """Takes note that a call has ended; returns how many workers were lost over it: their places are free."""
-        number = self._at.pop(future)
-        if not isinstance(future.exception(), process_executor.BrokenProcessPool):
-            return 0
+    def ended(self, future: "Future[Any]") -> Loss | None:
+        """Takes note that a call has ended; returns the loss of its worker, whose place is then free."""
+        number, error = self._at.pop(future), future.exception()
+        if not isinstance(error, process_executor.BrokenProcessPool):
+            return None
         executor, self._executors[number] = self._executors[number], None
         if executor is not None:
             executor.shutdown(kill_workers=True)
-        return 1
+        code = _CODE.search(str(error))
+        return Loss(1, f"the last by {code[1]}" if code else in_a_line(error))
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Does a call, at once, in all processes that have nothing else to do."""

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import cloudpickle
 
 from evo_fair.errors import WorkerError
 from evo_fair.jobs.listener import Listener
-from evo_fair.jobs.workers.given import Workers
+from evo_fair.jobs.workers.given import Loss, Workers
 from evo_fair.jobs.workers.parcel import Parcel, Ticket
 from evo_fair.jobs.workers.remote import Answer, MadeElsewhere, receive, run_piece, versions
 
-__all__ = ["Engine", "Load", "Team"]
+__all__ = ["Engine", "Load", "Team", "Times"]
 
 P = TypeVar("P")
 
@@ -46,8 +46,8 @@ class Engine(Protocol):
     def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int | None = None) -> "Future[Any]":
         """Has an idle worker do a call, that with the number `prefer` if there is a choice."""
 
-    def ended(self, future: "Future[Any]") -> int:
-        """Takes note that a call has ended; returns how many workers were lost over it, 0 if it was done."""
+    def ended(self, future: "Future[Any]") -> Loss | None:
+        """Takes note that a call has ended; returns what was lost over it, None if it was done."""
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Does a call, at once, in the worker that has said that it is `where`."""
@@ -69,10 +69,22 @@ class Load:
         return self.parcel.content()
 
 
+class Times(NamedTuple):
+    """Seconds that a piece took: in its worker, from hand-out to answer, and in the job's process afterwards."""
+
+    worker: float
+    whole: float
+    owner: float
+
+
 class Team:
-    """The workers of one job, which write nothing themselves; its files stand in `folder` while it is at work."""
+    """The workers of one job, which write nothing themselves; its files stand in `folder` while it is at work.
+
+    `times` has the pieces in the order in which they were ready.
+    """
 
     def __init__(self, engine: Engine, workers: Workers, folder: Path, listener: Listener) -> None:
+        self.times: list[Times] = []
         self.engine = engine
         self.workers = workers
         self._folder = folder
@@ -109,23 +121,25 @@ class Team:
         """
         waiting = deque(range(len(pieces)))
         running: dict[Future[Any], int] = {}
+        begun: dict[int, float] = {}
         lost: Counter[int] = Counter()
         try:
             while waiting or running:
                 while waiting and self.engine.idle:
                     number = waiting.popleft()
+                    begun[number] = time.monotonic()
                     call = (run_piece, load.ticket, cloudpickle.dumps(pieces[number]))
                     running[self.engine.submit(*call, prefer=number if all_needed else None)] = number
                 if not running:
                     time.sleep(_LOOK)
                 for future in wait(running, timeout=_LOOK, return_when=FIRST_COMPLETED).done:
                     number = running.pop(future)
-                    if further := self.engine.ended(future):
-                        lost[number] += further
+                    if loss := self.engine.ended(future):
+                        lost[number] += loss.workers
                         if lost[number] < _MOST_LOST:
                             waiting.appendleft(number)
                         else:
-                            self._give_up(name(pieces[number]), lost[number], all_needed)
+                            self._give_up(name(pieces[number]), lost[number], loss.why, all_needed)
                         continue
                     answer: Answer = future.result()
                     if answer.kind == "lacking":
@@ -134,7 +148,10 @@ class Team:
                     elif answer.kind == "error":
                         raise cloudpickle.loads(answer.content) from MadeElsewhere(answer.text)
                     else:
+                        ready = time.monotonic()
                         yield number, cloudpickle.loads(answer.content)
+                        owner = time.monotonic() - ready
+                        self.times.append(Times(answer.seconds, ready - begun[number], owner))
         finally:
             for future in running:
                 future.cancel()
@@ -143,10 +160,12 @@ class Team:
         """Leaves the workers; those that are this process's own are ended."""
         self.engine.close()
 
-    def _give_up(self, name: str, lost: int, needed: bool) -> None:
-        what = f"{name} ended {lost} workers, each of which was killed or ran out of memory"
+    def _give_up(self, name: str, lost: int, why: str, needed: bool) -> None:
+        what = f"{name} ended {lost} workers ({why})"
         if self.workers.leave_out and not needed:
             self._listener.warned(f"{what}: it is left out; --resume tries it again")
             return
         mend = "" if needed else ", leave such pieces out with --leave-out"
-        raise WorkerError(f"{what}: give workers more memory{mend}, or go on without workers and with --resume")
+        raise WorkerError(
+            f"{what}: give workers more memory if that is what they lack{mend}, or go on without workers and --resume"
+        )

@@ -35,7 +35,7 @@ def test_none_is_none() -> None:
     "given", [0, -1, 1.5, True, "", "two", "lab-7", "lab-7:8786", "tcp://", "tcp://lab 7:1", 10**6, [2], "9" * 400]
 )
 def test_anything_else_is_refused_on_one_line(given: Any) -> None:
-    with pytest.raises(ef.EvoFairError, match="^workers .*tcp://host:8786|no whole number") as caught:
+    with pytest.raises(ef.EvoFairError, match=r"^workers .*tcp://host:8786|no whole number") as caught:
         as_workers(given)
     assert len(str(caught.value)) < 400
 

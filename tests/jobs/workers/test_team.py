@@ -11,6 +11,7 @@ import pytest
 import evo_fair as ef
 from evo_fair.jobs.workers import Team, Workers
 from evo_fair.jobs.workers import remote as remote_module
+from evo_fair.jobs.workers.given import Loss
 from evo_fair.jobs.workers.remote import MadeElsewhere
 
 
@@ -38,11 +39,9 @@ class Engine:
         self.running[future] = None
         return future
 
-    def ended(self, future: "Future[Any]") -> int:
+    def ended(self, future: "Future[Any]") -> Loss | None:
         del self.running[future]
-        if self.losses[self.calls] > 0:
-            return 1
-        return 0
+        return Loss(1, "by a test") if self.losses[self.calls] > 0 else None
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
         call(*arguments)
@@ -98,7 +97,7 @@ def test_a_piece_whose_worker_is_lost_is_made_by_another(tmp_path: Path, lost: i
 def test_a_piece_that_ends_three_workers_ends_the_job(tmp_path: Path) -> None:
     engine = Engine()
     engine.losses.update({2: 1, 3: 1, 4: 1})
-    with pytest.raises(ef.WorkerError, match="^piece 4 ended 3 workers, .* --leave-out, .*--resume$"):
+    with pytest.raises(ef.WorkerError, match=r"^piece 4 ended 3 workers \(by a test\): .* --leave-out, .*--resume$"):
         made(Team(engine, Workers(1), tmp_path, Hearer()), squared, [3, 4, 5])
     assert list(tmp_path.iterdir()) == []
 
@@ -116,7 +115,7 @@ def test_what_all_depends_on_is_never_left_out_and_keeps_its_worker(tmp_path: Pa
     engine = Engine()
     engine.losses.update({2: 1, 3: 1, 4: 1})
     team = Team(engine, Workers(1, leave_out=True), tmp_path, Hearer())
-    with pytest.raises(ef.WorkerError, match="^piece 4 ended 3 workers"):
+    with pytest.raises(ef.WorkerError, match=r"^piece 4 ended 3 workers"):
         made(team, squared, [3, 4, 5], all_needed=True)
     assert engine.preferred == [0, 1, 1, 1]
 
