@@ -202,7 +202,7 @@ def _file_of(array: npt.NDArray[Any]) -> tuple[Path, int] | None:
     first = base  # slices of a map keep its offset, which is that of the whole
     while isinstance(first.base, np.memmap):
         first = first.base
-    return Path(first.filename).absolute(), int(first.offset) + array.ctypes.data - first.ctypes.data
+    return Path(str(first.filename)).absolute(), int(first.offset) + array.ctypes.data - first.ctypes.data
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
+from multiprocessing import resource_tracker
 from typing import Any
 
 from joblib.externals.loky import process_executor
+from joblib.externals.loky.backend import resource_tracker as process_tracker
 
 from evo_fair.errors import in_a_line
 from evo_fair.jobs.workers.given import Loss
@@ -100,6 +102,8 @@ def _without_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    for tracker in (resource_tracker, process_tracker):  # where they start, they let interrupts through again
+        tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -109,6 +113,7 @@ def _without_interrupts() -> Iterator[None]:
 
 def _begin(owner: int) -> None:
     """Runs first in a worker: it ends with its owner, and does not start anew for what it keeps in memory."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     if os.name == "posix":
         threading.Thread(target=_end_with, args=(owner,), daemon=True, name="owner").start()
