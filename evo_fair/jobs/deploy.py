@@ -176,7 +176,7 @@ def deploy(
     return table
 
 
-def _make(team: Team | None, workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> Sequence[str]:
+def _make(team: Team | None, workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> list[str]:
     """Makes the networks that are not there yet; returns those that are there in the end."""
     genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
     deployment = _Deployment(workshop, {name: genomes[name] for name in chosen})

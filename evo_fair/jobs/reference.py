@@ -115,7 +115,7 @@ def train_references(
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(held(folder, f"a training of {network}", network))
-            remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors")
+            remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors", "parcel")
         team = stack.enter_context(open_team(team_wanted, folder, listener))
         there = make_files(
             team,

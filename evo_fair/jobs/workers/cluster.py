@@ -73,6 +73,11 @@ class Cluster:
         future: Future[Any] = self._executor.submit(call, *arguments, **near)
         return future
 
+    def abandon(self, future: "Future[Any]") -> None:
+        """Calls a call off, if it has not begun."""
+        self._running -= 1
+        future.cancel()
+
     def ended(self, future: "Future[Any]") -> Loss | None:
         """Takes note that a call has ended; returns the loss of its workers, None if it was done.
 

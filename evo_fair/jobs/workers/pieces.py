@@ -4,9 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Generic, Protocol, TypeVar
-
-import numpy as np
+from typing import Generic, TypeVar
 
 from evo_fair.files import write_bytes
 from evo_fair.job_folder import make_missing
@@ -16,14 +14,10 @@ from evo_fair.jobs.workers.team import Team
 __all__ = ["FileWork", "Maker", "make_files"]
 
 P = TypeVar("P")
-C = TypeVar("C", contravariant=True)
 
 
-class Maker(Protocol[C]):
-    """Makes a piece's files in a folder."""
-
-    def __call__(self, piece: C, folder: Path, listener: Listener) -> None:
-        """Writes the files of `piece` into `folder`; `listener` hears what there is to say of it."""
+Maker = Callable[[P, Path, Listener], None]
+"""Writes the files of a piece into a folder; the listener hears what there is to say of it."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +78,10 @@ def make_files(
         return list(pieces)
     there = [made(piece) for piece in pieces]
     missing = [number for number, is_there in enumerate(there) if not is_there]
-    for done, number in enumerate(np.flatnonzero(there), 1):
-        heard(pieces[number], done)
+    for done, piece in enumerate((piece for piece, is_there in zip(pieces, there, strict=True) if is_there), 1):
+        heard(piece, done)
+    if not missing:
+        return list(pieces)
     said = set()
     with team.loaded(FileWork(make)) as load:
         for one, result in team.each(load, [pieces[number] for number in missing], name):

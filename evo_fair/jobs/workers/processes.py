@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from multiprocessing import resource_tracker
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from joblib.externals.loky import process_executor
@@ -36,7 +37,11 @@ class Processes:
     def __init__(self, number: int, threads: int) -> None:
         self._executors: list[process_executor.ProcessPoolExecutor | None] = [None] * number
         self._at: dict[Future[Any], int] = {}
-        self._threads = threads
+        names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
+        self._environment = {f"{name}_NUM_THREADS": str(threads) for name in names}
+        # What a killed worker leaves of its temporary files goes with the job.
+        self._temporary = TemporaryDirectory(prefix="evo-fair-", ignore_cleanup_errors=True)
+        self._environment["TMPDIR"] = self._temporary.name
         self.description = f"{number} {'process' if number == 1 else 'processes'} on this machine"
 
     @property
@@ -53,15 +58,27 @@ class Processes:
         """Has an idle worker do a call: that with the number `prefer`, if it is idle."""
         idle = sorted(set(range(self.width)) - set(self._at.values()))
         number = prefer if prefer in idle else idle[0]
-        executor = self._executors[number]
-        if executor is None:
-            with _without_interrupts():  # the process starts within the first call
-                executor = self._executors[number] = _executor(self._threads)
-                future: Future[Any] = executor.submit(call, *arguments)
-        else:
-            future = executor.submit(call, *arguments)
+        future = self._submitted(number, call, *arguments)
         self._at[future] = number
         return future
+
+    def _submitted(self, number: int, call: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        executor = self._executors[number]
+        if executor is not None:
+            with contextlib.suppress(process_executor.BrokenProcessPool):  # it was lost while it had nothing to do
+                waiting: Future[Any] = executor.submit(call, *arguments)
+                return waiting
+        with _without_interrupts():  # the process starts within the first call
+            executor = self._executors[number] = process_executor.ProcessPoolExecutor(
+                1, initializer=_begin, initargs=(os.getpid(),), env=self._environment
+            )
+            future: Future[Any] = executor.submit(call, *arguments)
+        return future
+
+    def abandon(self, future: "Future[Any]") -> None:
+        """Calls a call off; its worker, if it is at it, has nothing else to do until it has ended."""
+        future.cancel()
+        future.add_done_callback(lambda done: self._at.pop(done, None))
 
     def ended(self, future: "Future[Any]") -> Loss | None:
         """Takes note that a call has ended; returns the loss of its worker, whose place is then free."""
@@ -85,15 +102,10 @@ class Processes:
         """Ends the processes, whatever they are doing."""
         for number, executor in enumerate(self._executors):
             if executor is not None:
-                executor.shutdown(wait=False, kill_workers=True)
+                executor.shutdown(wait=True, kill_workers=True)
                 self._executors[number] = None
         self._at.clear()
-
-
-def _executor(threads: int) -> process_executor.ProcessPoolExecutor:
-    names = ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB_MAXIMUM", "NUMEXPR")
-    limits = {f"{name}_NUM_THREADS": str(threads) for name in names}
-    return process_executor.ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=limits)
+        self._temporary.cleanup()
 
 
 @contextlib.contextmanager

@@ -46,6 +46,9 @@ class Engine(Protocol):
     def submit(self, call: Callable[..., Any], *arguments: Any, prefer: int | None = None) -> "Future[Any]":
         """Has an idle worker do a call, that with the number `prefer` if there is a choice."""
 
+    def abandon(self, future: "Future[Any]") -> None:
+        """Calls a call off, whose end nobody waits for."""
+
     def ended(self, future: "Future[Any]") -> Loss | None:
         """Takes note that a call has ended; returns what was lost over it, None if it was done."""
 
@@ -154,7 +157,7 @@ class Team:
                         self.times.append(Times(answer.seconds, ready - begun[number], owner))
         finally:
             for future in running:
-                future.cancel()
+                self.engine.abandon(future)
 
     def close(self) -> None:
         """Leaves the workers; those that are this process's own are ended."""

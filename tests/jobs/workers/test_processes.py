@@ -1,4 +1,4 @@
-"""Real processes: what is lost with one, what ends with the job, and that jobs give the same bytes by any of them."""
+"""Real processes: what is lost with one, and what ends with the job."""
 
 import os
 import signal
@@ -14,10 +14,6 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.jobs.workers import Team, Workers, open_team
-
-from ...cli.conftest import problem_file
-
-__all__ = ["problem_file"]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +41,32 @@ def test_a_killed_worker_changes_nothing_but_the_time(team: Team, tmp_path: Path
     found = made(team, work, [0, 1, 2, 3])
     assert {number: value for number, (value, _) in found.items()} == {number: number for number in range(4)}
     assert os.getpid() not in {process for _, process in found.values()}
+
+
+def test_a_worker_that_is_killed_while_it_waits_is_replaced(team: Team) -> None:
+    def work(piece: int) -> int:
+        return os.getpid()
+
+    before = set(made(team, work, [0, 1]).values())
+    for process in before:
+        os.kill(process, signal.SIGKILL)
+    time.sleep(0.5)
+    after = set(made(team, work, [0, 1]).values())
+    assert after
+    assert not after & before
+
+
+def test_a_call_that_nobody_waits_for_keeps_no_worker(team: Team) -> None:
+    def work(piece: int) -> int:
+        if piece == 0:
+            raise ef.PruningError("no")
+        time.sleep(0.2)
+        return piece
+
+    for _ in range(3):
+        with pytest.raises(ef.PruningError, match=r"^no$"):
+            made(team, work, [0, 1])
+    assert made(team, work, [1, 2, 3]) == {0: 1, 1: 2, 2: 3}
 
 
 def test_workers_have_one_thread_and_hear_no_interrupt(team: Team) -> None:
