@@ -10,15 +10,15 @@ from evo_fair.space import Block
 
 __all__ = ["split_evenly", "split_population"]
 
-Rows = npt.NDArray[np.int64]
+NetworkRows = npt.NDArray[np.int64]
 
 
-def split_evenly(networks: int, parts: int) -> list[Rows]:
-    """Rows `[n]` of `networks`, in order, by part: as many in each, one more or less."""
+def split_evenly(networks: int, parts: int) -> list[NetworkRows]:
+    """NetworkRows `[n]` of `networks`, in order, by part: as many in each, one more or less."""
     return [rows.astype(np.int64) for rows in np.array_split(np.arange(networks), parts)]
 
 
-def split_population(networks: Sequence[Sequence[Block]], parts: int) -> list[Rows]:
+def split_population(networks: Sequence[Sequence[Block]], parts: int) -> list[NetworkRows]:
     """The rows of networks, each given by its blocks, by part; parts can be empty.
 
     Networks are put into the order of the tree that their beginnings form, and the order is cut where the part with the

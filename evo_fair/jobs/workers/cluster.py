@@ -8,7 +8,7 @@ from typing import Any
 from evo_fair import __version__
 from evo_fair.errors import WorkerError, in_a_line
 from evo_fair.jobs.listener import Listener
-from evo_fair.jobs.workers.given import Loss
+from evo_fair.jobs.workers.given import LostWorkers
 
 try:
     from distributed import Client, KilledWorker
@@ -78,7 +78,7 @@ class Cluster:
         self._running -= 1
         future.cancel()
 
-    def ended(self, future: "Future[Any]") -> Loss | None:
+    def ended(self, future: "Future[Any]") -> LostWorkers | None:
         """Takes note that a call has ended; returns the loss of its workers, None if it was done.
 
         Raises `WorkerError` where the scheduler is gone, and where its workers can't do calls at all.
@@ -86,7 +86,7 @@ class Cluster:
         self._running -= 1
         error = None if future.cancelled() else future.exception()
         if isinstance(error, KilledWorker):
-            return Loss(int(error.allowed_failures) + 1, f"the last was {error.last_worker.address}")
+            return LostWorkers(int(error.allowed_failures) + 1, f"the last was {error.last_worker.address}")
         if future.cancelled():
             raise WorkerError(
                 f"the scheduler at {self._address} is gone, or has given the job up: start it again, and go on with "

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evo_fair.arguments import as_whole
 from evo_fair.errors import EvoFairError, quote
 
-__all__ = ["Loss", "Workers", "as_workers"]
+__all__ = ["LostWorkers", "Workers", "as_workers"]
 
 _ADDRESS = re.compile(r"(?:tcp|tls|ucx|ws|wss)://[^/\s]+:\d{1,5}")
 _MOST = 4096
@@ -66,7 +66,7 @@ class Workers:
         return None if isinstance(self.where, str) else self.where
 
 
-class Loss(NamedTuple):
+class LostWorkers(NamedTuple):
     """How many workers were lost over a call, and why the last was, in words."""
 
     workers: int

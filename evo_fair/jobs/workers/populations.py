@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import Genomes, RawInputs
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.jobs.workers.team import Team
@@ -21,7 +21,6 @@ from evo_fair.proxy.split import split_evenly, split_population
 
 __all__ = ["OwnPredictingWork", "PredictingWork", "TeamEvaluator"]
 
-Genomes = npt.NDArray[np.int16]
 Labels = npt.NDArray[np.uint8]
 
 

@@ -20,7 +20,7 @@ from joblib.externals.loky import process_executor
 from joblib.externals.loky.backend import resource_tracker as process_tracker
 
 from evo_fair.errors import in_a_line
-from evo_fair.jobs.workers.given import Loss
+from evo_fair.jobs.workers.given import LostWorkers
 
 __all__ = ["Processes"]
 
@@ -80,7 +80,7 @@ class Processes:
         future.cancel()
         future.add_done_callback(lambda done: self._at.pop(done, None))
 
-    def ended(self, future: "Future[Any]") -> Loss | None:
+    def ended(self, future: "Future[Any]") -> LostWorkers | None:
         """Takes note that a call has ended; returns the loss of its worker, whose place is then free."""
         number, error = self._at.pop(future), future.exception()
         if not isinstance(error, process_executor.BrokenProcessPool):
@@ -89,7 +89,7 @@ class Processes:
         if executor is not None:
             executor.shutdown(kill_workers=True)
         code = _CODE.search(str(error))
-        return Loss(1, f"the last by {code[1]}" if code else in_a_line(error))
+        return LostWorkers(1, f"the last by {code[1]}" if code else in_a_line(error))
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:
         """Does a call, at once, in all processes that have nothing else to do."""

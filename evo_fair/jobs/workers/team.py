@@ -14,7 +14,7 @@ import cloudpickle
 
 from evo_fair.errors import WorkerError
 from evo_fair.jobs.listener import Listener
-from evo_fair.jobs.workers.given import Loss, Workers
+from evo_fair.jobs.workers.given import LostWorkers, Workers
 from evo_fair.jobs.workers.parcel import Parcel, Ticket
 from evo_fair.jobs.workers.remote import Answer, MadeElsewhere, receive, run_piece, versions
 
@@ -49,7 +49,7 @@ class Engine(Protocol):
     def abandon(self, future: "Future[Any]") -> None:
         """Calls a call off, whose end nobody waits for."""
 
-    def ended(self, future: "Future[Any]") -> Loss | None:
+    def ended(self, future: "Future[Any]") -> LostWorkers | None:
         """Takes note that a call has ended; returns what was lost over it, None if it was done."""
 
     def tell(self, where: str, call: Callable[..., Any], *arguments: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 import evo_fair as ef
 from evo_fair.jobs.workers import Team, Workers
 from evo_fair.jobs.workers import remote as remote_module
-from evo_fair.jobs.workers.given import Loss
+from evo_fair.jobs.workers.given import LostWorkers
 from evo_fair.jobs.workers.remote import MadeElsewhere
 
 
@@ -39,9 +39,9 @@ class Engine:
         self.running[future] = None
         return future
 
-    def ended(self, future: "Future[Any]") -> Loss | None:
+    def ended(self, future: "Future[Any]") -> LostWorkers | None:
         del self.running[future]
-        return Loss(1, "by a test") if self.losses[self.calls] > 0 else None
+        return LostWorkers(1, "by a test") if self.losses[self.calls] > 0 else None
 
     def abandon(self, future: "Future[Any]") -> None:
         del self.running[future]
