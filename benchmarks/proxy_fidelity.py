@@ -96,7 +96,9 @@ class Work:
     def __init__(self, folder: Path, problem: Problem, dataset: Dataset, space: SearchSpace) -> None:
         self.path = folder / "trained.jsonl"
         self.problem, self.dataset, self.space = problem, dataset, space
-        self.made_of = digest(problem.training.model_dump_json(), dataset.fingerprint, space.fingerprint)[:16]
+        # What is the supernet's alone changes no training here; the key is that of a time before it could be said.
+        recipe = problem.training.model_copy(update={"sampling": "sandwich", "supernet_epochs": None})
+        self.made_of = digest(recipe.model_dump_json(), dataset.fingerprint, space.fingerprint)[:16]
         text = self.path.read_text() if self.path.exists() else ""
         try:
             self.lines: list[Row] = [json.loads(line) for line in text.splitlines()]

@@ -143,14 +143,20 @@ class Fairness(Section):
         return tuple(dict.fromkeys((self.group, *self.report)))
 
 
+_OF_SUPERNETS = {"seed", "warmup_fraction", "random_networks", "sampling", "supernet_epochs"}
+"""The keys of `[training]` that a single network's training does not depend on."""
+
+
 class Training(Section):
     """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate.
 
     How a supernet's steps choose their networks is said by `sampling`, see `evo_fair.nets.train`: `sandwich` for spaces
-    of many widths, with `warmup_fraction` and `random_networks`; `fair` for spaces of few kinds with separate weights.
+    of many widths, with `warmup_fraction` and `random_networks`; `fair` for spaces of many kinds with separate weights.
+    The supernet is trained for `supernet_epochs` where that is given, single networks for `epochs`.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    supernet_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_size: Annotated[int, Field(ge=2, le=2**20)] = 128
     learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -163,16 +169,24 @@ class Training(Section):
     seed: Seed = 0
 
     @model_serializer(mode="wrap")
-    def _leave_out_sandwich(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _leave_out_what_is_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Supernets are known by their recipe: what was trained before there was a choice stays what it is."""
         written: dict[str, Any] = write(self)
         if self.sampling == "sandwich":
             written.pop("sampling", None)
+        if self.supernet_epochs is None:
+            written.pop("supernet_epochs", None)
         return written
+
+    def of_supernet(self) -> "Training":
+        """The recipe with the supernet's number of epochs."""
+        if self.supernet_epochs is None:
+            return self
+        return self.model_copy(update={"epochs": self.supernet_epochs, "supernet_epochs": None})
 
     def of_one_network(self) -> dict[str, Any]:
         """What the training of a single network depends on, as JSON: all but what is the supernet's alone."""
-        return self.model_dump(mode="json", exclude={"seed", "warmup_fraction", "random_networks", "sampling"})
+        return self.model_dump(mode="json", exclude=_OF_SUPERNETS)
 
 
 class ProxySettings(Section):

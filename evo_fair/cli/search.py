@@ -60,7 +60,8 @@ def search(
         typer.Option(
             "--trainings",
             metavar="K",
-            help="Really train K networks, those that tell most, to correct what is believed of the others.",
+            help="Really train K networks, those that tell most, to correct what is believed of the others. After "
+            "every four one more generation is evaluated, chosen by what they said.",
         ),
     ] = 0,
     training_epochs: Annotated[

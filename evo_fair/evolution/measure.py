@@ -53,11 +53,7 @@ class Measurer:
         taken from there. Raises `NonFiniteError` for a measure that is NaN or infinite.
         """
         ids = self._space.ids(genomes)
-        cheap = self._measure_cheap(genomes, ids)
-        keeps = np.ones(len(genomes), np.bool_)
-        for constraint in self._constraints:
-            if constraint.cheap:
-                keeps &= constraint.met(cheap[constraint.name])
+        cheap, keeps = self.cheap(genomes)
         taken = np.flatnonzero(np.cumsum(keeps) <= allowance)
         new = [int(i) for i in taken if keeps[i] and not (ids[i] in known and known[ids[i]].evaluated)]
         counts = self._evaluate(genomes[new]) if new else {}
@@ -75,14 +71,24 @@ class Measurer:
                 records.append(self._record(ids[i], generation, genomes[i], values, None))
         return records
 
-    def _measure_cheap(self, genomes: Genomes, ids: list[str]) -> dict[str, ObjectiveValues]:
+    def cheap(self, genomes: Genomes) -> tuple[dict[str, ObjectiveValues], npt.NDArray[np.bool_]]:
+        """What is known without evaluating canonical `genomes` `[networks, genes]`.
+
+        The cheap measures by name, each `[networks]`, and whether all cheap constraints are kept, bool `[networks]`.
+        Raises `NonFiniteError` for a measure that is NaN or infinite.
+        """
         table = self._space.decode(genomes)
         columns = {}
         for measure in self._cheap:
             columns[measure.name] = measure.measure(table)
             for number in np.flatnonzero(~np.isfinite(columns[measure.name])):
-                raise _non_finite(measure.name, columns[measure.name][number], ids[number], genomes[number])
-        return columns
+                name = self._space.ids(genomes[number : number + 1])[0]
+                raise _non_finite(measure.name, columns[measure.name][number], name, genomes[number])
+        keeps = np.ones(len(genomes), np.bool_)
+        for constraint in self._constraints:
+            if constraint.cheap:
+                keeps &= constraint.met(columns[constraint.name])
+        return columns, keeps
 
     def _evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
         counts = self._evaluator.evaluate(genomes)

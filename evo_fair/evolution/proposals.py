@@ -10,7 +10,7 @@ from evo_fair.evolution.evaluator import Genomes, Space
 from evo_fair.evolution.operators import mutate
 from evo_fair.evolution.strategy import Strategy
 
-__all__ = ["Proposals", "fresh_genomes"]
+__all__ = ["Proposals", "fresh_genomes", "new_candidates"]
 
 _ROUNDS = 8
 """How often a strategy is asked again for what was known, and then how often samples and mutants are drawn."""
@@ -59,6 +59,28 @@ def fresh_genomes(
         keep(rng.permutation(genomes))
     new = np.array(list(found.values()), np.int16).reshape(len(found), len(space.gene_names))
     return Proposals(new, tuple(again))
+
+
+def new_candidates(
+    space: Space, front: Genomes, known: Genomes, rng: np.random.Generator, children: int, samples: int
+) -> Genomes:
+    """Candidates for a model to choose from: children of a `front` and samples of the space, none of them `known`.
+
+    Canonical and all different, int16 `[candidates, genes]`; at most `children` and `samples`, fewer where they repeat.
+    `front` and `known` are canonical genomes.
+    """
+    parents = front[rng.integers(len(front), size=(2, children))]
+    swapped = rng.random(parents.shape[1:]) < 0.5
+    swapped &= rng.random((children, 1)) < 0.5  # the others are mutants of one parent
+    born = np.where(swapped, parents[0], parents[1])
+    for share in (1.0, 0.5):  # half of them twice: near the front most single steps are known soon
+        chosen = rng.random((children, 1)) < share
+        mutants = mutate(born, space.cardinalities, space.ordered, rng)
+        born = np.where(chosen, mutants, born)
+    drawn = space.canonical(np.concatenate([born, space.sample(rng, samples)]))
+    different = np.unique(drawn, axis=0)
+    there = {genome.tobytes() for genome in known}
+    return different[[genome.tobytes() not in there for genome in different]]
 
 
 def _all_genomes(space: Space) -> Genomes | None:

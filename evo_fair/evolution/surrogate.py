@@ -22,8 +22,8 @@ from evo_fair.arrays import Bools, Floats
 from evo_fair.evolution.evaluator import Genomes, Space
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 from evo_fair.evolution.objectives import Objective, to_minimise
-from evo_fair.evolution.operators import mutate
 from evo_fair.evolution.process import Process, Scale
+from evo_fair.evolution.proposals import new_candidates
 from evo_fair.evolution.start import Initial, spread_sample
 from evo_fair.evolution.strategy import State
 from evo_fair.layers import macs, params
@@ -150,7 +150,8 @@ class Surrogate:
     def _propose(self, n: int, measured: Bools) -> Genomes:
         feasible = measured & (self._violations == 0)
         on_front = non_dominated(self._values[feasible])
-        candidates = self._candidates(self._genomes[feasible][on_front])
+        front = self._genomes[feasible][on_front]
+        candidates = new_candidates(self._space, front, self._genomes, self._rng, _CHILDREN, _SAMPLES)
         if not len(candidates):
             return self._begin(n)
         features, cheap = self._fit(measured, candidates)
@@ -182,21 +183,6 @@ class Surrogate:
                 each.add(expected[chosen[-1]])
         proposals: Genomes = candidates[shortlist[chosen]]
         return proposals
-
-    def _candidates(self, front: Genomes) -> Genomes:
-        """Genomes that nobody was told of, canonical and all different, int16 `[candidates, genes]`."""
-        parents = front[self._rng.integers(len(front), size=(2, _CHILDREN))]
-        swapped = self._rng.random(parents.shape[1:]) < 0.5
-        swapped &= self._rng.random((_CHILDREN, 1)) < 0.5  # the others are mutants of one parent
-        children = np.where(swapped, parents[0], parents[1])
-        for share in (1.0, 0.5):  # half of them twice: near the front most single steps are known soon
-            chosen = self._rng.random((_CHILDREN, 1)) < share
-            mutants = mutate(children, self._space.cardinalities, self._space.ordered, self._rng)
-            children = np.where(chosen, mutants, children)
-        drawn = self._space.canonical(np.concatenate([children, self._space.sample(self._rng, _SAMPLES)]))
-        different = np.unique(drawn, axis=0)
-        known = {genome.tobytes() for genome in self._genomes}
-        return different[[genome.tobytes() not in known for genome in different]]
 
     def _fit(self, measured: Bools, candidates: Genomes) -> tuple[Floats, Floats]:
         """Fits the processes; returns the candidates' features and objectives, 0 where a process is to tell."""

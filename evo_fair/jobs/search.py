@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
 from evo_fair.files import remove_leftovers
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
+from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
-from evo_fair.jobs.trainings import check_trainings, gather, train_chosen, write_findings
+from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
 from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.latency import Profile
@@ -107,7 +109,9 @@ def search(
 
     The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
     `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
-    of it, and correct what is believed of all the others; with `resume` there can be more of them than before.
+    of it, and correct what is believed of all the others; with `resume` there can be more of them than before. After
+    every four of them as many networks as a generation has are evaluated that nobody looked at yet, those that look
+    best by what the trainings said; they come on top of the budget.
 
     With `module` the space is what pruning can leave of a trained network, which takes the supernet's place: a
     reference network's name, `file.py:function` or `package.module:function` that returns one, or a `torch.nn.Module`.
@@ -213,16 +217,19 @@ def search(
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     origin.keep(folder)
     with open_team(team_wanted, folder, listener) as team:
-        with _evaluator(origin, prepared, jobs, team) as evaluator:
+        opened = partial(_evaluator, origin, prepared, jobs, team)
+        with opened() as evaluator:
             outcome = run_engine(
                 prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching
             )
             listener.ended(outcome)
-            evidence = gather(prepared.plan, prepared.space, prepared.dataset, outcome.records, evaluator.predict)
+            searched = [record for record in outcome.records if record.generation < outcome.generations]
+            evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
         if evidence is not None:
             begins = origin.beginning()
-            belief = train_chosen(
-                run, evidence, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
+            additions = Additions(run.journal, prepared.plan, prepared.space, opened, outcome.generations)
+            evidence, belief = train_chosen(
+                run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
             )
             write_findings(folder, evidence, belief)
     result = load_run(folder)

@@ -6,7 +6,8 @@ and learn from the largest.
 
 `fair`: every step trains as many networks as a slot has kinds, so that every kind of every slot is trained once, each
 network on a batch of its own and on the labels (strict fairness, Chu et al. 2021, FairNAS). No kind gets ahead, and
-there is no teacher that some kinds resemble more than others.
+there is no teacher that some kinds resemble more than others. Every second network has all its widths alike, from the
+smallest to the largest: drawn one by one, widths of 20 places are hardly ever all small.
 """
 
 from collections.abc import Callable
@@ -184,10 +185,15 @@ def _most_kinds(space: SearchSpace) -> int:
 def one_of_each_kind(space: SearchSpace, rng: np.random.Generator) -> list[npt.NDArray[np.int16]]:
     """Random networks, as many as the most kinds of a slot, among which every slot has each of its kinds.
 
-    Canonical genomes `[genes]`. A slot of fewer kinds has some of them more than once.
+    Canonical genomes `[genes]`. A slot of fewer kinds has some of them more than once. The ordered genes of every
+    second network are all at one place between their ends, which is drawn evenly.
     """
     networks = _most_kinds(space)
     drawn = rng.integers(0, space.cardinalities, (networks, space.cardinalities.size), dtype=np.int16)
+    sizes = np.flatnonzero(space.ordered & (space.cardinalities > 1))
+    if sizes.size:
+        alike = rng.random((len(drawn[::2]), 1)) * space.cardinalities[sizes]
+        drawn[::2, sizes] = alike.astype(np.int16)
     for gene in np.flatnonzero(~space.ordered).tolist():
         kinds = rng.permutation(space.cardinalities[gene])
         drawn[:, gene] = np.resize(kinds, networks)

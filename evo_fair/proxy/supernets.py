@@ -142,7 +142,7 @@ def _train_and_store(
         space,
         dataset.inputs[train],
         dataset.labels[train],
-        problem.training,
+        problem.training.of_supernet(),
         problem.training.seed,
         on_epoch,
         checkpoint=folder / "training.safetensors",

@@ -9,6 +9,9 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.evolution import networks_frame, non_dominated
+from evo_fair.fairness import METRICS
+from evo_fair.proxy import ProxyEvaluator
+from evo_fair.proxy.supernets import ensure_supernet, proxy_source
 from evo_fair.report import load_run
 
 from ..cli.conftest import problem_file, refusal
@@ -106,11 +109,51 @@ def test_more_trainings_later_are_as_all_at_once(run: ef.Run, problem_file: Path
     before = ef.search(str(problem_file), out=out, **OPTIONS)
     assert not (out / "trainings.csv").exists()
     assert "error_believed" in before.front
-    for trainings in (3, 6):
+    for trainings in (3, 4, 6):
         ef.search(str(problem_file), out=out, trainings=trainings, resume=True, **OPTIONS)
     assert contents(out) == contents(run.path)
     ef.search(str(problem_file), out=out, resume=True, **OPTIONS)  # what is there stays
     assert contents(out) == contents(run.path)
+
+
+@pytest.mark.slow
+def test_a_round_adds_a_generation_of_new_networks_on_top_of_the_budget(run: ef.Run, problem_file: Path) -> None:
+    generations = pd.Series([record.generation for record in run.records]).value_counts().sort_index()
+    assert generations.tolist() == [8, 8, 8, 8]
+    added = [record for record in run.records if record.generation == 3]
+    assert all(record.evaluated for record in added)
+    beliefs = pd.read_csv(run.path / "beliefs.csv", dtype={"id": str})
+    assert beliefs["id"].tolist() == [record.id for record in run.records]
+    problem = ef.load_problem(str(problem_file))
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    source = proxy_source(problem, dataset, space, ensure_supernet(problem, dataset, space).path)
+    with ProxyEvaluator(source, dataset, ("class",)) as evaluator:
+        counts = evaluator.evaluate(np.array([record.genome for record in added], np.int16))["class"]
+    assert [record.metrics["accuracy"] for record in added] == METRICS["accuracy"](counts).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [0, 3, 8])
+def test_a_round_whose_networks_were_not_all_written_is_gone_over_again(
+    lines: int, run: ef.Run, problem_file: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    for name, kept in (("journal.jsonl", 24 + lines), ("trainings.csv", 1 + 4)):
+        path = out / name
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:kept]))
+    ef.search(str(problem_file), out=out, trainings=6, resume=True, **OPTIONS)
+    assert contents(out) == contents(run.path)
+
+
+@pytest.mark.slow
+def test_networks_that_trainings_add_keep_the_limits_on_cost(problem_file: Path, tmp_path: Path) -> None:
+    limit = "params<=1500"
+    found = ef.search(str(problem_file), out=tmp_path / "run", trainings=4, constraints=[limit], **OPTIONS)
+    generations = [record.generation for record in found.records]
+    added = [record for record in found.records if record.generation == generations[-1]]
+    assert sum(record.evaluated for record in found.records) - len(added) == OPTIONS["budget"]
+    assert all(record.metrics["params"] <= 1500 for record in added)
 
 
 @pytest.mark.slow
@@ -134,7 +177,7 @@ def test_a_damaged_file_of_trainings_is_one_line(run: ef.Run, problem_file: Path
 
 @pytest.mark.slow
 def test_more_trainings_than_networks_train_all_of_them(problem_file: Path, tmp_path: Path) -> None:
-    options = {"budget": 5, "population": 5, "jobs": 1}
+    options = {"budget": 3, "population": 3, "jobs": 1}  # fewer than a round, after which there would be more
     run = ef.search(str(problem_file), out=tmp_path / "run", trainings=50, training_epochs=1, **options)
     table = pd.read_csv(run.path / "trainings.csv", dtype={"id": str})
     assert set(table["id"]) == {record.id for record in run.records if record.feasible}

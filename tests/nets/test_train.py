@@ -84,6 +84,43 @@ def test_fair_steps_have_every_kind_of_every_slot_once(choices: SearchSpace) -> 
     assert len(seen) == 9
 
 
+def test_every_second_fair_network_is_of_one_size_throughout(space: SearchSpace) -> None:
+    rng, places = np.random.default_rng(0), np.flatnonzero(space.ordered & (space.cardinalities > 1))
+    drawn, sizes = 0, []
+    for _ in range(400):
+        genomes = np.array(one_of_each_kind(space, rng))
+        kept = genomes[::2]
+        drawn += len(kept)
+        # a share u of the way is at floor(u * values) in every gene; those of absent units are canonical, not drawn
+        for genome in kept:
+            shares = [(genome[gene] / n, (genome[gene] + 1) / n) for gene, n in _used(space, genome, places)]
+            assert max(low for low, _ in shares) < min(high for _, high in shares)
+            sizes.append(genome[places[0]])
+    counts = np.bincount(sizes, minlength=space.cardinalities[places[0]]) / drawn
+    assert counts == pytest.approx(np.full(len(counts), 1 / len(counts)), abs=0.08)
+
+
+def _used(space: SearchSpace, genome: np.ndarray, places: np.ndarray) -> list[tuple[int, int]]:
+    """The ordered genes that change this network, with how many values they have."""
+    changes = []
+    for gene in places.tolist():
+        other = genome.copy()
+        other[gene] = 0 if genome[gene] else 1
+        if space.ids(space.canonical(other[None])) != space.ids(genome[None]):
+            changes.append((gene, int(space.cardinalities[gene])))
+    return changes
+
+
+def test_a_space_of_kinds_alone_is_drawn_as_it_was(choices: SearchSpace) -> None:
+    assert not (choices.ordered & (choices.cardinalities > 1)).any()
+    ours, plain = np.random.default_rng(3), np.random.default_rng(3)
+    one_of_each_kind(choices, ours)
+    plain.integers(0, choices.cardinalities, (3, choices.cardinalities.size), dtype=np.int16)
+    for gene in np.flatnonzero(~choices.ordered):
+        plain.permutation(choices.cardinalities[gene])
+    assert ours.bit_generator.state == plain.bit_generator.state
+
+
 def test_fair_gradients_are_means_over_the_networks_that_use_a_weight(
     digits: tuple[np.ndarray, np.ndarray], choices: SearchSpace
 ) -> None:
@@ -128,7 +165,17 @@ def test_fair_training_teaches_every_network_and_goes_on_where_it_was_broken_off
     assert all(torch.equal(whole.weights[name], continued.weights[name]) for name in whole.weights)
 
 
+def test_a_supernet_may_be_trained_for_longer_than_a_network() -> None:
+    longer = RECIPE.model_copy(update={"supernet_epochs": 7})
+    assert (longer.of_supernet().epochs, longer.epochs) == (7, RECIPE.epochs)
+    assert longer.of_supernet() == RECIPE.model_copy(update={"epochs": 7})
+    assert RECIPE.of_supernet() == RECIPE
+    assert longer.of_one_network() == RECIPE.of_one_network()
+    assert longer.model_dump(mode="json")["supernet_epochs"] == 7
+
+
 def test_recipes_of_before_fair_sampling_are_written_as_they_were() -> None:
+    assert "supernet_epochs" not in Training().model_dump_json()
     assert "sampling" not in Training().model_dump_json()
     assert FAIR.model_dump(mode="json")["sampling"] == "fair"
     assert FAIR.of_one_network() == FAIR.model_copy(update={"sampling": "sandwich"}).of_one_network()

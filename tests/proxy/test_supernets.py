@@ -68,7 +68,7 @@ def test_stored_supernet_is_found_until_something_changes(
     problem: Problem, dataset: Dataset, space: SearchSpace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
-    short = problem.model_copy(update={"training": problem.training.model_copy(update={"epochs": 1})})
+    short = problem.model_copy(update={"training": problem.training.model_copy(update={"supernet_epochs": 1})})
     epochs: list[int] = []
     first = ensure_supernet(short, dataset, space, lambda step: epochs.append(step.epoch))
     second = ensure_supernet(short, dataset, space, lambda step: epochs.append(step.epoch))

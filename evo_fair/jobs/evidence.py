@@ -1,0 +1,226 @@
+"""What frozen weights say of a search's networks, how noisy that is, and what trainings make of it.
+
+From it come the beliefs of a run (`evo_fair.belief`), which networks to train next, and which networks that nobody
+looked at yet are worth an evaluation.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from evo_fair.arrays import Bools, Floats
+from evo_fair.belief import (
+    BELIEVED,
+    UNCERTAINTY,
+    Belief,
+    Noise,
+    Resamples,
+    TrainingResult,
+    Trainings,
+    gene_features,
+    next_trainings,
+    own_noise,
+)
+from evo_fair.data import Dataset
+from evo_fair.evolution import Objective, Record, SearchPlan, Space, non_dominated, to_minimise
+from evo_fair.evolution.measure import Measurer
+from evo_fair.evolution.proposals import new_candidates
+
+__all__ = ["Evidence", "gather"]
+
+
+_ASKED = 24
+"""Networks whose sampling noise is looked at."""
+
+_COSTS = ("macs", "params", "latency_ms")
+
+_CHILDREN, _SAMPLES = 600, 200
+"""Networks that nobody looked at yet among which those worth an evaluation are: children of the front, and samples."""
+
+_UNKNOWN = 3.0
+"""The standard error of the frozen scores of such a network, in ranges of all scores: they may be anything."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What frozen weights say of a search's evaluated networks `records`, and how noisy that is.
+
+    The noise is known of some networks: their objectives on the same resamples, `resampled`
+    `[asked, replicates, objectives]`, and the logarithms of their multiply-accumulates, `asked` `[asked]`. `resamples`
+    are those of the validation part that trained networks are resampled on, too.
+    """
+
+    plan: SearchPlan
+    space: Space
+    records: tuple[Record, ...]
+    resampled: Floats
+    asked: Floats
+    resamples: Resamples
+
+    @property
+    def goals(self) -> tuple[Objective, ...]:
+        """The predictive objectives, which are believed about; the others are known."""
+        return _predictive(self.plan)
+
+    @cached_property
+    def noise(self) -> Noise:
+        """The noise of every network's scores."""
+        return own_noise(self.resampled, self.asked, _sizes(self.records))
+
+    @cached_property
+    def before(self) -> Belief:
+        """What is believed without any training."""
+        scores, costs = _scores(self.records, self.goals), _costs(self.records)
+        return Belief.fit(scores, self.noise.errors, costs, genes=self._genes(self._genomes))
+
+    def believe(self, trainings: Sequence[TrainingResult]) -> Belief:
+        """What is believed once these are known."""
+        told = self._trainings(trainings)
+        return self.before if told is None else self.before.after(told)
+
+    def table(self, belief: Belief) -> pd.DataFrame:
+        """The beliefs as `beliefs.csv` has them."""
+        columns: dict[str, list[str] | Floats] = {"id": [record.id for record in self.records]}
+        for place, goal in enumerate(self.goals):
+            columns[f"{goal.name}{BELIEVED}"] = belief.mean[:, place]
+            columns[f"{goal.name}{UNCERTAINTY}"] = belief.error[:, place]
+        return pd.DataFrame(columns)
+
+    def next(self, belief: Belief, n: int) -> list[Record]:
+        """The networks to train next: feasible ones only, those that tell most first."""
+        points, errors = self._points(belief, self._known)
+        chosen = next_trainings(points, errors, belief.trained, n, self._feasible)
+        return [self.records[row] for row in chosen]
+
+    def propose(
+        self, trainings: Sequence[TrainingResult], n: int, measurer: Measurer, rng: np.random.Generator
+    ) -> npt.NDArray[np.int16]:
+        """At most `n` networks worth an evaluation that are no records: those that may enlarge the front most.
+
+        Canonical genomes `[networks, genes]`. What is believed of them is from genes, size and `trainings` alone.
+        """
+        points, _ = self._points(self.believe(trainings), self._known)
+        front = self._genomes[self._feasible][non_dominated(points[self._feasible])]
+        genomes = new_candidates(self.space, front, self._genomes, rng, _CHILDREN, _SAMPLES)
+        cheap, keeps = measurer.cheap(genomes)
+        genomes, cheap = genomes[keeps], {name: column[keeps] for name, column in cheap.items()}
+        if not len(genomes):
+            return genomes
+
+        scores = _scores(self.records, self.goals)
+        unknown = np.broadcast_to(np.median(scores, axis=0), (len(genomes), scores.shape[1]))
+        unsure = np.broadcast_to(_UNKNOWN * np.ptp(scores, axis=0), unknown.shape)
+        more = np.column_stack([cheap[name] for name in _cost_names(self.records)])
+        belief = Belief.fit(
+            np.concatenate([scores, unknown]),
+            np.concatenate([self.noise.errors, unsure]),
+            np.concatenate([_costs(self.records), more]),
+            genes=self._genes(np.concatenate([self._genomes, genomes])),
+            trainings=self._trainings(trainings),
+        )
+        known = {
+            goal.name: np.concatenate([self._known[goal.name], cheap[goal.name]])
+            for goal in self.plan.objectives
+            if goal.cheap
+        }
+        points, errors = self._points(belief, known)
+        new = np.arange(len(points)) >= len(self.records)
+        there = np.zeros(len(points), np.bool_)
+        there[: len(self.records)] = self._feasible
+        chosen = next_trainings(points, errors, there, n, new)
+        return np.asarray(genomes[chosen - len(self.records)])
+
+    def enlarged(self, records: Sequence[Record]) -> "Evidence":
+        """The same with more networks."""
+        return replace(self, records=(*self.records, *(record for record in records if record.evaluated)))
+
+    @cached_property
+    def _genomes(self) -> npt.NDArray[np.int16]:
+        return np.array([record.genome for record in self.records], np.int16)
+
+    @cached_property
+    def _feasible(self) -> Bools:
+        return np.array([record.feasible for record in self.records], np.bool_)
+
+    @cached_property
+    def _known(self) -> dict[str, Floats]:
+        """The cheap objectives of the records."""
+        names = [goal.name for goal in self.plan.objectives if goal.cheap]
+        return {name: np.array([record.objectives[name] for record in self.records], np.float64) for name in names}
+
+    def _genes(self, genomes: npt.NDArray[np.int16]) -> Floats:
+        return gene_features(genomes, self.space.cardinalities, self.space.ordered)
+
+    def _trainings(self, trainings: Sequence[TrainingResult]) -> Trainings | None:
+        if not trainings:
+            return None
+        place = {record.id: row for row, record in enumerate(self.records)}
+        names = [goal.name for goal in self.goals]
+        values = [[one.values[name] for name in names] for one in trainings]
+        errors = np.array([[one.uncertainties[name] for name in names] for one in trainings])
+        rows = [place[one.id] for one in trainings]
+        return Trainings.of(rows, values, errors * np.sqrt(self.noise.own_share))
+
+    def _points(self, belief: Belief, known: dict[str, Floats]) -> tuple[Floats, Floats]:
+        """The expected objectives, all minimised, and their errors, 0 for those that are known."""
+        expected, errors = np.zeros((2, len(belief.mean), len(self.plan.objectives)))
+        goals = [goal.name for goal in self.goals]
+        for place, objective in enumerate(self.plan.objectives):
+            if objective.name in goals:
+                expected[:, place] = belief.mean[:, goals.index(objective.name)]
+                errors[:, place] = belief.error[:, goals.index(objective.name)]
+            else:
+                expected[:, place] = known[objective.name]
+        return to_minimise(expected, self.plan.objectives), errors
+
+
+def gather(
+    plan: SearchPlan,
+    space: Space,
+    dataset: Dataset,
+    records: Sequence[Record],
+    predict: Callable[[npt.NDArray[np.int16]], npt.NDArray[np.uint8]],
+) -> Evidence | None:
+    """What the frozen weights say; `predict` gives labels `[networks, samples]` of genomes on the validation part.
+
+    None where all objectives are cheap: nothing is to be believed then.
+    """
+    goals = _predictive(plan)
+    if not goals:
+        return None
+    evaluated = tuple(record for record in records if record.evaluated)
+    resamples = Resamples(dataset, plan.group)
+    size = _sizes(evaluated)
+    order = np.argsort(size, kind="stable")
+    asked = np.unique(order[np.linspace(0, len(order) - 1, min(_ASKED, len(order))).round().astype(np.int64)])
+    predictions = predict(np.array([evaluated[row].genome for row in asked], np.int16))
+    resampled = np.stack([resamples.values(row, goals) for row in predictions])
+    return Evidence(plan, space, evaluated, resampled, size[asked], resamples)
+
+
+def _predictive(plan: SearchPlan) -> tuple[Objective, ...]:
+    return tuple(objective for objective in plan.objectives if not objective.cheap)
+
+
+def _scores(records: Sequence[Record], goals: Sequence[Objective]) -> Floats:
+    return np.array([[record.objectives[goal.name] for goal in goals] for record in records], np.float64)
+
+
+def _cost_names(records: Sequence[Record]) -> list[str]:
+    """Multiply-accumulates, parameters and latency, those of them that are known of all."""
+    return [name for name in _COSTS if all(record.metrics.get(name) is not None for record in records)]
+
+
+def _costs(records: Sequence[Record]) -> Floats:
+    """What networks cost, `[networks, costs]`."""
+    names = _cost_names(records)
+    return np.array([[record.metrics[name] for name in names] for record in records], np.float64)
+
+
+def _sizes(records: Sequence[Record]) -> Floats:
+    """The logarithms of their first cost, `[networks]`."""
+    return np.log1p(_costs(records)[:, 0])
