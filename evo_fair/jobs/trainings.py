@@ -139,7 +139,7 @@ def train_chosen(
     )
     remove_leftovers(shop.folder)
     rounds, left_out = 0, set[str]()
-    with trainer(team, shop, listener) as train:
+    with trainer(team if len(done) < trainings else None, shop, listener) as train:
         while True:
             while len(told := done[: (rounds + 1) * ROUND]) == (rounds + 1) * ROUND:
                 rounds += 1
