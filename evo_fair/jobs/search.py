@@ -217,8 +217,8 @@ def search(
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     origin.keep(folder)
     with open_team(team_wanted, folder, listener) as team:
-        opened = partial(_evaluator, origin, prepared, jobs, team)
-        with opened() as evaluator:
+        evaluating = partial(_evaluator, origin, prepared, jobs, team)
+        with evaluating() as evaluator:
             outcome = run_engine(
                 prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching
             )
@@ -227,7 +227,7 @@ def search(
             evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
         if evidence is not None:
             begins = origin.beginning()
-            additions = Additions(run.journal, prepared.plan, prepared.space, opened, outcome.generations)
+            additions = Additions(run.journal, prepared.plan, prepared.space, evaluating, outcome.generations)
             evidence, belief = train_chosen(
                 run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
             )
