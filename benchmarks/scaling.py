@@ -222,12 +222,13 @@ class Bench:
 
     def simulate(self, name: str, watches: dict[int, Watch], overhead: float) -> list[dict[str, Any]]:
         """The same job with more workers, from what its pieces took in one."""
-        times = watches[1].times[1:] if name == "search" else watches[1].times
+        times = watches[1].times
+        opening = times[0].whole - times[0].worker  # what a worker takes to read the data and all else, once
         if name == "search":
-            generations = self.generations([one.worker for one in times], watches[1])
-            found = {n: simulated_search(generations, n, overhead, 0.0) for n in SIMULATED}
+            generations = self.generations([one.worker for one in times], watches[1].seconds - opening)
+            found = {n: simulated_search(generations, n, overhead, opening) for n in SIMULATED}
         else:
-            pieces = Pieces([one.worker for one in times], [one.owner for one in times], overhead, 0.0)
+            pieces = Pieces([one.worker for one in times], [one.owner for one in times], overhead, opening)
             found = {n: simulated_pieces(pieces, n) for n in SIMULATED}
         return [
             {
@@ -240,8 +241,8 @@ class Bench:
             for n, seconds in found.items()
         ]
 
-    def generations(self, worker: Sequence[float], watch: Watch) -> list[Generation]:
-        """What each generation took, and how its work is split among workers, by the run's journal."""
+    def generations(self, worker: Sequence[float], seconds: float) -> list[Generation]:
+        """What each generation took of a search's `seconds`, and how its work is split, by the run's journal."""
         run = load_run(self.work / "search-1")
         dataset = self.problem.dataset()
         space = self.problem.search_space(dataset.input_shape, len(dataset.label_names))
@@ -249,10 +250,11 @@ class Bench:
         for record in run.records:
             if record.evaluated:
                 populations.setdefault(record.generation, []).append(space.architecture(np.array(record.genome)))
-        owner = max(0.0, watch.seconds - sum(worker)) / max(1, len(worker))
+        worker = worker[: len(populations)]  # the last piece is no generation: it asks how noisy scores are
+        owner = max(0.0, seconds - sum(worker)) / len(worker)
         return [
-            Generation(seconds, owner, {n: _largest(networks, n) for n in SIMULATED})
-            for seconds, networks in zip(worker, populations.values(), strict=False)
+            Generation(one, owner, {n: _largest(networks, n) for n in SIMULATED})
+            for one, networks in zip(worker, populations.values(), strict=True)
         ]
 
     def kill(self) -> list[dict[str, Any]]:
@@ -262,17 +264,16 @@ class Bench:
             whole = self.work / f"{name}-0"
             if not whole.exists():
                 job(whole, None, Watch())
-            done, same, rounds = 0, True, 0
+            done, same, rounds, pause = 0, True, 0, self.pauses.get(name, 4.0)
             while done < self.arguments.kills:
                 folder, rounds = self.work / f"{name}-killed", rounds + 1
                 moments = random.Random(f"{name} {rounds}")
-                with killing(moments, self.arguments.kills - done, self.pauses.get(name, 4.0)) as killed:
+                with killing(moments, self.arguments.kills - done, pause) as killed:
                     self.to_the_end(job, folder)
                 same = same and contents(folder) == contents(whole)
                 done += len(killed)
+                pause = pause if killed else pause / 2  # the job was over before a kill came
                 shutil.rmtree(folder)
-                if not killed:
-                    break
             rows.append({"job": name, "kills": done, "same_bytes": same})
         return rows
 
