@@ -36,7 +36,13 @@ _HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
 def read_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file by name; raises `OSError` where there is none, `ValueError` for whatever is wrong.
 
-    NumPy's own reader believes an array's header and asks for memory first, and its errors are of a dozen kinds.
+    NumPy's own reader believes an array's header and asks for memory first, and its
+    errors are of a dozen kinds.
+
+    Args:
+        path: The file.
+        most_bytes: The most bytes that the arrays may have unpacked. Default:
+            MOST_BYTES.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -222,7 +222,7 @@ def read_text(
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
     except UnicodeDecodeError as reason:
-        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): mend or replace the file") from reason
+        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): fix or replace the file") from reason
 
 
 def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
@@ -231,7 +231,7 @@ def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
     try:
         return parse_json(text)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): mend or replace the file") from reason
+        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): fix or replace the file") from reason
 
 
 def read_cached_json(path: Path) -> dict[str, Any]:
@@ -259,12 +259,12 @@ def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str,
     text = read_text(path, error, "TOML", LARGEST_TOML)
     if long := _LONG_KEY.search(text):
         line = text.count("\n", 0, long.start()) + 1
-        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: mend the file")
+        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: fix the file")
     try:
         content = tomllib.loads(text)
         _check_toml(content)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): mend the file") from reason
+        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): fix the file") from reason
     return content
 
 

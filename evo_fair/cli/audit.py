@@ -52,7 +52,7 @@ def audit(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="How many seeds: draws of each random order and scope.")
+        int, typer.Option("--seeds", min=1, help="How many times each random order and scope is drawn.")
     ] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the architectures and draws.")] = 0,
     group: Annotated[
@@ -66,7 +66,7 @@ def audit(
         typer.Option("--constraint", help="A limit of the operating point, such as 'worst_group_loss<=0.02'."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Threads; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", min=1, help="Threads; they change the time only. Default: all cores.")
     ] = None,
     network: NetworkOption = None,
     run: RunOption = None,

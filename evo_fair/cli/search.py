@@ -37,14 +37,19 @@ def search(
         ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
+        str | None,
+        typer.Option(
+            "--group", help="The grouping that fairness is about, such as sex or sex*age_band. Default: the problem's."
+        ),
     ] = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="The strategy: {algorithms}.")] = "nsga2",
     budget: Annotated[
         int | None,
         typer.Option("--budget", help="Different networks that the proxy evaluates. Default: the problem's."),
     ] = None,
-    population: Annotated[int | None, typer.Option("--population", help="Networks a generation.")] = None,
+    population: Annotated[
+        int | None, typer.Option("--population", help="Networks a generation. Default: the problem's.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the search; the supernet's is in the problem.")] = 0,
     freeze_header: Annotated[
         str,
@@ -87,7 +92,7 @@ def search(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Threads; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", help="Threads; they change the time only. Default: all cores.")
     ] = None,
     torch_device: Annotated[
         str,
@@ -98,7 +103,7 @@ def search(
     precision: Annotated[
         str,
         typer.Option(
-            "--precision", metavar="fp32|bf16", help="bf16 is faster, on processors that have it, and rounds."
+            "--precision", metavar="fp32|bf16", help="bf16 is faster on processors that have it, and less exact."
         ),
     ] = "fp32",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,

@@ -50,7 +50,7 @@ def load_image_folder(
     _refuse(table["label"] == "", path, "the label is empty: give one, or remove the line")
     label_names = tuple(sorted(set(table["label"])))
     if not 2 <= len(label_names) <= _MOST_LABELS:
-        raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: mend 'label'")
+        raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: fix 'label'")
     labels = np.array([label_names.index(label) for label in table["label"]], np.int64)
     open_columns = [column for column in table.columns if column not in _TOLD]
     if missing is None:

@@ -37,8 +37,12 @@ class Examiner:
     def examine(self, predictions: npt.NDArray[np.uint8]) -> Examination:
         """Accuracy overall and by group, and fairness by grouping, of one network's predictions `[samples]`.
 
-        What has no value on the part, because a group of it is empty, is left out; a value without an interval,
-        because a group has too few units to be in most resamples, has NaN for its ends.
+        What has no value on the part, because a group of it is empty, is left out; a
+        value without an interval, because a group has too few units to be in most
+        resamples, has NaN for its ends.
+
+        Args:
+            predictions: Predicted labels, uint8 `[samples]`.
         """
         found: Examination = {}
         for grouping in self.groupings:
@@ -52,7 +56,12 @@ class Examiner:
         return found
 
     def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:
-        """The counts of one network's predictions `[samples]` on every resample; None where a group is too small."""
+        """The counts of one network's predictions `[samples]` on every resample; None where a group is too small.
+
+        Args:
+            predictions: Predicted labels, uint8 `[samples]`.
+            grouping: The grouping's name.
+        """
         weights = self._weights[grouping]
         if weights is None:
             return None

@@ -10,7 +10,16 @@ GroupSummary = dict[str, dict[str, int | float | None]]
 
 
 def group_summary(counts: Counts, network: int = 0) -> GroupSummary:
-    """By group: `samples`, `correct` and `accuracy`, the latter None for a group without samples."""
+    """What one network gets right, by group.
+
+    Args:
+        counts: The counts of several networks.
+        network: The network's place in them. Default: 0.
+
+    Returns:
+        `samples`, `correct` and `accuracy` by group; the accuracy is None for a group
+        without samples.
+    """
     values = counts.values[network]
     samples = values.sum(axis=(1, 2))
     correct = np.trace(values, axis1=1, axis2=2)

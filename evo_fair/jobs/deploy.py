@@ -79,47 +79,60 @@ def deploy(
 ) -> pd.DataFrame:
     """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
 
-    `data` is the data set's folder, or the `Dataset` that the run's problem was given.
-    `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
-    starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own; what the search trained from scratch by the same recipe and seed is taken over. Three look at the run's
-    grouping: `fairness_weight` is that of the fairness term in the loss, `default` for 1.0
-    (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
-    trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
-    that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
-    ONNX files, or names of reference networks that were trained with the same seed. A run that searched a network of
-    your own needs its code again, `module`: its weights are in the run, from which training starts. `out` is
-    `RUN/deployed` by default. With `resume`, which needs the settings of before, networks that are there are not made
-    again.
-
-    Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    Training starts from the supernet's weights, or `from_scratch`. What the search
+    trained from scratch by the same recipe and seed is taken over. `fairness_weight`,
+    `balance_groups` and `even_groups` look at the run's grouping. `even_groups` moves
+    the trained networks' outputs, by label, so that groups are right equally often. A
+    run that searched a network of your own needs its code again as `module`; training
+    then starts from the weights in the run.
 
     Args:
         run: A `Run`, or its folder.
-        networks: Ids of the front, or `["all"]`. Default: the best in each objective and one between them.
-        data: The data set's folder, or the `Dataset` itself. Default: where the search would look.
-        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the recipe's from scratch.
-        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's, or the recipe's from scratch.
-        from_scratch: Whether to begin with random weights instead of the supernet's. Default: False.
-        fairness_weight: Weight of the fairness term in the loss, 0 or more, or `default`. Default: 0.
+        networks: Ids of the front, or `["all"]`. Default: the best in each objective
+            and one between them.
+        data: The data set's folder, or the `Dataset` that the run's problem was given.
+            Default: where the search would look.
+        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the
+            recipe's from scratch.
+        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's,
+            or the recipe's from scratch.
+        from_scratch: Whether to begin with random weights instead of the supernet's.
+            Default: False.
+        fairness_weight: Weight of the fairness term in the loss, 0 or more, or
+            `default` for 1.0. Default: 0.
         balance_groups: Whether groups are drawn equally often. Default: False.
-        even_groups: The share of accuracy that may be given for even groups, 0.01 for a point. Default: None, no move.
+        even_groups: The accuracy that may be given for even groups, 0.01 for a point,
+            on validation samples that the move was not fitted to. Default: None, no
+            move.
         int8: Whether to write 8-bit networks, too. Default: False.
-        references: Names of trained reference networks, or ONNX files, to time in the same rounds. Default: none.
+        references: Networks to time in the same rounds: ONNX files, or names of
+            reference networks that were trained with the same seed. Default: none.
         devices: Profiles, by name or path, to predict latency for. Default: the run's.
         seed: Seed of training and of the intervals, 0 or more. Default: 0.
+        module: The code of the network that the run searched, as in `search`. Default:
+            None, for a run with a supernet.
         out: Folder for the networks. Default: `deployed` in the run's.
-        workers: Who trains them: so many processes here, a Dask scheduler's address, or a `Workers`. Default: this
-            process. The networks are the same.
-        resume: Whether to keep networks that are there. Default: False.
+        workers: Who trains the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
+        resume: Whether to keep networks that are there; it needs the same settings as
+            before. Default: False.
         listener: Hears how far the job is. Default: nobody.
 
     Returns:
-        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends of their 95 % intervals.
+        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends
+        of their 95 % intervals. It is written to `deployed.csv` in the run's folder, or
+        in `out` where that is given.
 
     Raises:
-        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+        RunError: The run is missing or damaged, or belongs to other data.
+        EvoFairError: Other input is wrong; the error's kind says what of it.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> table = ef.deploy(run, networks=[run.front["id"][0]], epochs=0)
+        >>> bool(table["measured_ms"][0] > 0)
+        True
     """
     networks = None if networks is None else as_texts("networks", networks)
     for name, given in (("references", references), ("devices", devices)):
@@ -309,7 +322,7 @@ def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
     if devices:
         return list(load_devices(devices))
     found = [load_profile(name) for name in run.devices if name in device_names()]
-    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
+    return [profile for profile in found if profile.known_as(run.devices[profile.name])]
 
 
 def _own_network(

@@ -59,37 +59,64 @@ def prune(
 ) -> pd.DataFrame:
     """Prunes one network by each of `methods`, to each of `sparsities`, with each of `seeds`; returns the table.
 
-    Where it happens:
-        problem: The problem whose data and recipe are used: its name, its file, or what `load_problem` gave.
-        out: The folder of the networks and of `pruned.csv`.
-        group: The grouping that fairness is about; the problem's by default.
-        device: The device whose latency is predicted, a name or a profile's path; the problem's by default.
-        workers: Who makes the networks: so many processes here, a Dask scheduler's address, or a `Workers`; this
-            process by default. The networks are the same.
-        resume: Goes on with a folder that was broken off: networks that are there are not made again.
-        listener: Hears how far it is.
+    The network is the problem's largest one, unless `network`, `run` or `module` names
+    another. For each pruned network it writes `NAME.onnx` (checked against torch) and
+    `NAME.json`, and for all of them `pruned.csv`.
 
-    How, the fields of `PruneSettings`:
-        methods: Names of methods or criteria, or functions of your own, see `evo_fair.extend`.
-        sparsities: Shares that leave, 0 to 1, of channels or of single weights.
-        seeds: Seeds of the methods.
-        structure: `structured`, whole channels leave, or `unstructured`, single weights do.
-        scope: `global` (by default), or `uniform` by layer; refused for a method that has another of its own.
-        ratios: Shares by layer, in the place of `sparsities`.
-        treatment: After `magnitude` and criteria: `none`, `finetune` (by default), `rewind` or `reinit`.
-        rounds: In how many rounds `magnitude` and criteria prune, 1 by default.
-        epochs: What each method may train; a quarter of the recipe's by default.
-        epsilon: The accuracy, 0.01 for a point, that `ballot` and `evo` may lose.
+    Args:
+        problem: The problem whose data and recipe are used: its name, its file, or what
+            `load_problem` gave.
+        out: The folder of the networks and of `pruned.csv`. It has to be new, except
+            with `resume`.
+        methods: Names of methods or criteria, or functions of your own, see
+            `evo_fair.extend`. Default: `magnitude`.
+        sparsities: Shares that leave, between 0 and 1, of channels or of single
+            weights. Default: 0.5.
+        seeds: Seeds of the methods, 0 or more. Default: 0.
+        structure: `structured`, whole channels leave, or `unstructured`, single weights
+            do. Default: `structured`.
+        scope: `global`, or `uniform` by layer; refused for a method that has another of
+            its own. Default: `global`.
+        ratios: Shares by layer, in the place of `sparsities`. Default: none.
+        treatment: After `magnitude` and criteria: `none`, `finetune`, `rewind` or
+            `reinit`. Default: `finetune`.
+        rounds: In how many rounds `magnitude` and criteria prune. Default: 1.
+        epochs: What each method may train. Default: a quarter of the recipe's.
+        epsilon: The accuracy that `ballot` and `evo` may lose, 0.01 for a point.
+            Default: 0.01.
+        network: `largest`, a reference network's name, or with `run` the id of a
+            network of it. Default: `largest`.
+        run: The folder of a search that `network` is an id of. Default: none.
+        module: `file.py:function` or `package.module:function` that makes a network of
+            your own. Default: none.
+        weights: The module's weights, a .safetensors file. Default: None, it is trained
+            first.
+        group: The grouping that fairness is about. Default: the problem's.
+        device: The device whose latency is predicted, a name or a profile's path.
+            Default: the problem's.
+        workers: Who makes the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
+        resume: Whether to go on with a folder that was broken off; networks that are
+            there are not made again. Default: False.
+        listener: Hears how far the pruning is. Default: nobody.
 
-    What, the fields of `jobs.dense.NetworkSource`; the problem's largest network by default:
-        network: `largest`, a reference network, or with `run` the id of a network of it.
-        run: The folder of a search.
-        module: `file.py:function` that makes a network of your own.
-        weights: The module's weights, a .safetensors file.
+    Returns:
+        A row a network, the dense one first, as `pruned.csv` has it. Figures are of the
+        test part, those called `validation_METRIC` of the validation part. A latency
+        that can't be told is left empty.
 
-    Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a network. Figures are of the test
-    part, those called `validation_METRIC` of that one; a latency that can't be told is left empty. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    Raises:
+        PruningError: The network, or a layer that `ratios` names, can't be pruned as
+            asked.
+        EvoFairError: Other input is wrong; the error's kind says what of it.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> name = run.front["id"][0]
+        >>> table = ef.prune("digits", run=run.path, network=name, treatment="none", out="results/pruned")
+        >>> table["method"].tolist()
+        ['dense', 'magnitude']
     """
     settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
     source = NetworkSource(network, run, module, weights)
@@ -119,11 +146,31 @@ def prune_network(
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
-    """Prunes the network of `source` as `settings` say; the rest is as in `prune`."""
+    """Prunes the network of `source` as `settings` say, in one process of this folder at a time.
+
+    Args:
+        problem: The problem whose data and recipe are used: its name, its file, or what
+            `load_problem` gave.
+        source: Where the dense network comes from.
+        settings: How it is pruned: methods, sparsities, seeds and the rest of `prune`.
+        out: The folder of the networks and of `pruned.csv`.
+        group: The grouping that fairness is about. Default: the problem's.
+        device: The device whose latency is predicted, a name or a profile's path.
+            Default: the problem's.
+        resume: Whether to go on with a folder that was broken off. Default: False.
+        listener: Hears how far the pruning is. Default: nobody.
+
+    Returns:
+        A row a network, as in `prune`.
+
+    Raises:
+        EvoFairError: The input is wrong; the error's kind says what of it.
+    """
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
     workers = as_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
-    PRUNINGS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
+    if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
+        profile = profile.known_as(PRUNINGS.read(folder).get("device")) or profile
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)
     check = partial(_structure, task=task, settings=settings)

@@ -37,7 +37,13 @@ LEAST_PIXELS = 32
 
 @dataclass(frozen=True)
 class StoredReference:
-    """A trained reference network: its weights, its ONNX file, and the manifest that lies beside them."""
+    """A trained reference network: its weights, its ONNX file, and the manifest that lies beside them.
+
+    Args:
+        path: The weights, a .safetensors file.
+        onnx: The ONNX file, checked against torch.
+        manifest: What `NETWORK.json` says: recipe, data, hashes, accuracy by group.
+    """
 
     path: Path
     onnx: Path
@@ -54,13 +60,14 @@ def train_reference(
 ) -> StoredReference:
     """Trains a reference network from scratch by the problem's recipe; stores weights, manifest and checked ONNX.
 
-    The files are `<network>.safetensors`, `.json` and `.onnx` in `out`, by default in the cache. A training that was
-    broken off goes on when it is called again with the same arguments. Raises `UnknownNameError` for a network that is
-    none, `ProblemError` for a problem without colour images of at least 32 pixels.
+    The files are `<network>.safetensors`, `.json` and `.onnx` in `out`. A training that
+    was broken off goes on when it is called again with the same arguments.
 
     Args:
-        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
-        network: A reference network's name, such as `mobilenet-v2`, or `mobilenet-v2-0.35` for 0.35 times its width.
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
+            problem file.
+        network: A reference network's name, such as `mobilenet-v2`, or
+            `mobilenet-v2-0.35` for 0.35 times its width.
         seed: The training's seed, 0 or more. Default: 0.
         out: Folder for the files. Default: the cache, where `deploy` and `prune` look.
         listener: Hears how far the training is. Default: nobody.
@@ -179,8 +186,20 @@ class _Training:
 def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:
     """The ONNX file of the reference network that `train_reference` has put into the cache with the same arguments.
 
-    Its weights are beside it; both are whole. Raises `UnknownNameError` for a network that is none, `RunError` where it
-    was not trained yet or is damaged.
+    Its weights are beside it; both are whole.
+
+    Args:
+        problem: The problem that it was trained for.
+        dataset: The problem's data set.
+        network: The reference network's name.
+        seed: The training's seed.
+
+    Returns:
+        The path of the ONNX file.
+
+    Raises:
+        UnknownNameError: There is no reference network of that name.
+        RunError: It was not trained yet, or is damaged.
     """
     if not is_reference(network):
         mend = f"{WIDTHS}, or the path of an .onnx file"

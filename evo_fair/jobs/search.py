@@ -1,6 +1,6 @@
 """Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -97,56 +97,68 @@ def search(
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
 
-    What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
-    constraints can be objects, see `evo_fair.extend`. Of several devices `latency_ms[NAME]` is the latency on each, and
-    `latency_ms` that on the first; objectives that are the problem's have one for each. `worst_latency` is the largest
-    ratio of a latency to the limit that a constraint sets it. `budget` counts the different networks that the proxy
-    evaluates; `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained
-    first if there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that
-    had not begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a
-    number of them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation
-    by layer goes into the folder.
+    What is left out comes from the problem file. The supernet is trained first if there
+    is none for these data. The front is taken from what is believed of the networks
+    (`evo_fair.belief`), not from the luckiest reading.
 
-    The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
-    `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
-    of it, and correct what is believed of all the others; with `resume` there can be more of them than before. After
-    every four of them as many networks as a generation has are evaluated that nobody looked at yet, those that look
-    best by what the trainings said; they come on top of the budget.
+    Of several devices, `latency_ms[NAME]` is the latency on each, and `latency_ms` that
+    on the first. An objective of the problem that is a latency then becomes one for
+    each device. `worst_latency` is the largest ratio of a latency to the limit that a
+    constraint sets it.
 
-    With `module` the space is what pruning can leave of a trained network, which takes the supernet's place: a
-    reference network's name, `file.py:function` or `package.module:function` that returns one, or a `torch.nn.Module`.
-    `weights` is the safetensors file of a function's network; without, it is trained first. `orders` are the criteria
-    that say which channels stay, `taylor` unless given; of several, the choice is a gene. Trainings then start from
-    the pruned weights, as `deploy` has it.
-    Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    With `module` the space is what pruning can leave of a trained network, and that
+    network takes the supernet's place. Trainings then start from the pruned weights, as
+    in `deploy`.
 
     Args:
-        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
-        out: The run's folder. It has to be new, but with `resume`.
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
+            problem file.
+        out: The run's folder. It has to be new, except with `resume`.
         device: A profile's name or path, or a list of them. Default: the problem's.
-        objectives: Names, or objectives of your own. Default: the problem's.
+        objectives: Names, or objectives of your own, see `evo_fair.extend`. Default:
+            the problem's.
         constraints: Limits such as `latency_ms <= 5`. Default: the problem's.
-        group: The grouping that fairness is about, such as `sex` or `sex*age_band`. Default: the problem's.
-        algorithm: A strategy's name, or one of your own. Default: `nsga2`.
-        budget: Different networks that the proxy evaluates, 1 or more. Default: the problem's.
+        group: The grouping that fairness is about, such as `sex` or `sex*age_band`.
+            Default: the problem's.
+        algorithm: A strategy's name, or a strategy of your own, see `evo_fair.extend`.
+            Default: `nsga2`.
+        budget: How many different networks the proxy evaluates, 1 or more. Default: the
+            problem's.
         population: Networks a generation, 2 or more. Default: the problem's.
-        seed: The search's seed, 0 or more; a supernet's is in the problem file. Default: 0.
-        jobs: Threads. Default: one a core.
+        seed: The search's seed, 0 or more; the supernet's seed is in the problem file.
+            Default: 0.
+        jobs: Threads; they change the time and nothing else. Default: one a core.
         torch_device: `auto`, `cpu` or `cuda`. Default: `auto`, a GPU if there is one.
-        precision: `fp32` or `bf16`. Default: `fp32`.
-        resume: Whether to go on with the run in `out`. Default: False.
-        freeze_header: `off`, `auto`, or how many of the first blocks to freeze. Default: `off`.
-        trainings: How many networks are really trained. Default: 0.
-        training_epochs: Epochs of each of them. Default: the problem's.
-        workers: Who evaluates and trains networks: so many processes here, a Dask scheduler's address, or a `Workers`.
-            Default: this process. The run is the same.
+        precision: `fp32` or `bf16`, the numbers that the proxy computes with. Default:
+            `fp32`.
+        resume: Whether to go on with the run in `out`. A run that had not begun yet
+            begins. Default: False.
+        freeze_header: `off`, `auto`, or how many of the first blocks, counting the
+            stem, are fixed to those of the largest network. `auto` takes the blocks
+            whose feature maps hardly differ between groups. Default: `off`.
+        trainings: How many networks are really trained, those that tell most about all
+            others. After every four of them as many networks as a generation has are
+            evaluated that nobody looked at yet, those that look best by what the
+            trainings said; they come on top of the budget. With `resume` there can be
+            more trainings than before. Default: 0.
+        training_epochs: Epochs of each such training. Default: the problem's.
+        module: A network to search in the supernet's place: a reference network's name,
+            `file.py:function` or `package.module:function` that returns a
+            `torch.nn.Module`, or the module. Default: None, the problem's space.
+        weights: The safetensors file with the weights of a function's network. Default:
+            None, it is trained first.
+        orders: The criteria that say which of the module's channels stay; of several,
+            the choice is a gene. Default: `taylor`.
+        workers: Who evaluates and trains networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. The run is the same. Default: None,
+            this process.
         listener: Hears how far the search is. Default: nobody.
 
     Returns:
         The run, whose `front` is a table with a row a network.
 
     Raises:
-        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+        EvoFairError: The input is wrong; the error's kind says what of it.
 
     Example:
         >>> run = ef.search("digits", budget=16, population=8, out="results/example")
@@ -168,18 +180,21 @@ def search(
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
+    recorded: dict[str, str] = {}
     initial: Initial = "spread"
     resume = RUNS.goes_on(folder, resume)  # what is no run is refused before anything is loaded or trained
     if resume:
         opened = open_run(folder)
-        begun, initial = opened.configuration, Searched.of(opened).initial
+        begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
     team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
     if team_wanted is not None:
         torch_device = _device_of_workers(torch_device)
     evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
     check_precision(precision, evaluated_on)
-    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    prepared = _prepare(
+        problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
+    )
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
@@ -255,10 +270,11 @@ def _prepare(
     population: int | None,
     seed: int,
     initial: Initial,
+    recorded: Mapping[str, str] | None = None,
 ) -> _Prepared:
     problem = as_problem(problem)
     defaults = problem.search
-    profiles = load_devices(defaults.device if device is None else device)
+    profiles = load_devices(defaults.device if device is None else device, recorded)
     wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
     limited = defaults.constraints if constraints is None else constraints
     devices = searched_devices(profiles, wanted, limited)

@@ -179,7 +179,7 @@ def _result(
         if not np.isfinite(value):
             raise NonFiniteError(
                 f"objective {name!r} is {value} for the trained network {record.id}: it must be finite for every "
-                "network; mend its function"
+                "network; fix its function"
             )
     noise = np.nan_to_num(resampled.std(axis=0))
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}

@@ -44,7 +44,7 @@ from evo_fair.space import Block, SearchSpace
 __all__ = ["TRAINING_CODE", "fair_gradients", "full_size", "gradients", "one_of_each_kind", "train_supernet"]
 
 TRAINING_CODE = 1
-"""To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
+"""To be raised with every change that gives other weights: supernets stored earlier are then trained again."""
 
 
 def train_supernet(

@@ -20,7 +20,7 @@ from evo_fair.proxy import calibration_samples
 __all__ = ["OWN_CODE", "NetworkEvaluator"]
 
 OWN_CODE = 1
-"""To be raised with every change that gives other predictions: runs of before are then not gone on with."""
+"""To be raised with every change that gives other predictions: earlier runs are then not resumed."""
 
 _TRIED = 4
 """Samples on which ways of evaluating the network are compared."""

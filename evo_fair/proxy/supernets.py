@@ -43,7 +43,13 @@ _TRAINING = "a supernet's training"
 
 @dataclass(frozen=True)
 class StoredSupernet:
-    """A supernet's file and its manifest."""
+    """A supernet's file and its manifest.
+
+    Args:
+        path: The weights, a .safetensors file.
+        manifest: What the .json beside it says: recipe, data, hashes, accuracy by
+            group.
+    """
 
     path: Path
     manifest: dict[str, Any]

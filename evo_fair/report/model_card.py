@@ -57,13 +57,31 @@ if __name__ == "__main__":
 
 
 def write_model_card(folder: str | Path, network: str, out: str | Path | None = None) -> Path:
-    """Writes a network of a search's run as a folder that is ready to upload, and returns its path.
+    """Writes a network of a search's run as a folder that is ready to upload, with a Hugging Face model card.
 
-    `folder` is the run's folder and `network` an id of its front. The new folder is `cards/<id>` in the run's, or
-    `out`: `README.md` (the model card), `model.onnx`, `card.json` (every figure as a number) and `example.py`. What
-    `evo-fair deploy` made of the network is taken where it is there, else the network with the supernet's weights.
-    It needs the extra `hub` (huggingface_hub). Raises `EvoFairError` where that is missing, `UnknownNameError` for a
-    network that is not on the front, and `RunError` for a missing or damaged file.
+    The folder holds `README.md` (the model card), `model.onnx`, `card.json` (every
+    figure as a number) and `example.py`. What `evo-fair deploy` made of the network is
+    taken where it is there, else the network with the supernet's weights. It needs the
+    extra `hub` (huggingface_hub).
+
+    Args:
+        folder: The run's folder.
+        network: The id of a network on its front.
+        out: The new folder. Default: `cards/<id>` in the run's folder.
+
+    Returns:
+        The path of the new folder.
+
+    Raises:
+        EvoFairError: huggingface_hub is missing.
+        UnknownNameError: The network is not on the front.
+        RunError: The run, or a file of the network, is missing or damaged.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> card = ef.write_model_card(run.path, run.front["id"][0], "card")
+        >>> sorted(file.name for file in card.iterdir())
+        ['README.md', 'card.json', 'example.py', 'model.onnx']
     """
     run = load_run(folder)
     name = as_text("network", network)

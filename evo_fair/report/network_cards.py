@@ -113,9 +113,9 @@ def _profile(configuration: dict[str, Any]) -> Profile | None:
         return None
     try:
         profile = load_profile(device["name"])
-    except EvoFairError:  # a device of one's own, whose profile lies elsewhere
+    except EvoFairError:  # a device of your own, whose profile lies elsewhere
         return None
-    return profile if profile.sha256 == device.get("sha256") else None
+    return profile if profile.known_as(device.get("sha256")) else None
 
 
 def _layers(path: Path, profile: Profile | None) -> dict[str, Any]:

@@ -18,11 +18,26 @@ _PARTS = {"style": "page.css", "choose_code": "page_choose.js", "view_code": "pa
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Writes the report of a search's run as one HTML file and returns its path.
+    """Writes the report of a search's run as one HTML file.
 
-    `folder` is the run's folder; the file is `report.html` in it, or `out`. The page holds all that it needs: it opens
-    without a network and asks nothing of any server. It needs the extra `report` (Bokeh). Raises `EvoFairError` where
-    that is missing or `out` is no .html file, and `RunError` for a folder that holds no whole run.
+    The page holds all that it needs: it opens without a network and asks nothing of any
+    server. It needs the extra `report` (Bokeh).
+
+    Args:
+        folder: The run's folder.
+        out: The file, whose name ends in `.html`. Default: `report.html` in the run's
+            folder.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        EvoFairError: Bokeh is missing, or `out` is no .html file.
+        RunError: The folder holds no whole run.
+
+    Example:
+        >>> ef.write_report("results/digits", "report.html").name
+        'report.html'
     """
     target = as_path("out", out) if out is not None else as_path("folder", folder) / "report.html"
     if target.suffix != ".html":
