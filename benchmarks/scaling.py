@@ -44,8 +44,7 @@ from evo_fair.files import write_text
 from evo_fair.jobs.workers import Team, Workers, open_team
 from evo_fair.jobs.workers.team import Times
 from evo_fair.problem import Problem
-from evo_fair.proxy.population import macs_of
-from evo_fair.proxy.split import split_population
+from evo_fair.proxy.split import macs_of, split_population
 from evo_fair.report import Run, load_run
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "scaling"

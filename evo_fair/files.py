@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
+
+if TYPE_CHECKING:
+    from evo_fair.arrays import Selected
 
 __all__ = [
     "LARGEST_TEXT",
@@ -300,10 +303,15 @@ def is_recorded(path: Path, manifest: Path, *place: str) -> bool:
         return False
 
 
-def digest(*parts: bytes | str | Path) -> str:
-    """SHA-256, in hex, over texts, bytes and the contents of files, each set off by its length."""
+def digest(*parts: "bytes | str | Path | Selected") -> str:
+    """SHA-256, in hex, over texts, bytes, arrays and the contents of files, each set off by its length."""
     total = hashlib.sha256()
     for part in parts:
+        if not isinstance(part, bytes | str | Path):
+            total.update(part.nbytes.to_bytes(8, "little"))
+            for batch in part.batches():
+                total.update(batch.tobytes())
+            continue
         content = part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
         total.update(len(content).to_bytes(8, "little"))
         total.update(content)

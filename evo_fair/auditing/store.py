@@ -28,12 +28,10 @@ from evo_fair.files import (
     storage_errors,
     write_bytes,
 )
-from evo_fair.job_folder import FolderKind
+from evo_fair.job_folder import AUDITS
 
 __all__ = ["AUDITS", "ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
-AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
-"""The folders of audits."""
 _PLAN_TEXTS = ("id", "base", "genome", "order")
 _REMOVE = "remove the part's files and go on with --resume"
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")

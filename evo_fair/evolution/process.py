@@ -2,15 +2,15 @@
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from evo_fair.arrays import Floats
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process.kernels import Kernel
 
 __all__ = ["Process", "Scale"]
 
@@ -89,6 +89,9 @@ class Process:
             values: Finite values, float64 `[networks]`.
             costs: How many of the last features are costs. Default: 0.
         """
+        from sklearn.exceptions import ConvergenceWarning  # half a second that most searches don't need
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
         self.scale = Scale(values, bounded=True)
         scaled = self.scale(values)
         self._middle, self._spread = float(scaled.mean()), float(scaled.std()) or 1.0
@@ -148,12 +151,14 @@ class Process:
         self._fitted_to, self._theta = int(state[0]), np.array(state[1:], np.float64)
 
 
-def _kernel(features: int, costs: int) -> Kernel:
+def _kernel(features: int, costs: int) -> "Kernel":
     """A trend by the costs alone, what features tell beyond it, and noise.
 
     The trend is what keeps the search from trying hopelessly small networks one after another: without it each is as
     uncertain as the first. Its length scale is a standard deviation of the costs, that of the other features infinite.
     """
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5)
     if costs:
         lengths = [1e6] * (features - costs) + [1.0] * costs

@@ -15,7 +15,7 @@ from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.metrics import Metric
 
-__all__ = ["Interval", "draw_weights", "ends", "interval", "resampled_counts"]
+__all__ = ["Interval", "draw_weights", "ends", "ends_of_change", "interval", "resampled_counts"]
 
 
 AT_ONCE = 2**24
@@ -159,11 +159,18 @@ def ends(
     Returns:
         The lower and the upper ends, float64 `[2, ...]`.
     """
+    most = np.maximum(1.0, np.maximum(value, resampled.max(axis=0)))
+    result: npt.NDArray[np.float64] = ends_of_change(value, resampled, level).clip(0.0, most)
+    return result
+
+
+def ends_of_change(
+    value: npt.NDArray[np.float64] | np.float64, resampled: npt.NDArray[np.float64], level: float = 0.95
+) -> npt.NDArray[np.float64]:
+    """The basic interval of `ends`, `[2, ...]`, of values that can be negative, such as differences: nothing is cut."""
     tail = 50 * (1 - level)
     far, near = np.percentile(resampled, [100 - tail, tail], axis=0)
-    most = np.maximum(1.0, np.maximum(value, resampled.max(axis=0)))
-    result: npt.NDArray[np.float64] = np.stack([2 * value - far, 2 * value - near]).clip(0.0, most)
-    return result
+    return np.stack([2 * value - far, 2 * value - near])
 
 
 def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":

@@ -185,6 +185,7 @@ def deploy(
     with open_team(workers, folder, listener) as team:
         chosen = _make(team, workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
+    _add_to_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 
@@ -252,7 +253,6 @@ def _report(
     table = deployed_table(networks, timings, profiles, examiner)
     if workshop.even_groups is not None:
         _add_evenness(workshop, table)
-    _add_to_cards(workshop, table[table["role"] == "front"])
     return table
 
 
@@ -277,12 +277,22 @@ def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
         table[name] = values
 
 
-def _add_to_cards(workshop: Workshop, rows: pd.DataFrame) -> None:
-    """Puts what the test part says, with its intervals, into each network's card: `test`, by precision."""
+def _add_to_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
+    """Completes each network's card by what the search said of it, and by what the test part says.
+
+    `searched` has each objective's measured value, and what was believed of it where that is known. `test` has, by
+    precision, the figures with their intervals.
+    """
+    believed, axes = run.believed(), [axis.name for axis in run.axes]
+    searched = {str(row["id"]): {name: float(row[name]) for name in axes} for row in run.front.to_dict("records")}
     names = [str(name) for name in rows if f"{name}_low" in rows]
     for network, own in rows.groupby("id", sort=False):
         path = inside(workshop.folder, f"{network}.json")
         card = read_json(path, RunError)
+        card["searched"] = {
+            "objectives": searched[str(network)],
+            "believed": believed.get(str(network), {}),
+        }
         card["test"] = {
             str(row["precision"]): {
                 name: {end: _plain(row[column]) for end, column in _ends(name).items()}

@@ -40,6 +40,7 @@ from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
 from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
 from evo_fair.jobs.workers.populations import TeamEvaluator
+from evo_fair.jobs.writing import FrontNetwork
 from evo_fair.latency import Profile
 from evo_fair.lock import one_job
 from evo_fair.own import NetworkEvaluator, NetworkSpace
@@ -249,7 +250,7 @@ def search(
             write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
-    _write_networks(run, result, prepared, origin, listener)
+    _write_networks(run, result, prepared, origin, jobs, listener)
     for name in ("pareto.png", "pareto.pdf"):
         try:
             result.plot(folder / name)
@@ -382,6 +383,7 @@ def _write_networks(
     result: Run,
     prepared: _Prepared,
     origin: SupernetOrigin | OwnOrigin,
+    jobs: int,
     listener: Listener,
 ) -> None:
     for place in (run.path, run.networks):
@@ -392,7 +394,8 @@ def _write_networks(
     for name in {record.id for record in result.records} - {record.id for record in records}:
         for kind in ("onnx", "json"):  # of a front that fewer trainings gave
             (run.networks / f"{name}.{kind}").unlink(missing_ok=True)
-    for done, record in enumerate(records, 1):
+    networks = []
+    for record in records:
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
@@ -406,5 +409,6 @@ def _write_networks(
                 **profiles,
             },
         }
-        origin.write_network(run.networks, record.id, record.genome, facts, groupings)
-        listener.exporting(done, len(records))
+        networks.append(FrontNetwork(record.id, record.genome, facts))
+    written = partial(listener.exporting, networks=len(records))
+    origin.write_networks(run.networks, networks, groupings, jobs, written)

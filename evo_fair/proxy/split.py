@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.proxy.population import macs_of
-from evo_fair.space import Block
+from evo_fair.space import Block, units_of
 
-__all__ = ["split_evenly", "split_population"]
+__all__ = ["macs_of", "split_evenly", "split_population"]
 
 NetworkRows = npt.NDArray[np.int64]
 
@@ -73,3 +72,11 @@ def _cut(new: Sequence[int], whole: Sequence[int], limit: int) -> list[int]:
         else:
             cost += further
     return [*ends, len(new)]
+
+
+def macs_of(block: Block) -> int:
+    """Multiply-accumulates of a block, without regard to the stride within it."""
+    pixels = max(1, block.h_in) * max(1, block.w_in) // block.stride**2
+    return pixels * sum(
+        unit.c_out * (1 if unit.depthwise else unit.c_in) * max(1, unit.kernel) ** 2 for unit in units_of(block)
+    )

@@ -9,7 +9,6 @@ from typing import Any
 import moocore
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from evo_fair.arguments import as_texts
 from evo_fair.errors import EvoFairError, RunError, check_list
@@ -263,6 +262,8 @@ def mean_interval(values: Points) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) < 3:  # of two it is wider than anything that is known of the values
         return mean, float("nan"), float("nan")
+    from scipy import stats  # half a second that reading a run does not need
+
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
 

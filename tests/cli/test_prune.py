@@ -374,7 +374,14 @@ def test_rounds_and_treatment_reach_the_method(own: Path, tmp_path: Path, proble
     )
     # A quarter of the epochs goes to each of the first two rounds, half to the last; BatchNorm alone tells none apart.
     assert (one["iterations"], three["iterations"], none["iterations"]) == (36, 36, 0)
-    assert read_json(tmp_path / "three" / "magnitude-0.5-0.json")["notes"] == {"rounds": 3}
+    card = read_json(tmp_path / "three" / "magnitude-0.5-0.json")
+    assert card["notes"] == {"rounds": 3}
+    dense = read_json(tmp_path / "three" / "dense.json")["row"]
+    for name, change in card["changes"].items():
+        own = name.replace("class:", "")
+        assert change["value"] == pytest.approx(card["row"][own] - dense[own])
+    assert card["figures"]["accuracy"]["value"] == pytest.approx(card["row"]["accuracy"])
+    assert card["figures"]["accuracy"]["low"] < card["row"]["accuracy"] < card["figures"]["accuracy"]["high"]
     assert none["accuracy"] < one["accuracy"]
 
 

@@ -8,7 +8,8 @@ from evo_fair.evolution import Axis, Box, Record, create_run, describe
 from evo_fair.latency import load_profile
 from evo_fair.report import compare, comparison_markdown, load_run, write_comparison
 from evo_fair.report.compare import attainment, coverage, mean_interval
-from evo_fair.report.compare_text import attainment_frame, comparison_figure
+from evo_fair.report.compare_tables import attainment_frame
+from evo_fair.report.compare_text import comparison_figure
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import Genomes, RawInputs
+from evo_fair.arrays import Genomes, RawInputs, Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.jobs.workers.team import Team
 from evo_fair.nets import Supernet
 from evo_fair.own import NetworkEvaluator, OwnNetwork
 from evo_fair.proxy import Proxy
-from evo_fair.proxy.proxy import kept_memory
+from evo_fair.proxy.proxy import memory_for_features
 from evo_fair.proxy.split import split_evenly, split_population
 
 __all__ = ["OwnPredictingWork", "PredictingWork", "TeamEvaluator"]
@@ -43,16 +43,18 @@ class PredictingWork:
 
     supernet: Supernet
     calibration: RawInputs
-    samples: RawInputs
+    samples: RawInputs | Selected
     threads: int = 1
     here: int = 1
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
         for name in ("calibration", "samples"):  # so that workers on one machine share them
-            array = getattr(self, name).view()
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+            array = getattr(self, name)
+            if isinstance(array, np.ndarray):
+                array = array.view()
+                array.flags.writeable = False
+                object.__setattr__(self, name, array)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_proxy"}
@@ -150,7 +152,7 @@ class TeamEvaluator:
 
 def _memory(here: int) -> int:
     """Bytes that a worker keeps features in: less where many share a machine, and within a Dask worker's limit."""
-    memory = kept_memory(here)
+    memory = memory_for_features(here)
     if "distributed" in sys.modules:
         from distributed import get_worker
 
