@@ -21,13 +21,13 @@ from evo_fair.proxy.split import split_evenly, split_population
 
 __all__ = ["OwnPredictingWork", "PredictingWork", "TeamEvaluator"]
 
-Labels = npt.NDArray[np.uint8]
+PredictedLabels = npt.NDArray[np.uint8]
 
 
 class PopulationWork(Protocol):
     """Predicts labels of genomes in a worker, and splits a population there is for several workers."""
 
-    def __call__(self, genomes: Genomes) -> Labels:
+    def __call__(self, genomes: Genomes) -> PredictedLabels:
         """Labels of the validation samples, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
 
     def split(self, genomes: Genomes, parts: int) -> list[npt.NDArray[np.int64]]:
@@ -62,7 +62,7 @@ class PredictingWork:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def __call__(self, genomes: Genomes) -> Labels:
+    def __call__(self, genomes: Genomes) -> PredictedLabels:
         """Labels of the samples, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
         return self._proxy.predict(genomes)
 
@@ -96,7 +96,7 @@ class OwnPredictingWork:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
-    def __call__(self, genomes: Genomes) -> Labels:
+    def __call__(self, genomes: Genomes) -> PredictedLabels:
         """Labels of the validation samples, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
         return self._evaluator.predict(genomes)
 
@@ -130,7 +130,7 @@ class TeamEvaluator:
     ) -> None:
         self._loaded.__exit__(kind, error, trace)
 
-    def predict(self, genomes: Genomes) -> Labels:
+    def predict(self, genomes: Genomes) -> PredictedLabels:
         """Predicted labels of the validation samples, uint8 `[networks, samples]`."""
         labels = np.empty((len(genomes), self._samples), np.uint8)
         parts = self._work.split(genomes, self._team.width)
