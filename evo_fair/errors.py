@@ -22,6 +22,7 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "WorkerError",
     "check_list",
     "in_a_line",
     "quote",
@@ -211,6 +212,10 @@ class AuditError(EvoFairError, ValueError):
         Traceback (most recent call last):
         evo_fair.errors.AuditError: networks = 1: an audit needs 3 or more, a dense one and two pruned ones
     """
+
+
+class WorkerError(EvoFairError, RuntimeError):
+    """Workers can't be had, or a piece of a job has ended several of them."""
 
 
 def check_list(name: str, values: object) -> None:

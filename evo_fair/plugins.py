@@ -23,6 +23,7 @@ __all__ = [
     "load_plugin",
     "load_plugins",
     "loaded_files",
+    "loaded_modules",
     "unloaded_afterwards",
 ]
 
@@ -93,7 +94,7 @@ def load_plugin(file: str | Path) -> None:
 
 
 def load_plugins(files: Iterable[str | Path]) -> None:
-    """Runs Python files in order; see `load_plugin`. A worker process begins with `load_plugins(loaded_files())`.
+    """Runs Python files in order; see `load_plugin`.
 
     Args:
         files: The paths.
@@ -108,6 +109,11 @@ def load_plugins(files: Iterable[str | Path]) -> None:
 def loaded_files() -> tuple[Path, ...]:
     """The plugins that were run, in order: what another process has to run to know the same parts."""
     return tuple(_loaded)
+
+
+def loaded_modules() -> tuple[str, ...]:
+    """The modules of the plugins that were run, those from beside them among them, by their names in `sys.modules`."""
+    return tuple(sorted({name for plugin in _loaded.values() for name in plugin.modules}))
 
 
 @contextlib.contextmanager

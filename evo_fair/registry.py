@@ -1,7 +1,7 @@
 """A registry: the parts of one kind by name, those of evo_fair and those that users add."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 from evo_fair.errors import EvoFairError, UnknownNameError, quote
 from evo_fair.sources import is_redefinition
 
-__all__ = ["Registry", "modules_in", "restored_afterwards"]
+__all__ = ["Registry", "modules_in", "own_parts", "restored_afterwards", "take_up"]
 
 Part = TypeVar("Part")
 Traits = TypeVar("Traits")
@@ -221,6 +221,17 @@ def restored_afterwards(*, only_on_error: bool = False) -> Iterator[Callable[[],
             added += [(registry, name, part) for name, part, _, _ in registry._own() if known.get(name) is not part]
             if failed or not only_on_error:
                 registry._put_back(own)
+
+
+def own_parts(kinds: Collection[str]) -> dict[str, list[Any]]:
+    """The parts that users have registered, by kind, for another process to `take_up`."""
+    return {registry.kind: own for registry in _ALL if registry.kind in kinds and (own := registry._own())}
+
+
+def take_up(parts: Mapping[str, list[Any]]) -> None:
+    """Registers the `own_parts` of another process, in the place of all that users have registered here."""
+    for registry in _ALL:
+        registry._put_back(parts.get(registry.kind, []))
 
 
 def modules_in(package: str, prefix: str) -> dict[str, str]:

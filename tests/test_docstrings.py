@@ -61,6 +61,7 @@ WITHOUT_EXAMPLE = {
     "evo_fair.FigureError",
     "evo_fair.NonFiniteError",
     "evo_fair.StorageError",
+    "evo_fair.WorkerError",
     "extend.State",
 }
 """Results, whose example is that of the function which returns them, and errors that no line or two can bring about."""

@@ -7,11 +7,14 @@ import typer
 
 from evo_fair.cli.options import (
     DataOption,
+    LeaveOutOption,
     ModuleOption,
     NetworkOption,
     ProblemArgument,
     RunOption,
     WeightsOption,
+    WorkersOption,
+    chosen_workers,
     resume_command,
 )
 from evo_fair.show import say
@@ -86,6 +89,8 @@ def audit(
     out: Annotated[
         Path | None, typer.Option("--out", help="The audit's folder. Default: results/PROBLEM-audit.")
     ] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an audit that was broken off.")] = False,
 ) -> None:
     """Prunes a problem's networks in many ways and reports who loses by it, and how surely.
@@ -125,6 +130,7 @@ def audit(
             treatments=treatment,
             epochs=epochs,
             minutes=time,
+            workers=chosen_workers(workers, leave_out, jobs),
             resume=resume,
             listener=bars,
             **limits,

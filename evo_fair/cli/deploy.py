@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, resume_command
+from evo_fair.cli.options import DataOption, LeaveOutOption, WorkersOption, chosen_workers, resume_command
 from evo_fair.show import say
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def deploy(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a deployment that was broken off.")] = False,
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
@@ -135,6 +137,7 @@ def deploy(
             seed=seed,
             module=module,
             out=out,
+            workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,
         )

@@ -9,11 +9,14 @@ import typer
 from evo_fair.cli.options import (
     DataOption,
     DeviceOption,
+    LeaveOutOption,
     ModuleOption,
     NetworkOption,
     ProblemArgument,
     RunOption,
     WeightsOption,
+    WorkersOption,
+    chosen_workers,
     resume_command,
 )
 from evo_fair.show import say
@@ -96,6 +99,8 @@ def prune(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the networks. Default: results/PROBLEM-pruned.")
     ] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
 ) -> None:
     """Prunes one network by one method or several, and says which groups lose by it."""
@@ -130,6 +135,7 @@ def prune(
             epochs=epochs,
             epsilon=epsilon,
             device=device,
+            workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,
         )

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DevicesOption, ProblemArgument, WeightsOption, resume_command
+from evo_fair.cli.options import (
+    DataOption,
+    DevicesOption,
+    LeaveOutOption,
+    ProblemArgument,
+    WeightsOption,
+    WorkersOption,
+    chosen_workers,
+    resume_command,
+)
 from evo_fair.show import say
 
 __all__ = ["search"]
@@ -98,6 +107,8 @@ def search(
         ),
     ] = "fp32",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks.
@@ -130,6 +141,7 @@ def search(
             jobs=jobs,
             torch_device=torch_device,
             precision=precision,
+            workers=chosen_workers(workers, leave_out, jobs),
             resume=resume,
             freeze_header=freeze_header,
             trainings=trainings,

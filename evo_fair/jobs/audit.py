@@ -20,6 +20,7 @@ from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_networ
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, as_workers
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
@@ -93,6 +94,7 @@ def audit(
     treatments: Sequence[str] | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Audit:
@@ -139,6 +141,9 @@ def audit(
         epochs: What a treatment trains. Default: 5.
         minutes: The most minutes that measuring may take; an audit that would take
             longer is refused. Default: no limit.
+        workers: Who measures: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. What is measured is the same. Default: None,
+            this process.
         resume: Whether to go on with an audit that was broken off; what was measured is
             not measured again. Default: False.
         listener: Hears how far the audit is. Default: nobody.
@@ -169,8 +174,9 @@ def audit(
         "scopes": scopes and as_texts("scopes", scopes),
         "sparsities": sparsities and as_numbers("sparsities", sparsities),
     }
-    drawn = as_wholes("seeds", seeds)
-    common: Any = {"out": folder, "group": group, "minutes": minutes, "resume": resume, "listener": listener}
+    drawn, team = as_wholes("seeds", seeds), as_workers(workers, as_whole("jobs", jobs))
+    common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
+    common |= {"resume": resume, "listener": listener}
     if one:
         factors |= {
             "criteria": criteria and as_texts("criteria", criteria),

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +26,12 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
-from evo_fair.job_folder import make_missing
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
+from evo_fair.jobs.workers import Team, Workers, as_workers, make_files, open_team
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
@@ -73,6 +73,7 @@ def deploy(
     seed: int = 0,
     module: str | nn.Module | None = None,
     out: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
@@ -111,6 +112,9 @@ def deploy(
         module: The code of the network that the run searched, as in `search`. Default:
             None, for a run with a supernet.
         out: Folder for the networks. Default: `deployed` in the run's.
+        workers: Who trains the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
         resume: Whether to keep networks that are there; it needs the same settings as
             before. Default: False.
         listener: Hears how far the job is. Default: nobody.
@@ -136,6 +140,7 @@ def deploy(
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate = as_number("learning_rate", learning_rate)
     weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
+    workers = as_workers(workers)
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
@@ -177,20 +182,43 @@ def deploy(
     workshop = Workshop(
         folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone, beginning
     )
-    _make(workshop, run, chosen, listener)
+    with open_team(workers, folder, listener) as team:
+        chosen = _make(team, workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
     _add_to_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 
 
-def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
+def _make(team: Team | None, workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> list[str]:
+    """Makes the networks that are not there yet; returns those that are there in the end."""
     genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
+    deployment = _Deployment(workshop, {name: genomes[name] for name in chosen})
 
-    def make(name: str) -> None:
-        workshop.make(name, genomes[name], lambda step: listener.tuning(name, step))
+    def heard(_name: str, done: int) -> None:
+        listener.deployed(done, len(chosen))
 
-    make_missing(chosen, workshop.finished, make, lambda _, done: listener.deployed(done, len(chosen)))
+    if team is not None:  # what the search has trained lies here, and is not sent
+        for name in chosen:
+            if not workshop.finished(name) and workshop.is_trained(name, genomes[name]):
+                deployment.make(name, workshop.folder, listener)
+        deployment = _Deployment(replace(workshop, alone=None), deployment.genomes)
+    return make_files(
+        team, chosen, workshop.finished, deployment.make, lambda name: name, workshop.folder, heard, listener
+    )
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """All that networks are made from; it can be sent to workers."""
+
+    workshop: Workshop
+    genomes: Mapping[str, Sequence[int]]
+
+    def make(self, name: str, folder: Path, listener: Listener) -> None:
+        """Trains a network and writes it into a folder."""
+        shop = self.workshop.elsewhere(folder)
+        shop.make(name, self.genomes[name], lambda step: listener.tuning(name, step))
 
 
 def _report(

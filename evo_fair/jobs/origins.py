@@ -10,6 +10,8 @@ from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.export.card import write_frozen
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers
+from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
 from evo_fair.nets import Supernet
 from evo_fair.nets.inputs import Normalised, Scaling
@@ -50,6 +52,12 @@ class SupernetOrigin:
     def evaluator(self, groupings: tuple[str, ...], jobs: int) -> ProxyEvaluator:
         """What evaluates its networks."""
         return ProxyEvaluator(self.source, self.dataset, groupings, jobs, self.device, self.precision)
+
+    def predicting(self, workers: Workers) -> PredictingWork:
+        """The same for workers."""
+        supernet, source = Supernet.load(self.supernet.path, self.space), self.source
+        here = workers.processes or 1
+        return PredictingWork(supernet, source.calibration, source.samples, workers.threads, here, self.precision)
 
     def keep(self, folder: Path) -> None:
         """Keeps nothing: the supernet lies in the cache."""

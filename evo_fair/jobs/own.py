@@ -26,6 +26,8 @@ from evo_fair.export.export import tolerance_of
 from evo_fair.files import digest, write_bytes
 from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers
+from evo_fair.jobs.workers.populations import OwnPredictingWork
 from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
 from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
@@ -182,6 +184,10 @@ class OwnOrigin:
     def evaluator(self, groupings: tuple[str, ...], jobs: int) -> NetworkEvaluator:
         """What evaluates its pruned forms."""
         return NetworkEvaluator(self.own, self.task.dataset, groupings, self.problem.proxy.calibration_samples, jobs)
+
+    def predicting(self, workers: Workers) -> OwnPredictingWork:
+        """The same for workers."""
+        return OwnPredictingWork(self.own, self.task.dataset, self.problem.proxy.calibration_samples, workers.threads)
 
     def keep(self, folder: Path) -> None:
         """Writes weights and orders into a run's folder, where they are not yet."""

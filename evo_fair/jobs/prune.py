@@ -1,6 +1,7 @@
 """Fair pruning of one network: data, network, methods and the folder wired together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,18 @@ from torch import nn
 from evo_fair.arguments import as_path
 from evo_fair.data import check_samples
 from evo_fair.files import remove_leftovers
-from evo_fair.job_folder import make_missing
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
+from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.latency import Profile, load_profile
 from evo_fair.lock import one_job
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.criteria import check_criteria
-from evo_fair.pruning.methods import MAGNITUDE, PRUNING_CODE
+from evo_fair.pruning.methods import MAGNITUDE, PRUNING_CODE, ChosenMethod
 from evo_fair.pruning.selection import Scope, StructureKind, check_prunable, shares_by_part
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Task
@@ -52,6 +53,7 @@ def prune(
     weights: str | Path | None = None,
     group: str | None = None,
     device: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
@@ -92,6 +94,9 @@ def prune(
         group: The grouping that fairness is about. Default: the problem's.
         device: The device whose latency is predicted, a name or a profile's path.
             Default: the problem's.
+        workers: Who makes the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
         resume: Whether to go on with a folder that was broken off; networks that are
             there are not made again. Default: False.
         listener: Hears how far the pruning is. Default: nobody.
@@ -116,7 +121,15 @@ def prune(
     settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
     source = NetworkSource(network, run, module, weights)
     return prune_network(
-        problem, source, settings, out=out, group=group, device=device, resume=resume, listener=listener
+        problem,
+        source,
+        settings,
+        out=out,
+        group=group,
+        device=device,
+        workers=workers,
+        resume=resume,
+        listener=listener,
     )
 
 
@@ -129,6 +142,7 @@ def prune_network(
     out: str | Path,
     group: str | None = None,
     device: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
@@ -153,6 +167,7 @@ def prune_network(
         EvoFairError: The input is wrong; the error's kind says what of it.
     """
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
+    workers = as_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
     if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
         profile = profile.known_as(PRUNINGS.read(folder).get("device")) or profile
@@ -166,26 +181,45 @@ def prune_network(
     results = PrunedFolder(task, dense, name, structure, profile, folder, listener)
     if not results.finished("dense"):
         results.write_dense()
-    _make(results, settings, settings.spent(problem.training.epochs), listener)
-    return results.table(["dense", *(unit.name for unit in settings.units)])
-
-
-def _make(results: PrunedFolder, settings: PruneSettings, epochs: int, listener: Listener) -> None:
-    """Makes the networks that are not there yet, each within `epochs`."""
-    methods = {one.name: one for one in settings.chosen}
-
-    def make(unit: PruneUnit) -> None:
-        method, request = methods[unit.method], settings.request(unit, epochs)
-        pruned = method.prune(results.dense, results.task, request)
-        results.write(unit, pruned, request, method.traits.own_scope)
-        lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), settings.epsilon
-        if lost > limit:
-            listener.warned(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {limit:g}")
+    pruning = _Pruning(
+        results.elsewhere(folder, Listener()), settings.chosen, settings, settings.spent(problem.training.epochs)
+    )
 
     def heard(unit: PruneUnit, done: int) -> None:
         listener.pruned(unit.name, done, len(settings.units))
 
-    make_missing(settings.units, lambda unit: results.finished(unit.name), make, heard)
+    with open_team(workers, folder, listener) as team:
+        there = make_files(
+            team,
+            settings.units,
+            lambda unit: results.finished(unit.name),
+            pruning.make,
+            lambda unit: unit.name,
+            folder,
+            heard,
+            listener,
+        )
+    return results.table(["dense", *(unit.name for unit in there)])
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """All that networks are made from, each within `epochs`; it can be sent to workers."""
+
+    results: PrunedFolder
+    methods: tuple[ChosenMethod, ...]
+    settings: PruneSettings
+    epochs: int
+
+    def make(self, unit: PruneUnit, folder: Path, listener: Listener) -> None:
+        """Makes a network and writes it into a folder."""
+        (method,) = (one for one in self.methods if one.name == unit.method)
+        request, results = self.settings.request(unit, self.epochs), self.results.elsewhere(folder, listener)
+        pruned = method.prune(results.dense, results.task, request)
+        results.write(unit, pruned, request, method.traits.own_scope)
+        lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), self.settings.epsilon
+        if lost > limit:
+            listener.warned(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {limit:g}")
 
 
 def _structure(network: nn.Module, task: Task, settings: PruneSettings) -> Structure:

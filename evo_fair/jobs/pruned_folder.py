@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from evo_fair.errors import EvoFairError, RunError, in_a_line
@@ -48,12 +50,26 @@ class PrunedFolder:
     ) -> None:
         self.task, self.dense, self.name, self.structure = task, dense, name, structure
         self.profile, self.folder, self.listener = profile, folder, listener
-        self.untold = False
-        self.x = task.normalise(task.dataset.inputs[task.dataset.part("validation")])
+        self._untold: set[str] = set()  # what was noted: shared by those elsewhere
         self.before = {part: task.counts(dense.network, part) for part in ("test", "validation")}
         self.examiner = Examiner(task.dataset, "test", (task.group,), seed=0)
         self.beside_dense = Examiner(task.dataset, "test", tuple(dict.fromkeys((task.group, "class"))), seed=0)
         self.predicted_before = task.predictions(dense.network, "test")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "x"}
+
+    @cached_property
+    def x(self) -> torch.Tensor:
+        """The validation part as networks take it, on which files are checked."""
+        return self.task.normalise(self.task.dataset.inputs[self.task.dataset.part("validation")])
+
+    def elsewhere(self, folder: Path, listener: Listener) -> "PrunedFolder":
+        """The same for networks in another folder, of which another listener hears."""
+        _ = self.x  # once for all
+        other = copy.copy(self)
+        other.folder, other.listener = folder, listener
+        return other
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hash of its file."""
@@ -118,10 +134,10 @@ class PrunedFolder:
         try:
             return read_onnx(path)
         except EvoFairError as error:
-            if not self.untold:
+            if not self._untold:
                 reason = in_a_line(error).replace(str(path), path.name)
                 self.listener.noted(f"its latency is unknown, which keeps nothing from being pruned: {reason}")
-            self.untold = True
+            self._untold.add("latency")
             return None
 
     def _measured(self, network: nn.Module, part: str) -> dict[str, float | None]:

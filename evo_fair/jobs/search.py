@@ -38,13 +38,15 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
+from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
+from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import FrontNetwork
 from evo_fair.latency import Profile
 from evo_fair.lock import one_job
-from evo_fair.own import NetworkSpace
+from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
-from evo_fair.proxy import check_precision
+from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
@@ -91,6 +93,7 @@ def search(
     module: str | nn.Module | None = None,
     weights: str | Path | None = None,
     orders: Sequence[str] | None = None,
+    workers: Workers | int | str | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
@@ -147,6 +150,9 @@ def search(
             None, it is trained first.
         orders: The criteria that say which of the module's channels stay; of several,
             the choice is a gene. Default: `taylor`.
+        workers: Who evaluates and trains networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. The run is the same. Default: None,
+            this process.
         listener: Hears how far the search is. Default: nobody.
 
     Returns:
@@ -181,7 +187,10 @@ def search(
     if resume:
         opened = open_run(folder)
         begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
+    team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
+    if team_wanted is not None:
+        torch_device = _device_of_workers(torch_device)
     evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
     check_precision(precision, evaluated_on)
     prepared = _prepare(
@@ -223,24 +232,22 @@ def search(
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     origin.keep(folder)
-    with origin.evaluator(_groupings(prepared), jobs) as evaluator:
-        outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
-        listener.ended(outcome)
-        searched = [record for record in outcome.records if record.generation < outcome.generations]
-        evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
-    if evidence is not None:
-        groupings, begins = _groupings(prepared), origin.beginning()
-        additions = Additions(
-            run.journal,
-            prepared.plan,
-            prepared.space,
-            lambda: origin.evaluator(groupings, jobs),
-            outcome.generations,
-        )
-        evidence, belief = train_chosen(
-            run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins
-        )
-        write_findings(folder, evidence, belief)
+    with open_team(team_wanted, folder, listener) as team:
+        evaluating = partial(_evaluator, origin, prepared, jobs, team)
+        with evaluating() as evaluator:
+            outcome = run_engine(
+                prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching
+            )
+            listener.ended(outcome)
+            searched = [record for record in outcome.records if record.generation < outcome.generations]
+            evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
+        if evidence is not None:
+            begins = origin.beginning()
+            additions = Additions(run.journal, prepared.plan, prepared.space, evaluating, outcome.generations)
+            evidence, belief = train_chosen(
+                run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
+            )
+            write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
     _write_networks(run, result, prepared, origin, jobs, listener)
@@ -320,6 +327,23 @@ def _checked_jobs(jobs: int | None) -> int:
     if jobs < 1:
         raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
     return jobs
+
+
+def _device_of_workers(torch_device: str) -> str:
+    """The CPU; raises `EvoFairError` where something else is asked for."""
+    if torch_device not in ("auto", "cpu"):
+        raise EvoFairError(f"torch device {torch_device}: workers evaluate on the CPU, leave it out, or the workers")
+    return "cpu"
+
+
+def _evaluator(
+    origin: SupernetOrigin | OwnOrigin, prepared: _Prepared, jobs: int, team: Team | None
+) -> ProxyEvaluator | NetworkEvaluator | TeamEvaluator:
+    """What evaluates the search's networks: `jobs` threads of this process, or a team."""
+    groupings = _groupings(prepared)
+    if team is None:
+        return origin.evaluator(groupings, jobs)
+    return TeamEvaluator(team, origin.predicting(team.workers), prepared.dataset, groupings)
 
 
 def _groupings(prepared: _Prepared) -> tuple[str, ...]:

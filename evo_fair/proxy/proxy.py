@@ -53,6 +53,7 @@ class Proxy:
         threads: int = 1,
         device: str = "cpu",
         precision: str = "fp32",
+        memory: int | None = None,
     ) -> None:
         keep_memory()
         self.supernet = supernet
@@ -66,7 +67,7 @@ class Proxy:
             channels_innermost(self.calibration),
             SampleRows(normalised) if isinstance(self.samples, Normalised) else channels_innermost(self.samples),
             threads,
-            memory_for_features() // (4 if isinstance(self.samples, Normalised) else 1),
+            (memory_for_features() if memory is None else memory) // (4 if isinstance(self.samples, Normalised) else 1),
             half=check_precision(precision) == "bf16",
         )
 
@@ -160,8 +161,12 @@ def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.
     return labels
 
 
-def memory_for_features() -> int:
-    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
+def memory_for_features(processes: int = 1) -> int:
+    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less.
+
+    Several processes on the machine have a quarter of its memory together.
+    """
     if not hasattr(os, "sysconf"):
-        return _MEMORY // 4
-    return min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+        return _MEMORY // (4 * processes)
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_MEMORY, whole // max(8, 4 * processes))

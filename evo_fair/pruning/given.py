@@ -22,13 +22,16 @@ from evo_fair.files import user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
 
-__all__ = ["copy_of_module", "load_module", "load_weights"]
+__all__ = ["copy_of_module", "given_modules", "load_module", "load_weights"]
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What `DataParallel` and `torch.compile` put before the names of a network's tensors."""
 
 _PICKLES = (b"PK\x03\x04", b"\x80")
 """How files of `torch.save` begin: a zip file, or, long ago, a bare pickle."""
+
+_MODULE = "_evo_fair_given_"
+"""How the modules of such files are called."""
 
 _beside: set[str] = set()
 """Modules that were imported from beside the file that was loaded last; the next one may have others of their names."""
@@ -96,6 +99,11 @@ def copy_of_module(module: nn.Module) -> nn.Module:
             "file or lock in its attributes"
         ) from error
     return give_own_inputs(_plain(copied, f"the {type(module).__name__} that was given"))
+
+
+def given_modules() -> tuple[str, ...]:
+    """The modules of files that were loaded, and what they imported from beside them, by name in `sys.modules`."""
+    return tuple(sorted({name for name in sys.modules if name.startswith(_MODULE)} | _beside))
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
@@ -171,7 +179,7 @@ def _as_a_script(path: Path) -> Iterator[None]:
 
 
 def _run(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_evo_fair_given_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{_MODULE}{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +138,13 @@ class Task:
         if len(self.dataset.part("train")) < 2:
             raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
         self.dataset.grouping(self.group)  # refuses an unknown one before anything is trained
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is worked out from the data again takes more room than the data.
+        return {name: self.__dict__[name] for name in ("dataset", "group", "recipe", "_structures")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @cached_property
     def scaling(self) -> Scaling:
