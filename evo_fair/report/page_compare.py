@@ -117,7 +117,7 @@ def _networks(label: str, rows: pd.DataFrame, axes: Sequence[Axis]) -> SheetTabl
     return SheetTable(f"Networks of the fronts: {label}", ["network", "run", *(axis.title for axis in axes)], cells)
 
 
-def _attained(table: pd.DataFrame, axes: Sequence[Axis]) -> list[Table]:
+def _attained(table: pd.DataFrame, axes: Sequence[Axis]) -> list[SheetTable]:
     """What half of a label's runs attain: the median surface; of a single run it is the front."""
     heads = [axes[0].title, *(axis.title for axis in axes[1:])]
     half = table[table["percentile"] == 50]
