@@ -1,7 +1,8 @@
-"""The headline as text: the README of `results/headline/`, with the table, what is aimed at and what is missing."""
+"""The headline as text: the README of `results/headline/`, with the table, the roles and what is missing."""
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,18 @@ from headline_variants import (
     title_of,
 )
 
+_ROLES = (
+    "- small: the smallest network that is not less accurate than MobileNetV2;",
+    f"- small and fair: the smallest of these that is also {FAIRER:.2%} less unfair;",
+    f"- fair: the fairest that is 5 times as fast on {DEVICES[0]};",
+    f"- accurate: the most accurate that is {SMALLER} times smaller and {FASTER} times as fast;",
+    "- fast: the fastest that is not less accurate;",
+    "- for all groups: the best worst age band;",
+    "- for all diagnoses: the best balanced accuracy;",
+    "- tiny: the smallest.",
+)
+"""What each role is, compared with MobileNetV2 on the validation part."""
+
 
 def headline_markdown(
     table: pd.DataFrame,
@@ -34,22 +47,19 @@ def headline_markdown(
     """The whole text; `table` has a row a variant."""
     seeds = sorted({len(variant.units) for variant in variants})
     shown = table[~table["ours"].to_numpy(bool) | (table["roles"] != "").to_numpy(bool)]
+    means = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    images, pixels = len(place.dataset.part("test")), place.dataset.input_shape[-1]
     about = (
-        f"Test part, {len(place.dataset.part('test')):,} images, none of whose lesions training or choice saw. Every "
-        f"network was trained at {place.dataset.input_shape[-1]} pixels by the problem's recipe for {epochs} epochs, "
-        "no weights pretrained on either side (those 'from the supernet' go on from its weights, which had as many "
-        "epochs before, for all networks of the space at once; one 'trained further' goes on from its own weights, "
-        "those of seed 0, which had as many before too); means over "
-        f"{' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seed(s), 95 % intervals by bootstrap over "
-        "lesions and seeds. Roles were given by the validation part alone."
+        f"All figures are of the test part, {images:,} images. Neither training nor choice saw any of their lesions. "
+        f"Every network was trained at {pixels} pixels by the problem's recipe for {epochs} epochs. No weights were "
+        "pretrained. Networks 'from the supernet' go on from its weights, which had as many epochs before, for all "
+        "networks of the space at once. A network 'trained further' goes on from its own weights (seed 0), which had "
+        f"as many epochs before. Figures are means over {means} seed(s), with 95 % intervals by bootstrap over lesions "
+        "and seeds. The validation part alone decided the roles."
     )
     explained = (
-        "`table.csv` holds every variant that was trained, with its intervals, `sex` beside `age_band`. Roles: small, "
-        f"the smallest not less accurate than MobileNetV2; small and fair, the smallest that is also {FAIRER:.2%} less "
-        "unfair; fair, the fairest not slower than a fifth of it on "
-        f"{DEVICES[0]}; accurate, the most accurate of at most 1/{SMALLER} of its size and 1/{FASTER} of its latency; "
-        "fast, the fastest not less accurate; for all groups, the best worst age band; for all diagnoses, the best "
-        "balanced accuracy; tiny, the smallest. The figure leaves out what answers one label only."
+        "`table.csv` holds every variant that was trained, with its intervals, `sex` beside `age_band`. The figure "
+        "leaves out networks that answer one label only. The roles:"
     )
     lines = [
         "# Networks of the front against known ones on HAM10000",
@@ -58,23 +68,31 @@ def headline_markdown(
         f"python benchmarks/headline.py --data path/to/HAM10000 --epochs {epochs}",
         "```",
         "",
-        about,
+        _wrapped(about),
         "",
         _markdown(shown),
         "",
-        *_aims(table, roles, base, variants),
-        *_missing(variants, base, diverged_units(place.units, epochs)),
+        *map(_wrapped, _aims(table, roles, base, variants)),
+        *map(_wrapped, _missing(variants, base, diverged_units(place.units, epochs))),
         "",
-        _conditions(timing),
+        _wrapped(_conditions(timing)),
         "",
-        explained,
+        _wrapped(explained),
+        "",
+        *_ROLES,
         "",
         "![Pareto figure](pareto.png)",
         "",
-        f"Data: {place.dataset.licence}.",
+        _wrapped(f"Data: {place.dataset.licence}."),
         "",
     ]
     return "\n".join(lines)
+
+
+def _wrapped(text: str) -> str:
+    """A paragraph or an item of a list in lines of 88 characters."""
+    indent = "  " if text.startswith("- ") else ""
+    return fill(text, 88, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _markdown(table: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""How far measurements that ought to agree differ, where predictions miss what was asked of them.
+"""How far measurements that ought to agree differ, where predictions miss their aim.
 
     python benchmarks/latency_floor.py --data DIR
 

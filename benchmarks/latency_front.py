@@ -1,10 +1,13 @@
 """Whether networks of a front take what a profile of this machine says: within their intervals, and in their order.
 
-    evo-fair calibrate --name here --out here.json
-    python benchmarks/latency_front.py results/ham10000 --profile here.json [--networks 40] [--minutes 5]
+    evo-fair calibrate --name here --problem ham10000 --out here.json --keep here
+    evo-fair search ham10000 --device here.json --out results/here
+    python benchmarks/latency_front.py results/here --profile here.json [--networks 40] [--minutes 5]
 
-Times networks spread evenly over the front's predicted latencies with ONNX Runtime on one thread, and writes
-results/benchmarks/latency_front.csv. The machine should do nothing else.
+Times networks spread evenly over the front's predicted latencies with ONNX Runtime on one thread: the run's own ONNX
+files, or where it has none, networks of the same layers. Repeats that until two in a row agree, and writes
+results/benchmarks/latency_front.csv. Nothing else should run while it times, nor while `calibrate` does; a search may
+be made at any time. Each of the three can be run again alone.
 """
 
 import argparse
@@ -23,7 +26,8 @@ from evo_fair.evolution import genome_of
 from evo_fair.files import write_text
 from evo_fair.latency import load_profile
 from evo_fair.latency.build_onnx import layers_to_onnx
-from evo_fair.latency.measure import Timings, measure, open_session, pin
+from evo_fair.latency.measure import UNSTEADY, Timings, open_session, pin
+from evo_fair.latency.this_machine import measure_until_steady
 from evo_fair.layers import LayerTable
 from evo_fair.problem import load_problem
 
@@ -40,7 +44,7 @@ def main() -> None:
     arguments = parser.parse_args()
     profile = load_profile(arguments.profile)
     names, table = networks_of(arguments.run, arguments.networks, profile.latency_ms)
-    timings = time_networks(names, table, arguments.minutes)
+    timings, disagreement = time_networks(arguments.run, names, table, arguments.minutes)
     low, high = profile.interval_ms(table)
     measured, predicted = timings.latency_ms, profile.latency_ms(table)
     within = (low <= measured) & (measured <= high)
@@ -52,12 +56,12 @@ def main() -> None:
     rows.to_csv(text, index=False, float_format="%.6f", lineterminator="\n")
     write_text(OUT, text.getvalue())
     print(
-        f"{within.sum()} of {len(rows)} within their intervals, mean error "
+        f"\n{within.sum()} of {len(rows)} within their intervals, mean error "
         f"{100 * np.abs(predicted / measured - 1).mean():.1f} %, "
         f"Kendall's tau {kendalltau(predicted, measured)[0]:.3f}; "
-        f"repeatability {timings.repeatability:.1%}, drift {timings.drift:.1%}"
+        f"repeatability {timings.repeatability:.1%}, drift {timings.drift:.1%}, repeats differ by {disagreement:.1%}"
     )
-    if not timings.steady:
+    if not timings.steady or disagreement > UNSTEADY:
         print("the machine was not steady: run it again with nothing else running", file=sys.stderr)
 
 
@@ -76,13 +80,16 @@ def networks_of(
     return [str(front["id"][i]) for i in chosen], table[chosen]
 
 
-def time_networks(names: list[str], table: LayerTable, minutes: float) -> Timings:
-    """Their milliseconds on one thread, interleaved over rounds."""
+def time_networks(run_folder: Path, names: list[str], table: LayerTable, minutes: float) -> tuple[Timings, float]:
+    """Their milliseconds on one thread, interleaved over rounds, and how far the last two repeats differ."""
     pin(1)
-    sessions = {
-        name: open_session(layers_to_onnx(rows).SerializeToString(), 1) for name, rows in zip(names, table, strict=True)
-    }
-    return measure(sessions, minutes, lambda done, total: print(f"round {done}/{total}", end="\r", file=sys.stderr))
+    sessions = {}
+    for name, rows in zip(names, table, strict=True):
+        path = run_folder / "networks" / f"{name}.onnx"
+        sessions[name] = open_session(str(path) if path.is_file() else layers_to_onnx(rows).SerializeToString(), 1)
+    return measure_until_steady(
+        sessions, minutes, lambda done, total: print(f"round {done}/{total}", end="\r", file=sys.stderr)
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python benchmarks/latency_throughput.py [--networks 1000000] [--repeats 9]
 
 The space is that of ham10000, the device raspberry-pi-4; the time includes compiling the tables, the JIT is warm. The
-NumPy version gathers from the same tables; the Python loop prices the decoded layers one by one. Writes
+NumPy version gathers from the same tables; the Python loop prices the decoded layers one by one. Intervals are those of
+raspberry-pi-4-pooled, for decoded layers: searches have them computed of new networks only. Writes
 results/benchmarks/latency_throughput.csv. Run it on a machine that does nothing else.
 """
 
@@ -66,6 +67,8 @@ def main() -> None:
     for _, n, run, _ in versions:
         numba.set_num_threads(n)
         np.testing.assert_allclose(run()[:LOOPED], expected, rtol=1e-9)
+    sure, some = load_profile("raspberry-pi-4-pooled"), space.decode(drawn[:2000])
+    versions.append(("intervals, 1 thread", 1, lambda: sure.latency_ms_high(some), len(some)))
     times: dict[str, list[float]] = {name: [] for name, *_ in versions}
     for repeat in range(arguments.repeats):
         for name, n, run, _ in versions:

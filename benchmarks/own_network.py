@@ -96,7 +96,9 @@ class Place:
         """That of the network of which these channels stay."""
         groups = self.origin.space.groups
         channels = [int(keep[name].sum()) if name in keep else group.size for name, group in groups.items()]
-        return float(self.profile.latency_ms(self.origin.space.layers.table(np.array([channels], np.int64)))[0])
+        present = np.ones((1, len(self.origin.space.blocks)), np.bool_)
+        table = self.origin.space.layers.table(np.array([channels], np.int64), present)
+        return float(self.profile.latency_ms(table)[0])
 
     def path(self, unit: Unit, suffix: str) -> Path:
         """A unit's file."""
@@ -177,7 +179,7 @@ def opened(arguments: argparse.Namespace) -> Place:
     searched = ef.load_run(folder)
     group, dataset = searched.configuration["search"]["group"], problem.dataset()
     origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
-    profile = load_profile(arguments.device or problem.search.device)
+    profile = load_profile(arguments.device or problem.search.devices[0])
     return Place(problem, searched, origin, profile, out / "units")
 
 

@@ -26,17 +26,6 @@ autodoc_preserve_defaults = True
 smartquotes = False  # options begin with two dashes
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [
-    (heading, "params_style")
-    for heading in (
-        "Of both",
-        "Of the supernet alone",
-        "Of one network alone",
-        "Either way",
-        "For this machine",
-        "For measurements",
-    )
-]
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"

@@ -35,6 +35,8 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "WorkerError",
+    "Workers",
     "audit",
     "calibrate",
     "calibration_kit",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
         StorageError,
         UndefinedMetricError,
         UnknownNameError,
+        WorkerError,
     )
     from evo_fair.evolution import Objective, objective
     from evo_fair.fairness import Counts
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from evo_fair.jobs.reference import train_reference
     from evo_fair.jobs.search import search
     from evo_fair.jobs.train import train
+    from evo_fair.jobs.workers.given import Workers
     from evo_fair.latency import Profile, load_profile, read_layers
     from evo_fair.latency.onnx_operators import LayerCost, onnx_operator
     from evo_fair.latency.predict import Prediction
@@ -117,6 +121,7 @@ _HOMES = {
     "Problem": "evo_fair.problem",
     "Profile": "evo_fair.latency",
     "Run": "evo_fair.report",
+    "Workers": "evo_fair.jobs.workers.given",
     "audit": "evo_fair.jobs.audit",
     "calibrate": "evo_fair.jobs.calibrate",
     "calibration_kit": "evo_fair.jobs.calibrate",

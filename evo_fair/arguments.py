@@ -23,7 +23,12 @@ def as_whole(name: str, value: None) -> None: ...
 @overload
 def as_whole(name: str, value: object) -> Any: ...
 def as_whole(name: str, value: object) -> int | None:
-    """A whole number as an `int`, 10.0 and NumPy's among them; None stays. Raises `EvoFairError` for anything else."""
+    """A whole number as an `int`, 10.0 and NumPy's among them; None stays. Raises `EvoFairError` for anything else.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
     value = _scalar(value)
     if value is None:
         return None
@@ -39,7 +44,12 @@ def as_number(name: str, value: None) -> None: ...
 @overload
 def as_number(name: str, value: object) -> Any: ...
 def as_number(name: str, value: object) -> float | None:
-    """A finite number as a `float`; None stays. Raises `EvoFairError` for anything else."""
+    """A finite number as a `float`; None stays. Raises `EvoFairError` for anything else.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
     value = _scalar(value)
     if value is None:
         return None
@@ -50,7 +60,12 @@ def as_number(name: str, value: object) -> float | None:
 
 
 def as_text(name: str, value: object) -> str:
-    """A text as a `str`; raises `EvoFairError` for anything else."""
+    """A text as a `str`; raises `EvoFairError` for anything else.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
     value = _scalar(value)
     if not isinstance(value, str):
         raise EvoFairError(f"{name} {quote(value)} is no text: give one")
@@ -58,14 +73,24 @@ def as_text(name: str, value: object) -> str:
 
 
 def as_path(name: str, value: object) -> Path:
-    """A text or path as a `Path`; raises `EvoFairError` for anything else, and for an empty text."""
+    """A text or path as a `Path`; raises `EvoFairError` for anything else, and for an empty text.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
         raise EvoFairError(f"{name} {quote(value)} is no path: give a text or a pathlib.Path")
     return Path(value)
 
 
 def as_texts(name: str, values: object) -> tuple[str, ...]:
-    """A list of texts as a tuple of `str`; raises `EvoFairError` for a single one and for other things in it."""
+    """A list of texts as a tuple of `str`; raises `EvoFairError` for a single one and for other things in it.
+
+    Args:
+        name: What the argument is called, for the message.
+        values: What was given.
+    """
     return tuple(as_text(f"{name}: item {place}", value) for place, value in enumerate(_listed(name, values), 1))
 
 
@@ -73,6 +98,11 @@ def as_parts(name: str, values: object, kind: type = object) -> tuple[Any, ...]:
     """A list of names and of parts of the user's own, functions or of a `kind`, as a tuple, the names as `str`.
 
     Raises `EvoFairError` as `as_texts` does.
+
+    Args:
+        name: What the argument is called, for the message.
+        values: What was given.
+        kind: The class of parts that are objects. Default: object.
     """
     own = () if kind is object else (kind,)
     return tuple(
@@ -82,14 +112,24 @@ def as_parts(name: str, values: object, kind: type = object) -> tuple[Any, ...]:
 
 
 def as_wholes(name: str, values: object) -> tuple[int, ...]:
-    """A list of whole numbers as a tuple of `int`; raises `EvoFairError` as `as_whole` and `as_texts` do."""
+    """A list of whole numbers as a tuple of `int`; raises `EvoFairError` as `as_whole` and `as_texts` do.
+
+    Args:
+        name: What the argument is called, for the message.
+        values: What was given.
+    """
     return tuple(
         as_whole(f"{name}: item {place}", _some(name, value)) for place, value in enumerate(_listed(name, values), 1)
     )
 
 
 def as_numbers(name: str, values: object) -> tuple[float, ...]:
-    """A list of numbers as a tuple of `float`; raises `EvoFairError` as `as_number` and `as_texts` do."""
+    """A list of numbers as a tuple of `float`; raises `EvoFairError` as `as_number` and `as_texts` do.
+
+    Args:
+        name: What the argument is called, for the message.
+        values: What was given.
+    """
     return tuple(
         as_number(f"{name}: item {place}", _some(name, value)) for place, value in enumerate(_listed(name, values), 1)
     )

@@ -4,7 +4,7 @@ Archives are read without pickles, and without more memory than the file says.
 """
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-__all__ = ["MOST_BYTES", "Bools", "Float32s", "Floats", "Genomes", "Int32s", "Ints", "RawInputs", "read_arrays"]
+__all__ = [
+    "MOST_BYTES",
+    "Bools",
+    "Float32s",
+    "Floats",
+    "Genomes",
+    "Int32s",
+    "Ints",
+    "RawInputs",
+    "Selected",
+    "read_arrays",
+]
 
 Floats = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
@@ -23,6 +34,43 @@ Genomes = npt.NDArray[np.int16]
 """Genes of one network `[genes]` or of many `[networks, genes]`: see `evo_fair.space.decode`."""
 RawInputs = npt.NDArray[np.uint8] | Float32s
 """What data sets hold: images uint8 `[samples, channels, height, width]`, tables float32 `[samples, features]`."""
+
+
+class Selected:
+    """The rows `indices` `[n]` of raw inputs that may lie on disk, read when they are asked for.
+
+    Has the length, shape and type that `inputs[indices]` has, without a copy of it in memory; `selected[rows]` is one
+    of the `rows` `[m]` alone.
+    """
+
+    def __init__(self, inputs: RawInputs, indices: Ints) -> None:
+        self._inputs, self._indices = inputs, indices
+        self.shape: tuple[int, ...] = (len(indices), *inputs.shape[1:])
+        self.dtype: np.dtype[Any] = inputs.dtype
+        self.ndim = inputs.ndim
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, rows: slice | Ints) -> RawInputs:
+        return self._inputs[self._indices[rows]]
+
+    def __reduce__(self) -> tuple[type["Selected"], tuple[RawInputs, Ints]]:
+        return Selected, (self[:], np.arange(len(self)))  # the other rows stay here
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that a copy would take."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def batches(self) -> Iterator[RawInputs]:
+        """Copies of all rows in order, some megabytes at a time."""
+        step = max(1, _BATCH_BYTES * len(self) // max(1, self.nbytes))
+        for first in range(0, len(self), step):
+            yield self[first : first + step]
+
+
+_BATCH_BYTES = 2**25
 
 MOST_BYTES = 2**31
 """Bytes that an archive may unpack to: an audit's predictions, the largest there are, stay far below."""
@@ -36,7 +84,13 @@ _HEADERS: dict[tuple[int, int], Callable[[Any], Any]] = {
 def read_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file by name; raises `OSError` where there is none, `ValueError` for whatever is wrong.
 
-    NumPy's own reader believes an array's header and asks for memory first, and its errors are of a dozen kinds.
+    NumPy's own reader believes an array's header and asks for memory first, and its
+    errors are of a dozen kinds.
+
+    Args:
+        path: The file.
+        most_bytes: The most bytes that the arrays may have unpacked. Default:
+            MOST_BYTES.
     """
     try:
         with zipfile.ZipFile(path) as archive:

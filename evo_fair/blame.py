@@ -16,13 +16,21 @@ _NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, s
 
 
 def place_of(error: BaseException) -> str:
-    """The innermost line of the user's own code that an error came through, as `mine.py:12`; empty where none is."""
+    """The innermost line of the user's own code that an error came through, as `mine.py:12`; empty where none is.
+
+    Args:
+        error: The error.
+    """
     theirs = [f"{path.name}:{line}" for path, line in lines_of(error) if _is_theirs(path.resolve())]
     return theirs[-1] if theirs else ""
 
 
 def lines_of(error: BaseException) -> Iterator[tuple[Path, int]]:
-    """The lines of files that an error came through, the outermost first."""
+    """The lines of files that an error came through, the outermost first.
+
+    Args:
+        error: The error.
+    """
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
@@ -40,6 +48,11 @@ def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
     """A block that runs a part of the user's own: whatever it raises becomes `error`, which names the part and line.
 
     An error of evo_fair's passes as it is, and so does Ctrl-C.
+
+    Args:
+        kind: What kind of part it is, in words.
+        name: The part's name.
+        error: The kind of error to raise.
     """
     try:
         yield
@@ -49,13 +62,21 @@ def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
         place = place_of(reason)
         where = f" ({place})" if place else ""
         what = "ends the process" if isinstance(reason, SystemExit) else f"fails with {type(reason).__name__}"
-        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; mend it") from reason
+        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; fix it") from reason
 
 
 def check_takes(
     kind: str, name: str, function: Callable[..., Any], arguments: tuple[str, ...], error: type[EvoFairError]
 ) -> None:
-    """Raises `error` for what can't be called with these arguments, by position."""
+    """Raises `error` for what can't be called with these arguments, by position.
+
+    Args:
+        kind: What kind of part it is, in words.
+        name: The part's name.
+        function: The function or class.
+        arguments: The arguments' names.
+        error: The kind of error to raise.
+    """
     if not callable(function):
         raise error(f"{kind} {name!r} is {quote(function)}: give a function of ({', '.join(arguments)})")
     try:
@@ -66,6 +87,5 @@ def check_takes(
         signature.bind(*arguments)
     except TypeError as reason:
         raise error(
-            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; "
-            "mend its arguments"
+            f"{kind} {name!r} can't be called with ({', '.join(arguments)}), as it will be: {reason}; fix its arguments"
         ) from None

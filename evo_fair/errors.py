@@ -1,4 +1,4 @@
-"""The errors that evo_fair raises on purpose; each message names the value, what was expected, and the mend."""
+"""The errors that evo_fair raises on purpose; each message names the value, what was expected, and how to fix it."""
 
 import reprlib
 from numbers import Number
@@ -22,6 +22,7 @@ __all__ = [
     "StorageError",
     "UndefinedMetricError",
     "UnknownNameError",
+    "WorkerError",
     "check_list",
     "in_a_line",
     "quote",
@@ -34,8 +35,19 @@ LONGEST_MESSAGE = 1200
 class EvoFairError(Exception):
     """Base of all of them: the command line prints its message on one line and exits with 2.
 
-    A message is one line. One too long to be read keeps its beginning and its end, where the mend stands. Halves of
-    characters, which JSON can hold and no terminal can print, are written out.
+    A message is one line. One too long to be read keeps its beginning and its end,
+    where the remedy stands. Halves of characters, which JSON can hold and no terminal
+    can print, are written out.
+
+    Args:
+        message: The value, what was expected, and how to fix it. Default: nothing.
+
+    Example:
+        >>> try:
+        ...     ef.load_problem("digit")
+        ... except ef.EvoFairError as error:
+        ...     print(error)
+        unknown problem 'digit': ... did you mean 'digits'?
     """
 
     def __init__(self, message: object = "") -> None:
@@ -60,15 +72,35 @@ def _restored(kind: type[EvoFairError], arguments: tuple[Any, ...], state: dict[
 
 
 class PluginError(EvoFairError, ValueError):
-    """A file of the user's own parts is missing, fails, or registers something malformed."""
+    """A file of the user's own parts is missing, fails, or registers something malformed.
+
+    Example:
+        >>> ef.load_plugin("nothing.py")
+        Traceback (most recent call last):
+        evo_fair.errors.PluginError: plugin nothing.py does not exist: ...
+    """
 
 
 class ProblemError(EvoFairError, ValueError):
-    """A problem file, or a value in it, is wrong."""
+    """A problem file, or a value in it, is wrong.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("wrong.toml").write_text("title = 'no data'")
+        >>> ef.load_problem("wrong.toml")
+        Traceback (most recent call last):
+        evo_fair.errors.ProblemError: wrong.toml: ...
+    """
 
 
 class DataError(EvoFairError, ValueError):
-    """A data set is missing, damaged or too small for what was asked."""
+    """A data set is missing, damaged or too small for what was asked.
+
+    Example:
+        >>> ef.load_problem("ham10000", data="nowhere").dataset()
+        Traceback (most recent call last):
+        evo_fair.errors.DataError: the data folder nowhere does not exist; ...
+    """
 
 
 class DataWarning(UserWarning):
@@ -76,19 +108,49 @@ class DataWarning(UserWarning):
 
 
 class ProfileError(EvoFairError, ValueError):
-    """A device profile, or measurements to fit one, are wrong."""
+    """A device profile, or measurements to fit one, are wrong.
+
+    Example:
+        >>> ef.calibrate("my-board", latency="latency.csv")
+        Traceback (most recent call last):
+        evo_fair.errors.ProfileError: --layers is missing: ...
+    """
 
 
 class ObjectiveError(EvoFairError, ValueError):
-    """An objective is unknown, registered twice, or does not fit the problem."""
+    """An objective is unknown, registered twice, or does not fit the problem.
+
+    Example:
+        >>> ef.objective(direction="up")(len)
+        Traceback (most recent call last):
+        evo_fair.errors.ObjectiveError: direction 'up' of objective 'len': expected 'min' or 'max'
+    """
 
 
 class ConstraintError(EvoFairError, ValueError):
-    """A constraint can't be parsed or names nothing that can be measured."""
+    """A constraint can't be parsed or names nothing that can be measured.
+
+    Example:
+        >>> ef.load_run("results/digits").operating_point(["accuracy is high"], minimise="latency_ms")
+        Traceback (most recent call last):
+        evo_fair.errors.ConstraintError: ...
+    """
 
 
 class UnknownNameError(EvoFairError, LookupError):
-    """A name is not among those that exist; the message lists them."""
+    """A name is not among those that exist; the message lists them.
+
+    Args:
+        kind: What it is a name of, such as `problem`.
+        name: The name.
+        known: The names that exist.
+        mend: What else can be given, in words. Default: nothing.
+
+    Example:
+        >>> ef.load_problem("digitz")
+        Traceback (most recent call last):
+        evo_fair.errors.UnknownNameError: unknown problem 'digitz': ... did you mean 'digits'?
+    """
 
     def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
         from difflib import get_close_matches
@@ -99,15 +161,35 @@ class UnknownNameError(EvoFairError, LookupError):
 
 
 class UndefinedMetricError(EvoFairError, ValueError):
-    """A fairness metric has no value on these samples, for instance a rate over no positives."""
+    """A fairness metric has no value on these samples, for instance a rate over no positives.
+
+    Example:
+        >>> from evo_fair.fairness.metrics import unfairness
+        >>> one_group = ef.Counts(np.ones((1, 1, 2, 2), int), np.zeros((1, 2, 2), int), ("all",), ("no", "yes"))
+        >>> unfairness(one_group)
+        Traceback (most recent call last):
+        evo_fair.errors.UndefinedMetricError: unfairness needs at least 2 group(s), got 1 (all); ...
+    """
 
 
 class PruningError(EvoFairError, ValueError):
-    """A network, or a part of it, can't be pruned as asked."""
+    """A network, or a part of it, can't be pruned as asked.
+
+    Example:
+        >>> ef.prune("digits", sparsities=[1.5], out="results/pruned")
+        Traceback (most recent call last):
+        evo_fair.errors.PruningError: ...
+    """
 
 
 class RunError(EvoFairError, ValueError):
-    """A run folder exists, is missing, is damaged, or belongs to another configuration."""
+    """A run folder exists, is missing, is damaged, or belongs to another configuration.
+
+    Example:
+        >>> ef.load_run("results/nothing")
+        Traceback (most recent call last):
+        evo_fair.errors.RunError: ...
+    """
 
 
 class FigureError(EvoFairError, ValueError):
@@ -123,11 +205,29 @@ class NonFiniteError(EvoFairError, ArithmeticError):
 
 
 class AuditError(EvoFairError, ValueError):
-    """An audit is empty, too large for its time, or its folder is damaged or made with other settings."""
+    """An audit is empty, too large for its time, or its folder is damaged or made with other settings.
+
+    Example:
+        >>> ef.audit("digits", networks=1, out="results/audited")
+        Traceback (most recent call last):
+        evo_fair.errors.AuditError: networks = 1: an audit needs 3 or more, a dense one and two pruned ones
+    """
+
+
+class WorkerError(EvoFairError, RuntimeError):
+    """Workers can't be had, or a piece of a job has ended several of them."""
 
 
 def check_list(name: str, values: object) -> None:
-    """Raises `EvoFairError` for one text, path or number where a list belongs: letters would be taken for names."""
+    """Refuses one text, path or number where a list belongs: its letters would be taken for names.
+
+    Args:
+        name: What the argument is called.
+        values: What was given.
+
+    Raises:
+        EvoFairError: It is a single one.
+    """
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
     if isinstance(values, Number) or getattr(values, "ndim", None) == 0:  # NumPy's scalars and arrays of one number
@@ -135,7 +235,14 @@ def check_list(name: str, values: object) -> None:
 
 
 def quote(value: object) -> str:
-    """What stands for a value in a message: as Python writes it, at most some 80 characters and four items deep."""
+    """What stands for a value in a message.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        It as Python writes it, at most some 80 characters and four items deep.
+    """
     return " ".join(_QUOTES.repr(value).split())
 
 
@@ -146,5 +253,12 @@ _QUOTES.maxlist = _QUOTES.maxtuple = _QUOTES.maxdict = 12
 
 
 def in_a_line(error: BaseException) -> str:
-    """What another library's error says, or else its kind, on one line of at most 200 characters."""
+    """What another library's error says, or else its kind.
+
+    Args:
+        error: The error.
+
+    Returns:
+        One line of at most 200 characters.
+    """
     return (" ".join(str(error).split()) or type(error).__name__)[:200]

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
+
+if TYPE_CHECKING:
+    from evo_fair.arrays import Selected
 
 __all__ = [
     "LARGEST_TEXT",
@@ -222,7 +225,7 @@ def read_text(
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
     except UnicodeDecodeError as reason:
-        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): mend or replace the file") from reason
+        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): fix or replace the file") from reason
 
 
 def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
@@ -231,7 +234,7 @@ def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
     try:
         return parse_json(text)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): mend or replace the file") from reason
+        raise error(f"{path} is not valid JSON ({in_a_line(reason)}): fix or replace the file") from reason
 
 
 def read_cached_json(path: Path) -> dict[str, Any]:
@@ -259,12 +262,12 @@ def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str,
     text = read_text(path, error, "TOML", LARGEST_TOML)
     if long := _LONG_KEY.search(text):
         line = text.count("\n", 0, long.start()) + 1
-        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: mend the file")
+        raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: fix the file")
     try:
         content = tomllib.loads(text)
         _check_toml(content)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): mend the file") from reason
+        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): fix the file") from reason
     return content
 
 
@@ -300,10 +303,15 @@ def is_recorded(path: Path, manifest: Path, *place: str) -> bool:
         return False
 
 
-def digest(*parts: bytes | str | Path) -> str:
-    """SHA-256, in hex, over texts, bytes and the contents of files, each set off by its length."""
+def digest(*parts: "bytes | str | Path | Selected") -> str:
+    """SHA-256, in hex, over texts, bytes, arrays and the contents of files, each set off by its length."""
     total = hashlib.sha256()
     for part in parts:
+        if not isinstance(part, bytes | str | Path):
+            total.update(part.nbytes.to_bytes(8, "little"))
+            for batch in part.batches():
+                total.update(batch.tobytes())
+            continue
         content = part.read_bytes() if isinstance(part, Path) else part.encode() if isinstance(part, str) else part
         total.update(len(content).to_bytes(8, "little"))
         total.update(content)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import tomli_w
 
-from evo_fair.errors import EvoFairError, quote
+from evo_fair.errors import AuditError, EvoFairError, RunError, quote
 from evo_fair.files import (
     is_recorded,
     is_trace,
@@ -27,7 +27,7 @@ from evo_fair.files import (
 )
 from evo_fair.plugins import check_facts
 
-__all__ = ["FolderKind", "Piece", "make_missing"]
+__all__ = ["AUDITS", "PRUNINGS", "FolderKind", "Piece", "make_missing"]
 
 P = TypeVar("P")
 
@@ -158,6 +158,13 @@ class FolderKind:
         if is_trace(entry):
             return True
         return entry.name in self.early and not (entry.is_dir() and any(entry.iterdir()))
+
+
+AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
+"""The folders of audits."""
+
+PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
+"""The folders of prunings."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,17 @@ _GLOBAL_POOL, _ADD, _MUL = int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL)
 
 
 def check_table(table: object) -> LayerTable:
-    """Returns `table` as contiguous int32 `[networks, layers, 8]`; raises `ValueError` saying what it is instead."""
+    """Checks a layer table.
+
+    Args:
+        table: Integers `[networks, layers, 8]`.
+
+    Returns:
+        The table as contiguous int32.
+
+    Raises:
+        ValueError: It has another shape or kind; the message says which.
+    """
     array = np.asarray(table)
     if array.ndim != 3 or array.shape[2] != len(COLUMNS):
         raise ValueError(
@@ -89,13 +99,27 @@ def _macs_and_params(table: LayerTable) -> tuple[npt.NDArray[np.int64], npt.NDAr
 
 
 def macs(table: LayerTable) -> npt.NDArray[np.int64]:
-    """Multiply-accumulates of each network for one sample, int64 `[networks]`; convolutions and linear layers count."""
+    """Multiply-accumulates of each network for one sample; convolutions and linear layers count.
+
+    Args:
+        table: The layer table, int32 `[networks, layers, 8]`.
+
+    Returns:
+        int64 `[networks]`.
+    """
     result: npt.NDArray[np.int64] = _macs_and_params(check_table(table))[0]
     return result
 
 
 def params(table: LayerTable) -> npt.NDArray[np.int64]:
-    """Weights and biases of each network as deployed, int64 `[networks]`; batch norm is folded into biases."""
+    """Weights and biases of each network as deployed; batch norm is folded into biases.
+
+    Args:
+        table: The layer table, int32 `[networks, layers, 8]`.
+
+    Returns:
+        int64 `[networks]`.
+    """
     result: npt.NDArray[np.int64] = _macs_and_params(check_table(table))[1]
     return result
 
@@ -163,13 +187,22 @@ def _peak_values_of(table: LayerTable) -> npt.NDArray[np.int64]:
 
 
 def peak_memory_bytes(table: LayerTable, bytes_per_value: int = 4) -> npt.NDArray[np.int64]:
-    """Bytes that each network needs at its worst moment, int64 `[networks]`: activations alive at once, and weights.
+    """Bytes that each network needs at its worst moment: activations alive at once, and weights.
 
-    A runtime is assumed that overwrites nothing in place and frees a tensor after its last use. While a layer runs its
-    inputs, its output and whatever a later layer still reads are alive. A row reads the output of the row before it,
-    or, where that does not have the row's input shape, the latest earlier tensor that has; an `add` also reads the
-    tensor that its `kernel` column names, or with 1 the latest earlier one of the same shape; a `mul` also the row
-    before it, such as the gate of squeeze-and-excite.
+    A runtime is assumed that overwrites nothing in place and frees a tensor after its
+    last use. While a layer runs its inputs, its output and whatever a later layer still
+    reads are alive. A row reads the output of the row before it, or, where that does
+    not have the row's input shape, the latest earlier tensor that has; an `add` also
+    reads the tensor that its `kernel` column names, or with 1 the latest earlier one of
+    the same shape; a `mul` also the row before it, such as the gate of
+    squeeze-and-excite.
+
+    Args:
+        table: The layer table, int32 `[networks, layers, 8]`.
+        bytes_per_value: Bytes of a number. Default: 4, as in fp32.
+
+    Returns:
+        int64 `[networks]`.
     """
     checked = check_table(table)
     weights: npt.NDArray[np.int64] = params(checked)

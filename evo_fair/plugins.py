@@ -23,6 +23,7 @@ __all__ = [
     "load_plugin",
     "load_plugins",
     "loaded_files",
+    "loaded_modules",
     "unloaded_afterwards",
 ]
 
@@ -45,20 +46,29 @@ _loaded: dict[Path, _Plugin] = {}
 def load_plugin(file: str | Path) -> None:
     """Runs a Python file, whose decorators register parts; what lies beside it can be imported there.
 
-    A file that was run already, and has not changed since, is not run again; one that changed takes the place of what
-    it registered before. Raises `PluginError` on one line with the file and line where it is missing or fails, and then
-    nothing of it stays registered.
+    A file that was run already, and has not changed since, is not run again. One that
+    changed takes the place of what it registered before. Where a file fails, nothing of
+    it stays registered.
 
     Args:
-        file: The path of a Python file. It is run with all that this means: name only files that you trust.
+        file: The path of a Python file. It is run with all that this means: name only
+            files that you trust.
 
     Raises:
-        PluginError: The file is missing, fails, or registers something malformed.
+        PluginError: The file is missing, fails, or registers something malformed; the
+            message names file and line.
 
     Example:
-        >>> ef.load_plugin("nothing.py")
-        Traceback (most recent call last):
-        evo_fair.errors.PluginError: plugin nothing.py does not exist: give the Python file that registers your parts
+        >>> from pathlib import Path
+        >>> lines = [
+        ...     "import evo_fair as ef",
+        ...     "@ef.objective(cheap=True)",
+        ...     "def depth(layers):",
+        ...     "    return (layers[:, :, 0] > 0).sum(axis=1)",
+        ... ]
+        >>> written = Path("depth.py").write_text(chr(10).join(lines))
+        >>> ef.load_plugin("depth.py")
+        >>> ef.forget("depth")
     """
     path = user_path(file, PluginError)
     if path.suffix != ".py":
@@ -84,7 +94,14 @@ def load_plugin(file: str | Path) -> None:
 
 
 def load_plugins(files: Iterable[str | Path]) -> None:
-    """Runs Python files in order; see `load_plugin`. A worker process begins with `load_plugins(loaded_files())`."""
+    """Runs Python files in order; see `load_plugin`.
+
+    Args:
+        files: The paths.
+
+    Raises:
+        PluginError: A file is missing, fails, or registers something malformed.
+    """
     for file in files:
         load_plugin(file)
 
@@ -92,6 +109,11 @@ def load_plugins(files: Iterable[str | Path]) -> None:
 def loaded_files() -> tuple[Path, ...]:
     """The plugins that were run, in order: what another process has to run to know the same parts."""
     return tuple(_loaded)
+
+
+def loaded_modules() -> tuple[str, ...]:
+    """The modules of the plugins that were run, those from beside them among them, by their names in `sys.modules`."""
+    return tuple(sorted({name for plugin in _loaded.values() for name in plugin.modules}))
 
 
 @contextlib.contextmanager
@@ -110,10 +132,16 @@ def unloaded_afterwards() -> Iterator[None]:
 
 
 def facts(own: Mapping[str, Any] | None = None) -> dict[str, dict[str, str]]:
-    """What a run records of parts of the user's own, for its configuration; empty where there are none.
+    """What a run records of parts of the user's own, for its configuration.
 
-    `plugins` has the SHA-256 of each plugin, and of what it imported from beside it, by the file's name; `parts` a hash
-    of the source of each function or class in `own`, by the part's kind and name, such as `algorithm tournament`.
+    Args:
+        own: The functions and classes by kind and name, such as `algorithm tournament`.
+            Default: none.
+
+    Returns:
+        `plugins`, the SHA-256 of each plugin and of what it imported from beside it, by
+        the file's name; and `parts`, a hash of the source of each part. What would be
+        empty is left out.
     """
     plugins = {name: value for plugin in _loaded.values() for name, value in plugin.hashes.items()}
     parts = {name: source_hash(code) for name, code in sorted((own or {}).items()) if code is not None}
@@ -122,7 +150,17 @@ def facts(own: Mapping[str, Any] | None = None) -> dict[str, dict[str, str]]:
 
 
 def check_facts(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, error: type[EvoFairError]) -> None:
-    """Raises `error` for a plugin or part that is another one than `before`, when what is in `folder` began."""
+    """Refuses a plugin or part that is another one than when what is in a folder began.
+
+    Args:
+        before: The facts of that time.
+        now: The facts of today.
+        folder: The folder.
+        error: The kind of error to raise.
+
+    Raises:
+        EvoFairError: A plugin or part is missing, new or changed; as `error`.
+    """
     for key, what in (("plugins", "plugin"), ("parts", "")):
         old, new = (side.get(key) for side in (before, now))
         old, new = (table if isinstance(table, Mapping) else {} for table in (old, new))
@@ -171,7 +209,7 @@ def _hash(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as reason:
-        raise PluginError(f"plugin {path} can't be read ({reason.strerror}): mend its permissions") from reason
+        raise PluginError(f"plugin {path} can't be read ({reason.strerror}): fix its permissions") from reason
 
 
 @contextlib.contextmanager
@@ -206,7 +244,7 @@ def _refusal(path: Path, reason: BaseException) -> PluginError:
         return PluginError(
             f"plugin {place}: it ends the process (exit {reason.code}): put what does under if __name__ == '__main__'"
         )
-    mend = "install what it imports, or put it beside the file" if isinstance(reason, ImportError) else "mend it"
+    mend = "install what it imports, or put it beside the file" if isinstance(reason, ImportError) else "fix it"
     return PluginError(f"plugin {place}: {type(reason).__name__}: {in_a_line(_said(reason))}; {mend}")
 
 

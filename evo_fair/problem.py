@@ -63,9 +63,22 @@ FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_
 class Data(Section):
     """`[data]`: where the samples come from and how they are split.
 
-    For a folder of images or a table, `folder` is the name that is looked for where --data gives none, by default the
-    problem's; `licence` says what the data may be used for; `table` what the columns of a table mean. A source of the
-    user's own can take further keys, which it declares.
+    A source of the user's own can take further keys, which it declares.
+
+    Args:
+        source: The data source's name.
+        image_size: Pixels a side, 8 to 512. Default: 64.
+        fractions: The shares of train, validation and test, which add up to 1. Default:
+            0.65, 0.15, 0.20.
+        split_seed: The seed of the split, 0 or more. Default: 0.
+        positive: The labels that count as positive in metrics about a binary decision.
+            Default: the source's.
+        min_samples: The fewest samples of a label or group in each part. Default: 10.
+        missing: The texts that stand for a missing value. Default: the source's.
+        folder: The folder's name that is looked for where `--data` gives none, for a
+            folder of images or a table. Default: the problem's.
+        licence: What such data may be used for. Default: not said.
+        table: What the columns of a table mean. Default: None, for all other sources.
     """
 
     model_config = ConfigDict(extra="allow")  # those of the source; any other is refused
@@ -132,7 +145,12 @@ class Data(Section):
 
 
 class Fairness(Section):
-    """`[fairness]`: the grouping that objectives look at, and those that are reported beside it."""
+    """`[fairness]`: the grouping that objectives look at, and those that are reported beside it.
+
+    Args:
+        group: The grouping of the objectives, such as `sex` or `sex*age_band`.
+        report: Groupings that are counted, too. Default: none.
+    """
 
     group: Text
     report: Texts = ()
@@ -150,9 +168,25 @@ _OF_SUPERNETS = {"seed", "warmup_fraction", "random_networks", "sampling", "supe
 class Training(Section):
     """`[training]`: stochastic gradient descent with Nesterov momentum and a one-cycle learning rate.
 
-    How a supernet's steps choose their networks is said by `sampling`, see `evo_fair.nets.train`: `sandwich` for spaces
-    of many widths, with `warmup_fraction` and `random_networks`; `fair` for spaces of many kinds with separate weights.
-    The supernet is trained for `supernet_epochs` where that is given, single networks for `epochs`.
+    Args:
+        epochs: Passes over the training part, 1 or more. Default: 30.
+        supernet_epochs: The same of the supernet. Default: None, as many as `epochs`.
+        batch_size: Samples a step, 2 or more. Default: 128.
+        learning_rate: The peak of the learning rate. Default: 0.1.
+        momentum: Momentum, 0 to 1. Default: 0.9.
+        weight_decay: Weight decay. Default: 0.0005.
+        label_smoothing: Share of a label that is spread over the others, 0 to 1.
+            Default: 0.
+        augment: How images are varied: `hflip`, `vflip`, `rot90`, `shift`. Default: not
+            at all.
+        warmup_fraction: The supernet's: the share of steps that trains networks of full
+            size only. Default: 0.1.
+        random_networks: The supernet's: random networks a step, beside the largest and
+            the smallest. Default: 2.
+        sampling: How a supernet's steps choose their networks, see
+            `evo_fair.nets.train`: `sandwich` for spaces of many widths, `fair` for
+            spaces of many kinds with separate weights. Default: `sandwich`.
+        seed: The supernet's seed, 0 or more. Default: 0.
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
@@ -179,24 +213,46 @@ class Training(Section):
         return written
 
     def of_supernet(self) -> "Training":
-        """The recipe with the supernet's number of epochs."""
+        """The recipe with the supernet's number of epochs.
+
+        Returns:
+            The recipe itself where both train for as long.
+        """
         if self.supernet_epochs is None:
             return self
         return self.model_copy(update={"epochs": self.supernet_epochs, "supernet_epochs": None})
 
     def of_one_network(self) -> dict[str, Any]:
-        """What the training of a single network depends on, as JSON: all but what is the supernet's alone."""
+        """What the training of a single network depends on: all but what is the supernet's alone.
+
+        Returns:
+            The settings as JSON has them.
+        """
         return self.model_dump(mode="json", exclude=_OF_SUPERNETS)
 
 
 class ProxySettings(Section):
-    """`[proxy]`: how the frozen supernet is asked."""
+    """`[proxy]`: how the frozen supernet is asked.
+
+    Args:
+        calibration_samples: Training samples that batch norm's statistics are taken
+            from, 16 or more. Default: 512.
+    """
 
     calibration_samples: Annotated[int, Field(ge=16, le=10**6)] = 512
 
 
 class Search(Section):
-    """`[search]`: what a search does unless told otherwise; `device` is one, or a list of several."""
+    """`[search]`: what a search does unless told otherwise.
+
+    Args:
+        objectives: The objectives' names.
+        constraints: Limits such as `latency_ms <= 5`. Default: none.
+        device: A device's name or a profile's path, or a list of them. Default:
+            `raspberry-pi-4`.
+        budget: How many different networks the proxy evaluates. Default: 1000.
+        population: Networks a generation. Default: 48.
+    """
 
     objectives: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
     constraints: Texts = ()
@@ -222,7 +278,24 @@ class Search(Section):
 
 
 class Problem(Section):
-    """A problem file, validated."""
+    """A problem file, validated. Get one from `load_problem`.
+
+    Args:
+        name: The file's name without its ending.
+        title: What it is about, in a sentence.
+        folder: The data set's folder. Default: None, it is looked for.
+        data: `[data]`, where the samples come from.
+        fairness: `[fairness]`, the groupings.
+        space: `[space]`, the networks that can be found.
+        training: `[training]`, the recipe. Default: that of `Training()`.
+        proxy: `[proxy]`, how the supernet is asked. Default: that of `ProxySettings()`.
+        search: `[search]`, what a search does unless told otherwise.
+
+    Example:
+        >>> problem = ef.load_problem("digits")
+        >>> problem.search.objectives
+        ('error', 'unfairness', 'latency_ms')
+    """
 
     name: str
     title: Text
@@ -253,10 +326,20 @@ class Problem(Section):
         return self.name if self.name in problem_names() else f"{self.name}.toml"
 
     def with_data(self, dataset: Dataset) -> Self:
-        """The same problem on a data set of one's own, which takes the place of what `[data]` says.
+        """The same problem on a data set of your own, in the place of what `[data]` says.
 
-        `[data]` keeps its `min_samples`. Raises `DataError` for what is no data set, `ProblemError` for one that does
-        not suit the space, and `UnknownNameError` where it lacks the grouping of `[fairness]`.
+        `[data]` keeps its `min_samples`.
+
+        Args:
+            dataset: The data set.
+
+        Returns:
+            A new problem.
+
+        Raises:
+            DataError: It is no data set.
+            ProblemError: It does not suit the space.
+            UnknownNameError: It lacks a grouping of `[fairness]`.
         """
         check_dataset(dataset, "with_data")
         if (dataset.inputs.ndim == 2) != (self.space.stem is None):
@@ -270,10 +353,17 @@ class Problem(Section):
         return own
 
     def dataset(self) -> Dataset:
-        """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks; raises `DataError`.
+        """Loads the data set from `folder`, or from where `evo_fair.data.find_data` looks.
 
-        Every label, and every group of a base grouping and of the `group` of `[fairness]`, is checked to have enough
-        samples; an intersection under `report` is only looked up, since objectives don't hang on it.
+        Every label, and every group of a base grouping and of the `group` of
+        `[fairness]`, is checked to have enough samples. An intersection under `report`
+        is only looked up, since objectives don't depend on it.
+
+        Returns:
+            The data set.
+
+        Raises:
+            DataError: The data are missing, damaged or too few.
         """
         dataset = self._loaded() if self._given is None else self._given
         own = () if self._given is None else dataset.groupings  # those that are loaded were checked then
@@ -300,9 +390,18 @@ class Problem(Section):
         )
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
-        """The search space on inputs `(channels, height, width)` or `(features,)` and a number of labels.
+        """The search space on inputs of a shape.
 
-        Raises `ProblemError` where its largest network is one for no device, whose supernet would fill the memory.
+        Args:
+            input_shape: `(channels, height, width)` or `(features,)`.
+            labels: How many labels there are.
+
+        Returns:
+            The space.
+
+        Raises:
+            ProblemError: Its largest network is too large for any device, and its
+                supernet would fill the memory.
         """
         space = SearchSpace(self.space, input_shape, labels)
         largest = space.decode(space.largest()[None])
@@ -325,23 +424,36 @@ def problem_names() -> list[str]:
 
 
 def as_problem(problem: "Problem | str | Path") -> Problem:
-    """The problem itself, or the one of that name or path; raises as `load_problem` does."""
+    """The problem itself, or the one of that name or path.
+
+    Args:
+        problem: A problem, a name or a path.
+
+    Returns:
+        The problem.
+
+    Raises:
+        EvoFairError: As `load_problem` raises.
+    """
     return problem if isinstance(problem, Problem) else load_problem(problem)
 
 
 def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
-    """Reads a problem by the name of a shipped one or the path of a TOML file; `data` is its data set's folder.
+    """Reads a problem by the name of a shipped one or the path of a TOML file.
 
     Args:
-        name: The name of a problem that comes with evo_fair, or the path of a problem file.
-        data: The data set's own folder. Default: one of its name under `EVO_FAIR_DATA`, else under the cache.
+        name: The name of a problem that comes with evo_fair, or the path of a problem
+            file.
+        data: The data set's own folder. Default: one of its name under `EVO_FAIR_DATA`,
+            else under the cache.
 
     Returns:
         The validated problem; its data are loaded when they are first needed.
 
     Raises:
         UnknownNameError: There is no such problem and no such file.
-        ProblemError: The file is wrong; the message names file and key and says what to do.
+        ProblemError: The file is wrong; the message names file and key and says what to
+            do.
 
     Example:
         >>> problem = ef.load_problem("digits")
@@ -364,13 +476,20 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong with a problem, its key first; a misspelt key goes before all others."""
+    """The first thing that is wrong with a problem, its key first; a misspelt key goes before all others.
+
+    Args:
+        error: What pydantic found.
+
+    Returns:
+        One line.
+    """
     found: list[Any] = list(error.errors(include_url=False))
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
     place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key: mend its name, or take it out"
+        message = "there is no such key: fix its name, or take it out"
     given = (
         f", got {quote(first['input'])}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
     )

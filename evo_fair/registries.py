@@ -1,4 +1,4 @@
-"""The registries: all that is chosen by name, and decorators that add parts of one's own.
+"""The registries: all that is chosen by name, and decorators that add parts of your own.
 
 `evo_fair.extend` says what each part is called with and what it returns. Nothing heavy is imported here: a part of
 evo_fair's own is imported when it is first asked for. A further one is a file of its own, found by its name:
@@ -81,9 +81,12 @@ DIRECTIONS: Mapping[str, Direction] = {
 class CriterionTraits:
     """What a criterion declares of itself.
 
-    `seedless`: it looks at weights alone, so that neither samples nor a seed change its scores. `compares_groups`: its
-    samples need at least two groups. `orders_alike`: the name of another criterion that puts the channels of a layer in
-    the same order, so that an audit needs only one of them.
+    Args:
+        seedless: It looks at weights alone, so that neither samples nor a seed change
+            its scores. Default: False.
+        compares_groups: Its samples need at least two groups. Default: False.
+        orders_alike: Another criterion that puts the channels of a layer in the same
+            order; an audit needs only one of them. Default: none.
     """
 
     seedless: bool = False
@@ -95,8 +98,11 @@ class CriterionTraits:
 class MethodTraits:
     """What a pruning method declares of itself.
 
-    `weights_alone`: it takes out single weights, never channels. `takes_shares`: a request's shares by layer are
-    followed. `own_scope`: what stands in the place of the request's scope, where that is not followed.
+    Args:
+        weights_alone: It takes out single weights, never channels. Default: False.
+        takes_shares: It follows a request's shares by layer. Default: True.
+        own_scope: What stands in the place of the request's scope, where that is not
+            followed. Default: none.
     """
 
     weights_alone: bool = False
@@ -263,16 +269,25 @@ def criterion(
 
     Args:
         name: What `--method` and `--criterion` call it. Default: the function's name.
-        seedless: It looks at weights alone: neither samples nor a seed change its scores. Default: False.
+        seedless: It looks at weights alone: neither samples nor a seed change its
+            scores. Default: False.
         compares_groups: Its samples need at least two groups. Default: False.
-        orders_alike: Another criterion that orders the channels of a layer alike, of which an audit needs but one.
-            Default: none.
+        orders_alike: Another criterion that orders the channels of a layer alike, of
+            which an audit needs but one. Default: none.
 
     Returns:
         A decorator.
 
     Raises:
-        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
+        PruningError: The name is taken or malformed, or the arguments are others; when
+            it decorates.
+
+    Example:
+        >>> from evo_fair.pruning.criteria import magnitude_l1
+        >>> @ef.criterion(seedless=True)
+        ... def large_weights_first(network, structure, samples, rng):
+        ...     return magnitude_l1(network, structure, samples, rng)
+        >>> ef.forget("large_weights_first", "criterion")
     """
     traits = CriterionTraits(seedless, compares_groups, orders_alike)
     return _adding(CRITERIA, name, CRITERION_TAKES, traits, "criterion")
@@ -287,13 +302,24 @@ def method(
         name: What `--method` calls it. Default: the function's name.
         weights_alone: It takes out single weights, never channels. Default: False.
         takes_shares: It follows a request's shares by layer. Default: True.
-        own_scope: What stands in the place of the request's scope, where that is not followed. Default: none.
+        own_scope: What stands in the place of the request's scope, where that is not
+            followed. Default: none.
 
     Returns:
         A decorator.
 
     Raises:
-        PruningError: The name is taken or malformed, or the arguments are others; when it decorates.
+        PruningError: The name is taken or malformed, or the arguments are others; when
+            it decorates.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from evo_fair.pruning.methods import choose_method
+        >>> @ef.method()
+        ... def twice_as_long(dense, task, request):
+        ...     longer = replace(request, epochs=2 * request.epochs)
+        ...     return choose_method("magnitude").prune(dense, task, longer)
+        >>> ef.forget("twice_as_long", "method")
     """
     return _adding(METHODS, name, METHOD_TAKES, MethodTraits(weights_alone, takes_shares, own_scope), "method")
 
@@ -315,29 +341,43 @@ def _adding(
 
 
 def name_of(part: object) -> str:
-    """What a function or class is called that registers without a name of its own."""
+    """What a function or class is called that registers without a name of its own.
+
+    Args:
+        part: The function, class, partial or object.
+
+    Returns:
+        Its name.
+    """
     if isinstance(part, partial):
         return name_of(part.func)
     return str(getattr(part, "__name__", type(part).__name__))
 
 
 def without_brackets(decorator: str, example: str = "") -> EvoFairError:
-    """The error for a decorator that stands without brackets; `example` is what would stand in them."""
+    """The error for a decorator that stands without brackets.
+
+    Args:
+        decorator: The decorator's name.
+        example: What would stand in the brackets. Default: nothing.
+
+    Returns:
+        The error, to be raised.
+    """
     return EvoFairError(f"@{decorator} stands without brackets: write @{decorator}({example})")
 
 
 def forget(name: str, kind: str = "objective") -> None:
     """Takes a part of the user's own out of its registry, so that its name is free again.
 
-    `kind` is `objective`, `algorithm`, `criterion`, `method`, `data source`,
-    `ONNX operator` or `block kind`.
-
     Args:
         name: The part's name.
-        kind: What it is. Default: `objective`.
+        kind: What it is: `objective`, `algorithm`, `criterion`, `method`, `data
+            source`, `ONNX operator` or `block kind`. Default: `objective`.
 
     Raises:
-        EvoFairError: There is no such kind, no such part, or it is one of evo_fair's own.
+        EvoFairError: There is no such kind, no such part, or it is one of evo_fair's
+            own.
 
     Example:
         >>> ef.forget("error")

@@ -1,7 +1,7 @@
 """A registry: the parts of one kind by name, those of evo_fair and those that users add."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 from evo_fair.errors import EvoFairError, UnknownNameError, quote
 from evo_fair.sources import is_redefinition
 
-__all__ = ["Registry", "modules_in", "restored_afterwards"]
+__all__ = ["Registry", "modules_in", "own_parts", "restored_afterwards", "take_up"]
 
 Part = TypeVar("Part")
 Traits = TypeVar("Traits")
@@ -98,16 +98,28 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
         return [name for name in self.names() if not self.is_built_in(name)]
 
     def is_built_in(self, name: str) -> bool:
-        """Whether a part is evo_fair's own, which nothing takes the place of."""
+        """Whether a part is evo_fair's own, which nothing takes the place of.
+
+        Args:
+            name: The part's name.
+        """
         return name in self._homes
 
     def traits(self, name: str) -> Traits:
-        """What a part declares of itself; raises `UnknownNameError`."""
+        """What a part declares of itself; raises `UnknownNameError`.
+
+        Args:
+            name: The part's name.
+        """
         _ = self[name]
         return self._traits[name]
 
     def code(self, name: str) -> Any:
-        """The function or class that a part is made of, whose source is recorded; raises `UnknownNameError`."""
+        """The function or class that a part is made of, whose source is recorded; raises `UnknownNameError`.
+
+        Args:
+            name: The part's name.
+        """
         _ = self[name]
         return self._code[name]
 
@@ -116,8 +128,17 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
     ) -> None:
         """Registers a part; `code` is its function or class where it is something else itself.
 
-        With `again` the same function defined again, as by a notebook's cell that is run twice, takes the place of the
-        first. Raises `error` for a name that is another part's, or no name.
+        With `again` the same function defined again, as by a notebook's cell that is
+        run twice, takes the place of the first. Raises `error` for a name that is
+        another part's, or no name.
+
+        Args:
+            name: The part's name.
+            part: The part.
+            traits: What it declares of itself. Default: none.
+            code: Its function or class, where the part is something else. Default:
+                none.
+            again: Whether the same part may take its own place. Default: False.
         """
         code = part if code is None else code
         self.check_name(name)
@@ -132,7 +153,11 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
         self._code[name] = code
 
     def check_name(self, name: str) -> None:
-        """Raises `error` for what is no name of a part."""
+        """Raises `error` for what is no name of a part.
+
+        Args:
+            name: The part's name.
+        """
         if not isinstance(name, str) or not self._pattern.fullmatch(name):
             raise self.error(
                 f"{quote(name)} is no name for {self._article} {self.kind}: use letters, digits and _, "
@@ -142,7 +167,11 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
             raise self.error(f"{name!r} {reason}: choose another name")
 
     def remove(self, name: str) -> None:
-        """Takes a part of the user's own out, so that its name is free again."""
+        """Takes a part of the user's own out, so that its name is free again.
+
+        Args:
+            name: The part's name.
+        """
         if self.is_built_in(name):
             raise self.error(f"{name!r} belongs to evo_fair and stays: choose another name for yours")
         if name not in self._parts:
@@ -170,6 +199,9 @@ def restored_afterwards(*, only_on_error: bool = False) -> Iterator[Callable[[],
     """A block after which every registry holds what it held before, or only if the block raises.
 
     It yields a function that takes out, later, what was added within the block.
+
+    Args:
+        only_on_error: Whether only where the block raises. Default: False.
     """
     before = [(registry, registry._own()) for registry in _ALL]
     added: list[tuple[Registry[Any, Any], str, object]] = []
@@ -191,11 +223,26 @@ def restored_afterwards(*, only_on_error: bool = False) -> Iterator[Callable[[],
                 registry._put_back(own)
 
 
+def own_parts(kinds: Collection[str]) -> dict[str, list[Any]]:
+    """The parts that users have registered, by kind, for another process to `take_up`."""
+    return {registry.kind: own for registry in _ALL if registry.kind in kinds and (own := registry._own())}
+
+
+def take_up(parts: Mapping[str, list[Any]]) -> None:
+    """Registers the `own_parts` of another process, in the place of all that users have registered here."""
+    for registry in _ALL:
+        registry._put_back(parts.get(registry.kind, []))
+
+
 def modules_in(package: str, prefix: str) -> dict[str, str]:
     """The modules of one of evo_fair's packages whose names begin with `prefix`, by the rest of their names.
 
-    A part of the project's own is such a file: `evo_fair/pruning/criterion_x.py` registers the criterion `x`. The
-    package is not imported.
+    A part of the project's own is such a file: `evo_fair/pruning/criterion_x.py`
+    registers the criterion `x`. The package is not imported.
+
+    Args:
+        package: The package's name.
+        prefix: How the modules' names begin.
     """
     folder = _PACKAGE.joinpath(*package.split(".")[1:])
     found = sorted(path.stem for path in folder.glob(f"{prefix}*.py"))

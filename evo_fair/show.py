@@ -27,7 +27,11 @@ _ENTITIES = re.compile(r"[&<>@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 def visible(text: object) -> str:
     r"""The text on one line, with what can't be seen written as in JSON: an escape is `\u001b`, a line's end `\n`.
 
-    So no text moves a terminal's cursor, colours it, or turns what follows from right to left; and valid JSON stays so.
+    So no text moves a terminal's cursor, colours it, or turns what follows from right
+    to left; and valid JSON stays so.
+
+    Args:
+        text: The text.
     """
     shown = str(text)
     if shown.isprintable():
@@ -44,13 +48,21 @@ def say(*lines: object, err: bool = False) -> None:
 
 
 def markdown(text: object) -> str:
-    """The text for a Markdown file, in a sentence or a table's cell: no table, emphasis, link or HTML comes of it."""
+    """The text for a Markdown file, in a sentence or a table's cell: no table, emphasis, link or HTML comes of it.
+
+    Args:
+        text: The text.
+    """
     escaped = _MARKDOWN.sub(r"\\\g<0>", visible(text))
     return _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", escaped)
 
 
 def markdown_code(text: object) -> str:
-    """The text as code in a sentence of a Markdown file, fenced by more backticks than it holds in a row."""
+    """The text as code in a sentence of a Markdown file, fenced by more backticks than it holds in a row.
+
+    Args:
+        text: The text.
+    """
     shown = visible(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     pad = " " if "`" in shown or not shown.strip() else ""
@@ -58,14 +70,23 @@ def markdown_code(text: object) -> str:
 
 
 def markdown_table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table of cells as they are; the first column stands left, the others right."""
+    """A Markdown table of cells as they are; the first column stands left, the others right.
+
+    Args:
+        head: The headings.
+        rows: The cells, row by row.
+    """
     lines = [[markdown(cell) for cell in line] for line in (head, *rows)]
     lines.insert(1, ["---", *["---:"] * (len(head) - 1)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def figure_label(text: object) -> str:
-    """The text for a label in a figure: no formula comes of it, and no legend leaves it out."""
+    """The text for a label in a figure: no formula comes of it, and no legend leaves it out.
+
+    Args:
+        text: The text.
+    """
     shown = visible(text).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 

@@ -54,6 +54,9 @@ def source_hash(function: _Function) -> str:
     """SHA-256, in hex, of a function's or class's source and of what it takes from its module: helpers and constants.
 
     Where there is no source, of its compiled code.
+
+    Args:
+        function: The function or class.
     """
     return digest(*_texts(function, set()))
 

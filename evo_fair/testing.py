@@ -1,4 +1,4 @@
-"""A conformance kit: checks that a part of one's own keeps to its protocol, in one line of a test of one's own.
+"""A conformance kit: checks that a part of your own keeps to its protocol, in one line of a test of your own.
 
     from evo_fair.testing import check_criterion
 
@@ -49,7 +49,17 @@ _NETWORKS = 9
 
 
 def small_space() -> SearchSpace:
-    """A space of some thousand networks on 8x8 images of one channel, with three labels."""
+    """A space of some thousand networks on 8x8 images of one channel, with three labels.
+
+    Returns:
+        The space.
+
+    Example:
+        >>> from evo_fair.testing import small_space
+        >>> space = small_space()
+        >>> space.decode(space.sample(np.random.default_rng(0), 2)).shape[2]
+        8
+    """
     stage = {"slots": 2, "kinds": ["MB", "RB"], "widths": [4, 8], "kernels": {"MB": [3, 5]}}
     sizes = {"expansions": [2, 3], "keep_channels": [4, 8, 16, 24], "stride": 2}
     schema = {"channel_multiple": 4, "stem": {"widths": [4, 8], "stride": 2}, "stage": [stage | sizes]}
@@ -57,7 +67,20 @@ def small_space() -> SearchSpace:
 
 
 def small_counts(networks: int = _NETWORKS, seed: int = 0) -> Counts:
-    """Counts of networks on three labels and two groups, the second label being the positive one."""
+    """Counts of networks on three labels and two groups, the second label being the positive one.
+
+    Args:
+        networks: How many networks. Default: 9.
+        seed: The seed of the counts, 0 or more. Default: 0.
+
+    Returns:
+        The counts.
+
+    Example:
+        >>> from evo_fair.testing import small_counts
+        >>> small_counts(2).values.shape  # [networks, groups, labels, predictions]
+        (2, 2, 3, 3)
+    """
     rng = np.random.default_rng(seed)
     samples = 40 + 9 * np.arange(6).reshape(2, 3)
     shares = 0.15 + 0.55 * np.eye(3)
@@ -67,7 +90,20 @@ def small_counts(networks: int = _NETWORKS, seed: int = 0) -> Counts:
 
 
 def small_dataset(samples: int = 180, seed: int = 0) -> Dataset:
-    """8x8 images of three labels that a network can tell apart, in two groups, `site` being their grouping."""
+    """8x8 images of three labels that a network can tell apart, in two groups, `site` being their grouping.
+
+    Args:
+        samples: How many images. Default: 180.
+        seed: The seed of the images, 0 or more. Default: 0.
+
+    Returns:
+        The data set.
+
+    Example:
+        >>> from evo_fair.testing import small_dataset
+        >>> small_dataset().input_shape
+        (1, 8, 8)
+    """
     rng = np.random.default_rng(seed)
     labels = np.arange(samples) % 3
     inputs = rng.integers(0, 60, (samples, 1, 8, 8))
@@ -89,9 +125,21 @@ def small_dataset(samples: int = 180, seed: int = 0) -> Dataset:
 
 
 def check_objective(objective: str | Objective) -> None:
-    """Checks an objective by its name, or an `Objective`: one finite number a network, and the same ones every time.
+    """Checks an objective: one finite number a network, and the same ones every time.
 
-    Predictive ones get counts of two groups and three labels, cheap ones layer tables of the networks of a small space.
+    Predictive ones get counts of two groups and three labels, cheap ones layer tables
+    of the networks of a small space.
+
+    Args:
+        objective: The name of a registered objective, or an `Objective`.
+
+    Raises:
+        AssertionError: The objective breaks a rule of `evo_fair.extend`; the message
+            says which.
+
+    Example:
+        >>> from evo_fair.testing import check_objective
+        >>> check_objective("unfairness")
     """
     with _said("objective"):
         (measure,) = resolve(
@@ -117,10 +165,23 @@ def check_objective(objective: str | Objective) -> None:
 
 
 def check_strategy(algorithm: Algorithm, objectives: Sequence[str] = ("error", "unfairness", "params")) -> None:
-    """Checks a search strategy, by its name or as what `ef.search(algorithm=...)` takes.
+    """Checks a search strategy.
 
-    It gives genomes within the space, the same ones for the same Generator, bears networks that were not measured, and
-    goes on after `restore` as it would have without.
+    It gives genomes within the space, the same ones for the same Generator, bears
+    networks that were not measured, and goes on after `restore` as it would have
+    without.
+
+    Args:
+        algorithm: A strategy's name, or what `ef.search(algorithm=...)` takes.
+        objectives: The objectives to search. Default: error, unfairness and params.
+
+    Raises:
+        AssertionError: The strategy breaks a rule of `evo_fair.extend`; the message
+            says which.
+
+    Example:
+        >>> from evo_fair.testing import check_strategy
+        >>> check_strategy("random")
     """
     with _said("strategy"):
         space, goals = small_space(), resolve(objectives, _no_latency)
@@ -156,10 +217,23 @@ def check_strategy(algorithm: Algorithm, objectives: Sequence[str] = ("error", "
 
 
 def check_criterion(criterion: str | Callable[..., Any], *, compares_groups: bool | None = None) -> None:
-    """Checks a pruning criterion, by its name or as a function, on a small trained network with batch norms.
+    """Checks a pruning criterion on a small trained network with batch norms.
 
-    It scores every weight and channel with finite numbers of the right shapes, the same ones for the same Generator,
-    and leaves the network as it was.
+    It scores every weight and channel with finite numbers of the right shapes, the same
+    ones for the same Generator, and leaves the network as it was.
+
+    Args:
+        criterion: A criterion's name, or the function.
+        compares_groups: Whether it needs samples of two groups. Default: None, as it
+            was registered.
+
+    Raises:
+        AssertionError: The criterion breaks a rule of `evo_fair.extend`; the message
+            says which.
+
+    Example:
+        >>> from evo_fair.testing import check_criterion
+        >>> check_criterion("magnitude_l1")
     """
     from evo_fair.pruning.criteria import check_scores, criterion_named
 
@@ -195,10 +269,23 @@ def check_criterion(criterion: str | Callable[..., Any], *, compares_groups: boo
 
 
 def check_method(method: str | Callable[..., Any], *, sparsity: float = 0.5, epochs: int = 1) -> None:
-    """Checks a pruning method, by its name or as a function, on a small trained network.
+    """Checks a pruning method on a small trained network.
 
-    It takes out about the share that was asked for, leaves zeros there, gives the same network for the same seed, and
-    does not change what it was not given to change.
+    It takes out about the share that was asked for, leaves zeros there, gives the same
+    network for the same seed, and does not change what it was not given to change.
+
+    Args:
+        method: A method's name, or the function.
+        sparsity: The share to take out, between 0 and 1. Default: 0.5.
+        epochs: What the method may train. Default: 1.
+
+    Raises:
+        AssertionError: The method breaks a rule of `evo_fair.extend`; the message says
+            which.
+
+    Example:
+        >>> from evo_fair.testing import check_method
+        >>> check_method("magnitude")
     """
     from evo_fair.pruning.measure import sparsity_of
     from evo_fair.pruning.methods import choose_method
@@ -233,10 +320,22 @@ def check_method(method: str | Callable[..., Any], *, sparsity: float = 0.5, epo
 
 
 def check_source(source: str | Callable[..., Any] | Source, folder: str | Path | None = None, **settings: Any) -> None:
-    """Checks a data source, by its name, as a loader or a `Source`, on the data in `folder`.
+    """Checks a data source.
 
-    `settings` are keys of `[data]` that it takes. Equal requests give equal data, and nothing but the seed decides how
-    they are split.
+    Equal requests give equal data, and nothing but the seed decides how they are split.
+
+    Args:
+        source: A source's name, its loader, or a `Source`.
+        folder: The folder with the data. Default: None, for a source without one.
+        settings: Keys of `[data]` that it takes. Default: none.
+
+    Raises:
+        AssertionError: The source breaks a rule of `evo_fair.extend`; the message says
+            which.
+
+    Example:
+        >>> from evo_fair.testing import check_source
+        >>> check_source("digits")
     """
     with _said("source"):
         made = SOURCES[source] if isinstance(source, str) else source
@@ -270,9 +369,23 @@ def check_source(source: str | Callable[..., Any] | Source, folder: str | Path |
 def check_onnx_operator(
     name: str, inputs: Sequence[tuple[int, ...]], attributes: Mapping[str, Any] | None = None
 ) -> None:
-    """Checks an ONNX operator by its name on one node with inputs of these shapes and these attributes.
+    """Checks an ONNX operator on one node.
 
-    The node gives one layer with sizes and multiply-accumulates, the same every time, and a tensor of a known shape.
+    The node gives one layer with sizes and multiply-accumulates, the same every time,
+    and a tensor of a known shape.
+
+    Args:
+        name: The operator's name, with its domain.
+        inputs: The shapes of the node's inputs, with their batch.
+        attributes: The node's attributes. Default: none.
+
+    Raises:
+        AssertionError: The operator breaks a rule of `evo_fair.extend`; the message
+            says which.
+
+    Example:
+        >>> from evo_fair.testing import check_onnx_operator
+        >>> check_onnx_operator("Relu", [(1, 8, 16, 16)])
     """
     import onnx
 
@@ -300,10 +413,24 @@ def check_onnx_operator(
 
 
 def check_kind(name: str) -> None:
-    """Checks a kind of block by its name, as `add_kind` knows it: that networks of it are one with their genomes.
+    """Checks a kind of block for images: that networks of it are one with their genomes.
 
-    Genomes and networks correspond one to one, a network cut from a supernet gives what the proxy says of it, and
-    sorting the supernet's channels changes no network. Linear layers, for tables, are not checked.
+    Genomes and networks correspond one to one, a network cut from a supernet gives what
+    the proxy says of it, and sorting the supernet's channels changes no network. Linear
+    layers, for tables, are not checked.
+
+    Args:
+        name: The kind's name, as `add_kind` knows it.
+
+    Raises:
+        AssertionError: The kind breaks a rule of `evo_fair.extend`; the message says
+            which.
+
+    Example:
+        >>> from evo_fair.testing import check_kind
+        >>> check_kind("FC")
+        Traceback (most recent call last):
+        AssertionError: block kind FC is for tables, and this checks kinds for images
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""An objective and a search strategy of one's own, checked by the conformance kit and used in a search.
+"""An objective and a search strategy of your own, checked by the conformance kit and used in a search.
 
 python examples/own_parts.py [--budget 100] [--out results/example-parts]
 """

@@ -12,7 +12,7 @@ def test_a_failure_names_the_part_and_the_line() -> None:
     with pytest.raises(ObjectiveError) as caught, blamed("objective", "mine", ObjectiveError):
         _ = {}["missing"]
     assert re.fullmatch(
-        r"objective 'mine' fails with KeyError: 'missing' \(test_blame.py:\d+\); mend it", str(caught.value)
+        r"objective 'mine' fails with KeyError: 'missing' \(test_blame.py:\d+\); fix it", str(caught.value)
     )
 
 

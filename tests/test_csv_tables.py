@@ -11,7 +11,7 @@ from evo_fair.errors import RunError
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,a\nx,1\ny,red\n", "row 2, column 'a': 'red' is no number: mend it"),
+        ("id,a\nx,1\ny,red\n", "row 2, column 'a': 'red' is no number: fix it"),
         ("id,a\nx,1\ny,inf\n", "row 2, column 'a': inf is no number"),
         ("id,a\nx,1\n,2\n", "row 2, column 'id' is empty"),
         ("id,a\nx,1\ny,\n", "row 2, column 'a' is empty"),
@@ -29,12 +29,12 @@ from evo_fair.errors import RunError
 def test_what_is_wrong_is_named(content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(content)
     with pytest.raises(RunError, match=message):
-        read_table_of_numbers(tmp_path / "t.csv", RunError, "mend it", texts=["id"], filled=["id", "a"])
+        read_table_of_numbers(tmp_path / "t.csv", RunError, "fix it", texts=["id"], filled=["id", "a"])
 
 
 def test_numbers_texts_and_gaps_are_kept(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,a,b,c\n001,0.1,7,\n002,1e300,8,0.30000000000000004\n")
-    table = read_table_of_numbers(tmp_path / "t.csv", RunError, "mend it", texts=["id"], filled=["id", "a"])
+    table = read_table_of_numbers(tmp_path / "t.csv", RunError, "fix it", texts=["id"], filled=["id", "a"])
     assert table["id"].tolist() == ["001", "002"]
     assert table["a"].tolist() == [0.1, 1e300]
     assert table["b"].dtype.kind == "i"

@@ -12,12 +12,16 @@ import pytest
 import typer
 from matplotlib.figure import Figure
 from PIL import Image
+from pydantic import BaseModel
 
 import evo_fair as ef
 from evo_fair import files
 from evo_fair.cli import app, main
+from evo_fair.data.table_settings import Column, TableSettings
 from evo_fair.fairness import Counts, count_predictions
+from evo_fair.problem import Data, Fairness, ProxySettings, Search, Training
 from evo_fair.registry import restored_afterwards
+from evo_fair.space.schema import SpaceSchema, Stage, Stem
 from tests.cli.conftest import PROBLEM
 from tests.pages import PAGES, ROOT, Block, blocks, commands, name_of
 
@@ -73,7 +77,7 @@ def test_code_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
     namespace: dict[str, Any] = {"__name__": "page"}
     monkeypatch.setitem(sys.modules, "page", type(sys)("page"))
     for number, block in enumerate(each for each in blocks(page) if _runs(each)):
-        text = _smaller(block.text)
+        text = smaller(block.text)
         if block.file is not None:
             (tmp_path / block.file).write_text(text, encoding="utf-8")
         elif block.language == "python":
@@ -85,7 +89,8 @@ def test_code_of_the_pages_runs(page: Path, tmp_path: Path, monkeypatch: pytest.
                 _run(line)
 
 
-def _smaller(text: str) -> str:
+def smaller(text: str) -> str:
+    """A page's code with settings that make it fast."""
     for pattern, small in SMALLER:
         text = re.sub(pattern, small, text)
     return text
@@ -134,6 +139,20 @@ def test_prose_of_the_pages_wraps_at_88(page: Path) -> None:
     prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     lines = [line for line in prose.splitlines() if not line.startswith(("|", "![", "  |"))]
     assert [line for line in lines if len(line) > 88] == []
+
+
+SECTIONS = (Data, TableSettings, Column, Fairness, SpaceSchema, Stem, Stage, Training, ProxySettings, Search)
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_key_of_a_problem_file_is_in_the_reference(section: type[BaseModel]) -> None:
+    page = (ROOT / "docs" / "reference" / "problem-files.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    for name, field in section.model_fields.items():
+        found = [row[-1] for row in rows if row[0] == f"`{name}`"]
+        assert found, name
+        if isinstance(field.default, str | int | float) and field.default != "":
+            assert str(field.default) in found, name
 
 
 def test_objectives_of_the_how_to_are_right() -> None:

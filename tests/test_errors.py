@@ -27,7 +27,7 @@ def every_error() -> list[type[EvoFairError]]:
 def made(kind: type[EvoFairError]) -> EvoFairError:
     if kind is UnknownNameError:
         return UnknownNameError("objective", "eror", ["error", "params"])
-    return kind("line 3 of x is wrong: mend it")
+    return kind("line 3 of x is wrong: fix it")
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -48,12 +48,12 @@ class OfTwoError(EvoFairError):
 
     def __init__(self, name: str, number: int) -> None:
         self.name, self.number = name, number
-        super().__init__(f"{name} is {number}: mend it")
+        super().__init__(f"{name} is {number}: fix it")
 
 
 def test_an_error_of_a_users_own_keeps_its_attributes() -> None:
     back = pickle.loads(pickle.dumps(OfTwoError("x", 3)))
-    assert (str(back), back.name, back.number) == ("x is 3: mend it", "x", 3)
+    assert (str(back), back.name, back.number) == ("x is 3: fix it", "x", 3)
 
 
 def test_a_storage_error_stays_an_os_error() -> None:
@@ -73,11 +73,11 @@ def test_a_pool_hands_the_error_to_its_parent() -> None:
 
 @pytest.mark.parametrize("kind", [EvoFairError, RunError, StorageError])
 def test_a_message_that_quotes_much_keeps_its_beginning_and_its_end(kind: type[EvoFairError]) -> None:
-    error = kind(f"x.toml: title {'a' * 140_000!r} is too long: mend it")
+    error = kind(f"x.toml: title {'a' * 140_000!r} is too long: fix it")
     message = str(error)
     assert len(message) <= LONGEST_MESSAGE
     assert message.startswith("x.toml: title 'aaa")
-    assert message.endswith("aaa' is too long: mend it")
+    assert message.endswith("aaa' is too long: fix it")
     assert str(pickle.loads(pickle.dumps(error))) == message
 
 

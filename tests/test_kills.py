@@ -1,4 +1,4 @@
-"""Kills in the middle of the work of real processes: what is gone on with ends as what was never interrupted."""
+"""Kills in the middle of the work of real processes: what is resumed ends as what was never interrupted."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""Parts of one's own in Python: registered, or handed over as objects; searched, resumed, deployed and pruned."""
+"""Parts of your own in Python: registered, or handed over as objects; searched, resumed, deployed and pruned."""
 
 import functools
 import multiprocessing

@@ -77,7 +77,7 @@ def test_a_problem_names_one_device_or_several(
         ),
         ("widths = [4, 8]", "widths = [4, 9]", "width 9 is not a multiple of 4: stage 1 lists widths"),
         ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
-        ("[search]", "[serach]", "serach: there is no such key: mend its name, or take it out"),
+        ("[search]", "[serach]", "serach: there is no such key: fix its name, or take it out"),
         ('objectives = ["error"]', "objectives = []", "search.objectives"),
         ("[search]", '[search]\ndevice = ["a", "b", "a"]', "search.device: 'a' is given twice: name each once"),
         ("[search]", "[search]\ndevice = []", "search.device: [] is no device: give a name or path, or a list as in"),
@@ -86,7 +86,7 @@ def test_a_problem_names_one_device_or_several(
         ("[search]", "[search]\ndevice = [a, b]", "is not valid TOML"),
         ("title", "titel", "titel: there is no such key"),
         ("title =", "# title =", "title: Field required"),
-        ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: mend its name, or take it out"),
+        ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: fix its name, or take it out"),
         (
             "[fairness]",
             'missing = ["nan"]\n[fairness]',

@@ -50,7 +50,18 @@ class DenseFacts:
         groupings: Sequence[str],
         part: str = "validation",
     ) -> "DenseFacts":
-        """Puts them together: `entropies` `[bases, n]` are of the training samples with the indices `train` `[n]`."""
+        """Puts them together: `entropies` `[bases, n]` are of the training samples with the indices `train` `[n]`.
+
+        Args:
+            bases: The ids of the architectures.
+            logits: Logits of the part's samples, float32 `[bases, n, labels]`.
+            entropies: Entropies of predictions on training samples, float32 `[bases,
+                n]`.
+            train: The indices of those training samples, int64 `[n]`.
+            dataset: The data set.
+            groupings: The groupings' names.
+            part: `train`, `validation` or `test`. Default: `validation`.
+        """
         samples = dataset.part(part)
         groups, names, share, complexity = {}, {}, {}, {}
         for name in dict.fromkeys(("class", *groupings)):
@@ -68,7 +79,11 @@ class DenseFacts:
         )
 
     def write(self, path: Path) -> None:
-        """Writes them as one .npz without pickles."""
+        """Writes them as one .npz without pickles.
+
+        Args:
+            path: The file or folder.
+        """
         arrays: dict[str, Any] = {
             "bases": np.array(self.bases, np.str_),
             "logits": self.logits,
@@ -85,7 +100,11 @@ class DenseFacts:
 
     @classmethod
     def read(cls, path: Path) -> "DenseFacts":
-        """Reads what `write` wrote; raises `AuditError` if it is missing or damaged."""
+        """Reads what `write` wrote; raises `AuditError` if it is missing or damaged.
+
+        Args:
+            path: The file or folder.
+        """
         if not path.is_file():
             raise AuditError(f"{path} is missing: finish the audit with evo-fair audit ... --resume")
         try:
@@ -117,7 +136,12 @@ class DenseFacts:
     def resamples(self, replicates: int, rng: np.random.Generator) -> npt.NDArray[np.int64] | None:
         """How often each sample counts in each resample of the units, `[replicates, samples]`; see `draw_weights`.
 
-        None where too few resamples have a sample of every class and group for intervals.
+        None where too few resamples have a sample of every class and group for
+        intervals.
+
+        Args:
+            replicates: How many resamples.
+            rng: The Generator to draw with.
         """
         try:
             return draw_weights(self.units, replicates, rng, (self.target, *self.groups.values()))
@@ -125,7 +149,11 @@ class DenseFacts:
             return None
 
     def by_group(self, grouping: str) -> pd.DataFrame:
-        """A row an architecture and group: `base`, `group`, `share`, `complexity`, and `dense`, its accuracy there."""
+        """A row an architecture and group: `base`, `group`, `share`, `complexity`, and `dense`, its accuracy there.
+
+        Args:
+            grouping: The grouping's name.
+        """
         names = self.names[grouping]
         right = self.logits.argmax(axis=2) == self.target
         members = np.stack([self.groups[grouping] == g for g in range(len(names))]).astype(np.float64)
@@ -142,7 +170,11 @@ class DenseFacts:
 
 
 def entropy_of(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The entropy of predictions `[..., labels]` as a share of that of a uniform guess: `[...]`, from 0 to 1."""
+    """The entropy of predictions `[..., labels]` as a share of that of a uniform guess: `[...]`, from 0 to 1.
+
+    Args:
+        logits: Logits, float32 `[..., labels]`.
+    """
     p = softmax(logits.astype(np.float64), axis=-1)
     entropy = -(p * np.log(np.maximum(p, 1e-12))).sum(axis=-1) / np.log(p.shape[-1])
     return np.asarray(entropy, np.float32)

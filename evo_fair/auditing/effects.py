@@ -26,9 +26,16 @@ LEAST_TO_LOSE = 0.1
 def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.DataFrame:
     """A row a pruned network and group of `grouping`: `change`, its accuracy there minus the dense network's.
 
-    Beside it stand `id`, `base`, `group`, `sparsity`, the factors, and the group's `share` and `complexity` in
-    training. A group of which dense networks get less than a tenth right on average has nothing to lose, and of one
-    without a training sample that was looked at the complexity is unknown: `attrs["left_out"]` names those, left out.
+    Beside it stand `id`, `base`, `group`, `sparsity`, the factors, and the group's
+    `share` and `complexity` in training. A group of which dense networks get less than
+    a tenth right on average has nothing to lose, and of one without a training sample
+    that was looked at the complexity is unknown: `attrs["left_out"]` names those, left
+    out.
+
+    Args:
+        networks: A row a network.
+        facts: What is known of the dense networks.
+        grouping: The grouping's name.
     """
     accuracy = facts.by_group(grouping).groupby("group")["dense"].mean()
     unknown = np.isnan(facts.complexity[grouping].sum(axis=0))
@@ -49,7 +56,11 @@ def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.D
 
 
 def formula_of(changes: pd.DataFrame) -> str:
-    """The formula: factors that don't vary are left out, and what does not vary has no interaction."""
+    """The formula: factors that don't vary are left out, and what does not vary has no interaction.
+
+    Args:
+        changes: What `changes_of` gave.
+    """
     terms = ["sparsity", "I(sparsity ** 2)"]
     if changes["group"].nunique() > 2:
         terms += ["share + sparsity:share", "complexity + sparsity:complexity"]
@@ -64,12 +75,20 @@ def effects(
 ) -> pd.DataFrame:
     """Ordinary least squares of `change` with intervals robust to clusters, by default one a network.
 
-    Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs` the formula, R squared, and how
-    many rows and clusters there are. So that each term can be read by itself, `sparsity` counts tenths from 0.5,
-    `share` is the logarithm to base 2 of the share times the number of groups (`groups`, by default those in the
-    table; 1 is twice an even share), and `complexity` counts tenths from its mean. The intercept is then the change at
-    a sparsity of 50 % for a group of even share and mean complexity under the first criterion and scope. Raises
-    `AuditError` for fewer than two clusters.
+    Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs`
+    the formula, R squared, and how many rows and clusters there are. So that each term
+    can be read by itself, `sparsity` counts tenths from 0.5, `share` is the logarithm
+    to base 2 of the share times the number of groups (`groups`, by default those in the
+    table; 1 is twice an even share), and `complexity` counts tenths from its mean. The
+    intercept is then the change at a sparsity of 50 % for a group of even share and
+    mean complexity under the first criterion and scope. Raises `AuditError` for fewer
+    than two clusters.
+
+    Args:
+        changes: What `changes_of` gave.
+        cluster: The column whose values are clusters. Default: `id`.
+        formula: The formula. Default: that of `formula_of`.
+        groups: How many groups there are. Default: those in the table.
     """
     data = changes.copy()
     clusters = pd.factorize(data[cluster])[0]

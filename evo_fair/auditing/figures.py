@@ -25,7 +25,13 @@ DIFFERENT_LOOKS = 6
 def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
     """A panel a grouping: the mean loss of each group's accuracy by band of sparsity, with intervals.
 
-    Where no network is in a band, because none lost a parameter, it is that of all networks.
+    Where no network is in a band, because none lost a parameter, it is that of all
+    networks.
+
+    Args:
+        losses: What `losses_by_group` gave.
+        groupings: The groupings' names.
+        paths: The figure's files; a suffix says the form.
     """
     by_band = losses[losses["band"] != "all"]
     shown = losses if by_band.empty else by_band
@@ -70,7 +76,13 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
 
 
 def draw_pareto(networks: pd.DataFrame, axes: Sequence[Axis], paths: Sequence[Path]) -> None:
-    """A panel a pair of `axes`: all networks, those that no other beats in all of them, and the border of the pair."""
+    """A panel a pair of `axes`: all networks, those that no other beats in all of them, and the border of the pair.
+
+    Args:
+        networks: A row a network.
+        axes: The objectives.
+        paths: The figure's files; a suffix says the form.
+    """
 
     def make() -> Figure:
         pairs = list(combinations(axes, 2))
@@ -97,7 +109,12 @@ def draw_pareto(networks: pd.DataFrame, axes: Sequence[Axis], paths: Sequence[Pa
 
 
 def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Path]) -> None:
-    """A panel a regression, `(what it is of, table of effects)`: estimates in points with 95 % intervals."""
+    """A panel a regression, `(what it is of, table of effects)`: estimates in points with 95 % intervals.
+
+    Args:
+        tables: What each regression is of, and its effects.
+        paths: The figure's files; a suffix says the form.
+    """
 
     def make() -> Figure:
         longest = max(len(table) for _, table in tables)
@@ -119,7 +136,12 @@ def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Pat
 
 
 def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
-    """How well flips are told apart within each group, and the forecast share of flips beside the observed one."""
+    """How well flips are told apart within each group, and the forecast share of flips beside the observed one.
+
+    Args:
+        forecast: The forecast.
+        paths: The figure's files; a suffix says the form.
+    """
 
     def make() -> Figure:
         figure, (left, right), _ = grid(2)

@@ -59,8 +59,13 @@ class Findings:
 def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS, source: str = "proxy") -> None:
     """Raises, before anything is measured, what `find` would raise of them; `source` is `proxy` or `network`.
 
-    `UnknownNameError` for an imbalance that audits don't measure, `ConstraintError` for a limit that can't be read or
-    is not of a figure that audits measure.
+    `UnknownNameError` for an imbalance that audits don't measure, `ConstraintError` for
+    a limit that can't be read or is not of a figure that audits measure.
+
+    Args:
+        imbalance: The third objective.
+        limits: Limits such as `worst_group_loss <= 0.02`. Default: `LIMITS`.
+        source: `proxy` or `network`, what is audited. Default: `proxy`.
     """
     if imbalance not in IMBALANCES:
         raise UnknownNameError("imbalance", imbalance, list(IMBALANCES))
@@ -73,7 +78,13 @@ def check_wishes(imbalance: str, limits: Sequence[str] = LIMITS, source: str = "
 
 
 def check_groups(limits: Sequence[str], dataset: Dataset, groupings: Sequence[str]) -> None:
-    """Raises `ConstraintError` for a limit on the accuracy of a group that no class and none of `groupings` is."""
+    """Raises `ConstraintError` for a limit on the accuracy of a group that no class and none of `groupings` is.
+
+    Args:
+        limits: Limits such as `worst_group_loss <= 0.02`.
+        dataset: The data set.
+        groupings: The groupings' names.
+    """
     names = dict.fromkeys((*groupings, "class"))
     known = [f"accuracy[{name}:{group}]" for name in names for group in dataset.grouping(name).names]
     for limit in map(parse_limit, limits):
@@ -86,7 +97,14 @@ def check_groups(limits: Sequence[str], dataset: Dataset, groupings: Sequence[st
 def find(
     folder: AuditFolder, imbalance: str = "worst_group_loss", limits: Sequence[str] = LIMITS, seed: int = 0
 ) -> Findings:
-    """Works out what a finished audit says; `seed` is that of the bootstrap."""
+    """Works out what a finished audit says; `seed` is that of the bootstrap.
+
+    Args:
+        folder: The finished audit.
+        imbalance: The third objective. Default: `worst_group_loss`.
+        limits: Limits such as `worst_group_loss <= 0.02`. Default: `LIMITS`.
+        seed: The seed, 0 or more. Default: 0.
+    """
     networks = pd.read_csv(folder.table, dtype={"base": str})
     check_wishes(imbalance, limits, str(folder.configuration["source"]))
     facts = DenseFacts.read(folder.path / "dense.npz")

@@ -37,7 +37,11 @@ class FlipForecast:
 def dense_signs(facts: DenseFacts) -> Floats:
     """What a dense network shows of each sample without its label: `[bases, samples, signs]`, in the order of `SIGNS`.
 
-    Confidence is the largest probability, margin the distance to the next, entropy 1 for a uniform guess.
+    Confidence is the largest probability, margin the distance to the next, entropy 1
+    for a uniform guess.
+
+    Args:
+        facts: What is known of the dense networks.
     """
     p = np.sort(facts.probabilities, axis=2)
     return np.stack([p[..., -1], p[..., -1] - p[..., -2], entropy_of(facts.logits)], axis=2)
@@ -47,7 +51,13 @@ def count_flips(
     networks: pd.DataFrame, predictions: npt.NDArray[np.uint8], facts: DenseFacts
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """How many pruned networks of each architecture predict another label than the dense one, `[bases, samples]`, and
-    how many pruned networks there are, `[bases]`."""
+    how many pruned networks there are, `[bases]`.
+
+    Args:
+        networks: A row a network.
+        predictions: Predicted labels, uint8 `[networks, n]`.
+        facts: What is known of the dense networks.
+    """
     dense = facts.logits.argmax(axis=2).astype(np.uint8)
     base = facts.numbers(networks["base"])
     flips = np.zeros(dense.shape, np.int64)
@@ -67,10 +77,19 @@ def forecast_flips(
 ) -> FlipForecast:
     """Logistic regression of a flip on the signs of the dense network; every sample is judged while it is held out.
 
-    Folds keep the samples of a unit together, for all architectures. An AUC is that of all pairs of a pruned network
-    and a sample; its interval (95 %) draws units, the fitted model stays. By group it asks whether flips are told apart
-    within the group. `quality` has the columns `grouping`, `group`, `score`, `auc`, `low`, `high`, `samples`; `risk`
-    `grouping`, `group`, `samples`, `forecast`, `observed`. Raises `AuditError` where nothing flips, or everything.
+    Folds keep the samples of a unit together, for all architectures. An AUC is that of
+    all pairs of a pruned network and a sample; its interval (95 %) draws units, the
+    fitted model stays. By group it asks whether flips are told apart within the group.
+    `quality` has the columns `grouping`, `group`, `score`, `auc`, `low`, `high`,
+    `samples`; `risk` `grouping`, `group`, `samples`, `forecast`, `observed`. Raises
+    `AuditError` where nothing flips, or everything.
+
+    Args:
+        facts: What is known of the dense networks.
+        flips: How many networks flip each sample, int64 `[bases, samples]`.
+        counts: How many pruned networks each architecture has, int64 `[bases]`.
+        groupings: The groupings' names.
+        rng: The Generator to draw with.
     """
     used = counts > 0
     flips, stays = flips[used], (counts[used, None] - flips[used])
@@ -102,7 +121,13 @@ def forecast_flips(
 
 
 def auc(score: npt.ArrayLike, positive: npt.ArrayLike, negative: npt.ArrayLike) -> float:
-    """The chance that a positive has a higher score than a negative, ties a half; both are weights `[n]`."""
+    """The chance that a positive has a higher score than a negative, ties a half; both are weights `[n]`.
+
+    Args:
+        score: Scores, `[n]`.
+        positive: Weights of the positives, `[n]`.
+        negative: Weights of the negatives, `[n]`.
+    """
     return _Ranked(np.asarray(score), np.asarray(positive), np.asarray(negative)).auc()
 
 

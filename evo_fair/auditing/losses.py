@@ -16,19 +16,36 @@ REPLICATES = 1000
 
 
 def band_of(sparsity: npt.ArrayLike, bands: Sequence[float] = BANDS) -> npt.NDArray[np.int64]:
-    """The number of the band of each sparsity; -1 for 0."""
+    """The number of the band of each sparsity; -1 for 0.
+
+    Args:
+        sparsity: Sparsities, 0 to 1, `[n]`.
+        bands: The bounds of the bands, the upper one included. Default: `BANDS`.
+    """
     return np.asarray(np.searchsorted(bands, np.asarray(sparsity, np.float64), side="left") - 1, np.int64)
 
 
 def band_name(number: int, bands: Sequence[float] = BANDS) -> str:
-    """A band in words: `25 to 50 %`."""
+    """A band in words: `25 to 50 %`.
+
+    Args:
+        number: The band's number.
+        bands: The bounds of the bands, the upper one included. Default: `BANDS`.
+    """
     return f"{100 * bands[number]:.0f} to {100 * bands[number + 1]:.0f} %"
 
 
 def sample_losses(
     networks: pd.DataFrame, predictions: npt.NDArray[np.uint8], facts: DenseFacts, chosen: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.float64]:
-    """How much more often each sample is right before than after pruning, `[samples]`, over the `chosen` networks."""
+    """How much more often each sample is right before than after pruning, `[samples]`, over the `chosen` networks.
+
+    Args:
+        networks: A row a network.
+        predictions: Predicted labels, uint8 `[networks, n]`.
+        facts: What is known of the dense networks.
+        chosen: Which networks, bool `[networks]`.
+    """
     base = facts.numbers(networks["base"][chosen])
     dense = (facts.logits.argmax(axis=2) == facts.target)[base].mean(axis=0)
     return np.asarray(dense - (predictions[chosen] == facts.target).mean(axis=0), np.float64)
@@ -39,10 +56,17 @@ def losses_by_group(
 ) -> pd.DataFrame:
     """A row a grouping, group and band of sparsity that has networks; the last band holds all pruned networks.
 
-    Columns: `grouping`, `group`, `band` (in words), `networks`, `samples`, `dense` (mean accuracy), `loss` with `low`
-    and `high` (95 %; units of samples are drawn, the networks stay; NaN where units are too few), and `worst`, the
-    share of the networks in which no other group of the grouping loses more. Of two that lose the same the first
-    counts.
+    Columns: `grouping`, `group`, `band` (in words), `networks`, `samples`, `dense`
+    (mean accuracy), `loss` with `low` and `high` (95 %; units of samples are drawn, the
+    networks stay; NaN where units are too few), and `worst`, the share of the networks
+    in which no other group of the grouping loses more. Of two that lose the same the
+    first counts.
+
+    Args:
+        networks: A row a network.
+        predictions: Predicted labels, uint8 `[networks, n]`.
+        facts: What is known of the dense networks.
+        rng: The Generator to draw with.
     """
     resamples = facts.resamples(REPLICATES, rng)
     weights = None if resamples is None else resamples.astype(np.float64)
@@ -88,7 +112,13 @@ def losses_by_group(
 def losses_by_factor(networks: pd.DataFrame, factor: str, columns: Sequence[str]) -> pd.DataFrame:
     """Means of `columns` over the pruned networks by level of a factor and band of sparsity, and how many they are.
 
-    Networks that lost nothing, because a small share rounds to no channel, are in no band.
+    Networks that lost nothing, because a small share rounds to no channel, are in no
+    band.
+
+    Args:
+        networks: A row a network.
+        factor: The factor's column.
+        columns: The columns whose means are taken.
     """
     pruned = networks[~networks["dense"].to_numpy(bool) & (networks["sparsity"].to_numpy(float) > 0)]
     band = [band_name(int(number)) for number in band_of(pruned["sparsity"])]

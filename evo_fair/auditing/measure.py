@@ -21,7 +21,15 @@ def rows_of(
 ) -> pd.DataFrame:
     """A row a class and group and network, of predictions `[networks, n]`; combinations without samples have none.
 
-    `class` itself is not asked for: its rows are the sums over a grouping's groups, the unknown one included.
+    `class` itself is not asked for: its rows are the sums over a grouping's groups, the
+    unknown one included.
+
+    Args:
+        ids: The networks' ids.
+        predictions: Predicted labels, uint8 `[networks, n]`.
+        dataset: The data set.
+        part: `train`, `validation` or `test`.
+        groupings: The groupings' names.
     """
     labels = dataset.label_names
     tables = []
@@ -57,7 +65,16 @@ def metrics_of(
     groupings: Sequence[str],
 ) -> pd.DataFrame:
     """A row a network: `id`, every metric that has a value on the grouping `group`, and accuracies by group and class,
-    named as in a run's front: `accuracy[sex:female]`."""
+    named as in a run's front: `accuracy[sex:female]`.
+
+    Args:
+        ids: The networks' ids.
+        predictions: Predicted labels, uint8 `[networks, n]`.
+        dataset: The data set.
+        part: `train`, `validation` or `test`.
+        group: The grouping's name.
+        groupings: The groupings' names.
+    """
     counts = {name: dataset.counts(predictions, part, name) for name in dict.fromkeys((group, *groupings, "class"))}
     columns: dict[str, npt.ArrayLike] = {"id": np.array(ids, object)}
     columns |= {name: values for name, values in measure_all(counts[group]).items() if values is not None}
@@ -70,9 +87,14 @@ def metrics_of(
 def with_losses(networks: pd.DataFrame, group: str) -> pd.DataFrame:
     """Adds what pruning cost each network against the dense one of its architecture, in accuracy (0.01 is a point).
 
-    `accuracy_loss`; `worst_group_loss` and `worst_class_loss`, the most that any group of `group`, or class, lost;
-    `loss_gap`, the most minus the least that a group of `group` lost, the degradation fairness of BiFP (arXiv
-    2312.10181). Networks whose dense one was not measured are left out.
+    `accuracy_loss`; `worst_group_loss` and `worst_class_loss`, the most that any group
+    of `group`, or class, lost; `loss_gap`, the most minus the least that a group of
+    `group` lost, the degradation fairness of BiFP (arXiv 2312.10181). Networks whose
+    dense one was not measured are left out.
+
+    Args:
+        networks: A row a network.
+        group: The grouping's name.
     """
     dense = networks[networks["dense"].to_numpy(bool)].set_index("base")
     found = networks[networks["base"].isin(dense.index)].reset_index(drop=True)

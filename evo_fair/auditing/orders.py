@@ -45,19 +45,31 @@ def order_names() -> tuple[str, ...]:
 
 
 def order_source(criterion: str) -> str:
-    """A hash of what a criterion of the user's own says, so that an order of another one is not taken for its own."""
+    """A hash of what a criterion of the user's own says, so that an order of another one is not taken for its own.
+
+    Args:
+        criterion: The criterion's name.
+    """
     return "" if criterion in ORDERS else source_hash(CRITERIA.code(criterion))
 
 
 def check_orders(names: tuple[str, ...]) -> None:
-    """Raises `UnknownNameError` for a criterion that there is not."""
+    """Raises `UnknownNameError` for a criterion that there is not.
+
+    Args:
+        names: Criteria's names.
+    """
     for name in names:
         if name not in order_names():
             raise UnknownNameError("criterion", name, list(order_names()))
 
 
 def seeded(criterion: str) -> bool:
-    """Whether an order differs from seed to seed."""
+    """Whether an order differs from seed to seed.
+
+    Args:
+        criterion: The criterion's name.
+    """
     if criterion in ORDERS:
         return criterion == "random"
     return not CRITERIA.traits(criterion).seedless
@@ -66,9 +78,16 @@ def seeded(criterion: str) -> bool:
 def ordered(supernet: Supernet, criterion: str, seed: int, samples: Samples) -> Supernet:
     """A copy of the supernet, its channels in a criterion's order; full-width networks compute what they did.
 
-    A criterion scores the channels of full-width networks, one for each kind of block, as ranks within each group of
-    channels that move together; of channels that several of them have, the mean rank counts. `samples` are what the
-    criterion looks at, and give the networks their batch-norm statistics.
+    A criterion scores the channels of full-width networks, one for each kind of block,
+    as ranks within each group of channels that move together; of channels that several
+    of them have, the mean rank counts. `samples` are what the criterion looks at, and
+    give the networks their batch-norm statistics.
+
+    Args:
+        supernet: The supernet.
+        criterion: The criterion's name.
+        seed: The seed, 0 or more.
+        samples: The samples that the criterion looks at.
     """
     weights = {name: tensor.detach().clone() for name, tensor in supernet.weights.items()}
     copy = Supernet(supernet.space, weights, supernet.mean, supernet.scale)
@@ -134,8 +153,13 @@ def _size(supernet: Supernet, group: SharedChannels) -> int:
 def importance_by_gene(supernet: Supernet, base: npt.NDArray[np.int16]) -> Importance:
     """What `pruning_path` asks for the scope `global`: the importance of the channels behind each gene of `base`.
 
-    It is `reader_importance`, 1 on average for every weight that reads a channel, divided by the number of readers, so
-    that layers can be compared; the criterion says which channels a layer keeps, and this which layers lose most.
+    It is `reader_importance`, 1 on average for every weight that reads a channel,
+    divided by the number of readers, so that layers can be compared; the criterion says
+    which channels a layer keeps, and this which layers lose most.
+
+    Args:
+        supernet: The supernet.
+        base: A genome at full width, int16 `[genes]`.
     """
     space = supernet.space
     kinds = {block.name: block.kind for block in space.architecture(base)}

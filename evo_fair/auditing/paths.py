@@ -30,8 +30,13 @@ Importance = Mapping[int, npt.NDArray[np.float64]]
 def full_width(space: SearchSpace, rng: np.random.Generator, count: int) -> Genomes:
     """Different architectures of a space at full width, no slot skipped: canonical genomes `[count or fewer, genes]`.
 
-    The largest network of the space comes first, the others draw kinds and kernels uniformly. Fewer come back where
-    hardly any are left.
+    The largest network of the space comes first, the others draw kinds and kernels
+    uniformly. Fewer come back where hardly any are left.
+
+    Args:
+        space: The search space.
+        rng: The Generator to draw with.
+        count: The most architectures.
     """
     top = (space.cardinalities - 1).astype(np.int16)
     free = np.array([name.endswith((".kind", ".kernel")) for name in space.gene_names])
@@ -57,8 +62,15 @@ def pruning_path(
 ) -> tuple[Genomes, npt.NDArray[np.float64]]:
     """The genomes from `base` `[genes]` down to the smallest, `[steps, genes]`, and their sparsity `[steps]`.
 
-    Sparsity is the share of the base's parameters that is gone; it starts at 0 and rises with every step. Ties are
-    broken by `rng`. `global` needs `importance`.
+    Sparsity is the share of the base's parameters that is gone; it starts at 0 and
+    rises with every step. Ties are broken by `rng`. `global` needs `importance`.
+
+    Args:
+        space: The search space.
+        base: A genome at full width, int16 `[genes]`.
+        scope: How the share is spread over layers.
+        rng: The Generator to draw with.
+        importance: The importance of channels, for the scope `global`. Default: none.
     """
     genes = np.array([g for g, name in enumerate(space.gene_names) if name.endswith((".width", ".keep"))])
     if scope not in SUPERNET_SCOPES or (scope == "global" and importance is None):
@@ -97,7 +109,12 @@ def pruning_path(
 
 
 def channels_of(space: SearchSpace, gene: int) -> tuple[int, ...]:
-    """The counts of channels that the levels of a width or keep gene mean."""
+    """The counts of channels that the levels of a width or keep gene mean.
+
+    Args:
+        space: The search space.
+        gene: The gene's number.
+    """
     place, _, what = space.gene_names[gene].partition(".")
     if place == "stem":
         assert space.schema.stem is not None

@@ -73,10 +73,18 @@ def plan_networks(
 ) -> pd.DataFrame:
     """A row a network with the columns `PLAN_COLUMNS`; the same grid gives the same rows.
 
-    Architectures follow each other in blocks; within a block networks that share an order of channels stand together,
-    dense ones among the first. `importance(order, base)` serves the scope `global`; `seeded(criterion)` says whether a
-    criterion's order depends on the seed. A network that two scopes or seeds lead to counts once. Raises `AuditError`
-    where the space has fewer networks than were asked for, and for fewer than two pruned ones.
+    Architectures follow each other in blocks; within a block networks that share an
+    order of channels stand together, dense ones among the first. `importance(order,
+    base)` serves the scope `global`; `seeded(criterion)` says whether a criterion's
+    order depends on the seed. A network that two scopes or seeds lead to counts once.
+    Raises `AuditError` where the space has fewer networks than were asked for, and for
+    fewer than two pruned ones.
+
+    Args:
+        space: The search space.
+        grid: What is audited.
+        importance: Gives the importance for an order and a base.
+        seeded: Says whether a criterion's order depends on the seed.
     """
     rng = np.random.default_rng(grid.seed)
     # An architecture brings at least as many networks as the reductions of its three or more widths.
@@ -97,7 +105,11 @@ def plan_networks(
 
 
 def check_pruned(networks: int) -> None:
-    """Raises `AuditError` unless two or more pruned networks are to be measured."""
+    """Raises `AuditError` unless two or more pruned networks are to be measured.
+
+    Args:
+        networks: How many pruned networks there are.
+    """
     if networks < 2:
         raise AuditError(
             f"the grid has {networks} pruned network(s), and an audit compares two or more: "
@@ -106,7 +118,11 @@ def check_pruned(networks: int) -> None:
 
 
 def genomes_of(plan: pd.DataFrame) -> npt.NDArray[np.int16]:
-    """The genomes of a plan's networks, int16 `[networks, genes]`."""
+    """The genomes of a plan's networks, int16 `[networks, genes]`.
+
+    Args:
+        plan: The plan's table.
+    """
     return np.array([text.split() for text in plan["genome"]], np.int16)
 
 

@@ -16,7 +16,12 @@ __all__ = ["write_report"]
 
 
 def write_report(folder: AuditFolder, findings: Findings) -> Path:
-    """Writes `report.md` with its figures (PNG and PDF) and tables into the audit's folder; returns its path."""
+    """Writes `report.md` with its figures (PNG and PDF) and tables into the audit's folder; returns its path.
+
+    Args:
+        folder: The audit's folder.
+        findings: What the audit found.
+    """
     path = folder.path
     groupings = tuple(findings.effects)
     draw_losses(findings.losses, groupings, _both(path, "losses"))

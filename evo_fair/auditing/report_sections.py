@@ -15,7 +15,11 @@ WORTH_A_ROW = 0.02
 
 
 def who_loses(findings: Findings) -> str:
-    """The losses of each class and group by band of sparsity, and who loses most, as Markdown."""
+    """The losses of each class and group by band of sparsity, and who loses most, as Markdown.
+
+    Args:
+        findings: What the audit found.
+    """
     losses = findings.losses
     text = ["## Who loses", "", "![Losses by group](losses.png)", ""]
     bands = [band for band in dict.fromkeys(losses["band"]) if band != "all" and _worth(losses, band)]
@@ -26,7 +30,7 @@ def who_loses(findings: Findings) -> str:
         first: list[Any] = rows.sort_values("loss", ascending=False).to_dict("records")
         worst, best = first[0], first[-1]
         often = max(first, key=lambda row: float(row["worst"]))
-        clear = "" if worst["low"] > best["high"] else " The intervals overlap: who loses more is open."
+        clear = "" if worst["low"] > best["high"] else " The intervals overlap: it is not known who loses more."
         names = [markdown(row["group"]) for row in (worst, best, often)]
         text.append(
             f"- By {markdown(grouping)}, {where}: **{names[0]}** loses most, {_points_of(worst)} of a "
@@ -57,7 +61,11 @@ def who_loses(findings: Findings) -> str:
 
 
 def by_criterion(findings: Findings) -> str:
-    """Mean losses by criterion and band of sparsity, as Markdown."""
+    """Mean losses by criterion and band of sparsity, as Markdown.
+
+    Args:
+        findings: What the audit found.
+    """
     heads = ["criterion", "sparsity", "networks", "accuracy", "worst group", "worst class", "gap", "CWV", "MCD"]
     losses = ("accuracy_loss", "worst_group_loss", "worst_class_loss", "loss_gap")
     rows = [
@@ -81,7 +89,11 @@ def by_criterion(findings: Findings) -> str:
 
 
 def regression(findings: Findings) -> str:
-    """The effects of a regression by grouping, with intervals, as Markdown."""
+    """The effects of a regression by grouping, with intervals, as Markdown.
+
+    Args:
+        findings: What the audit found.
+    """
     text = ["## What the losses depend on", ""]
     if any(by_network is not None for by_network, _ in findings.effects.values()):
         text += ["![Effects](effects.png)", ""]
@@ -120,7 +132,7 @@ def regression(findings: Findings) -> str:
         text += [
             (
                 f"Standard errors are robust to {clusters} as clusters. Share and complexity vary over {names} "
-                "groups only: their effects tell these groups apart, and are no law for others."
+                "groups only: their effects tell these groups apart, and say nothing about other groups."
             ),
             "",
         ]
@@ -128,10 +140,14 @@ def regression(findings: Findings) -> str:
 
 
 def forecast(findings: Findings) -> str:
-    """How well flips are told from the dense network alone, by group, as Markdown."""
+    """How well flips are told from the dense network alone, by group, as Markdown.
+
+    Args:
+        findings: What the audit found.
+    """
     if findings.forecast is None:
         few = "Not enough flips for a forecast: it needs networks that flip some predictions and not all."
-        return "\n".join(["## Who will suffer, told from the dense network alone", "", few, ""])
+        return "\n".join(["## Which predictions will flip, forecast from the dense network alone", "", few, ""])
     quality, risk = findings.forecast.quality, findings.forecast.risk
     everyone = quality[quality["grouping"] == "all"].set_index("score")
     names = {"fitted": "logistic regression on all three"}
@@ -153,7 +169,7 @@ def forecast(findings: Findings) -> str:
         )
     return "\n".join(
         [
-            "## Who will suffer, told from the dense network alone",
+            "## Which predictions will flip, forecast from the dense network alone",
             "",
             "![Forecast](forecast.png)",
             "",

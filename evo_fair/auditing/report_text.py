@@ -14,7 +14,12 @@ __all__ = ["report_text"]
 
 
 def report_text(folder: AuditFolder, findings: Findings) -> str:
-    """The report as Markdown."""
+    """The report as Markdown.
+
+    Args:
+        folder: The audit's folder.
+        findings: What the audit found.
+    """
     parts = [
         _what(folder, findings),
         who_loses(findings),
@@ -37,7 +42,7 @@ def _what(folder: AuditFolder, findings: Findings) -> str:
     origin = "the dense one" if whole == 1 else f"the {whole:,} dense ones"
     speed = f", {timing['rate']:.1f} networks a second with {timing['jobs']} worker(s)" if timing else ""
     lines = [
-        f"# What pruning costs whom: {markdown(about['data']['name'])}",
+        f"# Whom pruning harms: {markdown(about['data']['name'])}",
         "",
         f"{len(networks):,} networks were measured{speed}: {len(pruned):,} pruned ones and {origin}",
         f"that they come from. The measure is accuracy on the {len(facts.target):,} samples of the {about['part']}",
@@ -63,7 +68,7 @@ def _grid(grid: dict[str, Any], pruned: pd.DataFrame) -> str:
         key: ", ".join(map(markdown, grid.get(key, ()))) for key in ("criteria", "scopes", "structures", "treatments")
     }
     return (
-        f"Criteria: {names['criteria']}. Scopes: {names['scopes']}. Sparsities aimed at: {aims} %; "
+        f"Criteria: {names['criteria']}. Scopes: {names['scopes']}. Target sparsities: {aims} %; "
         f"reached: {least:.0f} to {most:.0f} %, as shares of parameters. Seeds: {', '.join(map(str, grid['seeds']))}"
         + (f"; seed of the plan: {grid['seed']}." if "seed" in grid else ".")
         + (f" Structures: {names['structures']}." if "structures" in grid else "")
@@ -84,7 +89,7 @@ def _source(about: dict[str, Any]) -> str:
     return (
         f"**What was pruned.** One trained network, {markdown(about['network']['name'])}, by every combination of "
         f"criterion, structure, scope, treatment, sparsity and seed. Those that train spend {about['grid']['epochs']} "
-        "epochs. Sparsities aimed at are shares of channels or of single weights; those reached count the parameters "
+        "epochs. Target sparsities are shares of channels or of single weights; those reached count the parameters "
         "that are gone or 0."
     )
 
@@ -111,7 +116,7 @@ def _points(findings: Findings) -> str:
             f"{100 * p['worst_group_loss']:.1f} points."
         )
     for cost in choice.costs:
-        best = "still none" if cost.best is None else f"{100 * cost.best:.1f} % sparsity would be open"
+        best = "still none" if cost.best is None else f"{100 * cost.best:.1f} % sparsity would be possible"
         price = "" if cost.cost is None else f" (it costs {100 * cost.cost:.1f} points of sparsity)"
         text.append(f"Without {markdown_code(cost.limit)} {best}{price}.")
     text += [
@@ -133,7 +138,7 @@ def _not_measured(folder: AuditFolder, findings: Findings) -> str:
         )
     if about["source"] == "proxy":
         points += [
-            "training after pruning (fine-tuning, rewinding, starting anew), after which losses can fall on others",
+            "training after pruning (fine-tuning, rewinding, starting again), after which losses can fall on others",
             "single weights (unstructured pruning), and networks that were trained alone",
             "other trainings of the supernet: all figures are of one, with one seed",
         ]

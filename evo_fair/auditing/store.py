@@ -28,12 +28,10 @@ from evo_fair.files import (
     storage_errors,
     write_bytes,
 )
-from evo_fair.job_folder import FolderKind
+from evo_fair.job_folder import AUDITS
 
 __all__ = ["AUDITS", "ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
-AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
-"""The folders of audits."""
 _PLAN_TEXTS = ("id", "base", "genome", "order")
 _REMOVE = "remove the part's files and go on with --resume"
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")
@@ -73,14 +71,25 @@ class AuditFolder:
         return known if all(isinstance(value, int | float) for value in known.values()) else None
 
     def finished(self, part: int) -> bool:
-        """Whether a part has been measured."""
+        """Whether a part has been measured.
+
+        Args:
+            part: The part's number.
+        """
         return self._file(part, "networks.csv").is_file()
 
     def write_part(
         self, part: int, networks: pd.DataFrame, rows: pd.DataFrame, predictions: npt.NDArray[np.uint8]
     ) -> None:
         """Writes what was measured of a part: a row a network, a row a class, group and network, and `[networks, n]`
-        predictions."""
+        predictions.
+
+        Args:
+            part: The part's number.
+            networks: A row a network.
+            rows: A row a class, group and network.
+            predictions: Predicted labels, uint8 `[networks, n]`.
+        """
         with atomic_write(self._file(part, "npz")) as temporary:
             np.savez_compressed(temporary, predictions=predictions)
         write_table(self._file(part, "rows.csv.gz"), rows)
@@ -138,6 +147,12 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
     """Makes the folder, or with `resume` opens the one that is there if it was made with this configuration.
 
     Raises `AuditError` if there is something else, or if a setting differs, naming it.
+
+    Args:
+        path: The file or folder.
+        configuration: The audit's settings.
+        plan: The plan's table.
+        resume: Whether to open a folder that is there.
     """
     if AUDITS.goes_on(path, resume):
         facts = AUDITS.resume(path, configuration)
@@ -154,7 +169,11 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
 
 
 def open_audit(path: Path) -> AuditFolder:
-    """The audit in a folder, for reading; raises `AuditError` if there is none."""
+    """The audit in a folder, for reading; raises `AuditError` if there is none.
+
+    Args:
+        path: The file or folder.
+    """
     return AuditFolder(path, AUDITS.read(path))
 
 
@@ -164,7 +183,12 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Writes a table as CSV, packed where the name ends in .gz; the same table gives the same bytes."""
+    """Writes a table as CSV, packed where the name ends in .gz; the same table gives the same bytes.
+
+    Args:
+        path: The file or folder.
+        table: The table.
+    """
     content = table.to_csv(index=False, lineterminator="\n").encode()
     # Packed here, not by pandas, which puts the name of the file, a temporary one, into its header.
     write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from evo_fair.arrays import Floats, Ints
@@ -239,6 +238,8 @@ class _Part:
 
 def rank_correlation(believed: npt.ArrayLike, results: npt.ArrayLike) -> float:
     """Kendall's tau-b of two lists `[networks]`; NaN where one of them is all the same."""
+    from scipy.stats import kendalltau  # half a second that most searches don't need
+
     return float(kendalltau(np.asarray(believed, np.float64), np.asarray(results, np.float64)).statistic)
 
 

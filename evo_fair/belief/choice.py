@@ -8,7 +8,6 @@ gains little, so that they spread over the front.
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, qmc
 
 from evo_fair.arrays import Ints
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
@@ -48,6 +47,8 @@ def next_trainings(
     # The box is around what is worth it: networks that nobody would train would make all others look alike.
     layer = non_dominated(points - errors)
     box = box_around(np.concatenate([(points - errors)[layer], points[layer], known]))
+    from scipy.stats import norm, qmc  # half a second that searches without trainings don't need
+
     # The points are multiples of 1 / _DRAWS, from 0 on: moved to the middle of their cells.
     even = qmc.Sobol(points.shape[1], scramble=False).random(_DRAWS) + 0.5 / _DRAWS
     normal = norm.ppf(even)

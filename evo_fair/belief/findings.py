@@ -80,15 +80,15 @@ def describe_belief(finding: Finding) -> str:
         first = f"{name}: with the supernet's weights {beyond}."
         if finding.size_decides:
             return f"{first} The validation part can't tell them apart: size alone decides."
-        return f"{first} The search tells {told} of that; how much training keeps, --trainings finds out."
+        return f"{first} The search sees {told} of that. How much is left after training, --trainings finds out."
     networks = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
     first = f"{name}: by {networks}, {beyond} once trained."
     if np.isnan(finding.tau):
-        return f"{first} That the search tells {told} of it is believed, from too few trainings to check."
+        return f"{first} The search may see {told} of that: there are too few trainings to check it."
     ranks = (
-        f"rank correlation with trainings that it was not told of {finding.tau:.2f}, that of size alone "
+        f"rank correlation with trainings that were left out {finding.tau:.2f}, that of size alone "
         f"{finding.size_tau:.2f}"
     )
     if finding.size_decides:
-        return f"{first} The search tells no more of that than size does ({ranks}): size alone decides."
-    return f"{first} The search tells {told} of that ({ranks})."
+        return f"{first} The search sees no more of that than size does ({ranks}): size alone decides."
+    return f"{first} The search sees {told} of that ({ranks})."

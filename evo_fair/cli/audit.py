@@ -7,11 +7,14 @@ import typer
 
 from evo_fair.cli.options import (
     DataOption,
+    LeaveOutOption,
     ModuleOption,
     NetworkOption,
     ProblemArgument,
     RunOption,
     WeightsOption,
+    WorkersOption,
+    chosen_workers,
     resume_command,
 )
 from evo_fair.show import say
@@ -49,7 +52,7 @@ def audit(
         ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="How many seeds: draws of each random order and scope.")
+        int, typer.Option("--seeds", min=1, help="How many times each random order and scope is drawn.")
     ] = 3,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the architectures and draws.")] = 0,
     group: Annotated[
@@ -63,7 +66,7 @@ def audit(
         typer.Option("--constraint", help="A limit of the operating point, such as 'worst_group_loss<=0.02'."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Threads; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", min=1, help="Threads; they change the time only. Default: all cores.")
     ] = None,
     network: NetworkOption = None,
     run: RunOption = None,
@@ -86,6 +89,8 @@ def audit(
     out: Annotated[
         Path | None, typer.Option("--out", help="The audit's folder. Default: results/PROBLEM-audit.")
     ] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an audit that was broken off.")] = False,
 ) -> None:
     """Prunes a problem's networks in many ways and reports who loses by it, and how surely.
@@ -125,6 +130,7 @@ def audit(
             treatments=treatment,
             epochs=epochs,
             minutes=time,
+            workers=chosen_workers(workers, leave_out, jobs),
             resume=resume,
             listener=bars,
             **limits,

@@ -28,11 +28,15 @@ def calibrate(
     kit: Annotated[Path | None, typer.Option("--kit", help="Write a kit for a board into this new folder.")] = None,
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="With --kit: a run, whose front's intervals the kit is to narrow the most."),
+        typer.Option(
+            "--run", help="With --kit: a run. The kit measures what narrows the intervals of its front the most."
+        ),
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", help="With --run: the profile that is to become surer. Default: the run's."),
+        typer.Option(
+            "--device", help="With --run: the profile whose intervals are to be narrowed. Default: the run's."
+        ),
     ] = None,
     problem: Annotated[
         str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
@@ -41,14 +45,16 @@ def calibrate(
     minutes: Annotated[
         float,
         typer.Option(
-            "--minutes", min=0.05, help="What timing may take; up to three times that while repeats don't agree."
+            "--minutes",
+            min=0.05,
+            help="Minutes that timing takes; up to three times as many while repeats don't agree.",
         ),
     ] = 5.0,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the networks that are measured.")] = 0,
     keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
     board: Annotated[str | None, typer.Option("--board", help="What was measured, for the profile's record.")] = None,
     cores: Annotated[
-        str | None, typer.Option("--cores", help="Its processor cores, for the record. Default: not recorded.")
+        str | None, typer.Option("--cores", help="The board's processor cores, for the record. Default: not recorded.")
     ] = None,
     runtime: Annotated[
         list[str] | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, resume_command
+from evo_fair.cli.options import DataOption, LeaveOutOption, WorkersOption, chosen_workers, resume_command
 from evo_fair.show import say
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def deploy(
         bool,
         typer.Option(
             "--from-scratch",
-            help="Train from random weights instead of the supernet's; what the search trained so is taken over.",
+            help="Train from random weights instead of the supernet's; what the search trained like this is reused.",
         ),
     ] = False,
     fairness_weight: Annotated[
@@ -79,8 +79,8 @@ def deploy(
         typer.Option(
             "--even-groups",
             metavar="EPSILON",
-            help="Move the trained networks' outputs, by label, so that groups are right evenly, for at most this much "
-            "accuracy, 0.01 for a point, on validation samples that the move is not fitted to.",
+            help="Move the trained networks' outputs, by label, so that all groups are right equally often. It may "
+            "cost this much accuracy, 0.01 for a point, on validation samples that the move is not fitted to.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Also write and report 8-bit networks.")] = False,
@@ -109,7 +109,9 @@ def deploy(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on; networks that are there are kept.")] = False,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a deployment that was broken off.")] = False,
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
     from evo_fair.cli.interrupts import resumable, saved
@@ -135,6 +137,7 @@ def deploy(
             seed=seed,
             module=module,
             out=out,
+            workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,
         )

@@ -43,4 +43,4 @@ def operating_point(
             told = f"costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
         say(f"limit {cost.limit} {told}")
     if choice.point is not None:
-        say("its figures are of the samples that chose it, without intervals: elsewhere it may break a limit")
+        say("these figures come from the samples that chose the network: on other samples it may break a limit")

@@ -2,20 +2,27 @@
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from evo_fair.jobs.workers import Workers
 
 __all__ = [
     "DataOption",
     "DeviceOption",
     "DevicesOption",
+    "LeaveOutOption",
     "ModuleOption",
     "NetworkOption",
     "ProblemArgument",
     "RunOption",
     "WeightsOption",
+    "WorkersOption",
+    "chosen_workers",
     "resume_command",
     "same_command",
 ]
@@ -60,6 +67,36 @@ ModuleOption = Annotated[
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="The --module's weights, safetensors; else it is trained first.")
 ]
+
+
+WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N|ADDRESS",
+        help="Who makes the pieces of the job: so many processes on this machine, or the workers of a Dask scheduler, "
+        "tcp://host:8786. Each has one thread, or its share of --jobs. Changes the time only. Default: this process.",
+    ),
+]
+LeaveOutOption = Annotated[
+    bool,
+    typer.Option(
+        "--leave-out",
+        help="With --workers: leave out, with a warning, a piece that ended three workers, instead of ending the job.",
+    ),
+]
+
+
+def chosen_workers(workers: str | None, leave_out: bool, jobs: int | None = None) -> "Workers | None":
+    """What `--workers`, `--leave-out` and `--jobs` say of workers."""
+    if workers is None:
+        if leave_out:
+            raise typer.BadParameter("--leave-out is about workers: give --workers, too")
+        return None
+    from evo_fair.jobs.workers.given import as_workers
+
+    chosen = as_workers(workers, jobs)
+    return chosen and replace(chosen, leave_out=leave_out)
 
 
 def same_command() -> str:

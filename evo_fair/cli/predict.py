@@ -120,7 +120,7 @@ def _lines(model: Path, prediction: "Prediction") -> list[str]:
             f"{s.operator} ({s.nodes} nodes, {s.macs / max(prediction.macs, 1):.1%} of the MACs)"
             for s in graph.stand_ins
         )
-        lines.append(f"counted by formula and priced as the plain layers that they come to, at the least: {named}")
+        lines.append(f"counted by formula and priced as plain layers, which is a lower bound: {named}")
     if graph.unknown:
         named = ", ".join(_named(operator, prediction) for operator in graph.unknown)
         lines.append(f"not in the total, because the model does not know them: {named}")

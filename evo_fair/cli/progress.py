@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from evo_fair.cli.interrupts import Check
 from evo_fair.data import PARTS, Dataset
+from evo_fair.data.progress import heard
 from evo_fair.evolution import Outcome
 from evo_fair.evolution import Progress as Standing
 from evo_fair.jobs.listener import Listener
@@ -22,7 +23,7 @@ __all__ = ["ProgressBars"]
 
 
 _SECONDS_BETWEEN_LINES = 10.0
-"""Of a calibration's steps in a log, which are many and short."""
+"""Of steps in a log that are many and short: a calibration's, and images that are decoded."""
 
 
 class ProgressBars(Listener):
@@ -47,12 +48,20 @@ class ProgressBars(Listener):
 
     def __enter__(self) -> Self:
         self._bars.start()
+        self._hearing = heard(self.decoding)
+        self._hearing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._hearing.__exit__(kind, error, trace)
         self._bars.stop()
+
+    def decoding(self, done: int, images: int) -> None:
+        """Moves the bar of the images that are decoded; in a log says every ten seconds where it is."""
+        self._check()
+        self._step("images", done, images, "decoded, kept for the next time")
 
     def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """Says how large everything is."""
@@ -130,11 +139,7 @@ class ProgressBars(Listener):
 
     def calibrating(self, stage: str, done: int, total: int) -> None:
         """Moves the bar of a stage; in a log says every ten seconds where it is."""
-        if self._bars.console.is_terminal:
-            self._show(stage, done, total, "")
-        elif time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
-            self._say(f"{stage} {done}/{total}")
-            self._said_at = time.monotonic()
+        self._step(stage, done, total, "")
 
     def noted(self, line: str) -> None:
         """Says it."""
@@ -147,6 +152,14 @@ class ProgressBars(Listener):
 
     def _say(self, line: str) -> None:
         self._bars.console.print(visible(line), soft_wrap=True)
+
+    def _step(self, name: str, done: int, total: int, note: str) -> None:
+        """Moves a bar of many short steps; in a log prints a line now and then."""
+        if self._bars.console.is_terminal:
+            self._show(name, done, total, note)
+        elif time.monotonic() - self._said_at >= _SECONDS_BETWEEN_LINES:
+            self._say(f"{name} {done}/{total}{note and ': '}{note}")
+            self._said_at = time.monotonic()
 
     def _show(self, name: str, done: int, total: int, note: str, summary: bool = False) -> None:
         """Moves a bar; in a log prints a line, of a `summary` only the last."""

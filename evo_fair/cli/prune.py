@@ -9,11 +9,14 @@ import typer
 from evo_fair.cli.options import (
     DataOption,
     DeviceOption,
+    LeaveOutOption,
     ModuleOption,
     NetworkOption,
     ProblemArgument,
     RunOption,
     WeightsOption,
+    WorkersOption,
+    chosen_workers,
     resume_command,
 )
 from evo_fair.show import say
@@ -59,7 +62,7 @@ def prune(
     ] = None,
     ratio: Annotated[
         list[str] | None,
-        typer.Option("--ratio", help="The share of one layer, LAYER=0.5, in the place of --sparsity; can be repeated."),
+        typer.Option("--ratio", help="The share of one layer, LAYER=0.5, instead of --sparsity; can be repeated."),
     ] = None,
     treatment: Annotated[
         str | None,
@@ -72,9 +75,9 @@ def prune(
         int | None,
         typer.Option(
             "--rounds",
-            help="In how many rounds magnitude or a criterion prunes: 20 % of what is left in each, more where that "
-            "would not reach the sparsity, and fewer rounds where it does sooner, or where, before a rewind or reinit, "
-            "one would train nothing. Default: 1.",
+            help="The most rounds in which magnitude or a criterion prunes. Each takes 20 % of what is left, or more "
+            "where that would not reach the sparsity. There are fewer rounds where fewer reach it, or where a round "
+            "before a rewind or reinit would train nothing. Default: 1.",
         ),
     ] = None,
     group: Annotated[
@@ -88,15 +91,19 @@ def prune(
         float,
         typer.Option(
             "--epsilon",
-            help="The accuracy that ballot and evo may lose, on validation samples that their outputs' offsets are not "
-            "fitted to.",
+            help="The accuracy that ballot and evo may lose, 0.01 for a point, on validation samples that their "
+            "outputs' offsets are not fitted to.",
         ),
     ] = 0.01,
     device: DeviceOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: results/PROBLEM-pruned.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the networks. Default: results/PROBLEM-pruned.")
+    ] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
 ) -> None:
-    """Prunes one network by one method or several, and says what that does to whom."""
+    """Prunes one network by one method or several, and says which groups lose by it."""
     from evo_fair.cli.interrupts import resumable
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.jobs.prune import prune as run_prune
@@ -128,6 +135,7 @@ def prune(
             epochs=epochs,
             epsilon=epsilon,
             device=device,
+            workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,
         )

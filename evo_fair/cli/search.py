@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, DevicesOption, ProblemArgument, WeightsOption, resume_command
+from evo_fair.cli.options import (
+    DataOption,
+    DevicesOption,
+    LeaveOutOption,
+    ProblemArgument,
+    WeightsOption,
+    WorkersOption,
+    chosen_workers,
+    resume_command,
+)
 from evo_fair.show import say
 
 __all__ = ["search"]
@@ -28,14 +37,19 @@ def search(
         ),
     ] = None,
     group: Annotated[
-        str | None, typer.Option("--group", help="The grouping that fairness is about, such as sex or sex*age_band.")
+        str | None,
+        typer.Option(
+            "--group", help="The grouping that fairness is about, such as sex or sex*age_band. Default: the problem's."
+        ),
     ] = None,
     algorithm: Annotated[str, typer.Option("--algorithm", help="The strategy: {algorithms}.")] = "nsga2",
     budget: Annotated[
         int | None,
         typer.Option("--budget", help="Different networks that the proxy evaluates. Default: the problem's."),
     ] = None,
-    population: Annotated[int | None, typer.Option("--population", help="Networks a generation.")] = None,
+    population: Annotated[
+        int | None, typer.Option("--population", help="Networks a generation. Default: the problem's.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the search; the supernet's is in the problem.")] = 0,
     freeze_header: Annotated[
         str,
@@ -78,7 +92,7 @@ def search(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", help="Threads; changes the time only. Default: all cores.")
+        int | None, typer.Option("--jobs", help="Threads; they change the time only. Default: all cores.")
     ] = None,
     torch_device: Annotated[
         str,
@@ -89,10 +103,12 @@ def search(
     precision: Annotated[
         str,
         typer.Option(
-            "--precision", metavar="fp32|bf16", help="bf16 is faster, on processors that have it, and rounds."
+            "--precision", metavar="fp32|bf16", help="bf16 is faster on processors that have it, and less exact."
         ),
     ] = "fp32",
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: results/PROBLEM.")] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was broken off.")] = False,
 ) -> None:
     """Searches for the Pareto front of a problem: trains the supernet if there is none, searches, writes networks.
@@ -125,6 +141,7 @@ def search(
             jobs=jobs,
             torch_device=torch_device,
             precision=precision,
+            workers=chosen_workers(workers, leave_out, jobs),
             resume=resume,
             freeze_header=freeze_header,
             trainings=trainings,

@@ -5,11 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, ProblemArgument, same_command
+from evo_fair.cli.options import (
+    DataOption,
+    LeaveOutOption,
+    ProblemArgument,
+    WorkersOption,
+    chosen_workers,
+    same_command,
+)
 from evo_fair.show import say
 
 if TYPE_CHECKING:
     from evo_fair.cli.progress import ProgressBars
+    from evo_fair.jobs.workers import Workers
     from evo_fair.problem import Problem
 
 __all__ = ["train"]
@@ -19,11 +27,11 @@ def train(
     problem: ProblemArgument,
     data: DataOption = None,
     network: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--network",
             help="A well-known network instead, by the same recipe, such as mobilenet-v2, or mobilenet-v2-0.35 for "
-            "one 0.35 times as wide.",
+            "one 0.35 times as wide; can be repeated.",
         ),
     ] = None,
     seed: Annotated[
@@ -32,6 +40,8 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the result; by default the cache, where searches look.")
     ] = None,
+    workers: WorkersOption = None,
+    leave_out: LeaveOutOption = False,
 ) -> None:
     """Trains a problem's supernet, or with --network a reference network, and stores it with its manifest.
 
@@ -41,14 +51,16 @@ def train(
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.problem import load_problem
 
-    if network is None and seed is not None:
+    if not network and seed is not None:
         raise typer.BadParameter("--seed is for --network; a supernet's seed is set by [training] in the problem file")
+    if not network and workers is not None:
+        raise typer.BadParameter("--workers is for --network: a supernet is trained by one process")
     chosen = load_problem(problem, data=data)
     with resumable(same_command(), lambda: "finished epochs are saved") as check, ProgressBars(check) as bars:
-        if network is None:
+        if not network:
             _train_supernet(chosen, out, bars)
         else:
-            _train_reference(chosen, network, seed or 0, out, bars)
+            _train_references(chosen, network, seed or 0, out, chosen_workers(workers, leave_out), bars)
 
 
 def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") -> None:
@@ -60,13 +72,21 @@ def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") 
     say(f"supernet: {stored.path}")
 
 
-def _train_reference(problem: "Problem", network: str, seed: int, out: Path | None, bars: "ProgressBars") -> None:
-    from evo_fair.jobs.reference import train_reference
+def _train_references(
+    problem: "Problem",
+    networks: list[str],
+    seed: int,
+    out: Path | None,
+    workers: "Workers | None",
+    bars: "ProgressBars",
+) -> None:
+    from evo_fair.jobs.reference import train_references
 
-    stored = train_reference(problem, network, seed=seed, out=out, listener=bars)
-    report = stored.manifest["validation"]
-    say(f"{network}: accuracy {report['accuracy']:.4f} on the validation part")
-    for name, part in report["groups"][problem.fairness.group].items():
-        accuracy = "-" if part["accuracy"] is None else f"{part['accuracy']:.4f}"
-        say(f"  {problem.fairness.group} {name}: {accuracy} of {part['samples']} samples")
-    say(f"network: {stored.path}, {stored.onnx}")
+    again = len(networks) == 1
+    for stored in train_references(problem, networks, seed=seed, out=out, workers=workers, listener=bars, again=again):
+        report = stored.manifest["validation"]
+        say(f"{stored.path.stem}: accuracy {report['accuracy']:.4f} on the validation part")
+        for name, part in report["groups"][problem.fairness.group].items():
+            accuracy = "-" if part["accuracy"] is None else f"{part['accuracy']:.4f}"
+            say(f"  {problem.fairness.group} {name}: {accuracy} of {part['samples']} samples")
+        say(f"network: {stored.path}, {stored.onnx}")

@@ -50,15 +50,35 @@ def load_dataset(
     licence: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """The data set of a source (one of `SOURCES`), found by `find_data` and split with the given seed.
+    """The data set of a source, found by `find_data` and split with the given seed.
 
-    `name` is the data set's own where it differs from the source's (a folder of images); `fractions` are the shares of
-    train, validation and test; `positive` replaces the labels that count as positive; `missing` are the texts that mean
-    an unknown group in a folder of images or a missing value in a table; `licence` is what the data may be used for.
-    `settings` are further keys of `[data]` that the source takes, such as the `table` of a table, a `TableSettings`.
-    Every label and every group of a base grouping needs `min_samples` samples in each part; use `check_samples` for
-    intersections. The same files and arguments give the same data set. Raises `UnknownNameError`, and `DataError` for
-    whatever is wrong with the data.
+    The same files and arguments give the same data set. Use `check_samples` for
+    intersections of groupings.
+
+    Args:
+        source: The source's name, one of `SOURCES`.
+        folder: The data set's own folder. Default: where `find_data` looks.
+        name: The data set's own name, where it differs from the source's (a folder of
+            images). Default: the source's.
+        image_size: Pixels a side. Default: 64.
+        fractions: The shares of train, validation and test. Default: 0.65, 0.15, 0.20.
+        seed: The seed of the split, 0 or more. Default: 0.
+        positive: The labels that count as positive. Default: the source's.
+        min_samples: The fewest samples that a label, or a group of a base grouping, may
+            have in each part. Default: 10.
+        missing: The texts that mean an unknown group in a folder of images, or a
+            missing value in a table. Default: the source's.
+        licence: What the data may be used for. Default: what the source says.
+        settings: Further keys of `[data]` that the source takes, such as the `table` of
+            a table, a `TableSettings`. Default: none.
+
+    Returns:
+        The data set.
+
+    Raises:
+        UnknownNameError: There is no such source or label.
+        DataError: The data are missing, damaged or too few, or the source takes no such
+            key.
     """
     chosen = SOURCES[source]
     if not chosen.in_folder and folder is not None:
@@ -83,7 +103,17 @@ def load_dataset(
 
 
 def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> None:
-    """Raises `DataError` for what is no data set that can be searched on; `origin` says where it comes from."""
+    """Refuses what is no data set that can be searched on.
+
+    Args:
+        dataset: What is to be one.
+        origin: Where it comes from, for the message.
+        tabular: Whether it is declared to hold a table, or else images. Default: None,
+            either.
+
+    Raises:
+        DataError: It is none.
+    """
     if not isinstance(dataset, Dataset):
         raise DataError(f"{origin} gives {type(dataset).__name__}: it has to give an evo_fair.data.Dataset")
     if tabular is not None and (dataset.inputs.ndim == 2) != tabular:
@@ -95,17 +125,31 @@ def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> 
             f"{origin} has {len(dataset.label_names)} labels, at most {MOST_LABELS} are possible: join some"
         )
     if dataset.inputs.dtype.kind == "f" and not np.isfinite(dataset.inputs).all():
-        raise DataError(f"{origin} has inputs that are not finite: mend them")
+        raise DataError(f"{origin} has inputs that are not finite: fix them")
 
 
 def for_sources(key: str) -> str:
-    """Which sources take a key of `[data]`, in words."""
+    """Which sources take a key of `[data]`.
+
+    Args:
+        key: The key.
+
+    Returns:
+        It in words.
+    """
     takers = [name for name, source in SOURCES.items() if key in source.settings]
     return f"for the source{'s' if len(takers) > 1 else ''} {' and '.join(takers)}" if takers else "for no source"
 
 
 def says_itself(key: str) -> str:
-    """Why a source takes no such key."""
+    """Why a source takes no such key.
+
+    Args:
+        key: The key.
+
+    Returns:
+        It in words.
+    """
     return "says itself what is unknown" if key == "missing" else "has its own, leave it out"
 
 

@@ -44,11 +44,23 @@ _MEND = "take the file from the UCI download as it is"
 
 
 def load_adult(folder: Path, fractions: Sequence[float], rng: np.random.Generator) -> Dataset:
-    """Inputs float32 `[48842, features]`, groupings `sex` and `race`, positive label `>50K`; each row is a unit.
+    """Census income, groupings `sex` and `race`, positive label `>50K`; each row is a unit.
 
-    `adult.test` is the test part; the validation part is taken from `adult.data`, in the proportion that `fractions`
-    give to training and validation. Numbers are standardised with the mean and deviation of the training part,
-    categories are one-hot, a missing value ("?") is a category. Raises `DataError` for whatever is wrong in `folder`.
+    `adult.test` is the test part. The validation part is taken from `adult.data`, in
+    the proportion that `fractions` give to training and validation. Numbers are
+    standardised with the mean and deviation of the training part, categories are
+    one-hot, a missing value ("?") is a category.
+
+    Args:
+        folder: The folder of the download.
+        fractions: The shares of train, validation and test.
+        rng: The Generator that the split is drawn with.
+
+    Returns:
+        Inputs float32 `[48842, features]`.
+
+    Raises:
+        DataError: Something in the folder is missing or damaged.
     """
     files = [_read(folder, name) for name in ("adult.data", "adult.test")]
     table = pd.concat(files, ignore_index=True)
@@ -58,7 +70,7 @@ def load_adult(folder: Path, fractions: Sequence[float], rng: np.random.Generato
     known = len(files[0])
     split[:known] = split_units(labels[:known], units[:known], fractions[:2], rng)
     groups = {name: sorted(set(table[name]) - {"?"}) for name in ("sex", "race")}
-    # The names of categories come from all rows, so that the number of features does not hang on the seed.
+    # The names of categories come from all rows, so that the number of features does not depend on the seed.
     inputs, columns = fit_inputs(
         {name: table[name].to_numpy(np.float64) for name in NUMERIC},
         {name: table[name] for name in CATEGORICAL},

@@ -40,20 +40,42 @@ _MOST_UNPACKED = 2**30
 
 
 def load_cifar10(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
-    """Inputs uint8 `[samples, 3, image_size, image_size]`; every class is as frequent as the others in each part.
+    """CIFAR-10; every class is as frequent as the others in each part.
 
-    Of the download's training images of a class 500, drawn by `rng`, are the validation part, the others the training
-    part: 45,000, 5,000 and 10,000 images in all. The validation and test parts are those of `load_cifar10_lt`. Raises
-    `DataError` for what is missing or damaged.
+    Of the download's training images of a class 500 are the validation part, the others
+    the training part: 45,000, 5,000 and 10,000 images in all. The validation and test
+    parts are those of `load_cifar10_lt`.
+
+    Args:
+        folder: The folder of the download.
+        image_size: Pixels a side.
+        rng: The Generator that the validation part is drawn with.
+
+    Returns:
+        Inputs uint8 `[samples, 3, image_size, image_size]`.
+
+    Raises:
+        DataError: Something in the folder is missing or damaged.
     """
     return _load("cifar10", folder, image_size, rng, lambda most: [most] * len(CLASSES))
 
 
 def load_cifar10_lt(folder: Path, image_size: int, rng: np.random.Generator) -> Dataset:
-    """Inputs uint8 `[samples, 3, image_size, image_size]`; training classes fall off to 1/50, the others are balanced.
+    """CIFAR-10 with training classes that fall off to 1/50; the other parts are balanced.
 
-    Of the download's training images of a class 500, drawn by `rng`, are the validation part; of the rest, class `i`
-    keeps a share of 50 ** (-i / 9). The test part is the download's. Raises `DataError` for what is missing or damaged.
+    Of the download's training images of a class 500 are the validation part; of the
+    rest, class `i` keeps a share of 50 ** (-i / 9). The test part is the download's.
+
+    Args:
+        folder: The folder of the download.
+        image_size: Pixels a side.
+        rng: The Generator that the samples are drawn with.
+
+    Returns:
+        Inputs uint8 `[samples, 3, image_size, image_size]`.
+
+    Raises:
+        DataError: Something in the folder is missing or damaged.
     """
     return _load("cifar10_lt", folder, image_size, rng, long_tail)
 

@@ -23,7 +23,16 @@ _MOST_GROUPS = 1000
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """A partition of the samples: `index`, int16 `[samples]`, points into `names`; -1 where the group is unknown.
+    """A partition of the samples into groups.
+
+    Args:
+        name: The grouping's name, such as `sex`.
+        names: The groups' names, each once.
+        index: The number of each sample's group in `names`, int16 `[samples]`; -1 where
+            the group is unknown.
+
+    Raises:
+        ValueError: A number points outside of `names`, or two groups have one name.
 
     Example:
         >>> ef.Grouping("sex", ("f", "m"), np.array([0, 1, -1], np.int16)).names
@@ -46,12 +55,45 @@ class Grouping:
 class Dataset:
     """One data set, ready for training and evaluation.
 
-    `inputs` are uint8 `[samples, channels, height, width]` (images, 0 to 255) or float32 `[samples, features]`;
-    `labels` int64 `[samples]`; `groupings` the base groupings by name, `class` always among them; `split` int8
-    `[samples]`, the number of the part in `PARTS`; `units` int64 `[samples]`: samples of one unit (a lesion, a patient)
-    share a part; `positive` the indices of the labels that count as positive in metrics about a binary decision;
-    `columns` the raw columns that a table's inputs were made of, which is what networks in files take.
     All arrays are read-only; take `inputs[indices]` for a copy to work on.
+
+    Args:
+        name: The data set's name.
+        inputs: uint8 `[samples, channels, height, width]` (images, 0 to 255) or float32
+            `[samples, features]`.
+        labels: The number of each sample's label in `label_names`, int64 `[samples]`.
+        label_names: The labels' names, at most 256.
+        groupings: The base groupings by name, `class` always among them.
+        split: The number of each sample's part in `train`, `validation`, `test`: int8
+            `[samples]`, 0 to 2.
+        units: The number of each sample's unit (a lesion, a patient), int64
+            `[samples]`; a unit's samples share a part.
+        positive: The numbers of the labels that count as positive in metrics about a
+            binary decision.
+        licence: What the data may be used for.
+        columns: The raw columns that a table's inputs were made of, which is what
+            networks in files take. Default: None, for images.
+
+    Raises:
+        ValueError: Shapes, kinds or numbers don't fit each other, `class` is missing,
+            or a unit is torn across parts.
+
+    Example:
+        >>> from evo_fair.data.dataset import class_grouping
+        >>> labels = np.arange(6) % 2
+        >>> dataset = ef.Dataset(
+        ...     name="squares",
+        ...     inputs=np.zeros((6, 1, 8, 8), np.uint8),
+        ...     labels=labels,
+        ...     label_names=("small", "large"),
+        ...     groupings={"class": class_grouping(labels, ("small", "large"))},
+        ...     split=np.array([0, 0, 1, 1, 2, 2], np.int8),
+        ...     units=np.arange(6),
+        ...     positive=(1,),
+        ...     licence="none needed",
+        ... )
+        >>> dataset.part("test").tolist()
+        [4, 5]
     """
 
     name: str
@@ -125,17 +167,38 @@ class Dataset:
         return total.hexdigest()
 
     def part(self, name: str) -> npt.NDArray[np.int64]:
-        """The indices of the samples in the part `train`, `validation` or `test`: int64 `[n]`, ascending."""
+        """The samples of a part.
+
+        Args:
+            name: `train`, `validation` or `test`.
+
+        Returns:
+            The samples' numbers, int64 `[n]`, ascending.
+
+        Raises:
+            UnknownNameError: There is no such part.
+        """
         if name not in PARTS:
             raise UnknownNameError("part of the data", name, list(PARTS))
         return np.flatnonzero(self.split == PARTS.index(name)).astype(np.int64)
 
     def grouping(self, name: str) -> Grouping:
-        """The grouping `name`: a base one, or an intersection such as `sex*age_band`.
+        """A base grouping, or an intersection such as `sex*age_band`.
 
-        The groups of an intersection are the combinations that occur, named `female*under 40`, with a backslash before
-        each `*` that a group's own name holds; a sample is unknown there where any of its groups is. Raises
-        `UnknownNameError`, or `DataError` for more than 1000 combinations.
+        The groups of an intersection are the combinations that occur, named
+        `female*under 40`, with a backslash before each `*` that a group's own name
+        holds. A sample is unknown there where any of its groups is.
+
+        Args:
+            name: The grouping's name, or several joined by `*`.
+
+        Returns:
+            The grouping.
+
+        Raises:
+            UnknownNameError: There is no such grouping.
+            DataError: The intersection names a grouping twice, or has more than 1000
+                combinations.
         """
         if name in self.groupings:
             return self.groupings[name]
@@ -148,7 +211,20 @@ class Dataset:
         return _intersection("*".join(parts), [self.groupings[part] for part in parts])
 
     def counts(self, predictions: npt.NDArray[np.uint8], part: str, grouping_name: str) -> Counts:
-        """Counts uint8 `predictions` `[networks, n]` for the samples `part(part)` by the groups of a grouping."""
+        """Counts what networks predict for a part, by the groups of a grouping.
+
+        Args:
+            predictions: Predicted labels of the part's samples, uint8 `[networks, n]`.
+            part: `train`, `validation` or `test`.
+            grouping_name: A base grouping, or an intersection such as `sex*age_band`.
+
+        Returns:
+            The counts, of which metrics are made.
+
+        Raises:
+            UnknownNameError: There is no such part or grouping.
+            ValueError: The predictions' shape does not fit the part.
+        """
         samples = self.part(part)
         grouping = self.grouping(grouping_name)
         n_groups, n_labels = len(grouping.names), len(self.label_names)
@@ -156,7 +232,17 @@ class Dataset:
         return Counts(values, rest, grouping.names, self.label_names, self.positive)
 
     def with_positive(self, names: Sequence[str]) -> "Dataset":
-        """The same data with the labels `names` as the positive ones; raises `UnknownNameError`."""
+        """The same data with other positive labels.
+
+        Args:
+            names: The names of the labels that count as positive.
+
+        Returns:
+            A data set that shares this one's arrays.
+
+        Raises:
+            UnknownNameError: A name is none of the labels'.
+        """
         for name in names:
             if name not in self.label_names:
                 raise UnknownNameError("positive label", name, list(self.label_names))
@@ -164,19 +250,46 @@ class Dataset:
 
 
 def grouping_of(name: str, values: Sequence[str], names: Sequence[str]) -> Grouping:
-    """The grouping with the groups `names` of samples with the given values; a value not among them is unknown."""
+    """The grouping of samples with the given values.
+
+    Args:
+        name: The grouping's name.
+        values: Each sample's value, `[samples]`.
+        names: The groups; a value that is not among them is unknown.
+
+    Returns:
+        The grouping.
+    """
     number = {group: i for i, group in enumerate(names)}
     index = np.fromiter((number.get(value, -1) for value in values), np.int16, len(values))
     return Grouping(name, tuple(names), index)
 
 
 def class_grouping(labels: npt.NDArray[np.int64], label_names: tuple[str, ...]) -> Grouping:
-    """The grouping `class`: each label is a group."""
+    """The grouping `class`: each label is a group.
+
+    Args:
+        labels: The number of each sample's label, int64 `[samples]`.
+        label_names: The labels' names.
+
+    Returns:
+        The grouping.
+    """
     return Grouping("class", label_names, labels.astype(np.int16))
 
 
 def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> None:
-    """Raises `DataError` naming the labels and groups with fewer than `minimum` samples in one of the parts."""
+    """Refuses data with too few samples of a label or group.
+
+    Args:
+        dataset: The data set.
+        groupings: The groupings to check, beside `class`.
+        minimum: The fewest samples that a label or group may have in each part.
+
+    Raises:
+        DataError: A grouping has fewer than two groups, or a label or group too few
+            samples in a part.
+    """
     for name in groupings:
         if len(dataset.grouping(name).names) < 2:
             raise DataError(

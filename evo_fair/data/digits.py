@@ -11,7 +11,15 @@ __all__ = ["load_digits"]
 
 
 def load_digits(fractions: Sequence[float], rng: np.random.Generator) -> Dataset:
-    """Inputs uint8 `[1797, 1, 8, 8]`, the 17 grey levels spread over 0 to 255; each sample is a unit of its own."""
+    """The 8x8 digits that come with scikit-learn; each sample is a unit of its own.
+
+    Args:
+        fractions: The shares of train, validation and test.
+        rng: The Generator that the split is drawn with.
+
+    Returns:
+        Inputs uint8 `[1797, 1, 8, 8]`, the 17 grey levels spread over 0 to 255.
+    """
     from sklearn import datasets
 
     digits = datasets.load_digits()

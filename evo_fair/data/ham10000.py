@@ -33,11 +33,24 @@ _AGAIN = "take the table from the HAM10000 download as it is"
 
 
 def load_ham10000(folder: Path, image_size: int, fractions: Sequence[float], rng: np.random.Generator) -> Dataset:
-    """Inputs uint8 `[10015, 3, image_size, image_size]`, groupings `sex` and `age_band`, units the lesions.
+    """Images of skin lesions, groupings `sex` and `age_band`, units the lesions.
 
-    Lesions that `newly_discovered_duplicates.csv` calls the same are one unit. An age of 0 counts as unknown: of the 39
-    images with it 13 % are benign keratoses, which 811 images of ages 5 to 25 show once, so zeros stand for missing
-    entries too, and nobody can tell which. Raises `DataError` for whatever is missing or damaged in `folder`.
+    Lesions that `newly_discovered_duplicates.csv` calls the same are one unit. An age
+    of 0 counts as unknown: of the 39 images with it 13 % are benign keratoses, which
+    811 images of ages 5 to 25 show once, so zeros stand for missing entries too, and
+    nobody can tell which.
+
+    Args:
+        folder: The folder of the download.
+        image_size: Pixels a side.
+        fractions: The shares of train, validation and test.
+        rng: The Generator that the split is drawn with.
+
+    Returns:
+        Inputs uint8 `[10015, 3, image_size, image_size]`.
+
+    Raises:
+        DataError: Something in the folder is missing or damaged.
     """
     table_path = next((folder / name for name in _TABLES if (folder / name).is_file()), None)
     if table_path is None:

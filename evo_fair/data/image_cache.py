@@ -5,18 +5,21 @@ puts both in place. A disk's flipped bits or a hole of zeros would else be wrong
 """
 
 import hashlib
+import io
 import math
+import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from joblib import cpu_count
 
-from evo_fair.files import atomic_write
+from evo_fair.data.progress import tell
+from evo_fair.files import storage_errors
 
 __all__ = ["DecodedImages", "read_images", "write_images"]
 
@@ -63,16 +66,63 @@ def read_images(path: Path, shape: tuple[int, ...]) -> DecodedImages | None:
     return DecodedImages(pixels, hashes)
 
 
-def write_images(path: Path, shape: tuple[int, ...], images: Iterable[bytes]) -> None:
-    """Writes the pixels of images, each in turn, and their hashes, atomically; `shape` is that of all together."""
+def write_images(path: Path, shape: tuple[int, ...], images_from: Callable[[int], Iterable[bytes]]) -> None:
+    """Writes the pixels of images and their hashes; `shape` is that of all together.
+
+    `images_from` gives the pixels of each image in turn, from the one with the given number on. What is written is kept
+    beside `path` until all is there, and gone on with where a call was broken off; one process at a time may do so.
+    """
+    pixels, hashes = (path.with_name(f"{path.stem}.{what}.part") for what in ("pixels", "hashes"))
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _append(pixels, hashes, shape, images_from)
+            pixels.replace(path)
+        except OSError:  # a full disk, which half a cache would keep full
+            pixels.unlink(missing_ok=True)
+            hashes.unlink(missing_ok=True)
+            raise
+        hashes.unlink()
+
+
+def _append(pixels: Path, hashes: Path, shape: tuple[int, ...], images_from: Callable[[int], Iterable[bytes]]) -> None:
+    """Writes what is not in the files yet: each image and its hash in turn, and at the end all hashes behind them."""
+    done = _left(pixels, hashes, shape)
+    mode: Literal["r+b", "wb"] = "r+b" if done else "wb"
     # Row by row rather than through a memory map, where a full disk would kill the process.
-    with atomic_write(path) as temporary, temporary.open("wb") as file:
+    with pixels.open(mode) as file, hashes.open(mode, buffering=0) as beside:
         _write_header(file, shape)
-        hashes = []
-        for pixels in images:
-            file.write(pixels)
-            hashes.append(_hash(pixels))
-        file.write(b"".join(hashes))
+        file.seek(file.tell() + done * math.prod(shape[1:]))
+        beside.seek(done * HASH_BYTES)
+        for part in (file, beside):
+            part.truncate()
+        for image in images_from(done):
+            file.write(image)
+            beside.write(_hash(image))
+            done += 1
+            tell(done, shape[0])
+        file.write(hashes.read_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _left(pixels: Path, hashes: Path, shape: tuple[int, ...]) -> int:
+    """How many images a call that was broken off has left, whole; 0 where it has left nothing."""
+    size = math.prod(shape[1:])
+    expected = io.BytesIO()
+    _write_header(expected, shape)
+    header = expected.getvalue()
+    try:
+        recorded = np.fromfile(hashes, np.uint8)
+        count = min(recorded.size // HASH_BYTES, (pixels.stat().st_size - len(header)) // size, shape[0])
+        with pixels.open("rb") as file:
+            if count < 1 or file.read(len(header)) != header:
+                return 0
+        rows = np.memmap(pixels, np.uint8, "r", len(header), (count, size))
+    except (OSError, ValueError):
+        return 0
+    whole = (_hashes(rows) == recorded[: count * HASH_BYTES].reshape(count, HASH_BYTES)).all(axis=1)
+    return count if whole.all() else int(whole.argmin())
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

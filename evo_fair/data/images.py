@@ -1,8 +1,9 @@
 """Decoding images from folders and zip archives, once: the decoded array is kept in the user's cache."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,15 @@ from evo_fair.data.decoding import decode_pixels, quiet
 from evo_fair.data.image_cache import DecodedImages, read_images, write_images
 from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import cache_folder
+from evo_fair.lock import held
 
 __all__ = ["ImageFile", "decode_images", "list_folder", "list_zip"]
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _LARGEST_FILE = 256 * 2**20
+_AHEAD = 8
+"""Images a core that are decoded ahead of the one to write."""
+
 _RECIPE = "whole image, RGB on white, bilinear with antialiasing, version 2"  # part of the cache's key
 
 
@@ -65,7 +70,8 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
     """The images as read-only uint8 `[images, 3, image_size, image_size]`, each whole and resized with antialiasing.
 
     Comes from the cache where these files were decoded before and the cache is whole: the key covers their names, sizes
-    and CRCs (paths and times of change outside archives) and the image size. Raises `DataError` naming the image that
+    and CRCs (paths and times of change outside archives) and the image size. A decoding that was broken off goes on
+    where it stood. Raises `DataError` naming the image that
     doesn't open or is too large, and `StorageError` if the cache can't be written.
     """
     if not 8 <= image_size <= 1024:
@@ -75,9 +81,13 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
     cached = read_images(path, shape)
     if cached is not None:
         return cached
-    with quiet():
-        write_images(path, shape, _decoded(images, image_size))
-    written = read_images(path, shape)
+    with held(path.parent, "a decoding of images", path.stem, wait=lambda _: None):
+        cached = read_images(path, shape)  # another process may have done it meanwhile
+        if cached is not None:
+            return cached
+        with quiet():
+            write_images(path, shape, lambda done: _decoded(images[done:], image_size))
+        written = read_images(path, shape)
     if written is None:
         raise DataError(f"the cache {path} changed while it was written: run it again")
     return written
@@ -102,7 +112,21 @@ def _decoded(images: Sequence[ImageFile], image_size: int) -> Iterator[bytes]:
         }
         pool = stack.enter_context(ThreadPoolExecutor(cpu_count()))
         stack.callback(pool.shutdown, cancel_futures=True)
-        yield from pool.map(_decoder(archives, image_size), images)
+        yield from _in_order(pool, _decoder(archives, image_size), images)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, function: Callable[[ImageFile], bytes], images: Sequence[ImageFile]
+) -> Iterator[bytes]:
+    """What `function` makes of each image, in order; few results wait for an image before them that takes long."""
+    ahead = _AHEAD * cpu_count()
+    waiting: deque[Future[bytes]] = deque()
+    for image in images:
+        waiting.append(pool.submit(function, image))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _decoder(archives: dict[Path, ZipFile], image_size: int) -> Callable[[ImageFile], bytes]:

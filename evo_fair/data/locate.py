@@ -13,8 +13,18 @@ __all__ = ["find_data"]
 def find_data(source: str, folder: Path | None, name: str | None = None) -> Path:
     """The folder of a data set: `folder` if given, else `EVO_FAIR_DATA/<name>`, else the cache's `data/<name>`.
 
-    `name` is that of the data set where it differs from its source's. Raises `DataError` saying what to download and
-    where to put it.
+    Args:
+        source: The source's name.
+        folder: The data set's own folder; None to look for it.
+        name: The data set's name, where it differs from its source's. Default: the
+            source's folder or name.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DataError: It is not there; the message says what to download and where to put
+            it.
     """
     needed = SOURCES[source].needs
     name = name or SOURCES[source].folder or source

@@ -29,9 +29,20 @@ EVERY_SOURCES = ("source", "image_size", "fractions", "split_seed", "positive", 
 class DataRequest:
     """What a loader is asked for.
 
-    `name` is the data set's; `folder` holds its files, None for a source without any; images are to have `image_size`
-    pixels a side; `fractions` are the shares of train, validation and test, all drawn with `rng`. `settings` are the
-    keys of `[data]` that the source declares, those that were given.
+    Args:
+        name: The data set's name.
+        folder: The folder that holds its files; None for a source without any.
+        image_size: How many pixels a side images are to have.
+        fractions: The shares of train, validation and test, three numbers that add up
+            to 1.
+        rng: The Generator that the split, and all else that is random, is drawn with.
+        settings: Those keys of `[data]` that the source declares and the problem gives.
+            Default: none.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> ef.DataRequest("scans", None, 64, (0.6, 0.2, 0.2), rng).settings
+        {}
     """
 
     name: str
@@ -44,14 +55,31 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Source:
-    """A data source.
+    """A data source: a loader, and what it says of itself before anything is loaded.
 
-    `load` makes the `Dataset` of a `DataRequest`, the same for equal requests. `tabular` says that its inputs are
-    tables, float32 `[samples, features]`, and not images; None that they may be either. `needs` tells the user what to
-    download; `in_folder` is False where nothing is read from a folder, and `folder` the folder's name where it is not
-    the source's. `settings` are the keys of `[data]` that it takes beside those of every source, with the kind of value
-    that each has. `users_own` says that the data set is whatever the user has, and is called as the problem is. `shape`
-    gives the shape of an input of an image size, for what is made without any data.
+    Args:
+        name: The source's name.
+        load: Makes the `Dataset` of a `DataRequest`, the same for equal requests.
+        tabular: Whether its inputs are tables, float32 `[samples, features]`, and not
+            images; None where they may be either. Default: False.
+        needs: What the user has to download, in words. Default: `nothing`.
+        in_folder: Whether it reads from a folder. Default: True.
+        folder: The folder's name. Default: the source's name.
+        settings: The keys of `[data]` that it takes beside those of every source, with
+            the kind of value of each. Default: none.
+        users_own: Whether the data set is whatever the user has; it is then called as
+            the problem is. Default: False.
+        shape: Gives an input's shape from the image size, for what is made without any
+            data. Default: three channels, or 100 features of a table.
+
+    Raises:
+        DataError: A setting has a name that every source has, or that is no identifier.
+
+    Example:
+        >>> from evo_fair.extend import Source
+        >>> from evo_fair.testing import small_dataset
+        >>> Source("stripes", lambda request: small_dataset(), in_folder=False).input_shape(64)
+        (3, 64, 64)
     """
 
     name: str
@@ -72,7 +100,14 @@ class Source:
                 raise DataError(f"data source {self.name!r} takes {key!r}, which is no key: use letters, digits and _")
 
     def input_shape(self, image_size: int) -> tuple[int, ...]:
-        """The shape that an input has, or may have where that depends on the files: a table of 100 features."""
+        """The shape that an input has, or may have where that depends on the files: a table of 100 features.
+
+        Args:
+            image_size: How many pixels a side images have.
+
+        Returns:
+            `(channels, height, width)` or `(features,)`.
+        """
         if self.shape is not None:
             return self.shape(image_size)
         return (100,) if self.tabular else (3, image_size, image_size)
@@ -87,13 +122,15 @@ def source(name: str = "", **declared: Any) -> Callable[[F], F]:
 
     Args:
         name: What `source` under `[data]` calls it. Default: the function's name.
-        declared: The other fields of `evo_fair.extend.Source`: `needs`, `settings`, `in_folder`, `tabular`, ...
+        declared: The other fields of `evo_fair.extend.Source`: `needs`, `settings`,
+            `in_folder`, `tabular`, ... Default: those of `Source`.
 
     Returns:
         A decorator.
 
     Raises:
-        DataError: The name is taken or malformed, or a field is none of `Source`; when it decorates.
+        DataError: The name is taken or malformed, or a field is none of `Source`; when
+            it decorates.
 
     Example:
         >>> from evo_fair.testing import small_dataset

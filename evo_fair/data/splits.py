@@ -12,7 +12,14 @@ __all__ = ["check_fractions", "split_units"]
 
 
 def check_fractions(fractions: Sequence[float]) -> None:
-    """Raises `DataError` unless the fractions of train, validation and test are positive and sum to 1."""
+    """Refuses fractions that are no shares of the three parts.
+
+    Args:
+        fractions: The shares of train, validation and test.
+
+    Raises:
+        DataError: One is not positive, or they don't add up to 1.
+    """
     if len(fractions) != 3 or min(fractions) <= 0 or not math.isclose(sum(fractions), 1.0, abs_tol=1e-6):
         given = ", ".join(f"{fraction:g}" for fraction in fractions)
         raise DataError(
@@ -27,12 +34,23 @@ def split_units(
     fractions: Sequence[float],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.int8]:
-    """The part of each sample, int8 `[samples]`, so that units stay whole and each label has the shares `fractions`.
+    """Splits samples so that units stay whole and each label has the shares that are asked for.
 
-    Systematic sampling: units lie in a row ordered by their most frequent label and their size, at random among
-    equals, and each goes to the part that lags furthest behind its share of the row so far. At any point a part is off
-    by about one unit, so labels of a few dozen samples come out right too. scikit-learn's StratifiedGroupKFold gives
-    equal folds only, needs seconds for the lesions of HAM10000, and is off by up to 1.5 points for the rarest of them.
+    Systematic sampling: units lie in a row ordered by their most frequent label and
+    their size, at random among equals, and each goes to the part that lags furthest
+    behind its share of the row so far. At any point a part is off by about one unit, so
+    labels of a few dozen samples come out right too. scikit-learn's
+    StratifiedGroupKFold gives equal folds only, needs seconds for the lesions of
+    HAM10000, and is off by up to 1.5 points for the rarest of them.
+
+    Args:
+        labels: The labels, int64 `[samples]`.
+        units: The units, int64 `[samples]`.
+        fractions: The shares of train, validation and test.
+        rng: The Generator to draw with.
+
+    Returns:
+        The part of each sample, int8 `[samples]`.
     """
     share = np.asarray(fractions, float) / sum(fractions)
     _, unit_of, sizes = np.unique(units, return_inverse=True, return_counts=True)

@@ -47,7 +47,7 @@ def load_table(
     split = _split(cells, settings, labels, units, fractions, rng)
     train = split == 0
     if not train.any():
-        raise DataError(f"{cells.path}: no row is in the training part: mend the column {settings.split!r}")
+        raise DataError(f"{cells.path}: no row is in the training part: fix the column {settings.split!r}")
     numbers = {column: cells.numbers(column) for column in settings.numbers}
     texts = {column: cells.texts(column) for column in (*settings.categories, *settings.target_encoded)}
     _say_doubts(cells, settings, texts, missing)
@@ -84,7 +84,7 @@ def _labels(cells: Cells, column: Column) -> tuple[npt.NDArray[np.int64], tuple[
         )
     empty = [name for place, name in enumerate(names) if not (index == place).any()]
     if empty:
-        raise DataError(f"{cells.path}: no row has the label {empty[0]!r} of {column.column!r}: mend its cuts or names")
+        raise DataError(f"{cells.path}: no row has the label {empty[0]!r} of {column.column!r}: fix its cuts or names")
     return index.astype(np.int64), names
 
 
@@ -112,7 +112,7 @@ def _classes(cells: Cells, column: Column) -> tuple[tuple[str, ...], npt.NDArray
         if value not in found:
             raise DataError(
                 f"{cells.path}: no row has {column.column} = {value!r}, which names gives a name; it has "
-                f"{', '.join(map(quote, found[:12]))}: mend it"
+                f"{', '.join(map(quote, found[:12]))}: fix it"
             )
     names = tuple(dict.fromkeys(column.names.values()))
     return names, _places(texts, {value: names.index(name) for value, name in column.names.items()})

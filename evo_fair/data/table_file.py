@@ -61,7 +61,7 @@ class Cells:
             cell = cells.iloc[int(wrong.argmax())]
             self.refuse(
                 wrong,
-                f"{column} {quote(cell)} is no number in the range of single precision: mend it, name it under "
+                f"{column} {quote(cell)} is no number in the range of single precision: fix it, name it under "
                 "missing, or list the column under categories",
             )
         return values
@@ -90,7 +90,7 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
     if suffix not in _TEXTS + _PARQUET:
         raise DataError(f"{path} is neither CSV nor Parquet: name a file that ends in {', '.join(_TEXTS + _PARQUET)}")
     if not path.is_file():
-        raise DataError(f"{path} is missing: put the table there, or mend file under [data.table]")
+        raise DataError(f"{path} is missing: put the table there, or fix file under [data.table]")
     if (size := path.stat().st_size) > MOST_BYTES:
         raise DataError(f"{path} has {size:,} bytes, and at most {MOST_BYTES:,} are read: take a part of the table")
     cells = _read_parquet(path, columns) if suffix in _PARQUET else _read_csv(path, columns)
@@ -118,7 +118,7 @@ def _check_lines(path: Path) -> None:
             for number, row in enumerate(rows, 2):
                 if len(row) != len(header) and row:
                     raise DataError(
-                        f"{path}, line {number} has {len(row)} cells, and its header {len(header)}: mend the line"
+                        f"{path}, line {number} has {len(row)} cells, and its header {len(header)}: fix the line"
                     )
                 if number > MOST_ROWS:
                     _check_size(path, number, len(header))
@@ -156,7 +156,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Cells:
     for column in columns:
         if column not in names:
             known = ", ".join(map(quote, names[:30]))
-            raise DataError(f"{path} has no column {column!r}, only {known}: mend [data.table]")
+            raise DataError(f"{path} has no column {column!r}, only {known}: fix [data.table]")
     if double := [name for place, name in enumerate(names) if name in names[:place]]:
         raise DataError(f"{path} has two columns {double[0]!r}: rename one")
     if not file.metadata.num_rows:
@@ -166,7 +166,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Cells:
     cells = Cells(path, frame, "row")
     for column in columns:
         if is_float_dtype(frame[column]):
-            cells.refuse(np.isinf(frame[column].to_numpy()), f"{column} is infinite: mend it, or leave the column out")
+            cells.refuse(np.isinf(frame[column].to_numpy()), f"{column} is infinite: fix it, or leave the column out")
     return cells
 
 

@@ -21,9 +21,15 @@ class _Settings(BaseModel):
 class Column(_Settings):
     """A column whose values are classes or groups, or a number that is cut into bands.
 
-    `above` lists cuts that belong to the band below them ("up to 50000", "above 50000"), `at_least` cuts that belong
-    to the band above them ("under 30", "30 or more"). `names` are those of the bands in order, or give a value its
-    name: values of one name are joined, and a group's value without a name is unknown.
+    Args:
+        column: The column's name.
+        above: Cuts that belong to the band below them ("up to 50000", "above 50000"),
+            ascending. Default: none.
+        at_least: Cuts that belong to the band above them ("under 30", "30 or more"),
+            ascending. Default: none.
+        names: The names of the bands in order, or a name for each value: values of one
+            name are joined, and a group's value without a name is unknown. Default:
+            made of the cuts, or the values themselves.
     """
 
     column: ShortText
@@ -54,7 +60,11 @@ class Column(_Settings):
         return self
 
     def band_names(self) -> tuple[str, ...]:
-        """The names of the bands that `cuts` make, in order."""
+        """The names of the bands that `cuts` make.
+
+        Returns:
+            The names, in order.
+        """
         if isinstance(self.names, tuple) and self.names:
             return self.names
         cuts = [f"{cut:.12g}" for cut in self.cuts]
@@ -75,10 +85,20 @@ ColumnOrName = Annotated[Column, BeforeValidator(_in_full)]
 class TableSettings(_Settings):
     """`[data.table]`: which columns of a CSV or Parquet file mean what.
 
-    Inputs are `numbers`, `categories` (one-hot) and `target_encoded` (categories as the label's rates among their
-    training samples, for columns of many categories). A group's column is no input unless `also_inputs` names it, too;
-    the label's never is. `split` names a column of train, validation and test, `unit` one of units that no split
-    tears apart.
+    Args:
+        file: The file in the data's folder.
+        label: The column of the label, or a number that is cut into labels; it is never
+            an input.
+        groups: The groupings' columns by the groupings' names. Default: none.
+        numbers: Columns of numbers that are inputs. Default: none.
+        categories: Columns of categories that are inputs, one-hot. Default: none.
+        target_encoded: Columns of many categories that are inputs, as the label's rates
+            among their training samples. Default: none.
+        also_inputs: Columns that make a group and are inputs as well; else a group's
+            column is no input. Default: none.
+        split: A column of train, validation and test. Default: the parts are drawn.
+        unit: A column of units that no split tears apart. Default: every row is one.
+        weight: Refused, since counts are of samples. Default: none.
     """
 
     file: Annotated[str, Field(min_length=1, max_length=1000)]

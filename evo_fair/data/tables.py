@@ -62,7 +62,7 @@ def first_line(wrong: "pd.Series[bool]") -> int:
 
 def unit_numbers(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
     """The number of each sample's unit, int64 `[samples]`; one without, whose cell is "", is a unit of its own."""
-    own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(cells)]
+    own = [f"unit {unit}" if unit else f"line {i}" for i, unit in enumerate(cells.to_numpy(object))]
     return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)
 
 

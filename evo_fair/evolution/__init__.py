@@ -85,4 +85,4 @@ __all__ = [
 ]
 
 STRATEGY_CODE = 1
-"""To be raised with every change that gives other journals: runs of before are then not taken for runs of now."""
+"""To be raised with every change that gives other journals: earlier runs then count as those of another version."""

@@ -37,7 +37,17 @@ _DAMAGED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def algorithm_name(algorithm: Algorithm) -> str:
-    """What a strategy is called in runs; raises `EvoFairError` for what is none, or has the name of another."""
+    """What a strategy is called in runs.
+
+    Args:
+        algorithm: A strategy's name, or a class, function or object that makes one.
+
+    Returns:
+        The name.
+
+    Raises:
+        EvoFairError: It is no strategy, or has the name of another one.
+    """
     if isinstance(algorithm, str):
         return algorithm
     maker = _maker(algorithm)
@@ -54,16 +64,29 @@ def algorithm_name(algorithm: Algorithm) -> str:
 
 
 def own_code(algorithm: Algorithm) -> Any:
-    """The class, function or object that a strategy of the user's own is made of; None for evo_fair's."""
+    """What a strategy of the user's own is made of.
+
+    Args:
+        algorithm: A strategy's name, or a class, function or object that makes one.
+
+    Returns:
+        The class, function or object; None for a strategy of evo_fair's own.
+    """
     if not isinstance(algorithm, str):
         return None if _is_ours(algorithm_name(algorithm)) else algorithm
     return None if algorithm not in STRATEGIES or _is_ours(algorithm) else STRATEGIES.code(algorithm)
 
 
 def check_algorithm(algorithm: Algorithm, objectives: Sequence[Objective]) -> None:
-    """Raises `UnknownNameError`, listing those there are, if no strategy has this name.
+    """Refuses a strategy that can't work on these objectives, which its `check_objectives` says.
 
-    Raises `ObjectiveError` if it can't work on these objectives, which its `check_objectives` says.
+    Args:
+        algorithm: A strategy's name, or a class, function or object that makes one.
+        objectives: The objectives of the search.
+
+    Raises:
+        UnknownNameError: No strategy has this name; the message lists those there are.
+        ObjectiveError: It can't work on these objectives.
     """
     name = algorithm_name(algorithm)
     maker = STRATEGIES[algorithm] if isinstance(algorithm, str) else algorithm
@@ -85,7 +108,23 @@ def make_strategy(
     objectives: Sequence[Objective],
     initial: Initial = "spread",
 ) -> Strategy:
-    """The strategy of this name, or that a class, function or object makes; raises as `check_algorithm` does."""
+    """Makes the strategy of a search.
+
+    Args:
+        algorithm: A strategy's name, or a class, function or object that makes one.
+        space: The space to search.
+        rng: The Generator that all its randomness comes from.
+        population: Networks a generation.
+        objectives: The objectives, in the order of the columns that `tell` gets.
+        initial: How the first generation is drawn. Default: `spread`, networks of all
+            sizes.
+
+    Returns:
+        A strategy that has not been told anything yet.
+
+    Raises:
+        EvoFairError: As `check_algorithm` raises.
+    """
     check_algorithm(algorithm, objectives)
     name = algorithm_name(algorithm)
     maker = STRATEGIES[algorithm] if isinstance(algorithm, str) else _maker(algorithm)

@@ -36,7 +36,15 @@ class Checkpoint:
     state: State
 
     def fits(self, algorithm: str, records: Sequence[Record]) -> bool:
-        """Whether it belongs to this strategy and to this journal, or one that goes on from there."""
+        """Whether it belongs to this strategy and to this journal, or one that goes on from there.
+
+        Args:
+            algorithm: What the strategy is called.
+            records: The journal's records.
+
+        Returns:
+            True where the search can go on from it.
+        """
         if self.algorithm != algorithm or not 0 < self.lines <= len(records):
             return False
         last = records[self.lines - 1]
@@ -44,7 +52,15 @@ class Checkpoint:
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes it atomically; raises `StorageError` if it can't."""
+    """Writes a checkpoint, atomically.
+
+    Args:
+        path: The file.
+        checkpoint: The checkpoint.
+
+    Raises:
+        StorageError: It can't be written.
+    """
     head = {
         "format": FORMAT,
         "algorithm": checkpoint.algorithm,
@@ -60,7 +76,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """The checkpoint, or None if there is none that can be read or one whose content is not what was written."""
+    """Reads a checkpoint.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The checkpoint; None if there is none that can be read, or one whose content is
+        not what was written.
+    """
     try:
         arrays = read_arrays(path, _MOST_BYTES)
         head = json.loads(str(arrays.pop("head")))

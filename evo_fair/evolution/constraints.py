@@ -24,7 +24,13 @@ _STRICT = re.compile(rf"\s*(?P<name>[^<>=!\s]+)\s*(?P<relation><|>|==?|!=)\s*(?P
 
 @dataclass(frozen=True)
 class Limit:
-    """`name <= number` or `name >= number`; a value equal to the number meets it."""
+    """`name <= number` or `name >= number`; a value equal to the number meets it.
+
+    Args:
+        name: What is limited, such as `latency_ms`.
+        relation: `<=` or `>=`.
+        number: The limit, in the objective's unit.
+    """
 
     name: str
     relation: Relation
@@ -37,14 +43,28 @@ class Limit:
         return f"{self.name} {self.relation} {int(self.number) if whole else repr(self.number)}"
 
     def met(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
-        """Whether each value meets it, of the values' shape; NaN never does."""
+        """Whether values meet it; NaN never does.
+
+        Args:
+            values: Values, of any shape.
+
+        Returns:
+            bool of the same shape.
+        """
         array = np.asarray(values, np.float64)
         return np.asarray(array <= self.number if self.relation == "<=" else array >= self.number)
 
     def violation(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """How far each finite value is beyond the limit, from 0 (met) up to below 1, of the values' shape.
+        """How far values are beyond the limit.
 
-        With r the excess over the limit's own size it is r / (1 + r): no constraint outweighs the others by its unit.
+        With r the excess over the limit's own size it is r / (1 + r): no constraint
+        outweighs the others by its unit.
+
+        Args:
+            values: Finite values, of any shape.
+
+        Returns:
+            float64 of the same shape, from 0 (met) up to below 1.
         """
         array = np.asarray(values, np.float64)
         excess = array - self.number if self.relation == "<=" else self.number - array
@@ -54,7 +74,14 @@ class Limit:
 
 @dataclass(frozen=True)
 class Constraint(Limit):
-    """A limit together with the objective that measures its name; cheap if that is."""
+    """A limit together with the objective that measures its name; cheap if that is.
+
+    Args:
+        name: What is limited, such as `latency_ms`.
+        relation: `<=` or `>=`.
+        number: The limit, in the objective's unit.
+        objective: What measures it.
+    """
 
     objective: Objective
 
@@ -65,7 +92,17 @@ class Constraint(Limit):
 
 
 def parse_limit(text: str) -> Limit:
-    """Reads `latency_ms <= 5`; raises `ConstraintError` saying what to write instead where it can't."""
+    """Reads a limit such as `latency_ms <= 5`.
+
+    Args:
+        text: The limit.
+
+    Returns:
+        The limit.
+
+    Raises:
+        ConstraintError: It can't be read; the message says what to write instead.
+    """
     match = _LIMIT.fullmatch(text)
     if match is None:
         raise ConstraintError(f"can't read the constraint {text!r}: {_mend(text)}")
@@ -82,11 +119,23 @@ def resolve_constraints(
     device: str = "",
     objectives: Sequence[Objective] = (),
 ) -> tuple[Constraint, ...]:
-    """Reads constraints on registered objectives, and on `objectives`; a repeated one counts once.
+    """Reads constraints on objectives; a repeated one counts once.
 
-    A `Constraint` stands for itself. Latencies are bound as `resolve` binds them.
+    Args:
+        given: Texts such as `latency_ms <= 5`, or constraints, which stand for
+            themselves.
+        latency: The latency model of one device, or several `Devices`, as in `resolve`.
+            Default: none.
+        device: The name of the one device. Default: none.
+        objectives: Objectives that can be limited beside the registered ones. Default:
+            none.
 
-    Raises `ConstraintError` for one that can't be read, names nothing that is measured, or needs a device.
+    Returns:
+        The constraints, in order.
+
+    Raises:
+        ConstraintError: One can't be read, names nothing that is measured, or needs a
+            device.
     """
     found: dict[str, Constraint] = {}
     known = {objective.name: objective for objective in objectives if not built_in(objective.name)}

@@ -22,7 +22,17 @@ _SPREAD = 0.1
 def fresh_parameters(
     cardinalities: npt.NDArray[np.int16], hidden: int, width: int, rng: np.random.Generator
 ) -> PolicyParameters:
-    """Parameters of a controller for genes of these cardinalities `[genes]`, drawn uniformly around 0."""
+    """Parameters of a controller, drawn uniformly around 0.
+
+    Args:
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        hidden: The size of its state.
+        width: The size of a value's embedding.
+        rng: The Generator to draw with.
+
+    Returns:
+        The parameters by name.
+    """
     genes, values = len(cardinalities), int(cardinalities.max())
     shapes = {
         "embedding": (genes, values, width),
@@ -39,7 +49,17 @@ def fresh_parameters(
 def sample(
     parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], rng: np.random.Generator, n: int
 ) -> Genomes:
-    """Draws `n` genomes, int16 `[n, genes]`, gene by gene, each given those before it."""
+    """Draws genomes gene by gene, each given those before it.
+
+    Args:
+        parameters: The controller's parameters.
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        rng: The Generator to draw with.
+        n: How many genomes.
+
+    Returns:
+        int16 `[n, genes]`.
+    """
     genomes = np.zeros((n, len(cardinalities)), np.int16)
     state = np.zeros((n, len(parameters["recurrent"])))
     for gene in range(len(cardinalities)):
@@ -52,7 +72,16 @@ def sample(
 
 
 def log_probabilities(parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes) -> Array:
-    """The logarithm of the probability that each genome is drawn, float64 `[networks]`."""
+    """The logarithm of the probability that each genome is drawn.
+
+    Args:
+        parameters: The controller's parameters.
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        genomes: The genomes, int16 `[networks, genes]`.
+
+    Returns:
+        float64 `[networks]`.
+    """
     total = np.zeros(len(genomes))
     state = np.zeros((len(genomes), len(parameters["recurrent"])))
     for gene in range(genomes.shape[1]):
@@ -65,9 +94,18 @@ def log_probabilities(parameters: PolicyParameters, cardinalities: npt.NDArray[n
 def policy_gradient(
     parameters: PolicyParameters, cardinalities: npt.NDArray[np.int16], genomes: Genomes, weights: Array
 ) -> dict[str, Array]:
-    """The gradient of the sum of `weights` `[networks]` times `log_probabilities`, by backpropagation through time.
+    """The gradient of a weighted sum of `log_probabilities`, by backpropagation through time.
 
     With rewards less a baseline as weights it is REINFORCE's (Williams 1992).
+
+    Args:
+        parameters: The controller's parameters.
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        genomes: The genomes, int16 `[networks, genes]`.
+        weights: A weight for each genome, float64 `[networks]`.
+
+    Returns:
+        The gradient by parameter.
     """
     rows, genes = np.arange(len(genomes)), genomes.shape[1]
     state = np.zeros((len(genomes), len(parameters["recurrent"])))

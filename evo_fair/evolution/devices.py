@@ -23,18 +23,39 @@ _ON_DEVICE = re.compile(r"latency_ms\[(.*)\]", re.DOTALL)
 
 
 def latency_on(device: str) -> str:
-    """What the latency on a device is called where there are several: `latency_ms[NAME]`."""
+    """What the latency on a device is called where there are several.
+
+    Args:
+        device: The device's name.
+
+    Returns:
+        `latency_ms[NAME]`.
+    """
     return f"{LATENCY}[{device}]"
 
 
 def device_named(name: str) -> str | None:
-    """The device that `latency_ms[NAME]` names; None for any other name."""
+    """The device that `latency_ms[NAME]` names.
+
+    Args:
+        name: Any name.
+
+    Returns:
+        The device's name; None for any other name than a latency's.
+    """
     match = _ON_DEVICE.fullmatch(name)
     return match[1] if match else None
 
 
 def plain_name(name: str) -> str:
-    """`latency_ms` for a latency on a device that is named; any other name as it is."""
+    """The name of an objective without its device.
+
+    Args:
+        name: Any name.
+
+    Returns:
+        `latency_ms` for a latency on a device that is named; any other name as it is.
+    """
     return name if device_named(name) is None else LATENCY
 
 
@@ -53,11 +74,22 @@ class Devices:
 
     @classmethod
     def of(cls, latencies: Mapping[str, Latency], names: Iterable[str], limits: Iterable[tuple[str, float]]) -> Self:
-        """The devices of a search for objectives and constraints of these `names`.
+        """The devices of a search.
 
-        `limits` are names and the most that they may be, of which those of latencies count, the smallest of a device.
-        Latencies are called by their devices where there are several, or where one is named so. Raises
-        `UnknownNameError` for a limit on a device that is not there.
+        Latencies are called by their devices where there are several, or where one is
+        named so.
+
+        Args:
+            latencies: The latency models by device, the first device first.
+            names: The names of objectives and constraints.
+            limits: Names, and the most that they may be. Those of latencies count, and
+                of a device's the smallest.
+
+        Returns:
+            The devices.
+
+        Raises:
+            UnknownNameError: A limit is on a device that is not there.
         """
         devices = cls(latencies, len(latencies) > 1 or any(device_named(name) is not None for name in names))
         least: dict[str, float] = {}
@@ -85,18 +117,46 @@ class Devices:
         return named
 
     def name(self, name: str) -> str:
-        """The one name of an objective that depends on devices."""
+        """The one name of an objective that depends on devices.
+
+        Args:
+            name: A name for it.
+
+        Returns:
+            The name that stands in the run.
+
+        Raises:
+            UnknownNameError: It names a device that is not there.
+        """
         return latency_on(self.device(name)) if self.by_name and plain_name(name) == LATENCY else name
 
     def label(self, name: str) -> str:
-        """What it is called in tables and figures; empty where a device has no name."""
+        """What an objective is called in tables and figures.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            The label; empty where a device has no name.
+        """
         if name == WORST:
             return "worst latency over its limit"
         device = self.device(name)
         return f"{ENDS.get(name, 'latency')} on {device}" if device else ""
 
     def function(self, name: str) -> Latency:
-        """What measures it; raises `ObjectiveError` for `worst_latency` without limits and ends without intervals."""
+        """What measures an objective.
+
+        Args:
+            name: Its name.
+
+        Returns:
+            A function of the layer table.
+
+        Raises:
+            ObjectiveError: It is `worst_latency` without limits, or an interval's end
+                without intervals.
+        """
         if name == WORST:
             return self._worst()
         device = self.device(name)

@@ -71,7 +71,18 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands after a generation; `networks_per_second` and `seconds_left` are this process's guess."""
+    """Where a search stands after a generation.
+
+    Args:
+        generation: How many generations have ended.
+        evaluated: How many networks were evaluated.
+        budget: How many are to be.
+        proposed: How many were looked at, those that break cheap limits included.
+        feasible: How many of them keep every limit.
+        hypervolume: The front's hypervolume, as a share of its box.
+        networks_per_second: The speed of this process.
+        seconds_left: This process's guess; None while there is none.
+    """
 
     generation: int
     evaluated: int
@@ -85,7 +96,17 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a search ended: by its budget, an exhausted space, or stalled for want of networks within the limits."""
+    """How a search ended.
+
+    Args:
+        records: The journal: every network that was looked at, in order.
+        generations: How many generations there were.
+        evaluated: How many networks were evaluated.
+        reason: Why it ended: by its budget, an exhausted space, or stalled for want of
+            networks within the limits.
+        hypervolume: The front's hypervolume, as a share of `box`.
+        box: The box that hypervolumes are shares of; None where no network is feasible.
+    """
 
     records: list[Record]
     generations: int
@@ -103,11 +124,26 @@ def search(
     checkpoint: Path,
     progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
-    """Searches until the budget is spent, taking up what `journal` and `checkpoint` hold already.
+    """Searches until the budget is spent, taking up what journal and checkpoint hold already.
 
-    The journal depends on the plan, the space and the evaluator's counts alone. Raises `ConstraintError` when it ends
-    without a feasible network, `NonFiniteError`, `RunError` for a damaged journal or one of another search,
-    `StorageError`.
+    The journal depends on the plan, the space and the evaluator's counts alone.
+
+    Args:
+        plan: What is searched for, and how.
+        space: The genomes there are.
+        evaluator: Tells what their networks predict.
+        journal: The journal's file.
+        checkpoint: The checkpoint's file.
+        progress: Hears of each generation. Default: nobody.
+
+    Returns:
+        How the search ended.
+
+    Raises:
+        ConstraintError: It ends without a feasible network.
+        NonFiniteError: An objective gave NaN or infinity.
+        RunError: The journal is damaged, or of another search.
+        StorageError: A file can't be written.
     """
     with Journal(journal) as book:
         check_records(journal, book.records, space, plan.objectives)

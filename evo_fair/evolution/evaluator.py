@@ -29,20 +29,56 @@ class Space(Protocol):
         """Whether neighbouring values of a gene mean neighbouring networks, bool `[genes]`."""
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
-        """Draws `n` genomes; duplicates can occur."""
+        """Draws genomes.
+
+        Args:
+            rng: The Generator to draw with.
+            n: How many.
+
+        Returns:
+            int16 `[n, genes]`; duplicates can occur.
+        """
 
     def canonical(self, genomes: npt.ArrayLike) -> Genomes:
-        """The one form that all genomes of the same network share, of the same shape."""
+        """The one form that all genomes of the same network share.
+
+        Args:
+            genomes: int16 `[networks, genes]`.
+
+        Returns:
+            int16 of the same shape.
+        """
 
     def decode(self, genomes: npt.ArrayLike) -> LayerTable:
-        """The layer table, int32 `[networks, layers, 8]`."""
+        """The networks' layers.
+
+        Args:
+            genomes: int16 `[networks, genes]`.
+
+        Returns:
+            The layer table, int32 `[networks, layers, 8]`.
+        """
 
     def ids(self, genomes: npt.ArrayLike) -> list[str]:
-        """A name for each genome's network: equal for equal networks, and only for those."""
+        """A name for each genome's network.
+
+        Args:
+            genomes: int16 `[networks, genes]`.
+
+        Returns:
+            Names, `[networks]`: equal for equal networks, and only for those.
+        """
 
 
 class Evaluator(Protocol):
     """Whatever can tell what networks predict; the counts of a network depend on its genome alone."""
 
     def evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
-        """The counts of canonical genomes, int16 `[networks, genes]`, by the name of the grouping."""
+        """Counts what the genomes' networks predict.
+
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+
+        Returns:
+            The counts by the name of the grouping.
+        """

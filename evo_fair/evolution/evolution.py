@@ -80,7 +80,13 @@ class Evolution(ABC):
         return np.asarray(children.get("X"), np.int16)
 
     def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
-        """Joins new members and lets the best survive."""
+        """Joins new members and lets the best survive.
+
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+            objectives: Their minimised objectives, float64 `[networks, objectives]`.
+            violations: How far each breaks the constraints, float64 `[networks]`.
+        """
         if not len(genomes):
             return
         members = Population.merge(self._members, _population(genomes, objectives, violations))

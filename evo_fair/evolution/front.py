@@ -39,12 +39,21 @@ _ABOUT = ["generation", "evaluated", "feasible", "front", "violation"]
 def networks_frame(
     records: Sequence[Record], axes: Sequence[Axis], beliefs: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """A row a network, in the journal's order.
+    """The journal as a table, a row a network.
 
-    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the objectives of `axes` as measured
-    with the frozen weights, the columns of `beliefs` (a table by `id`; `<objective>_believed`, by which the front is
-    then taken, and `<objective>_uncertainty`, its standard error), the other metrics, `accuracy[grouping:group]` for
-    every group, and `genome`, its genes as text with blanks between them. What was not measured is NaN.
+    The columns: `id`, `generation`, `evaluated`, `feasible`, `front`, `violation`, the
+    objectives as measured with the frozen weights, the columns of `beliefs`, the other
+    metrics, `accuracy[grouping:group]` for every group, and `genome`, its genes as text
+    with blanks between them. What was not measured is NaN.
+
+    Args:
+        records: The journal's records, in order.
+        axes: The objectives.
+        beliefs: A table by `id`: `<objective>_believed`, by which the front is then
+            taken, and `<objective>_uncertainty`, its standard error. Default: none.
+
+    Returns:
+        The table, in the journal's order.
     """
     rows = []
     for record in records:
@@ -77,10 +86,18 @@ def networks_frame(
 
 
 def front_of(networks: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
-    """The front's rows of a `networks_frame`, best first by the first objective, then the next, then the id.
+    """The front's rows, best first by the first objective, then the next, then the id.
 
-    What is believed of an objective counts where that is there. Networks with equal objectives all stay. Columns on how
-    a network was found are left out, and those without a value.
+    What is believed of an objective counts where that is there. Networks with equal
+    objectives all stay. Columns on how a network was found are left out, and those
+    without a value.
+
+    Args:
+        networks: What `networks_frame` gave.
+        axes: The objectives.
+
+    Returns:
+        The table of the front.
     """
     rows = networks[networks["front"].to_numpy(bool)].drop(columns=_ABOUT)
     keys = to_minimise(rows[believed_columns(rows, axes)].to_numpy(float), axes).T
@@ -90,19 +107,44 @@ def front_of(networks: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
 
 
 def believed_columns(networks: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
-    """The columns that the objectives `axes` are taken from: what is believed of them, or else what was measured."""
+    """The columns that objectives are taken from: what is believed of them, or else what was measured.
+
+    Args:
+        networks: What `networks_frame` gave.
+        axes: The objectives.
+
+    Returns:
+        A column's name for each objective.
+    """
     return [f"{axis.name}{BELIEVED}" if f"{axis.name}{BELIEVED}" in networks else axis.name for axis in axes]
 
 
 def write_front(path: Path, front: pd.DataFrame) -> None:
-    """Writes a front as CSV, every number in full."""
+    """Writes a front as CSV, every number in full.
+
+    Args:
+        path: The file.
+        front: The table of the front.
+
+    Raises:
+        StorageError: The file can't be written.
+    """
     write_text(path, front.to_csv(index=False, lineterminator="\n"))
 
 
 def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
-    """Reads what `write_front` wrote of the objectives `axes`.
+    """Reads what `write_front` wrote.
 
-    Raises `RunError` where it is missing or damaged, naming the row, counted from 1 below the header, and the column.
+    Args:
+        path: The file.
+        axes: The objectives that have to be there. Default: none.
+
+    Returns:
+        The table of the front.
+
+    Raises:
+        RunError: It is missing or damaged; the message names the row, counted from 1
+            below the header, and the column.
     """
     filled = ["id", *(axis.name for axis in axes), "genome"]
     front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
@@ -122,16 +164,33 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
 
 
 def genome_of(text: str) -> tuple[int, ...]:
-    """The genes of a `genome` column's text; raises `ValueError` for anything else than genes with blanks between."""
+    """The genes of a `genome` column's text.
+
+    Args:
+        text: Genes with blanks between them.
+
+    Returns:
+        The genes.
+
+    Raises:
+        ValueError: It is anything else.
+    """
     if not _GENOME.fullmatch(text):
         raise ValueError(f"{quote(text)} is no genome")
     return tuple(map(int, text.split()))
 
 
 def check_front(path: Path, front: pd.DataFrame, space: Space) -> None:
-    """Raises `RunError` naming the row of a front, of the run in the folder `path`, whose network `space` doesn't have.
+    """Refuses a front with a network that a space does not have.
 
-    That is one with genes out of range, or an id that is not its genome's own.
+    Args:
+        path: The run's folder, for the message.
+        front: The table of the front.
+        space: The run's space.
+
+    Raises:
+        RunError: A row has genes out of range, or an id that is not its genome's own;
+            the message names it.
     """
     if fault := wrong_network(space, front["id"].tolist(), [genome_of(text) for text in front["genome"]]):
         raise RunError(f"the front of {path} is damaged, network {fault[0] + 1} of it: {fault[1]}; restore its files")

@@ -11,9 +11,18 @@ __all__ = ["wrong_network"]
 
 
 def wrong_network(space: Space, ids: Sequence[str], genomes: Sequence[Sequence[int]]) -> tuple[int, str] | None:
-    """The place of the first network that is none of `space`, and what is wrong with it; None where all are.
+    """The first network that is none of a space.
 
-    A network's genome has the space's genes in canonical form, and its id is the one that the space gives it.
+    A network's genome has the space's genes in canonical form, and its id is the one
+    that the space gives it.
+
+    Args:
+        space: The space.
+        ids: The networks' ids.
+        genomes: Their genes.
+
+    Returns:
+        Its place, and what is wrong with it; None where all are right.
     """
     genes = len(space.gene_names)
     for place, genome in enumerate(genomes):

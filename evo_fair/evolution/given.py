@@ -11,7 +11,17 @@ __all__ = ["given_constraints", "given_objectives"]
 
 
 def given_objectives(values: Any) -> tuple[str | Objective, ...]:
-    """The objectives, names or objects; raises `EvoFairError` for anything else."""
+    """Checks what was given as objectives.
+
+    Args:
+        values: Names or objectives.
+
+    Returns:
+        The same.
+
+    Raises:
+        EvoFairError: They are anything else.
+    """
     found = as_parts("objectives", values, Objective)
     for one in found:
         if not isinstance(one, str | Objective):
@@ -23,7 +33,17 @@ def given_objectives(values: Any) -> tuple[str | Objective, ...]:
 
 
 def given_constraints(values: Any) -> tuple[str | Constraint, ...]:
-    """The constraints, texts or objects; raises `EvoFairError` for anything else."""
+    """Checks what was given as constraints.
+
+    Args:
+        values: Texts or constraints.
+
+    Returns:
+        The same.
+
+    Raises:
+        EvoFairError: They are anything else.
+    """
     found = as_parts("constraints", values, Constraint)
     for one in found:
         if not isinstance(one, str | Constraint):

@@ -21,14 +21,26 @@ Points = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Box:
-    """The part of objective space, all minimised, that is measured: from `ideal` `[m]` to `reference` `[m]`."""
+    """The part of objective space, all minimised, that is measured.
+
+    Args:
+        ideal: The best corner, float64 `[m]`.
+        reference: The worst corner, float64 `[m]`.
+    """
 
     ideal: Points
     reference: Points
 
 
 def non_dominated(points: Points) -> npt.NDArray[np.bool_]:
-    """Which of the points `[n, m]`, all minimised, no other dominates: bool `[n]`; equal points all stay."""
+    """Which points no other one dominates; equal points all stay.
+
+    Args:
+        points: Points, all minimised, float64 `[n, m]`.
+
+    Returns:
+        bool `[n]`.
+    """
     if not len(points):
         return np.zeros(0, np.bool_)
     if not np.isfinite(points).all():
@@ -38,9 +50,17 @@ def non_dominated(points: Points) -> npt.NDArray[np.bool_]:
 
 
 def hypervolume(points: Points, box: Box) -> float:
-    """The volume that `points` `[n, m]`, all minimised, dominate below the reference, as a share of the box's.
+    """The volume that points dominate below the reference, as a share of the box's.
 
-    Points better than the box's ideal count fully, so that it can exceed 1; points beyond the reference don't count.
+    Points better than the box's ideal count fully, so it can exceed 1. Points beyond
+    the reference don't count.
+
+    Args:
+        points: Points, all minimised, float64 `[n, m]`.
+        box: The box.
+
+    Returns:
+        The share, 0 or more.
     """
     inside = points[(points < box.reference).all(axis=1)] if len(points) else points
     if not len(inside):
@@ -54,10 +74,18 @@ def hypervolume(points: Points, box: Box) -> float:
 
 
 def hypervolume_gains(points: Points, front: Points, box: Box) -> Points:
-    """By how much each of `points` `[n, m]` alone would enlarge the hypervolume of `front` `[k, m]`: `[n]`.
+    """By how much each point alone would enlarge the hypervolume of a front.
 
-    All minimised; gains are shares of the box. The gain of a point is what it dominates itself, less what the front
-    dominates of that: the front moved into the point's own corner.
+    The gain of a point is what it dominates itself, less what the front dominates of
+    that: the front moved into the point's own corner.
+
+    Args:
+        points: Points, all minimised, float64 `[n, m]`.
+        front: The front's points, all minimised, float64 `[k, m]`.
+        box: The box that gains are shares of.
+
+    Returns:
+        The gains, float64 `[n]`.
     """
     width = box.reference - box.ideal
     scaled = np.minimum((points - box.reference) / width, 0.0)
@@ -70,9 +98,16 @@ def hypervolume_gains(points: Points, front: Points, box: Box) -> Points:
 
 
 def hypervolume_trace(points: Points, box: Box) -> Points:
-    """The hypervolume after each of the points `[n, m]`, all minimised, in the order in which they were found: `[n]`.
+    """The hypervolume after each of the points, in the order in which they were found.
 
     A point with a NaN or infinity, such as an infeasible one's, changes nothing.
+
+    Args:
+        points: Points, all minimised, float64 `[n, m]`.
+        box: The box that hypervolumes are shares of.
+
+    Returns:
+        float64 `[n]`.
     """
     volumes = np.zeros(len(points))
     front, volume = np.empty((0, points.shape[1])), 0.0
@@ -85,9 +120,15 @@ def hypervolume_trace(points: Points, box: Box) -> Points:
 
 
 def box_around(points: Points) -> Box:
-    """The box of these points `[n, m]`, its reference a tenth of their range beyond the worst value of each objective.
+    """The box of points, its reference a tenth of their range beyond the worst value of each objective.
 
     Where all values are the same, their size (or 1, if it is 0) stands for the range.
+
+    Args:
+        points: Points, all minimised, float64 `[n, m]`.
+
+    Returns:
+        The box.
     """
     best, worst = points.min(axis=0), points.max(axis=0)
     size = np.where(worst > best, worst - best, np.where(worst != 0, np.abs(worst), 1.0))
@@ -106,7 +147,12 @@ class HypervolumeTracker:
         self.box: Box | None = None
 
     def add(self, points: Points, feasible: npt.NDArray[np.bool_]) -> None:
-        """Takes a generation's evaluated networks, their minimised objectives `[n, m]` and whether they're feasible."""
+        """Takes a generation's evaluated networks.
+
+        Args:
+            points: Their objectives, all minimised, float64 `[n, m]`.
+            feasible: Whether each keeps every limit, bool `[n]`.
+        """
         if self.box is None:
             self._seen = np.concatenate([self._seen, points])
             if feasible.any():

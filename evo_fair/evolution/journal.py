@@ -22,18 +22,34 @@ FORMAT = 1
 
 
 def read_journal(path: Path) -> list[Record]:
-    """The records of a journal, without a last line that was cut; raises `RunError` for a damaged line.
+    """The records of a journal, without a last line that was cut.
 
-    The file is left as it is; one that isn't there reads as empty.
+    The file is left as it is.
+
+    Args:
+        path: The file; one that isn't there reads as empty.
+
+    Returns:
+        The records, in order.
+
+    Raises:
+        RunError: A line is damaged.
     """
     return _parse(path, _read(path))
 
 
 def check_records(path: Path, records: Sequence[Record], space: Space, axes: Sequence[Axis]) -> None:
-    """Holds a journal's records to the space that it is of and to the objectives `axes`.
+    """Holds a journal's records to the space that it is of and to its objectives.
 
-    Raises `RunError` naming the first line with genes that the space doesn't have, an id that is not the genome's own,
-    or without an objective of an evaluated network.
+    Args:
+        path: The file, for the message.
+        records: The records.
+        space: The space.
+        axes: The objectives.
+
+    Raises:
+        RunError: A line has genes that the space doesn't have, an id that is not the
+            genome's own, or lacks an objective; the message names the first.
     """
     if fault := wrong_network(space, [record.id for record in records], [record.genome for record in records]):
         raise _damaged(path, fault[0] + 1, fault[1])
@@ -41,7 +57,16 @@ def check_records(path: Path, records: Sequence[Record], space: Space, axes: Seq
 
 
 def check_objectives(path: Path, records: Sequence[Record], axes: Sequence[Axis]) -> None:
-    """Raises `RunError` naming the first line of an evaluated network that lacks one of the objectives `axes`."""
+    """Refuses a journal that lacks an objective of an evaluated network.
+
+    Args:
+        path: The file, for the message.
+        records: The records.
+        axes: The objectives.
+
+    Raises:
+        RunError: The message names the first such line.
+    """
     for number, record in enumerate(records, 1):
         for axis in axes:
             if record.evaluated and axis.name not in record.objectives:
@@ -89,8 +114,12 @@ class Journal:
     def append(self, records: Sequence[Record]) -> None:
         """Writes the records that aren't in the journal yet, and returns once they are on the disk.
 
-        Raises `RunError` where the journal holds another network in their place, `StorageError`, leaving the journal
-        as it was, where they can't be written.
+        Args:
+            records: The records, in order.
+
+        Raises:
+            RunError: The journal holds another network in their place.
+            StorageError: They can't be written; the journal is left as it was.
         """
         self._check_there()
         lines = [record.line() for record in records]

@@ -47,10 +47,20 @@ class Measurer:
         self._predictive = [measure for measure in measures.values() if not measure.cheap]
 
     def records(self, genomes: Genomes, generation: int, allowance: int, known: Mapping[str, Record]) -> list[Record]:
-        """The records of new canonical `genomes` `[networks, genes]` in their order, at most `allowance` evaluated.
+        """The records of new genomes.
 
-        Those after the last one allowed are left out. A network in `known` is not evaluated again: its record is
-        taken from there. Raises `NonFiniteError` for a measure that is NaN or infinite.
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+            generation: The generation's number.
+            allowance: How many may be evaluated; those after the last one allowed are
+                left out.
+            known: Records by id; such a network is not evaluated again.
+
+        Returns:
+            The records, in the genomes' order.
+
+        Raises:
+            NonFiniteError: A measure is NaN or infinite.
         """
         ids = self._space.ids(genomes)
         cheap, keeps = self.cheap(genomes)
@@ -156,5 +166,5 @@ def _non_finite(measure: str, value: Any, network: str, genome: npt.NDArray[np.i
     genes = " ".join(map(str, genome.tolist()))
     return NonFiniteError(
         f"objective {measure!r} is {value} for network {network} (genome {genes}): "
-        "it must be finite for every network; mend its function"
+        "it must be finite for every network; fix its function"
     )

@@ -35,7 +35,13 @@ class Nsga3(Evolution):
         return ReferenceDirectionSurvival(reference_directions(objectives, self._size))
 
     def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
-        """Joins new members and lets the best survive."""
+        """Joins new members and lets the best survive.
+
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+            objectives: Their minimised objectives, float64 `[networks, objectives]`.
+            violations: How far each breaks the constraints, float64 `[networks]`.
+        """
         # pymoo's survival switches all warnings off for the whole process; this gives them back.
         with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
             super().tell(genomes, objectives, violations)
@@ -56,7 +62,15 @@ class Nsga3(Evolution):
 
 
 def reference_directions(objectives: int, population: int) -> npt.NDArray[np.float64]:
-    """The finest even grid (Das and Dennis) of at most `population` directions: `[directions, objectives]`."""
+    """The finest even grid of directions (Das and Dennis 1998).
+
+    Args:
+        objectives: How many objectives there are.
+        population: The most directions.
+
+    Returns:
+        float64 `[directions, objectives]`.
+    """
     if objectives == 1:
         return np.ones((1, 1))
     partitions = 1

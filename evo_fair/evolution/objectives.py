@@ -41,7 +41,14 @@ Measures = Literal["", "accuracy", "unfairness"]
 
 @dataclass(frozen=True)
 class Axis:
-    """What a reader needs to know of an objective: its name, which way is better, its unit and what it is called."""
+    """What a reader needs to know of an objective.
+
+    Args:
+        name: The objective's name.
+        direction: `min` where lower is better, `max` where higher is. Default: `min`.
+        unit: The unit, for figures, such as `ms`. Default: none.
+        label: What figures call it. Default: its name.
+    """
 
     name: str
     direction: Direction = "min"
@@ -67,11 +74,28 @@ class Axis:
 
 @dataclass(frozen=True)
 class Objective(Axis):
-    """An axis with its function: of the layer table if `cheap`, else of the `Counts` of the run's group.
+    """A named number of each network, to minimise or maximise, with the function that measures it.
 
-    The function returns an integer or float array `[networks]`. The arrays that it gets can't be changed. `measures`
-    says of a predictive objective whether it is an accuracy (or an error) or an unfairness, for strategies that tell
-    them apart, such as `reinforce`.
+    Args:
+        name: The objective's name.
+        direction: `min` where lower is better, `max` where higher is. Default: `min`.
+        unit: The unit, for figures, such as `ms`. Default: none.
+        label: What figures call it. Default: its name.
+        cheap: Whether the function is of the layer table. Default: False, of the
+            `Counts` of the run's group.
+        function: Returns integers or floats `[networks]`; it can't change the arrays
+            that it gets. Default: None, for latencies, whose function is that of a
+            device.
+        measures: Whether a predictive objective is an `accuracy` (or an error) or an
+            `unfairness`, for strategies that tell them apart, such as `reinforce`.
+            Default: neither.
+
+    Example:
+        >>> smallest = ef.Objective("smallest", "max", cheap=True, function=lambda layers: layers[:, :, 2].max(axis=1))
+        >>> smallest.better
+        'higher is better'
+        >>> smallest.measure(np.array([[[1, 3, 16, 3, 2, 1, 64, 64]]], np.int32))
+        array([16])
     """
 
     cheap: bool = False
@@ -79,10 +103,19 @@ class Objective(Axis):
     measures: Measures = ""
 
     def measure(self, source: Counts | LayerTable) -> ObjectiveValues:
-        """The function's values, int64 or float64 `[networks]`.
+        """What the function gives for each network.
 
-        Raises `ObjectiveError` naming the objective when it returns another shape or kind, whole numbers that int64
-        can't hold, or has no function yet, and when it changes the arrays that it is given.
+        Args:
+            source: `Counts` for a predictive objective; for a cheap one the layer
+                table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            The values, int64 or float64 `[networks]`.
+
+        Raises:
+            ObjectiveError: The function fails, returns another shape or kind or whole
+                numbers that int64 can't hold, changes its arrays, or is None.
+            UndefinedMetricError: The objective has no value on these samples.
         """
         if self.function is None:
             raise ObjectiveError(f"objective {self.name!r} is not bound to a device: resolve it with a latency model")
@@ -142,23 +175,24 @@ def objective(
 ) -> Callable[[F], F]:
     """Registers the function below it as an objective under the function's name, and leaves it as it is.
 
-    A predictive objective gets `Counts`, a cheap one the layer table, int32 `[networks, layers, 8]`; both return one
-    number a network. Their arrays are read-only: change a copy. What a predictive one `measures`, an accuracy (or an
-    error) or an unfairness, has to be said for `reinforce` alone. The same function defined again, as by a notebook's
-    cell that is run twice, takes the place of the first; another function of its name is refused.
+    A predictive objective gets `Counts`, a cheap one the layer table, int32 `[networks,
+    layers, 8]`. Both return one number a network. Their arrays are read-only: change a
+    copy. The same function defined again, as by a notebook's cell that is run twice,
+    takes the place of the first. Another function of its name is refused.
 
     Args:
         direction: `min` where lower is better, `max` where higher is. Default: `min`.
         cheap: Whether the function is of the layer table. Default: False, of `Counts`.
         unit: For figures, such as `ms`. Default: none.
         label: What figures call it. Default: the function's name.
-        measures: `accuracy` or `unfairness`, for `reinforce`; see `Objective`. Default: neither.
+        measures: `accuracy` (or an error) or `unfairness`; only `reinforce` needs it.
+            Default: neither.
 
     Returns:
         A decorator.
 
     Raises:
-        ObjectiveError: The name is taken, or the direction is none; with the decorated function.
+        ObjectiveError: The name is taken, or the direction is none; when it decorates.
 
     Example:
         >>> @ef.objective(direction="min", cheap=True)
@@ -180,13 +214,27 @@ def objective(
 
 
 def register(new: Objective) -> None:
-    """Adds an objective; raises `ObjectiveError` if its name is taken or not an identifier, or its direction wrong."""
+    """Adds an objective to the registry.
+
+    Args:
+        new: The objective.
+
+    Raises:
+        ObjectiveError: Its name is taken or no identifier, or its direction is none.
+    """
     check_objective(new)
     OBJECTIVES.add(new.name, new, code=new.function or resolve)  # that of a latency is a device's
 
 
 def check_objective(new: Objective) -> None:
-    """Raises `ObjectiveError` for an objective that can't be: a name, a direction or a function that is none."""
+    """Refuses an objective that can't be.
+
+    Args:
+        new: The objective.
+
+    Raises:
+        ObjectiveError: Its name, direction, function or `measures` is none.
+    """
     OBJECTIVES.check_name(new.name)
     if new.direction not in ("min", "max"):
         raise ObjectiveError(f"direction {new.direction!r} of objective {new.name!r}: expected 'min' or 'max'")
@@ -202,24 +250,48 @@ def check_objective(new: Objective) -> None:
 
 
 def objective_direction(name: str) -> Direction | None:
-    """The direction of a registered objective; None for any other name, which says nothing of it."""
+    """The direction of a registered objective.
+
+    Args:
+        name: Any name, `latency_ms[NAME]` among them.
+
+    Returns:
+        `min` or `max`; None for a name that is not registered.
+    """
     name = plain_name(name)
     return OBJECTIVES[name].direction if name in OBJECTIVES else None
 
 
 def built_in(name: str) -> bool:
-    """Whether evo_fair itself measures what has this name, `latency_ms[NAME]` among it."""
+    """Whether evo_fair itself measures what has this name.
+
+    Args:
+        name: Any name, `latency_ms[NAME]` among them.
+
+    Returns:
+        True for an objective of evo_fair's own.
+    """
     return plain_name(name) in BUILT_IN
 
 
 def resolve(
     names: Sequence[str | Objective], latency: Latency | Devices | None = None, device: str = ""
 ) -> tuple[Objective, ...]:
-    """The objectives of these names, those of latencies bound to the model of a `device`, or to several `Devices`.
+    """The objectives of these names, with the functions of devices for those that are latencies.
 
-    A model turns a layer table into float64 `[networks]`. An `Objective` stands for itself, registered or not. Raises
-    `UnknownNameError` for a name that is not registered and for a device that is not there, `ObjectiveError` for one
-    given twice, for a latency without a device and for `worst_latency` without limits.
+    Args:
+        names: Names, or objectives, which stand for themselves, registered or not.
+        latency: The latency model of one device, which turns a layer table into float64
+            `[networks]`, or several `Devices`. Default: none.
+        device: The name of the one device. Default: none.
+
+    Returns:
+        The objectives, in the order of `names`.
+
+    Raises:
+        UnknownNameError: A name is not registered, or a device is not there.
+        ObjectiveError: An objective is given twice, a latency has no device, or
+            `worst_latency` has no limits.
     """
     if not isinstance(latency, Devices):
         latency = Devices({} if latency is None else {device: latency})
@@ -255,24 +327,53 @@ def _given(own: Objective) -> Objective:
 
 
 def to_minimise(values: npt.ArrayLike, axes: Sequence[Axis]) -> npt.NDArray[np.float64]:
-    """Turns values `[networks, objectives]` into float64 of the same shape of which less is always better."""
+    """Turns values into those of which less is always better.
+
+    Args:
+        values: Values, `[networks, objectives]`.
+        axes: The objectives, `[objectives]`.
+
+    Returns:
+        float64 `[networks, objectives]`.
+    """
     signs = np.array([axis.sign for axis in axes])
     return np.asarray(np.asarray(values, np.float64) * signs + 0.0)  # + 0.0 makes -0.0 a plain zero
 
 
 def describe(axes: Sequence[Axis]) -> list[dict[str, str]]:
-    """The axes as plain tables for a run's configuration, so that its front can be read without the registry."""
+    """The axes as plain tables for a run's configuration, so that its front can be read without the registry.
+
+    Args:
+        axes: The objectives.
+
+    Returns:
+        A table with `name`, `direction`, `unit` and `label` for each.
+    """
     return [asdict(Axis(axis.name, axis.direction, axis.unit, axis.label)) for axis in axes]
 
 
 def sources(measures: Sequence[Objective]) -> dict[str, str]:
-    """A hash of the source of each objective that is the user's own, by name; see `source_hash`."""
+    """A hash of the source of each objective that is the user's own; see `source_hash`.
+
+    Args:
+        measures: The objectives.
+
+    Returns:
+        The hashes by name.
+    """
     own = {measure.name: measure.function for measure in measures if not built_in(measure.name)}
     return {name: source_hash(function) for name, function in sorted(own.items()) if function is not None}
 
 
 def axes_from(tables: Sequence[Mapping[str, Any]]) -> tuple[Axis, ...]:
-    """The axes that `describe` wrote down."""
+    """The axes that `describe` wrote down.
+
+    Args:
+        tables: The tables of a run's configuration.
+
+    Returns:
+        The axes, in the tables' order.
+    """
     return tuple(Axis(**table) for table in tables)
 
 

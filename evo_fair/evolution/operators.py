@@ -21,10 +21,20 @@ def mutate(
     ordered: npt.NDArray[np.bool_],
     rng: np.random.Generator,
 ) -> Genomes:
-    """Changes each gene with probability 1 / genes, and at least one gene of every genome: int16 `[networks, genes]`.
+    """Changes each gene with probability 1 / genes, and at least one gene of every genome.
 
-    A categorical gene takes another of its values, all equally likely; an ordered one steps up or down, mostly by one
-    and stopping at its ends. Genes with a single value stay. Only a genome without any other gene comes back as it was.
+    A categorical gene takes another of its values, all equally likely; an ordered one
+    steps up or down, mostly by one and stopping at its ends. Genes with a single value
+    stay. Only a genome without any other gene comes back as it was.
+
+    Args:
+        genomes: int16 `[networks, genes]`.
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        ordered: Whether neighbouring values mean neighbouring networks, bool `[genes]`.
+        rng: The Generator to draw with.
+
+    Returns:
+        int16 `[networks, genes]`.
     """
     changeable = np.flatnonzero(cardinalities > 1)
     if not changeable.size or not len(genomes):

@@ -2,15 +2,15 @@
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from evo_fair.arrays import Floats
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process.kernels import Kernel
 
 __all__ = ["Process", "Scale"]
 
@@ -51,7 +51,14 @@ class Scale:
         return np.asarray(scaled)
 
     def inverse(self, scaled: Floats) -> Floats:
-        """The values `[...]` that are so on this scale."""
+        """Takes values off this scale.
+
+        Args:
+            scaled: Values on the scale, float64 `[...]`.
+
+        Returns:
+            The values, of the same shape.
+        """
         if math.isnan(self._offset):
             return scaled
         if self._bounded:
@@ -75,7 +82,16 @@ class Process:
         self._fitted_to = 0
 
     def fit(self, features: Floats, values: Floats, costs: int = 0) -> None:
-        """Takes features `[networks, features]`, the last `costs` of them costs, and finite values `[networks]`."""
+        """Takes what was measured.
+
+        Args:
+            features: Features of networks, float64 `[networks, features]`.
+            values: Finite values, float64 `[networks]`.
+            costs: How many of the last features are costs. Default: 0.
+        """
+        from sklearn.exceptions import ConvergenceWarning  # half a second that most searches don't need
+        from sklearn.gaussian_process import GaussianProcessRegressor
+
         self.scale = Scale(values, bounded=True)
         scaled = self.scale(values)
         self._middle, self._spread = float(scaled.mean()), float(scaled.std()) or 1.0
@@ -95,12 +111,29 @@ class Process:
         self._model = model
 
     def predict(self, features: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of values to be measured, each `[networks]`, on the process's scale."""
+        """What values to be measured will be.
+
+        Args:
+            features: Features of networks, float64 `[networks, features]`.
+
+        Returns:
+            Mean and standard deviation, float64 `[networks]` each, on the process's
+            scale.
+        """
         mean, deviation = self._model.predict(features, return_std=True)
         return self._middle + self._spread * mean, self._spread * deviation
 
     def draw(self, features: Floats, n: int, rng: np.random.Generator) -> Floats:
-        """`n` draws of what the networks' values may be, `[n, networks]` on the process's scale, with little noise."""
+        """Draws what the networks' values may be, with little noise.
+
+        Args:
+            features: Features of networks, float64 `[networks, features]`.
+            n: How many draws.
+            rng: The Generator to draw with.
+
+        Returns:
+            float64 `[n, networks]` on the process's scale.
+        """
         mean, covariance = self._model.predict(features, return_cov=True)
         noise = self._model.kernel_.k2.noise_level
         root = np.linalg.cholesky(covariance - (1.0 - _OWN) * noise * np.eye(len(mean)))
@@ -118,12 +151,14 @@ class Process:
         self._fitted_to, self._theta = int(state[0]), np.array(state[1:], np.float64)
 
 
-def _kernel(features: int, costs: int) -> Kernel:
+def _kernel(features: int, costs: int) -> "Kernel":
     """A trend by the costs alone, what features tell beyond it, and noise.
 
     The trend is what keeps the search from trying hopelessly small networks one after another: without it each is as
     uncertain as the first. Its length scale is a standard deviation of the costs, that of the other features infinite.
     """
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     kernel = ConstantKernel(1.0, (1e-2, 1e2)) * Matern(2.0, (0.2, 50.0), nu=1.5)
     if costs:
         lengths = [1e6] * (features - costs) + [1.0] * costs

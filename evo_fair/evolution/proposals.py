@@ -32,9 +32,18 @@ class Proposals(NamedTuple):
 def fresh_genomes(
     strategy: Strategy, space: Space, rng: np.random.Generator, n: int, known: Container[str]
 ) -> Proposals:
-    """At most `n` genomes that are not in `known` (by id).
+    """New genomes that a strategy proposes.
 
-    None at all means that the space is exhausted, or that no new genome was found in many draws.
+    Args:
+        strategy: The strategy.
+        space: The space.
+        rng: The Generator of the search.
+        n: The most genomes.
+        known: The ids of networks that are known.
+
+    Returns:
+        The proposals. None at all means that the space is exhausted, or that no new
+        genome was found in many draws.
     """
     found: dict[str, Genomes] = {}
     again: dict[str, None] = {}

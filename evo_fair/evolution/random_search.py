@@ -38,13 +38,26 @@ class RandomSearch:
         return self._space.sample(self._rng, n)
 
     def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
-        """Nothing to do."""
+        """Learns nothing.
+
+        Args:
+            genomes: Not looked at.
+            objectives: Not looked at.
+            violations: Not looked at.
+        """
 
     def state(self) -> State:
         """Nothing to keep."""
         return {}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Raises `ValueError` for a state that isn't empty."""
+        """Takes up an empty state.
+
+        Args:
+            state: What `state` returned.
+
+        Raises:
+            ValueError: The state isn't empty.
+        """
         if state:
             raise ValueError("random search has no state")

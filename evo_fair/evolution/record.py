@@ -64,12 +64,29 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def is_id(name: object) -> bool:
-    """Whether it has the form of a network's id: files are called by it, so that it can't be a path."""
+    """Whether a value has the form of a network's id: files are called by it, so that it can't be a path.
+
+    Args:
+        name: Any value.
+
+    Returns:
+        True for an id.
+    """
     return isinstance(name, str) and _ID.fullmatch(name) is not None
 
 
 def parse_line(line: bytes) -> Record:
-    """The record of a journal's line; raises `ValueError` saying what is wrong with it."""
+    """The record of a journal's line.
+
+    Args:
+        line: The line.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: The line is wrong; the message says how.
+    """
     content = parse_json(line.decode())  # bytes would be guessed to be UTF-16 or 32, too
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")

@@ -101,7 +101,14 @@ class Reinforce:
 
     @staticmethod
     def check_objectives(objectives: Sequence[Objective]) -> None:
-        """Raises `ObjectiveError` if there is no reward for them: see `Reward`."""
+        """Refuses objectives for which there is no reward: see `Reward`.
+
+        Args:
+            objectives: The objectives.
+
+        Raises:
+            ObjectiveError: There is no reward for them.
+        """
         Reward(objectives)
 
     def ask(self, n: int) -> Genomes:
@@ -112,7 +119,13 @@ class Reinforce:
         return genomes
 
     def tell(self, genomes: Genomes, objectives: npt.NDArray[np.float64], violations: npt.NDArray[np.float64]) -> None:
-        """Learns from its proposals since it was last told; what is told of other genomes is nothing to it."""
+        """Learns from its proposals since it was last told; what is told of other genomes changes nothing.
+
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+            objectives: Their minimised objectives, float64 `[networks, objectives]`.
+            violations: How far each breaks the constraints, float64 `[networks]`.
+        """
         proposed = np.concatenate([*self._proposed, np.empty((0, len(self._space.gene_names)), np.int16)])
         self._proposed = []
         told = {genome.tobytes(): place for place, genome in enumerate(self._space.canonical(genomes))}

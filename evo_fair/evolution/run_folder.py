@@ -71,15 +71,34 @@ class RunFolder:
 
 
 def create_run(path: Path, configuration: Mapping[str, Any]) -> RunFolder:
-    """Makes the folder and its `run.toml`; raises `RunError` if there is something, and leaves that as it is.
+    """Makes a run's folder and its `run.toml`.
 
-    `configuration` holds what TOML knows: tables, arrays, texts, numbers and booleans. A `format` is added to it.
+    Args:
+        path: The folder.
+        configuration: What TOML knows: tables, arrays, texts, numbers and booleans. A
+            `format` is added to it.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: There is something already; it is left as it is.
     """
     return RunFolder(path, RUNS.begin(path, configuration))
 
 
 def open_run(path: Path) -> RunFolder:
-    """The run in a folder, for reading; raises `RunError` if there is none or its `run.toml` can't be read."""
+    """The run in a folder, for reading.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: There is none, or its `run.toml` can't be read.
+    """
     configuration = RUNS.read(path)
     devices = configuration.get("devices", [])
     if not (isinstance(devices, list) and all(isinstance(one, dict) for one in devices)):
@@ -90,6 +109,15 @@ def open_run(path: Path) -> RunFolder:
 def resume_run(path: Path, configuration: Mapping[str, Any]) -> RunFolder:
     """The run in a folder, if it was made with this configuration.
 
-    Raises `RunError` naming the first key that differs, with both values, and as `open_run` does.
+    Args:
+        path: The folder.
+        configuration: The configuration.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunError: A key differs, which the message names with both values; or as
+            `open_run` raises.
     """
     return RunFolder(path, RUNS.resume(path, configuration))

@@ -41,7 +41,18 @@ class Searched(_Part):
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self:
-        """What the run in a folder searched; raises `RunError` naming the key that is missing or damaged."""
+        """What the run in a folder searched.
+
+        Args:
+            folder: The folder.
+
+        Returns:
+            Its objectives and limits.
+
+        Raises:
+            RunError: A key of its configuration is missing or damaged; the message
+                names it.
+        """
         try:
             searched = cls.model_validate(folder.configuration.get("search"))
             names = [axis.name for axis in searched.objectives]

@@ -21,12 +21,22 @@ _SKEW = 20.0
 
 
 def spread_sample(space: Space, rng: np.random.Generator, n: int, objectives: Sequence[Objective]) -> Genomes:
-    """`n` canonical genomes, int16 `[n, genes]`, that lie evenly in the logarithm of the first cheap objective.
+    """Canonical genomes that lie evenly in the logarithm of the first cheap objective.
 
-    Genomes whose genes are all drawn uniformly are nearly all of one size, as sums of many draws are. Here each
-    candidate leans to small or to large values in all its ordered genes, by an amount of its own, and of many
-    candidates those are taken that lie next to even steps between the smallest and the largest. Without a cheap
+    Genomes whose genes are all drawn uniformly are nearly all of one size, as sums of
+    many draws are. Here each candidate leans to small or to large values in all its
+    ordered genes, by an amount of its own, and of many candidates those are taken that
+    lie next to even steps between the smallest and the largest. Without a cheap
     objective the first candidates are taken as they are.
+
+    Args:
+        space: The space.
+        rng: The Generator to draw with.
+        n: How many genomes.
+        objectives: The objectives of the search.
+
+    Returns:
+        int16 `[n, genes]`.
     """
     cheap = next((goal for goal in objectives if goal.cheap), None)
     candidates = _leaning(space, rng, n if cheap is None else n * _CANDIDATES)

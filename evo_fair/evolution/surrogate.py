@@ -117,7 +117,13 @@ class Surrogate:
             return self._propose(n, measured)
 
     def tell(self, genomes: Genomes, objectives: Floats, violations: Floats) -> None:
-        """Remembers; the models are fitted when they are asked next."""
+        """Remembers; the models are fitted when they are asked next.
+
+        Args:
+            genomes: Canonical genomes, int16 `[networks, genes]`.
+            objectives: Their minimised objectives, float64 `[networks, objectives]`.
+            violations: How far each breaks the constraints, float64 `[networks]`.
+        """
         self._genomes = np.concatenate([self._genomes, np.asarray(genomes, np.int16)])
         self._values = np.concatenate([self._values, objectives])
         self._violations = np.concatenate([self._violations, violations])

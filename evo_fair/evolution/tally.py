@@ -34,12 +34,23 @@ class Tally:
         return len(self.seen)
 
     def add(self, records: Sequence[Record]) -> None:
-        """Takes whole generations of records, in order."""
+        """Takes whole generations of records.
+
+        Args:
+            records: The records, in order.
+        """
         for _, part in groupby(records, lambda record: record.generation):
             self._add_generation(list(part))
 
     def minimised(self, records: Sequence[Record]) -> npt.NDArray[np.float64]:
-        """The records' objectives, less being better, float64 `[networks, objectives]`; NaN where not measured."""
+        """The records' objectives, less being better.
+
+        Args:
+            records: The records.
+
+        Returns:
+            float64 `[networks, objectives]`; NaN where not measured.
+        """
         names = [objective.name for objective in self._objectives]
         values = [[record.objectives.get(name, np.nan) for name in names] for record in records]
         return to_minimise(np.array(values, np.float64).reshape(len(records), len(names)), self._objectives)

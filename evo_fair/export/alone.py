@@ -83,7 +83,6 @@ class AloneTraining:
         if self.take(name, genome, network):
             return network.eval()
         recipe = self.tuning.recipe(self.problem.training)
-        checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
         train_network(
             network,
             self.dataset,
@@ -92,7 +91,7 @@ class AloneTraining:
             recipe,
             self.seed,
             self.scaling,
-            checkpoint=checkpoint,
+            checkpoint=self._checkpoint(name),
             on_epoch=on_epoch,
         )
         self.keep(name, genome, network)
@@ -113,13 +112,31 @@ class AloneTraining:
         facts = self._facts(genome)
         piece.finish({"format": 1, "id": name, "trained": facts, "weights": {"sha256": sha256_of(weights)}})
 
+    def keeps(self, name: str, genome: Sequence[int]) -> bool:
+        """Whether a network is kept, whole, and is of this genome, recipe, seed and data."""
+        piece = self._piece(name)
+        return piece.made and piece.content.get("trained") == self._facts(genome)
+
+    def kept_files(self, name: str) -> dict[str, bytes]:
+        """The files that are kept of a network by their names, its card last."""
+        piece = self._piece(name)
+        return {path.name: path.read_bytes() for path in (*piece.files.values(), piece.card)}
+
+    def keep_files(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Keeps a network that was trained so elsewhere, by what `kept_files` said there."""
+        for file, content in files.items():
+            write_bytes(inside(self.folder, file), content)
+        self._checkpoint(name).unlink(missing_ok=True)  # of a training that was broken off here
+
+    def _checkpoint(self, name: str) -> Path:
+        return inside(self.folder, f"{name}.checkpoint.safetensors")
+
     def take(self, name: str, genome: Sequence[int], network: nn.Module) -> bool:
         """Fills in the weights that are kept of a network; False, changing nothing, where there are none of its own."""
-        piece = self._piece(name)
-        if not piece.made or piece.content.get("trained") != self._facts(genome):
+        if not self.keeps(name, genome):
             return False
         try:
-            tensors, _ = read_tensors(piece.files["weights"])
+            tensors, _ = read_tensors(self._piece(name).files["weights"])
         except ValueError:
             return False
         if _form(tensors) != _form(network.state_dict()):

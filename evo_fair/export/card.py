@@ -1,6 +1,6 @@
 """The card of a network: what it is, what it was measured to do and for whom, beside its ONNX file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,9 +14,9 @@ from evo_fair.data import Dataset
 from evo_fair.export.columns import put_columns_first
 from evo_fair.export.export import TOLERANCE, Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
-from evo_fair.fairness.summary import group_summary
+from evo_fair.fairness.summary import confusion_summary, group_summary
 from evo_fair.files import atomic_write, sha256_of, write_json
-from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.proxy import Proxy, predict_logits
 
 __all__ = ["Describes", "file_facts", "network_card", "write_frozen", "write_network", "write_onnx"]
@@ -45,7 +45,8 @@ def write_network(
     """Writes the proxy's network of a genome; see `write_frozen`."""
     scaling = Scaling(proxy.supernet.mean, proxy.supernet.scale)
     space, network, samples = proxy.supernet.space, proxy.network(genome), proxy.samples
-    return write_frozen(folder, name, genome, space, network, samples, scaling, dataset, facts, groupings)
+    logits = predict_logits(network, samples)
+    return write_frozen(folder, name, genome, space, network, logits, samples, scaling, dataset, facts, groupings)
 
 
 def write_frozen(
@@ -54,22 +55,22 @@ def write_frozen(
     genome: Sequence[int],
     space: Describes,
     network: nn.Module,
-    samples: torch.Tensor,
+    logits: npt.NDArray[np.float32],
+    samples: torch.Tensor | Normalised,
     scaling: Scaling,
     dataset: Dataset,
     facts: Mapping[str, Any],
     groupings: Sequence[str],
-    tolerance: Callable[[npt.NDArray[np.float32]], float] = lambda _: TOLERANCE,
+    allowed: float = TOLERANCE,
 ) -> Path:
     """Writes `<name>.onnx` and its card `<name>.json`; returns the path of the former.
 
-    The ONNX file is checked against torch on `samples`, the validation part as `scaling` normalises it; raises
-    `EvoFairError` if it computes anything else. `facts` go into the card as they are. `tolerance` says of torch's
-    logits by how much the file's may differ.
+    The ONNX file is checked against `logits`, those that torch gives for `samples`, the validation part as `scaling`
+    normalises it; raises `EvoFairError` if it computes anything else. `facts` go into the card as they are. `allowed`
+    is by how much the file's logits may differ.
     """
-    logits = predict_logits(network, samples)
     path = folder / f"{name}.onnx"
-    parity = write_onnx(path, network, dataset, scaling, samples, logits, tolerance(logits))
+    parity = write_onnx(path, network, dataset, scaling, samples, logits, allowed)
     predictions = logits.argmax(1).astype(np.uint8)[None]
     counts = {grouping: dataset.counts(predictions, "validation", grouping) for grouping in groupings}
     card = network_card(name, genome, space, counts, facts)
@@ -83,7 +84,7 @@ def write_onnx(
     network: nn.Module,
     dataset: Dataset,
     scaling: Scaling,
-    x: torch.Tensor,
+    x: torch.Tensor | Normalised,
     logits: npt.NDArray[np.float32],
     allowed: float = TOLERANCE,
 ) -> Parity:
@@ -134,7 +135,11 @@ def file_facts(path: Path, parity: Parity, dataset: Dataset, scaling: Scaling) -
 def network_card(
     name: str, genome: Sequence[int], space: Describes, counts: Mapping[str, Counts], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The card's part that needs no file: genome by gene, architecture by part, accuracy by group with counts."""
+    """The card's part that needs no file: genome by gene, architecture by part, accuracy by group, confusion.
+
+    What labels were taken for is told for all samples and within groups; the groups of `class` are the labels.
+    """
+    told = {grouping: confusion_summary(part) for grouping, part in counts.items()}
     return {
         "format": 1,
         "id": name,
@@ -144,4 +149,8 @@ def network_card(
         "architecture": space.described(genome),
         "part": "validation",
         "groups": {grouping: group_summary(part) for grouping, part in counts.items()},
+        "confusion": {
+            "overall": next((one["overall"] for one in told.values()), {}),
+            "by_group": {grouping: one["by_group"] for grouping, one in told.items() if grouping != "class"},
+        },
     }

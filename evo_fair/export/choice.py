@@ -15,8 +15,13 @@ __all__ = ["choose_networks", "usual_choice"]
 def usual_choice(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
     """The ids of the best network in each objective, and of the one nearest to being best in all of them.
 
-    What is believed of an objective counts where that is there. Distance is Euclidean, with each objective scaled to 0
-    to 1 over the front; among equals the front's order decides.
+    What is believed of an objective counts where that is there. Distance is Euclidean,
+    with each objective scaled to 0 to 1 over the front; among equals the front's order
+    decides.
+
+    Args:
+        front: The table of the front.
+        axes: The objectives.
     """
     points = to_minimise(front[believed_columns(front, axes)].to_numpy(float), axes)
     span = np.ptp(points, axis=0)
@@ -28,7 +33,13 @@ def usual_choice(front: pd.DataFrame, axes: Sequence[Axis]) -> list[str]:
 def choose_networks(front: pd.DataFrame, axes: Sequence[Axis], wanted: Sequence[str] | None) -> list[str]:
     """The ids of the front's networks that `wanted` names, `all` for every one; None for `usual_choice`.
 
-    Raises `RunError` for a front without networks, `UnknownNameError` for an id that is not on it.
+    Raises `RunError` for a front without networks, `UnknownNameError` for an id that is
+    not on it.
+
+    Args:
+        front: The table of the front.
+        axes: The objectives.
+        wanted: Ids, or `all`; None for `usual_choice`.
     """
     if front.empty:
         raise RunError("the run's front is empty, so there is nothing to deploy: search again with wider constraints")

@@ -32,7 +32,13 @@ PREFIX = "columns/"
 
 
 def put_columns_first(path: Path, encoding: Encoding, scaling: Scaling) -> None:
-    """Makes the file of a network, whose `input` are normalised inputs, take the raw `columns` of a table."""
+    """Makes the file of a network, whose `input` are normalised inputs, take the raw `columns` of a table.
+
+    Args:
+        path: The file.
+        encoding: How the columns become inputs.
+        scaling: How raw inputs are normalised.
+    """
     model = onnx.load(path)
     graph = model.graph
     names = [value.name for value in graph.input]
@@ -132,12 +138,23 @@ class _Front:
 
 
 def takes_columns(path: Path) -> bool:
-    """Whether a network's file takes the raw columns of a table."""
+    """Whether a network's file takes the raw columns of a table.
+
+    Args:
+        path: The file.
+    """
     return [value.name for value in open_session(str(path), threads=1).get_inputs()] == [COLUMNS_INPUT]
 
 
 def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDArray[np.int64]) -> Float32s:
-    """What a network's file takes for these samples: a table's raw columns, or else normalised inputs."""
+    """What a network's file takes for these samples: a table's raw columns, or else normalised inputs.
+
+    Args:
+        path: The file.
+        dataset: The data set.
+        scaling: How raw inputs are normalised.
+        samples: The samples' numbers, int64 `[n]`.
+    """
     if dataset.columns is not None and takes_columns(path):
         return dataset.columns.values[samples]
     inputs: Float32s = scaling(dataset.inputs[samples]).contiguous().numpy()
@@ -145,10 +162,18 @@ def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDA
 
 
 def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Float32s:
-    """Rows of a table, as people have them, as what the network of a card takes: float32 `[rows, columns]`.
+    """Rows of a table, as people have them, as what the network of a card takes.
 
-    `card` is the content of the `.json` beside the ONNX file. What is missing is NaN, None or an empty text. Raises
-    `DataError` for a column that is not there, and for a text where a number belongs.
+    Args:
+        card: The content of the `.json` beside the ONNX file.
+        frame: The rows, with the columns that the card names. What is missing is NaN,
+            None or an empty text.
+
+    Returns:
+        float32 `[rows, columns]`.
+
+    Raises:
+        DataError: A column is not there, or a text stands where a number belongs.
     """
     return np.column_stack([_raw_column(column, frame) for column in card["input"]["columns"]]).astype(np.float32)
 
@@ -169,5 +194,5 @@ def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[n
     if wrong.any():
         if column["kind"] == "category":
             return np.where(wrong, column["any other"], numbers)
-        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: mend it")
+        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: fix it")
     return numbers

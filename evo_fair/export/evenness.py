@@ -38,11 +38,20 @@ def even_outputs(
 ) -> dict[str, Any]:
     """Moves the biases of a network's outputs in place, and says for its card how, and what that does.
 
-    They are `bias`, by default those of a `Network`'s classifier. The offsets, one a label, are fitted to the
-    validation part and, with less weight, the training part; how far they are taken is decided on validation samples
-    that they were not fitted to, at most `epsilon` of whose accuracy may be lost (`held_offsets`). The test part is not
-    looked at. `held_out` are the figures of those samples: accuracy and the variance of the groups', for which training
-    samples count too.
+    They are `bias`, by default those of a `Network`'s classifier. The offsets, one a
+    label, are fitted to the validation part and, with less weight, the training part;
+    how far they are taken is decided on validation samples that they were not fitted
+    to, at most `epsilon` of whose accuracy may be lost (`held_offsets`). The test part
+    is not looked at. `held_out` are the figures of those samples: accuracy and the
+    variance of the groups', for which training samples count too.
+
+    Args:
+        network: The network.
+        dataset: The data set.
+        grouping: The grouping's name.
+        scaling: How raw inputs are normalised.
+        epsilon: The accuracy that may be lost, 0.01 for a point.
+        bias: The biases of the outputs. Default: those of a `Network`'s classifier.
     """
     parts = {name: _outputs(network, dataset, name, grouping, scaling) for name in ("validation", "train")}
     validation, training = parts["validation"], parts["train"]

@@ -10,7 +10,15 @@ import numpy.typing as npt
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, group_accuracy
-from evo_fair.fairness.bootstrap import Interval, draw_weights, ends, interval, resampled_counts
+from evo_fair.fairness.bootstrap import (
+    AT_ONCE,
+    Interval,
+    draw_weights,
+    ends,
+    ends_of_change,
+    interval,
+    resampled_counts,
+)
 
 __all__ = ["Examination", "Examiner"]
 
@@ -37,8 +45,12 @@ class Examiner:
     def examine(self, predictions: npt.NDArray[np.uint8]) -> Examination:
         """Accuracy overall and by group, and fairness by grouping, of one network's predictions `[samples]`.
 
-        What has no value on the part, because a group of it is empty, is left out; a value without an interval,
-        because a group has too few units to be in most resamples, has NaN for its ends.
+        What has no value on the part, because a group of it is empty, is left out; a
+        value without an interval, because a group has too few units to be in most
+        resamples, has NaN for its ends.
+
+        Args:
+            predictions: Predicted labels, uint8 `[samples]`.
         """
         found: Examination = {}
         for grouping in self.groupings:
@@ -51,8 +63,41 @@ class Examiner:
             found |= _groups(grouping, counts, resampled)
         return found
 
+    def changes(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> Examination:
+        """By how much accuracy, overall and by group, is another with predictions `after` than `before`, `[samples]`.
+
+        Both are counted on the same resamples, so the intervals are those of the differences. Groups without a sample
+        are left out; the ends are NaN as in `examine`.
+        """
+        labels = self.dataset.labels[self._samples]
+        change = (after == labels).astype(np.float64) - (before == labels)
+        found: Examination = {}
+        for grouping in self.groupings:
+            for name, one in self._changes_in(grouping, change).items():
+                found.setdefault(name, one)
+        return found
+
+    def _changes_in(self, grouping: str, change: npt.NDArray[np.float64]) -> Examination:
+        """The mean `change` of the samples `[n]`, of all and of each group of a grouping."""
+        known = self.dataset.grouping(grouping)
+        names, members = _members(grouping, known.names, known.index[self._samples])
+        value = members @ change / members.sum(axis=1)
+        low, high = np.full((2, len(value)), np.nan)
+        weights = self._weights[grouping]
+        if weights is not None:
+            rows = max(1, AT_ONCE // len(change))
+            parts = (weights[start : start + rows] for start in range(0, len(weights), rows))
+            drawn = [(part @ (members * change).T) / (part @ members.T) for part in parts]
+            low, high = ends_of_change(value, np.concatenate(drawn))
+        return {name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
+
     def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:
-        """The counts of one network's predictions `[samples]` on every resample; None where a group is too small."""
+        """The counts of one network's predictions `[samples]` on every resample; None where a group is too small.
+
+        Args:
+            predictions: Predicted labels, uint8 `[samples]`.
+            grouping: The grouping's name.
+        """
         weights = self._weights[grouping]
         if weights is None:
             return None
@@ -109,3 +154,12 @@ def _groups(grouping: str, counts: Counts, resampled: Counts | None) -> Examinat
         f"accuracy[{grouping}:{group}]": Interval(float(values[i]), float(low[i]), float(high[i]))
         for i, group in enumerate(counts.group_names)
     }
+
+
+def _members(
+    grouping: str, names: Sequence[str], index: npt.NDArray[np.integer[Any]]
+) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """What accuracies are called, and 1 for the samples that each is of, `[names, samples]`: all, then each group's."""
+    there = [number for number in range(len(names)) if (index == number).any()]
+    called = ["accuracy", *(f"accuracy[{grouping}:{names[number]}]" for number in there)]
+    return called, np.stack([np.ones(len(index)), *((index == number).astype(np.float64) for number in there)])

@@ -17,6 +17,8 @@ from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import atomic_write
 from evo_fair.latency.measure import open_session
 from evo_fair.nets.failures import failure
+from evo_fair.nets.inputs import Normalised
+from evo_fair.nets.threads import torch_threads
 from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["TOLERANCE", "Parity", "check_parity", "export_onnx", "onnx_logits", "tolerance_of"]
@@ -37,7 +39,7 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
     """
     example = torch.zeros(1, *input_shape)
     batch = {0: "batch"}
-    with atomic_write(path) as temporary, warnings.catch_warnings(), _without_a_log():
+    with atomic_write(path) as temporary, warnings.catch_warnings(), _without_a_log(), torch_threads(1):
         warnings.simplefilter("ignore")  # of sizes that it takes for constants, too: the check of the file tells
         try:
             torch.onnx.export(
@@ -72,8 +74,18 @@ def _without_a_log() -> Iterator[None]:
 
 def onnx_logits(path: Path, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Logits `[n, labels]` that ONNX Runtime computes, on one thread, for normalised inputs `[n, ...]`."""
-    session = _open(path)
-    return np.concatenate([_run(session, path, x[start : start + BATCH]) for start in range(0, len(x), BATCH)])
+    return _logits(_open(path), path, x)
+
+
+def _logits(
+    session: Any, path: Path, x: npt.NDArray[np.float32] | torch.Tensor | Normalised
+) -> npt.NDArray[np.float32]:
+    return np.concatenate([_run(session, path, _plain(x[start : start + BATCH])) for start in range(0, len(x), BATCH)])
+
+
+def _plain(x: npt.NDArray[np.float32] | torch.Tensor) -> npt.NDArray[np.float32]:
+    """A batch as an array `[n, channels, height, width]` that lies in memory as it is written."""
+    return x.contiguous().numpy() if isinstance(x, torch.Tensor) else x
 
 
 def _open(path: Path) -> Any:
@@ -122,7 +134,7 @@ class Parity:
 def check_parity(
     path: Path,
     expected: npt.NDArray[np.float32],
-    x: torch.Tensor,
+    x: torch.Tensor | Normalised,
     network: nn.Module | None = None,
     allowed: float = TOLERANCE,
 ) -> Parity:
@@ -133,10 +145,10 @@ def check_parity(
     float32 is. The first few inputs are tried one by one, too. Raises `EvoFairError` when they differ by more, or
     labels differ that are no ties.
     """
-    inputs = x.contiguous().numpy()
-    actual = onnx_logits(path, inputs)
+    session = _open(path)
+    actual = _logits(session, path, x)
     _check_shape(path, expected, actual)
-    alone = np.concatenate([onnx_logits(path, inputs[i : i + 1]) for i in range(min(ALONE, len(inputs)))])
+    alone = np.concatenate([_run(session, path, _plain(x[i : i + 1])) for i in range(min(ALONE, len(x)))])
     _check_shape(path, expected[: len(alone)], alone)
     # Of the two, what is further off: the network answers for one image alone as it does among others.
     further = np.abs(alone - expected[: len(alone)]) > np.abs(actual[: len(alone)] - expected[: len(alone)])
@@ -183,7 +195,8 @@ def _compare(expected: npt.NDArray[np.float32], actual: npt.NDArray[np.float32],
 
 
 @torch.inference_mode()
-def _exact_logits(network: nn.Module, x: torch.Tensor) -> npt.NDArray[np.float64]:
+def _exact_logits(network: nn.Module, x: torch.Tensor | Normalised) -> npt.NDArray[np.float64]:
     """A network's logits in float64, all but free of rounding."""
     exact = copy.deepcopy(network).double().eval()
-    return np.concatenate([exact(part.double()).numpy() for part in torch.split(x, BATCH)])
+    batches = (x[start : start + BATCH] for start in range(0, len(x), BATCH))
+    return np.concatenate([exact(batch.double()).numpy() for batch in batches])

@@ -20,10 +20,16 @@ BATCH = 64
 def quantise_onnx(source: Path, target: Path, x: npt.NDArray[np.float32]) -> None:
     """Writes the 8-bit version of an ONNX network; `x` `[n, ...]` are inputs as it takes them, which set the ranges.
 
-    Weights are signed bytes with a scale for each output channel, activations unsigned bytes with one for the tensor,
-    in quantise-dequantise form. With signed activations, which ONNX Runtime's documentation prefers for Arm, a network
-    of 0.11 M parameters took 1.75 times as long as in fp32 on an x86 machine, with unsigned ones 0.74 times. A table's
-    preprocessing stays as it is.
+    Weights are signed bytes with a scale for each output channel, activations unsigned
+    bytes with one for the tensor, in quantise-dequantise form. With signed activations,
+    which ONNX Runtime's documentation prefers for Arm, a network of 0.11 M parameters
+    took 1.75 times as long as in fp32 on an x86 machine, with unsigned ones 0.74 times.
+    A table's preprocessing stays as it is.
+
+    Args:
+        source: The network's file.
+        target: The 8-bit network's file.
+        x: Normalised inputs, float32 `[n, ...]`.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 

@@ -36,9 +36,14 @@ class Reference:
 def open_reference(path: Path, dataset: Dataset) -> Reference:
     """A reference network in an ONNX file, checked to be one that runs.
 
-    It can be examined on the data set where a card of evo_fair (`.json` beside the file) says that it takes its inputs,
-    tells its labels, and was trained on the same data and split, and the file takes batches of them; else it is only
-    timed. Raises `EvoFairError` for a file that is missing or does not run on float32 inputs.
+    It can be examined on the data set where a card of evo_fair (`.json` beside the
+    file) says that it takes its inputs, tells its labels, and was trained on the same
+    data and split, and the file takes batches of them; else it is only timed. Raises
+    `EvoFairError` for a file that is missing or does not run on float32 inputs.
+
+    Args:
+        path: The file.
+        dataset: The data set.
     """
     if not path.is_file():
         raise EvoFairError(f"there is no file {path}: give the path of an .onnx file, or a reference network's name")

@@ -34,7 +34,13 @@ class Deployed:
 
 
 def time_networks(networks: Sequence[Deployed], progress: Callable[[int, int], None], seed: int) -> Timings:
-    """Times all of them with ONNX Runtime on one thread, interleaved, for about two minutes at most."""
+    """Times all of them with ONNX Runtime on one thread, interleaved, for about two minutes at most.
+
+    Args:
+        networks: The deployed networks.
+        progress: Hears of each round.
+        seed: The seed, 0 or more.
+    """
     sessions = {str(network.path): open_session(str(network.path), threads=1) for network in networks}
     return measure(sessions, MINUTES, progress, seed=seed)
 
@@ -44,9 +50,16 @@ def deployed_table(
 ) -> pd.DataFrame:
     """A row a file: id, role, precision, sizes, `measured_ms`, `predicted_ms[device]`, and the examination.
 
-    Every metric has its interval in columns of the same name ending in `_low` and `_high`. A profile predicts the
-    files of its own precision, and one with intervals adds `predicted_ms_low[device]` and `predicted_ms_high[device]`;
-    what was not measured, has no value or would be a lower bound is NaN.
+    Every metric has its interval in columns of the same name ending in `_low` and
+    `_high`. A profile predicts the files of its own precision, and one with intervals
+    adds `predicted_ms_low[device]` and `predicted_ms_high[device]`; what was not
+    measured, has no value or would be a lower bound is NaN.
+
+    Args:
+        networks: The deployed networks.
+        timings: What was measured.
+        profiles: The profiles that predict.
+        examiner: Examines predictions on the test part.
     """
     latency = dict(zip(timings.names, timings.latency_ms, strict=True))
     rows = [_row(network, float(latency[str(network.path)]), profiles, examiner) for network in networks]

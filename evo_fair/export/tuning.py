@@ -55,7 +55,11 @@ class Tuning:
             )
 
     def recipe(self, training: Training) -> Training:
-        """The problem's recipe with this one's epochs and learning rate; 0 epochs leave the supernet's weights."""
+        """The problem's recipe with this one's epochs and learning rate; 0 epochs leave the supernet's weights.
+
+        Args:
+            training: The problem's recipe.
+        """
         scratch = self.from_scratch
         epochs = training.epochs if scratch else min(training.epochs, FINE_TUNING_EPOCHS)
         rate = training.learning_rate * (1.0 if scratch else FINE_TUNING_RATE)
@@ -79,7 +83,19 @@ def train_network(
     checkpoint: Path | None = None,
     on_epoch: Callable[[Step], None] | None = None,
 ) -> None:
-    """Trains a network, of this project or any other, in place on the training part; see `fit` for `checkpoint`."""
+    """Trains a network, of this project or any other, in place on the training part; see `fit` for `checkpoint`.
+
+    Args:
+        network: The network.
+        dataset: The data set.
+        grouping: The grouping's name.
+        tuning: How the networks are trained.
+        recipe: The recipe.
+        seed: The seed, 0 or more.
+        scaling: How raw inputs are normalised.
+        checkpoint: The file where a broken-off training goes on. Default: none.
+        on_epoch: Hears of each epoch. Default: none.
+    """
     train = dataset.part("train")
     groups = dataset.grouping(grouping).index[train]
     labels = dataset.labels[train]

@@ -1,7 +1,7 @@
 """The folder in which a run's networks are trained, exported and checked, one after the other, each once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,14 @@ class Workshop:
         """The ONNX files of a network by precision."""
         paths = {"fp32": inside(self.folder, f"{name}.onnx")}  # names come from a run's table
         return paths | {"int8": inside(self.folder, f"{name}.int8.onnx")} if self.int8 else paths
+
+    def elsewhere(self, folder: Path) -> "Workshop":
+        """The same with another folder for what it makes."""
+        return self if folder == self.folder else replace(self, folder=folder)
+
+    def is_trained(self, name: str, genome: Sequence[int]) -> bool:
+        """Whether `alone` keeps the network of a genome as it is to be trained here."""
+        return self.alone is not None and self.alone.keeps(name, genome)
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""

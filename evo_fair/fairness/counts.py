@@ -18,11 +18,20 @@ __all__ = ["Counts", "concatenate", "count_predictions"]
 class Counts:
     """Confusion counts of a population of networks on one set of samples, by the groups of one grouping.
 
-    `values` is int64 `[networks, groups, labels, predictions]`; `rest`, int64 `[networks, labels, predictions]`, holds
-    the samples whose group is unknown: they count for accuracy, and for no group. `positive` are the indices of the
-    labels that count as positive where a metric is about a binary decision; `()` if none is declared.
-
     All arrays are read-only: several metrics read the same counts.
+
+    Args:
+        values: Samples by group, label and prediction, int64 `[networks, groups,
+            labels, predictions]`.
+        rest: The samples whose group is unknown, int64 `[networks, labels,
+            predictions]`; they count for accuracy, and for no group.
+        group_names: The groups' names, `[groups]`.
+        label_names: The labels' names, `[labels]`.
+        positive: The numbers of the labels that count as positive where a metric is
+            about a binary decision. Default: `()`, none.
+
+    Raises:
+        ValueError: The shapes don't fit each other, or a positive label is none.
 
     Example:
         One network, two groups and two labels; the last sample's group is unknown:
@@ -79,7 +88,17 @@ def _read_only(array: Ints) -> Ints:
 
 
 def concatenate(parts: Sequence[Counts]) -> Counts:
-    """Joins the counts of several populations on the same samples along the networks' axis, in order."""
+    """Joins the counts of several populations on the same samples along the networks' axis, in order.
+
+    Args:
+        parts: The counts, one or more.
+
+    Returns:
+        The counts of all networks.
+
+    Raises:
+        ValueError: There are none, or they are of different groups or labels.
+    """
     if not parts:
         raise ValueError("no counts to join: give at least one")
     first = parts[0]
@@ -104,10 +123,20 @@ def count_predictions(
     n_groups: int,
     n_labels: int,
 ) -> tuple[Ints, Ints]:
-    """Counts uint8 `predictions` `[networks, samples]` by group, label and prediction, in one pass.
+    """Counts predictions by group, label and prediction, in one pass.
 
-    `labels` and `groups` are integers `[samples]`, with group -1 for unknown. Returns `Counts.values` and
-    `Counts.rest`. Raises `ValueError` for shapes that don't fit and for values outside 0 to n - 1.
+    Args:
+        predictions: Predicted labels, uint8 `[networks, samples]`.
+        labels: True labels, integers `[samples]`.
+        groups: Groups, integers `[samples]`; -1 for unknown.
+        n_groups: How many groups there are.
+        n_labels: How many labels there are.
+
+    Returns:
+        `Counts.values` and `Counts.rest`.
+
+    Raises:
+        ValueError: Shapes don't fit, or values lie outside 0 to n - 1.
     """
     if predictions.dtype != np.uint8 or predictions.ndim != 2:
         raise ValueError(

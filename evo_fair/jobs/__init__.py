@@ -1,1 +1,1 @@
-"""What takes long: searches, trainings, deployments, prunings and audits, each a folder that can be gone on with."""
+"""What takes long: searches, trainings, deployments, prunings and audits, each a folder that can be resumed."""

@@ -20,6 +20,7 @@ from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_networ
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, as_workers
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
@@ -32,7 +33,13 @@ NETWORKS = 1000
 
 @dataclass(frozen=True)
 class Audit:
-    """An audit that was made: its folder, what it found, and the report that says so."""
+    """An audit that was made: its folder, what it found, and the report that says so.
+
+    Args:
+        folder: The folder and what its `audit.toml` says.
+        findings: Every table of the audit, and the network that was chosen.
+        report: The path of `report.md`.
+    """
 
     folder: AuditFolder
     findings: Findings
@@ -87,44 +94,72 @@ def audit(
     treatments: Sequence[str] | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Audit:
     """Prunes networks in many ways, measures who loses by it, and writes tables, figures and a report to `out`.
 
-    Networks are cut from the problem's frozen supernet, and none is trained afterwards; with one of `network`, `run`
-    and `module` it is that network, pruned by every combination of criterion, structure, scope, treatment, sparsity
-    and seed.
+    Networks are cut from the problem's frozen supernet, and none is trained afterwards.
+    With one of `network`, `run` and `module` it is that network, pruned by every
+    combination of criterion, structure, scope, treatment, sparsity and seed.
+    `networks`, `seed` and `jobs` are for the supernet alone; `network`, `run`,
+    `module`, `weights`, `structures`, `treatments` and `epochs` for one network alone.
 
-    Of both:
-        problem: The problem whose data and recipe are used: its name, its file, or what `load_problem` gave.
-        out: The audit's folder.
-        criteria: The orders in which channels go; all by default. `trained` is the supernet's own.
-        scopes: How the share is spread over layers: `uniform`, `random`, `early`, `late`, `global`; one network's
-            `uniform` and `global`. All by default.
-        sparsities: Shares that go, 0 to 1: of a supernet's networks those of the parameters, 0.1 to 0.8 by default; of
-            one network those of channels or single weights, 0.5, 0.7 and 0.9 by default.
-        seeds: Seeds of each random criterion, scope and treatment.
-        group: The grouping that the worst group is of; the problem's by default.
+    Args:
+        problem: The problem whose data and recipe are used: its name, its file, or what
+            `load_problem` gave.
+        out: The audit's folder. It has to be new, except with `resume`.
+        criteria: The orders in which channels go. `trained` is the supernet's own.
+            Default: all.
+        scopes: How the share is spread over layers: `uniform`, `random`, `early`,
+            `late`, `global`; for one network `uniform` and `global`. Default: all.
+        sparsities: Shares that go, between 0 and 1. Of a supernet's networks they are
+            shares of the parameters. Default: 0.1 to 0.8. Of one network they are
+            shares of channels or of single weights. Default: 0.5, 0.7 and 0.9.
+        seeds: Seeds of each random criterion, scope and treatment. Default: 0, 1, 2.
+        group: The grouping that the worst group is of. Default: the problem's.
         imbalance: The third objective of the front, beside sparsity and accuracy.
-        constraints: Limits of the operating point, such as `worst_group_loss <= 0.02`.
-        minutes: What measuring may take; an audit that would take longer is refused once that is known.
-        resume: Goes on with an audit that was broken off: parts that were measured are not measured again.
-        listener: Hears how far it is.
+            Default: `worst_group_loss`.
+        constraints: Limits of the operating point. Default: `worst_group_loss <= 0.02`
+            and `accuracy_loss <= 0.01`.
+        networks: How many networks of the supernet are measured, dense ones included.
+            Default: 1000.
+        seed: The seed of the architectures and draws, 0 or more. Default: 0.
+        jobs: Threads; they change the time and nothing else. Default: one a core.
+        network: `largest`, a reference network's name, or with `run` the id of a
+            network of it. Default: None, the supernet.
+        run: The folder of a search that `network` is an id of. Default: none.
+        module: `file.py:function` or `package.module:function` that makes a network of
+            your own. Default: none.
+        weights: The module's weights, a .safetensors file. Default: None, it is trained
+            first.
+        structures: `structured`, whole channels leave, and `unstructured`, single
+            weights do. Default: both.
+        treatments: What follows pruning: `none`, `finetune`, `rewind` and `reinit`.
+            Default: all.
+        epochs: What a treatment trains. Default: 5.
+        minutes: The most minutes that measuring may take; an audit that would take
+            longer is refused. Default: no limit.
+        workers: Who measures: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. What is measured is the same. Default: None,
+            this process.
+        resume: Whether to go on with an audit that was broken off; what was measured is
+            not measured again. Default: False.
+        listener: Hears how far the audit is. Default: nobody.
 
-    Of the supernet alone:
-        networks: How many networks are measured, dense ones included; 1000 by default.
-        seed: The seed of the architectures and draws.
-        jobs: Threads, all cores by default; changes the time alone.
+    Returns:
+        The audit, with its tables and its operating point.
 
-    Of one network alone:
-        network, run, module, weights: Where it comes from, as in `prune`.
-        structures: `structured` and `unstructured`; both by default.
-        treatments: What follows pruning: `none`, `finetune`, `rewind` and `reinit`; all by default.
-        epochs: What a treatment trains, 5 by default.
+    Raises:
+        AuditError: The folder holds something else or was made with other settings,
+            there are too few networks, or it would take too long.
+        EvoFairError: Other input is wrong; the error's kind says what of it.
 
-    Raises `AuditError` for a folder that holds something else, too few networks, and settings that differ from those
-    that an audit began with; `EvoFairError` of the kind that fits for other wrong input.
+    Example:
+        >>> made = ef.audit("digits", out="results/audited", networks=40, criteria=["trained"], seeds=[0])
+        >>> bool(made.networks["sparsity"].max() > 0.5)
+        True
     """
     one = any(value is not None for value in (network, run, module, weights))
     _check_kind(one, networks=networks, jobs=jobs, structure=structures, treatment=treatments, epochs=epochs)
@@ -139,8 +174,9 @@ def audit(
         "scopes": scopes and as_texts("scopes", scopes),
         "sparsities": sparsities and as_numbers("sparsities", sparsities),
     }
-    drawn = as_wholes("seeds", seeds)
-    common: Any = {"out": folder, "group": group, "minutes": minutes, "resume": resume, "listener": listener}
+    drawn, team = as_wholes("seeds", seeds), as_workers(workers, as_whole("jobs", jobs))
+    common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
+    common |= {"resume": resume, "listener": listener}
     if one:
         factors |= {
             "criteria": criteria and as_texts("criteria", criteria),

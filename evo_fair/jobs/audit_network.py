@@ -19,12 +19,13 @@ from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.lock import one_job
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning import CRITERIA, SCOPES, STRUCTURES, check_sparsity, criterion_named
-from evo_fair.pruning.criteria import check_criteria
+from evo_fair.pruning.criteria import Criterion, check_criteria
 from evo_fair.pruning.measure import parameters_of
 from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Dense, Request, Task
@@ -112,6 +113,7 @@ def audit_network(
     out: Path,
     group: str | None = None,
     minutes: float | None = None,
+    workers: Workers | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> AuditFolder:
@@ -141,28 +143,37 @@ def audit_network(
         **facts({f"criterion {name}": CRITERIA.code(name) for name in grid.criteria if not CRITERIA.is_built_in(name)}),
     }
     folder = start_audit(out, configuration, plan_of(grid, name), resume)
-    whole = parameters_of(dense.network)["nonzero_params"]
-
-    def predict(chosen: pd.DataFrame) -> Measured:
-        (row,) = chosen.to_dict("records")
-        if row["dense"]:
-            return task.predictions(dense.network, PART)[None], {
-                "sparsity": [0.0],
-                "params": [whole],
-                "iterations": [0],
-            }
-        request = Request(float(row["target"]), row["structure"], row["scope"], int(row["seed"]), grid.epochs)
-        pruned = prune_and_train(dense, task, request, criterion_named(row["criterion"]), row["treatment"])
-        left = parameters_of(pruned.network)["nonzero_params"]
-        facts: dict[str, list[float]] = {"sparsity": [1 - left / whole], "params": [left]}
-        facts["iterations"] = [pruned.iterations]
-        return task.predictions(pruned.network, PART)[None], facts
-
-    pilots = 1 + len(grid.treatments)
-    run_parts(folder, dataset, PART, group, groupings, predict, 1, minutes, listener or Listener(), pilots)
+    criteria = {name: criterion_named(name) for name in grid.criteria}
+    measuring = _Measuring(dense, task, grid.epochs, criteria, parameters_of(dense.network)["nonzero_params"])
+    pilots, listener = 1 + len(grid.treatments), listener or Listener()
+    with open_team(workers, out, listener) as team:
+        run_parts(folder, dataset, PART, group, groupings, measuring.part, 1, minutes, listener, pilots, team)
     _facts(dense.network, task, name, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """All that the networks of the grid are made from; it can be sent to workers."""
+
+    dense: Dense
+    task: Task
+    epochs: int
+    criteria: dict[str, Criterion]
+    whole: int
+
+    def part(self, chosen: pd.DataFrame) -> Measured:
+        """Makes the network of a row of the plan; what it predicts, its size, and the steps that it took."""
+        (row,) = chosen.to_dict("records")
+        if row["dense"]:
+            facts: dict[str, list[float]] = {"sparsity": [0.0], "params": [self.whole], "iterations": [0]}
+            return self.task.predictions(self.dense.network, PART)[None], facts
+        request = Request(float(row["target"]), row["structure"], row["scope"], int(row["seed"]), self.epochs)
+        pruned = prune_and_train(self.dense, self.task, request, self.criteria[row["criterion"]], row["treatment"])
+        left = parameters_of(pruned.network)["nonzero_params"]
+        facts = {"sparsity": [1 - left / self.whole], "params": [left], "iterations": [pruned.iterations]}
+        return self.task.predictions(pruned.network, PART)[None], facts
 
 
 def _facts(network: nn.Module, task: Task, name: str, groupings: tuple[str, ...]) -> DenseFacts:

@@ -1,7 +1,8 @@
 """Runs an audit part by part: measures, stores, keeps within a stated time, and says how far it is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import AuditError
 from evo_fair.files import write_json
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Team
 
 __all__ = ["Measured", "run_parts"]
 
@@ -32,24 +34,24 @@ def run_parts(
     minutes: float | None,
     listener: Listener,
     pilots: int = 1,
+    team: Team | None = None,
 ) -> None:
-    """Measures every part that is not finished: `predict` takes its rows of the plan.
+    """Measures every part that is not finished: `predict` takes its rows of the plan, in a team's workers if there is
+    one, to which it can then be sent.
 
     With `minutes`, an audit that would take longer, going by the first `pilots` parts that are measured, raises
     `AuditError` saying how long; those parts stay. How fast it went is noted in `timing.json`.
     """
     plan, parts = folder.plan, folder.parts
     done = sum(len(rows) for number, rows in enumerate(parts) if folder.finished(number))
-    start, measured, measured_parts = time.monotonic(), 0, 0
-    for number, rows in enumerate(parts):
-        if folder.finished(number):
-            continue
-        chosen = plan.iloc[rows]
-        ids = chosen["id"].tolist()
-        predictions, facts = predict(chosen)
+    start, measured = time.monotonic(), 0
+    missing = [number for number in range(len(parts)) if not folder.finished(number)]
+    found = _measured(team, predict, {number: plan.iloc[parts[number]] for number in missing})
+    for measured_parts, (number, (predictions, facts)) in enumerate(found, 1):
+        rows = parts[number]
+        ids = plan.iloc[rows]["id"].tolist()
         table = metrics_of(ids, predictions, dataset, part, group, groupings).assign(**facts)
         folder.write_part(number, table, rows_of(ids, predictions, dataset, part, groupings or ("class",)), predictions)
-        measured_parts += 1
         done, measured = done + len(rows), measured + len(rows)
         rate = measured / (time.monotonic() - start)
         listener.audited(done, len(plan), rate)
@@ -59,6 +61,30 @@ def run_parts(
         seconds = time.monotonic() - start
         note = {"networks": measured, "seconds": round(seconds, 1), "rate": round(measured / seconds, 2), "jobs": jobs}
         write_json(folder.path / "timing.json", note)
+
+
+def _measured(
+    team: Team | None, predict: Callable[[pd.DataFrame], Measured], parts: Mapping[int, pd.DataFrame]
+) -> Iterator[tuple[int, Measured]]:
+    """What is measured of each part, by its number: in order, or as a team's workers have it ready."""
+    if team is None or not parts:
+        yield from ((number, predict(rows)) for number, rows in parts.items())
+        return
+    with team.loaded(_Predicts(predict, parts)) as load:
+        numbers = list(parts)
+        for place, found in team.each(load, numbers, lambda number: f"part {number} of the audit"):
+            yield numbers[place], found
+
+
+@dataclass(frozen=True)
+class _Predicts:
+    """What a worker calls with a part's number."""
+
+    predict: Callable[[pd.DataFrame], Measured]
+    parts: Mapping[int, pd.DataFrame]
+
+    def __call__(self, number: int) -> Measured:
+        return self.predict(self.parts[number])
 
 
 def _check_time(networks: int, left: int, rate: float, minutes: float | None) -> None:

@@ -1,9 +1,8 @@
 """Audits pruned versions of a problem's networks through its frozen supernet, without training any of them."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict
-from functools import lru_cache
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.arguments import as_path
+from evo_fair.arrays import RawInputs
 from evo_fair.auditing.dense import DenseFacts, entropy_of
 from evo_fair.auditing.measure import with_losses
 from evo_fair.auditing.orders import ORDER_CODE, check_orders, importance_by_gene, order_source, ordered, seeded
@@ -25,11 +25,13 @@ from evo_fair.job_folder import Piece
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, open_team
+from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
-from evo_fair.proxy import ProxyEvaluator, ProxySource, calibration_samples
+from evo_fair.proxy import ProxySource, calibration_samples
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
 from evo_fair.pruning import CRITERIA, Samples
 from evo_fair.space import SearchSpace
@@ -50,6 +52,7 @@ def audit_proxy(
     group: str | None = None,
     jobs: int | None = None,
     minutes: float | None = None,
+    workers: Workers | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> AuditFolder:
@@ -79,22 +82,43 @@ def audit_proxy(
     def source(order: str, samples: npt.NDArray[np.int64]) -> ProxySource:
         return ProxySource(orders.file(order), space, calibration, dataset.inputs[samples])
 
-    workers = int(joblib.cpu_count()) if jobs is None else jobs
-    with ExitStack() as stack:
-
-        @lru_cache(maxsize=1)
-        def evaluator(order: str) -> ProxyEvaluator:
-            stack.close()  # parts go on order by order: the last one's features are of no more use
-            return stack.enter_context(ProxyEvaluator(source(order, dataset.part(PART)), dataset, groupings, workers))
-
-        def predict(chosen: pd.DataFrame) -> Measured:
-            (order,) = chosen["order"].unique()
-            return evaluator(order).predict(genomes_of(chosen)), {}
-
-        run_parts(folder, dataset, PART, group, groupings, predict, workers, minutes, listener)
+    cores = int(joblib.cpu_count()) if jobs is None else jobs
+    threads = cores if workers is None else workers.threads
+    supernets = {order: orders.supernet(order) for order in dict.fromkeys(plan["order"])}
+    here = (workers and workers.processes) or 1
+    measuring = _Measuring(supernets, calibration, dataset.inputs[dataset.part(PART)], threads, here)
+    with open_team(workers, out, listener) as team, closing(measuring):
+        run_parts(folder, dataset, PART, group, groupings, measuring.part, cores, minutes, listener, team=team)
     _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
+
+
+@dataclass
+class _Measuring:
+    """The supernet in every order, and the samples; it can be sent to workers, `here` of which share a machine."""
+
+    supernets: dict[str, Supernet]
+    calibration: RawInputs
+    samples: RawInputs
+    threads: int
+    here: int
+    _last: tuple[str, PredictingWork] | None = None
+
+    def part(self, chosen: pd.DataFrame) -> Measured:
+        """What the networks of some rows of the plan, all of one order, predict."""
+        (order,) = chosen["order"].unique()
+        if self._last is None or self._last[0] != order:
+            self.close()  # parts go on order by order: the last one's features are of no more use
+            work = PredictingWork(self.supernets[order], self.calibration, self.samples, self.threads, self.here)
+            self._last = (order, work)
+        return self._last[1](genomes_of(chosen)), {}
+
+    def close(self) -> None:
+        """Ends the threads."""
+        if self._last is not None:
+            self._last[1].close()
+        self._last = None
 
 
 def _orders_of(grid: Grid) -> list[str]:

@@ -33,9 +33,12 @@ _FIT_TOGETHER = (
 
 @dataclass(frozen=True)
 class Calibration:
-    """A profile, the measurements that it comes from, and what throws doubt on it, a sentence each.
+    """A profile, the measurements that it comes from, and what throws doubt on it.
 
-    `measured` is what the first source measured, where there are several.
+    Args:
+        profile: The profile that was fitted.
+        measured: The measured networks: of several sources, those of the first one.
+        warnings: What throws doubt on the profile, a sentence each.
     """
 
     profile: Profile
@@ -66,31 +69,53 @@ def calibrate(
 ) -> Calibration:
     """Makes a device profile: times this machine, or fits the measurements `layers` and `latency`.
 
-    A machine that is timed has to be at rest.
+    A machine that is timed has to be at rest. `problem`, `minutes`, `seed` and `keep`
+    are for the timing of this machine. `layers`, `latency`, `board`, `cores`,
+    `runtime`, `precision`, `source`, `licence` and `carry_from` are for measurements.
 
-    Either way:
-        name: The profile's name.
-        out: The file that it is written to; none by default.
-        threads: Threads that run, 1 by default.
-        accept_implausible: Makes the profile, with a warning, though measurements can't be right or the machine is
-            not steady.
-        listener: Hears how far it is, and of doubts.
-
-    For this machine:
-        problem: The problem whose search space is timed: its name, its file, or what `load_problem` gave.
-        minutes: What timing may take; up to three times that while repeats don't agree.
-        seed: The seed of the networks that are timed.
+    Args:
+        name: The profile's name. Default: `this-machine`.
+        out: The file that it is written to. Default: None, no file.
+        layers: The `layers.csv` of measured networks; where several sources measured
+            the board, a file for each. The first source is the one that is predicted.
+            Default: None, this machine is timed.
+        latency: The `latency.csv` of the same networks, in milliseconds, in the order
+            of `layers`. Default: none.
+        problem: The problem whose search space is timed: its name, its file, or what
+            `load_problem` gave. Default: `ham10000`.
+        threads: Threads that run. Default: 1.
+        minutes: Minutes that timing may take; up to three times that while repeats
+            don't agree. Default: 5.
+        seed: The seed of the networks that are timed, 0 or more. Default: 0.
         keep: A folder for what was measured, as `layers.csv` and `latency.csv`.
+            Default: None, it is not kept.
+        board: What was measured, for the record. Default: the name.
+        cores: The board's processor cores, for the record. Default: not recorded.
+        runtime: The runtime, for the record; one, or one for each source. Default: not
+            recorded.
+        precision: The numbers that the runtime computes with: `fp32`, `fp16` or `int8`.
+            Default: `fp32`.
+        source: Who measured, for the record; one, or one for each source. Default:
+            measurements of the user's own.
+        licence: The measurements' licence, for the record; one, or one for each source.
+            Default: the user's own.
+        carry_from: Devices, by name or path, that supply prices of layers that were
+            never measured. Default: none.
+        accept_implausible: Whether to make the profile, with a warning, though
+            measurements can't be right or the machine is not steady. Default: False.
+        listener: Hears how far the calibration is, and of doubts. Default: nobody.
 
-    For measurements:
-        layers, latency: `layers.csv` and `latency.csv` of measured networks, in milliseconds; a file each for every
-            source where several measured the board, the first of which is the one that is predicted.
-        board, cores, runtime, precision, source, licence: What was measured, how and by whom, for the record; of
-            several sources `runtime`, `source` and `licence` can be given for each.
-        carry_from: Devices that supply prices of layers never measured, by name or path.
+    Returns:
+        The profile, the measurements and the warnings.
 
-    Raises `ProfileError` for what does not go together, damaged or too few measurements, and, unless accepted,
-    implausible ones and an unsteady machine.
+    Raises:
+        ProfileError: Arguments don't go together, or measurements are damaged, too few
+            or, unless accepted, implausible; or the machine is not steady.
+
+    Example:
+        >>> ef.calibrate("my-board", layers="layers.csv")
+        Traceback (most recent call last):
+        evo_fair.errors.ProfileError: --latency is missing: measurements are two files, --layers and --latency
     """
     name, minutes = as_text("name", name), as_number("minutes", minutes)
     threads, seed = as_whole("threads", threads), as_whole("seed", seed)
@@ -129,9 +154,30 @@ def calibration_kit(
 ) -> Campaign:
     """Writes a kit that measures a board: networks, `measure.py`, `layers.csv` and a README; returns what it measures.
 
-    `folder` has to be new. `problem` is the one whose search space is measured, `seed` that of the networks. With a
-    `run` the kit holds the layers and networks whose measurement would narrow the intervals of its front the most, on
-    the profile `device`, by default the run's. Raises `EvoFairError` of the kind that fits for wrong input.
+    With a `run` the kit holds the layers and networks whose measurement would narrow
+    the intervals of its front the most.
+
+    Args:
+        folder: The folder of the kit, which has to be new.
+        problem: The problem whose search space is measured: its name, its file, or what
+            `load_problem` gave. Default: `ham10000`.
+        seed: The seed of the networks that are measured, 0 or more. Default: 0.
+        run: A run or its folder, whose front's intervals are to be narrowed. Default:
+            None, the whole space is measured.
+        device: With `run`: the profile that is to become surer, a name or a path.
+            Default: the run's.
+
+    Returns:
+        The networks that the kit times: `names`, `table` (int32 `[networks, layers,
+        8]`) and `held_out`, how many of the last ones only validate.
+
+    Raises:
+        EvoFairError: The folder is not empty, or the problem, run or device is wrong.
+
+    Example:
+        >>> measured = ef.calibration_kit("kit", problem="digits")
+        >>> len(measured.names) > measured.held_out
+        True
     """
     if run is None:
         campaign = _campaign(problem, as_whole("seed", seed))
@@ -143,7 +189,14 @@ def calibration_kit(
 
 
 def check_unmeasured(given: Mapping[str, object]) -> None:
-    """Raises `ProfileError` for what is said of measurements where there are none; None is nothing said."""
+    """Refuses what is said of measurements where there are none.
+
+    Args:
+        given: The options by name; None is nothing said.
+
+    Raises:
+        ProfileError: One of them was given.
+    """
     for option, value in given.items():
         if value is not None:
             raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -26,12 +26,12 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
-from evo_fair.job_folder import make_missing
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
+from evo_fair.jobs.workers import Team, Workers, as_workers, make_files, open_team
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
@@ -73,50 +73,66 @@ def deploy(
     seed: int = 0,
     module: str | nn.Module | None = None,
     out: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
     """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
 
-    `data` is the data set's folder, or the `Dataset` that the run's problem was given.
-    `networks` are ids of the front, or `all`; by default the best in each objective and one between them. Training
-    starts from the supernet's weights, or `from_scratch`, by the problem's recipe with `epochs` and `learning_rate` of
-    its own; what the search trained from scratch by the same recipe and seed is taken over. Three look at the run's
-    grouping: `fairness_weight` is that of the fairness term in the loss, `default` for 1.0
-    (`nets.fair_training.DEFAULT_FAIRNESS_WEIGHT`); `balance_groups` draws groups equally often; `even_groups` moves the
-    trained networks' outputs, by label, so that groups are right evenly, and says how much accuracy, 0.01 for a point,
-    that may cost on validation samples that the move was not fitted to. `references`, timed in the same rounds, are
-    ONNX files, or names of reference networks that were trained with the same seed. A run that searched a network of
-    your own needs its code again, `module`: its weights are in the run, from which training starts. `out` is
-    `RUN/deployed` by default. With `resume`, which needs the settings of before, networks that are there are not made
-    again.
-
-    Returns the table that is written to `deployed.csv` in the run's folder, or in `out` where that is given. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    Training starts from the supernet's weights, or `from_scratch`. What the search
+    trained from scratch by the same recipe and seed is taken over. `fairness_weight`,
+    `balance_groups` and `even_groups` look at the run's grouping. `even_groups` moves
+    the trained networks' outputs, by label, so that groups are right equally often. A
+    run that searched a network of your own needs its code again as `module`; training
+    then starts from the weights in the run.
 
     Args:
         run: A `Run`, or its folder.
-        networks: Ids of the front, or `["all"]`. Default: the best in each objective and one between them.
-        data: The data set's folder, or the `Dataset` itself. Default: where the search would look.
-        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the recipe's from scratch.
-        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's, or the recipe's from scratch.
-        from_scratch: Whether to begin with random weights instead of the supernet's. Default: False.
-        fairness_weight: Weight of the fairness term in the loss, 0 or more, or `default`. Default: 0.
+        networks: Ids of the front, or `["all"]`. Default: the best in each objective
+            and one between them.
+        data: The data set's folder, or the `Dataset` that the run's problem was given.
+            Default: where the search would look.
+        epochs: Epochs of training; 0 takes the supernet's weights. Default: 10, or the
+            recipe's from scratch.
+        learning_rate: The peak of the learning rate. Default: a fifth of the recipe's,
+            or the recipe's from scratch.
+        from_scratch: Whether to begin with random weights instead of the supernet's.
+            Default: False.
+        fairness_weight: Weight of the fairness term in the loss, 0 or more, or
+            `default` for 1.0. Default: 0.
         balance_groups: Whether groups are drawn equally often. Default: False.
-        even_groups: The share of accuracy that may be given for even groups, 0.01 for a point. Default: None, no move.
+        even_groups: The accuracy that may be given for even groups, 0.01 for a point,
+            on validation samples that the move was not fitted to. Default: None, no
+            move.
         int8: Whether to write 8-bit networks, too. Default: False.
-        references: Names of trained reference networks, or ONNX files, to time in the same rounds. Default: none.
+        references: Networks to time in the same rounds: ONNX files, or names of
+            reference networks that were trained with the same seed. Default: none.
         devices: Profiles, by name or path, to predict latency for. Default: the run's.
         seed: Seed of training and of the intervals, 0 or more. Default: 0.
+        module: The code of the network that the run searched, as in `search`. Default:
+            None, for a run with a supernet.
         out: Folder for the networks. Default: `deployed` in the run's.
-        resume: Whether to keep networks that are there. Default: False.
+        workers: Who trains the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
+        resume: Whether to keep networks that are there; it needs the same settings as
+            before. Default: False.
         listener: Hears how far the job is. Default: nobody.
 
     Returns:
-        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends of their 95 % intervals.
+        A row a file: `id`, sizes, `measured_ms`, metrics of the test part with the ends
+        of their 95 % intervals. It is written to `deployed.csv` in the run's folder, or
+        in `out` where that is given.
 
     Raises:
-        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+        RunError: The run is missing or damaged, or belongs to other data.
+        EvoFairError: Other input is wrong; the error's kind says what of it.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> table = ef.deploy(run, networks=[run.front["id"][0]], epochs=0)
+        >>> bool(table["measured_ms"][0] > 0)
+        True
     """
     networks = None if networks is None else as_texts("networks", networks)
     for name, given in (("references", references), ("devices", devices)):
@@ -124,6 +140,7 @@ def deploy(
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate = as_number("learning_rate", learning_rate)
     weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
+    workers = as_workers(workers)
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
@@ -165,19 +182,43 @@ def deploy(
     workshop = Workshop(
         folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone, beginning
     )
-    _make(workshop, run, chosen, listener)
+    with open_team(workers, folder, listener) as team:
+        chosen = _make(team, workshop, run, chosen, listener)
     table = _report(workshop, chosen, others, profiles, listener)
+    _add_to_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
     return table
 
 
-def _make(workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> None:
+def _make(team: Team | None, workshop: Workshop, run: Run, chosen: Sequence[str], listener: Listener) -> list[str]:
+    """Makes the networks that are not there yet; returns those that are there in the end."""
     genomes = dict(zip(run.front["id"].astype(str), run.front["genome"].map(genome_of), strict=True))
+    deployment = _Deployment(workshop, {name: genomes[name] for name in chosen})
 
-    def make(name: str) -> None:
-        workshop.make(name, genomes[name], lambda step: listener.tuning(name, step))
+    def heard(_name: str, done: int) -> None:
+        listener.deployed(done, len(chosen))
 
-    make_missing(chosen, workshop.finished, make, lambda _, done: listener.deployed(done, len(chosen)))
+    if team is not None:  # what the search has trained lies here, and is not sent
+        for name in chosen:
+            if not workshop.finished(name) and workshop.is_trained(name, genomes[name]):
+                deployment.make(name, workshop.folder, listener)
+        deployment = _Deployment(replace(workshop, alone=None), deployment.genomes)
+    return make_files(
+        team, chosen, workshop.finished, deployment.make, lambda name: name, workshop.folder, heard, listener
+    )
+
+
+@dataclass(frozen=True)
+class _Deployment:
+    """All that networks are made from; it can be sent to workers."""
+
+    workshop: Workshop
+    genomes: Mapping[str, Sequence[int]]
+
+    def make(self, name: str, folder: Path, listener: Listener) -> None:
+        """Trains a network and writes it into a folder."""
+        shop = self.workshop.elsewhere(folder)
+        shop.make(name, self.genomes[name], lambda step: listener.tuning(name, step))
 
 
 def _report(
@@ -212,7 +253,6 @@ def _report(
     table = deployed_table(networks, timings, profiles, examiner)
     if workshop.even_groups is not None:
         _add_evenness(workshop, table)
-    _add_to_cards(workshop, table[table["role"] == "front"])
     return table
 
 
@@ -237,12 +277,22 @@ def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
         table[name] = values
 
 
-def _add_to_cards(workshop: Workshop, rows: pd.DataFrame) -> None:
-    """Puts what the test part says, with its intervals, into each network's card: `test`, by precision."""
+def _add_to_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
+    """Completes each network's card by what the search said of it, and by what the test part says.
+
+    `searched` has each objective's measured value, and what was believed of it where that is known. `test` has, by
+    precision, the figures with their intervals.
+    """
+    believed, axes = run.believed(), [axis.name for axis in run.axes]
+    searched = {str(row["id"]): {name: float(row[name]) for name in axes} for row in run.front.to_dict("records")}
     names = [str(name) for name in rows if f"{name}_low" in rows]
     for network, own in rows.groupby("id", sort=False):
         path = inside(workshop.folder, f"{network}.json")
         card = read_json(path, RunError)
+        card["searched"] = {
+            "objectives": searched[str(network)],
+            "believed": believed.get(str(network), {}),
+        }
         card["test"] = {
             str(row["precision"]): {
                 name: {end: _plain(row[column]) for end, column in _ends(name).items()}
@@ -282,7 +332,7 @@ def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
     if devices:
         return list(load_devices(devices))
     found = [load_profile(name) for name in run.devices if name in device_names()]
-    return [profile for profile in found if profile.sha256 == run.devices[profile.name]]
+    return [profile for profile in found if profile.known_as(run.devices[profile.name])]
 
 
 def _own_network(

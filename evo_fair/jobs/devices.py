@@ -17,9 +17,13 @@ _RECORDED = (LATENCY, "params", "macs", "peak_memory_bytes")
 """What is recorded of every network, whether it is an objective or not."""
 
 
-def load_devices(given: str | Path | Sequence[str | Path]) -> tuple[Profile, ...]:
+def load_devices(
+    given: str | Path | Sequence[str | Path], recorded: Mapping[str, str] | None = None
+) -> tuple[Profile, ...]:
     """The profiles of one device or of several, in their order.
 
+    `recorded` are the hashes by name of a run that is gone on with: a profile that had no intervals when it began is
+    taken without them.
     Raises `EvoFairError` for none, and for two that have one name: one of them given twice, or two profiles that
     latencies could not be told apart by.
     """
@@ -29,6 +33,7 @@ def load_devices(given: str | Path | Sequence[str | Path]) -> tuple[Profile, ...
     found: dict[str, tuple[str | Path, Profile]] = {}
     for one in several:
         profile = load_profile(one)
+        profile = profile.known_as((recorded or {}).get(profile.name)) or profile
         if profile.name in found:
             raise _taken(*found[profile.name], one, profile)
         found[profile.name] = one, profile

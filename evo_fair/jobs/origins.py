@@ -6,13 +6,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
-from evo_fair.export import write_network
+from evo_fair.export.card import write_frozen
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers
+from evo_fair.jobs.workers.populations import PredictingWork
+from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
+from evo_fair.nets import Supernet
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.problem import Problem
-from evo_fair.proxy import PROXY_CODE, Proxy, ProxyEvaluator, ProxySource
+from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, calibration_samples
 from evo_fair.proxy.header import Header, check_header, find_header
 from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.proxy.together import make_networks, threads_for
 from evo_fair.space import SearchSpace
 
 __all__ = ["SupernetOrigin", "supernet_origin"]
@@ -34,10 +41,6 @@ class SupernetOrigin:
         """What proxies are made of."""
         return proxy_source(self.problem, self.dataset, self.space, self.supernet.path)
 
-    @cached_property
-    def _proxy(self) -> Proxy:
-        return self.source.open()
-
     def configuration(self) -> dict[str, Any]:
         """What its networks depend on, for `run.toml`."""
         return {"supernet": {"sha256": self.supernet.sha256}}
@@ -50,6 +53,12 @@ class SupernetOrigin:
         """What evaluates its networks."""
         return ProxyEvaluator(self.source, self.dataset, groupings, jobs, self.device, self.precision)
 
+    def predicting(self, workers: Workers) -> PredictingWork:
+        """The same for workers."""
+        supernet, source = Supernet.load(self.supernet.path, self.space), self.source
+        here = workers.processes or 1
+        return PredictingWork(supernet, source.calibration, source.samples, workers.threads, here, self.precision)
+
     def keep(self, folder: Path) -> None:
         """Keeps nothing: the supernet lies in the cache."""
 
@@ -60,11 +69,23 @@ class SupernetOrigin:
         """What a card says of it."""
         return {"supernet": self.supernet.sha256}
 
-    def write_network(
-        self, folder: Path, name: str, genome: Sequence[int], facts: dict[str, Any], groupings: tuple[str, ...]
+    def write_networks(
+        self, folder: Path, networks: Sequence[FrontNetwork], groupings: Sequence[str], jobs: int, written: Written
     ) -> None:
-        """Writes the network of a genome and its card."""
-        write_network(folder, name, genome, self._proxy, self.dataset, facts, groupings)
+        """Writes networks and their cards, with `jobs` threads; `written` hears how many are there."""
+        dataset, supernet = self.dataset, Supernet.load(self.supernet.path, self.space)
+        scaling = Scaling(supernet.mean, supernet.scale)
+        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
+        chosen = calibration_samples(dataset, self.problem.proxy.calibration_samples)
+        genomes = [network.genome for network in networks]
+        made = make_networks(supernet, scaling(dataset.inputs[chosen]), samples, genomes, jobs)
+
+        def write(number: int) -> None:
+            name, genome, facts = networks[number]
+            network, logits = made[number]
+            write_frozen(folder, name, genome, self.space, network, logits, samples, scaling, dataset, facts, groupings)
+
+        in_threads(write, range(len(networks)), threads_for(supernet, jobs), written)
 
 
 def supernet_origin(

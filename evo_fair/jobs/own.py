@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair.arguments import as_path, as_texts
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, quote
 from evo_fair.export.alone import Beginning
@@ -25,6 +26,10 @@ from evo_fair.export.export import tolerance_of
 from evo_fair.files import digest, write_bytes
 from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers
+from evo_fair.jobs.workers.populations import OwnPredictingWork
+from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
+from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.nets.tensors import read_tensors
 from evo_fair.own import (
@@ -40,7 +45,7 @@ from evo_fair.own import (
     prunable_groups,
 )
 from evo_fair.problem import Problem
-from evo_fair.proxy import calibration_samples
+from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.pruning.given import load_weights
 from evo_fair.pruning.refine import output_bias
 from evo_fair.pruning.task import Task, content_of
@@ -180,6 +185,10 @@ class OwnOrigin:
         """What evaluates its pruned forms."""
         return NetworkEvaluator(self.own, self.task.dataset, groupings, self.problem.proxy.calibration_samples, jobs)
 
+    def predicting(self, workers: Workers) -> OwnPredictingWork:
+        """The same for workers."""
+        return OwnPredictingWork(self.own, self.task.dataset, self.problem.proxy.calibration_samples, workers.threads)
+
     def keep(self, folder: Path) -> None:
         """Writes weights and orders into a run's folder, where they are not yet."""
         path = folder / FOLDER / WEIGHTS
@@ -194,16 +203,36 @@ class OwnOrigin:
         metadata = {str(number): criterion for number, criterion in enumerate(self.space.orders)}
         write_bytes(folder / FOLDER / ORDERS, save(tensors, metadata))
 
-    def write_network(
-        self, folder: Path, name: str, genome: Sequence[int], facts: Mapping[str, Any], groupings: Sequence[str]
+    def write_networks(
+        self, folder: Path, networks: Sequence[FrontNetwork], groupings: Sequence[str], jobs: int, written: Written
     ) -> None:
-        """Writes the network of a genome with the weights that it was searched with, and its card."""
-        dataset, scaling = self.task.dataset, self.task.scaling
-        network = self.own.calibrated(genome, self.calibration)
-        samples = scaling(dataset.inputs[dataset.part("validation")])
-        write_frozen(
-            folder, name, genome, self.space, network, samples, scaling, dataset, facts, groupings, tolerance_of
-        )
+        """Writes networks with the weights that they were searched with, and their cards, with `jobs` threads.
+
+        `written` hears how many are there.
+        """
+        dataset, scaling, calibration = self.task.dataset, self.task.scaling, self.calibration
+        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
+
+        def write(one: FrontNetwork) -> None:
+            network = self.own.calibrated(one.genome, calibration)
+            logits = predict_logits(network, samples)
+            allowed, space = tolerance_of(logits), self.space
+            write_frozen(
+                folder,
+                one.name,
+                one.genome,
+                space,
+                network,
+                logits,
+                samples,
+                scaling,
+                dataset,
+                one.facts,
+                groupings,
+                allowed,
+            )
+
+        in_threads(write, networks, jobs, written)
 
     def beginning(self) -> Beginning:
         """What trainings of its pruned forms start from."""

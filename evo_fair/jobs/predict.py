@@ -24,21 +24,26 @@ def predict(
     Args:
         model: An ONNX file.
         device: A device's name, the path of its profile, or the profile.
-        input_shape: The input's shape with its batch, such as `(1, 3, 224, 224)`, where the file states none or
-            another is meant; by the inputs' names for a network with several.
+        input_shape: The input's shape with its batch, such as `(1, 3, 224, 224)`; by
+            the inputs' names for a network with several. Default: the shape that the
+            file states.
 
     Returns:
-        The prediction: `latency_ms`, `macs`, `params` and `peak_memory_bytes` of one sample (of the whole input where
-        that holds no batch), `layers`, a `DataFrame` with a row a layer, what is not counted, and `as_dict()`.
+        The prediction: `latency_ms`, `macs`, `params` and `peak_memory_bytes` of one
+        sample (of the whole input where that holds no batch), `layers`, a `DataFrame`
+        with a row a layer, what is not counted, and `as_dict()`.
 
     Raises:
-        ProfileError: The file is no ONNX network that can be read, or there is no such profile.
+        ProfileError: The file is no ONNX network that can be read, or there is no such
+            profile.
         UnknownNameError: There is no device of this name.
 
     Example:
-        >>> import evo_fair as ef
-        >>> prediction = ef.predict("mobilenet.onnx", "raspberry-pi-4")  # doctest: +SKIP
-        >>> prediction.layers.nlargest(3, "ms")  # doctest: +SKIP
+        >>> network = next(ef.load_run("results/digits").path.glob("networks/*.onnx"))
+        >>> prediction = ef.predict(network, "raspberry-pi-4")
+        >>> slowest = prediction.layers.nlargest(3, "ms")
+        >>> bool(slowest["ms"].sum() < prediction.latency_ms)
+        True
     """
     profile = device if isinstance(device, Profile) else load_profile(device)
     return predict_graph(read_onnx(as_path("model", model), _shape(input_shape)), profile)

@@ -1,6 +1,7 @@
 """Fair pruning of one network: data, network, methods and the folder wired together."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,18 @@ from torch import nn
 from evo_fair.arguments import as_path
 from evo_fair.data import check_samples
 from evo_fair.files import remove_leftovers
-from evo_fair.job_folder import make_missing
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
+from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.latency import Profile, load_profile
 from evo_fair.lock import one_job
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.criteria import check_criteria
-from evo_fair.pruning.methods import MAGNITUDE, PRUNING_CODE
+from evo_fair.pruning.methods import MAGNITUDE, PRUNING_CODE, ChosenMethod
 from evo_fair.pruning.selection import Scope, StructureKind, check_prunable, shares_by_part
 from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Task
@@ -52,45 +53,83 @@ def prune(
     weights: str | Path | None = None,
     group: str | None = None,
     device: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
     """Prunes one network by each of `methods`, to each of `sparsities`, with each of `seeds`; returns the table.
 
-    Where it happens:
-        problem: The problem whose data and recipe are used: its name, its file, or what `load_problem` gave.
-        out: The folder of the networks and of `pruned.csv`.
-        group: The grouping that fairness is about; the problem's by default.
-        device: The device whose latency is predicted, a name or a profile's path; the problem's by default.
-        resume: Goes on with a folder that was broken off: networks that are there are not made again.
-        listener: Hears how far it is.
+    The network is the problem's largest one, unless `network`, `run` or `module` names
+    another. For each pruned network it writes `NAME.onnx` (checked against torch) and
+    `NAME.json`, and for all of them `pruned.csv`.
 
-    How, the fields of `PruneSettings`:
-        methods: Names of methods or criteria, or functions of your own, see `evo_fair.extend`.
-        sparsities: Shares that leave, 0 to 1, of channels or of single weights.
-        seeds: Seeds of the methods.
-        structure: `structured`, whole channels leave, or `unstructured`, single weights do.
-        scope: `global` (by default), or `uniform` by layer; refused for a method that has another of its own.
-        ratios: Shares by layer, in the place of `sparsities`.
-        treatment: After `magnitude` and criteria: `none`, `finetune` (by default), `rewind` or `reinit`.
-        rounds: In how many rounds `magnitude` and criteria prune, 1 by default.
-        epochs: What each method may train; a quarter of the recipe's by default.
-        epsilon: The accuracy, 0.01 for a point, that `ballot` and `evo` may lose.
+    Args:
+        problem: The problem whose data and recipe are used: its name, its file, or what
+            `load_problem` gave.
+        out: The folder of the networks and of `pruned.csv`. It has to be new, except
+            with `resume`.
+        methods: Names of methods or criteria, or functions of your own, see
+            `evo_fair.extend`. Default: `magnitude`.
+        sparsities: Shares that leave, between 0 and 1, of channels or of single
+            weights. Default: 0.5.
+        seeds: Seeds of the methods, 0 or more. Default: 0.
+        structure: `structured`, whole channels leave, or `unstructured`, single weights
+            do. Default: `structured`.
+        scope: `global`, or `uniform` by layer; refused for a method that has another of
+            its own. Default: `global`.
+        ratios: Shares by layer, in the place of `sparsities`. Default: none.
+        treatment: After `magnitude` and criteria: `none`, `finetune`, `rewind` or
+            `reinit`. Default: `finetune`.
+        rounds: In how many rounds `magnitude` and criteria prune. Default: 1.
+        epochs: What each method may train. Default: a quarter of the recipe's.
+        epsilon: The accuracy that `ballot` and `evo` may lose, 0.01 for a point.
+            Default: 0.01.
+        network: `largest`, a reference network's name, or with `run` the id of a
+            network of it. Default: `largest`.
+        run: The folder of a search that `network` is an id of. Default: none.
+        module: `file.py:function` or `package.module:function` that makes a network of
+            your own. Default: none.
+        weights: The module's weights, a .safetensors file. Default: None, it is trained
+            first.
+        group: The grouping that fairness is about. Default: the problem's.
+        device: The device whose latency is predicted, a name or a profile's path.
+            Default: the problem's.
+        workers: Who makes the networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. They are the same. Default: None,
+            this process.
+        resume: Whether to go on with a folder that was broken off; networks that are
+            there are not made again. Default: False.
+        listener: Hears how far the pruning is. Default: nobody.
 
-    What, the fields of `jobs.dense.NetworkSource`; the problem's largest network by default:
-        network: `largest`, a reference network, or with `run` the id of a network of it.
-        run: The folder of a search.
-        module: `file.py:function` that makes a network of your own.
-        weights: The module's weights, a .safetensors file.
+    Returns:
+        A row a network, the dense one first, as `pruned.csv` has it. Figures are of the
+        test part, those called `validation_METRIC` of the validation part. A latency
+        that can't be told is left empty.
 
-    Writes `NAME.onnx` (checked against torch), `NAME.json` and `pruned.csv`, a row a network. Figures are of the test
-    part, those called `validation_METRIC` of that one; a latency that can't be told is left empty. Raises
-    `EvoFairError` of the kind that fits for wrong input.
+    Raises:
+        PruningError: The network, or a layer that `ratios` names, can't be pruned as
+            asked.
+        EvoFairError: Other input is wrong; the error's kind says what of it.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> name = run.front["id"][0]
+        >>> table = ef.prune("digits", run=run.path, network=name, treatment="none", out="results/pruned")
+        >>> table["method"].tolist()
+        ['dense', 'magnitude']
     """
     settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
     source = NetworkSource(network, run, module, weights)
     return prune_network(
-        problem, source, settings, out=out, group=group, device=device, resume=resume, listener=listener
+        problem,
+        source,
+        settings,
+        out=out,
+        group=group,
+        device=device,
+        workers=workers,
+        resume=resume,
+        listener=listener,
     )
 
 
@@ -103,13 +142,35 @@ def prune_network(
     out: str | Path,
     group: str | None = None,
     device: str | Path | None = None,
+    workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
-    """Prunes the network of `source` as `settings` say; the rest is as in `prune`."""
+    """Prunes the network of `source` as `settings` say, in one process of this folder at a time.
+
+    Args:
+        problem: The problem whose data and recipe are used: its name, its file, or what
+            `load_problem` gave.
+        source: Where the dense network comes from.
+        settings: How it is pruned: methods, sparsities, seeds and the rest of `prune`.
+        out: The folder of the networks and of `pruned.csv`.
+        group: The grouping that fairness is about. Default: the problem's.
+        device: The device whose latency is predicted, a name or a profile's path.
+            Default: the problem's.
+        resume: Whether to go on with a folder that was broken off. Default: False.
+        listener: Hears how far the pruning is. Default: nobody.
+
+    Returns:
+        A row a network, as in `prune`.
+
+    Raises:
+        EvoFairError: The input is wrong; the error's kind says what of it.
+    """
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
+    workers = as_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
-    PRUNINGS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
+    if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
+        profile = profile.known_as(PRUNINGS.read(folder).get("device")) or profile
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
     check_samples(task.dataset, (task.group,), 1)
     check = partial(_structure, task=task, settings=settings)
@@ -120,26 +181,45 @@ def prune_network(
     results = PrunedFolder(task, dense, name, structure, profile, folder, listener)
     if not results.finished("dense"):
         results.write_dense()
-    _make(results, settings, settings.spent(problem.training.epochs), listener)
-    return results.table(["dense", *(unit.name for unit in settings.units)])
-
-
-def _make(results: PrunedFolder, settings: PruneSettings, epochs: int, listener: Listener) -> None:
-    """Makes the networks that are not there yet, each within `epochs`."""
-    methods = {one.name: one for one in settings.chosen}
-
-    def make(unit: PruneUnit) -> None:
-        method, request = methods[unit.method], settings.request(unit, epochs)
-        pruned = method.prune(results.dense, results.task, request)
-        results.write(unit, pruned, request, method.traits.own_scope)
-        lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), settings.epsilon
-        if lost > limit:
-            listener.warned(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {limit:g}")
+    pruning = _Pruning(
+        results.elsewhere(folder, Listener()), settings.chosen, settings, settings.spent(problem.training.epochs)
+    )
 
     def heard(unit: PruneUnit, done: int) -> None:
         listener.pruned(unit.name, done, len(settings.units))
 
-    make_missing(settings.units, lambda unit: results.finished(unit.name), make, heard)
+    with open_team(workers, folder, listener) as team:
+        there = make_files(
+            team,
+            settings.units,
+            lambda unit: results.finished(unit.name),
+            pruning.make,
+            lambda unit: unit.name,
+            folder,
+            heard,
+            listener,
+        )
+    return results.table(["dense", *(unit.name for unit in there)])
+
+
+@dataclass(frozen=True)
+class _Pruning:
+    """All that networks are made from, each within `epochs`; it can be sent to workers."""
+
+    results: PrunedFolder
+    methods: tuple[ChosenMethod, ...]
+    settings: PruneSettings
+    epochs: int
+
+    def make(self, unit: PruneUnit, folder: Path, listener: Listener) -> None:
+        """Makes a network and writes it into a folder."""
+        (method,) = (one for one in self.methods if one.name == unit.method)
+        request, results = self.settings.request(unit, self.epochs), self.results.elsewhere(folder, listener)
+        pruned = method.prune(results.dense, results.task, request)
+        results.write(unit, pruned, request, method.traits.own_scope)
+        lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), self.settings.epsilon
+        if lost > limit:
+            listener.warned(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {limit:g}")
 
 
 def _structure(network: nn.Module, task: Task, settings: PruneSettings) -> Structure:

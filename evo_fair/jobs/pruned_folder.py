@@ -2,17 +2,21 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from evo_fair.errors import EvoFairError, RunError, in_a_line
 from evo_fair.export.card import file_facts, write_onnx
+from evo_fair.export.examine import Examination, Examiner
 from evo_fair.fairness import group_accuracy
 from evo_fair.files import read_json, write_text
-from evo_fair.job_folder import FolderKind, Piece
+from evo_fair.job_folder import PRUNINGS, Piece
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune_settings import PruneUnit
 from evo_fair.latency import Profile
@@ -26,9 +30,6 @@ from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 
 __all__ = ["PRUNINGS", "VALIDATION", "PrunedFolder"]
-
-PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
-"""The folders of prunings."""
 
 VALIDATION = "validation_"
 """Begins the names of a table's figures of the validation part, by which networks can be chosen."""
@@ -49,9 +50,26 @@ class PrunedFolder:
     ) -> None:
         self.task, self.dense, self.name, self.structure = task, dense, name, structure
         self.profile, self.folder, self.listener = profile, folder, listener
-        self.untold = False
-        self.x = task.normalise(task.dataset.inputs[task.dataset.part("validation")])
+        self._untold: set[str] = set()  # what was noted: shared by those elsewhere
         self.before = {part: task.counts(dense.network, part) for part in ("test", "validation")}
+        self.examiner = Examiner(task.dataset, "test", (task.group,), seed=0)
+        self.beside_dense = Examiner(task.dataset, "test", tuple(dict.fromkeys((task.group, "class"))), seed=0)
+        self.predicted_before = task.predictions(dense.network, "test")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "x"}
+
+    @cached_property
+    def x(self) -> torch.Tensor:
+        """The validation part as networks take it, on which files are checked."""
+        return self.task.normalise(self.task.dataset.inputs[self.task.dataset.part("validation")])
+
+    def elsewhere(self, folder: Path, listener: Listener) -> "PrunedFolder":
+        """The same for networks in another folder, of which another listener hears."""
+        _ = self.x  # once for all
+        other = copy.copy(self)
+        other.folder, other.listener = folder, listener
+        return other
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hash of its file."""
@@ -101,7 +119,12 @@ class PrunedFolder:
         row |= {f"{VALIDATION}{metric}": value for metric, value in self._measured(network, "validation").items()}
         row["largest_logit_difference"] = parity.largest_difference
         facts = file_facts(path, parity, task.dataset, task.scaling)
-        piece.finish({"format": 1, "row": row, "part": "test", "notes": dict(notes), **facts})
+        predicted = task.predictions(network, "test")
+        told = {
+            "figures": _plain(self.examiner.examine(predicted)),
+            "changes": _plain(self.beside_dense.changes(self.predicted_before, predicted)),
+        }
+        piece.finish({"format": 1, "row": row, "part": "test", "notes": dict(notes), **told, **facts})
 
     def _piece(self, name: str) -> Piece:
         return Piece(self.folder / f"{name}.json", {"onnx": self.folder / f"{name}.onnx"})
@@ -111,10 +134,10 @@ class PrunedFolder:
         try:
             return read_onnx(path)
         except EvoFairError as error:
-            if not self.untold:
+            if not self._untold:
                 reason = in_a_line(error).replace(str(path), path.name)
                 self.listener.noted(f"its latency is unknown, which keeps nothing from being pruned: {reason}")
-            self.untold = True
+            self._untold.add("latency")
             return None
 
     def _measured(self, network: nn.Module, part: str) -> dict[str, float | None]:
@@ -133,3 +156,11 @@ class PrunedFolder:
         frame = pd.DataFrame([read_json(self.folder / f"{name}.json", RunError)["row"] for name in names])
         write_text(self.folder / "pruned.csv", frame.to_csv(index=False, lineterminator="\n"))
         return frame
+
+
+def _plain(examination: Examination) -> dict[str, dict[str, float | None]]:
+    """Each figure with the ends of its interval, None where those are not known."""
+    return {
+        name: {end: None if np.isnan(value) else value for end, value in found._asdict().items()}
+        for name, found in examination.items()
+    }

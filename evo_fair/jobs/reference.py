@@ -1,6 +1,8 @@
 """Training reference networks, the API's part of it: a well-known network, a problem's data and its recipe."""
 
 import json
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,16 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair import __version__
-from evo_fair.arguments import as_text, as_whole
+from evo_fair.arguments import as_text, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.export.card import file_facts, write_onnx
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
-from evo_fair.files import cache_folder, digest, remove_leftovers, sha256_of, write_bytes, write_json
+from evo_fair.files import cache_folder, digest, read_json, remove_leftovers, sha256_of, write_bytes, write_json
 from evo_fair.job_folder import Piece
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.inputs import Scaling
@@ -27,14 +30,20 @@ from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_refe
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
 
-__all__ = ["StoredReference", "find_reference", "train_reference"]
+__all__ = ["StoredReference", "find_reference", "train_reference", "train_references"]
 
 LEAST_PIXELS = 32
 
 
 @dataclass(frozen=True)
 class StoredReference:
-    """A trained reference network: its weights, its ONNX file, and the manifest that lies beside them."""
+    """A trained reference network: its weights, its ONNX file, and the manifest that lies beside them.
+
+    Args:
+        path: The weights, a .safetensors file.
+        onnx: The ONNX file, checked against torch.
+        manifest: What `NETWORK.json` says: recipe, data, hashes, accuracy by group.
+    """
 
     path: Path
     onnx: Path
@@ -51,13 +60,14 @@ def train_reference(
 ) -> StoredReference:
     """Trains a reference network from scratch by the problem's recipe; stores weights, manifest and checked ONNX.
 
-    The files are `<network>.safetensors`, `.json` and `.onnx` in `out`, by default in the cache. A training that was
-    broken off goes on when it is called again with the same arguments. Raises `UnknownNameError` for a network that is
-    none, `ProblemError` for a problem without colour images of at least 32 pixels.
+    The files are `<network>.safetensors`, `.json` and `.onnx` in `out`. A training that
+    was broken off goes on when it is called again with the same arguments.
 
     Args:
-        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
-        network: A reference network's name, such as `mobilenet-v2`, or `mobilenet-v2-0.35` for 0.35 times its width.
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
+            problem file.
+        network: A reference network's name, such as `mobilenet-v2`, or
+            `mobilenet-v2-0.35` for 0.35 times its width.
         seed: The training's seed, 0 or more. Default: 0.
         out: Folder for the files. Default: the cache, where `deploy` and `prune` look.
         listener: Hears how far the training is. Default: nobody.
@@ -74,10 +84,33 @@ def train_reference(
         Traceback (most recent call last):
         evo_fair.errors.UnknownNameError: unknown network 'mobilenet-v9': ...
     """
-    listener = listener or Listener()
-    network, seed = as_text("network", network), as_whole("seed", 0 if seed is None else seed)
-    if not is_reference(network):
-        raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
+    return train_references(problem, [as_text("network", network)], seed=seed, out=out, listener=listener, again=True)[
+        0
+    ]
+
+
+def train_references(
+    problem: Problem | str | Path,
+    networks: Sequence[str],
+    *,
+    seed: int = 0,
+    out: str | Path | None = None,
+    workers: Workers | int | str | None = None,
+    listener: Listener | None = None,
+    again: bool = False,
+) -> list[StoredReference]:
+    """Trains several reference networks as `train_reference` does one, each by a worker if there are any.
+
+    Those that are there already, trained by the same recipe, seed and data, are kept, unless they are to be trained
+    `again`. One that no worker survives can be left out, see `Workers`.
+    """
+    listener, team_wanted = listener or Listener(), as_workers(workers)
+    networks, seed = as_texts("networks", networks), as_whole("seed", 0 if seed is None else seed)
+    for network in networks:
+        if not is_reference(network):
+            raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
+        if networks.count(network) > 1:
+            raise EvoFairError(f"network {network!r} is given twice: name each once")
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
     problem = as_problem(problem)
@@ -85,47 +118,107 @@ def train_reference(
     _check_images(problem, dataset)
     listener.prepared(dataset, problem.search_space(dataset.input_shape, len(dataset.label_names)))
     folder = _folder(problem, dataset, seed) if out is None else Path(out)
-    train = dataset.part("train")
-    inputs = dataset.inputs[train]
-    scaling = Scaling.of(inputs)
-    model = build_reference(network, len(dataset.label_names))
-    initialise(model, torch.Generator().manual_seed(seed))
-    with held(folder, f"a training of {network}", network):
-        remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors")
+    training = _Training(problem, dataset, seed)
+    with ExitStack() as stack:
+        for network in networks:
+            stack.enter_context(held(folder, f"a training of {network}", network))
+            remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors", "parcel")
+        team = stack.enter_context(open_team(team_wanted, folder, listener))
+        there = make_files(
+            team,
+            networks,
+            lambda network: not again and training.made(folder, network),
+            training.make,
+            str,
+            folder,
+            lambda _network, _done: None,
+            listener,
+        )
+    return [training.stored(folder, network) for network in there]
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What reference networks are trained on; it can be sent to workers."""
+
+    problem: Problem
+    dataset: Dataset
+    seed: int
+
+    def make(self, network: str, folder: Path, listener: Listener) -> None:
+        """Trains a network and writes it into a folder, where a training that was broken off goes on."""
+        train = self.dataset.part("train")
+        inputs = self.dataset.inputs[train]
+        scaling = Scaling.of(inputs)
+        model = build_reference(network, len(self.dataset.label_names))
+        initialise(model, torch.Generator().manual_seed(self.seed))
         fit(
             model,
             inputs,
-            dataset.labels[train],
-            problem.training,
-            seed,
+            self.dataset.labels[train],
+            self.problem.training,
+            self.seed,
             normalise=scaling,
             on_epoch=lambda step: listener.tuning(network, step),
             checkpoint=folder / f"{network}.checkpoint.safetensors",
         )
-        return _store(model.requires_grad_(False), folder / network, problem, dataset, scaling, seed)
+        _store(model.requires_grad_(False), folder / network, self.problem, self.dataset, scaling, self.seed)
+
+    def made(self, folder: Path, network: str) -> bool:
+        """Whether a network is there, whole, as this would train it."""
+        piece = _piece(folder, network)
+        told = piece.content
+        data = told.get("data")
+        wanted = (network, self.problem.training.of_one_network(), self.seed, torch.__version__)
+        return (
+            tuple(told.get(name) for name in ("network", "training", "seed", "torch")) == wanted
+            and isinstance(data, dict)
+            and data.get("fingerprint") == self.dataset.fingerprint
+            and piece.made
+        )
+
+    def stored(self, folder: Path, network: str) -> StoredReference:
+        """The network that is there."""
+        piece = _piece(folder, network)
+        return StoredReference(piece.files[""], piece.files["onnx"], read_json(piece.card, RunError))
 
 
 def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:
     """The ONNX file of the reference network that `train_reference` has put into the cache with the same arguments.
 
-    Its weights are beside it; both are whole. Raises `UnknownNameError` for a network that is none, `RunError` where it
-    was not trained yet or is damaged.
+    Its weights are beside it; both are whole.
+
+    Args:
+        problem: The problem that it was trained for.
+        dataset: The problem's data set.
+        network: The reference network's name.
+        seed: The training's seed.
+
+    Returns:
+        The path of the ONNX file.
+
+    Raises:
+        UnknownNameError: There is no reference network of that name.
+        RunError: It was not trained yet, or is damaged.
     """
     if not is_reference(network):
         mend = f"{WIDTHS}, or the path of an .onnx file"
         raise UnknownNameError("reference network", network, list(REFERENCES), mend)
-    onnx = _folder(problem, dataset, seed) / f"{network}.onnx"
-    if not Piece(onnx.with_suffix(".json"), {"onnx": onnx, "": onnx.with_suffix(".safetensors")}).made:
+    piece = _piece(_folder(problem, dataset, seed), network)
+    if not piece.made:
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"
         )
-    return onnx
+    return piece.files["onnx"]
 
 
-def _store(
-    model: nn.Module, place: Path, problem: Problem, dataset: Dataset, scaling: Scaling, seed: int
-) -> StoredReference:
+def _piece(folder: Path, network: str) -> Piece:
+    weights, onnx, card = (folder / f"{network}.{kind}" for kind in ("safetensors", "onnx", "json"))
+    return Piece(card, {"": weights, "onnx": onnx})
+
+
+def _store(model: nn.Module, place: Path, problem: Problem, dataset: Dataset, scaling: Scaling, seed: int) -> None:
     network = place.name
     weights, onnx = place.with_name(f"{network}.safetensors"), place.with_name(f"{network}.onnx")
     x = scaling(dataset.inputs[dataset.part("validation")])
@@ -155,7 +248,6 @@ def _store(
         },
     }
     write_json(place.with_name(f"{network}.json"), manifest)
-    return StoredReference(weights, onnx, manifest)
 
 
 def _folder(problem: Problem, dataset: Dataset, seed: int) -> Path:

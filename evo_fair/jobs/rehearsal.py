@@ -67,7 +67,7 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
                 task.check_outputs(network)
         except OutOfTime as error:
             raise PruningError(
-                f"the network does not answer for two samples within {SECONDS:g} seconds: mend its forward"
+                f"the network does not answer for two samples within {SECONDS:g} seconds: fix its forward"
             ) from error
         with _trying("can't be stored", "keep nothing but tensors in its state_dict"):
             content_of(network)
@@ -90,7 +90,7 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
 def _materialise(network: nn.Module, task: Task) -> None:
     """Runs a network once that learns the sizes of its layers from its first input."""
     if any(isinstance(tensor, nn.UninitializedParameter) for tensor in network.parameters()):
-        with _trying("does not run", "mend its forward"), torch.no_grad(), training_mode(network, False):
+        with _trying("does not run", "fix its forward"), torch.no_grad(), training_mode(network, False):
             network(task.example)
 
 
@@ -149,7 +149,7 @@ def _trained_a_little(network: nn.Module, task: Task) -> nn.Module:
         raise PruningError(
             "all parameters of the network are frozen: call requires_grad_(True) on what may be trained after pruning"
         )
-    mend = "mend its forward in training mode"
+    mend = "fix its forward in training mode"
     with _trying("does not run in training mode", mend), training_mode(trained, True):
         logits = trained(task.normalise(task.train_inputs[:BATCH]))
     labels = len(task.dataset.label_names)

@@ -1,7 +1,8 @@
 """Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,15 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
+from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
+from evo_fair.jobs.workers.populations import TeamEvaluator
+from evo_fair.jobs.writing import FrontNetwork
 from evo_fair.latency import Profile
 from evo_fair.lock import one_job
-from evo_fair.own import NetworkSpace
+from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
-from evo_fair.proxy import check_precision
+from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
@@ -89,58 +93,73 @@ def search(
     module: str | nn.Module | None = None,
     weights: str | Path | None = None,
     orders: Sequence[str] | None = None,
+    workers: Workers | int | str | None = None,
     listener: Listener | None = None,
 ) -> Run:
     """Searches a problem's space and writes the run's folder `out`: journal, front, ONNX networks with cards, plots.
 
-    What is left out comes from the problem file. `algorithm` is a name, or a strategy of your own, and objectives and
-    constraints can be objects, see `evo_fair.extend`. Of several devices `latency_ms[NAME]` is the latency on each, and
-    `latency_ms` that on the first; objectives that are the problem's have one for each. `worst_latency` is the largest
-    ratio of a latency to the limit that a constraint sets it. `budget` counts the different networks that the proxy
-    evaluates; `jobs` (all cores by default) changes the time that it takes and nothing else. The supernet is trained
-    first if there is none for these data. With `resume` a run that was broken off goes on where it stood, and one that
-    had not begun begins. `freeze_header` fixes the first blocks, the stem counted, to those of the largest network: a
-    number of them, or `auto`, which takes the blocks whose feature maps hardly differ between groups; their variation
-    by layer goes into the folder.
+    What is left out comes from the problem file. The supernet is trained first if there
+    is none for these data. The front is taken from what is believed of the networks
+    (`evo_fair.belief`), not from the luckiest reading.
 
-    The front is taken from what is believed of the networks (`evo_fair.belief`), not from the luckiest reading.
-    `trainings` networks, those that tell most, are really trained by the problem's recipe, or with `training_epochs`
-    of it, and correct what is believed of all the others; with `resume` there can be more of them than before. After
-    every four of them as many networks as a generation has are evaluated that nobody looked at yet, those that look
-    best by what the trainings said; they come on top of the budget.
+    Of several devices, `latency_ms[NAME]` is the latency on each, and `latency_ms` that
+    on the first. An objective of the problem that is a latency then becomes one for
+    each device. `worst_latency` is the largest ratio of a latency to the limit that a
+    constraint sets it.
 
-    With `module` the space is what pruning can leave of a trained network, which takes the supernet's place: a
-    reference network's name, `file.py:function` or `package.module:function` that returns one, or a `torch.nn.Module`.
-    `weights` is the safetensors file of a function's network; without, it is trained first. `orders` are the criteria
-    that say which channels stay, `taylor` unless given; of several, the choice is a gene. Trainings then start from
-    the pruned weights, as `deploy` has it.
-    Raises `EvoFairError` of the kind that fits for whatever is wrong with the input.
+    With `module` the space is what pruning can leave of a trained network, and that
+    network takes the supernet's place. Trainings then start from the pruned weights, as
+    in `deploy`.
 
     Args:
-        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
-        out: The run's folder. It has to be new, but with `resume`.
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
+            problem file.
+        out: The run's folder. It has to be new, except with `resume`.
         device: A profile's name or path, or a list of them. Default: the problem's.
-        objectives: Names, or objectives of your own. Default: the problem's.
+        objectives: Names, or objectives of your own, see `evo_fair.extend`. Default:
+            the problem's.
         constraints: Limits such as `latency_ms <= 5`. Default: the problem's.
-        group: The grouping that fairness is about, such as `sex` or `sex*age_band`. Default: the problem's.
-        algorithm: A strategy's name, or one of your own. Default: `nsga2`.
-        budget: Different networks that the proxy evaluates, 1 or more. Default: the problem's.
+        group: The grouping that fairness is about, such as `sex` or `sex*age_band`.
+            Default: the problem's.
+        algorithm: A strategy's name, or a strategy of your own, see `evo_fair.extend`.
+            Default: `nsga2`.
+        budget: How many different networks the proxy evaluates, 1 or more. Default: the
+            problem's.
         population: Networks a generation, 2 or more. Default: the problem's.
-        seed: The search's seed, 0 or more; a supernet's is in the problem file. Default: 0.
-        jobs: Threads. Default: one a core.
+        seed: The search's seed, 0 or more; the supernet's seed is in the problem file.
+            Default: 0.
+        jobs: Threads; they change the time and nothing else. Default: one a core.
         torch_device: `auto`, `cpu` or `cuda`. Default: `auto`, a GPU if there is one.
-        precision: `fp32` or `bf16`. Default: `fp32`.
-        resume: Whether to go on with the run in `out`. Default: False.
-        freeze_header: `off`, `auto`, or how many of the first blocks to freeze. Default: `off`.
-        trainings: How many networks are really trained. Default: 0.
-        training_epochs: Epochs of each of them. Default: the problem's.
+        precision: `fp32` or `bf16`, the numbers that the proxy computes with. Default:
+            `fp32`.
+        resume: Whether to go on with the run in `out`. A run that had not begun yet
+            begins. Default: False.
+        freeze_header: `off`, `auto`, or how many of the first blocks, counting the
+            stem, are fixed to those of the largest network. `auto` takes the blocks
+            whose feature maps hardly differ between groups. Default: `off`.
+        trainings: How many networks are really trained, those that tell most about all
+            others. After every four of them as many networks as a generation has are
+            evaluated that nobody looked at yet, those that look best by what the
+            trainings said; they come on top of the budget. With `resume` there can be
+            more trainings than before. Default: 0.
+        training_epochs: Epochs of each such training. Default: the problem's.
+        module: A network to search in the supernet's place: a reference network's name,
+            `file.py:function` or `package.module:function` that returns a
+            `torch.nn.Module`, or the module. Default: None, the problem's space.
+        weights: The safetensors file with the weights of a function's network. Default:
+            None, it is trained first.
+        orders: The criteria that say which of the module's channels stay; of several,
+            the choice is a gene. Default: `taylor`.
+        workers: Who evaluates and trains networks: so many processes here, the address of a
+            Dask scheduler, or a `Workers`. The run is the same. Default: None,
+            this process.
         listener: Hears how far the search is. Default: nobody.
 
     Returns:
         The run, whose `front` is a table with a row a network.
 
     Raises:
-        EvoFairError: Whatever is wrong with the input, as the kind that fits.
+        EvoFairError: The input is wrong; the error's kind says what of it.
 
     Example:
         >>> run = ef.search("digits", budget=16, population=8, out="results/example")
@@ -162,15 +181,21 @@ def search(
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
+    recorded: dict[str, str] = {}
     initial: Initial = "spread"
     resume = RUNS.goes_on(folder, resume)  # what is no run is refused before anything is loaded or trained
     if resume:
         opened = open_run(folder)
-        begun, initial = opened.configuration, Searched.of(opened).initial
+        begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
+    team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
+    if team_wanted is not None:
+        torch_device = _device_of_workers(torch_device)
     evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
     check_precision(precision, evaluated_on)
-    prepared = _prepare(problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial)
+    prepared = _prepare(
+        problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
+    )
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
@@ -207,27 +232,25 @@ def search(
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     origin.keep(folder)
-    with origin.evaluator(_groupings(prepared), jobs) as evaluator:
-        outcome = run_engine(prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching)
-        listener.ended(outcome)
-        searched = [record for record in outcome.records if record.generation < outcome.generations]
-        evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
-    if evidence is not None:
-        groupings, begins = _groupings(prepared), origin.beginning()
-        additions = Additions(
-            run.journal,
-            prepared.plan,
-            prepared.space,
-            lambda: origin.evaluator(groupings, jobs),
-            outcome.generations,
-        )
-        evidence, belief = train_chosen(
-            run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins
-        )
-        write_findings(folder, evidence, belief)
+    with open_team(team_wanted, folder, listener) as team:
+        evaluating = partial(_evaluator, origin, prepared, jobs, team)
+        with evaluating() as evaluator:
+            outcome = run_engine(
+                prepared.plan, prepared.space, evaluator, run.journal, run.checkpoint, listener.searching
+            )
+            listener.ended(outcome)
+            searched = [record for record in outcome.records if record.generation < outcome.generations]
+            evidence = gather(prepared.plan, prepared.space, prepared.dataset, searched, evaluator.predict)
+        if evidence is not None:
+            begins = origin.beginning()
+            additions = Additions(run.journal, prepared.plan, prepared.space, evaluating, outcome.generations)
+            evidence, belief = train_chosen(
+                run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
+            )
+            write_findings(folder, evidence, belief)
     result = load_run(folder)
     result.write_front()
-    _write_networks(run, result, prepared, origin, listener)
+    _write_networks(run, result, prepared, origin, jobs, listener)
     for name in ("pareto.png", "pareto.pdf"):
         try:
             result.plot(folder / name)
@@ -248,10 +271,11 @@ def _prepare(
     population: int | None,
     seed: int,
     initial: Initial,
+    recorded: Mapping[str, str] | None = None,
 ) -> _Prepared:
     problem = as_problem(problem)
     defaults = problem.search
-    profiles = load_devices(defaults.device if device is None else device)
+    profiles = load_devices(defaults.device if device is None else device, recorded)
     wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
     limited = defaults.constraints if constraints is None else constraints
     devices = searched_devices(profiles, wanted, limited)
@@ -305,6 +329,23 @@ def _checked_jobs(jobs: int | None) -> int:
     return jobs
 
 
+def _device_of_workers(torch_device: str) -> str:
+    """The CPU; raises `EvoFairError` where something else is asked for."""
+    if torch_device not in ("auto", "cpu"):
+        raise EvoFairError(f"torch device {torch_device}: workers evaluate on the CPU, leave it out, or the workers")
+    return "cpu"
+
+
+def _evaluator(
+    origin: SupernetOrigin | OwnOrigin, prepared: _Prepared, jobs: int, team: Team | None
+) -> ProxyEvaluator | NetworkEvaluator | TeamEvaluator:
+    """What evaluates the search's networks: `jobs` threads of this process, or a team."""
+    groupings = _groupings(prepared)
+    if team is None:
+        return origin.evaluator(groupings, jobs)
+    return TeamEvaluator(team, origin.predicting(team.workers), prepared.dataset, groupings)
+
+
 def _groupings(prepared: _Prepared) -> tuple[str, ...]:
     return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
 
@@ -342,6 +383,7 @@ def _write_networks(
     result: Run,
     prepared: _Prepared,
     origin: SupernetOrigin | OwnOrigin,
+    jobs: int,
     listener: Listener,
 ) -> None:
     for place in (run.path, run.networks):
@@ -352,7 +394,8 @@ def _write_networks(
     for name in {record.id for record in result.records} - {record.id for record in records}:
         for kind in ("onnx", "json"):  # of a front that fewer trainings gave
             (run.networks / f"{name}.{kind}").unlink(missing_ok=True)
-    for done, record in enumerate(records, 1):
+    networks = []
+    for record in records:
         facts = {
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
@@ -366,5 +409,6 @@ def _write_networks(
                 **profiles,
             },
         }
-        origin.write_network(run.networks, record.id, record.genome, facts, groupings)
-        listener.exporting(done, len(records))
+        networks.append(FrontNetwork(record.id, record.genome, facts))
+    written = partial(listener.exporting, networks=len(records))
+    origin.write_networks(run.networks, networks, groupings, jobs, written)

@@ -15,10 +15,12 @@ def train(
 ) -> StoredSupernet:
     """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`.
 
-    A training that was broken off goes on when it is called again with the same arguments.
+    A training that was broken off goes on when it is called again with the same
+    arguments.
 
     Args:
-        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a problem file.
+        problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
+            problem file.
         out: Folder for the supernet. Default: the cache.
         listener: Hears how far the training is. Default: nobody.
 
@@ -26,7 +28,8 @@ def train(
         The stored supernet, with its `path` and `sha256`.
 
     Raises:
-        EvoFairError: Whatever is wrong with the problem or its data, as the kind that fits.
+        EvoFairError: The problem or its data are wrong; the error's kind says what of
+            them.
 
     Example:
         >>> stored = ef.train("digits", out="supernets")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from evo_fair.belief import (
     Belief,
@@ -32,9 +33,9 @@ from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.evidence import Evidence
 from evo_fair.jobs.listener import Listener
-from evo_fair.nets.network import for_inference
+from evo_fair.jobs.trainer import trainer
+from evo_fair.jobs.workers import Team
 from evo_fair.problem import Problem
-from evo_fair.proxy import predict_labels
 from evo_fair.space import SearchSpace
 
 __all__ = ["Additions", "check_trainings", "train_chosen", "write_findings"]
@@ -115,10 +116,12 @@ def train_chosen(
     trainings: int,
     listener: Listener,
     beginning: Beginning | None = None,
+    team: Team | None = None,
 ) -> tuple[Evidence, Belief]:
     """Trains networks until `trainings` are there, and writes what is believed then.
 
-    They start from random weights, or from their `beginning`. Returns the evidence with the networks that were added
+    They start from random weights, or from their `beginning`. A `team` trains those of a round at the same time, and
+    leaves out what no worker survives. Returns the evidence with the networks that were added
     on the way, and what is believed of all.
 
     Every training is in `trainings.csv` once it has ended; those that a run has already stay. Raises `RunError` for a
@@ -135,24 +138,28 @@ def train_chosen(
         run.path / TRAININGS, problem, dataset, space, evidence.plan.group, tuning, evidence.plan.seed, beginning
     )
     remove_leftovers(shop.folder)
-    rounds = 0
-    while True:
-        while len(told := done[: (rounds + 1) * ROUND]) == (rounds + 1) * ROUND:
-            rounds += 1
-            evidence = additions.after(rounds, evidence, told, last=len(told) == len(done), listener=listener)
-        belief = evidence.believe(done)
-        write_beliefs(run.path / "beliefs.csv", evidence.table(belief))
-        if len(done) >= trainings:
-            return evidence, belief
-        known = {one.id for one in done}
-        chosen = evidence.next(evidence.believe(done[: rounds * ROUND]), ROUND)
-        chosen = [record for record in chosen if record.id not in known][: trainings - len(done)]
-        if not chosen:
-            return evidence, belief
-        for record in chosen:
-            done.append(_train(shop, evidence, record, epochs, listener))
-            write_trainings(path, done)
-            listener.trained(len(done), trainings)
+    rounds, left_out = 0, set[str]()
+    with trainer(team if len(done) < trainings else None, shop, listener) as train:
+        while True:
+            while len(told := done[: (rounds + 1) * ROUND]) == (rounds + 1) * ROUND:
+                rounds += 1
+                evidence = additions.after(rounds, evidence, told, last=len(told) == len(done), listener=listener)
+            belief = evidence.believe(done)
+            write_beliefs(run.path / "beliefs.csv", evidence.table(belief))
+            if len(done) >= trainings:
+                return evidence, belief
+            best = evidence.next(evidence.believe(done[: rounds * ROUND]), ROUND + len(left_out))
+            known = {one.id for one in done} | left_out
+            new = [record for record in best if record.id not in known][: (rounds + 1) * ROUND - len(done)]
+            chosen = new[: trainings - len(done)]
+            if not chosen:
+                return evidence, belief
+            left_out |= {record.id for record in chosen}
+            for record, labels in train(chosen):
+                left_out.remove(record.id)
+                done.append(_result(evidence, record, labels, dataset, epochs, shop.seed))
+                write_trainings(path, done)
+                listener.trained(len(done), trainings)
 
 
 def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
@@ -161,10 +168,10 @@ def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
     write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines))
 
 
-def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int, listener: Listener) -> TrainingResult:
-    dataset = shop.dataset
-    network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
-    labels = predict_labels(for_inference(network), shop.scaling(dataset.inputs[dataset.part("validation")]))
+def _result(
+    evidence: Evidence, record: Record, labels: npt.NDArray[np.uint8], dataset: Dataset, epochs: int, seed: int
+) -> TrainingResult:
+    """What a record's trained network, which predicts `labels` `[samples]` on the validation part, is worth."""
     counts = dataset.counts(labels[None], "validation", evidence.plan.group)
     resampled = evidence.resamples.values(labels, evidence.goals)
     values = {goal.name: float(goal.measure(counts)[0]) for goal in evidence.goals}
@@ -172,11 +179,11 @@ def _train(shop: AloneTraining, evidence: Evidence, record: Record, epochs: int,
         if not np.isfinite(value):
             raise NonFiniteError(
                 f"objective {name!r} is {value} for the trained network {record.id}: it must be finite for every "
-                "network; mend its function"
+                "network; fix its function"
             )
     noise = np.nan_to_num(resampled.std(axis=0))
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}
-    return TrainingResult(record.id, epochs, shop.seed, values, uncertainties)
+    return TrainingResult(record.id, epochs, seed, values, uncertainties)
 
 
 def _check_alike(folder: Path, done: Sequence[TrainingResult], epochs: int, seed: int) -> None:

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
-from evo_fair.latency.coverage import Fitter, Misses, by_kind, by_network, by_source, covered, misses, width_of
+from evo_fair.latency.coverage import Fitter, leave_out
 from evo_fair.latency.fit import FEWEST_NETWORKS, Fit, fit_model
 from evo_fair.latency.measurements import Measurements, joined
 from evo_fair.latency.model import network_ms
@@ -33,8 +32,6 @@ _RULE = (
     "a price that no measured layer speaks about is the geometric mean, over these devices, of its ratio to the price "
     "of pointwise_macs, times this device's price of pointwise_macs"
 )
-
-MOST_LEFT_OUT = 1000
 
 
 @dataclass(frozen=True)
@@ -151,25 +148,17 @@ def finish(
 def intervals_of(fit: Fit, fitter: Fitter, sources: Sequence[Measurements]) -> Intervals:
     """The intervals of the first source, whose `fit` is given: as wide as networks that are left out ask for.
 
-    Of more than a thousand networks of a source so many are left out in turn.
+    How many of those the intervals hold is counted with widths that were set without them.
     """
-    some = np.sort(np.random.default_rng(0).permutation(len(sources[0].names))[:MOST_LEFT_OUT])
-    near = misses(fitter, sources, [some[part] for part in by_network(sources[0].part(some))])
-    kinds = misses(fitter, sources, [some[part] for part in by_kind(sources[0].part(some))])
-    others = by_source(fitter, sources) if len(sources) > 1 else []
-    width = width_of(near, [one for one in (kinds, *others) if one is not None], fit.noise)
-    held = [
-        (part, one) for part, one in (("networks, in folds", near), ("kinds of networks", kinds)) if one is not None
-    ]
-    if others:
-        held.append(("each source in turn, up to one factor", reduce(Misses.joined, others)))
+    left_out = leave_out(fit, fitter, sources)
+    width = left_out.width
     return Intervals(
         level=LEVEL,
         noise=width.noise,
         reach=width.reach,
         held=tuple(
-            HeldBack(left_out=part, measurements=len(one.error), percent=100 * float(covered(one, width).mean()))
-            for part, one in held
+            HeldBack(left_out=what, measurements=len(held), percent=100 * float(held.mean()))
+            for what, held in left_out.held
         ),
         root=write_root(lower_root(fit.covariance)),
     )

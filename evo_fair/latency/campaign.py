@@ -31,14 +31,24 @@ _FIT = "evo-fair calibrate --layers layers.csv --latency latency.csv --name my-b
 
 @dataclass(frozen=True)
 class Campaign:
-    """Networks to be timed: names and layer table int32 `[networks, layers, 8]`; the last `held_out` only validate."""
+    """Networks to be timed.
+
+    Args:
+        names: The networks' names.
+        table: Their layers, int32 `[networks, layers, 8]`.
+        held_out: How many of the last ones only validate.
+    """
 
     names: tuple[str, ...]
     table: LayerTable
     held_out: int
 
     def models(self) -> list[bytes]:
-        """Each network as the bytes of an ONNX file."""
+        """Each network as an ONNX file.
+
+        Returns:
+            The files' bytes, in order.
+        """
         return [layers_to_onnx(rows).SerializeToString() for rows in self.table]
 
 

@@ -1,4 +1,4 @@
-"""Measured latencies as CSV (`layers.csv`, `latency.csv`), read with every damage named by file, line and mend."""
+"""Measured latencies as CSV (`layers.csv`, `latency.csv`); what is damaged is named by file and line."""
 
 import csv
 import io
@@ -32,14 +32,27 @@ _MOST_WORK = 2**48
 
 @dataclass(frozen=True)
 class Measurements:
-    """Networks that were timed: names, table int32 `[networks, layers, 8]` and milliseconds float64 `[networks]`."""
+    """Networks that were timed.
+
+    Args:
+        names: The networks' names.
+        table: Their layers, int32 `[networks, layers, 8]`.
+        latency_ms: Their latencies in milliseconds, float64 `[networks]`.
+    """
 
     names: tuple[str, ...]
     table: LayerTable
     latency_ms: npt.NDArray[np.float64]
 
     def part(self, index: npt.NDArray[np.int64]) -> "Measurements":
-        """The measurements of the networks `index`, int64 `[n]`."""
+        """The measurements of some of the networks.
+
+        Args:
+            index: The networks' places, int64 `[n]`.
+
+        Returns:
+            Their measurements.
+        """
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
 
 
@@ -185,7 +198,7 @@ def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
     groups, c_in, c_out = values[5], values[1], values[2]
     if c_in % groups or (values[0] in (Op.CONV, Op.DEPTHWISE) and c_out % groups):
         raise ProfileError(
-            f"{path}, line {line}: groups {groups} does not divide c_in {c_in} and c_out {c_out}: mend the row"
+            f"{path}, line {line}: groups {groups} does not divide c_in {c_in} and c_out {c_out}: fix the row"
         )
     if values[0] == Op.DEPTHWISE and groups != c_in:
         raise ProfileError(
@@ -194,5 +207,5 @@ def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
     kernel, stride, height, width = values[3], values[4], *values[6:]
     outputs = -(-height // stride) * -(-width // stride)
     if c_in * c_out * kernel * kernel * outputs > _MOST_WORK:
-        raise ProfileError(f"{path}, line {line}: no layer is that large, of {c_in} and {c_out} channels: mend the row")
+        raise ProfileError(f"{path}, line {line}: no layer is that large, of {c_in} and {c_out} channels: fix the row")
     return tuple(values)

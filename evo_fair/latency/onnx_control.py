@@ -13,6 +13,7 @@ from onnx import TensorProto
 
 from evo_fair.errors import EvoFairError
 from evo_fair.latency.onnx_file import InputShapeError, Shape
+from evo_fair.latency.onnx_params import holds_parameters
 from evo_fair.latency.onnx_values import Value, attributes_of
 
 if TYPE_CHECKING:
@@ -63,13 +64,15 @@ def _branch(
         return outputs
     mark = walk.mark()
     other_ends = _walk_branch(walk, otherwise, scope)
-    other_macs = _macs_since(walk, mark.lengths[0])
+    other_macs, left_out = _macs_since(walk, mark.lengths[0]), walk.parameters.since(mark.parameters)
     walk.go_back(mark)
     ends = _walk_branch(walk, then, scope)
     macs = _macs_since(walk, mark.lengths[0])
     if other_macs < macs:
+        left_out = walk.parameters.since(mark.parameters)
         walk.go_back(mark)
         ends, other_ends = _walk_branch(walk, otherwise, scope), ends
+    walk.other_params += walk.parameters.add(left_out)  # the file holds them, whichever runs
     reason = "the data decide which branch runs, the one of fewer MACs is counted"
     walk.name_unknown(node, "If", 0, multiplies=macs != other_macs, reason=reason)
     _hand_out(walk, ends, outputs)
@@ -111,6 +114,7 @@ class _Passes:
     slices: tuple[Value, ...]
     ends_itself: bool  # its first result says whether it goes on
     axes: tuple[int, ...] = ()  # along which results of a pass are gathered; 0 where there are fewer
+    stacks: tuple[Value, ...] = ()  # weights of which each pass takes its own
 
 
 def _loop(inputs: NodeInputs) -> _Passes:
@@ -143,9 +147,13 @@ def _scan(walk: "Walk", node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
             count = shape[position]
             walk.note_mixed(node, value, position)
             shape = shape[:position] + shape[position + 1 :]
-        slices.append(Value(value.key, shape, value.dtype, layer=value.layer))
+        weights = value.constant and holds_parameters(value)
+        one = Value(value.key, shape, value.dtype, layer=value.layer, constant=weights, stored=weights)
+        one.origin = value.origin
+        slices.append(one)
+    stacks = tuple(value for value, one in zip(whole, slices, strict=True) if one.constant)
     gathered = tuple(options.get("scan_output_axes", ()))
-    return _Passes(count, (), tuple(carried), tuple(slices), ends_itself=False, axes=gathered)
+    return _Passes(count, (), tuple(carried), tuple(slices), ends_itself=False, axes=gathered, stacks=stacks)
 
 
 def _repeat(
@@ -161,6 +169,7 @@ def _repeat(
         return outputs
     mark = walk.mark()
     try:
+        walk.other_params += sum(map(walk.parameters.table, passes.stacks))
         ends, goes_on = _one_pass(walk, body, passes, scope)
     except EvoFairError:
         walk.go_back(mark)
@@ -183,6 +192,8 @@ def _repeat(
             walk.name_stand_in(node.op_type, _macs_since(walk, first))
     for output, start, end in zip(outputs, passes.carried, ends, strict=False):
         output.shape, output.dtype, output.layer = start.shape if steady else None, start.dtype, end.layer
+        if end.constant and end.origin == start.origin:
+            _hand_out(walk, [start], [output])
         walk.alive.share(output.key, end.key)
     axes = (*passes.axes, *([0] * len(outputs)))
     for output, end, axis in zip(outputs[carried:], ends[carried:], axes, strict=False):
@@ -209,9 +220,13 @@ def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Valu
     given = (*passes.leading, *condition, *passes.carried, *passes.slices)
     if len(given) != len(body.input):
         raise ValueError(f"a body of {len(body.input)} inputs for {len(given)}")
-    for value, source in zip(body.input, given, strict=True):
+    same = _handed_on(body, len(passes.leading) + len(condition), len(condition), len(passes.carried))
+    for place, (value, source) in enumerate(zip(body.input, given, strict=True)):
         key = prefix + value.name
-        inner[value.name] = Value(key, source.shape, source.dtype, layer=source.layer)
+        if source.constant and (place in same or place >= len(given) - len(passes.slices)):
+            inner[value.name] = replace(source, key=key)
+        else:
+            inner[value.name] = Value(key, source.shape, source.dtype, layer=source.layer)
         if source.key:
             walk.alive.share(key, source.key)
     ends = walk.walk(body, inner, prefix, set())
@@ -220,6 +235,15 @@ def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Valu
     on = body.output[0].name
     goes_on = body.input[1].name in _copied(body, on) or (ends[0].data is not None and bool(ends[0].data.all()))
     return ends[1:], goes_on
+
+
+def _handed_on(body: onnx.GraphProto, inputs: int, outputs: int, carried: int) -> set[int]:
+    """The inputs of a body that each pass hands on as they are; those that are carried begin at `inputs`."""
+    return {
+        inputs + i
+        for i in range(min(carried, len(body.output) - outputs))
+        if body.input[inputs + i].name in _copied(body, body.output[outputs + i].name)
+    }
 
 
 def _copied(body: onnx.GraphProto, name: str) -> set[str]:

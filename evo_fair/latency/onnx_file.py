@@ -13,6 +13,7 @@ from evo_fair.errors import EvoFairError, in_a_line
 
 __all__ = [
     "MOST_NODES",
+    "OF_FUNCTION",
     "InputShapeError",
     "Inputs",
     "OnnxFile",
@@ -29,6 +30,8 @@ Shape = tuple[int, ...]
 ShapeOption = Shape | Mapping[str, Shape]
 
 MOST_BYTES = 2**31 - 1  # protobuf's own limit
+OF_FUNCTION = "\0function\0"
+"""What the name of a tensor begins with that a function holds; no file's own names have such characters."""
 MOST_NODES = 20_000  # functions expanded; the largest exports of today have about 10,000, 0.1 ms each
 MOST_EXPANDED_BYTES = 2**27  # of functions, expanded
 MOST_GRAPHS = 20  # in one another, as the bodies of loops are
@@ -105,6 +108,7 @@ def open_onnx(path: Path) -> OnnxFile:
             raise EvoFairError(f"{path} is a damaged ONNX model: it has bytes where text belongs, export it again")
         if model.functions:
             _check_functions(model, path)
+            _name_constants(model)
             try:
                 model = onnx.inliner.inline_local_functions(model)
             except Exception as error:  # the inliner's errors come from C++ and share no base class
@@ -114,6 +118,24 @@ def open_onnx(path: Path) -> OnnxFile:
         _check_size(_count(model.graph.node, {}, path), path)
         opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in model.opset_import}
         return OnnxFile(path, model, opsets)
+
+
+def _name_constants(model: onnx.ModelProto) -> None:
+    """Names the constants in functions, so that the copies that expansion makes of one can be told to be one."""
+    for function in model.functions:
+        for number, tensor in enumerate(_tensors_of(function.node)):
+            names = (function.domain, function.name, function.overload, str(number))
+            tensor.name = OF_FUNCTION + "\0".join(names)
+
+
+def _tensors_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    """The tensors of constants among nodes and in the graphs that they hold."""
+    for node in nodes:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t"):
+                yield attribute.t
+            for graph in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                yield from _tensors_of(graph.node)
 
 
 def _load(path: Path) -> onnx.ModelProto:

@@ -27,9 +27,14 @@ LARGEST_SIZE = 2**24
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """A node of a graph: its operator, its attributes as Python values, and the shapes of its tensors.
+    """A node of an ONNX graph, as an operator of your own is asked about it.
 
-    An input that is left out, or whose shape is not known, is None; so is an output's before its shape is settled.
+    Args:
+        operator: The operator's name, with its domain unless that is ONNX's own.
+        attributes: Its attributes as Python values.
+        inputs: The shapes of its inputs; None for one that is left out or whose shape
+            is not known.
+        outputs: The shapes of its outputs; None before they are settled.
     """
 
     operator: str
@@ -42,8 +47,17 @@ class NodeFacts:
 class LayerCost:
     """The layer that a node is priced as: a row of the layer table, and its multiply-accumulates.
 
-    `op` is one of conv, depthwise, linear, pool, global_pool, add, mul, activation. Without `macs` they are those of
-    the layer.
+    Args:
+        op: `conv`, `depthwise`, `linear`, `pool`, `global_pool`, `add`, `mul` or
+            `activation`.
+        c_in: Channels (of a linear layer: features) that it takes, 1 or more.
+        c_out: Channels that it gives, 1 or more.
+        kernel: Side of its window, in pixels. Default: 1.
+        stride: Step of its window, in pixels. Default: 1.
+        groups: Groups of its channels. Default: 1.
+        h_in: Height of its input, in pixels. Default: 1.
+        w_in: Width of its input, in pixels. Default: 1.
+        macs: Its multiply-accumulates, 0 or more. Default: None, those of such a layer.
 
     Example:
         >>> ef.LayerCost("linear", c_in=64, c_out=10).kernel
@@ -62,7 +76,13 @@ class LayerCost:
 
 
 class OwnOperator:
-    """An operator of the user's own: makes the row of a node, and the shapes of its outputs if it says them."""
+    """An operator of the user's own: makes the row of a node, and the shapes of its outputs if it says them.
+
+    Args:
+        name: The operator's name, with its domain.
+        cost: Gives the `LayerCost` of a `NodeFacts`.
+        shapes: Gives the shapes of the outputs; None where the file states them.
+    """
 
     def __init__(
         self, name: str, cost: Callable[[NodeFacts], LayerCost], shapes: Callable[[NodeFacts], Sequence[Shape]] | None
@@ -72,7 +92,20 @@ class OwnOperator:
     def __call__(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: Sequence[Value]
     ) -> Row:
-        """The row of a node; raises `ProfileError` where the user's function fails or gives no layer."""
+        """The row of a node.
+
+        Args:
+            node: The node.
+            kind: The operator's name, which this does not need.
+            inputs: What enters it, None for an input that is left out.
+            outputs: What leaves it.
+
+        Returns:
+            The row, with its multiply-accumulates.
+
+        Raises:
+            ProfileError: The user's function fails or gives no layer.
+        """
         del kind
         with blamed("ONNX operator", self.name, ProfileError):
             cost = self._cost(self._facts(node, inputs, outputs))
@@ -93,7 +126,16 @@ class OwnOperator:
         return Row(row, known, stands_in=True)
 
     def settle(self, node: onnx.NodeProto, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> None:
-        """Gives the outputs the shapes that the user's function says, if there is one."""
+        """Gives the outputs the shapes that the user's function says, if there is one.
+
+        Args:
+            node: The node.
+            inputs: What enters it, None for an input that is left out.
+            outputs: What leaves it; their shapes are set.
+
+        Raises:
+            ProfileError: The user's function fails or gives no shapes.
+        """
         if self._shapes is None:
             return
         with blamed("ONNX operator", self.name, ProfileError):
@@ -120,18 +162,18 @@ class OwnOperator:
 def onnx_operator(name: str, *, shapes: Callable[..., Any] | None = None) -> Callable[[F], F]:
     """Registers the function below it as what an ONNX operator costs: of a `NodeFacts`, it returns a `LayerCost`.
 
-    `name` is the operator's, with its domain before it unless that is ONNX's own: `my.domain.MyOperator`. `shapes`
-    says the shapes of its outputs, a list of tuples, of the same `NodeFacts`; it is asked where the file states none.
-
     Args:
-        name: The operator's name, with its domain.
-        shapes: A function of a `NodeFacts`, see above. Default: the shapes that the file states.
+        name: The operator's name, with its domain before it unless that is ONNX's own:
+            `my.domain.MyOperator`.
+        shapes: A function of the same `NodeFacts` that returns the shapes of the
+            outputs, a list of tuples. Default: the shapes that the file states.
 
     Returns:
         A decorator.
 
     Raises:
-        ProfileError: The name is malformed, or the arguments are others; when it decorates.
+        ProfileError: The name is malformed, or the arguments are others; when it
+            decorates.
 
     Example:
         >>> @ef.onnx_operator("my.domain.Mix", shapes=lambda node: [node.inputs[0]])

@@ -1,6 +1,10 @@
-"""The parameters of an ONNX graph: weights, biases and tables, each once however many nodes read it."""
+"""The parameters of an ONNX graph: weights, biases and tables, each once however many nodes read it.
 
-from collections.abc import Sequence
+A tensor may be cut into several, and those joined again: of what the file stores each value counts once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import onnx
 
@@ -8,12 +12,16 @@ from evo_fair.latency.onnx_rows import CONVOLUTIONS, MATRICES, RECURRENT, Row, w
 from evo_fair.latency.onnx_values import Value
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, VIEWS
 
-__all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias"]
+__all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias", "parts_of"]
 
 # Of their constants only the first counts as parameters, or none does: the rest say how and where, not what.
 NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot", "Shape", "Size", "Slice", "Split"})
 SAME_PARAMETERS = VIEWS | CASTS | {"Transpose", "DequantizeLinear"}
+CUTS = frozenset({"Split", "Slice", "Gather"})
 FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
+BIASES = {"QLinearConv": 8, "QGemm": 6, "DeformConv": 3}
+"""Which input of an operator is its bias, where it is not the third."""
+WITHOUT_BIAS = frozenset({"ConvInteger"})
 PARAMETER_TYPES = frozenset(
     {
         *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
@@ -32,11 +40,53 @@ def may_take_a_bias(kind: str) -> bool:
     return kind in MATRICES and "Gemm" not in kind
 
 
-class Parameters:
-    """Counts parameters that were not counted before."""
+def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> tuple[tuple[str, int, int], ...]:
+    """Which stored tensors a constant is cut from or joined of, by name, size and how many values of each are its.
 
-    def __init__(self) -> None:
-        self.counted: set[str] = set()
+    Nothing where its values are new ones.
+    """
+    if kind == "Concat":
+        return tuple(part for value in inputs if value is not None for part in _parts(value))
+    if kind not in CUTS or not inputs or inputs[0] is None:
+        return ()
+    whole = _parts(inputs[0])
+    return ((*whole[0][:2], output.size),) if len(whole) == 1 else ()
+
+
+def _parts(value: Value) -> tuple[tuple[str, int, int], ...]:
+    return value.parts or ((value.origin, value.size, value.size),)
+
+
+def _bias_of(kind: str, inputs: Sequence[Value | None]) -> Value | None:
+    """The bias that a convolution or Gemm reads, None where it reads none that the file holds."""
+    place = BIASES.get(kind, 2)
+    bias = inputs[place] if place < len(inputs) and kind not in WITHOUT_BIAS else None
+    return bias if bias is not None and bias.constant and bias.stored else None
+
+
+@dataclass
+class Parameters:
+    """Counts parameters that were not counted before.
+
+    `counted` says how many came with each tensor, `taken` how many values of each stored one.
+    """
+
+    counted: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+
+    def copy(self) -> "Parameters":
+        """What is counted so far."""
+        return Parameters(dict(self.counted), dict(self.taken))
+
+    def since(self, before: "Parameters") -> dict[str, int]:
+        """How many parameters came with each tensor that was not counted before."""
+        return {origin: count for origin, count in self.counted.items() if origin not in before.counted}
+
+    def add(self, found: Mapping[str, int]) -> int:
+        """Counts tensors that were found elsewhere, as `since` gives them, and returns how many parameters are new."""
+        new = {origin: count for origin, count in found.items() if origin not in self.counted}
+        self.counted.update(new)
+        return sum(new.values())
 
     def of_node(self, kind: str, inputs: Sequence[Value | None], row: Row) -> int:
         """The parameters that a node has of its own, those that were counted before left out."""
@@ -45,7 +95,13 @@ class Parameters:
             params = self._count(weight) if weight is not None else 0
             if may_take_a_bias(kind):
                 return params  # an addition behind it is its bias
-            return params + row.row[2] if params else 0  # with a bias, as the layer table has it
+            bias = _bias_of(kind, inputs)
+            if weight is None or not params:  # its weights are another's
+                return self._count(bias) if bias is not None else 0
+            if bias is not None:
+                self.counted.setdefault(bias.origin, 0)
+            self.counted[weight.origin] += row.row[2]  # with a bias, as the layer table has it
+            return params + row.row[2]
         if kind in NO_PARAMETERS:
             return 0
         chosen = inputs
@@ -64,5 +120,10 @@ class Parameters:
     def _count(self, value: Value) -> int:
         if value.origin in self.counted:
             return 0
-        self.counted.add(value.origin)
-        return value.size
+        count = 0
+        for stored, size, values in _parts(value):
+            taken = self.taken.get(stored, 0)
+            self.taken[stored] = min(size, taken + values)
+            count += self.taken[stored] - taken
+        self.counted[value.origin] = count
+        return count

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from evo_fair.latency.onnx_file import MOST_RANK, InputShapeError, OnnxFile, Shape
+from evo_fair.latency.onnx_file import MOST_RANK, OF_FUNCTION, InputShapeError, OnnxFile, Shape
 from evo_fair.registries import OPERATORS
 
 __all__ = ["LARGEST_TENSOR", "UNPRICED", "Value", "attributes_of", "canonical", "infer", "initial", "is_foreign"]
@@ -62,7 +62,8 @@ class Value:
     """A tensor: its shape where it is known, its content where it is a small constant, and what a reader notes of it.
 
     `constant` says that it does not depend on the content of the network's inputs. `origin` names the parameters that
-    it holds, the same for those that share them. `layer` is the layer that made it, -1 for an input; `fusable` says
+    it holds, the same for those that share them; `parts` are the stored tensors that it is cut from or joined of, each
+    with its size and how many values are its. `layer` is the layer that made it, -1 for an input; `fusable` says
     that an activation behind it joins that layer; `gated` is what a gate such as a sigmoid was computed from.
     """
 
@@ -76,6 +77,7 @@ class Value:
     fusable: bool = False
     gated: str | None = None
     stored: bool = False  # constant that the file holds, not one that is computed
+    parts: tuple[tuple[str, int, int], ...] = ()
     type_proto: onnx.TypeProto | None = field(default=None, repr=False)
     tensor_proto: onnx.TensorProto | None = field(default=None, repr=False)
 
@@ -188,7 +190,10 @@ def _constant(node: onnx.NodeProto, output: Value) -> Value:
     attribute = node.attribute[0]
     content = helper.get_attribute_value(attribute)
     if isinstance(content, TensorProto):
-        return initial(content, output.key)
+        value = initial(content, output.key)
+        if content.name.startswith(OF_FUNCTION):  # one of several copies
+            value.origin = content.name
+        return value
     if isinstance(content, onnx.SparseTensorProto):
         shape = tuple(int(size) for size in content.dims)
         return Value(output.key, shape, content.values.data_type, constant=True, origin=output.key, stored=True)

@@ -16,7 +16,7 @@ from evo_fair.latency.liveness import Liveness
 from evo_fair.latency.onnx_control import CONTROL, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers, StandIn, UnknownOperator
-from evo_fair.latency.onnx_params import SAME_PARAMETERS, Parameters, holds_parameters, may_take_a_bias
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, Parameters, holds_parameters, may_take_a_bias, parts_of
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -216,8 +216,9 @@ class Walk:
         stored = any(map(holds_parameters, inputs))
         for output in outputs:
             output.stored = stored
+            output.parts = parts_of(kind, inputs, output) if stored else ()
         if kind in SAME_PARAMETERS and inputs and inputs[0] is not None:
-            outputs[0].origin = inputs[0].origin
+            outputs[0].origin, outputs[0].parts = inputs[0].origin, inputs[0].parts
 
     def _note_unclear(self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], output: Value) -> None:
         """Remembers why the shape of a tensor is not known: the first operator on the way to it that hides it.
@@ -423,7 +424,7 @@ class Walk:
         """What has been counted so far."""
         lengths = (len(self.layers), len(self.steps), self.alive.mark())
         sums = (self.other_params, self.all_traffic, self.made_values)
-        return _Mark(lengths, sums, set(self.parameters.counted), dict(self.unknown), dict(self.stand_ins))
+        return _Mark(lengths, sums, self.parameters.copy(), dict(self.unknown), dict(self.stand_ins))
 
     def go_back(self, mark: "_Mark") -> None:
         """Forgets what has been counted since `mark`."""
@@ -431,7 +432,7 @@ class Walk:
         del self.layers[layers:], self.steps[steps:]
         self.alive.forget(alive)
         self.other_params, self.all_traffic, self.made_values = mark.sums
-        self.parameters.counted = set(mark.counted)
+        self.parameters = mark.parameters.copy()
         self.unknown, self.stand_ins = dict(mark.unknown), dict(mark.stand_ins)
 
     def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
@@ -448,7 +449,7 @@ class Walk:
 class _Mark:
     lengths: tuple[int, int, int]
     sums: tuple[int, int, int]
-    counted: set[str]
+    parameters: Parameters
     unknown: dict[tuple[str, str], UnknownOperator]
     stand_ins: dict[str, StandIn]
 

@@ -1,6 +1,7 @@
 """How an ONNX graph's nodes hang together by name, and which conversions are part of integer kernels."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 
 import onnx
 
@@ -27,20 +28,22 @@ class Wiring:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         self.maker: dict[str, onnx.NodeProto] = {}
-        self._note(graph.node)
+        self.given: Counter[str] = Counter()  # how often a graph gives a tensor as its result
+        self._note(graph)
 
-    def _note(self, nodes: Iterable[onnx.NodeProto]) -> None:
-        for node in nodes:
+    def _note(self, graph: onnx.GraphProto) -> None:
+        self.given.update(value.name for value in graph.output)
+        for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
             for name in node.output:
                 self.maker[name] = node
-            for graph in graphs_of(node).values():
-                self._note(graph.node)
+            for inner in graphs_of(node).values():
+                self._note(inner)
 
     def uses(self, name: str) -> int:
-        """How often a tensor is read."""
-        return len(self.readers.get(name, ()))
+        """How often a tensor is read, by whoever asks for the results too."""
+        return len(self.readers.get(name, ())) + self.given[name]
 
     @property
     def quantised(self) -> bool:

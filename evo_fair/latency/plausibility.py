@@ -45,7 +45,7 @@ class Doubts:
         if not self.refusal:
             return self.warnings
         if not accepted:
-            raise ProfileError(f"{self.refusal}; mend the measurements, or add --accept-implausible if they are right")
+            raise ProfileError(f"{self.refusal}; fix the measurements, or add --accept-implausible if they are right")
         return (f"implausible, and accepted: {self.refusal}", *self.warnings)
 
 

@@ -76,19 +76,21 @@ class Pool:
 def make_pool(sources: Sequence[Measurements], bytes_per_value: float = 4.0) -> Pool:
     """Lays out measurements of one board by several sources, the first of which is the one to predict.
 
-    Each chooses its noise by a fit of its own, and the first the block of channels. Raises `ProfileError` for a source
-    of fewer than 8 networks.
+    Each chooses its noise by a fit of its own, and the first the block of channels. A source may have no networks, but
+    for at least one: what the others say of it is its fit. Raises `ProfileError` for a source of 1 to 7 networks.
     """
-    alone = [fit_model(measured, bytes_per_value) for measured in sources]
+    alone = [fit_model(measured, bytes_per_value) if measured.names else None for measured in sources]
+    known = [fit for fit in alone if fit is not None]
     design = make_design(joined([measured.table for measured in sources]), FEATURES)
     ends = np.cumsum([len(measured.names) for measured in sources])
     counts = [csr_array(design.counts[end - len(one.names) : end]) for end, one in zip(ends, sources, strict=True)]
-    block = alone[0].model.block
+    block = known[0].model.block
+    usual = float(np.median([fit.noise for fit in known]))
     return Pool(
         tuple(replace(design, counts=own) for own in counts),
         tuple(measured.latency_ms for measured in sources),
         layer_terms(design.rows[:, None], bytes_per_value, block)[:, 0],
-        tuple(fit.noise for fit in alone),
+        tuple(usual if fit is None else fit.noise for fit in alone),
         bytes_per_value,
         block,
     )

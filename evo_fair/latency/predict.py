@@ -17,11 +17,28 @@ __all__ = ["Prediction", "predict"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A graph on a device: milliseconds by layer, float64 `[layers]`, and which layers are outside what was fitted.
+    """What a device needs for an ONNX network; get one from `predict`.
 
-    A layer's milliseconds are those of all its repeats. Figures are those of one sample where the graph's inputs hold
-    a batch, else those of the whole input. Where the profile has intervals, nine in ten networks, and layers, take
-    between the least and the most milliseconds that they say.
+    Figures are those of one sample where the network's inputs hold a batch, else those
+    of the whole input.
+
+    Args:
+        graph: The network's layers, read from its file.
+        profile: The device's profile.
+        layer_ms: Milliseconds of each layer, all its repeats together, float64
+            `[layers]`.
+        extrapolated: Whether a layer is outside what the profile was fitted to, bool
+            `[layers]`.
+        interval_ms: The least and the most milliseconds, between which nine in ten
+            networks lie. Default: None, for a profile without intervals.
+        layer_interval_ms: The same of each layer, float64 `[layers]` twice. Default:
+            None.
+
+    Example:
+        >>> network = next(ef.load_run("results/digits").path.glob("networks/*.onnx"))
+        >>> prediction = ef.predict(network, "raspberry-pi-4")
+        >>> bool(prediction.macs == prediction.layers["macs"].sum())
+        True
     """
 
     graph: GraphLayers
@@ -83,7 +100,11 @@ class Prediction:
         return pd.DataFrame(self.as_dict()["layers"])
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values, for JSON."""
+        """All of it as plain values.
+
+        Returns:
+            What JSON can hold.
+        """
         graph = self.graph
         return {
             "device": self.profile.name,
@@ -152,7 +173,15 @@ class Prediction:
 
 
 def predict(graph: GraphLayers, profile: Profile) -> Prediction:
-    """What `profile` says of every layer of `graph`."""
+    """What a device needs for a network that was read.
+
+    Args:
+        graph: The network's layers.
+        profile: The device's profile.
+
+    Returns:
+        The prediction.
+    """
     table = graph.table
     repeats = np.array([float(layer.repeats) for layer in graph.layers])
     layer_ms, extrapolated = profile.layer_ms(table)[0] * repeats, profile.extrapolated(table)[0]

@@ -21,7 +21,7 @@ from evo_fair.latency.uncertainty import Uncertainty, Variances, Width, measured
 from evo_fair.layers import COLUMNS, LayerTable, check_table
 from evo_fair.one_at_a_time import one_at_a_time
 
-__all__ = ["Profile", "all_prices", "device_names", "kinds_of", "load_profile", "measured_ranges"]
+__all__ = ["Profile", "all_prices", "device_names", "kinds_of", "known_hash", "load_profile", "measured_ranges"]
 
 T = TypeVar("T")
 _WIDEST = 50.0  # half an interval in logarithms: no prediction, but still a number
@@ -30,7 +30,18 @@ Ranges = dict[str, dict[str, tuple[int, int]]]
 
 @dataclass(frozen=True)
 class Profile:
-    """A profile ready to predict; `file` is what its JSON says."""
+    """A profile ready to predict: one device and runtime, and how far its predictions were tested.
+
+    Get one from `load_profile` or `calibrate`.
+
+    Args:
+        file: What its JSON says.
+
+    Example:
+        >>> profile = ef.load_profile("raspberry-pi-4")
+        >>> profile.name, profile.file.validation.networks
+        ('raspberry-pi-4', 39)
+    """
 
     file: ProfileFile
 
@@ -43,6 +54,18 @@ class Profile:
     def sha256(self) -> str:
         """SHA-256, in hex, of what the profile says, whatever the layout of its file."""
         return digest(json.dumps(self.file.plain(), sort_keys=True))
+
+    @cached_property
+    def without_intervals(self) -> "Profile":
+        """The same predictions, by a profile that does not say how far they may be off."""
+        return Profile(self.file.model_copy(update={"intervals": None}))
+
+    def known_as(self, sha256: str | None) -> "Profile | None":
+        """The profile of that hash: this one, or the same without intervals, which it was before it had them.
+
+        None where the hash is another's. Who goes on with what such a profile was used for gets the same again.
+        """
+        return next((one for one in (self, self.without_intervals) if one.sha256 == sha256), None)
 
     @cached_property
     def model(self) -> Model:
@@ -62,7 +85,17 @@ class Profile:
         return np.array([anchor.layer for anchor in self.file.anchors], np.int32).reshape(-1, len(COLUMNS))
 
     def latency_ms(self, table: LayerTable) -> Floats:
-        """Milliseconds of each network for one sample, float64 `[networks]`; the table is `[networks, layers, 8]`."""
+        """Milliseconds of each network for one sample.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            float64 `[networks]`.
+
+        Raises:
+            ValueError: The table has another shape or kind.
+        """
         result: Floats = _computed(network_ms, self.model, check_table(table))
         return result
 
@@ -74,7 +107,14 @@ class Profile:
         return {"latency_ms_low": self.latency_ms_low, "latency_ms_high": self.latency_ms_high}
 
     def layer_ms(self, table: LayerTable) -> Floats:
-        """Milliseconds of each layer, float64 `[networks, layers]`; a network costs `network_ms` on top."""
+        """Milliseconds of each layer; a network costs `network_ms` on top.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            float64 `[networks, layers]`, 0 for padding.
+        """
         result: Floats = _computed(layer_ms, self.model, check_table(table))
         return result
 
@@ -96,23 +136,61 @@ class Profile:
         return Uncertainty(self.model, self._anchors, root, measured)
 
     def interval_ms(self, table: LayerTable, repeats: Floats | None = None) -> tuple[Floats, Floats]:
-        """The least and the most milliseconds of each network, float64 `[networks]`: nine in ten lie within.
+        """The least and the most milliseconds of each network: nine in ten lie within.
 
-        A layer runs `repeats` times, `[networks, layers]`, or once. Raises `ProfileError` for a profile without
-        intervals.
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+            repeats: How often each layer runs, float64 `[networks, layers]`. Default:
+                once.
+
+        Returns:
+            The lower and the upper ends, float64 `[networks]` each.
+
+        Raises:
+            ProfileError: The profile has no intervals.
         """
         return self._interval(partial(self.uncertainty.of_networks, repeats=repeats), table)
 
     def layer_interval_ms(self, table: LayerTable) -> tuple[Floats, Floats]:
-        """The least and the most milliseconds of each layer, float64 `[networks, layers]`; see `interval_ms`."""
+        """The least and the most milliseconds of each layer; see `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            The lower and the upper ends, float64 `[networks, layers]` each.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self._interval(self.uncertainty.of_layers, table)
 
     def latency_ms_low(self, table: LayerTable) -> Floats:
-        """The lower ends of `interval_ms`."""
+        """The lower ends of `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            Milliseconds, float64 `[networks]`.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self.interval_ms(table)[0]
 
     def latency_ms_high(self, table: LayerTable) -> Floats:
-        """The upper ends of `interval_ms`."""
+        """The upper ends of `interval_ms`.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            Milliseconds, float64 `[networks]`.
+
+        Raises:
+            ProfileError: The profile has no intervals.
+        """
         return self.interval_ms(table)[1]
 
     def _interval(self, variances_of: Callable[[LayerTable], Variances], table: LayerTable) -> tuple[Floats, Floats]:
@@ -128,7 +206,14 @@ class Profile:
         return 1e-6 * self.model.network_price
 
     def extrapolated(self, table: LayerTable) -> Bools:
-        """Whether a layer lies outside what was fitted, in kind or in range, bool `[networks, layers]`."""
+        """Whether a layer lies outside what was fitted, in kind or in range.
+
+        Args:
+            table: The layer table, int32 `[networks, layers, 8]`.
+
+        Returns:
+            bool `[networks, layers]`, False for padding.
+        """
         table = check_table(table)
         low = np.full((len(KINDS), len(COLUMNS)), np.iinfo(np.int32).max)
         high = np.full((len(KINDS), len(COLUMNS)), -1)
@@ -142,14 +227,30 @@ class Profile:
         return outside
 
     def write(self, path: Path) -> None:
-        """Writes the profile as JSON, atomically."""
+        """Writes the profile as JSON, atomically.
+
+        Args:
+            path: The file.
+
+        Raises:
+            StorageError: It can't be written.
+        """
         write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float]:
-    """The price in ns of each term. One that a profile is too old to know has its usual price, at its group's level.
+    """The price of each term, in ns.
 
-    That level is the geometric mean, over the group's known terms, of the price in units of the usual one.
+    A term that a profile is too old to know has its usual price, at its group's level:
+    the geometric mean, over the group's known terms, of the price in units of the usual
+    one.
+
+    Args:
+        prices: The known prices, in ns, by the terms' names.
+        terms: All terms.
+
+    Returns:
+        The prices, in the terms' order.
     """
     found = []
     for term in terms:
@@ -189,23 +290,42 @@ def load_profile(name_or_path: str | Path) -> Profile:
     return Profile(read_profile(shipped_or_path(name, "hardware_profiles", ".json", "device")))
 
 
+def known_hash(name: str, sha256: str | None) -> str | None:
+    """The hash of a profile as it is now, where it was `sha256` before it had intervals; else `sha256` as it is."""
+    profile = load_profile(name) if name in device_names() else None
+    return sha256 if profile is None or profile.known_as(sha256) is None else profile.sha256
+
+
 def device_names() -> list[str]:
     """The names of the shipped profiles."""
     return shipped_names("hardware_profiles", ".json")
 
 
 def kinds_of(table: LayerTable) -> Ints:
-    """The index in `KINDS` of each layer, int64 `[networks, layers]`."""
+    """The kind of each layer.
+
+    Args:
+        table: The layer table, int32 `[networks, layers, 8]`.
+
+    Returns:
+        The kinds' numbers in `KINDS`, int64 `[networks, layers]`.
+    """
     rows, index = np.unique(table.reshape(-1, len(COLUMNS)), axis=0, return_inverse=True)
     kinds = np.array([kind_of(row) for row in rows], np.int64)
     return kinds[index.reshape(table.shape[:2])]
 
 
 def measured_ranges(table: LayerTable) -> Ranges:
-    """The least and greatest value of each column by layer kind, of the layers in `table`.
+    """The least and greatest value of each column by layer kind.
 
-    Left out are columns that say nothing of a kind's cost: groups that are 1 or repeat the channels, and the kernel
-    column of operators without a window.
+    Left out are columns that say nothing of a kind's cost: groups that are 1 or repeat
+    the channels, and the kernel column of operators without a window.
+
+    Args:
+        table: The layer table of what was measured, int32 `[networks, layers, 8]`.
+
+    Returns:
+        The two values by kind and column.
     """
     rows = np.unique(table.reshape(-1, len(COLUMNS)), axis=0)
     kinds = np.array([kind_of(row) for row in rows])

@@ -41,7 +41,7 @@ PRICED = tuple(term.name for term in (*TERMS, NETWORK_CALLS))
 PRICING = 1 + len({term.group for term in TERMS}) + len(PRICED)
 """The unknowns of a fit that make prices: overall speed, that of each group of terms, single prices."""
 FIRST_PRICED = (*PRICED[: Work.STEM_PATCH_VALUES + 1], NETWORK_CALLS.name)
-"""What every profile of this schema prices; what was added to `Work` since, profiles of before know nothing of."""
+"""What every profile of this schema prices; what was added to `Work` since, earlier profiles know nothing of."""
 
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -122,7 +122,7 @@ class ProfileSource(_Part):
 
 
 class HeldBack(_Part):
-    """How many measurements that a fit did not see lie within their intervals: in percent, and of how many."""
+    """How many measurements that neither fit nor width saw lie within their intervals: in percent, and of how many."""
 
     left_out: ProfileText
     measurements: Size
@@ -249,4 +249,4 @@ def _first_fault(error: ValidationError) -> str:
     place = ".".join(str(part)[:60] for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
     given = f", got {str(first['input'])[:60]!r}" if isinstance(first["input"], str | int | float) else ""
-    return f"{place}: {message}{given}; mend it or fit it again" if place else message
+    return f"{place}: {message}{given}; fix it or fit it again" if place else message

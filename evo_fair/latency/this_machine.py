@@ -20,7 +20,7 @@ from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import check_name
 from evo_fair.latency.validation import score
 
-__all__ = ["OwnCalibration", "calibrate_this_machine"]
+__all__ = ["OwnCalibration", "calibrate_this_machine", "measure_until_steady"]
 
 
 MOST_REPEATS = 6
@@ -68,7 +68,7 @@ def calibrate_this_machine(
     for done, (network, model) in enumerate(zip(campaign.names, campaign.models(), strict=True), 1):
         sessions[network] = open_session(model, threads)
         report("loading networks", done, len(campaign.names))
-    timings, disagreement = _measure_until_steady(
+    timings, disagreement = measure_until_steady(
         sessions, minutes, lambda done, total: report("timing, rounds", done, total)
     )
     measured = Measurements(campaign.names, campaign.table, timings.latency_ms)
@@ -89,7 +89,7 @@ def calibrate_this_machine(
     return OwnCalibration(profile, measured, timings, disagreement)
 
 
-def _measure_until_steady(
+def measure_until_steady(
     sessions: dict[str, Any], minutes: float, progress: Callable[[int, int], None], seed: int = 0
 ) -> tuple[Timings, float]:
     """Times sessions in repeats of half of `minutes` until two in a row agree within 5 %; six repeats at most.
@@ -108,7 +108,7 @@ def _measure_until_steady(
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
-    """Nobody wants to know how far it is."""
+    """Hears of progress and does nothing."""
 
 
 def _processor() -> str:

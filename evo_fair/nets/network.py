@@ -1,12 +1,13 @@
 """A stand-alone network: the blocks of one architecture as an ordinary `torch.nn.Module`."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from evo_fair.nets.moments import mean_and_variance
 from evo_fair.nets.topology import run_blocks
 from evo_fair.space import Block, Unit, units_of
 
@@ -37,12 +38,16 @@ class UnitModule(nn.Module):
         return y
 
     def fill(self, weight: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor) -> None:
-        """Copies in a weight and its batch norm's scale and shift; the running statistics start anew."""
-        assert not isinstance(self.norm, nn.Identity)
-        self.layer.weight.copy_(weight)
-        self.norm.weight.copy_(gamma)
-        self.norm.bias.copy_(beta)
-        self.norm.reset_running_stats()
+        """Takes copies of a weight and its batch norm's scale and shift; the running statistics start anew.
+
+        The module may be on the device `meta`, without any weights of its own. Weights of images get the layout
+        channels-last.
+        """
+        own = weight.detach().clone(memory_format=torch.contiguous_format)
+        self.layer.weight = nn.Parameter(own.to(memory_format=torch.channels_last) if own.dim() == 4 else own)
+        norm = {"weight": gamma.detach().clone(), "bias": beta.detach().clone()}
+        norm |= {"running_mean": torch.zeros_like(gamma), "running_var": torch.ones_like(gamma)}
+        self.norm.load_state_dict(norm | {"num_batches_tracked": torch.tensor(0)}, assign=True)
 
     def fold(self) -> None:
         """Moves the batch norm, with its present statistics, into the layer."""
@@ -66,9 +71,24 @@ class Network(nn.Module):
         super().__init__()
         self.blocks = tuple(blocks)
         self.units = nn.ModuleDict(
-            {_key(block, unit.name): UnitModule(unit) for block in blocks for unit in units_of(block)}
+            {self.key(block, unit.name): UnitModule(unit) for block in blocks for unit in units_of(block)}
         )
         self.classifier = nn.Linear(blocks[-1].c_out, labels)
+
+    @classmethod
+    def of_units(cls, blocks: Sequence[Block], units: Mapping[str, UnitModule], classifier: nn.Linear) -> "Network":
+        """The network of modules that are there: those of all units, in order, by their `key`."""
+        network = cls.__new__(cls)
+        nn.Module.__init__(network)
+        network.blocks = tuple(blocks)
+        network.units = nn.ModuleDict(units)
+        network.classifier = classifier
+        return network
+
+    @staticmethod
+    def key(block: Block, unit: str) -> str:
+        """What `units` calls the module of one unit."""
+        return f"{block.name}.{unit}".replace(".", "_")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits `[n, labels]`."""
@@ -78,7 +98,7 @@ class Network(nn.Module):
 
     def unit(self, block: Block, name: str) -> UnitModule:
         """The module of one unit."""
-        module = self.units[_key(block, name)]
+        module = self.units[self.key(block, name)]
         assert isinstance(module, UnitModule)
         return module
 
@@ -140,10 +160,4 @@ def _taking(
 
 def _take_statistics(norm: nn.Module, arguments: tuple[torch.Tensor]) -> None:
     """Gives a batch norm the statistics of its input; torch's own training mode would store the unbiased variance."""
-    x = arguments[0]
-    variance, mean = torch.var_mean(x, (0, *range(2, x.dim())), correction=0)
-    norm.running_mean, norm.running_var = mean, variance
-
-
-def _key(block: Block, unit: str) -> str:
-    return f"{block.name}.{unit}".replace(".", "_")
+    norm.running_mean, norm.running_var = mean_and_variance(arguments[0])

@@ -13,7 +13,13 @@ __all__ = ["Step", "check_finite", "epoch_of", "one_cycle", "optimiser"]
 
 
 class Step(NamedTuple):
-    """Where training stands: the epoch just ended of all epochs, and the mean loss (a supernet's largest network's)."""
+    """Where a training stands after an epoch.
+
+    Args:
+        epoch: The epoch that has ended, counted from 1.
+        epochs: All epochs.
+        loss: The epoch's mean loss; of a supernet, that of its largest network.
+    """
 
     epoch: int
     epochs: int

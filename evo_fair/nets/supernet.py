@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import save
+from torch import nn
 from torch.nn import functional
 
 from evo_fair.arrays import RawInputs
@@ -90,14 +91,20 @@ class Supernet:
         blocks = self.space.architecture(genome)
         with torch.device("meta"):  # the initial weights would only be thrown away
             network = Network(blocks, self.space.labels)
-        network.to_empty(device="cpu")
-        with torch.no_grad():
-            for block in blocks:
-                for unit in units_of(block):
-                    network.unit(block, unit.name).fill(*self.slices(block, unit))
-            network.classifier.weight.copy_(self.weights["classifier.weight"][:, : blocks[-1].c_out])
-            network.classifier.bias.copy_(self.weights["classifier.bias"])
-        return network.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]
+        for block in blocks:
+            for unit in units_of(block):
+                network.unit(block, unit.name).fill(*self.slices(block, unit))
+        network.classifier = self.classifier(blocks[-1].c_out)
+        return network
+
+    def classifier(self, features: int) -> nn.Linear:
+        """The classifier of networks with so many features, with copies of the weights."""
+        with torch.device("meta"):
+            classifier = nn.Linear(features, self.space.labels)
+        weight, bias = self.weights["classifier.weight"], self.weights["classifier.bias"]
+        classifier.weight = nn.Parameter(weight.detach()[:, :features].clone(memory_format=torch.contiguous_format))
+        classifier.bias = nn.Parameter(bias.detach().clone())
+        return classifier
 
     def save(self, path: Path) -> None:
         """Writes the weights as safetensors, atomically."""

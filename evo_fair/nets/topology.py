@@ -25,8 +25,10 @@ def run_blocks(blocks: Sequence[Block], x: torch.Tensor, apply: Apply) -> torch.
     return x.mean((2, 3)) if x.dim() == 4 else x
 
 
-def run_block(block: Block, x: torch.Tensor, apply: Apply) -> torch.Tensor:
-    """The feature maps that one block makes of `x`; see `run_blocks`."""
+def run_block(
+    block: Block, x: torch.Tensor, apply: Apply, relu: Callable[[torch.Tensor], torch.Tensor] = functional.relu
+) -> torch.Tensor:
+    """The feature maps that one block makes of `x`; see `run_blocks`. `relu` may work in place."""
     units = {unit.name: unit for unit in units_of(block)}
     shortcut = units.pop("shortcut", None)
     *inner, last = units.values()
@@ -34,13 +36,10 @@ def run_block(block: Block, x: torch.Tensor, apply: Apply) -> torch.Tensor:
     for unit in inner:
         if unit.squeezes:
             weighed, y = y, functional.adaptive_avg_pool2d(y, 1)
-        if unit.excites:
-            y = weighed * functional.hardsigmoid(apply(block, unit, y))
-        else:
-            y = functional.relu(apply(block, unit, y))
+        y = weighed * functional.hardsigmoid(apply(block, unit, y)) if unit.excites else relu(apply(block, unit, y))
     y = apply(block, last, y)
     if shortcut:
         y = y + apply(block, shortcut, x)
     elif block.shortcut:
         y = y + x
-    return functional.relu(y) if block.kind.activated else y
+    return relu(y) if block.kind.activated else y

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import RunError
 from evo_fair.files import digest
 from evo_fair.nets.augment import augment
@@ -43,13 +43,16 @@ from evo_fair.space import Block, SearchSpace
 
 __all__ = ["TRAINING_CODE", "fair_gradients", "full_size", "gradients", "one_of_each_kind", "train_supernet"]
 
+_LARGE = 2**23
+"""Numbers in a batch of inputs, 64 images of 209 pixels, from which networks are trained one after the other."""
+
 TRAINING_CODE = 1
-"""To be raised with every change that gives other weights: stored supernets of before are then trained anew."""
+"""To be raised with every change that gives other weights: supernets stored earlier are then trained again."""
 
 
 def train_supernet(
     space: SearchSpace,
-    inputs: RawInputs,
+    inputs: RawInputs | Selected,
     labels: npt.NDArray[np.int64],
     recipe: Training,
     seed: int,
@@ -131,11 +134,13 @@ def train_supernet(
     return supernet
 
 
-def _identity(space: SearchSpace, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+def _identity(
+    space: SearchSpace, inputs: RawInputs | Selected, labels: npt.NDArray[np.int64], recipe: Training, seed: int
+) -> str:
     """A hash of all that the weights depend on."""
-    samples = np.ascontiguousarray(inputs)
+    samples = inputs if isinstance(inputs, Selected) else Selected(inputs, np.arange(len(inputs)))
     what = (TRAINING_CODE, seed, samples.shape, str(samples.dtype), torch.__version__)
-    return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples.tobytes(), labels.tobytes())
+    return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples, labels.tobytes())
 
 
 def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> TrainingCheckpoint | None:
@@ -255,8 +260,11 @@ def gradients(
         distance = functional.cross_entropy(supernet.forward(x, blocks), target)
         return torch.autograd.grad(distance, weights, allow_unused=True)
 
-    students = [pool.submit(student, blocks) for blocks in architectures[1:]]
-    gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *(future.result() for future in students)]
+    if x.numel() > _LARGE:  # one after the other: there is no room for the features of several
+        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *map(student, architectures[1:])]
+    else:
+        students = [pool.submit(student, blocks) for blocks in architectures[1:]]
+        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *(future.result() for future in students)]
     for weight, *parts in zip(weights, *gradients, strict=True):
         assert weight.grad is not None
         weight.grad.zero_()

@@ -7,7 +7,7 @@ for a pruned form, networks are evaluated as they are.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ class Way:
     channels_last: bool
     plan: TracedForward | None
 
+    def followed(self, network: nn.Module) -> "Way":
+        """The same way for networks with the blocks that this one has; nothing else may run networks meanwhile."""
+        return self if self.plan is None else replace(self, plan=_followed(network))
+
     def ready(self, network: nn.Module, calibration: torch.Tensor) -> Forward:
         """The forward of a network that gets its batch norms' statistics from the inputs `calibration` `[n, ...]`.
 
@@ -80,12 +84,12 @@ class Way:
 def choose_way(makers: Sequence[Callable[[], nn.Module]], x: torch.Tensor) -> Way:
     """The fastest way that computes for each network what it does itself from normalised inputs `x` `[n, ...]`.
 
-    Each of `makers` makes the same network in evaluation mode every time; the first is the one that is followed.
+    Each of `makers` makes the same network in evaluation mode every time; the way returned follows the first one.
     """
     plan = _followed(makers[0]())
     ways = [Way(True, plan), Way(False, plan)] if plan else []
     for way in [*ways, Way(True, None)]:
-        if all(_is_right(way, make, x) for make in makers):
+        if all(_is_right(way.followed(make()), make, x) for make in makers):
             return way
     return Way(False, None)
 

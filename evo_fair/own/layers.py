@@ -2,10 +2,10 @@
 
 Each number in a layer row changes by a fixed step with every channel that leaves a group. The steps are found from the
 ONNX files of a few pruned networks, and checked on others: what a table says is what the file of that network is read
-as.
+as. The rows of a block that is left out are those that its file lacks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,10 +15,12 @@ import numpy.typing as npt
 from numba import njit
 from torch import nn
 
+from evo_fair.arrays import Bools
 from evo_fair.errors import EvoFairError, PruningError, in_a_line
 from evo_fair.export.export import export_onnx
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 from evo_fair.layers import OP, LayerTable
+from evo_fair.own.blocks import without_blocks
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup
 
@@ -36,7 +38,8 @@ class TracedLayers:
     """The rows of the whole network, int32 `[layers, 8]`, and what changes with the channels that leave.
 
     The number at `places[i]`, counted row by row, falls by `steps[i]` with each channel that leaves group `groups[i]`.
-    `sizes` are the channels of the whole groups.
+    `sizes` are the channels of the whole groups. `owners` tells of each row the number of the block with which it
+    leaves, -1 where there is none.
     """
 
     whole: Rows
@@ -44,12 +47,17 @@ class TracedLayers:
     groups: Integers
     steps: Integers
     sizes: Integers
+    owners: Integers
 
-    def table(self, channels: Integers) -> LayerTable:
-        """The layer table int32 `[networks, layers, 8]` for the channels that stay, int64 `[networks, groups]`."""
+    def table(self, channels: Integers, present: Bools) -> LayerTable:
+        """The layer table int32 `[networks, layers, 8]` for what stays.
+
+        That are channels, int64 `[networks, groups]`, and blocks, bool `[networks, blocks]`. Rows of 0 come last.
+        """
         gone = np.ascontiguousarray(self.sizes - channels)
         out = np.empty((len(gone), *self.whole.shape), np.int32)
         _fill(self.whole.reshape(-1), self.places, self.groups, self.steps, gone, out.reshape(len(gone), -1))
+        _close_gaps(out, self.owners, np.ascontiguousarray(present))
         return out
 
 
@@ -61,31 +69,56 @@ def _fill(whole: Rows, places: Integers, groups: Integers, steps: Integers, gone
             out[n, places[i]] -= steps[i] * gone[n, groups[i]]
 
 
-def trace_layers(network: nn.Module, groups: Mapping[str, ChannelGroup], input_shape: tuple[int, ...]) -> TracedLayers:
-    """How the layers of `network` follow from the channels that stay in `groups`; the network is left as it is.
+@njit(cache=True)
+def _close_gaps(table: LayerTable, owners: Integers, present: Bools) -> None:
+    """Takes out the rows of blocks that are not present, and moves the others up."""
+    for n in range(table.shape[0]):
+        stay = 0
+        for row in range(table.shape[1]):
+            if owners[row] < 0 or present[n, owners[row]]:
+                table[n, stay] = table[n, row]
+                stay += 1
+        table[n, stay:] = 0
 
-    Raises `PruningError` where an operator's time is not known, and where the layers don't follow from the counts.
+
+def trace_layers(
+    network: nn.Module,
+    groups: Mapping[str, ChannelGroup],
+    input_shape: tuple[int, ...],
+    blocks: Mapping[str, tuple[str, ...]] | None = None,
+) -> TracedLayers:
+    """How the layers of `network` follow from what stays; the network is left as it is.
+
+    Channels of `groups` can leave, and `blocks`, by whose names stand the groups that lie within them. Raises
+    `PruningError` where an operator's time is not known, and where the layers don't follow from what stays.
     """
     names, sizes = list(groups), np.array([group.size for group in groups.values()], np.int64)
+    blocks = blocks or {}
 
-    def rows(gone: Integers) -> Rows:
+    def rows(gone: Integers, left_out: Sequence[str] = ()) -> Rows:
         keep = {
             name: np.arange(size) < size - left for name, size, left in zip(names, sizes, gone, strict=True) if left
         }
-        return exported_rows(remove_channels(network, groups, keep), input_shape)
+        return exported_rows(without_blocks(remove_channels(network, groups, keep), left_out), input_shape)
 
-    whole = rows(np.zeros_like(sizes))
-    rng = np.random.default_rng(0)
-    trials = [rng.integers(0, np.maximum(sizes - 1, 1)) for _ in range(_CHECKS)]  # at least two channels stay
-    expected = [rows(trial) for trial in trials]
+    nothing = np.zeros_like(sizes)
+    whole = rows(nothing)
+    lacking = [rows(nothing, [name]) for name in blocks]
+    trials = [_trial(number, sizes, blocks, names) for number in range(_CHECKS)]
+    expected = [
+        rows(gone, [name for name, stays in zip(blocks, present, strict=True) if not stays]) for gone, present in trials
+    ]
     for find in (_steps_by_bits, _steps_one_by_one):
         steps = find(whole, rows, len(sizes))
         if steps is None:
             continue
-        found = _traced(whole, steps, sizes)
+        owners = _owners(whole, lacking, [steps[[names.index(name) for name in held]] for held in blocks.values()])
+        if owners is None:
+            continue
+        found = _traced(whole, steps, sizes, owners)
         if all(
-            np.array_equal(found.table((sizes - gone)[None])[0], own)
-            for gone, own in zip(trials, expected, strict=True)
+            np.array_equal(found.table((sizes - gone)[None], present[None])[0][: len(own)], own)
+            for (gone, present), own in zip(trials, expected, strict=True)
         ):
             return found
     raise PruningError(
@@ -159,6 +192,42 @@ def _change(whole: Rows, less: Rows) -> Integers | None:
     return (whole.astype(np.int64) - less).reshape(-1)
 
 
-def _traced(whole: Rows, steps: Integers, sizes: Integers) -> TracedLayers:
+def _traced(whole: Rows, steps: Integers, sizes: Integers, owners: Integers) -> TracedLayers:
     groups, places = np.nonzero(steps)
-    return TracedLayers(whole, places.astype(np.int64), groups.astype(np.int64), steps[groups, places], sizes)
+    return TracedLayers(whole, places.astype(np.int64), groups.astype(np.int64), steps[groups, places], sizes, owners)
+
+
+def _trial(
+    number: int, sizes: Integers, blocks: Mapping[str, tuple[str, ...]], names: Sequence[str]
+) -> tuple[Integers, Bools]:
+    """How many channels of each group are gone in a trial, at least two staying, and which blocks are there."""
+    rng = np.random.default_rng(number)
+    gone, present = rng.integers(0, np.maximum(sizes - 1, 1)), rng.random(len(blocks)) < 0.5
+    for stays, held in zip(present, blocks.values(), strict=True):
+        if not stays:
+            gone[[names.index(name) for name in held]] = 0
+    return gone, present
+
+
+def _owners(whole: Rows, lacking: Sequence[Rows], steps: Sequence[Integers]) -> Integers | None:
+    """The number of the block that each row leaves with, `[layers]`, -1 for none; None where that can't be told.
+
+    `lacking` are the rows of the network without each of the blocks, `steps` `[groups, numbers]` those of the groups
+    within it: a block's rows are neighbours, and those that change with these groups are among them.
+    """
+    owners = np.full(len(whole), -1, np.int64)
+    for number, (less, own) in enumerate(zip(lacking, steps, strict=True)):
+        count = len(whole) - len(less)
+        changing = np.flatnonzero((own != 0).reshape(len(own), *whole.shape).any(axis=(0, 2)))
+        first, last = (changing[0], changing[-1]) if len(changing) else (len(whole), -1)
+        starts = (
+            start
+            for start in range(min(first, len(whole) - count), max(0, last + 1 - count) - 1, -1)
+            if np.array_equal(np.delete(whole, slice(start, start + count), axis=0), less)
+            and (owners[start : start + count] < 0).all()
+        )  # the latest: what a block adds its input to comes last, and may look like what came before the block
+        start = next(starts, None)
+        if count < 1 or start is None:
+            return None
+        owners[start : start + count] = number
+    return owners

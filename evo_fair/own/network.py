@@ -12,6 +12,7 @@ from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.files import digest
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.threads import torch_threads
+from evo_fair.own.blocks import removable_blocks, without_blocks
 from evo_fair.own.layers import TracedLayers, trace_layers
 from evo_fair.own.space import NetworkSpace, Orders, channel_levels
 from evo_fair.pruning.criteria import CRITERIA, check_criteria, criterion_named
@@ -41,8 +42,9 @@ class OwnNetwork:
     space: NetworkSpace
 
     def pruned(self, genome: Sequence[int]) -> nn.Module:
-        """A copy of the network with the channels that a genome `[genes]` leaves, and the whole one's statistics."""
-        return remove_channels(self.whole, self.space.groups, self.space.keep(genome)).eval()
+        """A copy of the network with what a genome `[genes]` leaves of it, and the whole one's statistics."""
+        smaller = remove_channels(self.whole, self.space.groups, self.space.keep(genome)).eval()
+        return without_blocks(smaller, self.space.left_out(genome))
 
     def calibrated(self, genome: Sequence[int], x: torch.Tensor) -> nn.Module:
         """The same, with the batch norms' statistics of normalised inputs `x` `[n, ...]`."""
@@ -61,9 +63,11 @@ def open_network(network: nn.Module, task: Task, orders: Orders) -> OwnNetwork:
 
     def trace() -> TracedLayers:
         with torch_threads(1):
-            return trace_layers(network, groups, task.dataset.input_shape)
+            return trace_layers(network, groups, task.dataset.input_shape, blocks)
 
-    return OwnNetwork(network, NetworkSpace(groups, orders, digest(content_of(network)), trace))
+    with torch_threads(1):
+        blocks = removable_blocks(network, groups, task.example)
+    return OwnNetwork(network, NetworkSpace(groups, orders, digest(content_of(network)), trace, blocks))
 
 
 def prunable_groups(network: nn.Module, task: Task) -> dict[str, ChannelGroup]:

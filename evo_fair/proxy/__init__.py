@@ -16,4 +16,4 @@ __all__ = [
 ]
 
 PROXY_CODE = 2
-"""To be raised with every change that gives other predictions: stored ones of before are then made anew."""
+"""To be raised with every change that gives other predictions: earlier stored ones are then made again."""

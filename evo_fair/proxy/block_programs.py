@@ -6,11 +6,10 @@ and `SECOND` in turn. So an image needs no more room in the arena than its large
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from evo_fair.arrays import Float32s
 from evo_fair.proxy.folding import Affine
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer
 from evo_fair.space import Block, Unit, units_of
@@ -34,7 +33,7 @@ IN, OUT, FIRST, SECOND, HALF = range(5)  # slots of a block's input and output a
 class Images(NamedTuple):
     """Images `[images, height, width, values]`, float32 or float16, of whose values the first `channels` are read."""
 
-    values: Float32s
+    values: Any
     channels: int
 
     @property
@@ -84,7 +83,7 @@ def load(
     *,
     affine: Affine | None = None,
     add: bool = False,
-    relu: bool = False,
+    relu: int = 0,
 ) -> None:
     """Loads the image of a source as it lies in these images."""
     step, half = images.values.shape[3], images.values.dtype == np.float16
@@ -100,7 +99,7 @@ def write_unit(
     border: int = 0,
     *,
     residual: Buffer | None = None,
-    relu: bool = True,
+    relu: int = 1,
 ) -> Buffer:
     """Writes what a unit does with `x`, and returns the buffer in which its output lies."""
     height, width = -(-x.height // unit.stride), -(-x.width // unit.stride)

@@ -247,14 +247,17 @@ class Emitter:
             self.write(value, self.plus(out, offset))
 
     def rectified(self, value: Any, relu: Any) -> Any:
-        """A vector without its negative values, unless `relu` is 0."""
+        """A vector without its negative values, unless `relu` is 0; where that is 6, with none above 6 either."""
         builder, vector = self.builder, value.type
         rectifies = builder.icmp_signed("!=", relu, constant(0))
         lowest = builder.select(rectifies, _filled(vector, 0.0), _filled(vector, float("-inf")))
-        return builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
+        value = builder.select(builder.fcmp_ordered("<", value, lowest), lowest, value)  # a NaN stays one
+        bounded = builder.icmp_signed("==", relu, constant(6))
+        highest = builder.select(bounded, _filled(vector, 6.0), _filled(vector, float("inf")))
+        return builder.select(builder.fcmp_ordered(">", value, highest), highest, value)
 
     def store(self, sums: list[Any], relu: Any, out: Any, step: Any) -> None:
-        """Writes sums pixel by pixel, rectified unless `relu` is 0."""
+        """Writes sums pixel by pixel, as `rectified` makes them."""
         values = iter(sums)
         for _ in self.pixels:
             self.store_plain([self.rectified(next(values), relu) for _ in self.vectors], out)

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.nets import Supernet
@@ -31,7 +31,7 @@ class ProxySource:
     supernet: Path
     space: SearchSpace
     calibration: RawInputs
-    samples: RawInputs
+    samples: RawInputs | Selected
 
     def open(self, threads: int = 1, device: str = "cpu", precision: str = "fp32") -> Proxy:
         """Loads the supernet and makes the proxy."""

@@ -6,6 +6,7 @@ more than storing it, it is stored, and what follows starts from there.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,11 +14,23 @@ import numpy as np
 from evo_fair.arrays import Float32s, Floats
 from evo_fair.nets import Supernet
 from evo_fair.nets.supernet import place_of
-from evo_fair.proxy.block_programs import FIRST, IN, OUT, FoldedBlock, Images, load, reach, write_unit
+from evo_fair.proxy.block_programs import (
+    FIRST,
+    IN,
+    OUT,
+    FoldedBlock,
+    Images,
+    load,
+    prediction_program,
+    reach,
+    storing_program,
+    write_unit,
+)
 from evo_fair.proxy.folding import Affine, Weights
 from evo_fair.proxy.packing import batch_statistics
-from evo_fair.proxy.program import Buffer, Layer, Program, Writer
+from evo_fair.proxy.program import Buffer, Layer, Program, Writer, padded
 from evo_fair.proxy.runner import Runner
+from evo_fair.proxy.samples import AskedSamples
 from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["FrozenBlocks", "Prefix"]
@@ -70,11 +83,39 @@ class FrozenBlocks:
         self._half = half
         self.kept = np.dtype(np.float16 if half else np.float32)
         self._weights = Weights(supernet, half=half)
+        self._labels = supernet.space.labels
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
 
-    def classifier(self, features: int) -> Layer:
-        """The classifier's layer for so many features."""
-        return self._weights.classifier(features)
+    def room(self, x: AskedSamples, blocks: Sequence[Block]) -> Float32s:
+        """An array for what the blocks make of images `x`."""
+        height, width = x.shape[1:3]
+        for block in blocks:
+            height, width = -(-height // block.stride), -(-width // block.stride)
+        return np.empty((len(x), height, width, padded(blocks[-1].c_out)), self.kept)
+
+    def channels(self, block: Block) -> int:
+        """How many channels a block gives."""
+        return block.c_out
+
+    def order(self, block: Block) -> tuple[object, ...]:
+        """What blocks are sorted by: kinds by their names."""
+        return (block.name, block.kind.name, *block[2:])
+
+    def macs(self, block: Block) -> int:
+        """Multiply-accumulates of a block, without regard to the stride within it."""
+        pixels = max(1, block.h_in) * max(1, block.w_in) // block.stride**2
+        return pixels * sum(
+            unit.c_out * (1 if unit.depthwise else unit.c_in) * max(1, unit.kernel) ** 2 for unit in units_of(block)
+        )
+
+    def storing(self, chain: Sequence[FoldedBlock], images: Images) -> Program:
+        """The program from images through blocks to the last one's output."""
+        return storing_program(chain, images, half=self._half)
+
+    def prediction(self, chain: Sequence[FoldedBlock], images: Images) -> Program:
+        """The program from images through the last blocks to the logits."""
+        classifier = self._weights.classifier(chain[-1].block.c_out if chain else images.channels)
+        return prediction_program(chain, classifier, self._labels, images, half=self._half)
 
     def calibrate(self, prefix: Prefix, x: Float32s, runner: Runner, out: Float32s) -> FoldedBlock:
         """Folds the batch norms of the last block of `prefix` with their statistics on `x`.

@@ -97,6 +97,8 @@ def run_program(
                     round_to_half(address(own, op.x), op.vectors)
                 elif op.action == Action.POOL:
                     _pool(op, own)
+                elif op.action == Action.MAX_POOL:
+                    _max_pool(op, own)
                 elif op.action == Action.STATISTICS:
                     _statistics(op, own, means[image, 0], means[image, 1])
                 else:
@@ -224,6 +226,23 @@ def _pool(op: Operation, arena: Float32s) -> None:
     pixels = np.float32(op.height * op.width)
     for c in range(channels):
         sums[c] /= pixels
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _max_pool(op: Operation, arena: Float32s) -> None:
+    channels = op.channels
+    for y in range(op.height):
+        for x in range(op.width):
+            place = op.out + y * op.out_row + x * channels
+            largest = arena[place : place + channels]
+            first = op.x + y * op.x_below + x * op.x_step
+            largest[:] = arena[first : first + channels]
+            for row in range(op.rows):
+                for column in range(op.rows):
+                    a = first + row * op.x_row + column * op.tap
+                    values = arena[a : a + channels]
+                    for c in range(channels):
+                        largest[c] = max(largest[c], values[c])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -25,6 +25,7 @@ class Action(IntEnum):
     HALVE = 7  # buffer, border and all, -> buffer of bfloat16
     WINOGRAD = 8  # convolution 3x3, stride 1, of a map whose sides are multiples of 4
     ROUND = 9  # buffer, border and all, rounded to float16 in its place
+    MAX_POOL = 10  # of a map without negative values: the zeros around it change nothing
 
 
 class Operation(NamedTuple):
@@ -59,7 +60,7 @@ class Operation(NamedTuple):
     residual: int = NONE  # place of the first value to add
     residual_row: int = 0
     add: int = 0  # LOAD: whether to add to what is there
-    relu: int = 0  # whether negative values become 0
+    relu: int = 0  # 1: negative values become 0; 6: and those above 6 become 6
     half: int = 0  # DENSE: whether inputs and weights are pairs of bfloat16; LOAD, STORE: images are of float16
 
 

@@ -6,24 +6,58 @@ populations changes the time and nothing else.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
-from evo_fair.proxy.block_programs import FoldedBlock, Images, prediction_program, storing_program
-from evo_fair.proxy.frozen import FrozenBlocks, Prefix
-from evo_fair.proxy.program import padded
+from evo_fair.proxy.block_programs import FoldedBlock, Images
+from evo_fair.proxy.frozen import FrozenBlocks
+from evo_fair.proxy.program import Program, padded
 from evo_fair.proxy.runner import Runner
-from evo_fair.space import Block, units_of
+from evo_fair.proxy.samples import AskedSamples, SampleRows
+from evo_fair.space import Block
 
-__all__ = ["Population"]
+__all__ = ["Frozen", "Population", "SharedBeginnings"]
 
 _Receive = Callable[[list[int], Float32s], None]
+
+B = TypeVar("B", bound=Hashable)
+"""A block of a network; networks that begin with equal blocks compute the same there."""
+
+F = TypeVar("F")
+"""A block whose batch norms are folded."""
+
+_In = TypeVar("_In", bound=Hashable, contravariant=True)
+
+
+class Frozen(Protocol[_In, F]):
+    """Blocks with weights that stay, as `SharedBeginnings` uses them; those of a supernet are `FrozenBlocks`."""
+
+    def calibrate(self, prefix: tuple[_In, ...], x: Float32s, runner: Runner, out: Float32s) -> F:
+        """The last block of `prefix`, folded with the statistics of its inputs `x`; its outputs go into `out`."""
+
+    def room(self, x: AskedSamples, blocks: Sequence[_In]) -> Float32s:
+        """An array for what the blocks make of images `x`."""
+
+    def channels(self, block: _In) -> int:
+        """How many channels a block gives."""
+
+    def order(self, block: _In) -> tuple[object, ...]:
+        """What blocks behind the same beginning are sorted by."""
+
+    def macs(self, block: _In) -> int:
+        """About how many multiply-accumulates a block takes."""
+
+    def storing(self, chain: Sequence[F], images: Images) -> Program:
+        """The program from images through blocks to the last one's output."""
+
+    def prediction(self, chain: Sequence[F], images: Images) -> Program:
+        """The program from images through the last blocks to the logits."""
 
 
 @dataclass
@@ -31,7 +65,7 @@ class _Features:
     """What networks that begin with some blocks hand on: of the calibration images, and of the samples."""
 
     calibration: Float32s
-    samples: Float32s
+    samples: AskedSamples
     channels: int
 
     @property
@@ -44,11 +78,11 @@ class _Features:
 
 
 @dataclass
-class _Node:
+class _Node(Generic[B]):
     """A beginning that some of the networks at hand share."""
 
-    prefix: Prefix
-    children: dict[Block, "_Node"] = field(default_factory=dict)
+    prefix: tuple[B, ...]
+    children: dict[B, "_Node[B]"] = field(default_factory=dict)
     networks: list[int] = field(default_factory=list)  # those that end here
     kept: _Features | None = None  # from an earlier population
 
@@ -57,33 +91,31 @@ class _Node:
         return len(self.children) + bool(self.networks)
 
 
-class Population:
-    """What networks of a frozen supernet say of samples `[n, height, width, channels]`, normalised.
+class SharedBeginnings(Generic[B, F]):
+    """What networks of frozen blocks say of samples `[n, height, width, channels]`, normalised.
 
-    Batch-norm statistics are those of the calibration images `[m, height, width, channels]`.
-
-    `memory` bytes at most are used to keep features from one call to the next. With `half` features are kept in
-    float16 and some convolutions done in bfloat16, on processors that have it.
+    Batch-norm statistics are those of the calibration images `[m, height, width, channels]`. `memory` bytes at most are
+    used to keep features from one call to the next.
     """
 
     def __init__(
         self,
-        supernet: Supernet,
+        blocks: Frozen[B, F],
+        labels: int,
         calibration: Float32s,
-        samples: Float32s,
+        samples: AskedSamples,
         threads: int = 1,
         memory: int = 0,
-        *,
-        half: bool = False,
     ) -> None:
-        self._half = half
-        self._blocks = FrozenBlocks(supernet, half=half)
-        self._labels = supernet.space.labels
+        self._blocks = blocks
+        self._labels = labels
         self._input = _Features(calibration, samples, samples.shape[3])
-        self._kept = _Kept(memory)
+        self._kept = _Kept(memory, blocks.macs)
+        # Where samples are too many to be held, so are the features of the first blocks: they are computed again.
+        self._largest = memory // 2 if isinstance(samples, SampleRows) else None
         self.runner = Runner(threads)
 
-    def logits(self, networks: Sequence[Sequence[Block]]) -> Float32s:
+    def logits(self, networks: Sequence[Sequence[B]]) -> Float32s:
         """Logits `[networks, samples, labels]` of networks, each given by its blocks."""
         logits = np.empty((len(networks), len(self._input.samples), self._labels), np.float32)
 
@@ -93,7 +125,7 @@ class Population:
         self._evaluate(networks, keep)
         return logits
 
-    def labels(self, networks: Sequence[Sequence[Block]]) -> npt.NDArray[np.uint8]:
+    def labels(self, networks: Sequence[Sequence[B]]) -> npt.NDArray[np.uint8]:
         """Predicted labels `[networks, samples]`; ties go to the first label."""
         labels = np.empty((len(networks), len(self._input.samples)), np.uint8)
 
@@ -103,8 +135,8 @@ class Population:
         self._evaluate(networks, keep)
         return labels
 
-    def _evaluate(self, networks: Sequence[Sequence[Block]], receive: _Receive) -> None:
-        root = _Node(())
+    def _evaluate(self, networks: Sequence[Sequence[B]], receive: _Receive) -> None:
+        root: _Node[B] = _Node(())
         self._kept.count(networks)
         for number, blocks in enumerate(networks):
             node = root
@@ -116,13 +148,13 @@ class Population:
         self._recall(root)
         self._visit(root, self._input, [], receive)
 
-    def _recall(self, node: _Node) -> None:
+    def _recall(self, node: _Node[B]) -> None:
         """Takes hold of kept features before any is computed, for that may throw kept ones out."""
         for child in node.children.values():
             child.kept = self._kept.find(child.prefix)
             self._recall(child)
 
-    def _visit(self, node: _Node, features: _Features | None, pending: list[FoldedBlock], receive: _Receive) -> None:
+    def _visit(self, node: _Node[B], features: _Features | None, pending: list[F], receive: _Receive) -> None:
         """Goes through a node's networks. The samples of `features` still have to go through the `pending` blocks.
 
         There are none where everything below goes on from features that were kept.
@@ -130,7 +162,7 @@ class Population:
         if node.networks:
             assert features is not None
             receive(node.networks, self._predict(features, pending))
-        for block in sorted(node.children, key=_order):
+        for block in sorted(node.children, key=self._blocks.order):
             child = node.children[block]
             if child.kept is not None or not self._needs_features(child):
                 self._visit(child, child.kept, [], receive)
@@ -139,70 +171,98 @@ class Population:
                 self._visit(child, *self._advance(child, features, pending), receive)
             child.kept = None
 
-    def _needs_features(self, node: _Node) -> bool:
+    def _needs_features(self, node: _Node[B]) -> bool:
         return bool(node.networks) or any(
             child.kept is None and self._needs_features(child) for child in node.children.values()
         )
 
-    def _advance(
-        self, node: _Node, features: _Features, pending: list[FoldedBlock]
-    ) -> tuple[_Features, list[FoldedBlock]]:
+    def _advance(self, node: _Node[B], features: _Features, pending: list[F]) -> tuple[_Features, list[F]]:
         """A node's features, from those of the node before it. Samples go on at once only where that pays."""
         block = node.prefix[-1]
-        calibration = _room(features.calibration, [block], self._blocks.kept)
+        calibration = self._blocks.room(features.calibration, [block])
         chain = [*pending, self._blocks.calibrate(node.prefix, features.calibration, self.runner, calibration)]
-        if node.branches < 2 and not self._kept.wants(node.prefix):
+        pays = node.branches > 1 or self._kept.wants(node.prefix)
+        if not pays or self._are_too_large(features, calibration):
             return _Features(calibration, features.samples, features.channels), chain
-        samples = _room(features.samples, [folded.block for folded in chain], self._blocks.kept)
-        program = storing_program(chain, features.images, half=self._half)
-        self.runner.run(program, len(samples), [features.samples], samples)
-        following = _Features(calibration, samples, block.c_out)
+        samples = self._blocks.room(features.samples, node.prefix[-len(chain) :])
+        self._run(self._blocks.storing(chain, features.images), features.samples, samples)
+        following = _Features(calibration, samples, self._blocks.channels(block))
         self._kept.offer(node.prefix, following)
         return following, []
 
-    def _predict(self, features: _Features, pending: list[FoldedBlock]) -> Float32s:
-        samples = features.samples
-        width = pending[-1].block.c_out if pending else features.channels
-        classifier = self._blocks.classifier(width)
-        program = prediction_program(pending, classifier, self._labels, features.images, half=self._half)
-        logits = np.empty((len(samples), padded(self._labels)), np.float32)
-        self.runner.run(program, len(samples), [samples], logits)
+    def _predict(self, features: _Features, pending: list[F]) -> Float32s:
+        program = self._blocks.prediction(pending, features.images)
+        logits = np.empty((len(features.samples), padded(self._labels)), np.float32)
+        self._run(program, features.samples, logits)
         return logits[:, : self._labels]
 
+    def _are_too_large(self, features: _Features, calibration: Float32s) -> bool:
+        """Whether samples that go as far as `calibration` has gone would take more than there is room for."""
+        images = len(calibration)
+        return self._largest is not None and calibration.nbytes * len(features.samples) > self._largest * images
 
-class _Kept:
+    def _run(self, program: Program, samples: AskedSamples, target: Float32s) -> None:
+        """Runs a program on every sample."""
+        if isinstance(samples, SampleRows):
+            for place, part in samples.parts():
+                self.runner.run(program, len(part), [part], target[place])
+        else:
+            self.runner.run(program, len(samples), [samples], target)
+
+
+class Population(SharedBeginnings[Block, FoldedBlock]):
+    """The networks of a frozen supernet.
+
+    With `half` features are kept in float16 and some convolutions done in bfloat16, on processors that have it.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        calibration: Float32s,
+        samples: AskedSamples,
+        threads: int = 1,
+        memory: int = 0,
+        *,
+        half: bool = False,
+    ) -> None:
+        blocks = FrozenBlocks(supernet, half=half)
+        super().__init__(blocks, supernet.space.labels, calibration, samples, threads, memory)
+
+
+class _Kept(Generic[B]):
     """Features kept for later, those first whose computation costs most for their size and that are wanted most often.
 
     The rule is GreedyDual-Size-Frequency (Cherkasova 1998): what is thrown out sets the worth from which others start.
     """
 
-    def __init__(self, memory: int) -> None:
-        self._memory = memory
+    def __init__(self, memory: int, macs: Callable[[B], int]) -> None:
+        self._memory, self._macs = memory, macs
         self._used = 0
         self._least = 0.0
-        self._wanted: Counter[Prefix] = Counter()
-        self._features: dict[Prefix, _Features] = {}
-        self._worth: dict[Prefix, float] = {}
+        self._wanted: Counter[tuple[B, ...]] = Counter()
+        self._features: dict[tuple[B, ...], _Features] = {}
+        self._worth: dict[tuple[B, ...], float] = {}
 
-    def count(self, networks: Iterable[Sequence[Block]]) -> None:
+    def count(self, networks: Iterable[Sequence[B]]) -> None:
         """Takes note of what is wanted."""
         for blocks in networks:
             prefix = tuple(blocks)
             for depth in range(1, len(prefix)):
                 self._wanted[prefix[:depth]] += 1
 
-    def find(self, prefix: Prefix) -> _Features | None:
+    def find(self, prefix: tuple[B, ...]) -> _Features | None:
         """What was kept, or None."""
         features = self._features.get(prefix)
         if features is not None:
             self._worth[prefix] = self._rate(prefix, features)
         return features
 
-    def wants(self, prefix: Prefix) -> bool:
+    def wants(self, prefix: tuple[B, ...]) -> bool:
         """Whether features are likely to be wanted again: they were wanted before."""
         return self._wanted[prefix] > 1
 
-    def offer(self, prefix: Prefix, features: _Features) -> None:
+    def offer(self, prefix: tuple[B, ...], features: _Features) -> None:
         """Keeps features if they are worth more than others for which there would be no room."""
         if not self.wants(prefix):
             return
@@ -214,27 +274,6 @@ class _Kept:
             self._least = self._worth.pop(out)
             self._used -= self._features.pop(out).bytes
 
-    def _rate(self, prefix: Prefix, features: _Features) -> float:
+    def _rate(self, prefix: tuple[B, ...], features: _Features) -> float:
         images = len(features.samples) + len(features.calibration)
-        return self._least + self._wanted[prefix] * images * sum(map(_macs, prefix)) / features.bytes
-
-
-def _room(x: Float32s, blocks: Sequence[Block], kind: np.dtype[Any]) -> Float32s:
-    """An array for what the blocks make of images `x`."""
-    height, width = x.shape[1:3]
-    for block in blocks:
-        height, width = -(-height // block.stride), -(-width // block.stride)
-    return np.empty((len(x), height, width, padded(blocks[-1].c_out)), kind)
-
-
-def _order(block: Block) -> tuple[object, ...]:
-    """What blocks are sorted by: kinds by their names."""
-    return (block.name, block.kind.name, *block[2:])
-
-
-def _macs(block: Block) -> int:
-    """Multiply-accumulates of a block, without regard to the stride within it."""
-    pixels = max(1, block.h_in) * max(1, block.w_in) // block.stride**2
-    return pixels * sum(
-        unit.c_out * (1 if unit.depthwise else unit.c_in) * max(1, unit.kernel) ** 2 for unit in units_of(block)
-    )
+        return self._least + self._wanted[prefix] * images * sum(map(self._macs, prefix)) / features.bytes

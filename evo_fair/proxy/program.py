@@ -89,7 +89,10 @@ class _Slots(NamedTuple):
 
 @dataclass
 class Writer:
-    """Collects operations. Buffers of one slot share their place in the arena: only the last one written is there."""
+    """Collects operations. Buffers of one slot share their place in the arena: only the last one written is there.
+
+    An operation's `relu` is 1 for ReLU, 6 for ReLU6, and 0 for none.
+    """
 
     _operations: list[Operation] = field(default_factory=list)  # places count from the start of a buffer's slot
     _slots: list[_Slots] = field(default_factory=list)  # of what each operation reads and writes
@@ -119,7 +122,7 @@ class Writer:
         step: int | None = None,
         affine: tuple[Float32s, Float32s] | None = None,
         add: bool = False,
-        relu: bool = False,
+        relu: int = 0,
         half: bool = False,
     ) -> None:
         """Copies the image of a source, of whose pixels each has `step` values, or adds it to the buffer.
@@ -138,15 +141,23 @@ class Writer:
             half=int(half),
             weight=scale,
             bias=shift,
-            relu=int(relu),
+            relu=relu,
             border=0 if add else out.border,
             **_written(out),
         )
         self._add(operation, _Slots(None, out.slot))
 
-    def scale(self, x: Buffer, out: Buffer, affine: tuple[Float32s, Float32s], *, relu: bool) -> None:
-        """Scales and shifts a buffer by channel; `out` may be `x` itself."""
-        scale, shift = (self._keep(filled_up(part)) for part in affine)
+    def scale(
+        self,
+        x: Buffer,
+        out: Buffer,
+        affine: tuple[Float32s, Float32s] | None = None,
+        *,
+        add: bool = False,
+        relu: int,
+    ) -> None:
+        """Scales and shifts a buffer by channel, and adds what `out` holds if asked to; `out` may be `x` itself."""
+        scale, shift = (self._keep(filled_up(part)) for part in affine or _identity(x.channels))
         operation = Operation(
             Action.SCALE,
             x=x.place,
@@ -154,8 +165,9 @@ class Writer:
             x_step=x.channels,
             weight=scale,
             bias=shift,
-            relu=int(relu),
-            border=0 if out == x else out.border,
+            add=int(add),
+            relu=relu,
+            border=0 if out == x or add else out.border,
             **_written(out),
         )
         self._add(operation, _Slots(x.slot, out.slot))
@@ -179,7 +191,7 @@ class Writer:
         stride: int,
         *,
         residual: Buffer | None = None,
-        relu: bool = True,
+        relu: int = 1,
     ) -> None:
         """A convolution; with kernel 1 on a map of one pixel a linear layer. The residual is added before ReLU.
 
@@ -197,13 +209,13 @@ class Writer:
             bias=self._keep(layer.bias),
             residual=residual.place if residual else NONE,
             residual_row=residual.row if residual else 0,
-            relu=int(relu),
+            relu=relu,
             border=0 if residual is not None and residual.slot == out.slot else out.border,
             **_written(out),
         )
         self._add(operation, _Slots(x.slot, out.slot, residual.slot if residual else None))
 
-    def depthwise(self, x: Buffer, out: Buffer, layer: Layer, kernel: int, stride: int, *, relu: bool = True) -> None:
+    def depthwise(self, x: Buffer, out: Buffer, layer: Layer, kernel: int, stride: int, *, relu: int = 1) -> None:
         """A depthwise convolution."""
         self._macs += out.height * out.width * out.channels * kernel**2
         operation = Operation(
@@ -212,7 +224,7 @@ class Writer:
             tap=x.channels,
             weight=self._keep(layer.weights),
             bias=self._keep(layer.bias),
-            relu=int(relu),
+            relu=relu,
             border=out.border,
             **_written(out),
         )
@@ -221,6 +233,12 @@ class Writer:
     def pool(self, x: Buffer, out: Buffer) -> None:
         """The mean over the map."""
         operation = Operation(Action.POOL, out=out.place, **_read(x))
+        self._add(operation, _Slots(x.slot, out.slot))
+
+    def max_pool(self, x: Buffer, out: Buffer, kernel: int, stride: int, reach: int) -> None:
+        """The largest value under a square kernel that starts `reach` pixels outside a map; none is negative."""
+        window = _window(x, kernel, stride, reach)
+        operation = Operation(Action.MAX_POOL, **window, tap=x.channels, border=out.border, **_written(out))
         self._add(operation, _Slots(x.slot, out.slot))
 
     def statistics(self, x: Buffer) -> None:
@@ -262,8 +280,8 @@ class Writer:
         self._slots.append(slots)
 
 
-def _window(x: Buffer, kernel: int, stride: int) -> dict[str, int]:
-    reach = kernel // 2
+def _window(x: Buffer, kernel: int, stride: int, reach: int | None = None) -> dict[str, int]:
+    reach = kernel // 2 if reach is None else reach
     if reach > x.border:
         raise ValueError(f"a kernel of {kernel} needs a border of {reach} around its input, which has {x.border}")
     return {

@@ -8,16 +8,25 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.memory import keep_memory
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy.population import Population
+from evo_fair.proxy.samples import SampleRows, channels_innermost
 from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block
 
-__all__ = ["Proxy", "check_precision", "predict_labels", "predict_logits", "torch_device"]
+__all__ = [
+    "Proxy",
+    "check_precision",
+    "memory_for_features",
+    "predict_labels",
+    "predict_logits",
+    "torch_device",
+]
 
 
 BATCH = 256
@@ -40,23 +49,25 @@ class Proxy:
         self,
         supernet: Supernet,
         calibration: RawInputs,
-        samples: RawInputs,
+        samples: RawInputs | Selected,
         threads: int = 1,
         device: str = "cpu",
         precision: str = "fp32",
+        memory: int | None = None,
     ) -> None:
         keep_memory()
         self.supernet = supernet
         self.calibration = supernet.normalise(calibration)
-        self.samples = supernet.normalise(samples)
+        normalised = Normalised(samples, Scaling(supernet.mean, supernet.scale))
+        self.samples: torch.Tensor | Normalised = normalised if normalised.kept is None else normalised.kept
         self.device = device
         self._threads = threads
         self.population = Population(
             supernet,
-            _rows(self.calibration),
-            _rows(self.samples),
+            channels_innermost(self.calibration),
+            SampleRows(normalised) if isinstance(self.samples, Normalised) else channels_innermost(self.samples),
             threads,
-            _memory(),
+            (memory_for_features() if memory is None else memory) // (4 if isinstance(self.samples, Normalised) else 1),
             half=check_precision(precision) == "bf16",
         )
 
@@ -106,7 +117,7 @@ class Proxy:
         network = self.supernet.extract(genome).to(device)
         network.calibrate(self.calibration.to(device))
         with torch.inference_mode():
-            logits: npt.NDArray[np.float32] = network.folded()(self.samples.to(device)).cpu().numpy()
+            logits: npt.NDArray[np.float32] = network.folded()(self.samples[:].to(device)).cpu().numpy()
         return logits
 
 
@@ -137,10 +148,11 @@ def check_precision(name: str, device: str = "cpu") -> str:
 
 
 @torch.inference_mode()
-def predict_logits(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.float32]:
+def predict_logits(network: torch.nn.Module, x: torch.Tensor | Normalised) -> npt.NDArray[np.float32]:
     """Logits, float32 `[n, labels]`, of a network for normalised inputs `x`, on one thread."""
     with torch_threads(1):
-        return np.concatenate([network(part).numpy() for part in torch.split(x, BATCH)])
+        batches = (x[start : start + BATCH] for start in range(0, len(x), BATCH))
+        return np.concatenate([network(batch).numpy() for batch in batches])
 
 
 def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.uint8]:
@@ -149,14 +161,12 @@ def predict_labels(network: torch.nn.Module, x: torch.Tensor) -> npt.NDArray[np.
     return labels
 
 
-def _rows(x: torch.Tensor) -> npt.NDArray[np.float32]:
-    """Inputs `[n, channels, height, width]`, or `[n, features]`, as `[n, height, width, channels]`."""
-    rows: npt.NDArray[np.float32] = (x.permute(0, 2, 3, 1) if x.dim() == 4 else x[:, None, None]).contiguous().numpy()
-    return rows
+def memory_for_features(processes: int = 1) -> int:
+    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less.
 
-
-def _memory() -> int:
-    """Bytes for features that are kept: 1.75 GiB, or an eighth of the machine's memory if that is less."""
+    Several processes on the machine have a quarter of its memory together.
+    """
     if not hasattr(os, "sysconf"):
-        return _MEMORY // 4
-    return min(_MEMORY, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+        return _MEMORY // (4 * processes)
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(_MEMORY, whole // max(8, 4 * processes))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from evo_fair import __version__
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
@@ -43,7 +44,13 @@ _TRAINING = "a supernet's training"
 
 @dataclass(frozen=True)
 class StoredSupernet:
-    """A supernet's file and its manifest."""
+    """A supernet's file and its manifest.
+
+    Args:
+        path: The weights, a .safetensors file.
+        manifest: What the .json beside it says: recipe, data, hashes, accuracy by
+            group.
+    """
 
     path: Path
     manifest: dict[str, Any]
@@ -140,7 +147,7 @@ def _train_and_store(
     train = dataset.part("train")
     supernet = train_supernet(
         space,
-        dataset.inputs[train],
+        Selected(dataset.inputs, train),
         dataset.labels[train],
         problem.training.of_supernet(),
         problem.training.seed,
@@ -174,7 +181,7 @@ def proxy_source(problem: Problem, dataset: Dataset, space: SearchSpace, superne
     """The proxy that predicts the validation part with this supernet."""
     calibration = calibration_samples(dataset, problem.proxy.calibration_samples)
     inputs = dataset.inputs
-    return ProxySource(supernet, space, inputs[calibration], inputs[dataset.part("validation")])
+    return ProxySource(supernet, space, inputs[calibration], Selected(inputs, dataset.part("validation")))
 
 
 def _validation(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Numba's own loops keep such a tile in memory, which costs a load and a store for
 additions in an output does not depend on the tile that computes it, so neither do its bits.
 
 Each function here writes the code of one tile; `evo_fair.proxy.tile_choice` says of which sizes there are. What they
-take are addresses and lengths as integers, lengths in float32 values. `relu` and `add` are 0 or 1.
+take are addresses and lengths as integers, lengths in float32 values. `add` is 0 or 1, `relu` 0, 1 or 6 for ReLU6.
 """
 
 from collections.abc import Callable

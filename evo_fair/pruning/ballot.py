@@ -22,9 +22,15 @@ benchmarks/pruning_constants.py, which looks at validation parts alone."""
 def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
     """A sparse network whose parts conflict little, trained towards equal groups within `request.epsilon`.
 
-    Ballot-style: of parts of equal size those leave first whose accuracy and fairness gradients conflict. The sparsity
-    is the limit Omega, the accuracy that may be lost on the validation part the limit epsilon. Sizes are by layer
-    (`lamp`): by magnitudes alone, nine tenths of a MobileNetV2 left a layer of one weight.
+    Ballot-style: of parts of equal size those leave first whose accuracy and fairness
+    gradients conflict. The sparsity is the limit Omega, the accuracy that may be lost
+    on the validation part the limit epsilon. Sizes are by layer (`lamp`): by magnitudes
+    alone, nine tenths of a MobileNetV2 left a layer of one weight.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     network = copy.deepcopy(dense.network)
     structure = task.structure(network)
@@ -41,7 +47,12 @@ def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
 
 
 def conflict_scores(size: Scores, cosine: Scores) -> Scores:
-    """Places in the order of sizes, lowered by conflict and raised by agreement of the gradients."""
+    """Places in the order of sizes, lowered by conflict and raised by agreement of the gradients.
+
+    Args:
+        size: The scores of sizes.
+        cosine: Cosines of the gradients.
+    """
 
     def joined(sizes: Mapping[str, Floats], cosines: Mapping[str, Floats]) -> dict[str, Floats]:
         return {name: place + WEIGHT * cosines[name] for name, place in places(sizes, "global").items()}

@@ -36,10 +36,16 @@ RATE = 0.3
 def bifp(dense: Dense, task: Task, request: Request) -> Pruned:
     """Fair masks and fair weights in one run from the dense network.
 
-    The bi-level problem (masks above, weights below, the fairness term in both) is approximated by its single-loop
-    form: each step moves the scores of the masks, relaxed to [0, 1], and the weights by the gradient of the same loss.
-    The sparsity rises to its end by a cubic over the first half of the steps (Zhu, Gupta 2018); the masks stay as they
-    are in the last quarter.
+    The bi-level problem (masks above, weights below, the fairness term in both) is
+    approximated by its single-loop form: each step moves the scores of the masks,
+    relaxed to [0, 1], and the weights by the gradient of the same loss. The sparsity
+    rises to its end by a cubic over the first half of the steps (Zhu, Gupta 2018); the
+    masks stay as they are in the last quarter.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     if request.ratios is not None:
         raise PruningError("bifp finds the layers' shares itself: leave out --ratio")
@@ -69,8 +75,14 @@ def bifp(dense: Dense, task: Task, request: Request) -> Pruned:
 def degradation_loss(dense: Dense, task: Task, weight: float) -> Loss:
     """Cross-entropy plus `weight` times the spread of what the groups lose against the dense network.
 
-    A group's degradation is its mean loss in the batch less the dense network's on the same samples, a differentiable
-    stand-in for R = A(dense) - A(pruned) (BiFP); the term is the mean square difference of two groups' degradations.
+    A group's degradation is its mean loss in the batch less the dense network's on the
+    same samples, a differentiable stand-in for R = A(dense) - A(pruned) (BiFP); the
+    term is the mean square difference of two groups' degradations.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        weight: The weight of the term.
     """
     before = sample_losses(
         dense.network, Samples(task.normalise(task.train_inputs), task.train_labels, task.train_groups)

@@ -40,7 +40,12 @@ class Coupled(NamedTuple):
 
 
 def coupled_layers(network: nn.Module, example: torch.Tensor) -> tuple[Any, list[Coupled]]:
-    """The dependency graph of a network, and all sets of layers that share channels; raises whatever a library does."""
+    """The dependency graph of a network, and all sets of layers that share channels; raises whatever a library does.
+
+    Args:
+        network: The network.
+        example: Normalised samples, float32 `[n, ...]`, to run the network on.
+    """
     graph = torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
     return graph, list(_all(graph))
 

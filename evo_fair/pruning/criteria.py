@@ -42,9 +42,13 @@ BETA = 1 / 3
 class Scores:
     """What everything is worth; the lowest go first.
 
-    `weights` holds float64 arrays in the shape of each prunable weight, by its name (`structure.weights`); `channels`
-    float64 `[channels]` by the name of each channel group (`structure.groups`). Scores of different layers can be
-    compared with each other, as `global` scope does.
+    Scores of different layers can be compared with each other, as `global` scope does.
+
+    Args:
+        weights: float64 arrays in the shape of each prunable weight, by its name
+            (`structure.weights`).
+        channels: float64 `[channels]` by the name of each channel group
+            (`structure.groups`).
     """
 
     weights: Mapping[str, Floats]
@@ -56,7 +60,17 @@ Criterion = Callable[[nn.Module, Structure, Samples, np.random.Generator], Score
 
 @criterion()
 def random(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
-    """Everything is worth a random number between 0 and 1."""
+    """Everything is worth a random number between 0 and 1.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on; not looked at.
+        rng: The Generator to draw with.
+
+    Returns:
+        The scores.
+    """
     del samples
     tensors = dict(network.named_parameters())
     weights = {name: rng.random(tuple(tensors[name].shape)) for name in structure.weights}
@@ -65,7 +79,17 @@ def random(network: nn.Module, structure: Structure, samples: Samples, rng: np.r
 
 @criterion(seedless=True)
 def magnitude_l1(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
-    """A weight is worth its absolute value, a channel the mean absolute value of all weights that make or read it."""
+    """A weight is worth its absolute value, a channel the mean absolute value of all weights that make or read it.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on; not looked at.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
+    """
     del samples, rng
     sizes = {name: tensor.abs() for name, tensor in _weights(network, structure).items()}
     return Scores(_arrays(sizes), _by_channel(structure, sizes, lambda total, count: total / count))
@@ -73,7 +97,17 @@ def magnitude_l1(network: nn.Module, structure: Structure, samples: Samples, rng
 
 @criterion(seedless=True)
 def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
-    """A weight is worth its absolute value, a channel the root mean square of all weights that make or read it."""
+    """A weight is worth its absolute value, a channel the root mean square of all weights that make or read it.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on; not looked at.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
+    """
     del samples, rng
     weights = _weights(network, structure)
     squares = {name: tensor.square() for name, tensor in weights.items()}
@@ -85,9 +119,18 @@ def magnitude_l2(network: nn.Module, structure: Structure, samples: Samples, rng
 def lamp(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What a weight's square is of the sum of all squares in its layer that are not smaller (Lee et al. 2021, LAMP).
 
-    The order within a layer is that of magnitudes; between layers it spares those of which little is left, where
-    magnitudes can leave a layer almost empty. A channel's square is the mean over all weights that make or read it, its
-    layer its group.
+    The order within a layer is that of magnitudes; between layers it spares those of
+    which little is left, where magnitudes can leave a layer almost empty. A channel's
+    square is the mean over all weights that make or read it, its layer its group.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on; not looked at.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del samples, rng
     weights = _weights(network, structure)
@@ -103,9 +146,19 @@ def lamp(network: nn.Module, structure: Structure, samples: Samples, rng: np.ran
 def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """A channel is worth the mean |scale| of its batch norms (Liu et al. 2017, network slimming).
 
-    A single weight, of which they say nothing, is worth its absolute value times the |scale| of the channel that it
-    makes, where that has one. Theirs are scales that were trained towards 0 by an L1 term; ours are as they are.
-    Raises `PruningError` for a network in which a group of channels has no batch norm.
+    A single weight, of which they say nothing, is worth its absolute value times the
+    |scale| of the channel that it makes, where that has one. Theirs are scales that
+    were trained towards 0 by an L1 term; ours are as they are. Raises `PruningError`
+    for a network in which a group of channels has no batch norm.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on; not looked at.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del samples, rng
     tensors = dict(network.named_parameters())
@@ -137,8 +190,17 @@ def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np
 def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What the loss would change by without it, to first order: (gradient * value)^2 (Molchanov et al. 2019).
 
-    Gradients of the mean loss of a batch; squares are averaged over batches of 64. A channel's change is the sum over
-    all its parameters, squared after summing.
+    Gradients of the mean loss of a batch; squares are averaged over batches of 64. A
+    channel's change is the sum over all its parameters, squared after summing.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del rng
     tensors = _parameters(network)
@@ -159,11 +221,22 @@ def taylor(network: nn.Module, structure: Structure, samples: Samples, rng: np.r
 def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """What the unprivileged groups would lose without it, less what the privileged would, after FairPrune (2022).
 
-    1/2 theta^2 (h_unprivileged - beta * h_privileged), with the diagonal h of a Hessian by group; a channel's is the
-    sum over its parameters. First to go is what serves the privileged alone. Ours differs: h is the diagonal of the
-    empirical Fisher matrix, which needs no second derivatives; beta is 1/3, as theirs is not known to us; of more than
-    two groups those with at most the mean of the groups' mean losses are privileged together. (The formula is at times
-    cited with the groups the other way round; then the unprivileged group's parameters would go first.)
+    1/2 theta^2 (h_unprivileged - beta * h_privileged), with the diagonal h of a Hessian
+    by group; a channel's is the sum over its parameters. First to go is what serves the
+    privileged alone. Ours differs: h is the diagonal of the empirical Fisher matrix,
+    which needs no second derivatives; beta is 1/3, as theirs is not known to us; of
+    more than two groups those with at most the mean of the groups' mean losses are
+    privileged together. (The formula is at times cited with the groups the other way
+    round; then the unprivileged group's parameters would go first.)
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del rng
     tensors = _parameters(network)
@@ -186,10 +259,21 @@ def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: n
 def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """Keeps each group's share of importance, after FairGRAPE (2022); a score is a place in the order, from 0 to 1.
 
-    Importance to a group is (gradient * value)^2 of the group's mean loss; a channel's sums gradient * value over its
-    parameters before squaring, as `taylor` does. What is worth most is chosen first: again and again the group that has
-    kept the smallest share of its importance so far chooses what matters most to it (`shares_kept`). Theirs scores anew
-    while it prunes step by step; ours once, and treatments in rounds score anew in each.
+    Importance to a group is (gradient * value)^2 of the group's mean loss; a channel's
+    sums gradient * value over its parameters before squaring, as `taylor` does. What is
+    worth most is chosen first: again and again the group that has kept the smallest
+    share of its importance so far chooses what matters most to it (`shares_kept`).
+    Theirs scores anew while it prunes step by step; ours once, and treatments in rounds
+    score anew in each.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del rng
     tensors = _parameters(network)
@@ -215,11 +299,21 @@ def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: n
 def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
     """The cosine between the accuracy's and the fairness's gradient: parts in conflict, at -1, go first. Ballot-style.
 
-    The accuracy's gradient is that of the mean loss, the fairness's that of the variance of the groups' mean losses
-    (`fairness_weights`), a differentiable stand-in for CWV. A part's two vectors hold gradient * value on each batch of
-    64 samples, not the gradient alone, so that what is 0 anyway has no say: a channel's for all its parameters, a
-    single weight's its own. A reconstruction: the paper's own formula is not known to us. A part whose gradients vanish
-    scores 0.
+    The accuracy's gradient is that of the mean loss, the fairness's that of the
+    variance of the groups' mean losses (`fairness_weights`), a differentiable stand-in
+    for CWV. A part's two vectors hold gradient * value on each batch of 64 samples, not
+    the gradient alone, so that what is 0 anyway has no say: a channel's for all its
+    parameters, a single weight's its own. A reconstruction: the paper's own formula is
+    not known to us. A part whose gradients vanish scores 0.
+
+    Args:
+        network: The network, in evaluation mode; it stays as it is.
+        structure: The weights and channels that can leave.
+        samples: The samples to score on.
+        rng: The Generator to draw with; not looked at.
+
+    Returns:
+        The scores.
     """
     del rng
     tensors = _parameters(network)
@@ -238,15 +332,33 @@ def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np
 
 
 def criterion_named(name: str) -> Criterion:
-    """The criterion called `name`; raises `UnknownNameError` listing those there are.
+    """The criterion of a name.
 
-    What one of the user's own raises names it and its line, and what it returns is checked.
+    What a criterion of the user's own raises names it and its line, and what it returns
+    is checked.
+
+    Args:
+        name: The name, of evo_fair's own or one that was registered.
+
+    Returns:
+        The criterion.
+
+    Raises:
+        UnknownNameError: There is none; the message lists those there are.
     """
     return CRITERIA[name] if CRITERIA.is_built_in(name) else checked_criterion(name, CRITERIA[name])
 
 
 def checked_criterion(name: str, own: Criterion) -> Criterion:
-    """A criterion of the user's own, of which every fault becomes a `PruningError` with its name."""
+    """A criterion of the user's own, of which every fault becomes a `PruningError` with its name.
+
+    Args:
+        name: What the criterion is called.
+        own: The criterion.
+
+    Returns:
+        A criterion that gives the same scores.
+    """
 
     def criterion(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
         with blamed("criterion", name, PruningError):
@@ -257,7 +369,20 @@ def checked_criterion(name: str, own: Criterion) -> Criterion:
 
 
 def check_scores(name: str, scores: object, network: nn.Module, structure: Structure) -> Scores:
-    """The scores as float64; raises `PruningError` for what does not fit the network: names, shapes, NaN."""
+    """Checks that scores fit a network.
+
+    Args:
+        name: What the criterion is called.
+        scores: What it returned.
+        network: The network.
+        structure: The weights and channels that can leave.
+
+    Returns:
+        The scores as float64.
+
+    Raises:
+        PruningError: Names, shapes or kinds don't fit, or a number is not finite.
+    """
     if not isinstance(scores, Scores):
         raise PruningError(f"criterion {name!r} returns {type(scores).__name__}: it has to return pruning.Scores")
     tensors = dict(network.named_parameters())
@@ -287,7 +412,7 @@ def _checked_arrays(
                 f"criterion {name!r}: {what} of {key!r} have the shape {list(values.shape)}, and need {list(shape)}"
             )
         if not np.isfinite(values).all():
-            raise PruningError(f"criterion {name!r}: {what} of {key!r} are not finite: mend what it computes")
+            raise PruningError(f"criterion {name!r}: {what} of {key!r} are not finite: fix what it computes")
         found[key] = values
     return found
 
@@ -295,7 +420,14 @@ def _checked_arrays(
 def check_criteria(
     criteria: Mapping[str, Criterion], network: nn.Module, structure: Structure, samples: Samples
 ) -> None:
-    """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do."""
+    """Raises `PruningError` for a criterion that does not suit the network or the samples; a few of them will do.
+
+    Args:
+        criteria: The criteria by name.
+        network: The network.
+        structure: The weights and channels that can leave.
+        samples: A few samples.
+    """
     rng = np.random.default_rng(0)
     for name, score in criteria.items():
         try:
@@ -309,9 +441,20 @@ def check_criteria(
 
 
 def fairness_weights(network: nn.Module, samples: Samples) -> Floats:
-    """What each sample's loss weighs in the gradient of the variance of the groups' mean losses: float64 `[n]`.
+    """What each sample's loss weighs in the gradient of the variance of the groups' mean losses.
 
-    d/dtheta 1/G sum_g (L_g - mean L)^2 = sum_i 2 (L_g(i) - mean L) / (G n_g(i)) d loss_i/dtheta; unknown groups have 0.
+    d/dtheta 1/G sum_g (L_g - mean L)^2 = sum_i 2 (L_g(i) - mean L) / (G n_g(i)) d
+    loss_i/dtheta; unknown groups have 0.
+
+    Args:
+        network: The network.
+        samples: The samples, of two groups or more.
+
+    Returns:
+        float64 `[n]`.
+
+    Raises:
+        PruningError: The samples hold fewer than two groups.
     """
     numbers = samples.group_numbers()
     losses = sample_losses(network, samples)

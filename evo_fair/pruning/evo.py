@@ -62,22 +62,39 @@ class PruningSpace:
         return np.array([True] * len(self.sizes) + [False])
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
-        """Draws `n` genomes, every gene uniformly."""
+        """Draws `n` genomes, every gene uniformly.
+
+        Args:
+            rng: The Generator to draw with.
+            n: How many.
+        """
         drawn = rng.integers(0, self.cardinalities, (n, len(self.cardinalities)), dtype=np.int16)
         return self.canonical(drawn)
 
     def canonical(self, genomes: npt.ArrayLike) -> Genomes:
-        """Only the ratios of densities count: the densest layer is at the top."""
+        """Only the ratios of densities count: the densest layer is at the top.
+
+        Args:
+            genomes: The genomes, int16 `[networks, genes]`.
+        """
         form = np.array(genomes, np.int16)
         form[:, :-1] += LEVELS - 1 - form[:, :-1].max(axis=1, keepdims=True)
         return form
 
     def decode(self, genomes: npt.ArrayLike) -> npt.NDArray[np.int32]:
-        """No cheap objective is asked for here: empty tables."""
+        """No cheap objective is asked for here: empty tables.
+
+        Args:
+            genomes: The genomes, int16 `[networks, genes]`.
+        """
         return np.zeros((len(np.asarray(genomes)), 1, 8), np.int32)
 
     def ids(self, genomes: npt.ArrayLike) -> list[str]:
-        """A hash of the canonical genome."""
+        """A hash of the canonical genome.
+
+        Args:
+            genomes: The genomes, int16 `[networks, genes]`.
+        """
         return [digest(row.astype("<i2").tobytes())[:12] for row in self.canonical(genomes)]
 
 
@@ -85,9 +102,15 @@ class PruningSpace:
 def evo(dense: Dense, task: Task, request: Request) -> Pruned:
     """The mask that NSGA-II finds, trained on as `ballot` trains.
 
-    Objectives are error and the variance of the groups' accuracy on the validation part, of masks by a criterion (a
-    gene) with shares by layer (genes) that make up the sparsity asked for; batch norms get new statistics, nothing is
-    trained. Taken is the evenest mask that is within `request.epsilon` of the best accuracy found.
+    Objectives are error and the variance of the groups' accuracy on the validation
+    part, of masks by a criterion (a gene) with shares by layer (genes) that make up the
+    sparsity asked for; batch norms get new statistics, nothing is trained. Taken is the
+    evenest mask that is within `request.epsilon` of the best accuracy found.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     if request.ratios is not None:
         raise PruningError("evo finds the layers' shares itself: leave out --ratio")
@@ -164,7 +187,14 @@ def shares_of(
 ) -> npt.NDArray[np.float64]:
     """The share that leaves each layer, float64 `[layers]`, so that `sparsity` of all leaves.
 
-    What stays of a layer is in proportion to its density `base` times 2 ** (level / 2), but no more than all of it.
+    What stays of a layer is in proportion to its density `base` times 2 ** (level / 2),
+    but no more than all of it.
+
+    Args:
+        levels: Levels of density by layer, int16 `[layers]`.
+        sizes: How many weights or channels each layer has.
+        base: The density of each layer at level 0.
+        sparsity: The share that leaves, 0 to below 1.
     """
     density, size = np.asarray(base) * 2.0 ** (levels / 2), np.asarray(sizes, np.float64)
     low, high = 0.0, 1 / density.min()
@@ -177,7 +207,12 @@ def shares_of(
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, x: torch.Tensor) -> None:
-    """Sets every batch norm's running statistics to those of the normalised inputs `x`, in one batch."""
+    """Sets every batch norm's running statistics to those of the normalised inputs `x`, in one batch.
+
+    Args:
+        network: The network.
+        x: Normalised inputs, float32 `[n, ...]`.
+    """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
     before = [norm.momentum for norm in norms]
     network.eval()

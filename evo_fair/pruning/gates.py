@@ -79,7 +79,11 @@ class Gates:
 
     @torch.no_grad()
     def close(self, sparsity: float) -> Mask:
-        """Brings the scores back into [0, 1] and closes the gates of the lowest share; returns the mask."""
+        """Brings the scores back into [0, 1] and closes the gates of the lowest share; returns the mask.
+
+        Args:
+            sparsity: The share that leaves, 0 to below 1.
+        """
         for score in self._scores.values():
             score.clamp_(0, 1 / self._gain)
         shapes = self._shapes
@@ -101,7 +105,12 @@ class Gates:
 
 
 def places(scores: Mapping[str, npt.NDArray[np.float64]], scope: Scope) -> dict[str, npt.NDArray[np.float64]]:
-    """The place of every score in the order of its layer, or of all, from 0 for the lowest to 1."""
+    """The place of every score in the order of its layer, or of all, from 0 for the lowest to 1.
+
+    Args:
+        scores: What each of them is worth; the lowest leave first.
+        scope: `global`, or `uniform` by layer.
+    """
     if scope == "uniform":
         return {name: _place(part.ravel()).reshape(part.shape) for name, part in scores.items()}
     if not scores:

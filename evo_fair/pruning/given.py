@@ -22,13 +22,16 @@ from evo_fair.files import user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
 
-__all__ = ["copy_of_module", "load_module", "load_weights"]
+__all__ = ["copy_of_module", "given_modules", "load_module", "load_weights"]
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What `DataParallel` and `torch.compile` put before the names of a network's tensors."""
 
 _PICKLES = (b"PK\x03\x04", b"\x80")
 """How files of `torch.save` begin: a zip file, or, long ago, a bare pickle."""
+
+_MODULE = "_evo_fair_given_"
+"""How the modules of such files are called."""
 
 _beside: set[str] = set()
 """Modules that were imported from beside the file that was loaded last; the next one may have others of their names."""
@@ -37,10 +40,14 @@ _beside: set[str] = set()
 def load_module(place: str) -> nn.Module:
     """The network that the function of `file.py:function` returns; the file is run as Python, as its owner wants.
 
-    It runs as `python file.py` would, without arguments and with the files beside it at hand; only `__name__` differs.
-    `package.module:function` is imported, with the working directory at hand. In every call the network gets inputs of
-    its own, see `give_own_inputs`. Raises `PruningError` where there is no such file, module or function, where it
-    fails, or returns anything else.
+    It runs as `python file.py` would, without arguments and with the files beside it at
+    hand; only `__name__` differs. `package.module:function` is imported, with the
+    working directory at hand. In every call the network gets inputs of its own, see
+    `give_own_inputs`. Raises `PruningError` where there is no such file, module or
+    function, where it fails, or returns anything else.
+
+    Args:
+        place: `file.py:function` or `package.module:function`.
     """
     file, colon, function = place.rpartition(":")
     dotted = all(part.isidentifier() for part in file.split(".")) and not file.endswith(".py")
@@ -67,7 +74,7 @@ def load_module(place: str) -> nn.Module:
         mend = "install what it imports, or put it beside the file"
         raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; {mend}") from error
     except Exception as error:  # the user's own code can fail in any way
-        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; mend it") from error
+        raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; fix it") from error
     except SystemExit as error:
         why = said.getvalue().strip().rpartition("\n")[2] or f"exit {error.code}"
         mend = "put what reads arguments or ends the process under if __name__ == '__main__'"
@@ -80,6 +87,9 @@ def copy_of_module(module: nn.Module) -> nn.Module:
     """A copy of a network that was handed over, out of its wrappers and on the CPU, with inputs of its own.
 
     Raises `PruningError` for one that can't be copied, or is compiled.
+
+    Args:
+        module: The network.
     """
     try:
         copied = copy.deepcopy(module)
@@ -91,11 +101,20 @@ def copy_of_module(module: nn.Module) -> nn.Module:
     return give_own_inputs(_plain(copied, f"the {type(module).__name__} that was given"))
 
 
+def given_modules() -> tuple[str, ...]:
+    """The modules of files that were loaded, and what they imported from beside them, by name in `sys.modules`."""
+    return tuple(sorted({name for name in sys.modules if name.startswith(_MODULE)} | _beside))
+
+
 def load_weights(network: nn.Module, path: Path) -> None:
     """Fills `network` from safetensors; raises `PruningError` where they can't be read or don't fit.
 
-    Names may begin as those of a `DataParallel` or compiled network do, and a tensor with two names be there once, as
-    `safetensors.torch.save_model` has it.
+    Names may begin as those of a `DataParallel` or compiled network do, and a tensor
+    with two names be there once, as `safetensors.torch.save_model` has it.
+
+    Args:
+        network: The network.
+        path: The file.
     """
     if not path.is_file():
         raise PruningError(f"the weights {path} do not exist: name a .safetensors file")
@@ -160,7 +179,7 @@ def _as_a_script(path: Path) -> Iterator[None]:
 
 
 def _run(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"_evo_fair_given_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(f"{_MODULE}{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

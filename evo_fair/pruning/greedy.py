@@ -12,8 +12,12 @@ __all__ = ["shares_kept"]
 def shares_kept(importance: Floats) -> Floats:
     """Places from 1 (chosen first) down to 1/n, float64 `[n]`, by importance `[groups, n]` of n parts to each group.
 
-    Again and again the group that has kept the smallest share of its total so far chooses what matters most to it
-    among what is left; ties go to the first. After FairGRAPE (2022).
+    Again and again the group that has kept the smallest share of its total so far
+    chooses what matters most to it among what is left; ties go to the first. After
+    FairGRAPE (2022).
+
+    Args:
+        importance: What each part is worth to each group, float64 `[groups, n]`.
     """
     totals = importance.sum(axis=1, keepdims=True)
     shares = np.divide(importance, totals, out=np.zeros_like(importance), where=totals > 0)

@@ -24,22 +24,40 @@ __all__ = [
 
 
 def metrics_of(counts: Counts) -> dict[str, float | None]:
-    """Every metric of one network; None where it has no value on these samples."""
+    """Every metric of one network; None where it has no value on these samples.
+
+    Args:
+        counts: Counts of one network.
+    """
     return {name: None if value is None else float(value[0]) for name, value in measure_all(counts).items()}
 
 
 def performance_fairness(counts: Counts) -> float:
-    """max |A(D+) - A(D-)| over pairs of groups, after BiFP (arXiv 2312.10181)."""
+    """max |A(D+) - A(D-)| over pairs of groups, after BiFP (arXiv 2312.10181).
+
+    Args:
+        counts: Counts of one network.
+    """
     return float(np.ptp(group_accuracy(counts)[0]))
 
 
 def degradation_fairness(dense: Counts, pruned: Counts) -> float:
-    """max |R(D+) - R(D-)| over pairs of groups with R = A(dense) - A(pruned) of a group, after BiFP."""
+    """max |R(D+) - R(D-)| over pairs of groups with R = A(dense) - A(pruned) of a group, after BiFP.
+
+    Args:
+        dense: Counts of the dense network.
+        pruned: Counts of the pruned network.
+    """
     return float(np.ptp(group_accuracy(dense)[0] - group_accuracy(pruned)[0]))
 
 
 def sparsity_of(pruned: Pruned, structure: Structure) -> float:
-    """The share of channels or single weights that left."""
+    """The share of channels or single weights that left.
+
+    Args:
+        pruned: The pruned network.
+        structure: The weights and channels that can leave.
+    """
     kept, of = count_kept(pruned.mask, structure)
     return 1 - kept / of
 
@@ -48,6 +66,10 @@ def parameters_in(path: Path, graph: GraphLayers | None) -> dict[str, int]:
     """How many parameters an ONNX file has, as its `graph` counts them, and how many of them are not 0.
 
     Without a graph, every stored number is one.
+
+    Args:
+        path: The file.
+        graph: What the file holds.
     """
     stored = [numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer]
     floats = [tensor for tensor in stored if tensor.dtype.kind == "f"]
@@ -56,7 +78,11 @@ def parameters_in(path: Path, graph: GraphLayers | None) -> dict[str, int]:
 
 
 def parameters_of(network: nn.Module) -> dict[str, int]:
-    """How many parameters there are, `params`, batch norm's among them, and how many are not 0, `nonzero_params`."""
+    """How many parameters there are, `params`, batch norm's among them, and how many are not 0, `nonzero_params`.
+
+    Args:
+        network: The network.
+    """
     parameters = [parameter.detach() for parameter in network.parameters()]
     return {
         "params": sum(parameter.numel() for parameter in parameters),

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 PRUNING_CODE = 2
-"""Raised when a method's networks come out otherwise, so that a folder of before is not gone on with.
+"""Raised when a method's networks come out otherwise, so that an earlier folder is not resumed.
 
 2: `ballot`, `evo` and `magnitude-refined` keep their limit of accuracy on samples that the outputs' offsets were not
 fitted to, and the fairness term of `fair-scratch` is bounded. Folders without a code are of 1.
@@ -86,7 +86,14 @@ def method_names() -> list[str]:
 
 
 def method_named(name: str, treatment: Treatment | None = None, rounds: int | None = None) -> Method:
-    """The method called `name`, see `choose_method`."""
+    """The method called `name`, see `choose_method`.
+
+    Args:
+        name: The name.
+        treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
+            Default: none.
+        rounds: How many rounds. Default: none.
+    """
     return choose_method(name, treatment, rounds).prune
 
 
@@ -95,9 +102,16 @@ def choose_method(
 ) -> ChosenMethod:
     """The method of a name, or a function of the user's own: a method of three arguments, a criterion of four.
 
-    `magnitude` and criteria come with another treatment than `finetune`, too, and in rounds: in each of at most
-    `rounds` rounds 20 % of what is left leaves, or more where that would take more rounds. Raises `UnknownNameError`
-    listing the names there are, and `PruningError` for a method that has a training of its own.
+    `magnitude` and criteria come with another treatment than `finetune`, too, and in
+    rounds: in each of at most `rounds` rounds 20 % of what is left leaves, or more
+    where that would take more rounds. Raises `UnknownNameError` listing the names there
+    are, and `PruningError` for a method that has a training of its own.
+
+    Args:
+        given: A name, or a function.
+        treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
+            Default: none.
+        rounds: How many rounds. Default: none.
     """
     chosen = _by_name(given) if isinstance(given, str) else _by_function(given)
     if treatment is None and rounds is None:
@@ -164,7 +178,12 @@ def _takes(function: Callable[..., Any], arguments: tuple[str, ...]) -> bool:
 
 
 def checked_method(name: str, own: Method) -> Method:
-    """A method of the user's own, of which every fault becomes a `PruningError` with its name."""
+    """A method of the user's own, of which every fault becomes a `PruningError` with its name.
+
+    Args:
+        name: The name.
+        own: The user's function.
+    """
 
     def method(dense: Dense, task: Task, request: Request) -> Pruned:
         spare = Dense(copy.deepcopy(dense.network), dense.early, dense.epochs)  # it may change what it is given
@@ -176,7 +195,15 @@ def checked_method(name: str, own: Method) -> Method:
 
 
 def check_result(name: str, pruned: object, dense: nn.Module, structure: Structure, request: Request) -> Pruned:
-    """The result in evaluation mode; raises `PruningError` for what can't be measured and written."""
+    """The result in evaluation mode; raises `PruningError` for what can't be measured and written.
+
+    Args:
+        name: The name.
+        pruned: What the method returned.
+        dense: The dense network.
+        structure: The weights and channels that can leave.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
+    """
     if not isinstance(pruned, Pruned):
         raise PruningError(f"method {name!r} returns {type(pruned).__name__}: it has to return a Pruned")
     if not isinstance(pruned.network, nn.Module) or not isinstance(pruned.mask, Mask):

@@ -42,11 +42,19 @@ class Outputs:
     groups: npt.NDArray[np.int16]
 
     def of(self, chosen: npt.NDArray[np.bool_]) -> "Outputs":
-        """Those of the chosen samples alone."""
+        """Those of the chosen samples alone.
+
+        Args:
+            chosen: Which samples, bool `[n]`.
+        """
         return Outputs(self.logits[chosen], self.labels[chosen], self.groups[chosen])
 
     def right(self, offsets: Floats) -> npt.NDArray[np.bool_]:
-        """What is right with these offsets `[labels]`, bool `[n]`."""
+        """What is right with these offsets `[labels]`, bool `[n]`.
+
+        Args:
+            offsets: Offsets, float64 `[labels]`.
+        """
         return np.asarray((self.logits + offsets).argmax(1) == self.labels)
 
 
@@ -82,12 +90,24 @@ def held_offsets(
 ) -> HeldOffsets:
     """Offsets that keep `epsilon` of accuracy on samples that they were not fitted to, by cross-fitting.
 
-    `units` int64 `[validation samples]` stay whole, as in a split. `before` `[validation samples]` says what was right
-    beforehand, in the network to compare with. Each of five folds of units is judged with offsets that `even_offsets`
-    fits to the other four, taken at several strengths. Of the strengths whose accuracy over all folds keeps the limits
-    that `even_offsets` has (at most `epsilon` below what was right before, where that can be reached, and below the
-    most accurate strength), the evenest is taken, the weakest among equals; the offsets are then fitted to all
-    validation samples and taken at that strength. Fewer units than two can't judge: offsets are 0.
+    `units` int64 `[validation samples]` stay whole, as in a split. `before`
+    `[validation samples]` says what was right beforehand, in the network to compare
+    with. Each of five folds of units is judged with offsets that `even_offsets` fits to
+    the other four, taken at several strengths. Of the strengths whose accuracy over all
+    folds keeps the limits that `even_offsets` has (at most `epsilon` below what was
+    right before, where that can be reached, and below the most accurate strength), the
+    evenest is taken, the weakest among equals; the offsets are then fitted to all
+    validation samples and taken at that strength. Fewer units than two can't judge:
+    offsets are 0.
+
+    Args:
+        validation: Outputs on validation samples.
+        training: Outputs on training samples.
+        units: The units of the validation samples, int64 `[n]`.
+        log_shares: Logarithms of the labels' shares in training, float64 `[labels]`;
+            None for outputs that can't be moved.
+        before: What was right beforehand, bool `[n]`.
+        epsilon: The accuracy that may be lost, 0.01 for a point.
     """
     pair = _Pair(validation, training)
     none = pair.standing(np.zeros(validation.logits.shape[1]))
@@ -126,11 +146,22 @@ def even_offsets(
 ) -> TriedOffsets:
     """The offsets with which groups' accuracies differ least while the validation part's accuracy keeps its limits.
 
-    First all labels move against their logarithmic shares in training, `log_shares` float64 `[labels]` (Menon et al.
-    2021): as far as is evenest within `epsilon` of the most accurate, and not below `limit` where that can be reached.
-    From there one label at a time moves, the one that saves most, by ever smaller steps. Groups' accuracies are those
-    of both parts together, training samples weighing less (`TRAINING_WEIGHT`): to groups of a few validation samples
-    alone, offsets would be fitted too closely. Without `log_shares`, for outputs that can't be moved, offsets are 0.
+    First all labels move against their logarithmic shares in training, `log_shares`
+    float64 `[labels]` (Menon et al. 2021): as far as is evenest within `epsilon` of the
+    most accurate, and not below `limit` where that can be reached. From there one label
+    at a time moves, the one that saves most, by ever smaller steps. Groups' accuracies
+    are those of both parts together, training samples weighing less
+    (`TRAINING_WEIGHT`): to groups of a few validation samples alone, offsets would be
+    fitted too closely. Without `log_shares`, for outputs that can't be moved, offsets
+    are 0.
+
+    Args:
+        validation: Outputs on validation samples.
+        training: Outputs on training samples.
+        log_shares: Logarithms of the labels' shares in training, float64 `[labels]`;
+            None for outputs that can't be moved.
+        limit: The least accuracy.
+        epsilon: The accuracy that may be lost, 0.01 for a point.
     """
     pair = _Pair(validation, training)
     if log_shares is None:

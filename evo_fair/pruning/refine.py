@@ -32,7 +32,11 @@ LATE_RATE = 0.075
 
 
 def spread(counts: Counts) -> npt.NDArray[np.float64]:
-    """The variance over groups of their accuracy, float64 `[networks]`; CWV where the groups are the classes."""
+    """The variance over groups of their accuracy, float64 `[networks]`; CWV where the groups are the classes.
+
+    Args:
+        counts: Counts of one network.
+    """
     return np.asarray(group_accuracy(counts).var(axis=1), np.float64)
 
 
@@ -41,13 +45,24 @@ def refine(
 ) -> tuple[int, dict[str, float]]:
     """Trains a sparse network in place for `request.epochs`; returns the steps and figures of how it went.
 
-    Training leans half-way towards small groups (`tempered_draw`). The last quarter of the epochs goes one by one: what
-    does not make the groups' accuracies more even, or takes the validation part's accuracy below its limit and below
-    where it was, is rewound, and halves the learning rate (dynamic learning rate and rewinding; in what form the paper
-    has them is not known to us). A network is judged with the offsets of its outputs that are best for it, on
-    validation samples that the offsets were not fitted to (`held_offsets`), within `request.epsilon` of its own best
-    accuracy and, where it can be, of the dense network's; last, offsets fitted to all of them go into the biases. A
-    network whose last layer has no bias, or whose outputs are not that layer's, goes without.
+    Training leans half-way towards small groups (`tempered_draw`). The last quarter of
+    the epochs goes one by one: what does not make the groups' accuracies more even, or
+    takes the validation part's accuracy below its limit and below where it was, is
+    rewound, and halves the learning rate (dynamic learning rate and rewinding; in what
+    form the paper has them is not known to us). A network is judged with the offsets of
+    its outputs that are best for it, on validation samples that the offsets were not
+    fitted to (`held_offsets`), within `request.epsilon` of its own best accuracy and,
+    where it can be, of the dense network's; last, offsets fitted to all of them go into
+    the biases. A network whose last layer has no bias, or whose outputs are not that
+    layer's, goes without.
+
+    Args:
+        network: The network.
+        mask: What stays.
+        structure: The weights and channels that can leave.
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     late = request.epochs // 4
     draw = tempered_draw(task.train_groups, STRENGTH)
@@ -90,8 +105,12 @@ def tempered_draw(
 ) -> Callable[[np.random.Generator], npt.NDArray[np.int64]]:
     """Draws an epoch, int64 `[n]`, in which groups of n_g samples come in the shares n_g ** (1 - strength).
 
-    0 leaves the shares as they are, 1 makes groups equal. `groups` are int16 `[n]`; samples of unknown group, -1, come
-    as often as they are.
+    0 leaves the shares as they are, 1 makes groups equal. `groups` are int16 `[n]`;
+    samples of unknown group, -1, come as often as they are.
+
+    Args:
+        groups: Groups, int16 `[n]`; -1 where unknown.
+        strength: How far groups are made equal, 0 to 1.
     """
     sizes = np.bincount(groups[groups >= 0]).astype(np.float64)
     factor = np.where(sizes > 0, np.maximum(sizes, 1) ** -strength, 0)
@@ -117,8 +136,13 @@ class _Draw:
 def output_bias(network: nn.Module, structure: Structure, example: torch.Tensor) -> nn.Parameter | None:
     """The bias of the one layer that makes the network's outputs, None where there is none.
 
-    None, too, where what is added to it does not come out as it is for the normalised `example` `[n, ...]`: behind a
-    ReLU, say.
+    None, too, where what is added to it does not come out as it is for the normalised
+    `example` `[n, ...]`: behind a ReLU, say.
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        example: Normalised samples, float32 `[n, ...]`, to run the network on.
     """
     makers = [layer for layer, reason in structure.fixed.items() if reason == OUTPUTS]
     if len(makers) != 1:
@@ -148,12 +172,22 @@ def _moves_outputs(network: nn.Module, layer: str, example: torch.Tensor) -> boo
 
 
 def training_log_shares(task: Task) -> npt.NDArray[np.float64]:
-    """The logarithms of labels' shares in training, float64 `[labels]`; one that never occurs counts as one sample."""
+    """The logarithms of labels' shares in training, float64 `[labels]`; one that never occurs counts as one sample.
+
+    Args:
+        task: Data, groups and recipe.
+    """
     return log_shares(task.train_labels, len(task.dataset.label_names))
 
 
 def outputs(task: Task, name: str, logits: npt.NDArray[np.float32]) -> Outputs:
-    """Logits `[n, labels]` of the part called `name` with what is known of its samples."""
+    """Logits `[n, labels]` of the part called `name` with what is known of its samples.
+
+    Args:
+        task: Data, groups and recipe.
+        name: The part's name.
+        logits: Logits, float32 `[n, labels]`.
+    """
     part = task.dataset.part(name)
     return Outputs(logits, task.dataset.labels[part], task.dataset.grouping(task.group).index[part])
 

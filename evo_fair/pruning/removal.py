@@ -18,9 +18,13 @@ __all__ = ["Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
 
 @dataclass(frozen=True)
 class Mask:
-    """What stays of a network: bool tensors by parameter, True where a value stays; others are untouched.
+    """What stays of a network.
 
-    `keep` says which channels stay where whole channels leave, and is None for a mask of single weights.
+    Args:
+        values: bool tensors by parameter, True where a value stays; parameters that are
+            left out are untouched.
+        keep: Which channels stay, where whole channels leave. Default: None, for a mask
+            of single weights.
     """
 
     values: Mapping[str, torch.Tensor]
@@ -28,7 +32,13 @@ class Mask:
 
 
 def channel_mask(network: nn.Module, structure: Structure, keep: Keep) -> Mask:
-    """The mask that silences the channels that don't stay: weights, biases and batch norms that make or read them."""
+    """The mask that silences the channels that don't stay: weights, biases and batch norms that make or read them.
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        keep: Which channels stay.
+    """
     tensors = dict(network.named_parameters())
     values: dict[str, torch.Tensor] = {}
     for name, stays in keep.items():
@@ -42,21 +52,37 @@ def channel_mask(network: nn.Module, structure: Structure, keep: Keep) -> Mask:
 
 @torch.no_grad()
 def apply_mask(network: nn.Module, mask: Mask) -> None:
-    """Sets all that doesn't stay to 0, in place."""
+    """Sets all that doesn't stay to 0, in place.
+
+    Args:
+        network: The network.
+        mask: What stays.
+    """
     tensors = dict(network.named_parameters())
     for name, stays in mask.values.items():
         tensors[name].mul_(stays)
 
 
 def masked(network: nn.Module, mask: Mask) -> nn.Module:
-    """A copy of `network` with all that doesn't stay at 0."""
+    """A copy of `network` with all that doesn't stay at 0.
+
+    Args:
+        network: The network.
+        mask: What stays.
+    """
     copied = copy.deepcopy(network)
     apply_mask(copied, mask)
     return copied
 
 
 def remove_channels(network: nn.Module, groups: Mapping[str, ChannelGroup], keep: Keep) -> nn.Module:
-    """A copy of `network` without the channels that don't stay: smaller tensors, the rest in its order."""
+    """A copy of `network` without the channels that don't stay: smaller tensors, the rest in its order.
+
+    Args:
+        network: The network.
+        groups: The channel groups by name.
+        keep: Which channels stay.
+    """
     smaller = copy.deepcopy(network)
     modules = dict(smaller.named_modules())
     left: dict[tuple[str, int], torch.Tensor] = {}  # several groups can shorten one dimension, behind a concatenation

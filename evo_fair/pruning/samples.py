@@ -24,7 +24,16 @@ Gradients = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Normalised inputs `x` `[n, ...]`, their `labels` int64 `[n]` and `groups` int16 `[n]`, -1 where it is unknown."""
+    """The samples that a criterion looks at.
+
+    Args:
+        x: Normalised inputs, float32 `[n, ...]`.
+        labels: Their labels, int64 `[n]`.
+        groups: Their groups, int16 `[n]`; -1 where the group is unknown.
+
+    Raises:
+        ValueError: The shapes don't fit.
+    """
 
     x: torch.Tensor
     labels: npt.NDArray[np.int64]
@@ -39,12 +48,23 @@ class Samples:
         return len(self.x)
 
     def batches(self) -> Iterator[slice]:
-        """Slices of at most 64 samples."""
+        """The samples in batches.
+
+        Returns:
+            Slices of at most 64 samples.
+        """
         for start in range(0, len(self), BATCH):
             yield slice(start, min(start + BATCH, len(self)))
 
     def group_numbers(self) -> npt.NDArray[np.int64]:
-        """The groups that occur, ascending; raises `PruningError` where fewer than two do."""
+        """The groups that occur.
+
+        Returns:
+            Their numbers, int64 `[n]`, ascending.
+
+        Raises:
+            PruningError: Fewer than two groups occur.
+        """
         numbers = np.unique(self.groups[self.groups >= 0]).astype(np.int64)
         if len(numbers) < 2:
             raise PruningError(
@@ -54,7 +74,15 @@ class Samples:
 
 
 def sample_losses(network: nn.Module, samples: Samples) -> npt.NDArray[np.float64]:
-    """The cross-entropy of each sample, float64 `[n]`, batch norm on its running statistics."""
+    """The cross-entropy of each sample, batch norm on its running statistics.
+
+    Args:
+        network: The network.
+        samples: The samples.
+
+    Returns:
+        float64 `[n]`.
+    """
     with torch.no_grad(), torch_threads(1), training_mode(network, False):
         parts = [
             functional.cross_entropy(network(samples.x[b]), torch.from_numpy(samples.labels[b]), reduction="none")
@@ -67,9 +95,17 @@ def sample_losses(network: nn.Module, samples: Samples) -> npt.NDArray[np.float6
 def batch_gradients(
     network: nn.Module, samples: Samples, weights: npt.NDArray[np.float64]
 ) -> Iterator[list[Gradients]]:
-    """Batch by batch, the gradients of the weighted sums of the samples' losses, one for each row of `weights`.
+    """Batch by batch, the gradients of weighted sums of the samples' losses.
 
-    `weights` are float64 `[sums, n]`. Over all batches the gradients of a row add up to that of its whole sum.
+    Over all batches the gradients of a row add up to that of its whole sum.
+
+    Args:
+        network: The network.
+        samples: The samples.
+        weights: The weights of each sum, float64 `[sums, n]`.
+
+    Returns:
+        For each batch, the gradients of each sum by parameter.
     """
     tensors = dict(network.named_parameters())
     with torch_threads(1), training_mode(network, False), _all_gradients(network), strides_first(network):
@@ -96,6 +132,13 @@ def squared_gradients(network: nn.Module, samples: Samples) -> Gradients:
     """The mean over the samples of their squared gradients: the diagonal of the empirical Fisher matrix.
 
     It stands for the Hessian's diagonal of a trained network.
+
+    Args:
+        network: The network.
+        samples: The samples.
+
+    Returns:
+        The means by parameter.
     """
     total: Gradients = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
     for number in range(len(samples)):

@@ -37,7 +37,12 @@ Stays = dict[str, npt.NDArray[np.bool_]]
 
 
 def check_sparsity(sparsity: float, what: str = "sparsity") -> None:
-    """Raises `PruningError` unless `sparsity` lies in [0, 1)."""
+    """Raises `PruningError` unless `sparsity` lies in [0, 1).
+
+    Args:
+        sparsity: The share that leaves, 0 to below 1.
+        what: What it is called in the message. Default: `sparsity`.
+    """
     if not 0 <= sparsity < 1:
         raise PruningError(f"{what} {sparsity:g} is outside [0, 1): give the share that leaves, such as 0.5")
 
@@ -53,9 +58,19 @@ def choose(
 ) -> Mask:
     """The mask that takes out the share `sparsity` of all channels (`structured`) or of all weights (`unstructured`).
 
-    `uniform` takes it from each layer (each group of channels) alike, `global` from wherever scores are lowest. At
-    least one channel of each group and one weight of each layer stays; of equal scores the first goes first. What an
-    earlier mask `already` took out is among what leaves.
+    `uniform` takes it from each layer (each group of channels) alike, `global` from
+    wherever scores are lowest. At least one channel of each group and one weight of
+    each layer stays; of equal scores the first goes first. What an earlier mask
+    `already` took out is among what leaves.
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        scores: What each of them is worth; the lowest leave first.
+        sparsity: The share that leaves, 0 to below 1.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
+        scope: `global`, or `uniform` by layer.
+        already: An earlier mask. Default: none.
     """
     check_sparsity(sparsity)
     if kind not in STRUCTURES:
@@ -75,8 +90,16 @@ def choose_given(
 ) -> Mask:
     """The mask that takes the given share out of each named layer; the others stay whole.
 
-    Layers are named as modules of the network; one whose channels are tied to others takes those along. Raises
-    `PruningError` for a layer that can't be pruned, saying why, and for a share outside [0, 1).
+    Layers are named as modules of the network; one whose channels are tied to others
+    takes those along. Raises `PruningError` for a layer that can't be pruned, saying
+    why, and for a share outside [0, 1).
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        scores: What each of them is worth; the lowest leave first.
+        ratios: Shares by layer, 0 to below 1.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
     """
     shares = shares_by_part(structure, ratios, kind)
     if kind == "unstructured":
@@ -85,7 +108,13 @@ def choose_given(
 
 
 def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: StructureKind) -> dict[str, float]:
-    """The shares that leave, by channel group or weight, from those by layer; raises as `choose_given` says."""
+    """The shares that leave, by channel group or weight, from those by layer; raises as `choose_given` says.
+
+    Args:
+        structure: The weights and channels that can leave.
+        ratios: Shares by layer, 0 to below 1.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
+    """
     shares: dict[str, float] = {}
     for layer, ratio in ratios.items():
         check_sparsity(ratio, f"the share of layer {layer!r},")
@@ -108,7 +137,12 @@ def shares_by_part(structure: Structure, ratios: Mapping[str, float], kind: Stru
 
 
 def check_prunable(structure: Structure, kind: StructureKind) -> None:
-    """Raises `PruningError` with every layer's reason for a network of which no channel can leave."""
+    """Raises `PruningError` with every layer's reason for a network of which no channel can leave.
+
+    Args:
+        structure: The weights and channels that can leave.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
+    """
     if kind == "structured" and not structure.groups:
         reasons: dict[str, list[str]] = {}
         for layer, reason in structure.fixed.items():
@@ -120,14 +154,27 @@ def check_prunable(structure: Structure, kind: StructureKind) -> None:
 def choose_parts(
     network: nn.Module, structure: Structure, scores: Scores, shares: Mapping[str, float], kind: StructureKind
 ) -> Mask:
-    """The mask that takes the given share out of each weight or channel group, named as in `scores`."""
+    """The mask that takes the given share out of each weight or channel group, named as in `scores`.
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        scores: What each of them is worth; the lowest leave first.
+        shares: Shares by weight or channel group, 0 to below 1.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
+    """
     parts = _parts(structure, scores, kind)
     stays = {name: _best(parts[name], share) for name, share in shares.items()}
     return _mask(network, structure, stays, kind)
 
 
 def count_kept(mask: Mask, structure: Structure) -> tuple[int, int]:
-    """How many channels (or single weights) of the maskable ones stay, and how many there are."""
+    """How many channels (or single weights) of the maskable ones stay, and how many there are.
+
+    Args:
+        mask: What stays.
+        structure: The weights and channels that can leave.
+    """
     if mask.keep is not None:
         sizes = {name: group.size for name, group in structure.groups.items()}
         kept = sum(int(mask.keep[name].sum()) if name in mask.keep else size for name, size in sizes.items())

@@ -20,9 +20,15 @@ Keep = Mapping[str, npt.NDArray[np.bool_]]
 class Member(NamedTuple):
     """Slices of one tensor that belong to a group's channels.
 
-    Slice `slices[i]` along `dim` of the parameter or buffer `tensor` belongs to the channel `channel[i]`. `role` is
-    `weight` for weights of convolutions and linear layers, `scale` and `shift` for those of batch norm and for biases,
-    `statistic` for running statistics. `makes` says whether the layer makes the channels or reads them.
+    Args:
+        tensor: The name of a parameter or buffer.
+        dim: The axis of its slices.
+        slices: Positions along `dim`, int64 `[n]`.
+        channel: The channel that each slice belongs to, int64 `[n]`.
+        role: `weight` for weights of convolutions and linear layers, `scale` and
+            `shift` for those of batch norm and for biases, `statistic` for running
+            statistics.
+        makes: Whether the layer makes the channels, or else reads them.
     """
 
     tensor: str
@@ -37,7 +43,10 @@ class Member(NamedTuple):
 class ChannelGroup:
     """Channels tied across layers by depthwise convolutions, batch norms and shortcuts: they stay or leave together.
 
-    `name` is that of the first convolution or linear layer that makes them.
+    Args:
+        name: The name of the first convolution or linear layer that makes them.
+        size: How many channels there are.
+        members: The slices of tensors that belong to them.
     """
 
     name: str
@@ -52,14 +61,30 @@ class ChannelGroup:
 
 @dataclass(frozen=True)
 class Structure:
-    """The channel groups of a network by name, the names of its prunable weights, and why other layers stay whole."""
+    """What can be pruned in a network, and what can't.
+
+    Args:
+        groups: The channel groups by name.
+        weights: The names of the parameters whose single weights can go.
+        fixed: Why other layers stay whole, by the layer's name.
+    """
 
     groups: Mapping[str, ChannelGroup]
     weights: tuple[str, ...]
     fixed: Mapping[str, str]
 
     def group_of(self, layer: str) -> ChannelGroup:
-        """The group whose channels `layer` makes; raises `PruningError` saying why there is none."""
+        """The group whose channels a layer makes.
+
+        Args:
+            layer: The layer's name.
+
+        Returns:
+            The group.
+
+        Raises:
+            PruningError: There is none; the message says why.
+        """
         for group in self.groups.values():
             if layer == group.name or layer in group.layers:
                 return group
@@ -70,12 +95,24 @@ class Structure:
 
 
 def module_of(tensor: str) -> str:
-    """The name of the module that owns the parameter or buffer `tensor`."""
+    """The name of the module that owns a parameter or buffer.
+
+    Args:
+        tensor: The parameter's or buffer's name.
+
+    Returns:
+        The module's name.
+    """
     return tensor.rpartition(".")[0]
 
 
 class training_mode:  # noqa: N801 - reads like torch.no_grad
-    """Puts a network into training or evaluation mode for a block, and each of its modules back afterwards."""
+    """Puts a network into training or evaluation mode for a block, and each of its modules back afterwards.
+
+    Args:
+        network: The network.
+        training: Whether into training mode.
+    """
 
     def __init__(self, network: nn.Module, training: bool) -> None:
         self._network = network

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +46,11 @@ SCORED = 512
 class Dense:
     """The network to prune, trained and in evaluation mode.
 
-    `early` are the weights that `rewind` goes back to, None where they are not known; `epochs` is what its training
-    took, which methods that start from nothing may spend too.
+    Args:
+        network: The network.
+        early: The weights that `rewind` goes back to; None where they are not known.
+        epochs: What its training took, which methods that start from nothing may spend
+            too.
     """
 
     network: nn.Module
@@ -56,12 +60,22 @@ class Dense:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked: the share that leaves, of whole channels or single weights, uniformly by layer or globally.
+    """What is asked of a pruning method.
 
-    `epochs` is what a method may train for, beyond the dense network's own; `ratios` gives shares by layer in the
-    place of `sparsity`; `epsilon` is the accuracy that `ballot` and `evo` may lose on validation samples that the
-    outputs' offsets are not fitted to, against the dense network where they reach that, and in any case against the
-    best that they reach.
+    Args:
+        sparsity: The share that leaves, between 0 and 1, of channels or of single
+            weights.
+        kind: `structured`, whole channels leave, or `unstructured`, single weights do.
+            Default: `unstructured`.
+        scope: `global`, or `uniform` by layer. Default: `global`.
+        seed: The method's seed, 0 or more. Default: 0.
+        epochs: What the method may train, beyond the dense network's own training.
+            Default: 10.
+        ratios: Shares by layer, in the place of `sparsity`. Default: none.
+        epsilon: The accuracy that `ballot` and `evo` may lose, on validation samples
+            that the outputs' offsets are not fitted to: against the dense network where
+            they reach that, and in any case against the best that they reach. Default:
+            0.01, a point.
     """
 
     sparsity: float
@@ -73,7 +87,14 @@ class Request:
     epsilon: float = 0.01
 
     def rng(self, purpose: int = 0) -> np.random.Generator:
-        """A Generator of its own for each purpose of a method."""
+        """A Generator of its own for each purpose of a method.
+
+        Args:
+            purpose: The purpose's number. Default: 0.
+
+        Returns:
+            The Generator, the same for the same seed and purpose.
+        """
         return np.random.default_rng([self.seed, purpose])
 
 
@@ -81,7 +102,11 @@ class Request:
 class Pruned:
     """A method's result: the network in evaluation mode, with zeros where its mask took something out.
 
-    `iterations` counts all training steps, forward and backward, of the method; `notes` are figures of its own.
+    Args:
+        network: The network, with the dense one's shapes.
+        mask: What was taken out.
+        iterations: All training steps, forward and backward, of the method.
+        notes: Figures of the method's own, by name. Default: none.
     """
 
     network: nn.Module
@@ -92,7 +117,17 @@ class Pruned:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A data set with the grouping that fairness is about, and the recipe by which networks are trained."""
+    """A data set with the grouping that fairness is about, and the recipe by which networks are trained.
+
+    Args:
+        dataset: The data set.
+        group: The grouping's name.
+        recipe: The recipe.
+
+    Raises:
+        PruningError: There are fewer than 2 training samples.
+        UnknownNameError: There is no such grouping.
+    """
 
     dataset: Dataset
     group: str
@@ -103,6 +138,13 @@ class Task:
         if len(self.dataset.part("train")) < 2:
             raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
         self.dataset.grouping(self.group)  # refuses an unknown one before anything is trained
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is worked out from the data again takes more room than the data.
+        return {name: self.__dict__[name] for name in ("dataset", "group", "recipe", "_structures")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @cached_property
     def scaling(self) -> Scaling:
@@ -125,7 +167,14 @@ class Task:
         return self.dataset.grouping(self.group).index[self.dataset.part("train")]
 
     def normalise(self, inputs: RawInputs) -> torch.Tensor:
-        """Raw inputs `[n, ...]` as networks take them, float32 of the same shape."""
+        """Raw inputs as networks take them.
+
+        Args:
+            inputs: Raw inputs, `[n, ...]`.
+
+        Returns:
+            float32 of the same shape.
+        """
         return self.scaling(inputs)
 
     @property
@@ -134,14 +183,32 @@ class Task:
         return self.normalise(self.train_inputs[:2])
 
     def structure(self, network: nn.Module) -> Structure:
-        """What can be pruned in a network for these data; it is traced once, and copies of it share what was found."""
+        """What can be pruned in a network for these data; it is traced once, and copies of it share what was found.
+
+        Args:
+            network: The network.
+
+        Returns:
+            Its channel groups and its prunable weights.
+
+        Raises:
+            PruningError: It can't be traced, or nothing of it can be pruned.
+        """
         key = digest(self.fingerprint(network), repr(network))
         if key not in self._structures:
             self._structures[key] = trace_structure(network, self.example)
         return self._structures[key]
 
     def samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
-        """About `count` training samples for criteria; each group has as many, or all that it has."""
+        """Training samples for criteria; each group has as many, or all that it has.
+
+        Args:
+            rng: The Generator to draw with.
+            count: About how many samples. Default: 512.
+
+        Returns:
+            The samples, normalised.
+        """
         groups = self.train_groups
         members = [np.flatnonzero(groups == group) for group in np.unique(groups[groups >= 0])]
         share = -(-count // max(1, len(members)))
@@ -149,7 +216,15 @@ class Task:
         return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
 
     def natural_samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
-        """`count` training samples with the groups in the shares that they have, and one more of each group missed."""
+        """Training samples with the groups in the shares that they have, and one more of each group missed.
+
+        Args:
+            rng: The Generator to draw with.
+            count: How many samples. Default: 512.
+
+        Returns:
+            The samples, normalised.
+        """
         order, groups = rng.permutation(len(self.train_labels)), self.train_groups
         chosen = order[:count]
         missed = np.setdiff1d(groups[groups >= 0], groups[chosen])
@@ -171,10 +246,24 @@ class Task:
         on_epoch: Callable[[Step], None] | None = None,
         checkpoint: Path | None = None,
     ) -> int:
-        """Trains `network` in place by the recipe at `rate` times its learning rate; returns the steps it took.
+        """Trains a network in place by the recipe.
 
-        What `mask` took out stays out; `after_step` hears the number of steps done once that is seen to. `loss`,
-        `draw`, `on_epoch` and `checkpoint` are those of `nets.fit`.
+        Args:
+            network: The network.
+            epochs: Passes over the training part; nothing is trained below 1.
+            seed: The training's seed.
+            rate: Times the recipe's learning rate. Default: 1.
+            mask: What stays taken out. Default: nothing.
+            loss: The loss, as in `nets.fit`. Default: cross-entropy.
+            draw: Draws the samples of an epoch, as in `nets.fit`. Default: each once.
+            after_step: Hears the number of steps done, once the mask is seen to.
+                Default: nobody.
+            on_epoch: Hears of each epoch, as in `nets.fit`. Default: nobody.
+            checkpoint: The file where a broken-off training goes on, as in `nets.fit`.
+                Default: none.
+
+        Returns:
+            The steps that it took.
         """
         if mask:
             apply_mask(network, mask)
@@ -207,15 +296,40 @@ class Task:
         return steps
 
     def counts(self, network: nn.Module, part: str, grouping: str | None = None) -> Counts:
-        """What a network predicts on a part of the data, by the task's grouping or another."""
+        """What a network predicts on a part of the data, by groups.
+
+        Args:
+            network: The network.
+            part: `train`, `validation` or `test`.
+            grouping: The grouping. Default: the task's.
+
+        Returns:
+            The counts of one network.
+        """
         return self.dataset.counts(self.predictions(network, part)[None], part, grouping or self.group)
 
     def predictions(self, network: nn.Module, part: str) -> npt.NDArray[np.uint8]:
-        """Predicted labels of a part's samples, uint8 `[n]`; ties go to the first label."""
+        """Predicted labels of a part's samples; ties go to the first label.
+
+        Args:
+            network: The network.
+            part: `train`, `validation` or `test`.
+
+        Returns:
+            uint8 `[n]`.
+        """
         return np.asarray(self.logits(network, part).argmax(1), np.uint8)
 
     def logits(self, network: nn.Module, part: str) -> npt.NDArray[np.float32]:
-        """Logits of a part's samples, float32 `[n, labels]`."""
+        """Logits of a part's samples.
+
+        Args:
+            network: The network.
+            part: `train`, `validation` or `test`.
+
+        Returns:
+            float32 `[n, labels]`.
+        """
         inputs = self.dataset.inputs[self.dataset.part(part)]
         with torch.inference_mode(), torch_threads(1):
             return np.concatenate(
@@ -223,7 +337,14 @@ class Task:
             )
 
     def settled(self, network: nn.Module) -> nn.Module:
-        """The network in evaluation mode, in training's memory layout, so that no result tells where it came from."""
+        """Puts a network into evaluation mode and training's memory layout, so that no result tells where it came from.
+
+        Args:
+            network: The network, which is changed.
+
+        Returns:
+            The same network.
+        """
         if self.train_inputs.ndim == 4:
             channels_last(network)
         return network.eval()
@@ -231,21 +352,35 @@ class Task:
     def fingerprint(self, network: nn.Module) -> str:
         """A hash of what a network is: all that its state dictionary holds, and what it computes from two samples.
 
-        The latter tells modules apart that hold the same and differ in their `forward`; it can differ between machines.
+        The latter tells modules apart that hold the same and differ in their `forward`;
+        it can differ between machines.
+
+        Args:
+            network: The network.
+
+        Returns:
+            The hash, in hex.
         """
         with torch.inference_mode(), torch_threads(1):
             logits = copy.deepcopy(network).eval()(self.example)
         return digest(content_of(network), logits.numpy().tobytes())
 
     def check_outputs(self, network: nn.Module) -> None:
-        """Raises `PruningError` unless the network makes one finite logit a label of the samples."""
+        """Refuses a network that does not make one finite logit a label of the samples.
+
+        Args:
+            network: The network.
+
+        Raises:
+            PruningError: It fails, or its outputs are others.
+        """
         try:
             with torch.no_grad():
                 logits = copy.deepcopy(network).eval()(self.example)
         except Exception as error:  # a user's module can fail in any way
             shape = list(self.example.shape)
             raise PruningError(
-                f"the network does not run on inputs of the shape {shape} ({failure(error)}): mend its forward"
+                f"the network does not run on inputs of the shape {shape} ({failure(error)}): fix its forward"
             ) from error
         labels = len(self.dataset.label_names)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):
@@ -259,10 +394,24 @@ class Task:
 
 
 def state_of(network: nn.Module) -> StateDict:
-    """A copy of all that a network's state dictionary holds."""
+    """A copy of all that a network's state dictionary holds.
+
+    Args:
+        network: The network.
+
+    Returns:
+        The tensors by name.
+    """
     return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def content_of(network: nn.Module) -> bytes:
-    """All that a network's state dictionary holds, as the bytes of a safetensors file."""
+    """All that a network's state dictionary holds, as the bytes of a safetensors file.
+
+    Args:
+        network: The network.
+
+    Returns:
+        The bytes.
+    """
     return save(stored_tensors(network))

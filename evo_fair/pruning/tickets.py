@@ -36,6 +36,11 @@ def lottery_ticket(dense: Dense, task: Task, request: Request) -> Pruned:
     """The lottery ticket (Frankle, Carbin 2019): magnitude pruning in rounds, each with weights and rate rewound.
 
     At most three rounds, and no more than `request.epochs` give some training each.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     return prune_and_train(
         dense, task, request, CRITERIA["magnitude_l1"], "rewind", iterative=request.ratios is None, rounds=3
@@ -46,9 +51,15 @@ def lottery_ticket(dense: Dense, task: Task, request: Request) -> Pruned:
 def safecompress(dense: Dense, task: Task, request: Request) -> Pruned:
     """Sparse training from nothing, in SafeCompress's style: once an epoch weak weights die and others are born.
 
-    A random sparse network is trained; the smallest of its living weights, 30 % falling to 0 by a cosine over the
-    first three quarters, give way to those with the largest gradients (RigL, Evci et al. 2020), layer by layer. It may
-    train for as long as the dense network and the other methods' training together.
+    A random sparse network is trained; the smallest of its living weights, 30 % falling
+    to 0 by a cosine over the first three quarters, give way to those with the largest
+    gradients (RigL, Evci et al. 2020), layer by layer. It may train for as long as the
+    dense network and the other methods' training together.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     if request.kind != "unstructured":
         raise PruningError("safecompress drops and grows single weights: use --structure unstructured")
@@ -75,8 +86,14 @@ def safecompress(dense: Dense, task: Task, request: Request) -> Pruned:
 def fair_scratch(dense: Dense, task: Task, request: Request) -> Pruned:
     """A fair mask on random weights, in the style of Fair Scratch Tickets (2023): only the mask's scores are trained.
 
-    Weights stay as they were drawn and batch norms unscaled; scores get straight-through gradients (Ramanujan et al.
-    2020) of a loss with a fairness term. It may train as long as `safecompress`.
+    Weights stay as they were drawn and batch norms unscaled; scores get
+    straight-through gradients (Ramanujan et al. 2020) of a loss with a fairness term.
+    It may train as long as `safecompress`.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
     """
     network = _anew(dense, request)
     structure = task.structure(network)

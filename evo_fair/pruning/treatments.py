@@ -39,6 +39,11 @@ def round_sparsities(sparsity: float, iterative: bool, most: int | None = None) 
     """The sparsity after each round: one round, or 20 % of what is left a round up to `sparsity`.
 
     With `most` there are at most that many rounds, each of which takes a larger share.
+
+    Args:
+        sparsity: The share that leaves, 0 to below 1.
+        iterative: Whether it prunes in rounds.
+        most: The most rounds. Default: none.
     """
     check_sparsity(sparsity)
     if not iterative or sparsity == 0:
@@ -50,7 +55,12 @@ def round_sparsities(sparsity: float, iterative: bool, most: int | None = None) 
 
 
 def epochs_by_round(epochs: int, rounds: int) -> list[int]:
-    """How `epochs` are spread over rounds: half of them, and the rest of the division, go to the last."""
+    """How `epochs` are spread over rounds: half of them, and the rest of the division, go to the last.
+
+    Args:
+        epochs: Epochs of training.
+        rounds: How many rounds.
+    """
     if rounds == 1:
         return [epochs]
     early = epochs // 2 // (rounds - 1)
@@ -67,7 +77,18 @@ def select(
     already: Mask | None = None,
     purpose: int = 1,
 ) -> Mask:
-    """The mask that a criterion gives for a request, or for another `sparsity`; what is out `already` stays out."""
+    """The mask that a criterion gives for a request, or for another `sparsity`; what is out `already` stays out.
+
+    Args:
+        network: The network.
+        structure: The weights and channels that can leave.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
+        criterion: The criterion.
+        sparsity: The share that leaves, 0 to below 1. Default: none.
+        already: An earlier mask. Default: none.
+        purpose: Which of the method's Generators draws. Default: 1.
+    """
     rng = request.rng(purpose)
     scores = criterion(network, structure, task.samples(rng), rng)
     if request.ratios is not None:
@@ -87,10 +108,21 @@ def prune_and_train(
 ) -> Pruned:
     """Prunes by a criterion in one shot or in rounds, with a treatment after each, in `request.epochs` altogether.
 
-    `finetune` trains the weights that are left on, at a lower learning rate; `rewind` puts them back to what they
-    were early on, and the learning rate with them (only the latter where the early weights are not known: Renda et
-    al. 2020); `reinit` draws them anew; `none` leaves them. Of `rewind` and `reinit` there are no more rounds than can
-    train an epoch each: the next one would rank weights that are not trained.
+    `finetune` trains the weights that are left on, at a lower learning rate; `rewind`
+    puts them back to what they were early on, and the learning rate with them (only the
+    latter where the early weights are not known: Renda et al. 2020); `reinit` draws
+    them anew; `none` leaves them. Of `rewind` and `reinit` there are no more rounds
+    than can train an epoch each: the next one would rank weights that are not trained.
+
+    Args:
+        dense: The dense network, trained.
+        task: Data, groups and recipe.
+        request: What is asked: sparsity, kind, scope, epochs and the rest.
+        criterion: The criterion.
+        treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
+            Default: `finetune`.
+        iterative: Whether it prunes in rounds. Default: False.
+        rounds: How many rounds. Default: none.
     """
     if treatment not in TREATMENTS:
         raise UnknownNameError("treatment", treatment, list(TREATMENTS))

@@ -24,9 +24,15 @@ def breaking_groups(
 ) -> list[tuple[str, str]]:
     """The groups without some channels of which the network does not compute what it does with those at 0, and why.
 
-    Each is tried without its first channel, its last, every second, both halves and a random half, since a slice or a
-    shuffle may be right for some of them only. The trials run on a copy with random weights: branches that are 0 when
-    training begins, as behind a batch norm whose scale starts at 0, would hide what goes wrong in them.
+    Each is tried without its first channel, its last, every second, both halves and a
+    random half, since a slice or a shuffle may be right for some of them only. The
+    trials run on a copy with random weights: branches that are 0 when training begins,
+    as behind a batch norm whose scale starts at 0, would hide what goes wrong in them.
+
+    Args:
+        network: The network.
+        groups: The channel groups by name.
+        example: Normalised samples, float32 `[n, ...]`, to run the network on.
     """
     lively = _lively(network)
     x = torch.cat([example[:2], torch.randn(example[:2].shape, generator=torch.Generator().manual_seed(1))])

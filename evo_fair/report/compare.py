@@ -9,13 +9,13 @@ from typing import Any
 import moocore
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from evo_fair.arguments import as_texts
 from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
 from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
+from evo_fair.latency.profile import known_hash
 from evo_fair.report.plots import common_axes
 from evo_fair.report.run import Run, load_run
 
@@ -27,28 +27,32 @@ CONFIDENCE = 0.95
 def compare(
     runs: Sequence[Run | str | Path], labels: Sequence[str] | None = None, box: Box | None = None
 ) -> "Comparison":
-    """Compares runs, or those in folders, grouped by their labels `[runs]`, by default their algorithms.
+    """Compares runs, or those in folders, grouped by their labels, by default their algorithms.
 
-    Hypervolumes are shares of `box`, in minimised objectives; by default it is made of the runs' own fronts.
-    Raises `EvoFairError` for as many labels as there are no runs, and `RunError` for runs that searched other
-    objectives, or measured them on other data, groups, supernets or devices, and for a run without a front.
+    Runs can be compared that searched the same objectives, measured on the same data,
+    groups, supernet and devices.
 
     Args:
         runs: Two or more runs, or their folders.
-        labels: A label for each run; runs of one label go together. Default: their algorithms.
-        box: The box that hypervolumes are shares of, in minimised objectives. Default: made of the runs' fronts.
+        labels: A label for each run; runs of one label go together. Default: their
+            algorithms.
+        box: The box that hypervolumes are shares of, in minimised objectives. Default:
+            made of the runs' fronts.
 
     Returns:
         Tables by run and by label, and the surfaces that runs attain.
 
     Raises:
         RunError: The runs can't be compared, or one has no front.
-        EvoFairError: There are no runs, one is named twice, or labels and runs are not equally many.
+        EvoFairError: There are no runs, one is named twice, or labels and runs are not
+            equally many.
 
     Example:
-        >>> ef.compare([])
-        Traceback (most recent call last):
-        evo_fair.errors.EvoFairError: there is nothing to compare: give the folders of at least two runs
+        >>> one = ef.load_run("results/digits")
+        >>> two = ef.search("digits", budget=16, seed=1, out="results/other", algorithm="random")
+        >>> comparison = ef.compare([one, two])
+        >>> comparison.by_label["label"].tolist()
+        ['nsga2', 'random']
     """
     check_list("runs", runs)
     if isinstance(runs, Run) or not isinstance(runs, Iterable):
@@ -74,7 +78,20 @@ def compare(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs with their labels; hypervolumes are shares of one `box` for all, the `chosen_box` if there is one."""
+    """Runs with their labels, and how their fronts and hypervolumes compare; see `compare`.
+
+    Args:
+        runs: The runs.
+        labels: A label for each run.
+        axes: The objectives that they share: name, direction, unit and label of each.
+        chosen_box: The box that hypervolumes are shares of, in minimised objectives.
+            Default: None, made of the fronts.
+
+    Example:
+        >>> comparison = ef.compare(["results/digits"])
+        >>> comparison.by_run["seed"].tolist()
+        [0]
+    """
 
     runs: tuple[Run, ...]
     labels: tuple[str, ...]
@@ -160,9 +177,16 @@ class Comparison:
         return self._pairs(lambda a, b: (1.0 + np.sign(volumes[a] - volumes[b])) / 2.0)
 
     def surface(self, label: str, percentile: float, objectives: Sequence[int] | None = None) -> Points:
-        """What `percentile` % of a label's runs attain in two or three objectives: minimised points `[n, objectives]`.
+        """What a share of a label's runs attains, as points of the minimised objectives (Fonseca et al. 2011).
 
-        The objectives are given by their numbers; all of them by default.
+        Args:
+            label: One of `groups`.
+            percentile: The share of the runs, 0 to 100 %; 50 gives the median surface.
+            objectives: Two or three objectives, by their numbers in `axes`. Default:
+                all.
+
+        Returns:
+            The points, float64 `[n, objectives]`.
         """
         chosen = list(range(len(self.axes)) if objectives is None else objectives)
         return attainment([self.fronts[run][:, chosen] for run in self._of(label)], percentile)
@@ -189,10 +213,17 @@ class Comparison:
 
 
 def attainment(fronts: Sequence[Points], percentile: float) -> Points:
-    """The empirical attainment surface (Fonseca et al. 2011) of fronts `[n, m]`, all minimised: points `[k, m]`.
+    """The empirical attainment surface (Fonseca et al. 2011) of fronts, all minimised.
 
-    What lies on or beyond it was dominated or reached by at least `percentile` % of the fronts; 0 is the best surface,
-    that of all fronts together. m is 1 to 3.
+    What lies on or beyond it was dominated or reached by at least `percentile` % of the
+    fronts.
+
+    Args:
+        fronts: Fronts, float64 `[n, m]` each, with m from 1 to 3 objectives.
+        percentile: 0 to 100; 0 is the best surface, that of all fronts together.
+
+    Returns:
+        The surface's points, float64 `[k, m]`.
     """
     if fronts[0].shape[1] == 1:
         ranked = np.sort([front.min() for front in fronts])
@@ -202,9 +233,17 @@ def attainment(fronts: Sequence[Points], percentile: float) -> Points:
 
 
 def coverage(front: Points, other: Points) -> float:
-    """The share of the points of `front` `[n, m]` that some point of `other` `[k, m]` dominates, all minimised.
+    """The share of the points of a front that some point of another dominates, all minimised.
 
-    C(other, front) of Zitzler and Thiele 1998, with strict domination: equal points don't dominate each other.
+    It is C(other, front) of Zitzler and Thiele 1998, with strict domination: equal
+    points don't dominate each other.
+
+    Args:
+        front: Points, float64 `[n, m]`.
+        other: Points, float64 `[k, m]`.
+
+    Returns:
+        The share, 0 to 1.
     """
     not_worse = (other[None] <= front[:, None]).all(axis=2)
     better = (other[None] < front[:, None]).any(axis=2)
@@ -212,10 +251,19 @@ def coverage(front: Points, other: Points) -> float:
 
 
 def mean_interval(values: Points) -> tuple[float, float, float]:
-    """The mean of values `[n]` and Student's 95 % interval for it; NaN for the ends of fewer than three."""
+    """The mean of values and Student's 95 % interval for it.
+
+    Args:
+        values: Values, float64 `[n]`.
+
+    Returns:
+        The mean and the interval's ends; the ends are NaN for fewer than three values.
+    """
     mean = float(values.mean())
     if len(values) < 3:  # of two it is wider than anything that is known of the values
         return mean, float("nan"), float("nan")
+    from scipy import stats  # half a second that reading a run does not need
+
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
 
@@ -245,9 +293,10 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
         names += [limit.name for limit in like.limits]
     for name in dict.fromkeys(names):
         if (device := device_named(name)) is not None:
-            found.append((f"the device {device}", run.devices.get(device)))
+            found.append((f"the device {device}", known_hash(device, run.devices.get(device))))
         elif name == LATENCY:
-            found.append(("the device", _value(run.configuration, ("device", "sha256"))))
+            first, sha256 = (_value(run.configuration, ("device", key)) for key in ("name", "sha256"))
+            found.append(("the device", known_hash(first or "", sha256)))
     return found
 
 

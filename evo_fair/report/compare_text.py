@@ -10,43 +10,40 @@ from matplotlib.figure import Figure
 
 from evo_fair.evolution import Axis, non_dominated
 from evo_fair.evolution.hypervolume import Points
-from evo_fair.files import write_text
+from evo_fair.files import write_json, write_text
 from evo_fair.report.compare import Comparison, mean_interval
+from evo_fair.report.compare_tables import (
+    COMPARISONS,
+    attainment_frame,
+    facts_of_comparison,
+    fronts_frame,
+    pairs_frame,
+    traces_frame,
+)
 from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label, markdown, markdown_table
 
 __all__ = ["comparison_figure", "comparison_markdown", "write_comparison"]
 
-FILES = ("compare.md", "compare.csv", "runs.csv", "attainment.csv", "compare.png", "compare.pdf")
+FIGURES = ("compare.png", "compare.pdf")
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes `FILES` into a folder; what is there already is replaced."""
-    paths = [folder / name for name in FILES]
-    tables = (comparison.by_label, comparison.by_run, attainment_frame(comparison))
-    write_text(paths[0], comparison_markdown(comparison))
-    for path, table in zip(paths[1:4], tables, strict=True):
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
-    save_figure(lambda: comparison_figure(comparison), paths[4:])
-    return paths
-
-
-def attainment_frame(comparison: Comparison) -> pd.DataFrame:
-    """The surfaces that a quarter, half and three quarters of each label's runs attain, in the objectives' own signs.
-
-    A row a point: `label`, `percentile`, the objectives. Empty for more than three objectives.
-    """
-    names = [axis.name for axis in comparison.axes]
-    parts = [pd.DataFrame(columns=["label", "percentile", *names])]
-    signs = np.array([axis.sign for axis in comparison.axes])
-    for label in comparison.groups if len(names) <= 3 else ():
-        for percentile in (25, 50, 75):
-            points = comparison.surface(label, percentile) * signs
-            part = pd.DataFrame(points[np.lexsort(points.T[::-1])], columns=names)
-            part.insert(0, "percentile", percentile)
-            part.insert(0, "label", label)
-            parts.append(part)
-    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    """Writes text, tables, figures and at last the facts into a folder; what is there already is replaced."""
+    tables = {
+        "compare.csv": comparison.by_label,
+        "runs.csv": comparison.by_run,
+        "attainment.csv": attainment_frame(comparison),
+        "fronts.csv": fronts_frame(comparison),
+        "traces.csv": traces_frame(comparison),
+        "pairs.csv": pairs_frame(comparison),
+    }
+    write_text(folder / "compare.md", comparison_markdown(comparison))
+    for name, table in tables.items():
+        write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
+    save_figure(lambda: comparison_figure(comparison), [folder / name for name in FIGURES])
+    write_json(folder / COMPARISONS.file, {"format": COMPARISONS.newest, **facts_of_comparison(comparison)})
+    return [folder / name for name in ("compare.md", *tables, *FIGURES, COMPARISONS.file)]
 
 
 def comparison_markdown(comparison: Comparison) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from evo_fair.arguments import as_path, as_text
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.evolution.devices import LATENCY, latency_on
 from evo_fair.evolution.front import BELIEVED
 from evo_fair.files import atomic_write, inside, is_recorded, read_json, write_text
 from evo_fair.report.network_cards import Card, group_rows, read_card
@@ -57,13 +58,31 @@ if __name__ == "__main__":
 
 
 def write_model_card(folder: str | Path, network: str, out: str | Path | None = None) -> Path:
-    """Writes a network of a search's run as a folder that is ready to upload, and returns its path.
+    """Writes a network of a search's run as a folder that is ready to upload, with a Hugging Face model card.
 
-    `folder` is the run's folder and `network` an id of its front. The new folder is `cards/<id>` in the run's, or
-    `out`: `README.md` (the model card), `model.onnx`, `card.json` (every figure as a number) and `example.py`. What
-    `evo-fair deploy` made of the network is taken where it is there, else the network with the supernet's weights.
-    It needs the extra `hub` (huggingface_hub). Raises `EvoFairError` where that is missing, `UnknownNameError` for a
-    network that is not on the front, and `RunError` for a missing or damaged file.
+    The folder holds `README.md` (the model card), `model.onnx`, `card.json` (every
+    figure as a number) and `example.py`. What `evo-fair deploy` made of the network is
+    taken where it is there, else the network with the supernet's weights. It needs the
+    extra `hub` (huggingface_hub).
+
+    Args:
+        folder: The run's folder.
+        network: The id of a network on its front.
+        out: The new folder. Default: `cards/<id>` in the run's folder.
+
+    Returns:
+        The path of the new folder.
+
+    Raises:
+        EvoFairError: huggingface_hub is missing.
+        UnknownNameError: The network is not on the front.
+        RunError: The run, or a file of the network, is missing or damaged.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> card = ef.write_model_card(run.path, run.front["id"][0], "card")
+        >>> sorted(file.name for file in card.iterdir())
+        ['README.md', 'card.json', 'example.py', 'model.onnx']
     """
     run = load_run(folder)
     name = as_text("network", network)
@@ -114,6 +133,8 @@ def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Seri
         tags=["evo-fair", "onnx", "fairness", "neural-architecture-search"],
         **facts,
     )
+    frozen = _PRUNED if "network" in run.configuration else _SHARED
+    weights = frozen if deployed is None else _ALONE
     sections = [
         _head(card),
         _use(card),
@@ -121,8 +142,8 @@ def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Seri
         _groups(card),
         *([] if deployed is None else [_deployed(deployed)]),
         _latency(card, deployed),
-        _limits(deployed is not None),
-        _made(run, raw, deployed is not None),
+        _limits(weights),
+        _made(run, raw, weights),
     ]
     return str(ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
 
@@ -177,10 +198,7 @@ def _deployed(row: "pd.Series[Any]") -> str:
 
 
 def _latency(card: Card, deployed: "pd.Series[Any] | None") -> str:
-    lines = []
-    predicted = card.metrics.get("latency_ms")
-    if card.device and predicted is not None:
-        lines.append((card.device, "predicted", f"{predicted:.4g}"))
+    lines = [(device, "predicted", f"{ms:.4g}") for device, ms in _predicted(card).items()]
     if deployed is not None:
         lines += [
             (name[len("predicted_ms[") : -1], "predicted", f"{deployed[name]:.4g}")
@@ -194,22 +212,34 @@ def _latency(card: Card, deployed: "pd.Series[Any] | None") -> str:
     return f"## Latency by device\n\n{markdown_table(('device', 'how', 'ms'), lines).rstrip()}"
 
 
-def _limits(deployed: bool) -> str:
-    weights = (
-        "- The network was trained on its own; the figures of the validation part helped to choose it."
-        if deployed
-        else "- The weights are those of a shared supernet: a training of its own changes what it gets right.\n"
-        "- The figures are of the samples that chose the network. On others they tend to be worse."
-    )
+def _predicted(card: Card) -> dict[str, float]:
+    """The latency that the search predicted, in ms, by device; a search for several has one for each."""
+    names = {latency_on(device): device for device in card.devices} or {LATENCY: card.device}
+    known = {device: card.metrics.get(name) for name, device in names.items() if device}
+    return {device: ms for device, ms in known.items() if ms is not None}
+
+
+def _limits(weights: str) -> str:
+    told = {
+        _ALONE: "- The network was trained on its own; the figures of the validation part helped to choose it.",
+        _SHARED: "- The weights are those of a shared supernet: a training of its own changes what it gets right.",
+        _PRUNED: "- The weights are those of a larger network, pruned: training changes what it gets right.",
+    }
+    chose = "" if weights == _ALONE else f"{_CHOSE}\n"
     return (
-        f"## Limits\n\n{weights}\n"
+        f"## Limits\n\n{told[weights]}\n{chose}"
         "- Wilson intervals take samples as independent. Where several belong to one person, they are too narrow.\n"
         "- A group of few samples says little, and groups that the data do not name were not looked at.\n"
         "- Predicted latency comes from a fitted profile of the device, not from the device."
     )
 
 
-def _made(run: Run, raw: Mapping[str, Any], deployed: bool) -> str:
+_ALONE, _SHARED, _PRUNED = "trained on its own", "of the supernet", "of the network that was pruned"
+"""Where a network's weights come from."""
+_CHOSE = "- The figures are of the samples that chose the network. On others they tend to be worse."
+
+
+def _made(run: Run, raw: Mapping[str, Any], weights: str) -> str:
     search = run.configuration["search"]
     objectives = ", ".join(axis.name for axis in run.axes)
     limits = "; ".join(limit.text for limit in run.limits) or "none"
@@ -217,7 +247,7 @@ def _made(run: Run, raw: Mapping[str, Any], deployed: bool) -> str:
         ("objectives", objectives),
         ("limits of the search", limits),
         *((key, search[key]) for key in ("algorithm", "budget", "population", "seed", "group") if key in search),
-        ("weights", "trained on its own" if deployed else "of the supernet"),
+        ("weights", weights),
         ("evo_fair", raw.get("evo_fair", "unknown")),
         *((f"SHA-256 of the {name}", value) for name, value in _hashes(raw).items()),
     ]
@@ -227,8 +257,14 @@ def _made(run: Run, raw: Mapping[str, Any], deployed: bool) -> str:
 
 
 def _hashes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Hashes by what they are of; those of several profiles one by one, in the place of the first's alone."""
     found = raw.get("hashes")
-    return {str(name): value for name, value in found.items() if value} if isinstance(found, dict) else {}
+    known = {str(name): value for name, value in found.items() if value} if isinstance(found, dict) else {}
+    profiles = known.pop("profiles", None)
+    if isinstance(profiles, dict):
+        known.pop("profile", None)
+        known |= {f"profile of {device}": value for device, value in profiles.items()}
+    return known
 
 
 def _percent(value: float | None) -> str:

@@ -1,7 +1,8 @@
 """The cards beside a run's networks, as a report shows them: groups with intervals, latency by layer, size."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from statsmodels.stats.proportion import proportion_confint
@@ -10,10 +11,10 @@ from evo_fair.errors import EvoFairError, RunError
 from evo_fair.files import inside, read_json
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
-from evo_fair.latency.predict import predict
+from evo_fair.latency.predict import Prediction, predict
 from evo_fair.show import visible
 
-__all__ = ["Card", "Group", "group_rows", "network_cards", "read_card"]
+__all__ = ["Card", "Confused", "Figure", "Group", "group_rows", "network_cards", "read_as", "read_card"]
 
 
 class _Part(BaseModel):
@@ -49,37 +50,87 @@ class _File(_Part):
     bytes: int
 
 
+Count = Annotated[int, Field(ge=0)]
+Confused = dict[str, dict[str, Count]]
+"""By label and by what it was taken for, the number of samples; none where it is left out."""
+
+
+class CardConfusion(_Part):
+    """What labels were taken for, by all samples and within each group of each grouping."""
+
+    overall: Confused
+    by_group: dict[str, dict[str, Confused]]
+
+
+class Believed(_Part):
+    """What is believed of an objective, and its standard error."""
+
+    value: float
+    uncertainty: float
+
+
+class CardSearched(_Part):
+    """What a search measured of a network's objectives, and what it believed of them."""
+
+    objectives: dict[str, float]
+    believed: dict[str, Believed] = {}
+
+
+class Figure(_Part):
+    """A figure with the ends of its 95 % interval, None where those are not known."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
 class Card(_Part):
-    """What is read of a network's card; see `evo_fair.export.network_card`."""
+    """What is read of a network's card; see `evo_fair.export.network_card`.
+
+    `device` is the first of several `devices`. Cards of an earlier version have no `confusion`, and those that were not
+    deployed no `searched`.
+    """
 
     id: str
     part: str
     problem: str = ""
     device: str = ""
+    devices: list[str] = []
     data: _Data | None = None
     metrics: dict[str, float | None] = {}
     groups: dict[str, dict[str, Group]]
     architecture: list[dict[str, Any]] = []
     labels: list[str] = []
+    confusion: CardConfusion | None = None
+    searched: CardSearched | None = None
     onnx: _File
+
+
+Content = TypeVar("Content", bound=BaseModel)
 
 
 def read_card(path: Path) -> Card:
     """A network's card; raises `RunError` where it is missing or damaged."""
+    return read_as(Card, path, "make it again with 'evo-fair search --resume'")
+
+
+def read_as(model: type[Content], path: Path, mend: str) -> Content:
+    """A card as `model` describes it; raises `RunError`, ending in `mend`, where it is missing or damaged."""
     content = read_json(path, RunError)
     try:
-        return Card.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as reason:
         first = reason.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(
-            f"{path} is no network's card ({place}: {first['msg']}): make it again with 'evo-fair search --resume'"
-        ) from reason
+        raise RunError(f"{path} is no network's card ({place}: {first['msg']}): {mend}") from reason
 
 
-def network_cards(folder: Path, names: list[str], configuration: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """By network, for those whose card lies in the folder: groups, size and layers, as plain values for JSON."""
-    profile = _profile(configuration)
+def network_cards(folder: Path, names: list[str], devices: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """By network, for those whose card lies in the folder: groups, size and layers, as plain values for JSON.
+
+    `devices` are those of the run: name -> SHA-256 of the profile.
+    """
+    profiles = _profiles(devices)
     cards = {}
     for name in names:
         path = inside(folder, f"{name}.json")
@@ -89,7 +140,8 @@ def network_cards(folder: Path, names: list[str], configuration: dict[str, Any])
                 "part": visible(card.part),
                 "bytes": card.onnx.bytes,
                 "groups": group_rows(card),
-                **_layers(inside(folder, f"{name}.onnx"), profile),
+                "confusion": confusion_tables(card),
+                "latency": _latency(inside(folder, f"{name}.onnx"), profiles),
             }
     return cards
 
@@ -106,23 +158,48 @@ def group_rows(card: Card) -> list[dict[str, Any]]:
     return rows
 
 
-def _profile(configuration: dict[str, Any]) -> Profile | None:
-    """The run's device, where a profile of that name and content is at hand."""
-    device = configuration.get("device")
-    if not isinstance(device, dict) or not isinstance(device.get("name"), str):
-        return None
-    try:
-        profile = load_profile(device["name"])
-    except EvoFairError:  # a device of one's own, whose profile lies elsewhere
-        return None
-    return profile if profile.sha256 == device.get("sha256") else None
+def confusion_tables(card: Card) -> list[dict[str, Any]]:
+    """What labels were taken for, as a table for all samples and one a group: `title`, `labels`, and `rows` of counts.
+
+    Empty for a card that does not know it. A label that none has and none was taken for is left out.
+    """
+    if card.confusion is None:
+        return []
+    tables = [("all samples", card.confusion.overall)]
+    for grouping, groups in card.confusion.by_group.items():
+        tables += [(f"{grouping}: {group}", confused) for group, confused in groups.items()]
+    return [{"title": visible(title)} | _matrix(confused, card.labels) for title, confused in tables]
 
 
-def _layers(path: Path, profile: Profile | None) -> dict[str, Any]:
-    """Milliseconds by layer of the network's file on the run's device; nothing where one of the two is missing."""
-    if profile is None or not path.exists():
-        return {"layers": None}
-    prediction = predict(read_onnx(path), profile)
+def _matrix(confused: Confused, labels: list[str]) -> dict[str, Any]:
+    there = {taken for row in confused.values() for taken in row} | set(confused)
+    known = [label for label in labels if label in there] + sorted(there - set(labels))
+    rows = [[confused.get(label, {}).get(taken, 0) for taken in known] for label in known]
+    return {"labels": [visible(label) for label in known], "rows": rows}
+
+
+def _profiles(devices: Mapping[str, str]) -> list[Profile]:
+    """The run's devices whose profiles, of that name and content, are at hand."""
+    found = []
+    for name, sha256 in devices.items():
+        try:
+            profile = load_profile(name)
+        except EvoFairError:  # a device of one's own, whose profile lies elsewhere
+            continue
+        if profile.known_as(sha256):
+            found.append(profile)
+    return found
+
+
+def _latency(path: Path, profiles: list[Profile]) -> list[dict[str, Any]]:
+    """Milliseconds by layer of the network's file on each device; nothing where file or profiles are missing."""
+    if not profiles or not path.exists():
+        return []
+    graph = read_onnx(path)
+    return [_layers(predict(graph, profile), profile) for profile in profiles]
+
+
+def _layers(prediction: Prediction, profile: Profile) -> dict[str, Any]:
     layers = [
         {"name": visible(layer.name), "operator": visible(layer.operator), "ms": float(ms), "outside": bool(outside)}
         for layer, ms, outside in zip(

@@ -1,4 +1,8 @@
-"""`report.html`: a run's front, choice, cards and search in one file that opens offline, without any request."""
+"""`report.html`: what a job's folder holds, in one file that opens offline, without any request.
+
+Each kind of folder has a module `page_KIND` that reads it and says what the page shows. What all pages have in common
+is made here: the skeleton with its security policy, the styles, the drawing library and the data within the page.
+"""
 
 import json
 from pathlib import Path
@@ -7,29 +11,43 @@ from typing import Any
 from evo_fair.arguments import as_path
 from evo_fair.errors import EvoFairError
 from evo_fair.files import write_text
-from evo_fair.report.page_content import page_content
-from evo_fair.report.run import load_run
+from evo_fair.report.page_kinds import kind_of
+from evo_fair.report.page_sheet import Sheet
 from evo_fair.show import visible
 
 __all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
-_PARTS = {"style": "page.css", "choose_code": "page_choose.js", "view_code": "page_view.js"}
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
-    """Writes the report of a search's run as one HTML file and returns its path.
+    """Writes the report of a job's folder as one HTML file and returns its path.
 
-    `folder` is the run's folder; the file is `report.html` in it, or `out`. The page holds all that it needs: it opens
-    without a network and asks nothing of any server. It needs the extra `report` (Bokeh). Raises `EvoFairError` where
-    that is missing or `out` is no .html file, and `RunError` for a folder that holds no whole run.
+    The page holds all that it needs: it opens without a network and asks nothing of any server. It needs the extra
+    `report` (Bokeh).
+
+    Args:
+        folder: What a search, a deployment, a pruning, an audit or a comparison wrote.
+        out: The file, whose name ends in .html. Default: `report.html` in the folder.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        EvoFairError: Bokeh is missing, or `out` is no .html file.
+        RunError: The folder is of none of these kinds, or something in it is missing or damaged.
+        AuditError: It is an audit, and something in it is missing or damaged.
+
+    Example:
+        >>> ef.write_report("results/digits", "report.html").name
+        'report.html'
     """
-    target = as_path("out", out) if out is not None else as_path("folder", folder) / "report.html"
+    place = as_path("folder", folder)
+    target = as_path("out", out) if out is not None else place / "report.html"
     if target.suffix != ".html":
         raise EvoFairError(f"can't write {target.name!r}: the name of a report ends in .html")
     _check_installed()
-    run = load_run(folder)
-    write_text(target, _page(page_content(run)))
+    write_text(target, _page(kind_of(place).sheet(place)))
     return target
 
 
@@ -42,23 +60,38 @@ def _check_installed() -> None:
         ) from reason
 
 
-def _page(content: dict[str, Any]) -> str:
+def _page(sheet: Sheet) -> str:
     """The whole page; every text from outside gets into it as escaped HTML or as JSON without `<`."""
     from bokeh.resources import Resources
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from evo_fair.report.page_figures import front_figures, search_figure
-
-    figures = front_figures(content["axes"], content["table"]["columns"])
-    if content["search"] is not None:
-        figures.append(search_figure())
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["visible"] = visible
-    template = environment.from_string((_FOLDER / "page.html").read_text(encoding="utf-8"))
-    parts = {name: (_FOLDER / file).read_text(encoding="utf-8") for name, file in _PARTS.items()}
-    code = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
-    data = {"content_json": _in_script(content), "figures_json": _in_script(figures)}
-    return template.render(content=content, figures=figures, bokeh=_closed(code), **parts, **data) + "\n"
+    figures = [figure | {"number": number} for number, figure in enumerate(sheet.figures)]
+    library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
+    return (
+        environment.get_template(sheet.template).render(
+            sheet=sheet,
+            content=sheet.content,
+            figures=figures,
+            style=_text("page.css"),
+            library=_closed(library),
+            code=[_text(name) for name in ("page_shell.js", *sheet.code)],
+            content_json=_in_script(sheet.data),
+            figures_json=_in_script([{name: figure[name] for name in figure if name != "key"} for figure in figures]),
+        )
+        + "\n"
+    )
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding="utf-8")
 
 
 def _in_script(value: Any) -> str:

@@ -32,7 +32,18 @@ __all__ = ["Run", "load_run"]
 
 
 class Run:
-    """What a search found; reads the journal when it is first needed, and changes nothing unless asked to write."""
+    """What a search found; reads the journal when it is first needed, and changes nothing unless asked to write.
+
+    Get one from `search` or `load_run`.
+
+    Args:
+        folder: The opened folder of a run.
+
+    Example:
+        >>> run = ef.load_run("results/digits")
+        >>> bool(run.front["error"].max() < 1)
+        True
+    """
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
@@ -103,7 +114,12 @@ class Run:
         return [by_id[name] for name in self.front["id"]]
 
     def believed(self) -> dict[str, dict[str, dict[str, float]]]:
-        """By network of the front and objective: `value` and `uncertainty`, its standard error; {} without beliefs."""
+        """What is believed of the front's networks.
+
+        Returns:
+            By network and objective: `value` and `uncertainty`, its standard error; {}
+            in a run without beliefs.
+        """
         front = self.front
         names = [axis.name for axis in self.axes if f"{axis.name}{BELIEVED}" in front]
         if not names:
@@ -132,8 +148,14 @@ class Run:
             The network's row of `front`, or None.
 
         Raises:
-            ConstraintError: A limit can't be read or names no column, or `minimise` is better the higher it is.
+            ConstraintError: A limit can't be read or names no column, or `minimise` is
+                better the higher it is.
             UnknownNameError: `minimise` is no column.
+
+        Example:
+            >>> run = ef.load_run("results/digits")
+            >>> run.operating_point(["latency_ms <= 0"], minimise="error") is None
+            True
         """
         limits, minimise = as_texts("limits", limits), as_text("minimise", minimise)
         return operating_point(self.front, limits, minimise, self.axes)
@@ -143,7 +165,16 @@ class Run:
         write_front(self._folder.front, self.front)
 
     def plot(self, path: str | Path) -> None:
-        """Draws the front, pair by pair of objectives, to `path`; its suffix says the form (png, pdf, svg)."""
+        """Draws the front, pair by pair of objectives.
+
+        Args:
+            path: The figure's file; its suffix says the form (`.png`, `.pdf`, `.svg`).
+
+        Raises:
+            EvoFairError: The suffix is none of these.
+            FigureError: The values can't be drawn.
+            StorageError: The file can't be written.
+        """
         from evo_fair.report.plots import pareto
 
         pareto([self], [as_path("path", path)])
@@ -162,8 +193,8 @@ def load_run(folder: str | Path) -> Run:
         RunError: The folder holds no run, or a damaged one.
 
     Example:
-        >>> ef.load_run("results/nothing")
-        Traceback (most recent call last):
-        evo_fair.errors.RunError: ...
+        >>> run = ef.load_run("results/digits")
+        >>> run.configuration["search"]["seed"]
+        0
     """
     return Run(open_run(as_path("folder", folder)))

@@ -46,7 +46,11 @@ class Unit(NamedTuple):
 
 
 def units_of(block: Block) -> list[Unit]:
-    """The units of a block in the order in which `evo_fair.space.decode` lays out its layers, the shortcut's first."""
+    """The units of a block in the order in which `evo_fair.space.decode` lays out its layers, the shortcut's first.
+
+    Args:
+        block: The block.
+    """
     units = [_unit_of(block, unit) for unit in block.kind.units]
     if block.shortcut == Shortcut.PROJECTION:
         return [Unit("shortcut", block.c_in, block.c_out, 1, block.stride), *units]

@@ -72,7 +72,13 @@ class Plan(NamedTuple):
 
 
 def make_plan(schema: SpaceSchema, input_shape: tuple[int, int, int], labels: int) -> Plan:
-    """The plan of `schema` for inputs `(channels, height, width)`; a table of features has the shape `(n, 1, 1)`."""
+    """The plan of `schema` for inputs `(channels, height, width)`; a table of features has the shape `(n, 1, 1)`.
+
+    Args:
+        schema: What `[space]` says.
+        input_shape: `(channels, height, width)`.
+        labels: How many labels there are.
+    """
     stages = schema.stage
     kinds = kinds_of(schema)
     numbers = {kind.name: number for number, kind in enumerate(kinds, 1)}
@@ -98,13 +104,21 @@ def make_plan(schema: SpaceSchema, input_shape: tuple[int, int, int], labels: in
 
 
 def kinds_of(schema: SpaceSchema) -> tuple[Kind, ...]:
-    """The kinds whose numbers stand in block tables of a space, from 1 on."""
+    """The kinds whose numbers stand in block tables of a space, from 1 on.
+
+    Args:
+        schema: What `[space]` says.
+    """
     used = [kind for stage in schema.stage for kind in stage.blocks]
     return tuple(dict.fromkeys([*(KINDS[name] for name in _NUMBERED), *used]))
 
 
 def skip_gene(kinds: tuple[Kind, ...]) -> int:
-    """The kind gene that means no block in later slots: the identity's, or one more where no kind is the identity."""
+    """The kind gene that means no block in later slots: the identity's, or one more where no kind is the identity.
+
+    Args:
+        kinds: The kinds of a stage.
+    """
     return next((number for number, kind in enumerate(kinds) if kind.identity), len(kinds))
 
 
@@ -130,7 +144,12 @@ def _padded(rows: list[tuple[int, ...]], length: int = 0) -> Int32s:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
-    """The block table, int32 `[networks, blocks, 9]`, of genomes `[networks, genes]`."""
+    """The block table, int32 `[networks, blocks, 9]`, of genomes `[networks, genes]`.
+
+    Args:
+        plan: The space's plan.
+        genomes: The genomes, int16 `[networks, genes]`.
+    """
     stem = 1 if plan.stem.size else 0
     blocks = np.zeros((genomes.shape[0], stem + plan.slots.sum(), 9), np.int32)
     for n in range(genomes.shape[0]):
@@ -140,7 +159,12 @@ def blocks_of(plan: Plan, genomes: Genomes) -> BlockTable:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def canonical(plan: Plan, genomes: Genomes) -> Genomes:
-    """The one genome among all that mean the same network: unused genes are 0, used ones the smallest that do."""
+    """The one genome among all that mean the same network: unused genes are 0, used ones the smallest that do.
+
+    Args:
+        plan: The space's plan.
+        genomes: The genomes, int16 `[networks, genes]`.
+    """
     blocks = blocks_of(plan, genomes)
     result = genomes.copy()
     for n in range(genomes.shape[0]):
@@ -150,7 +174,12 @@ def canonical(plan: Plan, genomes: Genomes) -> Genomes:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def layers_of(plan: Plan, blocks: BlockTable) -> LayerTable:
-    """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier."""
+    """The layer table, int32 `[networks, layers, 8]`, of a block table: blocks, global pooling, classifier.
+
+    Args:
+        plan: The space's plan.
+        blocks: The block table, int32 `[networks, blocks, 9]`.
+    """
     table = np.zeros((blocks.shape[0], blocks.shape[1] * (plan.units.shape[1] + 2) + 2, 8), np.int32)
     for n in range(blocks.shape[0]):
         _lay_out(plan, blocks[n], table[n])

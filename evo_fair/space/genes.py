@@ -15,8 +15,14 @@ def checked_genomes(
 ) -> Genomes:
     """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range.
 
-    `cardinalities` int16 `[genes]` are the numbers of values; genes that are not `free`, bool `[genes]`, may be
-    anything.
+    `cardinalities` int16 `[genes]` are the numbers of values; genes that are not
+    `free`, bool `[genes]`, may be anything.
+
+    Args:
+        genomes: The genomes, int16 `[networks, genes]`.
+        gene_names: The genes' names.
+        cardinalities: How many values each gene takes, int16 `[genes]`.
+        free: Which genes may be anything, bool `[genes]`. Default: none.
     """
     array = np.asarray(genomes)
     if array.ndim != 2 or array.shape[1] != len(gene_names) or array.dtype.kind not in "iu":

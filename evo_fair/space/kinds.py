@@ -1,6 +1,6 @@
 """What each block kind is, said once: its units, the rule of its hidden width, its shortcut and its end.
 
-Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of one's own is one `Kind`, given
+Decoding, counting, the supernet, the proxy and the audits read it from here. A kind of your own is one `Kind`, given
 to `add_kind`; one of evo_fair's own is a file beside this one, `kind_NAME.py`, which registers it.
 """
 
@@ -44,9 +44,15 @@ UNPRUNED = 2**30
 class Channels(IntEnum):
     """Which of a block's widths a unit takes or gives; the values are columns of block tables.
 
-    `SQUEEZED` has no column: see `squeezed_width`. The unit that gives it takes the mean of each channel over the map.
-    The unit that takes it gives the channel weights (squeeze-and-excite, Hu et al. 2018): by their hard sigmoid those
-    channels are multiplied that were squeezed.
+    `SQUEEZED` has no column: see `squeezed_width`. The unit that gives it takes the
+    mean of each channel over the map. The unit that takes it gives the channel weights
+    (squeeze-and-excite, Hu et al. 2018): by their hard sigmoid those channels are
+    multiplied that were squeezed.
+
+    Example:
+        >>> from evo_fair.extend import Channels
+        >>> [one.name for one in Channels]
+        ['IN', 'HIDDEN', 'OUT', 'SQUEEZED']
     """
 
     IN = 1
@@ -56,7 +62,17 @@ class Channels(IntEnum):
 
 
 class Hidden(IntEnum):
-    """How wide a block is inside, given a keep level."""
+    """How wide a block is inside, given a keep level.
+
+    `NONE`: no hidden width. `EXPANSION`: min(keep, expansion * c_in). `WIDTH`:
+    min(keep, c_out). `UNITS`: no hidden width; keep is how many channels the block
+    gives.
+
+    Example:
+        >>> from evo_fair.extend import Hidden
+        >>> Hidden.WIDTH.value
+        2
+    """
 
     NONE = 0
     EXPANSION = 1  # min(keep, expansion * c_in)
@@ -65,7 +81,16 @@ class Hidden(IntEnum):
 
 
 class Shortcut(IntEnum):
-    """What is added to a block's result; the values are the column `shortcut` of block tables."""
+    """What is added to a block's result; the values are the column `shortcut` of block tables.
+
+    `NONE`: nothing. `IDENTITY`: the block's input. `PROJECTION`: a 1x1 convolution of
+    it with batch norm, shared by the kinds of a slot.
+
+    Example:
+        >>> from evo_fair.extend import Shortcut
+        >>> Shortcut.IDENTITY.value
+        1
+    """
 
     NONE = 0
     IDENTITY = 1
@@ -76,10 +101,21 @@ class Shortcut(IntEnum):
 class KindUnit:
     """A convolution, or with `kernel` 0 a linear layer, with its batch norm.
 
-    `takes` and `gives` say, too, whether it squeezes or excites: see `Channels`.
+    Args:
+        name: The unit's name, another one for each unit of a kind; not `shortcut`.
+        takes: The channels that it takes; with `SQUEEZED` it gives channel weights, see
+            `Channels`.
+        gives: The channels that it gives; with `SQUEEZED` it squeezes. A depthwise unit
+            gives what it takes.
+        kernel: Side of its window in pixels; None for the kernel that the block's gene
+            chooses. Default: 1.
+        strided: Whether it has the block's stride. Default: False.
+        depthwise: Whether each channel is convolved alone. Default: False.
 
-    `kernel` is None where the block's own kernel is used. The unit with `strided` has the block's stride. A depthwise
-    unit gives as many channels as it takes.
+    Example:
+        >>> from evo_fair.extend import Channels, KindUnit
+        >>> KindUnit("expand", Channels.IN, Channels.HIDDEN).kernel
+        1
     """
 
     name: str
@@ -94,13 +130,29 @@ class KindUnit:
 class Kind:
     """A kind of block: units one after the other, ReLU between them, but for channel weights: see `Channels`.
 
-    - `shortcuts`: what is added to the last unit's result in the first slot of a stage, and in its later ones. The
-      first slot's input belongs to another stage, so it can't be the identity there.
-    - `activated`: whether ReLU follows at the end, behind the shortcut.
-    - `identity`: in later slots of its stage it is no block at all, as a skipped slot.
-    - `kernel`, `expansion`: where they are the kind's own; then genes don't choose them.
+    Two kinds are equal where they are the same object.
 
-    A kind is itself: two of them are equal where they are the same object.
+    Args:
+        name: The kind's name, capital letters.
+        units: Its units, a chain from `Channels.IN` to `Channels.OUT`.
+        hidden: The rule of its hidden width. Default: `Hidden.NONE`.
+        shortcuts: What is added to the last unit's result in the first slot of a stage,
+            and in its later ones. The first slot's input belongs to another stage, so
+            it can't be the identity there. Default: projection and identity.
+        activated: Whether ReLU follows at the end, behind the shortcut. Default: True.
+        identity: Whether it is no block at all in later slots of its stage, as a
+            skipped slot. Default: False.
+        kernel: The side of its window in pixels, where that is the kind's own. Default:
+            None, a gene chooses it.
+        expansion: Its expansion, where that is the kind's own. Default: None, a gene
+            chooses it.
+
+    Example:
+        >>> from evo_fair.extend import Channels, Hidden, Kind, KindUnit
+        >>> narrow = KindUnit("narrow", Channels.IN, Channels.HIDDEN)
+        >>> wide = KindUnit("wide", Channels.HIDDEN, Channels.OUT, kernel=None, strided=True)
+        >>> Kind("NW", (narrow, wide), Hidden.WIDTH).tabular
+        False
     """
 
     name: str
@@ -123,11 +175,25 @@ class Kind:
         return any(self.giving(Channels.SQUEEZED))
 
     def giving(self, channels: Channels) -> Iterator[KindUnit]:
-        """Its units that give these channels."""
+        """Its units that give these channels.
+
+        Args:
+            channels: One of `Channels`.
+
+        Returns:
+            The units, in order.
+        """
         return (unit for unit in self.units if unit.gives == channels)
 
     def mixing(self, channels: Channels) -> Iterator[KindUnit]:
-        """Its units whose every output hangs on all of these channels: all that take them but the depthwise ones."""
+        """Its units whose every output depends on all of these channels: all that take them but the depthwise ones.
+
+        Args:
+            channels: One of `Channels`.
+
+        Returns:
+            The units, in order.
+        """
         return (unit for unit in self.units if unit.takes == channels and not unit.depthwise)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -179,10 +245,27 @@ _VARIANT = re.compile(r"(?P<base>[A-Z]+)(?P<expansion>[1-9][0-9]?)?(?:_(?P<kerne
 
 
 def add_kind(kind: Kind) -> Kind:
-    """Makes a kind known by its name, for problem files; the same kind may be added again, as by a notebook's cell.
+    """Makes a kind of block known by its name, for problem files.
 
-    Its name is of capital letters. Its units are a chain from `Channels.IN` to `Channels.OUT`, which the last unit
-    alone gives. Raises `ProblemError` for what is none, and for a name that another kind has.
+    The same kind may be added again, as by a notebook's cell.
+
+    Args:
+        kind: The kind. Its name is of capital letters. Its units are a chain from
+            `Channels.IN` to `Channels.OUT`, which the last unit alone gives.
+
+    Returns:
+        The kind, or the equal one that was added before.
+
+    Raises:
+        ProblemError: The kind is none that can be built, or another kind has its name.
+
+    Example:
+        >>> from evo_fair.extend import Channels, Hidden, Kind, KindUnit, add_kind
+        >>> narrow = KindUnit("narrow", Channels.IN, Channels.HIDDEN)
+        >>> wide = KindUnit("wide", Channels.HIDDEN, Channels.OUT, kernel=None, strided=True)
+        >>> add_kind(Kind("NW", (narrow, wide), Hidden.WIDTH)).name
+        'NW'
+        >>> ef.forget("NW", "block kind")
     """
     if fault := _fault(kind):
         raise ProblemError(f"block kind {kind.name}: {fault}")
@@ -199,7 +282,14 @@ def add_kind(kind: Kind) -> Kind:
 
 
 def definitions(kinds: tuple[Kind, ...]) -> list[str]:
-    """What the kinds say that are not evo_fair's own: what their name alone doesn't tell."""
+    """What kinds say that are not evo_fair's own: what their name alone doesn't tell.
+
+    Args:
+        kinds: The kinds of a space.
+
+    Returns:
+        A text for each kind that is not evo_fair's own.
+    """
     return [_definition(kind) for kind in kinds if not KINDS.is_built_in(_base(kind.name))]
 
 
@@ -256,15 +346,31 @@ def _squeezes_well(unit: KindUnit, excites: KindUnit | None, behind: KindUnit | 
 
 @njit(cache=True)
 def squeezed_width(channels: int) -> int:
-    """How many channels so many are squeezed into: a quarter, as a multiple of 8 (Howard et al. 2019, MobileNetV3)."""
+    """How many channels so many are squeezed into: a quarter, as a multiple of 8 (Howard et al. 2019, MobileNetV3).
+
+    Args:
+        channels: The channels that are squeezed, 1 or more.
+
+    Returns:
+        8 or more.
+    """
     return -(-channels // 32) * 8
 
 
 def find_kind(name: str) -> Kind:
     """The kind of a name, or one with its expansion and kernel in the name: `IR6_5x5` is IR with 6 and 5x5.
 
-    Such a kind has weights of its own in a supernet. Raises `UnknownNameError` for a name that is neither, and
-    `ProblemError` for an expansion or a kernel that its kind doesn't let choose.
+    Such a kind has weights of its own in a supernet.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The kind.
+
+    Raises:
+        UnknownNameError: It names no kind.
+        ProblemError: Its kind doesn't let the expansion or the kernel be chosen.
     """
     if name in KINDS:
         known: Kind = KINDS[name]

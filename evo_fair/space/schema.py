@@ -37,7 +37,13 @@ def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class Stem(Section):
-    """The first convolution of a network on images."""
+    """The first convolution of a network on images.
+
+    Args:
+        widths: How many channels it can give, ascending.
+        kernel: Its kernel in pixels, 3 or 5. Default: 3.
+        stride: Its stride, 1 or 2. Default: 1.
+    """
 
     widths: ChannelChoices
     kernel: Literal[3, 5] = 3
@@ -52,10 +58,19 @@ class Stem(Section):
 class Stage(Section):
     """Slots that share one output width, so that shortcuts between them fit; the first can't be skipped.
 
-    `kinds` are names of `evo_fair.space.kinds`, or such with an expansion and a kernel of their own (`IR6_5x5`).
-    `widths` are the stage's possible output channels; `keep_channels` the possible counts of channels that pruning
-    leaves inside a block (MB, MBSE, RB, IR) or of units of a layer (FC); left out, nothing is pruned. `kernels` is a
-    list for all kinds or a table by kind.
+    Args:
+        slots: How many slots, 1 to 16.
+        kinds: Names of `evo_fair.space.kinds`, or such with an expansion and a kernel
+            of their own (`IR6_5x5`).
+        widths: The stage's possible output channels, ascending. Default: none, for
+            tables.
+        stride: The stride of its first block, 1 or 2. Default: 1.
+        kernels: A list of kernels for all kinds, or a table by kind: 3 and 5. Default:
+            3.
+        expansions: By how much blocks can widen inside, ascending. Default: 4.
+        keep_channels: How many channels pruning can leave inside a block (MB, MBSE, RB,
+            IR), or how many units a layer can have (FC), ascending. Default: nothing is
+            pruned.
     """
 
     slots: Annotated[int, Field(ge=1, le=16)]
@@ -117,15 +132,38 @@ class Stage(Section):
         return self.widths or self.keep_channels
 
     def kernels_of(self, kind: Kind) -> tuple[int, ...]:
-        """The kernel sizes open to `kind`, ascending; 3 where neither it nor the problem names one."""
+        """The kernel sizes open to a kind; 3 where neither it nor the problem names one.
+
+        Args:
+            kind: One of the stage's kinds.
+
+        Returns:
+            The kernels in pixels, ascending.
+        """
         return (kind.kernel,) if kind.kernel else tuple(sorted(self.kernels.get(kind.name, ()))) or (3,)
 
     def expansions_of(self, kind: Kind) -> tuple[int, ...]:
-        """The expansions open to `kind`, ascending."""
+        """The expansions open to a kind.
+
+        Args:
+            kind: One of the stage's kinds.
+
+        Returns:
+            The expansions, ascending.
+        """
         return (kind.expansion,) if kind.expansion else self.expansions
 
     def hidden_levels(self, kind: Kind, c_in: tuple[int, ...], c_out: tuple[int, ...]) -> tuple[int, ...]:
-        """Every hidden width that blocks of `kind` can have for inputs and outputs of these widths; () where none."""
+        """Every hidden width that blocks of a kind can have.
+
+        Args:
+            kind: One of the stage's kinds.
+            c_in: The input's possible channels.
+            c_out: The output's possible channels.
+
+        Returns:
+            The widths, ascending; () for a kind without a hidden width.
+        """
         if kind.hidden == Hidden.EXPANSION:
             full = {ratio * width for ratio in self.expansions_of(kind) for width in c_in}
         elif kind.hidden == Hidden.WIDTH:
@@ -143,7 +181,14 @@ def _has_own_kernel(name: object) -> bool:
 
 
 class SpaceSchema(Section):
-    """The `[space]` section of a problem file."""
+    """The `[space]` section of a problem file.
+
+    Args:
+        channel_multiple: Every width and keep level is a multiple of it: 1, 4, 8 or 16.
+            Default: 8.
+        stem: The first convolution. Default: None, for tables.
+        stage: The stages, 1 to 16, from the input on.
+    """
 
     channel_multiple: Literal[1, 4, 8, 16] = 8
     stem: Stem | None = None

@@ -27,15 +27,33 @@ __all__ = ["SearchSpace"]
 
 
 class SearchSpace:
-    """A schema on inputs of a given shape and labels of a given number.
+    """The networks of a schema, on inputs of a given shape and labels of a given number.
 
-    `input_shape` is `(channels, height, width)`, or `(features,)` for a table. Genomes are int16 `[networks, genes]`;
-    the columns are `gene_names`, gene `i` takes the values `0 .. cardinalities[i] - 1`, and where `ordered[i]` holds
-    neighbouring values mean neighbouring networks.
+    Genomes are int16 `[networks, genes]`. The columns are `gene_names`, gene `i` takes
+    the values `0 .. cardinalities[i] - 1`, and where `ordered[i]` holds neighbouring
+    values mean neighbouring networks.
 
-    The first `header` blocks, the stem counted as one, are frozen to those of the largest network: every network has
-    them, and their genes have one value, which stands in canonical genomes as in the space without a header; other
-    values given for them count as that one. Genomes of both spaces name the same networks by the same ids.
+    The first `header` blocks are frozen to those of the largest network: every network
+    has them, and their genes have one value, which stands in canonical genomes as in
+    the space without a header. Other values given for them count as that one. Genomes
+    of both spaces name the same networks by the same ids.
+
+    Args:
+        schema: What `[space]` says.
+        input_shape: `(channels, height, width)`, or `(features,)` for a table.
+        labels: How many labels there are.
+        header: How many of the first blocks are frozen, the stem counted as one.
+            Default: 0.
+
+    Raises:
+        ValueError: The input shape does not fit the schema.
+
+    Example:
+        >>> from evo_fair.testing import small_space
+        >>> space = small_space()
+        >>> genomes = space.sample(np.random.default_rng(0), 3)
+        >>> space.decode(genomes).shape[0], len(space.ids(genomes)[0])
+        (3, 12)
     """
 
     def __init__(self, schema: SpaceSchema, input_shape: tuple[int, ...], labels: int, header: int = 0) -> None:
@@ -72,7 +90,15 @@ class SearchSpace:
         self.header = blocks
 
     def frozen(self, blocks: int) -> "SearchSpace":
-        """This space with a header of so many blocks, from the input on, frozen; 0 frees all. See the class."""
+        """This space with a header frozen; see the class.
+
+        Args:
+            blocks: How many of the first blocks are frozen, from the input on; 0 frees
+                all.
+
+        Returns:
+            A new space.
+        """
         return SearchSpace(self.schema, self.input_shape, self.labels, blocks)
 
     def _genes(self) -> Iterator[tuple[str, int, bool]]:
@@ -90,11 +116,25 @@ class SearchSpace:
                 yield f"stage{s}.slot{slot}.keep", len(stage.levels), True
 
     def kind_choices(self, gene: int) -> list[int]:
-        """The values of a kind gene that mean a block, not a skipped slot or the identity."""
+        """The values of a kind gene that mean a block, not a skipped slot or the identity.
+
+        Args:
+            gene: The gene's number.
+
+        Returns:
+            The values.
+        """
         return [value for value, kind in enumerate(self.stage_of(gene).blocks) if not kind.identity]
 
     def stage_of(self, gene: int) -> Stage:
-        """The stage that a gene belongs to; not for the stem's."""
+        """The stage that a gene belongs to.
+
+        Args:
+            gene: The gene's number; not one of the stem's.
+
+        Returns:
+            The stage.
+        """
         return self.schema.stage[int(self.gene_names[gene].split(".")[0].removeprefix("stage")) - 1]
 
     def _block_names(self) -> Iterator[str]:
@@ -105,7 +145,11 @@ class SearchSpace:
                 yield f"stage{s}.slot{slot}"
 
     def largest_blocks(self) -> Iterator[Block]:
-        """A block for every kind of every slot, the stem first, at its largest; maps have no size."""
+        """A block for every kind of every slot, the stem first, at its largest; maps have no size.
+
+        Returns:
+            The blocks, in order.
+        """
         stem = self.schema.stem
         c_in = self.input_shape[0]
         if stem:
@@ -133,32 +177,91 @@ class SearchSpace:
                 c_in = width
 
     def check(self, genomes: npt.ArrayLike) -> Genomes:
-        """Returns `genomes` as int16 `[networks, genes]`; raises `ValueError` naming the first gene out of range."""
+        """Checks genomes.
+
+        Args:
+            genomes: Integers `[networks, genes]`.
+
+        Returns:
+            The genomes as int16.
+
+        Raises:
+            ValueError: They have another shape, or a gene is out of range; the message
+                names the first.
+        """
         array = checked_genomes(genomes, self.gene_names, self.cardinalities, self._free)
         return np.where(self._free, array, self._frozen) if self.header else array
 
     def sample(self, rng: np.random.Generator, n: int) -> Genomes:
-        """Draws `n` genomes, every gene uniformly, in canonical form; duplicates can occur."""
+        """Draws genomes, every gene uniformly, in canonical form; duplicates can occur.
+
+        Args:
+            rng: The Generator to draw with.
+            n: How many genomes.
+
+        Returns:
+            int16 `[n, genes]`.
+        """
         drawn = rng.integers(0, self.cardinalities, (n, self.cardinalities.size), dtype=np.int16)
         return self.canonical(drawn)
 
     def canonical(self, genomes: npt.ArrayLike) -> Genomes:
-        """Brings genomes to the one form that all genomes of the same network share."""
+        """Brings genomes to the one form that all genomes of the same network share.
+
+        Args:
+            genomes: Integers `[networks, genes]`.
+
+        Returns:
+            int16 `[networks, genes]`.
+
+        Raises:
+            ValueError: A gene is out of range.
+        """
         form: Genomes = canonical(self.plan, self.check(genomes))
         return form
 
     def blocks(self, genomes: npt.ArrayLike) -> BlockTable:
-        """The block table of genomes, int32 `[networks, blocks, 9]`; see `evo_fair.space.decode`."""
+        """The block table of genomes; see `evo_fair.space.decode`.
+
+        Args:
+            genomes: Integers `[networks, genes]`.
+
+        Returns:
+            int32 `[networks, blocks, 9]`.
+
+        Raises:
+            ValueError: A gene is out of range.
+        """
         table: BlockTable = blocks_of(self.plan, self.check(genomes))
         return table
 
     def decode(self, genomes: npt.ArrayLike) -> LayerTable:
-        """The layer table of genomes, int32 `[networks, layers, 8]`; see `evo_fair.layers`."""
+        """The layer table of genomes; see `evo_fair.layers`.
+
+        Args:
+            genomes: Integers `[networks, genes]`.
+
+        Returns:
+            int32 `[networks, layers, 8]`.
+
+        Raises:
+            ValueError: A gene is out of range.
+        """
         table: LayerTable = layers_of(self.plan, self.blocks(genomes))
         return table
 
     def architecture(self, genome: npt.ArrayLike) -> list[Block]:
-        """The blocks of one genome `[genes]`, without skipped slots."""
+        """The blocks of one genome, without skipped slots.
+
+        Args:
+            genome: Integers `[genes]`.
+
+        Returns:
+            The blocks, in order.
+
+        Raises:
+            ValueError: A gene is out of range.
+        """
         rows = self.blocks(np.asarray(genome)[None])[0]
         return [
             Block(name, self.kinds[row[0] - 1], *(int(value) for value in row[1:]))
@@ -167,20 +270,42 @@ class SearchSpace:
         ]
 
     def described(self, genome: npt.ArrayLike) -> list[dict[str, object]]:
-        """The blocks of one genome `[genes]` as plain tables, for a network's card."""
+        """The blocks of one genome as plain tables, for a network's card.
+
+        Args:
+            genome: Integers `[genes]`.
+
+        Returns:
+            A table for each block.
+        """
         return [{**block._asdict(), "kind": block.kind.name} for block in self.architecture(genome)]
 
     def ids(self, genomes: npt.ArrayLike) -> list[str]:
-        """The names of the genomes' networks: 12 hex digits of a hash of the space and the canonical genome."""
+        """The names of the genomes' networks.
+
+        Args:
+            genomes: Integers `[networks, genes]`.
+
+        Returns:
+            12 hex digits each, of a hash of the space and the canonical genome.
+        """
         return [digest(self.fingerprint, row.tobytes())[:12] for row in self.canonical(genomes).astype("<i2")]
 
     def largest(self) -> Genomes:
-        """The genome `[genes]` with every ordered gene at its top and, slot by slot, the kind with the most MACs."""
+        """The network with every ordered gene at its top and, slot by slot, the kind with the most MACs.
+
+        Returns:
+            Its genome, int16 `[genes]`.
+        """
         top = (self.cardinalities - 1).astype(np.int16)
         return self._best_kinds(top, most=True)
 
     def smallest(self) -> Genomes:
-        """The genome `[genes]` with every ordered gene at its bottom, slots skipped, and the kinds with fewest MACs."""
+        """The network with every ordered gene at its bottom, slots skipped, and the kinds with fewest MACs.
+
+        Returns:
+            Its genome, int16 `[genes]`.
+        """
         return self._best_kinds(np.zeros_like(self.cardinalities), most=False)
 
     def _best_kinds(self, start: Genomes, most: bool) -> Genomes:
@@ -194,7 +319,11 @@ class SearchSpace:
         return result
 
     def size(self) -> int:
-        """How many different networks the space holds, exactly: the number of canonical genomes."""
+        """How many different networks the space holds, exactly.
+
+        Returns:
+            The number of canonical genomes.
+        """
         stem, frozen = self.schema.stem, self.header
         before = dict.fromkeys(stem.widths if stem else self.input_shape[:1], 1)
         if stem and frozen:

@@ -47,10 +47,14 @@ def test_tables_and_figure_are_written_and_said(runs, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "o").iterdir()} == {
         "attainment.csv",
         "compare.csv",
+        "compare.json",
         "compare.md",
         "compare.pdf",
         "compare.png",
+        "fronts.csv",
+        "pairs.csv",
         "runs.csv",
+        "traces.csv",
     }
 
 

@@ -103,6 +103,7 @@ def test_cards_say_what_the_test_part_says(whole: Path, ids: list[str]) -> None:
     for name in ids:
         card = json.loads((whole / f"{name}.json").read_text())
         assert set(card["test"]) == {"fp32", "int8"}
+        assert set(card["searched"]["objectives"]) >= set(card["searched"]["believed"]) > set()
         for precision, figures in card["test"].items():
             row = rows.loc[(name, precision, "front")]
             assert {"accuracy", "unfairness[class]", "accuracy[class:3]"} <= set(figures)

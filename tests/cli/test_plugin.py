@@ -215,11 +215,11 @@ def test_help_lists_the_parts_of_a_plugin(place: Path, capsys: pytest.CaptureFix
     ("text", "told"),
     [
         (None, "plugin {path} does not exist: give the Python file that registers your parts"),
-        ("\nprint(", "plugin {path}, line 2: SyntaxError: '(' was never closed; mend it"),
-        ("\n\n1 / 0", "plugin {path}, line 3: ZeroDivisionError: division by zero; mend it"),
+        ("\nprint(", "plugin {path}, line 2: SyntaxError: '(' was never closed; fix it"),
+        ("\n\n1 / 0", "plugin {path}, line 3: ZeroDivisionError: division by zero; fix it"),
         ("import sys\nsys.exit(3)", "plugin {path}, line 2: it ends the process (exit 3)"),
         ("import nowhere_to_be_found", "plugin {path}, line 1: ModuleNotFoundError: No module named 'nowhere_to_be"),
-        ("raise BaseException('odd')", "plugin {path}, line 1: BaseException: odd; mend it"),
+        ("raise BaseException('odd')", "plugin {path}, line 1: BaseException: odd; fix it"),
         ("x = '\0'", "plugin {path}"),
         ("\xe9".encode("latin-1"), "plugin {path}"),
         (

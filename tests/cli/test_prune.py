@@ -19,6 +19,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune import prune
 from evo_fair.jobs.reference import find_reference
 from evo_fair.jobs.search import search
+from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem
 from evo_fair.pruning.methods import PRUNING_CODE
 from evo_fair.report.candidates import choose_in
@@ -373,7 +374,14 @@ def test_rounds_and_treatment_reach_the_method(own: Path, tmp_path: Path, proble
     )
     # A quarter of the epochs goes to each of the first two rounds, half to the last; BatchNorm alone tells none apart.
     assert (one["iterations"], three["iterations"], none["iterations"]) == (36, 36, 0)
-    assert read_json(tmp_path / "three" / "magnitude-0.5-0.json")["notes"] == {"rounds": 3}
+    card = read_json(tmp_path / "three" / "magnitude-0.5-0.json")
+    assert card["notes"] == {"rounds": 3}
+    dense = read_json(tmp_path / "three" / "dense.json")["row"]
+    for name, change in card["changes"].items():
+        own = name.replace("class:", "")
+        assert change["value"] == pytest.approx(card["row"][own] - dense[own])
+    assert card["figures"]["accuracy"]["value"] == pytest.approx(card["row"]["accuracy"])
+    assert card["figures"]["accuracy"]["low"] < card["row"]["accuracy"] < card["figures"]["accuracy"]["high"]
     assert none["accuracy"] < one["accuracy"]
 
 
@@ -539,3 +547,12 @@ def test_folders_of_something_else_are_left_alone(own: Path, tmp_path: Path, pro
     for resume, told in ((False, "holds something that is no pruning"), (True, "holds no settings.json, so it is no")):
         with pytest.raises(RunError, match=told):
             prune(str(problem_file), out=tmp_path, module=f"{own}:network", resume=resume)
+
+
+def test_a_pruning_of_before_intervals_goes_on(own: Path, tmp_path: Path, problem_file: Path) -> None:
+    save_own(tmp_path)
+    load_profile("pixel-3").without_intervals.write(tmp_path / "then.json")
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 0}
+    first = prune(str(problem_file), out=tmp_path / "a", device=tmp_path / "then.json", **settings)  # type: ignore[arg-type]
+    again = prune(str(problem_file), out=tmp_path / "a", device="pixel-3", resume=True, **settings)  # type: ignore[arg-type]
+    assert again.equals(first)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evo_fair.data import PARTS, Dataset, images, load_dataset
+from evo_fair.data import PARTS, Dataset, image_folder, images, load_dataset
 from evo_fair.errors import DataError, DataWarning, EvoFairError
 
 from .fakes import encoded, jpeg, write_table
@@ -297,3 +297,40 @@ def test_paths_with_backslashes_are_understood(tmp_path: Path) -> None:
     write_table(tmp_path / "labels.csv", [HEADER, *rows])
     with pytest.raises(DataError, match=r"labels\.csv, line 3: '\.\./\.\./a\.jpg' leads out of"):
         _load(tmp_path)
+
+
+def test_paths_of_all_kinds_are_found_and_named_once(tmp_path: Path) -> None:
+    """Links and odd spellings lead to the same files as their real paths, which are looked up folder by folder."""
+    _write(tmp_path)
+    rows = _rows()
+    (tmp_path / "linked").symlink_to(tmp_path / "1")
+    (tmp_path / "alone.jpg").symlink_to(tmp_path / "0" / "0.jpg")
+    rows[0][0] = "alone.jpg"
+    rows[1][0] = "linked/1.jpg"
+    rows[2][0] = "./0//2.jpg"
+    rows[3][0] = "0/../1/3.jpg"
+    rows[4][0] = "0\\4.jpg"
+    rows[5][0] = str(tmp_path / "1" / "5.jpg")
+    _write(tmp_path, rows)
+    assert np.array_equal(_load(tmp_path).inputs, _load(_plain(tmp_path)).inputs)
+    for again in ("0/0.jpg", "1/1.jpg", "0/./2.jpg"):
+        rows[9][0] = again
+        _write(tmp_path, rows)
+        with pytest.raises(DataError, match=r"labels.csv, line 11: the file is in the table a second time"):
+            _load(tmp_path)
+
+
+def _plain(folder: Path) -> Path:
+    _write(folder / "plain")
+    return folder / "plain"
+
+
+def test_the_files_of_a_large_table_are_looked_up_folder_by_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path)
+    resolved = []
+    inside = image_folder.inside
+    monkeypatch.setattr(image_folder, "inside", lambda *place: (resolved.append(place), inside(*place))[1])
+    assert len(_load(tmp_path)) == 60
+    assert len(resolved) == 2, "resolving each of 200,000 files takes half a minute"

@@ -209,7 +209,7 @@ def test_what_is_wrong_is_said_in_one_line(
     [
         (b"", "is empty"),
         (b"income,income,sex,age,hours,job\n1,2,m,3,4,x\n", "has two columns 'income'"),
-        (b"income,sex,age,hours,job\n1,m,3,4\n", "line 2 has 4 cells, and its header 5: mend the line"),
+        (b"income,sex,age,hours,job\n1,m,3,4\n", "line 2 has 4 cells, and its header 5: fix the line"),
         (b"income,sex,age,hours,job\n1,m,3,4,x,y\n", "line 2 has 6 cells, and its header 5"),
         ("income,sex,age,hours,job\n1,m,3,4,Bäcker\n".encode("latin-1"), "can't be read as a table ('utf-8' codec"),
         (b"\x00\xff\xfe" * 50, "can't be read as a table"),

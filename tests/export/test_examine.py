@@ -63,3 +63,30 @@ def test_a_group_of_one_unit_has_a_value_without_interval(dataset: Dataset, pred
     assert math.isnan(found["accuracy[many:g3]"].low)
     assert math.isnan(found["unfairness[many]"].high)
     assert not math.isnan(found["unfairness[class]"].high)
+
+
+def test_changes_are_differences_on_the_same_resamples(dataset: Dataset, predictions: np.ndarray) -> None:
+    """Every fifth sample of class 7 is lost: what did not change has no width, and what changed has a binomial's."""
+    labels = dataset.labels[dataset.part("test")]
+    sevens = np.flatnonzero(labels == 7)
+    after = predictions.copy()
+    after[sevens] = 7
+    before = after.copy()
+    after[sevens[::5]] = 1
+    found = Examiner(dataset, "test", ("class",), seed=0).changes(before, after)
+    lost = len(sevens[::5])
+    assert found["accuracy"].value == pytest.approx(-lost / len(labels))
+    change = found["accuracy[class:7]"]
+    assert change.value == pytest.approx(-lost / len(sevens))
+    spread = 1.96 * math.sqrt(-change.value * (1 + change.value) / len(sevens))
+    assert change.high - change.low == pytest.approx(2 * spread, rel=0.25)
+    assert change.low < change.value < change.high
+    assert found["accuracy[class:3]"] == (0.0, 0.0, 0.0)
+
+
+def test_changes_without_enough_units_have_no_interval(dataset: Dataset, predictions: np.ndarray) -> None:
+    found = Examiner(grouped(dataset, dataset.labels % 2), "test", ("odd",), seed=0, replicates=100).changes(
+        predictions, predictions
+    )
+    assert "accuracy[odd:rare]" not in found
+    assert found["accuracy[odd:odd]"].value == 0.0

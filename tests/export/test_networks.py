@@ -69,7 +69,8 @@ def test_a_file_may_be_about_as_inexact_as_torch(
     network = nn.Linear(3, 3, bias=False)
     nn.init.eye_(network.weight)
     x = torch.eye(3)
-    monkeypatch.setattr(export, "onnx_logits", lambda _path, inputs: inputs + np.float32(off))
+    monkeypatch.setattr(export, "_open", lambda _path: None)
+    monkeypatch.setattr(export, "_run", lambda _session, _path, inputs: inputs + np.float32(off))
     expected = x.numpy() + np.float32(2e-3)
     with pytest.raises(EvoFairError, match="is allowed"):
         check_parity(tmp_path / "a.onnx", expected, x)
@@ -136,4 +137,9 @@ def test_card_says_what_the_file_is(proxy: Proxy, dataset: Dataset, space: Searc
     right = onnx_logits(path, (raw - mean) * scale).argmax(1) == dataset.labels[dataset.part("validation")]
     groups = card["groups"]["class"]
     assert sum(group["correct"] for group in groups.values()) == right.sum()
+    confusion = card["confusion"]
+    assert {label: row.get(label, 0) for label, row in confusion["overall"].items()} == {
+        name: group["correct"] for name, group in groups.items()
+    }
+    assert confusion["by_group"] == {}  # of classes, each is a row of the overall table
     assert groups["3"]["samples"] == (dataset.labels[dataset.part("validation")] == 3).sum()

@@ -1,4 +1,4 @@
-"""`ef.audit`: both kinds from Python, gone on with, and refused."""
+"""`ef.audit`: both kinds from Python, resumed, and refused."""
 
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def test_one_network_is_audited_and_gone_on_with(
     assert hearer.parts == [(1, 3), (2, 3), (3, 3)]
     assert hearer.epochs == 2, "the network was trained first"
     assert audit.path == tmp_path / "a"
-    assert audit.report.read_text().startswith("# What pruning costs whom")
+    assert audit.report.read_text().startswith("# Whom pruning harms")
     assert len(audit.networks) == 3
     pd.testing.assert_frame_equal(pd.read_csv(audit.path / "front.csv", dtype={"base": str}), audit.front)
     assert set(audit.losses["grouping"]) == {"class"}

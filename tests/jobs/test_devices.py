@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import evo_fair as ef
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import resolve
+from evo_fair.jobs.deploy import _profiles
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.latency import load_profile
 from evo_fair.report.candidates import choose_in
@@ -145,6 +147,8 @@ def test_a_deployment_predicts_for_every_device_of_the_run(run: ef.Run) -> None:
     assert [name for name in map(str, table) if name.startswith("predicted_ms")] == [
         f"predicted_ms[{BOARD}]",
         f"predicted_ms[{PHONE}]",
+        f"predicted_ms_low[{PHONE}]",
+        f"predicted_ms_high[{PHONE}]",
     ]
     with pytest.raises(EvoFairError, match="is given twice"):
         ef.deploy(run, devices=[BOARD, BOARD], out=run.path / "none")
@@ -164,3 +168,32 @@ def test_a_damaged_list_of_devices_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text('format = 1\ndevices = ["a"]\n[search]\nobjectives = [{ name = "error" }]\n')
     with pytest.raises(RunError, match=r"devices = \['a'\] should be tables"):
         ef.load_run(tmp_path)
+
+
+def test_a_run_goes_on_with_the_profile_that_it_began_with() -> None:
+    """Those of before intervals have the hash of the profile without them, and none are recorded."""
+    profile = load_devices(PHONE)[0]
+    before = profile.without_intervals
+    (found,) = load_devices(PHONE, {PHONE: before.sha256})
+    assert found.sha256 == before.sha256
+    assert searched_devices([found], ["error"], []).ends == {}
+    for recorded in ({PHONE: profile.sha256}, {PHONE: "another"}, {BOARD: before.sha256}):
+        assert load_devices(PHONE, recorded)[0].has_intervals
+
+
+def test_a_deployment_takes_the_run_s_device_for_what_it_is_now() -> None:
+    profile = load_devices(PHONE)[0]
+    for sha256 in (profile.sha256, profile.without_intervals.sha256):
+        assert _profiles(SimpleNamespace(devices={PHONE: sha256}), None) == [profile]  # type: ignore[arg-type]
+    assert _profiles(SimpleNamespace(devices={PHONE: "another"}), None) == []  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_a_search_of_before_intervals_goes_on(problem_file: Path, tmp_path: Path) -> None:
+    load_devices(PHONE)[0].without_intervals.write(tmp_path / "then.json")
+    options = {"device": tmp_path / "then.json", "constraints": ["latency_ms <= 0.03"]}
+    run = search(problem_file, tmp_path / "run", **options)
+    before = (run.path / "journal.jsonl").read_bytes()
+    again = search(problem_file, run.path, resume=True, **{**options, "device": PHONE})
+    assert (run.path / "journal.jsonl").read_bytes() == before
+    assert "latency_ms_high" not in again.front

@@ -1,4 +1,4 @@
-"""Folders that an earlier version wrote are gone on with: every finished piece is taken, and nothing is made again."""
+"""Folders that an earlier version wrote are resumed: every finished piece is taken, and nothing is made again."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Measurements as CSV: what is read back is what was written, and damage is named by file, line and mend."""
+"""Measurements as CSV: what is read back is what was written, and damage is named by file and line."""
 
 from pathlib import Path
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
+from evo_fair.layers import macs
 
 C = 8
 """Channels of every convolution here, of 3x3 and on 16x16."""
@@ -123,3 +125,185 @@ def test_totals_count_each_run_and_each_weight_once(
     assert prediction.params == kernels * WEIGHTS
     assert prediction.latency_ms == pytest.approx(profile.latency_ms(table)[0])
     assert prediction.interval_ms == pytest.approx([ends[0] for ends in profile.interval_ms(table)])
+
+
+# Weights that reach a layer by another way than as an initializer of their own
+
+BIASED, BARE = WEIGHTS, 9 * C * C
+SUM_ROW, ACT_ROW = (6, C, C, 1, 1, 1, 16, 16), (8, C, C, 1, 1, 1, 16, 16)
+
+
+class Totals(NamedTuple):
+    """A graph, the layers that it runs, and its parameters."""
+
+    build: Callable[[], onnx.ModelProto]
+    rows: list[tuple[int, ...]]
+    params: int
+
+
+def tensor(name: str, *shape: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.ones(shape, np.float32), name)
+
+
+def whole(name: str, *values: int) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+def turned_and_flat() -> onnx.ModelProto:
+    """One kernel as it is, turned, and flat and back."""
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["t"], perm=[1, 0, 2, 3]),
+        helper.make_node("Reshape", ["w", "line"], ["l"]),
+        helper.make_node("Reshape", ["l", "square"], ["v"]),
+        conv("x", "w", "a"),
+        conv("a", "t", "b"),
+        conv("b", "v", "y"),
+    ]
+    return model(nodes, ["x"], "y", [weight("w"), whole("line", -1), whole("square", C, C, 3, 3)])
+
+
+def biases_of_their_own() -> onnx.ModelProto:
+    """One kernel in three convolutions, of which two have a bias in common."""
+    nodes = [
+        helper.make_node("Conv", [source, "w", bias], [out], pads=[1, 1, 1, 1])
+        for source, bias, out in (("x", "p", "a"), ("a", "q", "b"), ("b", "q", "y"))
+    ]
+    return model(nodes, ["x"], "y", [weight("w"), tensor("p", C), tensor("q", C)])
+
+
+def cut_and_joined() -> onnx.ModelProto:
+    """Two kernels cut from one tensor, and joined again for a third convolution."""
+    nodes = [
+        helper.make_node("Split", ["w"], ["p", "q"], axis=1),
+        helper.make_node("Concat", ["p", "q"], ["v"], axis=1),
+        conv("x", "p", "a"),
+        conv("a", "q", "b"),
+        helper.make_node("Concat", ["a", "b"], ["c"], axis=1),
+        conv("c", "v", "y"),
+    ]
+    return model(nodes, ["x"], "y", [tensor("w", C, 2 * C, 3, 3)])
+
+
+def constant_in_a_function() -> onnx.ModelProto:
+    """A function that holds its kernel, called twice."""
+    domains = [helper.make_opsetid("", 13), helper.make_opsetid("own", 1)]
+    body = [helper.make_node("Constant", [], ["w"], value=weight("w")), conv("a", "w", "b")]
+    calls = [
+        helper.make_node("Layer", ["x"], ["m"], domain="own"),
+        helper.make_node("Layer", ["m"], ["y"], domain="own"),
+    ]
+    made = model(calls, ["x"], "y", [])
+    made.functions.append(helper.make_function("own", "Layer", ["a"], ["b"], body, domains))
+    made.opset_import.append(domains[1])
+    return made
+
+
+def carried_by_a_loop() -> onnx.ModelProto:
+    """A kernel that a loop hands on from pass to pass as it is."""
+    body = [conv("s", "k", "e"), helper.make_node("Identity", ["k"], ["l"]), helper.make_node("Identity", ["c"], ["d"])]
+    flag = [helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in "cd"]
+    kernel = [entry(name, (C, C, 3, 3)) for name in "kl"]
+    counter = helper.make_tensor_value_info("i", TensorProto.INT64, [])
+    graph = helper.make_graph(body, "body", [counter, flag[0], entry("s"), kernel[0]], [flag[1], entry("e"), kernel[1]])
+    node = helper.make_node("Loop", ["three", "", "x", "w"], ["y", "z"], body=graph)
+    return model([node], ["x"], "y", [weight("w"), times("three", 3)])
+
+
+def scanned_kernels() -> onnx.ModelProto:
+    """Four layers as one body that steps over their kernels and biases."""
+    body = [helper.make_node("Conv", ["s", "k", "p"], ["e"], pads=[1, 1, 1, 1])]
+    given = [entry("s"), entry("k", (C, C, 3, 3)), entry("p", (C,))]
+    graph = helper.make_graph(body, "body", given, [entry("e")])
+    node = helper.make_node("Scan", ["x", "w", "b"], ["y"], body=graph, num_scan_inputs=2)
+    return model([node], ["x"], "y", [tensor("w", 4, C, C, 3, 3), tensor("b", 4, C)])
+
+
+def kernel_that_is_computed() -> onnx.ModelProto:
+    """A kernel that another input decides."""
+    nodes = [
+        helper.make_node("MatMul", ["z", "m"], ["k"]),
+        helper.make_node("Reshape", ["k", "square"], ["w"]),
+        conv("x", "w", "y"),
+    ]
+    made = model(nodes, ["x"], "y", [tensor("m", 4, BARE), whole("square", C, C, 3, 3)])
+    made.graph.input.append(entry("z", (1, 4)))
+    return made
+
+
+def convolution_over_steps() -> onnx.ModelProto:
+    """A recurrent convolution: a scan over five images whose body has two."""
+    body = [conv("s", "w", "p"), conv("n", "v", "q"), helper.make_node("Add", ["p", "q"], ["e"])]
+    graph = helper.make_graph(body, "body", [entry("s"), entry("n")], [entry("e")])
+    node = helper.make_node("Scan", ["x", "steps"], ["y"], body=graph, num_scan_inputs=1)
+    made = model([node], ["x"], "y", [weight("w"), weight("v")])
+    made.graph.input.append(entry("steps", (5, *SHAPE)))
+    return made
+
+
+def head_that_is_read_on() -> onnx.ModelProto:
+    """A convolution that is an output and is activated for another: it can't join that activation."""
+    nodes = [conv("x", "w", "a"), helper.make_node("Relu", ["a"], ["b"]), conv("b", "v", "y")]
+    made = model(nodes, ["x"], "y", [weight("w"), weight("v")])
+    made.graph.output.append(entry("a", None))
+    return made
+
+
+WAYS = [
+    Totals(turned_and_flat, [ROW] * 3, BIASED),
+    Totals(biases_of_their_own, [ROW] * 3, BARE + 2 * C),
+    Totals(cut_and_joined, [ROW] * 2 + [(*ACT_ROW[:1], 2 * C, 2 * C, *ACT_ROW[3:]), (1, 2 * C, *ROW[2:])], 2 * BIASED),
+    Totals(constant_in_a_function, [ROW] * 2, BIASED),
+    Totals(carried_by_a_loop, [ROW] * 3, BIASED),
+    Totals(scanned_kernels, [ROW] * 4, 4 * BIASED),
+    Totals(kernel_that_is_computed, [(3, 4, BARE, 1, 1, 1, 1, 1), ROW], 4 * BARE),
+    Totals(convolution_over_steps, ([ROW] * 2 + [SUM_ROW]) * 5, 2 * BIASED),
+    Totals(head_that_is_read_on, [ROW, ACT_ROW, ROW], 2 * BIASED),
+]
+
+
+@pytest.mark.parametrize("case", WAYS, ids=[case.build.__name__ for case in WAYS])
+def test_totals_follow_weights_whichever_way_they_come(case: Totals, tmp_path: Path) -> None:
+    onnx.save(case.build(), tmp_path / "x.onnx")
+    profile = load_profile("raspberry-pi-4")
+    prediction = predict(read_onnx(tmp_path / "x.onnx"), profile)
+    table = np.array([case.rows], np.int32)
+    assert prediction.graph.unknown == ()
+    assert prediction.macs == macs(table)[0]
+    assert prediction.params == case.params
+    assert prediction.latency_ms == pytest.approx(profile.latency_ms(table)[0])
+
+
+def test_a_function_s_branches_hold_their_kernel_once(tmp_path: Path) -> None:
+    """Called twice, with a constant in a branch that the data decide on."""
+    domains = [helper.make_opsetid("", 13), helper.make_opsetid("own", 1)]
+    held = [helper.make_node("Constant", [], ["w"], value=weight("w")), conv("a", "w", "p")]
+    branches = {
+        "then_branch": helper.make_graph(held, "then", [], [entry("p")]),
+        "else_branch": helper.make_graph([helper.make_node("Identity", ["a"], ["q"])], "else", [], [entry("q")]),
+    }
+    choice = helper.make_node("If", ["f"], ["b"], **branches)
+    calls = [helper.make_node("Layer", [one, "f"], [other], domain="own") for one, other in (("x", "m"), ("m", "n"))]
+    made = model([*calls, conv("n", "v", "y")], ["x"], "y", [weight("v")])
+    made.graph.input.append(helper.make_tensor_value_info("f", TensorProto.BOOL, []))
+    made.functions.append(helper.make_function("own", "Layer", ["a", "f"], ["b"], [choice], domains))
+    made.opset_import.append(domains[1])
+    onnx.save(made, tmp_path / "x.onnx")
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert graph.macs == MACS
+    assert graph.macs_at_least
+    assert graph.params == 2 * WEIGHTS
+
+
+def test_parameters_of_both_branches_count(tmp_path: Path) -> None:
+    """The data decide which one runs; both are stored. What they share, and what is read behind, counts once."""
+    flag = [helper.make_node("ReduceMax", ["x"], ["m"], keepdims=0), helper.make_node("Cast", ["m"], ["f"], to=9)]
+    light = helper.make_graph([conv("x", "w", "p")], "then", [], [entry("p")])
+    heavy = helper.make_graph([conv("x", "w", "q"), conv("q", "v", "r")], "else", [], [entry("r")])
+    for then, otherwise in ((light, heavy), (heavy, light)):
+        choice = helper.make_node("If", ["f"], ["h"], then_branch=then, else_branch=otherwise)
+        made = model([*flag, choice, conv("h", "u", "y")], ["x"], "y", [weight("w"), weight("v"), weight("u")])
+        onnx.save(made, tmp_path / "x.onnx")
+        graph = read_onnx(tmp_path / "x.onnx")
+        assert graph.macs == 2 * MACS
+        assert graph.macs_at_least
+        assert graph.params == 3 * WEIGHTS

@@ -86,3 +86,15 @@ def test_one_source_is_fitted_as_it_is_alone(sources: list[Measurements]) -> Non
     np.testing.assert_allclose(network_ms(pooled.model, table), network_ms(alone.model, table), rtol=2e-3)
     if len(alone.covariance) == len(pooled.covariance):
         np.testing.assert_allclose(np.diag(pooled.covariance), np.diag(alone.covariance), rtol=0.05, atol=1e-4)
+
+
+def test_a_source_without_networks_has_the_fit_that_the_others_give(made_up: Measurements) -> None:
+    """As where its networks are left out of a pool that has them."""
+    known, other = made_up.part(np.arange(20)), made_up.part(np.arange(20, 40))
+    none = made_up.part(np.arange(0))
+    _, empty = make_pool([known, none]).fit()
+    _, left_out = make_pool([known, other]).fit([np.arange(20), np.arange(0)])
+    table = made_up.table[40:]
+    ratio = network_ms(empty.model, table) / network_ms(left_out.model, table)
+    np.testing.assert_allclose(ratio, np.median(ratio), rtol=0.05)
+    assert np.abs(np.log(network_ms(empty.model, table) / made_up.latency_ms[40:])).std() < 0.1

@@ -9,7 +9,7 @@ import pytest
 
 from evo_fair.errors import ProfileError, UnknownNameError
 from evo_fair.latency import Profile, device_names, load_profile
-from evo_fair.latency.profile import all_prices
+from evo_fair.latency.profile import all_prices, known_hash
 from evo_fair.latency.schema import LARGEST_FILE
 from evo_fair.latency.terms import COMPUTE, MEMORY, Term
 from evo_fair.layers import Op
@@ -252,3 +252,46 @@ def test_damaged_intervals_are_refused(damage: Any, message: str, tmp_path: Path
     content = load_profile("raspberry-pi-4-pooled").file.plain()
     content["intervals"]["root"] = damage(list(content["intervals"]["root"]))
     assert message in refused(tmp_path / "wrong.json", content)
+
+
+BEFORE = {
+    "odroid-n2-plus": "b28600f5a2cf86d7",
+    "odroid-n2-plus-int8": "56b5b2709aaa7229",
+    "odroid-xu4": "5bea5a9c40d95763",
+    "pixel-1": "61c197ae6c24e9a7",
+    "pixel-3": "59de0aefa9b6d9f5",
+    "raspberry-pi-3b-plus": "d54fe08af023cfde",
+    "raspberry-pi-4-int8": "4cddb128c6562aee",
+    "raspberry-pi-5": "485f28057346fbe6",
+    "raspberry-pi-zero-2w": "5b6b9c1393571f3d",
+}
+"""What the hashes of profiles began with before they had intervals, as runs of then hold them."""
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_intervals_were_added_to_what_a_profile_was(name: str) -> None:
+    profile = load_profile(name)
+    was = profile.without_intervals.sha256
+    assert was.startswith(BEFORE[name])
+    assert profile.has_intervals
+    known = profile.known_as(was)
+    assert known is not None
+    assert not known.has_intervals
+    assert profile.known_as(profile.sha256) is profile
+    assert profile.known_as("another") is None
+    assert known_hash(name, was) == profile.sha256
+
+
+def test_hashes_of_other_profiles_are_what_they_are() -> None:
+    assert known_hash("a board of one's own", "a1") == "a1"
+    assert known_hash("pixel-1", "a1") == "a1"
+    assert known_hash("pixel-1", None) is None
+
+
+@pytest.mark.parametrize("name", [*BEFORE, "raspberry-pi-4-pooled"])
+def test_intervals_of_shipped_profiles_hold_what_was_left_out(name: str) -> None:
+    """At least 85 % of what neither the fit nor the width saw."""
+    intervals = load_profile(name).file.intervals
+    assert intervals is not None
+    assert [held.left_out for held in intervals.held[:2]] == ["networks, in folds", "kinds of networks"]
+    assert min(held.percent for held in intervals.held) >= 85

@@ -61,7 +61,38 @@ def squeezed_network() -> nn.Module:
     return nn.Sequential(stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
 
 
-MAKERS: dict[str, Callable[[], nn.Module]] = {"dense": SmallDenseNet, "squeezed": squeezed_network}
+class ResidualBlock(nn.Module):
+    """Two convolutions with a residual, which is projected where the channels change, and ReLU behind it."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(c_in, c_out, 3, stride, 1), nn.Conv2d(c_out, c_out, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(c_out), nn.BatchNorm2d(c_out)])
+        self.projection = nn.Sequential()
+        if stride > 1 or c_in != c_out:
+            self.projection = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = functional.relu(self.norms[0](self.first(x)))
+        y = self.norms[1](self.second(y))
+        y += self.projection(x) if len(self.projection) else x
+        return torch.relu(y)
+
+
+def residual_network() -> nn.Module:
+    """A stem with pooling, residual and depthwise layers, a classifier: all that the proxy's kernels know."""
+    stem = nn.Sequential(nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+    depthwise = nn.Sequential(nn.Conv2d(24, 24, 3, padding=1, groups=24, bias=False), nn.BatchNorm2d(24), nn.ReLU6())
+    blocks = [ResidualBlock(16, 16, 1), ResidualBlock(16, 24, 2), ResidualBlock(24, 24, 1)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.1), nn.Linear(24, 10)]
+    return nn.Sequential(stem, nn.MaxPool2d(3, 1, 1), *blocks, depthwise, *head)
+
+
+MAKERS: dict[str, Callable[[], nn.Module]] = {
+    "dense": SmallDenseNet,
+    "residual": residual_network,
+    "squeezed": squeezed_network,
+}
 
 
 def made(name: str) -> nn.Module:

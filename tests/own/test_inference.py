@@ -11,6 +11,7 @@ from torch.nn import functional
 from evo_fair.nets.network import calibrate
 from evo_fair.own import NetworkEvaluator, OwnNetwork
 from evo_fair.own.inference import choose_way, labels_of
+from evo_fair.proxy import calibration_samples
 
 from .conftest import digits_task, made
 
@@ -29,7 +30,8 @@ def test_predictions_are_those_of_the_calibrated_network(own: OwnNetwork) -> Non
     with NetworkEvaluator(own, dataset, ("class",), 64, 2) as evaluator:
         found = evaluator.predict(genomes)
         counts = evaluator.evaluate(genomes)["class"]
-        calibration = evaluator._calibration
+    inputs = digits_task().dataset.inputs
+    calibration = digits_task().scaling(inputs[calibration_samples(dataset, 64)])
     for genome, labels in zip(genomes.tolist(), found, strict=True):
         network = own.calibrated(genome, calibration)
         assert (task.predictions(network, "validation") == labels).mean() > 0.99

@@ -29,9 +29,11 @@ def test_levels_go_from_an_eighth_to_all(size: int, levels: tuple[int, ...]) -> 
 
 def test_the_largest_genome_is_the_whole_network(own: OwnNetwork) -> None:
     assert own.space.keep(own.space.largest().tolist()) == {}
-    smallest = own.space.keep(own.space.smallest().tolist())
-    assert {name: int(stays.sum()) for name, stays in smallest.items()} == {
-        name: levels[0] for name, levels in zip(own.space.groups, own.space.levels, strict=True)
+    least = own.space.smallest().tolist()
+    assert own.space.left_out(least) == tuple(own.space.blocks)
+    within = {name for held in own.space.blocks.values() for name in held}
+    assert {name: int(stays.sum()) for name, stays in own.space.keep(least).items()} == {
+        name: levels[0] for name, levels in zip(own.space.groups, own.space.levels, strict=True) if name not in within
     }
 
 
@@ -59,7 +61,7 @@ def test_ids_are_equal_for_equal_networks_alone() -> None:
     genomes = np.concatenate([genomes, genomes])
     genomes[60:, -1] = 1 - genomes[60:, -1]  # the other order
     genomes[:3, :-1] = genomes[60:63, :-1] = space.largest()[:-1]
-    kept = [_kept(space, genome.tolist()) for genome in genomes]
+    kept = [(_kept(space, genome.tolist()), space.left_out(genome.tolist())) for genome in genomes]
     ids = space.ids(genomes)
     pairs = [(a, b) for a in range(len(ids)) for b in range(a)]
     assert any(kept[a] == kept[b] for a, b in pairs)
@@ -76,6 +78,35 @@ def test_canonical_genomes_are_their_own_form() -> None:
     assert np.array_equal(space.canonical(genomes), genomes)
     assert space.ordered.tolist() == [True] * (len(space.gene_names) - 1) + [False]
     assert space.largest()[-1] == 0
+
+
+def test_blocks_with_a_residual_can_be_left_out() -> None:
+    space = opened("squeezed").space
+    assert dict(space.blocks) == {"1": ("1.expand.0", "1.squeeze"), "2": ("2.expand.0", "2.squeeze")}
+    assert space.gene_names[-2:] == ("block 1", "block 2")
+    assert dict(opened("residual").space.blocks) == {"2": ("2.first",), "4": ("4.first",)}  # 3 has a projection
+    assert not opened("dense").space.blocks
+
+
+def test_what_lies_within_a_block_that_is_left_out_makes_no_difference() -> None:
+    space = opened("squeezed", ("magnitude_l2", "random")).space
+    genomes = np.repeat(space.largest()[None], 3, axis=0)
+    genomes[:, space.gene_names.index("block 1")] = 0
+    genomes[1, space.gene_names.index("1.expand.0")] = 0
+    genomes[2, space.gene_names.index("2.expand.0")] = 0
+    one, same, other = space.ids(genomes)
+    assert one == same != other
+    genome = genomes[1].tolist()
+    assert space.keep(genome) == {}
+    assert space.left_out(genome) == ("1",)
+    assert {"left_out": "1"} in space.described(genome)
+    assert not any(str(row.get("layer")).startswith("1.") for row in space.described(genome))
+
+
+def test_few_drawn_genomes_lack_a_block() -> None:
+    space = opened("squeezed").space
+    share = space.present(space.sample(np.random.default_rng(0), 2000)).mean(axis=0)
+    assert share == pytest.approx(7 / 8, abs=0.03)
 
 
 def test_another_network_has_other_ids() -> None:

@@ -12,6 +12,7 @@ from evo_fair.proxy.packing import batch_statistics, pack_dense, pack_depthwise,
 from evo_fair.proxy.program import Layer, Writer, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.tiles import BF16
+from evo_fair.proxy.winograd import POINTS, pack_winograd, transform_weights
 
 IMAGES = 3
 
@@ -247,3 +248,43 @@ def test_the_number_of_threads_changes_no_bit(threads: int) -> None:
         with Runner(count) as runner:
             results.append((runner.run(writer.program(), 100, [x], target, 8), target))
     assert all((a == b).all() for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "reach"), [(3, 2, 1), (3, 1, 1), (2, 2, 0), (5, 3, 2)])
+def test_the_largest_under_a_window_is_that_of_torch(kernel: int, stride: int, reach: int) -> None:
+    x = np.abs(images(np.random.default_rng(0), 9, 7, 20))
+    expected = functional.max_pool2d(to_torch(x, 20), kernel, stride, reach)
+    writer = Writer()
+    entry = writer.buffer(0, 9, 7, 20, reach)
+    out = writer.buffer(1, *expected.shape[2:], 20)
+    writer.load(0, entry, 20)
+    writer.max_pool(entry, out, kernel, stride, reach)
+    writer.store(out)
+    target = np.empty((IMAGES, out.height, out.width, out.channels), np.float32)
+    Runner(1).run(writer.program(), IMAGES, [x], target)
+    assert torch.equal(to_torch(target, 20), expected)
+
+
+@pytest.mark.parametrize("relu", [0, 1, 6])
+@pytest.mark.parametrize("winograd", [False, True])
+def test_activations_are_those_of_torch(relu: int, winograd: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, other = images(rng, 8, 8, 8), images(rng, 8, 8, 24)
+    weight = rng.standard_normal((24, 8, 3, 3)).astype(np.float32)
+    expected = functional.conv2d(to_torch(x, 8), torch.from_numpy(weight), padding=1) + to_torch(other, 24)
+    expected = {0: expected, 1: expected.relu(), 6: functional.relu6(expected)}[relu]
+    packed = np.zeros((POINTS * 8 + 1) * 24 if winograd else 9 * 8 * 24, np.float32)
+    if winograd:
+        pack_winograd(transform_weights(weight), 24, 8, np.ones(24, np.float32), packed)
+    else:
+        pack_dense(weight, 24, 8, 3, np.ones(24, np.float32), packed)
+    writer = Writer()
+    entry, residual, out = writer.buffer(0, 8, 8, 8, 1), writer.buffer(1, 8, 8, 24), writer.buffer(2, 8, 8, 24)
+    writer.load(0, entry, 8)
+    writer.load(1, residual, 24)
+    layer = Layer(packed, np.zeros(24, np.float32), winograd=winograd)
+    writer.dense(entry, out, layer, 3, 1, residual=residual, relu=relu)
+    writer.store(out)
+    target = np.empty((IMAGES, 8, 8, 24), np.float32)
+    Runner(1).run(writer.program(), IMAGES, [x, other], target)
+    torch.testing.assert_close(to_torch(target, 24), expected, rtol=1e-5, atol=2e-4)

@@ -4,6 +4,7 @@ import pytest
 
 from evo_fair.evolution import Axis, Record, create_run, describe
 from evo_fair.report import Run, load_run
+from tests.report.browser import opened_browser
 
 AXES = (Axis("accuracy", "max"), Axis("unfairness"), Axis("latency_ms", unit="ms", label="latency on a board"))
 LIMITS = ("latency_ms <= 9", "accuracy >= 0.6")
@@ -47,3 +48,9 @@ def write_run(path, axes=AXES, networks=NETWORKS) -> Run:
 @pytest.fixture
 def run(tmp_path):
     return write_run(tmp_path / "ham")
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    with opened_browser(tmp_path_factory.mktemp("browser")) as started:
+        yield started

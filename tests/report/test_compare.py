@@ -5,9 +5,11 @@ from scipy import stats
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import Axis, Box, Record, create_run, describe
+from evo_fair.latency import load_profile
 from evo_fair.report import compare, comparison_markdown, load_run, write_comparison
 from evo_fair.report.compare import attainment, coverage, mean_interval
-from evo_fair.report.compare_text import attainment_frame, comparison_figure
+from evo_fair.report.compare_tables import attainment_frame
+from evo_fair.report.compare_text import comparison_figure
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 
@@ -284,3 +286,10 @@ def test_labels_are_shown_as_they_are(runs, tmp_path):
     (legend,) = comparison_figure(comparison).legends
     shown = [one.get_text() for one in legend.get_texts()]
     assert shown == [" _\\$x\\$|\\u001b[31m (1)", "<b>[/red] (1)", "\\$\\frac{\\$ (1)"]
+
+
+def test_a_device_that_got_intervals_since_is_the_same(tmp_path):
+    profile = load_profile("pixel-3")
+    hashes = (profile.sha256, profile.without_intervals.sha256)
+    runs = [made(tmp_path / sha, GOOD, device={"name": "pixel-3", "sha256": sha}) for sha in hashes]
+    assert len(compare(runs, ["x", "y"]).by_label) == 2

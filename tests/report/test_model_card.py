@@ -3,46 +3,16 @@ import os
 import subprocess
 import sys
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
-from evo_fair.files import sha256_of
 from evo_fair.report.model_card import write_model_card
 from tests.cli.conftest import refusal
+from tests.report.conftest import write_run
+from tests.report.folders import write_network
 
 huggingface_hub = pytest.importorskip("huggingface_hub", reason="needs huggingface_hub: pip install evo-fair[hub]")
 EVIL = "<script>alert(1)</script>|b"
-
-
-def write_network(folder, name, grouping="sex", licence="CC BY 4.0 (UCI, Digits)"):
-    """A network of two labels whose logits are 0 and the normalised mean of a 1x2x2 image."""
-    folder.mkdir(exist_ok=True)
-    weights = numpy_helper.from_array(np.array([[0.0, 0.25]] * 4, np.float32), "w")
-    nodes = [helper.make_node("Flatten", ["input"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])]
-    ends = [("input", ["batch", 1, 2, 2]), ("logits", ["batch", 2])]
-    given, made = ([helper.make_tensor_value_info(end, TensorProto.FLOAT, shape)] for end, shape in ends)
-    graph = helper.make_graph(nodes, "tiny", given, made, [weights])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    path = folder / f"{name}.onnx"
-    onnx.save(model, path)
-    card = {
-        "id": name,
-        "evo_fair": "0.1.0",
-        "problem": "digits",
-        "device": "a-board",
-        "data": {"name": "digits", "licence": licence},
-        "metrics": {"latency_ms": 1.25},
-        "part": "validation",
-        "groups": {grouping: {"female": {"samples": 10, "correct": 8}, "nobody": {"samples": 0, "correct": 0}}},
-        "input": {"shape": [1, 2, 2], "mean": [100.0], "scale": [0.5]},
-        "labels": ["dark", "light"],
-        "onnx": {"bytes": path.stat().st_size, "sha256": sha256_of(path)},
-        "hashes": {"supernet": "ab" * 32},
-    }
-    (folder / f"{name}.json").write_text(json.dumps(card))
 
 
 @pytest.fixture
@@ -120,3 +90,30 @@ def test_without_huggingface_hub_it_says_what_brings_it(run, name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(EvoFairError, match=r"pip install evo-fair\[hub\]"):
         write_model_card(run.path, name)
+
+
+def test_a_search_for_several_devices_has_a_latency_for_each(run, name):
+    path = run.path / "networks" / f"{name}.json"
+    card = json.loads(path.read_text()) | {
+        "devices": ["a-board", "a-phone"],
+        "metrics": {"latency_ms": 1.25, "latency_ms[a-board]": 1.25, "latency_ms[a-phone]": 0.5},
+        "hashes": {"profile": "ab", "profiles": {"a-board": "ab", "a-phone": "cd"}},
+    }
+    path.write_text(json.dumps(card))
+    text = write_model_card(run.path, name).joinpath("README.md").read_text()
+    assert "| a-board | predicted | 1.25 |\n| a-phone | predicted | 0.5 |" in text
+    assert "| SHA-256 of the profile of a-board | ab |\n| SHA-256 of the profile of a-phone | cd |" in text
+    assert "SHA-256 of the profile |" not in text
+
+
+@pytest.mark.parametrize(("network", "weights"), [(False, "of the supernet"), (True, "of the network that was pruned")])
+def test_the_card_says_whose_weights_they_are(tmp_path, network, weights):
+    run = write_run(tmp_path / "run")
+    if network:
+        with run.path.joinpath("run.toml").open("a") as file:
+            file.write("\n[network]\nname = 'mine'\n")
+    name = str(run.front["id"][0])
+    write_network(run.path / "networks", name)
+    text = write_model_card(run.path, name).joinpath("README.md").read_text()
+    assert f"| weights | {weights} |" in text
+    assert ("supernet: a training" in text) is not network

@@ -9,13 +9,15 @@ import pytest
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import Axis, create_run, describe, write_front
+from evo_fair.latency import load_profile
 from evo_fair.report import load_run
-from evo_fair.report.network_cards import Group
+from evo_fair.report.network_cards import Group, network_cards
 from evo_fair.report.operating_point import choose
 from evo_fair.report.page import write_report
 from tests.cli.conftest import refusal
-from tests.report.browser import CHROMIUM, opened_browser
+from tests.report.browser import CHROMIUM
 from tests.report.conftest import AXES, write_run
+from tests.report.folders import write_network
 
 EVIL = "<script>window.bad=1</script>|<img src=http://evil.invalid/x onerror='window.bad=2'>"
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
@@ -27,8 +29,8 @@ def inside(path, name):
     return json.loads(found)
 
 
-def write_card(run, name, groups):
-    card = {"id": name, "part": "validation", "groups": groups, "onnx": {"bytes": 1234}}
+def write_card(run, name, groups, **more):
+    card = {"id": name, "part": "validation", "groups": groups, "onnx": {"bytes": 1234}, **more}
     run.path.joinpath("networks").mkdir(exist_ok=True)
     run.path.joinpath("networks", f"{name}.json").write_text(json.dumps(card))
 
@@ -81,7 +83,77 @@ def test_a_card_shows_groups_with_intervals(run):
     assert (female["accuracy"], female["low"], female["high"]) == pytest.approx((0.8, 0.4902, 0.9433), abs=5e-5)
     assert (male["accuracy"], male["low"], male["high"]) == (None, None, None)
     assert card["bytes"] == 1234
-    assert card["layers"] is None
+    assert card["latency"] == []
+    assert card["confusion"] == []
+
+
+CONFUSION = {
+    "overall": {"cat": {"cat": 3, "dog": 1}, "dog": {"dog": 2}},
+    "by_group": {"sex": {"female": {"cat": {"dog": 1}}, "male": {}}},
+}
+
+
+def test_confusion_is_a_table_for_all_and_for_each_group(run):
+    """Only labels that occur are in a table: the bird, which none is and none was taken for, is left out."""
+    extra = {"labels": ["bird", "cat", "dog"], "confusion": CONFUSION}
+    write_card(run, run.front["id"][0], {}, **extra)
+    card = inside(write_report(run.path), "content")["cards"][run.front["id"][0]]
+    assert card["confusion"] == [
+        {"title": "all samples", "labels": ["cat", "dog"], "rows": [[3, 1], [0, 2]]},
+        {"title": "sex: female", "labels": ["cat", "dog"], "rows": [[0, 1], [0, 0]]},
+        {"title": "sex: male", "labels": [], "rows": []},
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{"overall": 3, "by_group": {}}, {"overall": {"a": {"b": -1}}, "by_group": {}}, {}])
+def test_a_damaged_confusion_is_one_line(run, wrong):
+    write_card(run, run.front["id"][0], {}, confusion=wrong)
+    with pytest.raises(RunError, match="confusion"):
+        write_report(run.path)
+
+
+def test_several_devices_each_have_their_latency_and_none_is_there_twice(tmp_path):
+    """`latency_ms` is that of the first device, whose name is in the objectives."""
+    axes = (AXES[0], Axis("latency_ms[a]", unit="ms"), Axis("latency_ms[b]", unit="ms"))
+    configuration = {"search": {"objectives": describe(axes), "constraints": []}}
+    configuration["devices"] = [{"name": "a", "sha256": "x"}, {"name": "b", "sha256": "y"}]
+    run = create_run(tmp_path / "two", configuration)
+    front = pd.DataFrame(
+        {
+            "id": ["n", "m"],
+            "accuracy": [0.9, 0.8],
+            "latency_ms[a]": [2.0, 1.0],
+            "latency_ms[b]": [3.0, 4.0],
+            "latency_ms": [2.0, 1.0],
+            "genome": "1 0",
+        }
+    )
+    write_front(run.front, front)
+    content = inside(write_report(run.path), "content")
+    assert list(content["table"]["columns"]) == ["accuracy", "latency_ms[a]", "latency_ms[b]"]
+    assert content["table"]["goal"] == "latency_ms[a]"
+    assert ["devices", "a, b"] in content["facts"]
+
+
+def test_latency_by_layer_is_of_each_device_whose_profile_is_at_hand(tmp_path):
+    write_network(tmp_path, "n")
+    known = load_profile("raspberry-pi-4")
+    devices = {known.name: known.sha256, "pixel-3": load_profile("pixel-3").sha256, "mine": "x", "pixel-1": "another"}
+    found = network_cards(tmp_path, ["n"], devices)["n"]["latency"]
+    assert [one["device"] for one in found] == ["raspberry-pi-4", "pixel-3"]
+    for one in found:
+        assert one["total_ms"] == pytest.approx(one["fixed_ms"] + sum(layer["ms"] for layer in one["layers"]))
+
+
+@pytest.mark.parametrize(("network", "told"), [(False, "frozen weights"), (True, "own weights, pruned")])
+def test_caveats_say_whose_weights_they_are(tmp_path, network, told):
+    run = write_run(tmp_path / "run")
+    if network:
+        with run.path.joinpath("run.toml").open("a") as file:
+            file.write("\n[network]\nname = 'mine'\n")
+    content = inside(write_report(run.path), "content")
+    assert any(told in line for line in content["caveats"])
+    assert (["network", "mine"] in content["facts"]) is network
 
 
 @pytest.mark.parametrize(
@@ -125,7 +197,7 @@ def test_no_text_from_outside_becomes_a_part_of_the_page(tmp_path):
     run.path.joinpath("findings.txt").write_text(EVIL)
     text = write_report(run.path).read_text(encoding="utf-8")
     assert "<img" not in text.replace("<image", "")
-    assert text.count("<script>") == 3
+    assert text.count("<script>") == 4  # the library, and the three of the page
     assert "<b>" not in text.split("<script>")[0].replace("<b style", "")
     assert inside(run.path / "report.html", "content")["cards"][run.front["id"][0]]["groups"][0]["group"] == EVIL
 
@@ -143,19 +215,13 @@ def test_without_bokeh_it_says_what_brings_it(run, monkeypatch):
 
 
 def test_the_command_refuses_a_folder_without_a_run(tmp_path, capsys):
-    assert "no run in" in refusal(capsys, "report", tmp_path / "nowhere")
+    assert "nowhere is no folder: give the folder of" in refusal(capsys, "report", tmp_path / "nowhere")
 
 
 def test_a_run_without_a_front_is_refused(tmp_path):
     run = write_run(tmp_path / "none", networks=[(None, None, 9.5, 99_000)])
     with pytest.raises(RunError, match="no network on its front"):
         write_report(run.path)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with opened_browser(tmp_path_factory.mktemp("browser")) as started:
-        yield started
 
 
 SLIDE = """
@@ -233,6 +299,24 @@ def test_the_page_asks_nobody_and_obeys_no_label(tmp_path, browser, width):
     assert tab.run("typeof window.bad") == "undefined"
     assert tab.run("document.querySelectorAll('img, main b:not([style])').length") == 0
     assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.errors == []
+
+
+@needs_browser
+def test_confusion_is_shown_of_the_group_that_is_chosen(run, browser):
+    for number, name in enumerate(run.front["id"]):
+        more = {} if number else {"labels": ["cat", "dog"], "confusion": CONFUSION}
+        write_card(run, name, {}, **more)
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    set_sliders(tab, {"accuracy": 99})  # the first, of the highest accuracy
+    cells = "[...document.querySelectorAll('.confusion tbody tr')].map((row) => row.innerText.split(/\\s+/).join(' '))"
+    assert tab.run(cells) == ["cat 3 1 75.0 %", "dog · 2 100.0 %"]
+    choose = "const one = document.getElementById('confusion-of'); one.value = 'sex: female'; "
+    tab.run(f"{{ {choose} one.dispatchEvent(new Event('change')); }}")
+    assert tab.run(cells) == ["cat · 1 0.0 %", "dog · · unknown"]
+    set_sliders(tab, {})  # the fastest, whose card is of an earlier version
+    assert "Confusion within groups is not known" in tab.run("document.getElementById('card-body').innerText")
     assert tab.errors == []
 
 

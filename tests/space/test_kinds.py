@@ -1,4 +1,4 @@
-"""Kinds of blocks: names, variants, kinds of one's own, and what spaces make of those unlike MB, DB, RB and CB."""
+"""Kinds of blocks: names, variants, kinds of your own, and what spaces make of those unlike MB, DB, RB and CB."""
 
 import pickle
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a run's folder holds for its report: the front as columns, the networks' cards, the course of the search."""
+"""The report of a search: the front as columns, the networks' cards, the course of the search."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,16 @@ import pandas as pd
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
+from evo_fair.evolution.devices import LATENCY, device_named, plain_name
 from evo_fair.evolution.front import BELIEVED, UNCERTAINTY, believed_columns
 from evo_fair.report.network_cards import network_cards
 from evo_fair.report.operating_point import as_believed, better_direction, numeric_columns
-from evo_fair.report.run import Run
+from evo_fair.report.page_search_figures import front_figures, search_figure
+from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at
+from evo_fair.report.run import Run, load_run
 from evo_fair.show import visible
 
-__all__ = ["page_content"]
+__all__ = ["search_sheet"]
 
 _SHOWN = ("accuracy", "worst_group_accuracy")
 """Metrics that have a slider from the start, beside the objectives."""
@@ -23,7 +26,34 @@ _SHOWN = ("accuracy", "worst_group_accuracy")
 _REMAKE = "run 'evo-fair deploy' again"
 
 
-def page_content(run: Run) -> dict[str, Any]:
+def search_sheet(folder: Path) -> Sheet:
+    """The page of a search's run; raises `RunError` for one that is damaged or has no front."""
+    run = load_run(folder)
+    content = _content(run)
+    figures = front_figures(content["axes"], content["table"]["columns"])
+    if content["search"] is not None:
+        figures.append(search_figure())
+    sections = [
+        ("choose", "Choose a network"),
+        ("card", "Its card"),
+        *([("deployed", "Deployed networks")] if content["deployed"] is not None else []),
+        ("search", "How the search went"),
+        ("caveats", "What the figures can't say"),
+    ]
+    titles = ", ".join(axis["title"] for axis in content["axes"])
+    return Sheet(
+        title=text_at(run.configuration, "problem", "title") or content["name"],
+        lead=f"Report of the search {content['name']}: {len(run.front):,} networks on the front, between {titles}.",
+        template="page_search.html",
+        sections=sections,
+        content=content,
+        figures=figures,
+        code=("page_search_choose.js", "page_search.js"),
+        data=content,
+    )
+
+
+def _content(run: Run) -> dict[str, Any]:
     """All that the page shows, as plain values for JSON; raises `RunError` for a run without a front."""
     front = run.front
     if front.empty:
@@ -32,13 +62,12 @@ def page_content(run: Run) -> dict[str, Any]:
     axes = [_axis(axis) for axis in run.axes]
     return {
         "name": run.path.resolve().name,
-        "title": _text(run.configuration, "problem", "title") or run.path.resolve().name,
         "facts": _facts(run),
         "axes": axes,
         "limits": [limit.text for limit in run.limits],
         "table": _table(front, run.axes),
         "others": _others(run.networks, run.axes) if whole else None,
-        "cards": network_cards(run.path / "networks", [str(name) for name in front["id"]], run.configuration),
+        "cards": network_cards(run.path / "networks", [str(name) for name in front["id"]], run.devices),
         "search": _course(run.networks, run.axes) if whole else None,
         "findings": [visible(line) for line in run.findings],
         "deployed": _deployed(run.path / "deployed.csv"),
@@ -54,6 +83,8 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
     """The front by column, as an operating point is chosen from it: what is believed stands for what was measured."""
     believed = as_believed(front)
     names = [name for name in numeric_columns(front) if not name.endswith((BELIEVED, UNCERTAINTY))]
+    if any(device_named(name) is not None for name in names):  # what is the first's has its device's name, too
+        names = [name for name in names if name != LATENCY]
     order = np.argsort(front["id"].to_numpy(str), kind="stable")
     rank = np.empty(len(front), np.int64)
     rank[order] = np.arange(len(front))
@@ -68,7 +99,7 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
         "directions": {name: better_direction(name, axes) for name in names},
         "titles": {name: visible(name) for name in names} | {axis.name: visible(axis.title) for axis in axes},
         "shown": [*objectives, *(name for name in _SHOWN if name in names and name not in objectives)],
-        "goal": "latency_ms" if "latency_ms" in names else objectives[0],
+        "goal": next((name for name in names if plain_name(name) == LATENCY), objectives[0]),
     }
 
 
@@ -112,51 +143,44 @@ def _course(networks: pd.DataFrame, axes: tuple[Axis, ...]) -> list[dict[str, An
 
 
 def _deployed(path: Path) -> dict[str, Any] | None:
-    """The table of deployed networks: a row a file, a figure with its interval in one cell."""
+    """The table of deployed networks: a row a file, a figure with its interval in one cell; no groups, of which the
+    deployment's own report tells."""
     if not path.exists():
         return None
     table = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "role", "precision"), filled=["id"])
+    by_group = {column for columns in groups_in(table).values() for column in columns.values()}
     names = [
-        str(name) for name in table if not str(name).endswith(("_low", "_high")) and bool(table[name].notna().any())
+        str(name)
+        for name in table
+        if not str(name).endswith(("_low", "_high")) and name not in by_group and bool(table[name].notna().any())
     ]
     rows = [[_cell(row, name) for name in names] for row in table.to_dict("records")]
     return {"columns": [visible(name) for name in names], "rows": rows}
 
 
 def _cell(row: dict[Any, Any], name: str) -> str:
-    value = row[name]
-    if isinstance(value, str):
-        return visible(value)
-    if pd.isna(value):
-        return "unknown"
     low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
-    shown = f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
-    return shown if low is None or pd.isna(low) or pd.isna(high) else f"{shown} ({low:.4g} to {high:.4g})"
+    return between(number(row[name]), number(low), number(high))
 
 
-def _facts(run: Run) -> list[list[str]]:
+def _facts(run: Run) -> list[tuple[str, str]]:
     """What was searched, as pairs of a name and a text; what `run.toml` does not say is left out."""
     known = run.configuration
     facts = [
-        ("problem", _text(known, "problem", "name")),
-        ("data", _text(known, "data", "name")),
-        ("licence of the data", _text(known, "data", "licence")),
-        ("fairness between", _text(known, "search", "group")),
-        ("device", _text(known, "device", "name")),
-        ("strategy", _text(known, "search", "algorithm")),
-        ("budget", _text(known, "search", "budget")),
-        ("seed", _text(known, "search", "seed")),
-        ("networks in the space", _text(known, "space", "networks")),
+        ("problem", text_at(known, "problem", "name")),
+        ("data", text_at(known, "data", "name")),
+        ("licence of the data", text_at(known, "data", "licence")),
+        ("fairness between", text_at(known, "search", "group")),
+        ("network", text_at(known, "network", "name")),
+        ("devices" if len(run.devices) > 1 else "device", ", ".join(run.devices)),
+        ("strategy", text_at(known, "search", "algorithm")),
+        ("budget", text_at(known, "search", "budget")),
+        ("seed", text_at(known, "search", "seed")),
+        ("networks in the space", text_at(known, "space", "networks")),
         ("limits of the search", "; ".join(limit.text for limit in run.limits) or "none"),
-        ("evo_fair", _text(known, "versions", "evo_fair")),
+        ("evo_fair", text_at(known, "versions", "evo_fair")),
     ]
-    return [[name, visible(value)] for name, value in facts if value]
-
-
-def _text(configuration: dict[str, Any], part: str, key: str) -> str:
-    found = configuration.get(part)
-    value = found.get(key) if isinstance(found, dict) else None
-    return "" if value is None or isinstance(value, dict | list) else str(value)
+    return facts_of(facts)
 
 
 _CHOSEN_BY = (
@@ -164,6 +188,7 @@ _CHOSEN_BY = (
     "and a network can break a limit that it meets here. 'evo-fair deploy' measures on the test part."
 )
 _FROZEN = "The front's accuracy is that of the supernet's frozen weights. A network's own training changes it."
+_PRUNED = "The front's accuracy is that of the network's own weights, pruned and not trained on. Training changes it."
 _BELIEVED = (
     "Where an objective has a standard error, the page shows and compares what is believed of it, which is the "
     "measured value drawn towards what networks of that size usually reach."
@@ -173,15 +198,12 @@ _INTERVALS = (
     "Intervals of groups (Wilson, 95 %) take samples as independent. Where several belong to one person or lesion, "
     "they are too narrow. A group of few samples says little, whatever its accuracy."
 )
-_CONFUSION = (
-    "Confusion within groups is not shown: a run's folder holds what was right by group, not what it was taken for. "
-    "Accuracy by class, where the run reports it, is the recall of each class."
-)
 _NO_JOURNAL = "This folder holds the front without its journal: how the search went is not known."
 
 
 def _caveats(run: Run, front: pd.DataFrame, whole: bool) -> list[str]:
     """What the figures can't say, in plain sentences."""
     believed = any(f"{axis.name}{BELIEVED}" in front for axis in run.axes)
-    always = [_PREDICTED, _INTERVALS, _CONFUSION]
-    return [_CHOSEN_BY, _FROZEN, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]
+    always = [_PREDICTED, _INTERVALS]
+    weights = _PRUNED if "network" in run.configuration else _FROZEN
+    return [_CHOSEN_BY, weights, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]

@@ -1,22 +1,10 @@
-// What the page shows. Every text from outside gets in by textContent: none of it is ever read as HTML.
+// The report of a search: limits and goal, what follows from them, the networks' cards, the figures.
 "use strict";
 
-const read = (id) => JSON.parse(document.getElementById(id).textContent);
-const content = read("content"), figures = read("figures");
 const table = content.table, names = Object.keys(table.columns);
 const choose = makeChooser(table, content.axes);
-const byId = (id) => document.getElementById(id);
 const ROWS = 50;
 
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
-function attributes(element, values) {
-  for (const [name, value] of Object.entries(values)) element.setAttribute(name, value);
-  return element;
-}
 function short(value) {
   if (value === null || value === undefined) return "unknown";
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
@@ -28,7 +16,7 @@ const limitText = (limit) => `${limit.name} ${limit.relation} ${limit.number}`;
 
 // ---- limits and goal
 
-const state = { limits: new Map(), goal: null, card: null, search: "" };
+const state = { limits: new Map(), card: null, search: "", confused: "" };
 
 // A column's different values from the loosest to the strictest limit.
 function steps(name) {
@@ -183,7 +171,7 @@ function showCard() {
   if (id === null) parts.push(make("p", { textContent: "No network is chosen: loosen a limit." }));
   else {
     const card = Object.hasOwn(content.cards, id) ? content.cards[id] : null;
-    parts.push(...groupsOf(place, card), ...figuresOf(place, card), ...layersOf(card));
+    parts.push(...groupsOf(place, card), ...confusionOf(card), ...figuresOf(place, card), ...layersOf(card));
   }
   byId("card-body").replaceChildren(...parts);
 }
@@ -238,22 +226,67 @@ function groupsOf(place, card) {
     "The run's folder holds no card of this network: group sizes, intervals and layers are not known." })];
 }
 
-function layersOf(card) {
+// What labels were taken for: a table, of all samples or of a group that is chosen; the choice stays between networks.
+function confusionOf(card) {
   if (!card) return [];
-  if (!card.layers) return [make("p", { className: "note", textContent: "Latency by layer is not known: the network's file or the device's profile is not at hand." })];
-  const share = (ms) => percent(card.total_ms ? ms / card.total_ms : null);
-  const rows = card.layers.map((layer) => [layer.name, layer.operator, layer.ms.toFixed(4) + (layer.outside ? " *" : ""), share(layer.ms)]);
-  rows.push(["fixed cost of a network", "", card.fixed_ms.toFixed(4), share(card.fixed_ms)]);
-  const part = section(`Latency by layer on ${card.device}: ${card.total_ms.toFixed(4)} ms, predicted`, ["layer", "operator", "ms", "share"], rows);
-  if (card.layers.some((layer) => layer.outside)) {
-    part.append(make("p", { className: "note", textContent: "* outside of what the profile was fitted to" }));
+  const title = `What it takes labels for (${card.part} part)`;
+  const part = make("div", { className: "part wide" }, make("h3", { textContent: title }));
+  if (!card.confusion.length) {
+    part.append(make("p", { className: "note", textContent: "Confusion within groups is not known: the card is of an " +
+      "earlier version. 'evo-fair search --resume' with the run's settings writes it." }));
+    return [part];
   }
+  const select = make("select", { id: "confusion-of" });
+  select.append(...card.confusion.map(({ title }) => make("option", { value: title, textContent: title })));
+  select.value = card.confusion.some(({ title }) => title === state.confused) ? state.confused : card.confusion[0].title;
+  const body = make("div");
+  const show = () => {
+    state.confused = select.value;
+    const one = card.confusion.find(({ title }) => title === select.value);
+    body.replaceChildren(confusionTable(one));
+  };
+  select.addEventListener("change", show);
+  show();
+  part.append(make("p", {}, make("label", { htmlFor: select.id, textContent: "Samples of " }), select), body);
   return [part];
 }
 
-// ---- the figures
+function confusionTable({ title, labels, rows }) {
+  const head = ["true label", ...labels, "right"];
+  const cells = rows.map((row, number) => {
+    const all = row.reduce((sum, count) => sum + count, 0);
+    return make("tr", {}, attributes(make("th", { textContent: labels[number] }), { scope: "row" }),
+      ...row.map((count, taken) => {
+        const cell = make("td", { textContent: count ? short(count) : "·", className: taken === number ? "right" : "" });
+        // A wrong answer is the darker, the more of the label's samples it took.
+        if (taken !== number && count) cell.style.backgroundColor = `rgba(208, 111, 0, ${0.15 + 0.6 * count / all})`;
+        return cell;
+      }),
+      make("td", { textContent: percent(all ? row[number] / all : null) }));
+  });
+  const heads = head.map((text) => attributes(make("th", { textContent: text }), { scope: "col" }));
+  return attributes(make("div", { className: "scroll" }, make("table", { className: "confusion" },
+    make("caption", { textContent: `Rows: the true label. Columns: what the network says. ${title}` }),
+    make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...cells))),
+  { tabindex: 0, role: "region", "aria-label": `Confusion of ${title}` });
+}
 
-const drawn = [];
+function layersOf(card) {
+  if (!card) return [];
+  if (!card.latency.length) return [make("p", { className: "note", textContent: "Latency by layer is not known: the network's file or the device's profile is not at hand." })];
+  return card.latency.map((one) => {
+    const share = (ms) => percent(one.total_ms ? ms / one.total_ms : null);
+    const rows = one.layers.map((layer) => [layer.name, layer.operator, layer.ms.toFixed(4) + (layer.outside ? " *" : ""), share(layer.ms)]);
+    rows.push(["fixed cost of a network", "", one.fixed_ms.toFixed(4), share(one.fixed_ms)]);
+    const part = section(`Latency by layer on ${one.device}: ${one.total_ms.toFixed(4)} ms, predicted`, ["layer", "operator", "ms", "share"], rows);
+    if (one.layers.some((layer) => layer.outside)) {
+      part.append(make("p", { className: "note", textContent: "* outside of what the profile was fitted to" }));
+    }
+    return part;
+  });
+}
+
+// ---- the figures
 
 // The choice moves at once. Thousands of points take longer to draw: they follow when the slider rests.
 const MANY = 2000, REST = 150;
@@ -296,12 +329,7 @@ function fill(source, figure, places) {
 
 const along = (name, places) => places.map((place) => (name ? table.columns[name][place] ?? NaN : place + 1));
 
-async function draw() {
-  for (const [number, figure] of figures.entries()) {
-    await Bokeh.embed.embed_item(figure.item, `figure-${number}`);
-    const doc = Bokeh.documents.at(-1);
-    drawn.push({ figure, model: (name) => doc.get_model_by_name(name) });
-  }
+function fillFigures() {
   for (const { figure, model } of drawn) {
     if (figure.kind === "search") {
       model("course").data = { x: content.search.map((row) => row.evaluated), y: content.search.map((row) => row.front) };
@@ -323,4 +351,4 @@ async function draw() {
 
 buildControls();
 update();
-draw().then(() => { update(); document.documentElement.dataset.ready = "yes"; });
+draw().then(() => { fillFigures(); update(); ready(); });

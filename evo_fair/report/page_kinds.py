@@ -1,0 +1,80 @@
+"""The kinds of folders that reports are made of, each told by the file that its job writes first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evo_fair.errors import RunError
+from evo_fair.evolution.run_folder import RUNS
+from evo_fair.job_folder import AUDITS, PRUNINGS
+from evo_fair.report.compare_tables import COMPARISONS
+from evo_fair.report.page_sheet import Sheet
+
+__all__ = ["PAGE_KINDS", "PageKind", "kind_of"]
+
+
+@dataclass(frozen=True)
+class PageKind:
+    """A kind of folder: what it is called, whether one is of it, and what its page shows."""
+
+    name: str
+    command: str
+    is_in: Callable[[Path], bool]
+    sheet: Callable[[Path], Sheet]
+
+
+def kind_of(folder: Path) -> PageKind:
+    """The kind of a folder; raises `RunError`, which lists the kinds, for one of none."""
+    for kind in PAGE_KINDS:
+        if kind.is_in(folder):
+            return kind
+    known = ", ".join(f"a {kind.name} ({kind.command})" for kind in PAGE_KINDS)
+    what = "holds nothing that a report is made of" if folder.is_dir() else "is no folder"
+    raise RunError(f"{folder} {what}: give the folder of {known}".replace("a audit", "an audit"))
+
+
+def _is_deployment(folder: Path) -> bool:
+    return (folder / RUNS.file).is_file() and "deploy" in RUNS.read(folder)
+
+
+# What draws is an extra, so pages are imported only once one is to be made.
+
+
+def _search(folder: Path) -> Sheet:
+    from evo_fair.report.page_search import search_sheet
+
+    return search_sheet(folder)
+
+
+def _deployment(folder: Path) -> Sheet:
+    from evo_fair.report.page_deploy import deployment_sheet
+
+    return deployment_sheet(folder)
+
+
+def _pruning(folder: Path) -> Sheet:
+    from evo_fair.report.page_prune import pruning_sheet
+
+    return pruning_sheet(folder)
+
+
+def _audit(folder: Path) -> Sheet:
+    from evo_fair.report.page_audit import audit_sheet
+
+    return audit_sheet(folder)
+
+
+def _comparison(folder: Path) -> Sheet:
+    from evo_fair.report.page_compare import comparison_sheet
+
+    return comparison_sheet(folder)
+
+
+PAGE_KINDS = (
+    PageKind("deployment", "evo-fair deploy", _is_deployment, _deployment),
+    PageKind("search", "evo-fair search", lambda folder: (folder / RUNS.file).is_file(), _search),
+    PageKind("pruning", "evo-fair prune", lambda folder: (folder / PRUNINGS.file).is_file(), _pruning),
+    PageKind("audit", "evo-fair audit", lambda folder: (folder / AUDITS.file).is_file(), _audit),
+    PageKind("comparison", "evo-fair compare", lambda folder: (folder / COMPARISONS.file).is_file(), _comparison),
+)
+"""All kinds, those that share a file with another one first."""

@@ -1,0 +1,189 @@
+"""A page of every kind of folder: found by its file, without harm from names, and fit for any screen."""
+
+import json
+import re
+
+import pytest
+
+from evo_fair.errors import AuditError, EvoFairError, RunError
+from evo_fair.report.page import write_report
+from tests.cli.conftest import refusal
+from tests.report.folders import MAKERS, write_audit, write_comparison_of_two, write_deployment, write_pruning
+from tests.report.test_page import EVIL, needs_browser
+
+NAMED = {
+    "deployment": {"group": EVIL, "member": EVIL},
+    "pruning": {"group": EVIL, "member": EVIL},
+    "audit": {"group": "sex", "member": EVIL},
+    "comparison": {"label": EVIL},
+}
+
+
+@pytest.fixture(params=MAKERS)
+def odd(request, tmp_path):
+    """A folder of a kind whose names are HTML."""
+    return MAKERS[request.param](tmp_path / "odd <b>", **NAMED[request.param])
+
+
+def tables(path):
+    """The tables of a page: by title the rows of cells, texts unescaped as a reader sees them."""
+    from html import unescape
+
+    text = path.read_text(encoding="utf-8")
+    found = {}
+    for title, body in re.findall(r"<h3>([^<]*)</h3>\s*<div[^>]*>\s*<table>(.*?)</table>", text, re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
+        found[unescape(title)] = [
+            [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows
+        ]
+    return found
+
+
+def figures(path):
+    text = path.read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)
+    return {one["title"]: one for one in json.loads(found)}
+
+
+def test_an_unknown_folder_is_one_line_that_lists_the_kinds(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        told = refusal(capsys, "report", folder)
+        for kind in ("a search", "a deployment", "a pruning", "an audit", "a comparison"):
+            assert kind in told
+
+
+def test_no_name_becomes_a_part_of_a_page(odd):
+    text = write_report(odd).read_text(encoding="utf-8")
+    assert "<img" not in text.replace("<image", "")
+    assert text.count("<script>") == 3  # the library, and the two of the page
+    assert "<b>" not in text.split("<script>")[0]
+
+
+@needs_browser
+def test_a_page_is_drawn_at_any_width_and_asks_nobody(odd, browser):
+    path = write_report(odd)
+    for width in (1280, 390):
+        tab = browser.tab()
+        tab.open(path, width)
+        assert [url for url in tab.requests if not url.startswith(("file:///", "data:", "blob:"))] == []
+        assert tab.run("typeof window.bad") == "undefined"
+        assert tab.run("document.querySelectorAll('img, main b').length") == 0
+        assert tab.run("document.documentElement.scrollWidth") <= width
+        assert tab.run("drawn.length") == tab.run("document.querySelectorAll('figure').length") > 0
+        assert tab.errors == []
+    box = "document.querySelector('[data-series=\"1\"]')"
+    assert tab.run(f"{box}.labels.length") == 1
+    shown = f"drawn[{box}.dataset.figure].model('points-1').visible"
+    assert tab.run(f"{box}.click(); {shown}") is False
+    assert tab.run(f"{box}.click(); {shown}") is True
+
+
+@pytest.mark.parametrize(
+    ("make", "file", "error"),
+    [
+        (write_deployment, "deployed.csv", RunError),
+        (write_deployment, "a.json", RunError),
+        (write_pruning, "pruned.csv", RunError),
+        (write_pruning, "dense.json", RunError),
+        (write_audit, "losses.csv", AuditError),
+        (write_audit, "losses_by_factor.csv", AuditError),
+        (write_audit, "front.csv", AuditError),
+        (write_audit, "effects.csv", AuditError),
+        (write_comparison_of_two, "compare.json", RunError),
+        (write_comparison_of_two, "fronts.csv", RunError),
+        (write_comparison_of_two, "pairs.csv", RunError),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path, make, file, error):
+    folder = make(tmp_path / "damaged")
+    folder.joinpath(file).write_text("{,\x00")
+    with pytest.raises(error, match=re.escape(file)):
+        write_report(folder)
+    assert not folder.joinpath("report.html").exists()
+
+
+def test_a_network_outside_of_the_folder_is_not_read(tmp_path):
+    folder = write_deployment(tmp_path / "run")
+    text = folder.joinpath("deployed.csv").read_text()
+    folder.joinpath("deployed.csv").write_text(text.replace("\na,", "\n../a,"))
+    with pytest.raises(EvoFairError):
+        write_report(folder)
+
+
+# ---- what each page says
+
+
+def test_a_deployment_puts_the_search_beside_the_trained_networks(tmp_path):
+    """Accuracies 0.8 and 0.9 are errors of 0.2 and 0.1; believed was 0.25 of the first, and read 0.2 of the second."""
+    path = write_report(write_deployment(tmp_path / "run"))
+    assert tables(path)["error: the search and after training"][1:] == [
+        ["a", "0.25 (0.21 to 0.29)", "0.2 (0.15 to 0.25)", "-0.05"],
+        ["b", "0.2", "0.1 (0.05 to 0.15)", "-0.1"],
+    ]
+    assert "1 of 1 pairs of networks are in the order" in path.read_text(encoding="utf-8")
+    assert tables(path)["Accuracy by sex, test part"][1] == ["a, fp32", "70.0 % (60.0 to 80.0 %)"]
+    assert tables(path)["Accuracy by sex, test part"][3] == ["b, fp32", "90.0 %"]
+
+
+def test_a_deployment_beside_its_run_finds_the_table(tmp_path):
+    folder = write_deployment(tmp_path / "run" / "deployed")
+    folder.joinpath("deployed.csv").rename(tmp_path / "run" / "deployed.csv")
+    assert "The trained networks and references" in tables(write_report(folder))
+
+
+def test_cards_of_an_earlier_version_say_what_they_lack(tmp_path):
+    deployed = write_report(write_deployment(tmp_path / "deployed", searched=False)).read_text(encoding="utf-8")
+    pruned = write_report(write_pruning(tmp_path / "pruned", intervals=False)).read_text(encoding="utf-8")
+    assert "say what the search believed: run" in deployed.replace("&#39;", "'")
+    assert "An earlier version left no intervals" in pruned
+
+
+def test_a_pruning_says_who_pays(tmp_path):
+    path = write_report(write_pruning(tmp_path / "run"))
+    heads, first, _ = tables(path)["Change of accuracy by sex, in points"]
+    assert heads == ["network", "everyone", "female", "other"]
+    assert first == ["magnitude-0.5-0", "-5.0 (-8.0 to -2.0) *", "-10.0 (-25.0 to +5.0)", "+0.0"]
+    assert set(figures(path)) == {
+        "accuracy by sparsity",
+        "accuracy of the worst group by sparsity",
+        "unfairness by sparsity",
+        "Change of accuracy by sex, in points, at a target of 50 %",
+    }
+
+
+def test_an_audit_says_who_loses_and_how_sure_that_is(tmp_path):
+    path = write_report(write_audit(tmp_path / "run"))
+    text = path.read_text(encoding="utf-8")
+    assert (
+        "By sex, at a sparsity of 25 to 50 %: female loses most, 10.0 (9.0 to 11.0) points of 90.0 % (20 samples)"
+        in text
+    )
+    assert tables(path)["Loss of accuracy by class, in points"][1][:4] == ["NA", "20", "90.0 %", "1.0 (0.0 to 2.0)"]
+    effects = tables(path)["Effects on the change of accuracy by class, in points (clusters: networks)"]
+    assert effects[1] == ["female", "-2.0 (-3.0 to -1.0)", "< 0.001"]
+    assert tables(path)["Flips of predictions, forecast and observed"][1][2:] == [
+        "0.8 (0.7 to 0.9)",
+        "10.0 %",
+        "12.5 %",
+    ]
+    few = write_report(write_audit(tmp_path / "few", effects=False)).read_text(encoding="utf-8")
+    assert "not enough pruned networks" in few
+    assert "not enough flips" in few
+
+
+def test_a_comparison_has_the_fronts_and_their_indicators(tmp_path):
+    folder = write_comparison_of_two(tmp_path / "compared")
+    path = write_report(folder)
+    found = tables(path)
+    assert len(found["Networks of the fronts: one"]) == 1 + 5
+    assert [row[0] for row in found["Hypervolume by label"][1:]] == ["one", "two"]
+    # All but two networks of the second's front are the first's own, and the first lost none of its own to it.
+    assert found["Share of a row's front that a column's front dominates"][1] == ["one", "", "0.0 %"]
+    assert "Hypervolume over the search" in figures(path)
+
+
+def test_a_comparison_of_before_says_how_to_make_it_anew(tmp_path):
+    folder = write_comparison_of_two(tmp_path / "compared")
+    folder.joinpath("compare.json").unlink()
+    with pytest.raises(RunError, match="compare"):
+        write_report(folder)
