@@ -27,6 +27,7 @@ from evo_fair.latency.campaign import Campaign
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.onnx_operators import NodeFacts
 from evo_fair.nets import Step
+from evo_fair.plugins import unloaded_afterwards
 from evo_fair.problem import Data, Fairness, ProxySettings, Search, Training
 from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.pruning.criteria import Scores
@@ -159,7 +160,8 @@ def test_examples_of_docstrings_run(example: doctest.DocTest, finished_run: Path
             ef.search("digits", budget=16, population=8, out=finished_run)
         shutil.copytree(finished_run, "results/digits")
     example.globs = {"ef": ef, "np": np}
-    result = doctest.DocTestRunner(optionflags=FLAGS).run(example)
+    with unloaded_afterwards():
+        result = doctest.DocTestRunner(optionflags=FLAGS).run(example)
     assert result.failed == 0
     assert result.attempted
 

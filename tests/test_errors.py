@@ -1,5 +1,6 @@
 """Errors: messages of a length that can be read, and the way between processes."""
 
+import contextlib
 import importlib
 import multiprocessing
 import pickle
@@ -8,14 +9,15 @@ import pkgutil
 import pytest
 
 import evo_fair
-from evo_fair.errors import LONGEST_MESSAGE, EvoFairError, RunError, StorageError, UnknownNameError, quote
+from evo_fair.errors import LONGEST_MESSAGE, EvoFairError, RunError, StorageError, UnknownNameError, WorkerError, quote
 
 
 def every_error() -> list[type[EvoFairError]]:
     """All error classes of the package, wherever they are defined."""
     for module in pkgutil.walk_packages(evo_fair.__path__, "evo_fair."):
         if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+            with contextlib.suppress(WorkerError):  # a module that needs the extra `cluster`, which is not installed
+                importlib.import_module(module.name)
     found, left = [], [EvoFairError]
     while left:
         kind = left.pop()

@@ -63,7 +63,13 @@ class Profile:
     def known_as(self, sha256: str | None) -> "Profile | None":
         """The profile of that hash: this one, or the same without intervals, which it was before it had them.
 
-        None where the hash is another's. Who goes on with what such a profile was used for gets the same again.
+        Who goes on with what such a profile was used for gets the same again.
+
+        Args:
+            sha256: A profile's hash, or None for one that nobody wrote down.
+
+        Returns:
+            The profile, None where the hash is another's.
         """
         return next((one for one in (self, self.without_intervals) if one.sha256 == sha256), None)
 
