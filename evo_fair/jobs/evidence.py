@@ -122,17 +122,12 @@ class Evidence:
             genes=self._genes(np.concatenate([self._genomes, genomes])),
             trainings=self._trainings(trainings),
         )
-        known = {
-            goal.name: np.concatenate([self._known[goal.name], cheap[goal.name]])
-            for goal in self.plan.objectives
-            if goal.cheap
-        }
+        known = {name: np.concatenate([column, cheap[name]]) for name, column in self._known.items()}
         points, errors = self._points(belief, known)
-        new = np.arange(len(points)) >= len(self.records)
-        there = np.zeros(len(points), np.bool_)
-        there[: len(self.records)] = self._feasible
-        chosen = next_trainings(points, errors, there, n, new)
-        return np.asarray(genomes[chosen - len(self.records)])
+        before = len(self.records)
+        there = np.concatenate([self._feasible, np.zeros(len(genomes), np.bool_)])
+        chosen = next_trainings(points, errors, there, n, np.arange(len(points)) >= before)
+        return np.asarray(genomes[chosen - before])
 
     def enlarged(self, records: Sequence[Record]) -> "Evidence":
         """The same with more networks."""

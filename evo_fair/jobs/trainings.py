@@ -121,8 +121,8 @@ def train_chosen(
     """Trains networks until `trainings` are there, and writes what is believed then.
 
     They start from random weights, or from their `beginning`. A `team` trains those of a round at the same time, and
-    leaves out what no worker survives. Returns the evidence with the networks that were added
-    on the way, and what is believed of all.
+    leaves out what no worker survives. Returns the evidence with the networks that were added on the way, and what is
+    believed of all.
 
     Every training is in `trainings.csv` once it has ended; those that a run has already stay. Raises `RunError` for a
     damaged file, and where the run's trainings had another number of epochs.

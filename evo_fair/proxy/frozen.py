@@ -31,6 +31,7 @@ from evo_fair.proxy.packing import batch_statistics
 from evo_fair.proxy.program import Buffer, Layer, Program, Writer, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.samples import AskedSamples
+from evo_fair.proxy.split import macs_of
 from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["FrozenBlocks", "Prefix"]
@@ -103,10 +104,7 @@ class FrozenBlocks:
 
     def macs(self, block: Block) -> int:
         """Multiply-accumulates of a block, without regard to the stride within it."""
-        pixels = max(1, block.h_in) * max(1, block.w_in) // block.stride**2
-        return pixels * sum(
-            unit.c_out * (1 if unit.depthwise else unit.c_in) * max(1, unit.kernel) ** 2 for unit in units_of(block)
-        )
+        return macs_of(block)
 
     def storing(self, chain: Sequence[FoldedBlock], images: Images) -> Program:
         """The program from images through blocks to the last one's output."""

@@ -13,7 +13,7 @@ NetworkRows = npt.NDArray[np.int64]
 
 
 def split_evenly(networks: int, parts: int) -> list[NetworkRows]:
-    """NetworkRows `[n]` of `networks`, in order, by part: as many in each, one more or less."""
+    """The rows `[n]` of `networks`, in order, by part: as many in each, one more or less."""
     return [rows.astype(np.int64) for rows in np.array_split(np.arange(networks), parts)]
 
 
