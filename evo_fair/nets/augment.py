@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit
 
-__all__ = ["augment"]
+from evo_fair.arrays import Bools, Ints
+
+__all__ = ["augment", "augment_tensor"]
 
 SHIFT_FRACTION = 1 / 16
 
@@ -20,7 +23,27 @@ def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Gener
     """
     if not kinds:
         return images
-    n, _, height, width = images.shape
+    rows, columns, turned = _drawn(images.shape, kinds, rng)
+    moved = np.empty_like(images, order="C")
+    _gather(np.ascontiguousarray(images), rows.astype(np.int32), columns.astype(np.int32), turned, moved)
+    return moved
+
+
+def augment_tensor(images: torch.Tensor, kinds: Sequence[str], rng: np.random.Generator) -> torch.Tensor:
+    """What `augment` gives for the same images and draws, computed where the images are."""
+    if not kinds:
+        return images
+    rows, columns, turned = (torch.from_numpy(part).to(images.device) for part in _drawn(images.shape, kinds, rng))
+    across = images.gather(3, columns[:, None, None].expand(*images.shape))
+    moved = across.gather(2, rows[:, None, :, None].expand(*images.shape))
+    if "rot90" not in kinds:
+        return moved
+    return torch.where(turned[:, None, None, None], moved.transpose(2, 3), moved)
+
+
+def _drawn(shape: Sequence[int], kinds: Sequence[str], rng: np.random.Generator) -> tuple[Ints, Ints, Bools]:
+    """Which row and column each pixel comes from, `[n, height]` and `[n, width]`, and which images `[n]` are turned."""
+    n, _, height, width = shape
     rows = np.broadcast_to(np.arange(height), (n, height))
     columns = np.broadcast_to(np.arange(width), (n, width))
     if "hflip" in kinds:
@@ -32,9 +55,7 @@ def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Gener
         rows = (rows + rng.integers(-most_y, most_y + 1, (n, 1))).clip(0, height - 1)
         columns = (columns + rng.integers(-most_x, most_x + 1, (n, 1))).clip(0, width - 1)
     turned = rng.random(n) < 0.5 if "rot90" in kinds else np.zeros(n, np.bool_)
-    moved = np.empty_like(images, order="C")
-    _gather(np.ascontiguousarray(images), rows.astype(np.int32), columns.astype(np.int32), turned, moved)
-    return moved
+    return np.ascontiguousarray(rows), np.ascontiguousarray(columns), turned
 
 
 @njit(cache=True, nogil=True)

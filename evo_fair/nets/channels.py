@@ -75,7 +75,7 @@ def sort_channels(supernet: Supernet, within_levels: bool = False) -> None:
         importance = reader_importance(supernet, group)
         bounds = (0, *group.levels) if within_levels else (0,)
         segment = np.searchsorted(np.asarray(bounds), np.arange(importance.numel()), side="right")
-        reorder_channels(supernet, group, np.lexsort((-importance.numpy(), segment)))
+        reorder_channels(supernet, group, np.lexsort((-importance.cpu().numpy(), segment)))
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def reorder_channels(supernet: Supernet, group: SharedChannels, order: npt.NDArr
 
     Networks take the first channels, so the first of `order` are the last to be pruned.
     """
-    chosen = torch.from_numpy(order)
+    chosen = torch.from_numpy(order).to(supernet.mean.device)
     for name in group.outputs:
         supernet.weights[name].copy_(supernet.weights[name][chosen])
     for name in group.inputs:

@@ -11,12 +11,14 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from evo_fair.errors import RunError, in_a_line
+from evo_fair.errors import RunError, in_a_line, quote
 from evo_fair.files import digest, write_bytes
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.tensors import read_tensors
 
 __all__ = [
     "TrainingCheckpoint",
+    "check_device",
     "check_tensor_names",
     "damaged",
     "momentum_tensors",
@@ -49,7 +51,7 @@ def write_checkpoint(
     path: Path, identity: str, progress: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> None:
     """Writes a checkpoint, atomically; `identity` is a hash of all that the weights depend on, `progress` JSON."""
-    contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     told = {"identity": identity, **progress, "content": _hash(contiguous)}
     write_bytes(path, save(contiguous, {"progress": json.dumps(told)}))
 
@@ -92,6 +94,16 @@ def check_tensor_names(
     for name in [*wanted, *found]:
         if found.get(name) != shapes.get(name):
             raise ValueError(f"its tensor {name[:80]!r} is not as this training has it")
+
+
+def check_device(path: Path, progress: Mapping[str, Any], device: TorchDevice) -> None:
+    """Raises `RunError` for a checkpoint that another kind of device wrote: its training goes on where it began."""
+    began = progress.get("torch_device", CPU.kind)
+    if began != device.facts().get("torch_device", CPU.kind):
+        raise RunError(
+            f"the training of {path} began on torch device {quote(began)} and would go on on {device.kind!r}: give "
+            "that one, or remove the file to train from the start"
+        )
 
 
 def restore_generator(rng: np.random.Generator, state: object) -> None:

@@ -104,7 +104,7 @@ def _gaps(values: torch.Tensor, groups: npt.NDArray[np.int16]) -> tuple[torch.Te
     present = np.unique(groups[groups >= 0])
     if len(present) < 2:
         return None
-    members = torch.from_numpy(groups == present[:, None]).to(values)
+    members = torch.from_numpy(groups == present[:, None]).to(values.device, values.dtype)
     sizes = members.sum(1)
     means = (members @ values) / sizes
     return means[:, None] - means[None], sizes

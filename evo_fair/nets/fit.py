@@ -13,8 +13,8 @@ from torch.nn import functional
 from evo_fair.arrays import RawInputs
 from evo_fair.errors import NonFiniteError
 from evo_fair.files import digest
-from evo_fair.nets.augment import augment
 from evo_fair.nets.checkpoint import (
+    check_device,
     check_tensor_names,
     damaged,
     momentum_tensors,
@@ -24,9 +24,11 @@ from evo_fair.nets.checkpoint import (
     stored_tensors,
     write_checkpoint,
 )
+from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.inputs import TrainingInputs
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.memory import keep_memory
-from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
+from evo_fair.nets.recipe import Step, check_finite, epoch_of, mean_of, one_cycle, optimiser
 from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
 from evo_fair.one_at_a_time import one_at_a_time
@@ -45,18 +47,19 @@ def fit(
     recipe: Training,
     seed: int,
     *,
-    normalise: Callable[[RawInputs], torch.Tensor],
+    normalise: Callable[[RawInputs | torch.Tensor], torch.Tensor],
     loss: Callable[[torch.Tensor, npt.NDArray[np.int64], float], torch.Tensor] | None = None,
     draw: Callable[[np.random.Generator], npt.NDArray[np.int64]] | None = None,
     after_step: Callable[[int], None] | None = None,
     on_epoch: Callable[[Step], None] | None = None,
     checkpoint: Path | None = None,
+    device: TorchDevice = CPU,
 ) -> None:
     """Trains `network` in place on inputs `[n, channels, ...]` and labels `[n]`; it ends in evaluation mode.
 
-    `normalise` makes raw inputs what the network takes. `loss` gives a scalar from a batch's logits
-    `[batch, labels]`, its samples' indices `[batch]` and the share of all steps that is done, this one counted, above
-    0 and up to 1; by default cross-entropy with the recipe's label smoothing.
+    `normalise` makes raw inputs, on an accelerator tensors there, what the network takes. `loss` gives a scalar from a
+    batch's logits `[batch, labels]`, its samples' indices `[batch]` and the share of all steps that is done, this one
+    counted, above 0 and up to 1; by default cross-entropy with the recipe's label smoothing.
     `draw` gives the samples of an epoch in order, by default a permutation of all; every epoch must draw as many.
     `after_step` hears the number of steps done, `on_epoch` every epoch's mean loss.
 
@@ -64,6 +67,9 @@ def fit(
     the state is written there after every epoch, a second call with the same arguments goes on from it to the same
     bytes, and the file is removed at the end; functions are not compared. Raises `RunError` when the file belongs to
     another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite.
+
+    On an accelerator the network is there in the meantime; initial weights, samples and their augmentation are the
+    CPU's, sums are rounded otherwise, and a checkpoint goes on on the same kind of device alone.
     """
     keep_memory()
     if inputs.ndim == 4:
@@ -72,45 +78,52 @@ def fit(
     sgd = optimiser(weights, recipe)
     rng = np.random.default_rng(seed)
     numbered = {str(number): weight for number, weight in enumerate(weights)}
-    epoch, identity = 0, ""
+    epoch, identity, found = 0, "", None
     if checkpoint:
         identity = _identity(network, inputs, labels, recipe, seed)
         if found := read_checkpoint(checkpoint, identity):
+            check_device(checkpoint, found.progress, device)
             try:
                 check_tensor_names(found, _state(network), numbered)
                 epoch = epoch_of(found.progress.get("epoch"), recipe)
                 restore_generator(rng, found.progress.get("rng"))
             except ValueError as reason:
                 raise damaged(checkpoint, str(reason)) from reason
-            restore_momentum(sgd, numbered, found.tensors)
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
-    with torch_threads(1), torch.random.fork_rng(devices=[]), strides_first(network):
+    data = TrainingInputs(inputs, recipe.augment, device)
+    with torch_threads(1), device.forked_rng(), strides_first(network), device.at_work(), device.holding(network):
+        if found:
+            restore_momentum(sgd, numbered, found.tensors)
         while epoch < recipe.epochs:
             torch.manual_seed(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
             order = draw(rng) if draw else rng.permutation(len(labels))
             batch = min(recipe.batch_size, len(order))
             steps = len(order) // batch
             network.train()
-            mean_loss = 0.0
+            losses: list[torch.Tensor] = []
             for number in range(steps):
                 step = epoch * steps + number
                 for group in sgd.param_groups:
                     group["lr"] = recipe.learning_rate * one_cycle(step, recipe.epochs * steps)
                 chosen = np.sort(order[number * batch : (number + 1) * batch])
-                logits = network(normalise(augment(inputs[chosen], recipe.augment, rng)))
+                x = normalise(data.batch(chosen, rng))
+                with device.autocast():
+                    logits = network(x)
+                logits = logits.float() if device.accelerated else logits
                 if loss:
                     value = loss(logits, chosen, (step + 1) / (recipe.epochs * steps))
                 else:
-                    target = torch.from_numpy(labels[chosen])
+                    target = torch.from_numpy(labels[chosen]).to(logits.device)
                     value = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
                 sgd.zero_grad()
                 value.backward()  # type: ignore[no-untyped-call]
                 sgd.step()
                 if after_step:
                     after_step(step + 1)
-                mean_loss += float(value.detach()) / steps
+                losses.append(value.detach())
             epoch += 1
+            mean_loss = mean_of(losses)
             try:
                 check_finite(epoch, mean_loss, weights, recipe)
             except NonFiniteError:
@@ -119,7 +132,8 @@ def fit(
                 raise
             if checkpoint and epoch < recipe.epochs:
                 state = _state(network) | momentum_tensors(sgd, numbered)
-                write_checkpoint(checkpoint, identity, {"epoch": epoch, "rng": rng.bit_generator.state}, state)
+                progress = {"epoch": epoch, "rng": rng.bit_generator.state, **device.facts()}
+                write_checkpoint(checkpoint, identity, progress, state)
             if on_epoch:
                 on_epoch(Step(epoch, recipe.epochs, mean_loss))
     network.eval()
@@ -150,7 +164,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def _fill(module: nn.Conv2d | nn.Linear, deviation: float, generator: torch.Generator) -> None:
-    drawn = torch.randn(module.weight.shape, generator=generator)  # in one order, whatever the weight's layout
+    # In one order, whatever the weight's layout, and by the generator wherever the weight is.
+    drawn = torch.randn(module.weight.shape, generator=generator, device=generator.device).to(module.weight.device)
     if not _frozen(module.weight):
         module.weight.copy_(drawn * deviation)
     if module.bias is not None and not _frozen(module.bias):

@@ -104,6 +104,7 @@ def _is_image(x: torch.Tensor) -> bool:
         x.dim() == 4
         and x.dtype == torch.float32
         and x.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 

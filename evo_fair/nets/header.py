@@ -108,7 +108,7 @@ class _Sums:
 
     def add(self, place: tuple[str, str], y: torch.Tensor, members: npt.NDArray[np.int16]) -> None:
         """Adds a batch of a layer's feature maps."""
-        maps = y.contiguous().numpy().astype(np.float64)
+        maps = y.cpu().contiguous().numpy().astype(np.float64)
         if place not in self.total:
             self.total[place] = np.zeros((len(self.sizes), *maps.shape[1:]))
             self.squares[place] = np.zeros(len(self.sizes))

@@ -47,7 +47,7 @@ class UnitModule(nn.Module):
         self.layer.weight = nn.Parameter(own.to(memory_format=torch.channels_last) if own.dim() == 4 else own)
         norm = {"weight": gamma.detach().clone(), "bias": beta.detach().clone()}
         norm |= {"running_mean": torch.zeros_like(gamma), "running_var": torch.ones_like(gamma)}
-        self.norm.load_state_dict(norm | {"num_batches_tracked": torch.tensor(0)}, assign=True)
+        self.norm.load_state_dict(norm | {"num_batches_tracked": torch.tensor(0, device=gamma.device)}, assign=True)
 
     def fold(self) -> None:
         """Moves the batch norm, with its present statistics, into the layer."""

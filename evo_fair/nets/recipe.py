@@ -9,7 +9,7 @@ import torch
 from evo_fair.errors import NonFiniteError, quote
 from evo_fair.problem import Training
 
-__all__ = ["Step", "check_finite", "epoch_of", "one_cycle", "optimiser"]
+__all__ = ["Step", "check_finite", "epoch_of", "mean_of", "one_cycle", "optimiser"]
 
 
 class Step(NamedTuple):
@@ -52,6 +52,14 @@ def one_cycle(step: int, steps: int) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.5 + 0.5 * math.cos(math.pi * (step - rise) / max(1, steps - rise))
+
+
+def mean_of(losses: Sequence[torch.Tensor]) -> float:
+    """The mean of an epoch's losses, scalars that are read here, all at once: each reading makes a GPU wait."""
+    mean = 0.0
+    for loss in torch.stack(list(losses)).reshape(-1).cpu().tolist():
+        mean += loss / len(losses)
+    return mean
 
 
 def check_finite(epoch: int, loss: float, weights: Sequence[torch.Tensor], recipe: Training) -> None:

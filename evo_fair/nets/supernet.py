@@ -49,21 +49,37 @@ class Supernet:
         weights: dict[str, torch.Tensor] = {}
         for place, unit in _largest_units(space):
             fan = unit.c_in if unit.kernel == 0 else unit.kernel**2 * (1 if unit.depthwise else unit.c_out)
-            weights[f"{place}.weight"] = torch.randn(unit.weight_shape, generator=generator) * (2 / fan) ** 0.5
-            weights[f"{place}.gamma"] = torch.ones(unit.c_out)
-            weights[f"{place}.beta"] = torch.zeros(unit.c_out)
+            weight = torch.randn(unit.weight_shape, generator=generator, device=generator.device) * (2 / fan) ** 0.5
+            weights[f"{place}.weight"] = weight
+            weights[f"{place}.gamma"] = torch.ones(unit.c_out, device=weight.device)
+            weights[f"{place}.beta"] = torch.zeros(unit.c_out, device=weight.device)
         features = space.architecture(space.largest())[-1].c_out
-        weights["classifier.weight"] = torch.randn(space.labels, features, generator=generator) * features**-0.5
-        weights["classifier.bias"] = torch.zeros(space.labels)
-        return cls(space, weights, torch.from_numpy(mean.copy()), torch.from_numpy(scale.copy()))
+        device = generator.device
+        drawn = torch.randn(space.labels, features, generator=generator, device=device)
+        weights["classifier.weight"] = drawn * features**-0.5
+        weights["classifier.bias"] = torch.zeros(space.labels, device=device)
+        centre, deviations = (torch.from_numpy(part.copy()).to(device) for part in (mean, scale))
+        return cls(space, weights, centre, deviations)
 
-    def normalise(self, inputs: RawInputs) -> torch.Tensor:
+    def to(self, device: torch.device) -> "Supernet":
+        """The same on a device, itself where it is there already."""
+        if self.mean.device == device:
+            return self
+        weights = {name: weight.detach().to(device) for name, weight in self.weights.items()}
+        return Supernet(self.space, weights, self.mean.to(device), self.scale.to(device))
+
+    def normalise(self, inputs: RawInputs | torch.Tensor) -> torch.Tensor:
         """Raw inputs `[n, channels, ...]` as the float32 tensor that networks take; images in channels-last layout."""
         return normalise(inputs, self.mean, self.scale)
 
-    def forward(self, x: torch.Tensor, blocks: list[Block]) -> torch.Tensor:
-        """Logits `[n, labels]` of one architecture for normalised inputs, batch norm on the batch's own statistics."""
-        features = run_blocks(blocks, x, self._apply)
+    def forward(
+        self, x: torch.Tensor, blocks: list[Block], known: dict[tuple[Block, ...], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Logits `[n, labels]` of one architecture for normalised inputs, batch norm on the batch's own statistics.
+
+        `known` has what other architectures' first blocks have made of the same inputs, and takes what these make.
+        """
+        features = run_blocks(blocks, x, self._apply, known)
         classifier = self.weights["classifier.weight"][:, : features.shape[1]]
         return functional.linear(features, classifier, self.weights["classifier.bias"])
 
@@ -108,8 +124,8 @@ class Supernet:
 
     def save(self, path: Path) -> None:
         """Writes the weights as safetensors, atomically."""
-        tensors = {name: tensor.detach().contiguous() for name, tensor in self.weights.items()}
-        tensors |= {"input.mean": self.mean, "input.scale": self.scale}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.weights.items()}
+        tensors |= {"input.mean": self.mean.cpu(), "input.scale": self.scale.cpu()}
         write_bytes(path, save(tensors, {"space": self.space.fingerprint}))
 
     @classmethod

@@ -13,15 +13,24 @@ __all__ = ["Apply", "run_block", "run_blocks"]
 Apply = Callable[[Block, Unit, torch.Tensor], torch.Tensor]
 
 
-def run_blocks(blocks: Sequence[Block], x: torch.Tensor, apply: Apply) -> torch.Tensor:
+def run_blocks(
+    blocks: Sequence[Block], x: torch.Tensor, apply: Apply, known: dict[tuple[Block, ...], torch.Tensor] | None = None
+) -> torch.Tensor:
     """The features `[n, channels]` that `blocks` and, on images, global average pooling make of the input `x`.
 
     `apply(block, unit, tensor)` runs one unit, batch norm included. Every unit is followed by ReLU, the last one of a
     block after the shortcut has been added, and only where the block's kind ends with one. A unit that squeezes is
     given the mean over the map; what the one behind it makes of that weighs the map's channels, by its hard sigmoid.
+    `known` has what first blocks make of the same `x`: those are not run again, and what others make is added.
     """
-    for block in blocks:
-        x = run_block(block, x, apply)
+    for number, block in enumerate(blocks, 1):
+        if known is None:
+            x = run_block(block, x, apply)
+            continue
+        beginning = tuple(blocks[:number])
+        if beginning not in known:
+            known[beginning] = run_block(block, x, apply)
+        x = known[beginning]
     return x.mean((2, 3)) if x.dim() == 4 else x
 
 

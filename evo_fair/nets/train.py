@@ -23,10 +23,10 @@ from torch.nn import functional
 from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import RunError
 from evo_fair.files import digest
-from evo_fair.nets.augment import augment
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.checkpoint import (
     TrainingCheckpoint,
+    check_device,
     check_tensor_names,
     momentum_tensors,
     read_checkpoint,
@@ -34,10 +34,12 @@ from evo_fair.nets.checkpoint import (
     restore_momentum,
     write_checkpoint,
 )
-from evo_fair.nets.inputs import input_statistics
-from evo_fair.nets.recipe import Step, check_finite, epoch_of, one_cycle, optimiser
+from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.inputs import TrainingInputs, input_statistics
+from evo_fair.nets.recipe import Step, check_finite, epoch_of, mean_of, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
+from evo_fair.nets.together import fair_gradients_together, gradients_together
 from evo_fair.problem import Training
 from evo_fair.space import Block, SearchSpace
 
@@ -60,6 +62,7 @@ def train_supernet(
     *,
     checkpoint: Path | None = None,
     on_resume: Callable[[Step], None] | None = None,
+    device: TorchDevice = CPU,
 ) -> Supernet:
     """Trains a supernet on inputs `[n, channels, ...]` and labels `[n]`; the same arguments give the same weights.
 
@@ -71,11 +74,15 @@ def train_supernet(
 
     With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
     from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none.
-    It is removed at the end.
+    It is removed at the end. One that another kind of device wrote raises `RunError`.
+
+    On an accelerator weights and samples are there meanwhile; see `nets.together` for the steps. The supernet comes
+    back to the CPU.
     """
     rng = np.random.default_rng(seed)
     mean, scale = input_statistics(inputs)
-    supernet = Supernet.initialise(space, torch.Generator().manual_seed(int(rng.integers(2**63))), mean, scale)
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    supernet = Supernet.initialise(space, generator, mean, scale).to(device.where)
     weights = [tensor.requires_grad_() for tensor in supernet.weights.values()]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
@@ -91,22 +98,24 @@ def train_supernet(
     if checkpoint:
         identity = _identity(space, inputs, labels, recipe, seed)
         if found := _found(checkpoint, identity, supernet, recipe):
+            check_device(checkpoint, found.progress, device)
             reached = _take_up(found, supernet, sgd, rng)
             first = reached.epoch
             if on_resume:
                 on_resume(reached)
-    with torch_threads(1), ThreadPoolExecutor(joblib.cpu_count()) as pool:
+    data = TrainingInputs(inputs, recipe.augment, device)
+    with torch_threads(1), device.at_work(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for epoch in range(first, recipe.epochs):
             order = rng.permutation(len(labels))
-            loss = 0.0
+            losses: list[torch.Tensor] = []
             for number in range(steps_an_epoch):
                 step = epoch * steps_an_epoch + number
                 if step == warmup and warmup:
                     sort_channels(supernet)
                     sgd.state.clear()  # its momentum belongs to the channels' old order
                 chosen = np.sort(order[number * batch : (number + 1) * batch].reshape(batches, -1)).ravel()
-                x = supernet.normalise(augment(inputs[chosen], recipe.augment, rng))
-                y = torch.from_numpy(labels[chosen])
+                x = supernet.normalise(data.batch(chosen, rng))
+                y = torch.from_numpy(labels[chosen]).to(x.device)
                 if fair:
                     genomes = one_of_each_kind(space, rng)
                 elif step < warmup:
@@ -115,13 +124,19 @@ def train_supernet(
                     genomes = [largest, *space.sample(rng, recipe.random_networks), smallest]
                 for group in sgd.param_groups:
                     group["lr"] = recipe.learning_rate * one_cycle(step, steps)
-                compute = fair_gradients if fair else gradients
-                loss += compute(pool, supernet, x, y, genomes, recipe.label_smoothing) / steps_an_epoch
+                if device.accelerated:
+                    together = fair_gradients_together if fair else gradients_together
+                    losses.append(together(device, supernet, x, y, genomes, recipe.label_smoothing))
+                else:
+                    compute = fair_gradients if fair else gradients
+                    loss = compute(pool, supernet, x, y, genomes, recipe.label_smoothing)
+                    losses.append(torch.tensor(loss, dtype=torch.float64))
                 sgd.step()
+            loss = mean_of(losses)
             check_finite(epoch + 1, loss, weights, recipe)
             done = Step(epoch + 1, recipe.epochs, loss)
             if checkpoint and done.epoch < done.epochs:
-                progress = {"step": done, "generator": rng.bit_generator.state}
+                progress = {"step": done, "generator": rng.bit_generator.state, **device.facts()}
                 state = {f"weight.{name}": weight for name, weight in supernet.weights.items()}
                 write_checkpoint(checkpoint, identity, progress, state | momentum_tensors(sgd, supernet.weights))
             if on_epoch:
@@ -130,6 +145,7 @@ def train_supernet(
         checkpoint.unlink(missing_ok=True)
     for weight in weights:
         weight.requires_grad_(False).grad = None
+    supernet = supernet.to(CPU.where)
     sort_channels(supernet, within_levels=True)
     return supernet
 
