@@ -32,13 +32,17 @@ _AGAIN = "restore it, or remove it and go on with --resume, which makes it again
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """One network's training: for how long, with which seed, and what it reached, with standard errors."""
+    """One network's training: for how long, with which seed, and what it reached, with standard errors.
+
+    `torch_device` is where it was trained, empty for the CPU.
+    """
 
     id: str
     epochs: int
     seed: int
     values: Mapping[str, float]
     uncertainties: Mapping[str, float]
+    torch_device: str = ""
 
 
 def write_trainings(path: Path, trainings: Sequence[TrainingResult]) -> None:
@@ -47,6 +51,7 @@ def write_trainings(path: Path, trainings: Sequence[TrainingResult]) -> None:
         {"id": one.id, "epochs": one.epochs, "seed": one.seed}
         | dict(one.values)
         | {f"{name}{UNCERTAINTY}": value for name, value in one.uncertainties.items()}
+        | ({"torch_device": one.torch_device} if one.torch_device else {})
         for one in trainings
     ]
     write_text(path, pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -73,6 +78,7 @@ def read_trainings(path: Path, objectives: Sequence[str], known: Collection[str]
             int(row["seed"]),
             {name: float(row[name]) for name in objectives},
             {name: float(row[f"{name}{UNCERTAINTY}"]) for name in objectives},
+            row["torch_device"] if isinstance(row.get("torch_device"), str) else "",
         )
         for row in table.to_dict("records")
     ]
@@ -105,7 +111,7 @@ def read_beliefs(path: Path, objectives: Sequence[str], evaluated: Sequence[str]
 
 
 def _read(path: Path, numbers: Sequence[str], known: Collection[str]) -> pd.DataFrame:
-    table = read_table_of_numbers(path, RunError, _AGAIN, texts=("id",), filled=("id", *numbers))
+    table = read_table_of_numbers(path, RunError, _AGAIN, texts=("id", "torch_device"), filled=("id", *numbers))
     allowed = set(known)
     seen: set[str] = set()
     for row, name in enumerate(table["id"], 1):

@@ -12,6 +12,7 @@ from evo_fair.cli.options import (
     NetworkOption,
     ProblemArgument,
     RunOption,
+    TorchDeviceOption,
     WeightsOption,
     WorkersOption,
     chosen_workers,
@@ -89,6 +90,7 @@ def audit(
     out: Annotated[
         Path | None, typer.Option("--out", help="The audit's folder. Default: results/PROBLEM-audit.")
     ] = None,
+    torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an audit that was broken off.")] = False,
@@ -130,6 +132,7 @@ def audit(
             treatments=treatment,
             epochs=epochs,
             minutes=time,
+            torch_device=torch_device,
             workers=chosen_workers(workers, leave_out, jobs),
             resume=resume,
             listener=bars,

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.cli.options import DataOption, LeaveOutOption, WorkersOption, chosen_workers, resume_command
+from evo_fair.cli.options import (
+    DataOption,
+    LeaveOutOption,
+    TorchDeviceOption,
+    WorkersOption,
+    chosen_workers,
+    resume_command,
+)
 from evo_fair.show import say
 
 if TYPE_CHECKING:
@@ -109,6 +116,7 @@ def deploy(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training and of the intervals.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the networks. Default: RUN/deployed.")] = None,
+    torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a deployment that was broken off.")] = False,
@@ -137,6 +145,7 @@ def deploy(
             seed=seed,
             module=module,
             out=out,
+            torch_device=torch_device,
             workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,

@@ -20,6 +20,7 @@ __all__ = [
     "NetworkOption",
     "ProblemArgument",
     "RunOption",
+    "TorchDeviceOption",
     "WeightsOption",
     "WorkersOption",
     "chosen_workers",
@@ -83,6 +84,16 @@ LeaveOutOption = Annotated[
     typer.Option(
         "--leave-out",
         help="With --workers: leave out, with a warning, a piece that ended three workers, instead of ending the job.",
+    ),
+]
+
+
+TorchDeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--torch-device",
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where networks are trained and evaluated; auto: a GPU if there is one.",
     ),
 ]
 

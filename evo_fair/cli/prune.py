@@ -14,6 +14,7 @@ from evo_fair.cli.options import (
     NetworkOption,
     ProblemArgument,
     RunOption,
+    TorchDeviceOption,
     WeightsOption,
     WorkersOption,
     chosen_workers,
@@ -99,6 +100,7 @@ def prune(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the networks. Default: results/PROBLEM-pruned.")
     ] = None,
+    torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
@@ -135,6 +137,7 @@ def prune(
             epochs=epochs,
             epsilon=epsilon,
             device=device,
+            torch_device=torch_device,
             workers=chosen_workers(workers, leave_out),
             resume=resume,
             listener=bars,

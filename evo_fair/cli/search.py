@@ -11,6 +11,7 @@ from evo_fair.cli.options import (
     DevicesOption,
     LeaveOutOption,
     ProblemArgument,
+    TorchDeviceOption,
     WeightsOption,
     WorkersOption,
     chosen_workers,
@@ -94,12 +95,7 @@ def search(
     jobs: Annotated[
         int | None, typer.Option("--jobs", help="Threads; they change the time only. Default: all cores.")
     ] = None,
-    torch_device: Annotated[
-        str,
-        typer.Option(
-            "--torch-device", metavar="auto|cpu|cuda", help="Where networks are evaluated; auto: a GPU if there is one."
-        ),
-    ] = "auto",
+    torch_device: TorchDeviceOption = "auto",
     precision: Annotated[
         str,
         typer.Option(

@@ -9,6 +9,7 @@ from evo_fair.cli.options import (
     DataOption,
     LeaveOutOption,
     ProblemArgument,
+    TorchDeviceOption,
     WorkersOption,
     chosen_workers,
     same_command,
@@ -40,6 +41,7 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the result; by default the cache, where searches look.")
     ] = None,
+    torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
 ) -> None:
@@ -58,15 +60,16 @@ def train(
     chosen = load_problem(problem, data=data)
     with resumable(same_command(), lambda: "finished epochs are saved") as check, ProgressBars(check) as bars:
         if not network:
-            _train_supernet(chosen, out, bars)
+            _train_supernet(chosen, out, torch_device, bars)
         else:
-            _train_references(chosen, network, seed or 0, out, chosen_workers(workers, leave_out), bars)
+            team = chosen_workers(workers, leave_out)
+            _train_references(chosen, network, seed or 0, out, torch_device, team, bars)
 
 
-def _train_supernet(problem: "Problem", out: Path | None, bars: "ProgressBars") -> None:
+def _train_supernet(problem: "Problem", out: Path | None, torch_device: str, bars: "ProgressBars") -> None:
     from evo_fair.jobs.train import train as train_supernet
 
-    stored = train_supernet(problem, out=out, listener=bars)
+    stored = train_supernet(problem, out=out, torch_device=torch_device, listener=bars)
     for name, report in stored.manifest["validation"].items():
         say(f"{name} network: accuracy {report['accuracy']:.4f} on the validation part")
     say(f"supernet: {stored.path}")
@@ -77,13 +80,23 @@ def _train_references(
     networks: list[str],
     seed: int,
     out: Path | None,
+    torch_device: str,
     workers: "Workers | None",
     bars: "ProgressBars",
 ) -> None:
     from evo_fair.jobs.reference import train_references
 
     again = len(networks) == 1
-    for stored in train_references(problem, networks, seed=seed, out=out, workers=workers, listener=bars, again=again):
+    for stored in train_references(
+        problem,
+        networks,
+        seed=seed,
+        out=out,
+        torch_device=torch_device,
+        workers=workers,
+        listener=bars,
+        again=again,
+    ):
         report = stored.manifest["validation"]
         say(f"{stored.path.stem}: accuracy {report['accuracy']:.4f} on the validation part")
         for name, part in report["groups"][problem.fairness.group].items():

@@ -16,6 +16,7 @@ from evo_fair.files import inside, sha256_of, write_bytes
 from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step
 from evo_fair.nets.checkpoint import stored_tensors
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.layout import channels_last
@@ -67,6 +68,7 @@ class AloneTraining:
     tuning: Tuning
     seed: int
     beginning: Beginning | None = None
+    device: TorchDevice = CPU
 
     def __post_init__(self) -> None:
         if not self.tuning.from_scratch and self.beginning is None:
@@ -93,6 +95,7 @@ class AloneTraining:
             self.scaling,
             checkpoint=self._checkpoint(name),
             on_epoch=on_epoch,
+            device=self.device,
         )
         self.keep(name, genome, network)
         return network
@@ -164,6 +167,7 @@ class AloneTraining:
             "recipe": self.tuning.recipe(self.problem.training).of_one_network(),
             "data": self.dataset.fingerprint,
             "torch": torch.__version__,
+            **self.device.facts(),
         }
 
 

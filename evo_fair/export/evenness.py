@@ -10,6 +10,7 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Network
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import Scaling
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.offsets import FOLDS, Outputs, held_offsets, log_shares
@@ -35,6 +36,7 @@ def even_outputs(
     scaling: Scaling,
     epsilon: float,
     bias: nn.Parameter | None = None,
+    device: TorchDevice = CPU,
 ) -> dict[str, Any]:
     """Moves the biases of a network's outputs in place, and says for its card how, and what that does.
 
@@ -52,8 +54,9 @@ def even_outputs(
         scaling: How raw inputs are normalised.
         epsilon: The accuracy that may be lost, 0.01 for a point.
         bias: The biases of the outputs. Default: those of a `Network`'s classifier.
+        device: Where the network is evaluated. Default: the CPU.
     """
-    parts = {name: _outputs(network, dataset, name, grouping, scaling) for name in ("validation", "train")}
+    parts = {name: _outputs(network, dataset, name, grouping, scaling, device) for name in ("validation", "train")}
     validation, training = parts["validation"], parts["train"]
     labels = len(dataset.label_names)
     found = held_offsets(
@@ -68,7 +71,7 @@ def even_outputs(
         assert isinstance(network, Network)
         bias = network.classifier.bias
     with torch.no_grad():
-        bias.add_(torch.from_numpy(found.offsets).float())
+        bias.add_(torch.from_numpy(found.offsets).float().to(bias.device))
     return {
         "grouping": grouping,
         "epsilon": epsilon,
@@ -85,10 +88,12 @@ def even_outputs(
     }
 
 
-def _outputs(network: nn.Module, dataset: Dataset, part: str, grouping: str, scaling: Scaling) -> Outputs:
+def _outputs(
+    network: nn.Module, dataset: Dataset, part: str, grouping: str, scaling: Scaling, device: TorchDevice
+) -> Outputs:
     samples = dataset.part(part)
     chunks: list[npt.NDArray[np.float32]] = [
-        predict_logits(network, scaling(dataset.inputs[samples[start : start + CHUNK]]))
+        predict_logits(network, scaling(dataset.inputs[samples[start : start + CHUNK]]), device)
         for start in range(0, len(samples), CHUNK)
     ]
     return Outputs(np.concatenate(chunks), dataset.labels[samples], dataset.grouping(grouping).index[samples])

@@ -10,6 +10,7 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Step
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, balanced_draw, fair_loss
 from evo_fair.nets.fit import fit
 from evo_fair.nets.inputs import Scaling
@@ -82,6 +83,7 @@ def train_network(
     *,
     checkpoint: Path | None = None,
     on_epoch: Callable[[Step], None] | None = None,
+    device: TorchDevice = CPU,
 ) -> None:
     """Trains a network, of this project or any other, in place on the training part; see `fit` for `checkpoint`.
 
@@ -95,6 +97,7 @@ def train_network(
         scaling: How raw inputs are normalised.
         checkpoint: The file where a broken-off training goes on. Default: none.
         on_epoch: Hears of each epoch. Default: none.
+        device: Where it is trained. Default: the CPU.
     """
     train = dataset.part("train")
     groups = dataset.grouping(grouping).index[train]
@@ -112,4 +115,5 @@ def train_network(
         draw=balanced_draw(groups) if tuning.balance_groups else None,
         on_epoch=on_epoch,
         checkpoint=checkpoint,
+        device=device,
     )

@@ -23,6 +23,7 @@ from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.files import inside, sha256_of
 from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step, Supernet
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
@@ -38,7 +39,8 @@ class Workshop:
 
     Those of a search without a supernet start from their `beginning`.
     `even_groups` is the accuracy that may be lost to outputs moved for groups to be right evenly; None moves none.
-    Networks that `alone` has trained are taken from there.
+    Networks that `alone` has trained are taken from there. Networks are trained, and their outputs evened, on
+    `device`; what their files are checked against, and their cards say, is the CPU's.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Workshop:
     even_groups: float | None = None
     alone: AloneTraining | None = None
     beginning: Beginning | None = None
+    device: TorchDevice = CPU
 
     @cached_property
     def scaling(self) -> Scaling:
@@ -95,12 +98,15 @@ class Workshop:
                 scaling,
                 checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
                 on_epoch=on_epoch,
+                device=self.device,
             )
         final = for_inference(network)
         evened = {}
         if self.even_groups is not None:
             bias = self._output_bias(final)
-            evened["even_groups"] = even_outputs(final, self.dataset, self.grouping, scaling, self.even_groups, bias)
+            evened["even_groups"] = even_outputs(
+                final, self.dataset, self.grouping, scaling, self.even_groups, bias, self.device
+            )
         validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
         logits = predict_logits(final, validation)
         files = self.files(name)
@@ -117,6 +123,7 @@ class Workshop:
                 "grouping": self.grouping,
                 "seed": self.seed,
                 "recipe": recipe.of_one_network(),
+                **self.device.described(),
             },
             **evened,
             "hashes": self.hashes,

@@ -20,6 +20,7 @@ from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_networ
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.workers import Workers, as_workers
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
@@ -94,6 +95,7 @@ def audit(
     treatments: Sequence[str] | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
+    torch_device: str = "auto",
     workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
@@ -141,6 +143,8 @@ def audit(
         epochs: What a treatment trains. Default: 5.
         minutes: The most minutes that measuring may take; an audit that would take
             longer is refused. Default: no limit.
+        torch_device: Where networks are trained and evaluated: `auto`, `cpu`, `cuda`,
+            `cuda:N` or `mps`. Default: `auto`, a GPU if there is one.
         workers: Who measures: so many processes here, the address of a
             Dask scheduler, or a `Workers`. What is measured is the same. Default: None,
             this process.
@@ -166,7 +170,9 @@ def audit(
     limits, imbalance = as_texts("constraints", constraints), as_text("imbalance", imbalance)
     check_wishes(imbalance, limits, "network" if one else "proxy")
     problem, folder, listener = as_problem(problem), as_path("out", out), listener or Listener()
-    AUDITS.goes_on(folder, resume)  # refuses a folder of something else before anything is trained
+    # Refuses a folder of something else before anything is trained.
+    begun = AUDITS.read(folder) if AUDITS.goes_on(folder, resume) else None
+    place = place_of_job(torch_device, begun, listener)
     if any("accuracy[" in limit for limit in limits):
         groupings = (group or problem.fairness.group, *problem.fairness.groupings)
         check_groups(limits, problem.dataset(), groupings)
@@ -176,7 +182,7 @@ def audit(
     }
     drawn, team = as_wholes("seeds", seeds), as_workers(workers, as_whole("jobs", jobs))
     common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
-    common |= {"resume": resume, "listener": listener}
+    common |= {"resume": resume, "listener": listener, "device": place}
     if one:
         factors |= {
             "criteria": criteria and as_texts("criteria", criteria),
@@ -212,7 +218,7 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
-    task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training)
+    task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training, common["device"])
     check_samples(task.dataset, (task.group,), 1)
     suits = partial(check_network, grid, task)  # asked before it is trained
     structured = "structured" in grid.structures

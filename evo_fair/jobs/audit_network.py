@@ -21,6 +21,7 @@ from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.lock import one_job
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
@@ -116,22 +117,25 @@ def audit_network(
     workers: Workers | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    device: TorchDevice = CPU,
 ) -> AuditFolder:
     """Makes and measures every network of the grid from `dense`, called `name`, and writes the audit's folder.
 
     The same arguments give the same files. With `minutes`, a grid that would take longer, going by the first network
     of every treatment, raises `AuditError`; what was measured stays. Sparsities are shares of channels (`structured`)
-    or of single weights; the table has the share of parameters that is gone or 0.
+    or of single weights; the table has the share of parameters that is gone or 0. Networks are trained and evaluated
+    on the `device`.
     """
     dataset = problem.dataset()
     group = group or problem.fairness.group
     groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
     check_samples(dataset, groupings, 1)
-    task = Task(dataset, group, problem.training)
+    task = Task(dataset, group, problem.training, device)
     check_network(grid, task, dense.network)
     configuration = {
         "source": "network",
         **version_facts(),
+        **device.facts(),
         "part": PART,
         "part_size": 1,
         "group": group,
@@ -180,5 +184,6 @@ def _facts(network: nn.Module, task: Task, name: str, groupings: tuple[str, ...]
     """What the dense network alone says of the samples, and of classes and groups in training."""
     dataset = task.dataset
     train = calibration_samples(dataset, COMPLEXITY_SAMPLES)
-    logits = [predict_logits(network, task.normalise(dataset.inputs[chosen])) for chosen in (dataset.part(PART), train)]
+    parts = (task.normalise(dataset.inputs[chosen]) for chosen in (dataset.part(PART), train))
+    logits = [predict_logits(network, x, task.device) for x in parts]
     return DenseFacts.gather([name], logits[0][None], entropy_of(logits[1])[None], train, dataset, groupings)

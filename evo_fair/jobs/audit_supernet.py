@@ -29,6 +29,7 @@ from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxySource, calibration_samples
@@ -55,12 +56,13 @@ def audit_proxy(
     workers: Workers | None = None,
     resume: bool = False,
     listener: Listener | None = None,
+    device: TorchDevice = CPU,
 ) -> AuditFolder:
     """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files.
 
     `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
     longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With
-    `resume` an audit that was broken off goes on.
+    `resume` an audit that was broken off goes on. Networks are evaluated on the `device`.
     """
     check_orders(grid.criteria)
     dataset = problem.dataset()
@@ -70,12 +72,13 @@ def audit_proxy(
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener = listener or Listener()
     listener.prepared(dataset, space)
-    supernet = ensure_supernet(problem, dataset, space, listener.training, listener.training_resumed, listener.waiting)
+    hears = (listener.training, listener.training_resumed, listener.waiting)
+    supernet = ensure_supernet(problem, dataset, space, *hears, device)
     orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)
     for order in _orders_of(grid):
         orders.supernet(order)
     plan = plan_networks(space, grid, orders.importance, seeded)
-    configuration = _configuration(problem, dataset, grid, group, groupings, supernet)
+    configuration = _configuration(problem, dataset, grid, group, groupings, supernet) | device.facts()
     folder = start_audit(out, configuration, plan, resume)
     calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
 
@@ -86,10 +89,10 @@ def audit_proxy(
     threads = cores if workers is None else workers.threads
     supernets = {order: orders.supernet(order) for order in dict.fromkeys(plan["order"])}
     here = (workers and workers.processes) or 1
-    measuring = _Measuring(supernets, calibration, dataset.inputs[dataset.part(PART)], threads, here)
+    measuring = _Measuring(supernets, calibration, dataset.inputs[dataset.part(PART)], threads, here, device)
     with open_team(workers, out, listener) as team, closing(measuring):
         run_parts(folder, dataset, PART, group, groupings, measuring.part, cores, minutes, listener, team=team)
-    _dense_facts(folder, dataset, source, groupings).write(folder.path / "dense.npz")
+    _dense_facts(folder, dataset, source, groupings, device).write(folder.path / "dense.npz")
     write_table(folder.table, with_losses(folder.networks, group))
     return folder
 
@@ -103,6 +106,7 @@ class _Measuring:
     samples: RawInputs
     threads: int
     here: int
+    device: TorchDevice = CPU
     _last: tuple[str, PredictingWork] | None = None
 
     def part(self, chosen: pd.DataFrame) -> Measured:
@@ -110,7 +114,8 @@ class _Measuring:
         (order,) = chosen["order"].unique()
         if self._last is None or self._last[0] != order:
             self.close()  # parts go on order by order: the last one's features are of no more use
-            work = PredictingWork(self.supernets[order], self.calibration, self.samples, self.threads, self.here)
+            samples = (self.calibration, self.samples)
+            work = PredictingWork(self.supernets[order], *samples, self.threads, self.here, device=self.device)
             self._last = (order, work)
         return self._last[1](genomes_of(chosen)), {}
 
@@ -177,6 +182,7 @@ def _dense_facts(
     dataset: Dataset,
     source: Callable[[str, npt.NDArray[np.int64]], ProxySource],
     groupings: tuple[str, ...],
+    device: TorchDevice,
 ) -> DenseFacts:
     """What the dense networks alone say of the samples, and of classes and groups in training."""
     dense = folder.plan[folder.plan["dense"].to_numpy(bool)]
@@ -185,7 +191,7 @@ def _dense_facts(
     logits: list[npt.NDArray[np.float32]] = []
     entropies: list[npt.NDArray[np.float32]] = []
     for chosen, found in ((samples, logits), (train, entropies)):
-        proxy = source("trained", chosen).open()
+        proxy = source("trained", chosen).open(device=device)
         for genome in genomes_of(dense):
             values = proxy.logits(genome)
             if chosen is train:

@@ -14,7 +14,7 @@ from evo_fair.evolution.journal import check_records
 from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes
 from evo_fair.job_folder import Piece
 from evo_fair.jobs.listener import Listener
-from evo_fair.jobs.reference import find_reference, train_reference
+from evo_fair.jobs.reference import find_reference, train_references
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
@@ -118,7 +118,8 @@ def _trained(
     early = state_of(network)
     what = (task.fingerprint(network), repr(network))  # dropout, say, is in neither tensors nor outputs
     layout = ["contiguous"] if has_own_inputs(network) else []  # it rounds as its memory lies
-    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout)
+    where = task.device.facts().values()
+    key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout, *where)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     piece = Piece(path.with_suffix(".json"), {"": path})
     if not piece.made:
@@ -149,14 +150,16 @@ def _reference(
     initialise(network, torch.Generator().manual_seed(seed))
     early = state_of(network)
     try:
-        path = find_reference(problem, task.dataset, name, seed).with_suffix(".safetensors")
+        path = find_reference(problem, task.dataset, name, seed, task.device).with_suffix(".safetensors")
     except RunError:  # not trained yet
 
         def begins() -> None:
             check(network)
             listener.noted(f"training {name}, {task.recipe.epochs} epochs")
 
-        path = train_reference(problem, name, seed=seed, listener=_TrainedFirst(listener, begins)).path
+        hears = _TrainedFirst(listener, begins)
+        (stored,) = train_references(problem, [name], seed=seed, torch_device=task.device, listener=hears, again=True)
+        path = stored.path
     load_weights(network, path)
     task.check_outputs(network)
     return Dense(task.settled(network), early, task.recipe.epochs)
@@ -225,7 +228,8 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
         known = sorted(record.id for record in opened.front_records)
         raise UnknownNameError("network", name, known, f" of the run {run}")
     space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
-    stored = find_supernet(problem, task.dataset, space)
+    wanted = opened.configuration.get("supernet", {}).get("sha256")
+    stored = find_supernet(problem, task.dataset, space, sha256=wanted)
     for what, found in (
         ("space", space.fingerprint),
         ("data", task.dataset.fingerprint),

@@ -30,6 +30,7 @@ from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
+from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.reference import find_reference
 from evo_fair.jobs.workers import Team, Workers, as_workers, make_files, open_team
 from evo_fair.latency import Profile, device_names, load_profile
@@ -73,6 +74,7 @@ def deploy(
     seed: int = 0,
     module: str | nn.Module | None = None,
     out: str | Path | None = None,
+    torch_device: str = "auto",
     workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
@@ -112,6 +114,8 @@ def deploy(
         module: The code of the network that the run searched, as in `search`. Default:
             None, for a run with a supernet.
         out: Folder for the networks. Default: `deployed` in the run's.
+        torch_device: Where networks are trained: `auto`, `cpu`, `cuda`, `cuda:N` or
+            `mps`. Files are checked on the CPU. Default: `auto`, a GPU if there is one.
         workers: Who trains the networks: so many processes here, the address of a
             Dask scheduler, or a `Workers`. They are the same. Default: None,
             this process.
@@ -144,7 +148,8 @@ def deploy(
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
-    RUNS.goes_on(folder, resume)
+    begun = RUNS.read(folder) if RUNS.goes_on(folder, resume) else None
+    place = place_of_job(torch_device, begun, listener)
     tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
     check_even_groups(even_groups)
     if seed < 0:
@@ -166,7 +171,8 @@ def deploy(
     check_front(run.path, run.front, space)
     listener.prepared(dataset, space)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
-    configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8) | facts()
+    configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)
+    configuration = place.facts() | configuration | facts()
     RUNS.start(folder, configuration, resume)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")
@@ -178,9 +184,24 @@ def deploy(
     alone = None
     if from_scratch or own is not None:  # what the search has trained already
         searched = space if isinstance(space, SearchSpace) else None
-        alone = AloneTraining(run.path / TRAININGS, problem, dataset, searched, grouping, tuning, seed, beginning)
+        alone = AloneTraining(
+            run.path / TRAININGS, problem, dataset, searched, grouping, tuning, seed, beginning, place
+        )
     workshop = Workshop(
-        folder, problem, dataset, space, supernet, grouping, tuning, seed, int8, hashes, even_groups, alone, beginning
+        folder,
+        problem,
+        dataset,
+        space,
+        supernet,
+        grouping,
+        tuning,
+        seed,
+        int8,
+        hashes,
+        even_groups,
+        alone,
+        beginning,
+        place,
     )
     with open_team(workers, folder, listener) as team:
         chosen = _make(team, workshop, run, chosen, listener)
@@ -365,7 +386,7 @@ def _checked_supernet(
             raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
         return None
     wanted = run.configuration.get("supernet", {}).get("sha256")
-    stored = find_supernet(problem, dataset, space)
+    stored = find_supernet(problem, dataset, space, sha256=wanted)
     if stored is None or stored.sha256 != wanted:
         raise RunError(
             f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "

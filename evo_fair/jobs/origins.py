@@ -14,6 +14,7 @@ from evo_fair.jobs.workers import Workers
 from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
 from evo_fair.nets import Supernet
+from evo_fair.nets.device import TorchDevice
 from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, calibration_samples
@@ -33,7 +34,7 @@ class SupernetOrigin:
     dataset: Dataset
     space: SearchSpace
     supernet: StoredSupernet
-    device: str
+    device: TorchDevice
     precision: str
 
     @cached_property
@@ -47,7 +48,7 @@ class SupernetOrigin:
 
     def proxy_facts(self) -> dict[str, Any]:
         """How its networks are evaluated, for `run.toml`."""
-        return {"code": PROXY_CODE, "torch_device": self.device, "precision": self.precision}
+        return {"code": PROXY_CODE, "torch_device": self.device.kind, "precision": self.precision}
 
     def evaluator(self, groupings: tuple[str, ...], jobs: int) -> ProxyEvaluator:
         """What evaluates its networks."""
@@ -57,7 +58,9 @@ class SupernetOrigin:
         """The same for workers."""
         supernet, source = Supernet.load(self.supernet.path, self.space), self.source
         here = workers.processes or 1
-        return PredictingWork(supernet, source.calibration, source.samples, workers.threads, here, self.precision)
+        return PredictingWork(
+            supernet, source.calibration, source.samples, workers.threads, here, self.precision, self.device
+        )
 
     def keep(self, folder: Path) -> None:
         """Keeps nothing: the supernet lies in the cache."""
@@ -94,7 +97,7 @@ def supernet_origin(
     space: SearchSpace,
     freeze_header: str | int,
     group: str,
-    device: str,
+    device: TorchDevice,
     precision: str,
     listener: Listener,
 ) -> tuple[SupernetOrigin, Header | None]:
@@ -104,7 +107,8 @@ def supernet_origin(
     """
     choice = check_header(freeze_header, space)
     listener.prepared(dataset, space)
-    supernet = ensure_supernet(problem, dataset, space, listener.training, listener.training_resumed, listener.waiting)
+    hears = (listener.training, listener.training_resumed, listener.waiting)
+    supernet = ensure_supernet(problem, dataset, space, *hears, device)
     header: Header | None = None
     if choice != "off":
         header = find_header(choice, problem, dataset, space, supernet.path, group)

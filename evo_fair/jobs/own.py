@@ -29,6 +29,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers
 from evo_fair.jobs.workers.populations import OwnPredictingWork
 from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.nets.tensors import read_tensors
@@ -51,7 +52,7 @@ from evo_fair.pruning.refine import output_bias
 from evo_fair.pruning.task import Task, content_of
 from evo_fair.sources import source_hash
 
-__all__ = ["GivenNetwork", "OwnOrigin", "device_of_network", "network_to_search", "own_of_run"]
+__all__ = ["GivenNetwork", "OwnOrigin", "check_network_precision", "network_to_search", "own_of_run"]
 
 FOLDER = "own"
 WEIGHTS, ORDERS = "weights.safetensors", "orders.safetensors"
@@ -108,14 +109,12 @@ def network_to_search(
     return GivenNetwork(module, weights, DEFAULT_ORDERS if orders is None else tuple(as_texts("orders", orders)))
 
 
-def device_of_network(torch_device: str, precision: str) -> str:
-    """The CPU; raises `EvoFairError` where something else is asked for."""
-    if torch_device not in ("auto", "cpu") or precision != "fp32":
+def check_network_precision(precision: str) -> None:
+    """Raises `EvoFairError` for another precision than fp32, which is for supernets."""
+    if precision != "fp32":
         raise EvoFairError(
-            f"torch device {torch_device} and precision {precision} are for supernets: a network of your own is "
-            "evaluated on the CPU in fp32; leave them out"
+            f"precision {precision} is for supernets: a network of your own is evaluated in fp32; leave it out"
         )
-    return "cpu"
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +136,15 @@ class OwnOrigin:
         group: str,
         folder: Path | None,
         listener: Listener,
+        device: TorchDevice = CPU,
     ) -> "OwnOrigin":
         """The network that was given, trained first if it has no weights; `listener` hears of that.
 
-        `folder` is that of a run that goes on, whose orders are taken over. Raises `EvoFairError` of the kind that fits
+        `folder` is that of a run that goes on, whose orders are taken over; networks are trained and evaluated on the
+        `device`. Raises `EvoFairError` of the kind that fits
         where the network can't be loaded, run, trained, pruned or exported, or its latency can't be told.
         """
-        task = Task(dataset, group, problem.training)
+        task = Task(dataset, group, problem.training, device)
         dense, name = dense_network(
             problem, task, given.source, listener, lambda network: prunable_groups(network, task)
         )
@@ -175,7 +176,7 @@ class OwnOrigin:
 
     def proxy_facts(self) -> dict[str, Any]:
         """How the pruned networks are evaluated, for `run.toml`."""
-        return {"code": OWN_CODE, "torch_device": "cpu", "precision": "fp32", "kind": "own"}
+        return {"code": OWN_CODE, "torch_device": self.task.device.kind, "precision": "fp32", "kind": "own"}
 
     def hashes(self) -> dict[str, str]:
         """What a card says of it."""
@@ -183,11 +184,13 @@ class OwnOrigin:
 
     def evaluator(self, groupings: tuple[str, ...], jobs: int) -> NetworkEvaluator:
         """What evaluates its pruned forms."""
-        return NetworkEvaluator(self.own, self.task.dataset, groupings, self.problem.proxy.calibration_samples, jobs)
+        calibration = self.problem.proxy.calibration_samples
+        return NetworkEvaluator(self.own, self.task.dataset, groupings, calibration, jobs, self.task.device)
 
     def predicting(self, workers: Workers) -> OwnPredictingWork:
         """The same for workers."""
-        return OwnPredictingWork(self.own, self.task.dataset, self.problem.proxy.calibration_samples, workers.threads)
+        calibration, task = self.problem.proxy.calibration_samples, self.task
+        return OwnPredictingWork(self.own, task.dataset, calibration, workers.threads, task.device)
 
     def keep(self, folder: Path) -> None:
         """Writes weights and orders into a run's folder, where they are not yet."""

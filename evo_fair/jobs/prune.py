@@ -16,6 +16,7 @@ from evo_fair.files import remove_leftovers
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
 from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
@@ -53,6 +54,7 @@ def prune(
     weights: str | Path | None = None,
     group: str | None = None,
     device: str | Path | None = None,
+    torch_device: str = "auto",
     workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
@@ -94,6 +96,8 @@ def prune(
         group: The grouping that fairness is about. Default: the problem's.
         device: The device whose latency is predicted, a name or a profile's path.
             Default: the problem's.
+        torch_device: Where networks are trained and evaluated: `auto`, `cpu`, `cuda`,
+            `cuda:N` or `mps`. Default: `auto`, a GPU if there is one.
         workers: Who makes the networks: so many processes here, the address of a
             Dask scheduler, or a `Workers`. They are the same. Default: None,
             this process.
@@ -127,6 +131,7 @@ def prune(
         out=out,
         group=group,
         device=device,
+        torch_device=torch_device,
         workers=workers,
         resume=resume,
         listener=listener,
@@ -142,6 +147,7 @@ def prune_network(
     out: str | Path,
     group: str | None = None,
     device: str | Path | None = None,
+    torch_device: str = "auto",
     workers: Workers | int | str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
@@ -157,6 +163,8 @@ def prune_network(
         group: The grouping that fairness is about. Default: the problem's.
         device: The device whose latency is predicted, a name or a profile's path.
             Default: the problem's.
+        torch_device: Where networks are trained and evaluated. Default: `auto`, a GPU
+            if there is one.
         resume: Whether to go on with a folder that was broken off. Default: False.
         listener: Hears how far the pruning is. Default: nobody.
 
@@ -169,9 +177,12 @@ def prune_network(
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
     workers = as_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
+    begun = None
     if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
-        profile = profile.known_as(PRUNINGS.read(folder).get("device")) or profile
-    task = Task(problem.dataset(), group or problem.fairness.group, problem.training)
+        begun = PRUNINGS.read(folder)
+        profile = profile.known_as(begun.get("device")) or profile
+    place = place_of_job(torch_device, begun, listener)
+    task = Task(problem.dataset(), group or problem.fairness.group, problem.training, place)
     check_samples(task.dataset, (task.group,), 1)
     check = partial(_structure, task=task, settings=settings)
     dense, name = dense_network(problem, task, source, listener, check, settings.structure == "structured")
@@ -239,6 +250,7 @@ def _facts(
     """Everything that the networks depend on but the methods, sparsities and seeds, of which there can be more."""
     return {
         **version_facts(),
+        **task.device.facts(),
         "code": PRUNING_CODE,
         "problem": problem_facts(problem),
         "data": task.dataset.fingerprint,

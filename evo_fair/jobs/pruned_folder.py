@@ -124,7 +124,8 @@ class PrunedFolder:
             "figures": _plain(self.examiner.examine(predicted)),
             "changes": _plain(self.beside_dense.changes(self.predicted_before, predicted)),
         }
-        piece.finish({"format": 1, "row": row, "part": "test", "notes": dict(notes), **told, **facts})
+        where = task.device.described()
+        piece.finish({"format": 1, "row": row, "part": "test", "notes": dict(notes), **where, **told, **facts})
 
     def _piece(self, name: str) -> Piece:
         return Piece(self.folder / f"{name}.json", {"onnx": self.folder / f"{name}.onnx"})

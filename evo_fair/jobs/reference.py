@@ -25,6 +25,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
+from evo_fair.nets.device import CPU, TorchDevice, open_device
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, as_problem
@@ -56,6 +57,7 @@ def train_reference(
     *,
     seed: int = 0,
     out: str | Path | None = None,
+    torch_device: str = "auto",
     listener: Listener | None = None,
 ) -> StoredReference:
     """Trains a reference network from scratch by the problem's recipe; stores weights, manifest and checked ONNX.
@@ -70,6 +72,8 @@ def train_reference(
             `mobilenet-v2-0.35` for 0.35 times its width.
         seed: The training's seed, 0 or more. Default: 0.
         out: Folder for the files. Default: the cache, where `deploy` and `prune` look.
+        torch_device: Where it is trained: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            Default: `auto`, a GPU if there is one.
         listener: Hears how far the training is. Default: nobody.
 
     Returns:
@@ -84,9 +88,9 @@ def train_reference(
         Traceback (most recent call last):
         evo_fair.errors.UnknownNameError: unknown network 'mobilenet-v9': ...
     """
-    return train_references(problem, [as_text("network", network)], seed=seed, out=out, listener=listener, again=True)[
-        0
-    ]
+    networks = [as_text("network", network)]
+    place = open_device(torch_device)
+    return train_references(problem, networks, seed=seed, out=out, torch_device=place, listener=listener, again=True)[0]
 
 
 def train_references(
@@ -95,6 +99,7 @@ def train_references(
     *,
     seed: int = 0,
     out: str | Path | None = None,
+    torch_device: str | TorchDevice = "auto",
     workers: Workers | int | str | None = None,
     listener: Listener | None = None,
     again: bool = False,
@@ -106,6 +111,7 @@ def train_references(
     """
     listener, team_wanted = listener or Listener(), as_workers(workers)
     networks, seed = as_texts("networks", networks), as_whole("seed", 0 if seed is None else seed)
+    place = open_device(torch_device)
     for network in networks:
         if not is_reference(network):
             raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
@@ -117,8 +123,8 @@ def train_references(
     dataset = problem.dataset()
     _check_images(problem, dataset)
     listener.prepared(dataset, problem.search_space(dataset.input_shape, len(dataset.label_names)))
-    folder = _folder(problem, dataset, seed) if out is None else Path(out)
-    training = _Training(problem, dataset, seed)
+    folder = _folder(problem, dataset, seed, place) if out is None else Path(out)
+    training = _Training(problem, dataset, seed, place)
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(held(folder, f"a training of {network}", network))
@@ -144,6 +150,7 @@ class _Training:
     problem: Problem
     dataset: Dataset
     seed: int
+    device: TorchDevice = CPU
 
     def make(self, network: str, folder: Path, listener: Listener) -> None:
         """Trains a network and writes it into a folder, where a training that was broken off goes on."""
@@ -161,8 +168,10 @@ class _Training:
             normalise=scaling,
             on_epoch=lambda step: listener.tuning(network, step),
             checkpoint=folder / f"{network}.checkpoint.safetensors",
+            device=self.device,
         )
-        _store(model.requires_grad_(False), folder / network, self.problem, self.dataset, scaling, self.seed)
+        model.requires_grad_(False)
+        _store(model, folder / network, self.problem, self.dataset, scaling, self.seed, self.device)
 
     def made(self, folder: Path, network: str) -> bool:
         """Whether a network is there, whole, as this would train it."""
@@ -174,6 +183,7 @@ class _Training:
             tuple(told.get(name) for name in ("network", "training", "seed", "torch")) == wanted
             and isinstance(data, dict)
             and data.get("fingerprint") == self.dataset.fingerprint
+            and told.get("torch_device") == self.device.facts().get("torch_device")
             and piece.made
         )
 
@@ -183,7 +193,7 @@ class _Training:
         return StoredReference(piece.files[""], piece.files["onnx"], read_json(piece.card, RunError))
 
 
-def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) -> Path:
+def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int, device: TorchDevice = CPU) -> Path:
     """The ONNX file of the reference network that `train_reference` has put into the cache with the same arguments.
 
     Its weights are beside it; both are whole.
@@ -193,6 +203,8 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
         dataset: The problem's data set.
         network: The reference network's name.
         seed: The training's seed.
+        device: Where it should have been trained; one of another device will do.
+            Default: the CPU.
 
     Returns:
         The path of the ONNX file.
@@ -204,8 +216,11 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int) 
     if not is_reference(network):
         mend = f"{WIDTHS}, or the path of an .onnx file"
         raise UnknownNameError("reference network", network, list(REFERENCES), mend)
-    piece = _piece(_folder(problem, dataset, seed), network)
-    if not piece.made:
+    kinds = dict.fromkeys((device.kind, "cpu", "cuda", "mps"))
+    places = [device, *(TorchDevice(kind, accelerated=kind != CPU.kind) for kind in kinds)]
+    pieces = [_piece(_folder(problem, dataset, seed, place), network) for place in places]
+    piece = next((one for one in pieces if one.made), None)
+    if piece is None:
         raise RunError(
             f"{network} is not trained for these data: 'evo-fair train {problem.argument} --network {network} "
             f"--seed {seed}' does so with the same --data, or give the path of an .onnx file"
@@ -218,7 +233,15 @@ def _piece(folder: Path, network: str) -> Piece:
     return Piece(card, {"": weights, "onnx": onnx})
 
 
-def _store(model: nn.Module, place: Path, problem: Problem, dataset: Dataset, scaling: Scaling, seed: int) -> None:
+def _store(
+    model: nn.Module,
+    place: Path,
+    problem: Problem,
+    dataset: Dataset,
+    scaling: Scaling,
+    seed: int,
+    device: TorchDevice,
+) -> None:
     network = place.name
     weights, onnx = place.with_name(f"{network}.safetensors"), place.with_name(f"{network}.onnx")
     x = scaling(dataset.inputs[dataset.part("validation")])
@@ -236,6 +259,7 @@ def _store(model: nn.Module, place: Path, problem: Problem, dataset: Dataset, sc
         "command": f"evo-fair train {problem.argument} --network {network} --seed {seed}",
         "evo_fair": __version__,
         "torch": torch.__version__,
+        **device.described(),
         "training": problem.training.of_one_network(),
         "seed": seed,
         "data": {"name": dataset.name, "licence": dataset.licence, "fingerprint": dataset.fingerprint},
@@ -250,9 +274,9 @@ def _store(model: nn.Module, place: Path, problem: Problem, dataset: Dataset, sc
     write_json(place.with_name(f"{network}.json"), manifest)
 
 
-def _folder(problem: Problem, dataset: Dataset, seed: int) -> Path:
+def _folder(problem: Problem, dataset: Dataset, seed: int, device: TorchDevice) -> Path:
     recipe = json.dumps(problem.training.of_one_network(), sort_keys=True)
-    key = digest(recipe, dataset.fingerprint, str(seed), torch.__version__)
+    key = digest(recipe, dataset.fingerprint, str(seed), torch.__version__, *device.facts().values())
     return cache_folder("references", f"{problem.name}-{key[:16]}")
 
 

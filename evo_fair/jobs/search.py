@@ -36,7 +36,8 @@ from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
-from evo_fair.jobs.own import OwnOrigin, device_of_network, network_to_search
+from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
+from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
 from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
 from evo_fair.jobs.workers.populations import TeamEvaluator
@@ -47,7 +48,6 @@ from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
-from evo_fair.proxy import torch_device as resolve_device
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
 from evo_fair.report.header import write_header
@@ -129,7 +129,8 @@ def search(
         seed: The search's seed, 0 or more; the supernet's seed is in the problem file.
             Default: 0.
         jobs: Threads; they change the time and nothing else. Default: one a core.
-        torch_device: `auto`, `cpu` or `cuda`. Default: `auto`, a GPU if there is one.
+        torch_device: Where networks are trained and evaluated: `auto`, `cpu`, `cuda`,
+            `cuda:N` or `mps`. Default: `auto`, a GPU if there is one.
         precision: `fp32` or `bf16`, the numbers that the proxy computes with. Default:
             `fp32`.
         resume: Whether to go on with the run in `out`. A run that had not begun yet
@@ -189,10 +190,10 @@ def search(
         begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
     team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
-    if team_wanted is not None:
-        torch_device = _device_of_workers(torch_device)
-    evaluated_on = device_of_network(torch_device, precision) if brought else resolve_device(torch_device)
-    check_precision(precision, evaluated_on)
+    place = place_of_job(torch_device, begun.get("proxy", {}) if resume else None, listener)
+    check_precision(precision, place.kind)
+    if brought is not None:
+        check_network_precision(precision)
     prepared = _prepare(
         problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
     )
@@ -212,7 +213,7 @@ def search(
             space,
             freeze_header,
             prepared.plan.group,
-            evaluated_on,
+            place,
             precision,
             listener,
         )
@@ -220,7 +221,9 @@ def search(
         if freeze_header != "off":
             raise EvoFairError("a header is a supernet's: leave out freeze_header, or the module")
         going_on = folder if resume else None
-        origin = OwnOrigin.open(brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener)
+        origin = OwnOrigin.open(
+            brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener, place
+        )
     prepared = replace(prepared, space=origin.space)
     if brought is not None:
         listener.prepared(prepared.dataset, prepared.space)
@@ -245,7 +248,17 @@ def search(
             begins = origin.beginning()
             additions = Additions(run.journal, prepared.plan, prepared.space, evaluating, outcome.generations)
             evidence, belief = train_chosen(
-                run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
+                run,
+                evidence,
+                additions,
+                prepared.problem,
+                prepared.dataset,
+                tuning,
+                trainings,
+                listener,
+                begins,
+                team,
+                place,
             )
             write_findings(folder, evidence, belief)
     result = load_run(folder)
@@ -327,13 +340,6 @@ def _checked_jobs(jobs: int | None) -> int:
     if jobs < 1:
         raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
     return jobs
-
-
-def _device_of_workers(torch_device: str) -> str:
-    """The CPU; raises `EvoFairError` where something else is asked for."""
-    if torch_device not in ("auto", "cpu"):
-        raise EvoFairError(f"torch device {torch_device}: workers evaluate on the CPU, leave it out, or the workers")
-    return "cpu"
 
 
 def _evaluator(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from evo_fair.arguments import as_path
 from evo_fair.jobs.listener import Listener
+from evo_fair.nets.device import open_device
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy.supernets import StoredSupernet, train_and_store
 
@@ -11,7 +12,11 @@ __all__ = ["train"]
 
 
 def train(
-    problem: Problem | str | Path, *, out: str | Path | None = None, listener: Listener | None = None
+    problem: Problem | str | Path,
+    *,
+    out: str | Path | None = None,
+    torch_device: str = "auto",
+    listener: Listener | None = None,
 ) -> StoredSupernet:
     """Trains a problem's supernet and stores it with its manifest, in the cache (where searches look) or in `out`.
 
@@ -22,6 +27,8 @@ def train(
         problem: A `Problem`, the name of one that comes with evo_fair, or the path of a
             problem file.
         out: Folder for the supernet. Default: the cache.
+        torch_device: Where it is trained: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            Default: `auto`, a GPU if there is one.
         listener: Hears how far the training is. Default: nobody.
 
     Returns:
@@ -36,10 +43,10 @@ def train(
         >>> stored.path.suffix
         '.safetensors'
     """
-    listener = listener or Listener()
+    listener, place = listener or Listener(), open_device(torch_device)
     problem = as_problem(problem)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener.prepared(dataset, space)
     folder = None if out is None else as_path("out", out)
-    return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed)
+    return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed, place)

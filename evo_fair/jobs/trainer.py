@@ -70,4 +70,4 @@ def _labels(shop: AloneTraining, record: Record, listener: Listener) -> npt.NDAr
     """What a record's network, trained now or kept, predicts of the validation part: uint8 `[samples]`."""
     network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
     validation = shop.dataset.inputs[shop.dataset.part("validation")]
-    return predict_labels(for_inference(network), shop.scaling(validation))
+    return predict_labels(for_inference(network), shop.scaling(validation), shop.device)

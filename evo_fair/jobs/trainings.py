@@ -8,7 +8,7 @@ looked at yet, those that look best by what the trainings said: frozen weights l
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ from evo_fair.jobs.evidence import Evidence
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.trainer import trainer
 from evo_fair.jobs.workers import Team
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.problem import Problem
 from evo_fair.space import SearchSpace
 
@@ -117,6 +118,7 @@ def train_chosen(
     listener: Listener,
     beginning: Beginning | None = None,
     team: Team | None = None,
+    device: TorchDevice = CPU,
 ) -> tuple[Evidence, Belief]:
     """Trains networks until `trainings` are there, and writes what is believed then.
 
@@ -135,7 +137,15 @@ def train_chosen(
         _check_alike(run.path, done, epochs, evidence.plan.seed)
     space = evidence.space if isinstance(evidence.space, SearchSpace) else None
     shop = AloneTraining(
-        run.path / TRAININGS, problem, dataset, space, evidence.plan.group, tuning, evidence.plan.seed, beginning
+        run.path / TRAININGS,
+        problem,
+        dataset,
+        space,
+        evidence.plan.group,
+        tuning,
+        evidence.plan.seed,
+        beginning,
+        device,
     )
     remove_leftovers(shop.folder)
     rounds, left_out = 0, set[str]()
@@ -157,7 +167,8 @@ def train_chosen(
             left_out |= {record.id for record in chosen}
             for record, labels in train(chosen):
                 left_out.remove(record.id)
-                done.append(_result(evidence, record, labels, dataset, epochs, shop.seed))
+                made = _result(evidence, record, labels, dataset, epochs, shop.seed)
+                done.append(replace(made, torch_device=device.facts().get("torch_device", "")))
                 write_trainings(path, done)
                 listener.trained(len(done), trainings)
 

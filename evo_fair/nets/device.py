@@ -6,6 +6,7 @@ raw samples are held where they are used, in large batches, and training compute
 """
 
 import copy
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -91,6 +92,10 @@ class TorchDevice:
         """The network to evaluate: itself on the CPU, else a copy on the device."""
         return copy.deepcopy(network).to(self.where) if self.accelerated else network
 
+    def sent(self, x: torch.Tensor) -> torch.Tensor:
+        """Inputs there; on the CPU wherever they are."""
+        return x.to(self.where) if self.accelerated else x
+
     @contextmanager
     def holding(self, network: nn.Module) -> Iterator[None]:
         """A block in which a network, its parameters still the same objects, is on the device; then it comes back."""
@@ -114,11 +119,12 @@ class TorchDevice:
     def at_work(self) -> Iterator[None]:
         """A block of computing there: float32 is float32, and the same GPU rounds the same way each time.
 
-        Raises `EvoFairError` where its memory is full.
+        Raises `EvoFairError` where it is not there, as on a worker that has none, and where its memory is full.
         """
         if not self.accelerated:
             yield
             return
+        _check_present(self)
         try:
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
                 yield
@@ -160,6 +166,15 @@ def open_device(given: object = "auto", began: object = None) -> TorchDevice:
             "or choose another --out"
         )
     return chosen
+
+
+def _check_present(device: TorchDevice) -> None:
+    """Raises `EvoFairError` where this machine lacks a device, which may have come with a piece of a job."""
+    if device.kind in ("cuda", "mps"):
+        try:
+            open_device(device.name)
+        except EvoFairError as error:
+            raise EvoFairError(f"on {platform.node()}, {error}, or workers that have it") from error
 
 
 def _named(given: object) -> TorchDevice:

@@ -91,8 +91,8 @@ def fit(
                 raise damaged(checkpoint, str(reason)) from reason
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
-    data = TrainingInputs(inputs, recipe.augment, device)
-    with torch_threads(1), device.forked_rng(), strides_first(network), device.at_work(), device.holding(network):
+    with torch_threads(1), device.at_work(), device.forked_rng(), strides_first(network), device.holding(network):
+        data = TrainingInputs(inputs, recipe.augment, device)
         if found:
             restore_momentum(sgd, numbered, found.tensors)
         while epoch < recipe.epochs:

@@ -82,7 +82,9 @@ def train_supernet(
     rng = np.random.default_rng(seed)
     mean, scale = input_statistics(inputs)
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    supernet = Supernet.initialise(space, generator, mean, scale).to(device.where)
+    with device.at_work():
+        supernet = Supernet.initialise(space, generator, mean, scale).to(device.where)
+        data = TrainingInputs(inputs, recipe.augment, device)
     weights = [tensor.requires_grad_() for tensor in supernet.weights.values()]
     for weight in weights:
         weight.grad = torch.zeros_like(weight)
@@ -103,7 +105,6 @@ def train_supernet(
             first = reached.epoch
             if on_resume:
                 on_resume(reached)
-    data = TrainingInputs(inputs, recipe.augment, device)
     with torch_threads(1), device.at_work(), ThreadPoolExecutor(joblib.cpu_count()) as pool:
         for epoch in range(first, recipe.epochs):
             order = rng.permutation(len(labels))

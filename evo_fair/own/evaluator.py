@@ -9,10 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
-from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.memory import keep_memory
+from evo_fair.nets.network import calibrate
+from evo_fair.nets.predict import predict_labels
 from evo_fair.nets.threads import torch_threads
 from evo_fair.own.frozen import FrozenStages
 from evo_fair.own.inference import Way, choose_way, labels_of
@@ -56,18 +60,32 @@ class NetworkEvaluator:
     Each network is calibrated on the same `calibration` training samples and asked for the validation part: what it
     predicts depends on its genome alone. Where the kernels of the proxy know all parts of the network, those networks
     are evaluated together, and what several have in common from the input on is computed once. Others go through torch,
-    `jobs` at a time, each on one thread.
+    `jobs` at a time, each on one thread. On an accelerator all go through torch, one after the other.
     """
 
     def __init__(
-        self, own: OwnNetwork, dataset: Dataset, groupings: tuple[str, ...], calibration: int, jobs: int = 1
+        self,
+        own: OwnNetwork,
+        dataset: Dataset,
+        groupings: tuple[str, ...],
+        calibration: int,
+        jobs: int = 1,
+        device: TorchDevice = CPU,
     ) -> None:
         keep_memory()
         self.own, self.dataset, self.groupings = own, dataset, groupings
         scaling = Scaling.of(dataset.inputs[dataset.part("train")])
         inputs = scaling(dataset.inputs[calibration_samples(dataset, calibration)])
-        self._samples = scaling(dataset.inputs[dataset.part("validation")])
-        self._way: _Way = _Programs.find(own, inputs, self._samples, jobs) or _Torch(own, inputs, self._samples, jobs)
+        self._way: _Way
+        validation = dataset.part("validation")
+        self._size = len(validation)
+        if device.accelerated:
+            with device.at_work():
+                held = Normalised(Selected(dataset.inputs, validation), scaling, device)
+                self._way = _Accelerated(own, inputs, held, device)
+            return
+        x = scaling(dataset.inputs[validation])
+        self._way = _Programs.find(own, inputs, x, jobs) or _Torch(own, inputs, x, jobs)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +97,7 @@ class NetworkEvaluator:
 
     def predict(self, genomes: npt.NDArray[np.int16]) -> Labels:
         """Predicted labels of the validation samples, uint8 `[networks, samples]`."""
-        return np.stack(self._way.predict(genomes)) if len(genomes) else np.empty((0, len(self._samples)), np.uint8)
+        return np.stack(self._way.predict(genomes)) if len(genomes) else np.empty((0, self._size), np.uint8)
 
     def evaluate(self, genomes: npt.NDArray[np.int16]) -> dict[str, Counts]:
         """Counts on the validation part by grouping."""
@@ -161,3 +179,23 @@ class _Torch:
     def _labels(self, genome: npt.NDArray[np.int16]) -> Labels:
         way = self._ways[self._own.space.left_out(genome.tolist())]
         return labels_of(way.ready(self._own.pruned(genome.tolist()), self._inputs), self._samples)
+
+
+class _Accelerated:
+    """Networks go through torch on an accelerator, in large batches."""
+
+    def __init__(self, own: OwnNetwork, inputs: torch.Tensor, x: Normalised, device: TorchDevice) -> None:
+        self._own, self._inputs, self._samples, self._device = own, device.sent(inputs), x, device
+
+    def predict(self, genomes: npt.NDArray[np.int16]) -> list[Labels]:
+        """Predicted labels of the samples, by network."""
+        with torch_threads(1), self._device.at_work():
+            return [self._labels(genome) for genome in genomes.tolist()]
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+    def _labels(self, genome: list[int]) -> Labels:
+        network = self._device.placed(self._own.pruned(genome))
+        calibrate(network, self._inputs.clone())  # a network may change its input in place
+        return predict_labels(network, self._samples, self._device)

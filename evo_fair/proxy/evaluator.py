@@ -12,6 +12,7 @@ from evo_fair.arrays import RawInputs, Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.nets import Supernet
+from evo_fair.nets.device import TorchDevice
 from evo_fair.proxy.proxy import Proxy
 from evo_fair.space import SearchSpace
 
@@ -33,7 +34,7 @@ class ProxySource:
     calibration: RawInputs
     samples: RawInputs | Selected
 
-    def open(self, threads: int = 1, device: str = "cpu", precision: str = "fp32") -> Proxy:
+    def open(self, threads: int = 1, device: str | TorchDevice = "cpu", precision: str = "fp32") -> Proxy:
         """Loads the supernet and makes the proxy."""
         supernet = Supernet.load(self.supernet, self.space)
         return Proxy(supernet, self.calibration, self.samples, threads, device, precision)
@@ -51,7 +52,7 @@ class ProxyEvaluator:
         dataset: Dataset,
         groupings: tuple[str, ...],
         jobs: int = 1,
-        device: str = "cpu",
+        device: str | TorchDevice = "cpu",
         precision: str = "fp32",
     ) -> None:
         self.dataset = dataset

@@ -24,6 +24,7 @@ from evo_fair.files import (
 )
 from evo_fair.lock import held
 from evo_fair.nets import Step, Supernet, train_supernet
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.problem import Problem
@@ -69,27 +70,40 @@ def ensure_supernet(
     on_epoch: Callable[[Step], None] | None = None,
     on_resume: Callable[[Step], None] | None = None,
     on_wait: Callable[[str], None] = lambda _: None,
+    device: TorchDevice = CPU,
 ) -> StoredSupernet:
-    """The problem's supernet for these data: the stored one, else one trained now.
+    """The problem's supernet for these data: the stored one, else one trained now on the `device`.
 
     Where another process trains it, that is waited for; `on_wait` hears which.
     """
-    if found := find_supernet(problem, dataset, space):
+    if found := find_supernet(problem, dataset, space, device):
         return found
-    with held(_folder(problem, dataset, space), _TRAINING, wait=on_wait):
-        found = find_supernet(problem, dataset, space)
-        return found or train_and_store(problem, dataset, space, on_epoch, on_resume=on_resume)
+    with held(_folder(problem, dataset, space, device), _TRAINING, wait=on_wait):
+        found = find_supernet(problem, dataset, space, device)
+        return found or train_and_store(problem, dataset, space, on_epoch, on_resume=on_resume, device=device)
 
 
-def find_supernet(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
+def find_supernet(
+    problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice = CPU, sha256: object = None
+) -> StoredSupernet | None:
     """The supernet in the cache that training now would give again, else the one that comes with evo_fair, else None.
+
+    Before there is none, one in the cache that was trained on another kind of device will do. Where a hash `sha256` is
+    given, just that one.
 
     One that comes along has to be of the same recipe, space and split; its images may have been decoded by another
     library, so their exact values are not compared. A damaged file counts as none.
     """
-    folder = _folder(problem, dataset, space)
-    if stored := _read(folder / "supernet.safetensors", folder / "manifest.json"):
-        return stored
+    own, *others = (
+        _read(folder / "supernet.safetensors", folder / "manifest.json")
+        for folder in _folders(problem, dataset, space, device)
+    )
+    there = [found for found in (own, _fitting(problem, dataset, space), *others) if found is not None]
+    return next((found for found in there if sha256 is None or found.sha256 == sha256), None)
+
+
+def _fitting(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
+    """The supernet that comes with evo_fair, if it is of the problem's recipe, space and split."""
     shipped = shipped_supernet(problem.name)
     if shipped is None:
         return None
@@ -123,6 +137,7 @@ def train_and_store(
     on_epoch: Callable[[Step], None] | None = None,
     folder: Path | None = None,
     on_resume: Callable[[Step], None] | None = None,
+    device: TorchDevice = CPU,
 ) -> StoredSupernet:
     """Trains the problem's supernet on the training part and stores it in `folder`, by default the cache.
 
@@ -130,9 +145,9 @@ def train_and_store(
     where another process is training there.
     The manifest says what it was made of, and the accuracy of its largest and smallest network on the validation part.
     """
-    folder = folder or _folder(problem, dataset, space)
+    folder = folder or _folder(problem, dataset, space, device)
     with held(folder, _TRAINING):
-        return _train_and_store(problem, dataset, space, on_epoch, folder, on_resume)
+        return _train_and_store(problem, dataset, space, on_epoch, folder, on_resume, device)
 
 
 def _train_and_store(
@@ -142,6 +157,7 @@ def _train_and_store(
     on_epoch: Callable[[Step], None] | None,
     folder: Path,
     on_resume: Callable[[Step], None] | None,
+    device: TorchDevice,
 ) -> StoredSupernet:
     remove_leftovers(folder, "training.safetensors", "supernet.safetensors", "manifest.json")
     train = dataset.part("train")
@@ -154,10 +170,11 @@ def _train_and_store(
         on_epoch,
         checkpoint=folder / "training.safetensors",
         on_resume=on_resume,
+        device=device,
     )
     path = folder / "supernet.safetensors"
     supernet.save(path)
-    manifest = _manifest(problem, dataset, space, path, supernet)
+    manifest = {**_manifest(problem, dataset, space, path, supernet), **device.described()}
     write_json(folder / "manifest.json", manifest)
     return StoredSupernet(path, manifest)
 
@@ -214,6 +231,12 @@ def _split_fingerprint(dataset: Dataset) -> str:
     return digest(dataset.name, str(dataset.input_shape), *(array.tobytes() for array in arrays))
 
 
-def _folder(problem: Problem, dataset: Dataset, space: SearchSpace) -> Path:
-    key = digest(repr(sorted(_ingredients(problem, dataset, space).items())))[:16]
+def _folders(problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice) -> list[Path]:
+    """Where supernets of these data can be: that of the device first."""
+    others = [TorchDevice(name, accelerated=name != CPU.name) for name in ("cpu", "cuda", "mps")]
+    return list(dict.fromkeys(_folder(problem, dataset, space, one) for one in (device, *others)))
+
+
+def _folder(problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice = CPU) -> Path:
+    key = digest(repr(sorted({**_ingredients(problem, dataset, space), **device.facts()}.items())))[:16]
     return cache_folder("supernets", f"{problem.name}-{key}")

@@ -1,8 +1,8 @@
 """Makes networks of a frozen supernet with torch, many together: blocks that several begin with run once.
 
 What comes out is to the bit what `Proxy.network` and `predict_logits` give of each network alone: the same operations
-on the same arrays, and a number of threads that changes the time only. The search evaluates by kernels of its own; the
-networks that leave it are torch's.
+on the same arrays, and a number of threads that changes the time only. On the CPU the search evaluates by kernels of
+its own, and the networks that leave it are torch's; on an accelerator it evaluates so.
 """
 
 import threading
@@ -18,12 +18,13 @@ from torch import nn
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Network, Supernet
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.moments import mean_and_variance
 from evo_fair.nets.network import UnitModule
+from evo_fair.nets.predict import BATCH
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.topology import run_block
-from evo_fair.proxy.proxy import BATCH
 from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["MadeNetwork", "make_networks", "threads_for"]
@@ -31,7 +32,7 @@ __all__ = ["MadeNetwork", "make_networks", "threads_for"]
 T = TypeVar("T")
 
 _NORMED = 64
-"""Images whose batch norm is computed at a time."""
+"""Images whose batch norm is computed at a time on the CPU."""
 
 _ROOM = 2**31
 """Bytes that the features of all threads may take together, about."""
@@ -66,13 +67,15 @@ def make_networks(
     samples: torch.Tensor | Normalised,
     genomes: Sequence[npt.ArrayLike],
     threads: int = 1,
+    device: TorchDevice = CPU,
 ) -> list[MadeNetwork]:
     """The networks of `genomes`, each `[genes]`, and what they say of the normalised `samples` `[n, ...]`.
 
     Batch norms get the statistics of the normalised inputs `calibration` `[m, ...]`. Networks share the modules of the
-    blocks that they begin with.
+    blocks that they begin with. On another `device` are supernet, calibration and samples, and the networks, too.
     """
     threads = threads_for(supernet, threads, len(calibration))
+    batch = device.batch(BATCH, samples.shape[1:])
     root = _Node()
     ends = []
     for number, genome in enumerate(genomes):
@@ -88,31 +91,42 @@ def make_networks(
         node, x = at
         with torch.no_grad():
             node.units = _blank_units(supernet, node.blocks[-1])
-            y = _calibrated(node, x)
+            y = _calibrated(node, x, len(x) if device.accelerated else _NORMED)
             for unit in node.units.values():
                 unit.fold()
                 unit.requires_grad_(False)
         return [(child, y) for child in node.children.values()]
 
-    _run([(child, calibration) for child in root.children.values()], calibrate, threads)
+    with device.at_work():
+        _run([(child, calibration) for child in root.children.values()], calibrate, threads)
     networks = [_assembled(supernet, node) for node in ends]
     logits = np.empty((len(ends), len(samples), supernet.space.labels), np.float32)
+    said: list[tuple[list[int], int, torch.Tensor]] = []  # read at the end: each reading makes an accelerator wait
+
+    def read(numbers: list[int], first: int, found: torch.Tensor) -> None:
+        logits[numbers, first : first + batch] = found.cpu().numpy()
 
     @torch.inference_mode()
     def predict(at: tuple[_Node, int, torch.Tensor | None]) -> Iterable[tuple[_Node, int, torch.Tensor | None]]:
         node, first, x = at
         if x is None:
-            y = samples[first : first + BATCH]
+            y = samples[first : first + batch]
         else:
             y = run_block(node.blocks[-1], x, lambda _, unit, x: node.units[unit.name](x), torch.relu_)
         if node.networks:
             features = y.mean((2, 3)) if y.dim() == 4 else y
-            found = networks[node.networks[0]].classifier(features).numpy()
-            logits[node.networks, first : first + BATCH] = found
+            found = networks[node.networks[0]].classifier(features)
+            if device.accelerated:
+                said.append((node.networks, first, found))
+            else:
+                read(node.networks, first, found)
         return [(child, first, y) for child in node.children.values()]
 
-    begin: list[tuple[_Node, int, torch.Tensor | None]] = [(root, at, None) for at in range(0, len(samples), BATCH)]
-    _run(begin, predict, threads)
+    begin: list[tuple[_Node, int, torch.Tensor | None]] = [(root, at, None) for at in range(0, len(samples), batch)]
+    with device.at_work():
+        _run(begin, predict, threads)
+        for one in said:
+            read(*one)
     return [MadeNetwork(*made) for made in zip(networks, logits, strict=True)]
 
 
@@ -137,16 +151,19 @@ def _blank_units(supernet: Supernet, block: Block) -> dict[str, UnitModule]:
     return units
 
 
-def _calibrated(node: _Node, x: torch.Tensor) -> torch.Tensor:
-    """Gives the batch norms of a node's block the statistics of their inputs; returns the block's output."""
+def _calibrated(node: _Node, x: torch.Tensor, normed: int) -> torch.Tensor:
+    """Gives the batch norms of a node's block the statistics of their inputs; returns the block's output.
+
+    Batch norms are computed of `normed` images at a time.
+    """
 
     def apply(_: Block, unit: Unit, x: torch.Tensor) -> torch.Tensor:
         module = node.units[unit.name]
         y: torch.Tensor = module.layer(x)
         assert not isinstance(module.norm, nn.Identity)
         module.norm.running_mean, module.norm.running_var = mean_and_variance(y)
-        for first in range(0, len(y), _NORMED):  # in place: there is no room for two of large images
-            y[first : first + _NORMED] = module.norm(y[first : first + _NORMED])
+        for first in range(0, len(y), normed):  # in place: there is no room for two of large images
+            y[first : first + normed] = module.norm(y[first : first + normed])
         return y
 
     return run_block(node.blocks[-1], x, apply, torch.relu_)
@@ -186,6 +203,9 @@ def _run(begin: Sequence[T], work: Callable[[T], Iterable[T]], threads: int) -> 
                     waiting.extend(reversed(following))
                     changed.notify_all()
 
+    if threads == 1:
+        _on_one_thread(worker)
+        return
     with torch_threads(1), ThreadPoolExecutor(threads) as pool:
         workers = [pool.submit(_on_one_thread, worker) for _ in range(threads)]
     for one in workers:

@@ -85,16 +85,17 @@ def degradation_loss(dense: Dense, task: Task, weight: float) -> Loss:
         weight: The weight of the term.
     """
     before = sample_losses(
-        dense.network, Samples(task.normalise(task.train_inputs), task.train_labels, task.train_groups)
+        dense.network, Samples(task.normalise(task.train_inputs), task.train_labels, task.train_groups, task.device)
     )
     reference = torch.from_numpy(before).float()
-    labels, groups = torch.from_numpy(task.train_labels), task.train_groups
+    labels, groups = task.train_labels, task.train_groups
     smoothing = task.recipe.label_smoothing
 
     def loss(logits: torch.Tensor, samples: npt.NDArray[np.int64], _done: float) -> torch.Tensor:
-        target = labels[torch.from_numpy(samples)]
+        target = torch.from_numpy(labels[samples]).to(logits.device)
         accuracy = functional.cross_entropy(logits, target, label_smoothing=smoothing)
-        worse = functional.cross_entropy(logits, target, reduction="none") - reference[torch.from_numpy(samples)]
+        known = reference[torch.from_numpy(samples)].to(logits.device)
+        worse = functional.cross_entropy(logits, target, reduction="none") - known
         gap = squared_gap(worse, groups[samples])
         return accuracy if gap is None else accuracy + weight * gap
 

@@ -168,7 +168,7 @@ def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np
         total, count = np.zeros(group.size), np.zeros(group.size)
         for member in group.members:
             if member.role == "scale":
-                values = tensors[member.tensor].detach().abs().double().numpy()[member.slices]
+                values = tensors[member.tensor].detach().cpu().abs().double().numpy()[member.slices]
                 np.add.at(total, member.channel, values)
                 np.add.at(count, member.channel, 1)
         if not count.all():
@@ -179,10 +179,10 @@ def bn_scale(network: nn.Module, structure: Structure, samples: Samples, rng: np
         channels[name] = total / count
         for member in group.members:
             if member.role == "weight" and member.makes:
-                scale = torch.ones(weights[member.tensor].shape[0], dtype=torch.float64)
+                weight = weights[member.tensor]
+                scale = torch.ones(weight.shape[0], dtype=torch.float64)
                 scale[torch.from_numpy(member.slices)] = torch.from_numpy(channels[name][member.channel])
-                shape = (-1,) + (1,) * (weights[member.tensor].dim() - 1)
-                weights[member.tensor] = weights[member.tensor] * scale.view(shape)
+                weights[member.tensor] = weight * scale.to(weight.device).view((-1,) + (1,) * (weight.dim() - 1))
     return Scores(_arrays(weights), channels)
 
 
@@ -244,8 +244,7 @@ def fairprune(network: nn.Module, structure: Structure, samples: Samples, rng: n
     need = {}
     for privileged in (True, False):
         chosen = np.flatnonzero((samples.groups >= 0) & (better == privileged))
-        part = Samples(samples.x[torch.from_numpy(chosen)], samples.labels[chosen], samples.groups[chosen])
-        need[privileged] = squared_gradients(network, part)
+        need[privileged] = squared_gradients(network, samples.chosen(chosen))
     saliency = {
         name: 0.5 * tensor.square() * (need[False][name].double() - BETA * need[True][name].double())
         for name, tensor in tensors.items()
@@ -285,7 +284,7 @@ def fairgrape(network: nn.Module, structure: Structure, samples: Samples, rng: n
             for name in total:
                 total[name] += gradient[name]
     changes = [{name: total[name] * tensor for name, tensor in tensors.items()} for total in totals]
-    flat = np.stack([np.concatenate([c[name].numpy().ravel() for name in structure.weights]) for c in changes])
+    flat = np.stack([np.concatenate([c[name].cpu().numpy().ravel() for name in structure.weights]) for c in changes])
     weights = _split(shares_kept(flat**2), {name: tuple(tensors[name].shape) for name in structure.weights})
     summed = [[_sum_by_channel(group, c)[0] for group in structure.groups.values()] for c in changes]
     channels: dict[str, Floats] = {}
@@ -318,12 +317,12 @@ def conflict(network: nn.Module, structure: Structure, samples: Samples, rng: np
     del rng
     tensors = _parameters(network)
     rows = np.stack([np.full(len(samples), 1 / len(samples)), fairness_weights(network, samples)])
-    products = {name: torch.zeros((3, *tensor.shape), dtype=torch.float64) for name, tensor in tensors.items()}
+    products = {name: tensor.new_zeros((3, *tensor.shape)) for name, tensor in tensors.items()}
     for accuracy, fairness in batch_gradients(network, samples, rows):
         for name, product in products.items():
             a, f = accuracy[name] * tensors[name], fairness[name] * tensors[name]
             product += torch.stack([a * f, a.square(), f.square()])
-    weights = {name: _cosine(products[name].numpy()) for name in structure.weights}
+    weights = {name: _cosine(products[name].cpu().numpy()) for name in structure.weights}
     channels = {}
     for name, group in structure.groups.items():
         parts = [_sum_by_channel(group, {n: p[i] for n, p in products.items()})[0] for i in range(3)]
@@ -487,7 +486,7 @@ def _weights(network: nn.Module, structure: Structure) -> Gradients:
 
 
 def _arrays(tensors: Gradients) -> dict[str, Floats]:
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
 def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[Floats, Floats]:
@@ -497,7 +496,7 @@ def _sum_by_channel(group: ChannelGroup, values: Gradients) -> tuple[Floats, Flo
         if member.tensor not in values:
             continue
         tensor = values[member.tensor].movedim(member.dim, 0).flatten(1) if values[member.tensor].dim() > 1 else None
-        slices = (tensor.sum(1) if tensor is not None else values[member.tensor]).double().numpy()
+        slices = (tensor.sum(1) if tensor is not None else values[member.tensor]).cpu().double().numpy()
         np.add.at(total, member.channel, slices[member.slices])
         np.add.at(count, member.channel, tensor.shape[1] if tensor is not None else 1)
     return total, count

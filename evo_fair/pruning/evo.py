@@ -176,8 +176,9 @@ class _Masks:
         """Counts on the validation part by the task's grouping."""
         counts = []
         for genome in genomes:
-            network = masked(self.network, self.mask(genome))
-            recalibrate(network, self.calibration.x)
+            device = self.task.device
+            network = device.placed(masked(self.network, self.mask(genome)))
+            recalibrate(network, device.sent(self.calibration.x))
             counts.append(self.task.counts(network, "validation"))
         return {self.task.group: concatenate(counts)}
 

@@ -21,13 +21,16 @@ class _Gate(nn.Module):
     """Multiplies a weight by its hard mask; the score gets the gradient that a soft mask would (straight through)."""
 
     open: torch.Tensor
+    slices: torch.Tensor | None
+    channel: torch.Tensor | None
 
     def __init__(
         self, score: nn.Parameter, slices: torch.Tensor | None, channel: torch.Tensor | None, gain: float
     ) -> None:
         super().__init__()
         self.score, self.gain = score, gain
-        self.slices, self.channel = slices, channel
+        self.register_buffer("slices", slices, persistent=False)
+        self.register_buffer("channel", channel, persistent=False)
         self.register_buffer("open", torch.ones_like(score), persistent=False)
 
     def forward(self, weight: torch.Tensor) -> torch.Tensor:
@@ -35,7 +38,7 @@ class _Gate(nn.Module):
         gate = self.open + value - value.detach()
         if self.slices is None or self.channel is None:
             return weight * gate.view_as(weight)
-        along = torch.ones(weight.shape[1], dtype=weight.dtype).index_put((self.slices,), gate[self.channel])
+        along = weight.new_ones(weight.shape[1]).index_put((self.slices,), gate[self.channel])
         return weight * along.view(1, -1, *(1,) * (weight.dim() - 2))
 
 
@@ -87,7 +90,8 @@ class Gates:
         for score in self._scores.values():
             score.clamp_(0, 1 / self._gain)
         shapes = self._shapes
-        values = {name: score.detach().double().numpy().reshape(shapes[name]) for name, score in self._scores.items()}
+        plain = {name: score.detach().cpu().double().numpy() for name, score in self._scores.items()}
+        values = {name: score.reshape(shapes[name]) for name, score in plain.items()}
         scores = Scores(values, {}) if self._kind == "unstructured" else Scores({}, values)
         self.mask = choose(self._plain, self._structure, scores, sparsity, self._kind, self._scope)
         for name, gates in self._gates.items():

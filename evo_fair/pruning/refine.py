@@ -89,7 +89,7 @@ def refine(
             rate /= 2
     if bias is not None:
         with torch.no_grad():
-            bias.add_(torch.from_numpy(standing.offsets).float())
+            bias.add_(torch.from_numpy(standing.offsets).float().to(bias.device))
     return steps, {
         "epochs_kept": kept,
         "largest_offset": float(np.ptp(standing.offsets)),
@@ -162,7 +162,7 @@ def _moves_outputs(network: nn.Module, layer: str, example: torch.Tensor) -> boo
             return False
         most = 1 + float(logits.abs().max())
         for size in (most, -most):
-            offsets = size * torch.linspace(1, 2, len(bias))
+            offsets = size * torch.linspace(1, 2, len(bias), device=bias.device)
             bias.add_(offsets)
             same = torch.allclose(moved(example), logits + offsets, rtol=0, atol=1e-3 * most)
             bias.sub_(offsets)

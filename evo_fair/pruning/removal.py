@@ -13,7 +13,7 @@ from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, module_of
 from evo_fair.space import Block
 from evo_fair.space.kinds import Channels
 
-__all__ = ["Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
+__all__ = ["FollowingMask", "Mask", "apply_mask", "channel_mask", "masked", "remove_channels"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def channel_mask(network: nn.Module, structure: Structure, keep: Keep) -> Mask:
             if member.role == "statistic":
                 continue
             mask = values.setdefault(member.tensor, torch.ones_like(tensors[member.tensor], dtype=torch.bool))
-            mask.index_fill_(member.dim, torch.from_numpy(member.slices[~stays[member.channel]]), False)
+            gone = torch.from_numpy(member.slices[~stays[member.channel]]).to(mask.device)
+            mask.index_fill_(member.dim, gone, False)
     return Mask(values, {name: np.asarray(stays, np.bool_) for name, stays in keep.items()})
 
 
@@ -60,7 +61,35 @@ def apply_mask(network: nn.Module, mask: Mask) -> None:
     """
     tensors = dict(network.named_parameters())
     for name, stays in mask.values.items():
-        tensors[name].mul_(stays)
+        tensors[name].mul_(stays.to(tensors[name].device))
+
+
+class FollowingMask:
+    """A mask applied after every step of a training: it is kept where the network is, and what changes in it follows.
+
+    Args:
+        mask: What stays.
+    """
+
+    def __init__(self, mask: Mask) -> None:
+        self._mask = mask
+        self._placed: dict[str, tuple[int, torch.Tensor]] = {}
+
+    @torch.no_grad()
+    def apply(self, network: nn.Module) -> None:
+        """Sets all that doesn't stay to 0, in place.
+
+        Args:
+            network: The network.
+        """
+        tensors = dict(network.named_parameters())
+        for name, stays in self._mask.values.items():
+            change = 0 if stays.is_inference() else stays._version
+            known, placed = self._placed.get(name, (-1, stays))
+            if known != change or placed.device != tensors[name].device:
+                placed = stays.to(tensors[name].device)
+                self._placed[name] = change, placed
+            tensors[name].mul_(placed)
 
 
 def masked(network: nn.Module, mask: Mask) -> nn.Module:
@@ -103,7 +132,7 @@ def remove_channels(network: nn.Module, groups: Mapping[str, ChannelGroup], keep
 
 def _shorten(module: nn.Module, name: str, dim: int, stays: torch.Tensor) -> None:
     tensor = getattr(module, name)
-    shorter = tensor.detach().index_select(dim, stays.nonzero()[:, 0])
+    shorter = tensor.detach().index_select(dim, stays.nonzero()[:, 0].to(tensor.device))
     if isinstance(tensor, nn.Parameter):
         shorter = nn.Parameter(shorter, tensor.requires_grad)
     setattr(module, name, shorter)

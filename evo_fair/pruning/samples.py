@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from evo_fair.errors import PruningError
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
 from evo_fair.pruning.structure import training_mode
@@ -30,6 +31,8 @@ class Samples:
         x: Normalised inputs, float32 `[n, ...]`.
         labels: Their labels, int64 `[n]`.
         groups: Their groups, int16 `[n]`; -1 where the group is unknown.
+        device: Where losses and gradients are computed; they come back from there.
+            Default: the CPU, or wherever network and inputs are.
 
     Raises:
         ValueError: The shapes don't fit.
@@ -38,6 +41,7 @@ class Samples:
     x: torch.Tensor
     labels: npt.NDArray[np.int64]
     groups: npt.NDArray[np.int16]
+    device: TorchDevice = CPU
 
     def __post_init__(self) -> None:
         for name, array in (("labels", self.labels), ("groups", self.groups)):
@@ -55,6 +59,18 @@ class Samples:
         """
         for start in range(0, len(self), BATCH):
             yield slice(start, min(start + BATCH, len(self)))
+
+    def chosen(self, rows: npt.NDArray[np.int64] | slice) -> "Samples":
+        """Some of the samples.
+
+        Args:
+            rows: Which, int64 `[m]` or a slice.
+
+        Returns:
+            Those alone.
+        """
+        places = rows if isinstance(rows, slice) else torch.from_numpy(rows).to(self.x.device)
+        return Samples(self.x[places], self.labels[rows], self.groups[rows], self.device)
 
     def group_numbers(self) -> npt.NDArray[np.int64]:
         """The groups that occur.
@@ -83,12 +99,15 @@ def sample_losses(network: nn.Module, samples: Samples) -> npt.NDArray[np.float6
     Returns:
         float64 `[n]`.
     """
-    with torch.no_grad(), torch_threads(1), training_mode(network, False):
-        parts = [
-            functional.cross_entropy(network(samples.x[b]), torch.from_numpy(samples.labels[b]), reduction="none")
-            for b in samples.batches()
-        ]
-    losses: npt.NDArray[np.float64] = torch.cat(parts).double().numpy()
+    device = samples.device
+    with torch.no_grad(), torch_threads(1), training_mode(network, False), device.at_work():
+        placed = device.placed(network)
+        parts = []
+        for batch in samples.batches():
+            x = device.sent(samples.x[batch])
+            labels = torch.from_numpy(samples.labels[batch]).to(x.device)
+            parts.append(functional.cross_entropy(placed(x), labels, reduction="none"))
+    losses: npt.NDArray[np.float64] = torch.cat(parts).cpu().double().numpy()
     return losses
 
 
@@ -107,12 +126,22 @@ def batch_gradients(
     Returns:
         For each batch, the gradients of each sum by parameter.
     """
-    tensors = dict(network.named_parameters())
-    with torch_threads(1), training_mode(network, False), _all_gradients(network), strides_first(network):
+    device = samples.device
+    placed = device.placed(network)
+    tensors = dict(placed.named_parameters())
+    back = {name: tensor.device for name, tensor in network.named_parameters()}
+    with (
+        torch_threads(1),
+        training_mode(placed, False),
+        _all_gradients(placed),
+        strides_first(placed),
+        device.at_work(),
+    ):
         for batch in samples.batches():
-            labels = torch.from_numpy(samples.labels[batch])
-            losses = functional.cross_entropy(network(samples.x[batch]), labels, reduction="none")
-            rows = torch.from_numpy(weights[:, batch]).to(losses.dtype)
+            x = device.sent(samples.x[batch])
+            labels = torch.from_numpy(samples.labels[batch]).to(x.device)
+            losses = functional.cross_entropy(placed(x), labels, reduction="none")
+            rows = torch.from_numpy(weights[:, batch]).to(losses.dtype).to(x.device)
             found: list[Gradients] = []
             for number, row in enumerate(rows):
                 last = number + 1 == len(rows)
@@ -121,7 +150,7 @@ def batch_gradients(
                 )
                 found.append(
                     {
-                        name: torch.zeros_like(tensor) if part is None else part
+                        name: (torch.zeros_like(tensor) if part is None else part).to(back[name])
                         for (name, tensor), part in zip(tensors.items(), got, strict=True)
                     }
                 )
@@ -140,14 +169,17 @@ def squared_gradients(network: nn.Module, samples: Samples) -> Gradients:
     Returns:
         The means by parameter.
     """
-    total: Gradients = {name: torch.zeros_like(tensor) for name, tensor in network.named_parameters()}
-    for number in range(len(samples)):
-        one = slice(number, number + 1)
-        single = Samples(samples.x[one], samples.labels[one], samples.groups[one])
-        for (gradients,) in batch_gradients(network, single, np.ones((1, 1))):
-            for name, gradient in gradients.items():
-                total[name] += gradient.square() / len(samples)
-    return total
+    placed, x = samples.device.placed(network), samples.device.sent(samples.x)
+    there = Samples(x, samples.labels, samples.groups)
+    total: Gradients = {name: torch.zeros_like(tensor) for name, tensor in placed.named_parameters()}
+    with samples.device.at_work():
+        for number in range(len(samples)):
+            single = there.chosen(slice(number, number + 1))
+            for (gradients,) in batch_gradients(placed, single, np.ones((1, 1))):
+                for name, gradient in gradients.items():
+                    total[name] += gradient.square() / len(samples)
+    back = dict(network.named_parameters())
+    return {name: tensor.to(back[name].device) for name, tensor in total.items()}
 
 
 class _all_gradients:  # noqa: N801 - reads like torch.no_grad

@@ -230,4 +230,5 @@ def _best_of_all(parts: Mapping[str, Floats], sparsity: float) -> Stays:
 def _mask(network: nn.Module, structure: Structure, stays: Stays, kind: StructureKind) -> Mask:
     if kind == "structured":
         return channel_mask(network, structure, stays)
-    return Mask({name: torch.from_numpy(kept) for name, kept in stays.items()})
+    tensors = dict(network.named_parameters())
+    return Mask({name: torch.from_numpy(kept).to(tensors[name].device) for name, kept in stays.items()})

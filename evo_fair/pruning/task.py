@@ -13,20 +13,22 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError
 from evo_fair.fairness import Counts
 from evo_fair.files import digest
 from evo_fair.nets import fit
 from evo_fair.nets.checkpoint import stored_tensors
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.failures import failure
-from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.layout import channels_last
+from evo_fair.nets.predict import predict_logits
 from evo_fair.nets.recipe import Step
 from evo_fair.nets.threads import torch_threads
 from evo_fair.problem import Training
-from evo_fair.pruning.removal import Mask, apply_mask
+from evo_fair.pruning.removal import FollowingMask, Mask, apply_mask
 from evo_fair.pruning.samples import Samples
 from evo_fair.pruning.selection import Scope, StructureKind
 from evo_fair.pruning.structure import Structure
@@ -123,6 +125,8 @@ class Task:
         dataset: The data set.
         group: The grouping's name.
         recipe: The recipe.
+        device: Where networks are trained and evaluated; they come back from there.
+            Default: the CPU.
 
     Raises:
         PruningError: There are fewer than 2 training samples.
@@ -132,6 +136,7 @@ class Task:
     dataset: Dataset
     group: str
     recipe: Training
+    device: TorchDevice = CPU
     _structures: dict[str, Structure] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -141,7 +146,7 @@ class Task:
 
     def __getstate__(self) -> dict[str, Any]:
         # What is worked out from the data again takes more room than the data.
-        return {name: self.__dict__[name] for name in ("dataset", "group", "recipe", "_structures")}
+        return {name: self.__dict__[name] for name in ("dataset", "group", "recipe", "device", "_structures")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -166,11 +171,11 @@ class Task:
         """Groups of the training part, int16 `[n]`, -1 where unknown."""
         return self.dataset.grouping(self.group).index[self.dataset.part("train")]
 
-    def normalise(self, inputs: RawInputs) -> torch.Tensor:
+    def normalise(self, inputs: RawInputs | torch.Tensor) -> torch.Tensor:
         """Raw inputs as networks take them.
 
         Args:
-            inputs: Raw inputs, `[n, ...]`.
+            inputs: Raw inputs, `[n, ...]`; a tensor's come out on its device.
 
         Returns:
             float32 of the same shape.
@@ -213,7 +218,9 @@ class Task:
         members = [np.flatnonzero(groups == group) for group in np.unique(groups[groups >= 0])]
         share = -(-count // max(1, len(members)))
         chosen = np.sort(np.concatenate([rng.permutation(m)[:share] for m in members]))
-        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
+        return Samples(
+            self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen], self.device
+        )
 
     def natural_samples(self, rng: np.random.Generator, count: int = SCORED) -> Samples:
         """Training samples with the groups in the shares that they have, and one more of each group missed.
@@ -230,7 +237,9 @@ class Task:
         missed = np.setdiff1d(groups[groups >= 0], groups[chosen])
         first = [order[groups[order] == group][0] for group in missed]
         chosen = np.sort(np.concatenate([chosen, np.array(first, np.int64)]))
-        return Samples(self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen])
+        return Samples(
+            self.normalise(self.train_inputs[chosen]), self.train_labels[chosen], groups[chosen], self.device
+        )
 
     def train(
         self,
@@ -270,12 +279,13 @@ class Task:
         if epochs < 1:
             return 0
         steps = 0
+        following = FollowingMask(mask) if mask else None
 
         def after(step: int) -> None:
             nonlocal steps
             steps = step
-            if mask:
-                apply_mask(network, mask)
+            if following:
+                following.apply(network)
             if after_step:
                 after_step(step)
 
@@ -292,6 +302,7 @@ class Task:
             after_step=after,
             on_epoch=on_epoch,
             checkpoint=checkpoint,
+            device=self.device,
         )
         return steps
 
@@ -330,11 +341,21 @@ class Task:
         Returns:
             float32 `[n, labels]`.
         """
+        if self.device.accelerated:
+            return predict_logits(network, self._held(part), self.device)
         inputs = self.dataset.inputs[self.dataset.part(part)]
         with torch.inference_mode(), torch_threads(1):
             return np.concatenate(
                 [network(self.normalise(inputs[start : start + 256])).numpy() for start in range(0, len(inputs), 256)]
             )
+
+    def _held(self, part: str) -> Normalised:
+        """A part's samples where networks are evaluated, sent there once."""
+        held: dict[str, Normalised] = self.__dict__.setdefault("_parts_held", {})
+        if part not in held:
+            samples = Selected(self.dataset.inputs, self.dataset.part(part))
+            held[part] = Normalised(samples, self.scaling, self.device)
+        return held[part]
 
     def settled(self, network: nn.Module) -> nn.Module:
         """Puts a network into evaluation mode and training's memory layout, so that no result tells where it came from.
@@ -363,7 +384,7 @@ class Task:
         """
         with torch.inference_mode(), torch_threads(1):
             logits = copy.deepcopy(network).eval()(self.example)
-        return digest(content_of(network), logits.numpy().tobytes())
+        return digest(content_of(network), logits.cpu().numpy().tobytes())
 
     def check_outputs(self, network: nn.Module) -> None:
         """Refuses a network that does not make one finite logit a label of the samples.

@@ -133,7 +133,8 @@ def _anew(dense: Dense, request: Request) -> nn.Module:
 def _renew(network: nn.Module, living: dict[str, torch.Tensor], share: float) -> None:
     """Replaces the share of smallest living weights of each layer by the dead ones with the largest gradients."""
     tensors = dict(network.named_parameters())
-    for name, alive in living.items():
+    for name, held in living.items():
+        alive = held.to(tensors[name].device)
         weight, gradient = tensors[name], tensors[name].grad
         count = min(round(share * int(alive.sum())), int((~alive).sum()))
         if gradient is None or not count:
@@ -145,3 +146,4 @@ def _renew(network: nn.Module, living: dict[str, torch.Tensor], share: float) ->
         flat[dying], flat[born] = False, True
         alive.copy_(flat.view(alive.shape))
         weight.mul_(alive)
+        held.copy_(alive)

@@ -35,7 +35,8 @@ def breaking_groups(
         example: Normalised samples, float32 `[n, ...]`, to run the network on.
     """
     lively = _lively(network)
-    x = torch.cat([example[:2], torch.randn(example[:2].shape, generator=torch.Generator().manual_seed(1))])
+    drawn = torch.randn(example[:2].shape, generator=torch.Generator().manual_seed(1))
+    x = torch.cat([example[:2], drawn.to(example.device)])
     found: list[tuple[str, str]] = []
     left = dict(groups)
     while left and any(_attempt(lively, left, keep, x) for keep in _patterns(left)):

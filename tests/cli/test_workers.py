@@ -23,5 +23,5 @@ def test_options_that_need_each_other(capsys: pytest.CaptureFixture[str], tmp_pa
     assert "--workers is for --network" in refusal(capsys, "train", "digits", "--workers", "2")
     twice = refusal(capsys, "train", "digits", "--network", "resnet-18", "--network", "resnet-18", "--workers", "2")
     assert "network 'resnet-18' is given twice" in twice
-    cuda = refusal(capsys, "search", "digits", "--out", tmp_path / "out", "--workers", "2", "--torch-device", "cuda")
-    assert "workers evaluate on the CPU" in cuda
+    cuda = refusal(capsys, "search", "digits", "--out", tmp_path / "out", "--workers", "2", "--torch-device", "cuda:99")
+    assert "torch device 'cuda:99' is not there" in cuda

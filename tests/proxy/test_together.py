@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from evo_fair.nets.device import TorchDevice
 from evo_fair.nets.inputs import Normalised
 from evo_fair.proxy import Proxy, predict_logits, together
 from evo_fair.proxy.together import make_networks, threads_for
+from tests.gadget import GADGET, gadget
 from tests.proxy.test_population import proxy_of
 
 
@@ -76,3 +78,33 @@ def test_samples_too_many_to_be_held_are_predicted_to_the_same_bit(monkeypatch: 
     made = make_networks(asked.supernet, asked.calibration, asked.samples, list(genomes[:2]))
     again = make_networks(held.supernet, held.calibration, held.samples, list(genomes[:2]))
     assert all(np.array_equal(a.logits, b.logits) for a, b in zip(made, again, strict=True))
+
+
+@pytest.mark.parametrize("name", ["digits", "adult"])
+def test_on_an_accelerator_networks_are_nearly_those_of_the_cpu(name: str) -> None:
+    proxy = proxy_of(name)
+    genomes = proxy.supernet.space.sample(np.random.default_rng(0), 6)
+    wanted = [proxy.logits(genome) for genome in genomes]
+    source = (proxy.supernet, *proxy._raw)
+    held = Proxy(*source, device=TorchDevice("cpu", accelerated=True))
+    with gadget() as there:
+        away = Proxy(*source, device=GADGET)
+        labels = away.predict(genomes)
+        one = away.logits(genomes[2])
+    assert there.made > 100
+    for number, logits in enumerate(wanted):
+        np.testing.assert_allclose(held.logits(genomes[number]), logits, atol=1e-4 * np.abs(logits).max())
+    np.testing.assert_allclose(one, wanted[2], atol=1e-4 * np.abs(wanted[2]).max())
+    assert (labels == np.stack(wanted).argmax(2)).mean() > 0.99
+    assert "population" not in away.__dict__
+    away.close()
+
+
+def test_on_an_accelerator_a_network_does_not_depend_on_its_company() -> None:
+    proxy = proxy_of("digits")
+    genomes = proxy.supernet.space.sample(np.random.default_rng(0), 6)
+    held = Proxy(proxy.supernet, *proxy._raw, device=TorchDevice("cpu", accelerated=True))
+    assert held._elsewhere is not None
+    together = list(held._elsewhere.logits(genomes))
+    for genome, logits in zip(genomes, together, strict=True):
+        assert np.array_equal(held.logits(genome), logits)

@@ -14,6 +14,7 @@ from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.jobs.workers.team import Team
 from evo_fair.nets import Supernet
+from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.own import NetworkEvaluator, OwnNetwork
 from evo_fair.proxy import Proxy
 from evo_fair.proxy.proxy import memory_for_features
@@ -38,7 +39,7 @@ class PopulationWork(Protocol):
 class PredictingWork:
     """A frozen supernet and the samples that it is asked for; opened as a proxy where it is first called.
 
-    `here` workers, each of so many `threads`, share a machine's memory.
+    `here` workers, each of so many `threads`, share a machine's memory. The worker has to have the `device`.
     """
 
     supernet: Supernet
@@ -47,6 +48,7 @@ class PredictingWork:
     threads: int = 1
     here: int = 1
     precision: str = "fp32"
+    device: TorchDevice = CPU
 
     def __post_init__(self) -> None:
         for name in ("calibration", "samples"):  # so that workers on one machine share them
@@ -78,7 +80,7 @@ class PredictingWork:
     @cached_property
     def _proxy(self) -> Proxy:
         memory = _memory(self.here)
-        return Proxy(self.supernet, self.calibration, self.samples, self.threads, "cpu", self.precision, memory)
+        return Proxy(self.supernet, self.calibration, self.samples, self.threads, self.device, self.precision, memory)
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class OwnPredictingWork:
     dataset: Dataset
     calibration: int
     threads: int
+    device: TorchDevice = CPU
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_evaluator"}
@@ -106,7 +109,7 @@ class OwnPredictingWork:
 
     @cached_property
     def _evaluator(self) -> NetworkEvaluator:
-        return NetworkEvaluator(self.own, self.dataset, (), self.calibration, self.threads)
+        return NetworkEvaluator(self.own, self.dataset, (), self.calibration, self.threads, self.device)
 
 
 class TeamEvaluator:
