@@ -229,7 +229,7 @@ def _of_run(problem: Problem, task: Task, run: str | Path, name: str) -> nn.Modu
         raise UnknownNameError("network", name, known, f" of the run {run}")
     space = problem.search_space(task.dataset.input_shape, len(task.dataset.label_names))
     wanted = opened.configuration.get("supernet", {}).get("sha256")
-    stored = find_supernet(problem, task.dataset, space, sha256=wanted)
+    stored = find_supernet(problem, task.dataset, space, task.device, wanted)
     for what, found in (
         ("space", space.fingerprint),
         ("data", task.dataset.fingerprint),

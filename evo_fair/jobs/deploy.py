@@ -36,6 +36,7 @@ from evo_fair.jobs.workers import Team, Workers, as_workers, make_files, open_te
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
+from evo_fair.nets.device import TorchDevice
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 from evo_fair.own import NetworkSpace
 from evo_fair.plugins import facts
@@ -164,7 +165,7 @@ def deploy(
     space: SearchSpace | NetworkSpace
     if own is None:
         space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-        stored = _checked_supernet(run, problem, dataset, space, from_scratch)
+        stored = _checked_supernet(run, problem, dataset, space, from_scratch, place)
     else:
         space = own.space
         _check_space_and_data(run, dataset, space.fingerprint)
@@ -376,7 +377,7 @@ def _check_space_and_data(run: Run, dataset: Dataset, fingerprint: str) -> None:
 
 
 def _checked_supernet(
-    run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool
+    run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool, device: TorchDevice
 ) -> StoredSupernet | None:
     """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
     if space.fingerprint != run.configuration.get("space", {}).get("fingerprint"):
@@ -386,7 +387,7 @@ def _checked_supernet(
             raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
         return None
     wanted = run.configuration.get("supernet", {}).get("sha256")
-    stored = find_supernet(problem, dataset, space, sha256=wanted)
+    stored = find_supernet(problem, dataset, space, device, wanted)
     if stored is None or stored.sha256 != wanted:
         raise RunError(
             f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "

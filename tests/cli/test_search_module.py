@@ -61,7 +61,6 @@ def test_from_a_file_without_weights_to_deployed_networks(
         (["--order", "lamp"], "orders are given without the network"),
         (["--module", "resnet-18", "--order", "lampe"], "unknown criterion 'lampe'"),
         (["--module", "resnet-18", "--torch-device", "cuda:99"], "'cuda:99' is not there"),
-        (["--module", "resnet-18", "--precision", "bf16"], "'bf16'" if not BF16 else "is evaluated in fp32"),
     ],
 )
 def test_wrong_options_are_one_line(evo_fair: Command, options: list[str], told: str, tmp_path: Path) -> None:
