@@ -165,6 +165,8 @@ def _trained_a_little(network: nn.Module, task: Task) -> nn.Module:
     recipe = task.recipe.model_copy(
         update={"epochs": 2, "batch_size": BATCH, "learning_rate": RATE * task.recipe.learning_rate}
     )
+    if task.device.accelerated:
+        mend = "make its tensors on the device of its inputs, keep others in buffers, or give --torch-device cpu"
     with _trying("can't be trained", mend), TemporaryDirectory() as folder:
         try:
             fit(
@@ -175,6 +177,7 @@ def _trained_a_little(network: nn.Module, task: Task) -> nn.Module:
                 recipe.seed,
                 normalise=task.normalise,
                 checkpoint=Path(folder) / "trial.safetensors",
+                device=task.device,
             )
         except NonFiniteError as error:
             raise PruningError(f"the network's first steps of training end in infinity or NaN ({error})") from error

@@ -90,7 +90,10 @@ class TorchDevice:
 
     def placed(self, network: N) -> N:
         """The network to evaluate: itself on the CPU, else a copy on the device."""
-        return copy.deepcopy(network).to(self.where) if self.accelerated else network
+        if not self.accelerated:
+            return network
+        with torch.inference_mode(False):  # it may be asked for within one, and is to be an ordinary network
+            return copy.deepcopy(network).to(self.where)
 
     def sent(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs there; on the CPU wherever they are."""

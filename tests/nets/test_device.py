@@ -15,6 +15,7 @@ from evo_fair.nets.device import CPU, TorchDevice, open_device
 from evo_fair.nets.fair_training import fair_loss
 from evo_fair.nets.header import group_variation
 from evo_fair.nets.inputs import Normalised, Scaling, TrainingInputs
+from evo_fair.nets.predict import predict_logits
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.together import fair_gradients_together, gradients_together
 from evo_fair.nets.train import fair_gradients, gradients, one_of_each_kind
@@ -98,6 +99,35 @@ def test_a_job_does_not_go_on_where_its_device_is_missing(monkeypatch: pytest.Mo
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EvoFairError, match=r"'cuda' is not there.* the job began there"):
         open_device("auto", "cuda")
+
+
+def test_a_worker_without_the_device_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    gpu = TorchDevice("cuda", accelerated=True)
+    with pytest.raises(EvoFairError, match=r"^on .*, torch device 'cuda' is not there: torch sees no GPU"):
+        predict_logits(nn.Linear(2, 2), torch.zeros(1, 2), gpu)
+    with pytest.raises(EvoFairError, match="torch device 'cuda' is not there"):
+        fit(
+            nn.Linear(2, 2), np.zeros((4, 2), np.float32), LABELS[:4] % 2, RECIPE, 0, normalise=torch.tensor, device=gpu
+        )
+
+
+def test_a_full_memory_is_one_line() -> None:
+    with (
+        pytest.raises(EvoFairError, match=r"the memory of torch device 'cpu' is full .* lower batch_size"),
+        HELD.at_work(),
+    ):
+        raise torch.OutOfMemoryError("tried to allocate\n2 GiB")
+
+
+def test_batches_of_an_accelerator_are_large_and_depend_on_the_shape_alone() -> None:
+    assert CPU.batch(256, (3, 224, 224)) == 256
+    assert [HELD.batch(256, shape) for shape in ((3, 224, 224), (3, 32, 32), (9,), (3, 2000, 2000))] == [
+        222,
+        2048,
+        2048,
+        64,
+    ]
 
 
 @pytest.mark.parametrize("kinds", KINDS)
