@@ -77,7 +77,7 @@ def describe_belief(finding: Finding) -> str:
     name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
     beyond = f"networks of equal size and latency differ by about {what} beyond noise"
     if not finding.trained:
-        first = f"{name}: with the supernet's weights {beyond}."
+        first = f"{name}: with frozen weights {beyond}."
         if finding.size_decides:
             return f"{first} The validation part can't tell them apart: size alone decides."
         return f"{first} The search sees {told} of that. How much is left after training, --trainings finds out."
