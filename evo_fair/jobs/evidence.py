@@ -132,31 +132,33 @@ class Evidence:
     def propose(
         self, trainings: Sequence[TrainingResult], n: int, measurer: Measurer, rng: np.random.Generator
     ) -> npt.NDArray[np.int16]:
-        """At most `n` networks worth an evaluation that are no records: those that may enlarge the front most.
+        """At most `n` networks worth an evaluation that are no records: those that are to enlarge the front, then may.
 
         Canonical genomes `[networks, genes]`. What is believed of them is from genes, size and `trainings` alone; it is
         followed for some generations, each the children of the front that is believed of all before.
         """
-        points, _ = self._points(self.believe(trainings), self._known)
-        parents = self._genomes[self._feasible][non_dominated(points[self._feasible])]
+        before = len(self.records)
         candidates = _Candidates.none(len(self.space.gene_names))
-        for generation in range(_GENERATIONS):
+        points, errors = self._points(self.believe(trainings), self._known)
+        for _ in range(_GENERATIONS):
+            usable = np.concatenate([self._feasible, np.ones(len(candidates.genomes), np.bool_)])
+            leading = np.flatnonzero(usable)[non_dominated(points[usable])]
+            genomes = np.concatenate([self._genomes, candidates.genomes])
+            parents = genomes[leading[_evenly(points[leading], errors, rng, _CHILDREN)]]
+            candidates = candidates.only(leading[leading >= before] - before)
             known = np.concatenate([self._genomes, candidates.genomes])
             found = _Candidates.measured(new_candidates(self.space, parents, known, rng, _CHILDREN, _SAMPLES), measurer)
             candidates = candidates.and_more(found)
             if not len(candidates.genomes):
                 return candidates.genomes
             points, errors = self._points_of(candidates, trainings)
-            if generation < _GENERATIONS - 1:
-                feasible = np.concatenate([self._feasible, np.ones(len(candidates.genomes), np.bool_)])
-                leading = np.flatnonzero(feasible)[non_dominated(points[feasible])]
-                parents = np.concatenate([self._genomes, candidates.genomes])[leading]
-                candidates = candidates.only(leading[leading >= len(self.records)] - len(self.records))
 
-        before = len(self.records)
         there = np.concatenate([self._feasible, np.zeros(len(candidates.genomes), np.bool_)])
-        chosen = next_trainings(points, errors, there, n, np.arange(len(points)) >= before)
-        return np.asarray(candidates.genomes[chosen - before])
+        new = np.arange(len(points)) >= before
+        chosen = next_trainings(points, errors, there, n, new, hope=False)
+        there[chosen] = True
+        rest = next_trainings(points, errors, there, n - len(chosen), new)
+        return np.asarray(candidates.genomes[np.concatenate([chosen, rest]) - before])
 
     def _points_of(self, candidates: "_Candidates", trainings: Sequence[TrainingResult]) -> tuple[Floats, Floats]:
         """The expected objectives of the records and, after them, of networks that were not evaluated."""
@@ -216,6 +218,20 @@ class Evidence:
             else:
                 expected[:, place] = known[objective.name]
         return to_minimise(expected, self.plan.objectives), errors
+
+
+def _evenly(points: Floats, errors: Floats, rng: np.random.Generator, n: int) -> Ints:
+    """Rows of a front `[networks, objectives]`, `[n]`, drawn evenly by ratio along what is known of it (latency).
+
+    Most networks of a front are where there are most to choose from; drawn one by one, the others have no children.
+    Where nothing is known without an error all rows are equally likely.
+    """
+    known = np.flatnonzero((errors == 0).all(axis=0) & (points > 0).all(axis=0))
+    if not len(known):
+        return rng.integers(len(points), size=n)
+    place = np.log(points[:, known])[:, rng.integers(len(known), size=n)]
+    wanted = rng.uniform(place.min(axis=0), place.max(axis=0))
+    return np.asarray(np.abs(place - wanted).argmin(axis=0))
 
 
 def gather(

@@ -99,6 +99,16 @@ def test_beliefs_are_followed_beyond_the_children_of_the_front(monkeypatch: pyte
     assert followed > best() + 10
 
 
+def test_the_fast_end_of_a_front_has_as_many_children_as_the_rest() -> None:
+    latency = np.concatenate([np.geomspace(1.0, 2.0, 5), np.geomspace(4.0, 8.0, 95)])
+    front = np.column_stack([1.0 / latency, latency])
+    errors = np.column_stack([np.full(100, 0.01), np.zeros(100)])
+    drawn = evidence_module._evenly(front, errors, np.random.default_rng(0), 3000)
+    assert abs((drawn < 5).mean() - 0.5) < 0.05
+    unknown = evidence_module._evenly(front, np.full((100, 2), 0.01), np.random.default_rng(0), 3000)
+    assert abs((unknown < 5).mean() - 0.05) < 0.02
+
+
 def test_proposals_keep_the_limits_on_cost() -> None:
     evidence, measurer = evidence_of(60, "latency_ms<=3")
     proposed = evidence.propose(trained(evidence, lambda _: 0.3), 12, measurer, np.random.default_rng(1))
