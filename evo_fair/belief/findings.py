@@ -40,7 +40,7 @@ class Finding:
     @property
     def size_decides(self) -> bool:
         """Whether size alone tells as much as the search does."""
-        return self.told < _LEAST_SHARE if np.isnan(self.tau) else self.tau <= self.size_tau
+        return self.told < _LEAST_SHARE or self.tau <= self.size_tau
 
 
 def find(belief: Belief, axis: Axis, place: int) -> Finding:
