@@ -260,7 +260,7 @@ def search(
                 team,
                 place,
             )
-            write_findings(folder, evidence, belief)
+            write_findings(folder, evidence, belief, prepared.dataset)
     result = load_run(folder)
     result.write_front()
     _write_networks(run, result, prepared, origin, jobs, listener)
