@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def measure(problem: Problem, gpu: TorchDevice, networks: int, epochs: int) -> p
     labels = dataset.labels[dataset.part("validation")]
     rows, said = [], []
     for device in (CPU, gpu):
-        trained = _seconds(lambda device=device: _train(problem, dataset, space, epochs, device))
+        trained = _seconds(partial(_train, problem, dataset, space, epochs, device))
         proxy = source.open(int(joblib.cpu_count()), device)
         proxy.predict(genomes[:2])  # kernels are compiled, and memory is asked for, outside what is timed
         began = time.perf_counter()

@@ -159,7 +159,7 @@ def deploy(
     profiles = _profiles(run, devices)
     problem, grouping = _searched(run, data)
     dataset = problem.dataset()
-    others = [_reference(name, problem, dataset, seed) for name in references]
+    others = [_reference(name, problem, dataset, seed, place) for name in references]
     own = _own_network(run, problem, dataset, grouping, module)
     stored = None
     space: SearchSpace | NetworkSpace
@@ -343,10 +343,11 @@ def _searched(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str
     return problem_of(run.configuration, place, data), group
 
 
-def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int) -> Reference:
+def _reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int, device: TorchDevice) -> Reference:
     """A reference network: the trained one of a name, or the ONNX file at a path."""
     is_path = isinstance(name, Path) or name.endswith(".onnx") or "/" in name
-    return open_reference(Path(name) if is_path else find_reference(problem, dataset, str(name), seed), dataset)
+    path = Path(name) if is_path else find_reference(problem, dataset, str(name), seed, device)
+    return open_reference(path, dataset)
 
 
 def _profiles(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:

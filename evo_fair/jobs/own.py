@@ -156,6 +156,11 @@ class OwnOrigin:
         return origin
 
     @property
+    def device(self) -> TorchDevice:
+        """Where pruned forms are evaluated."""
+        return self.task.device
+
+    @property
     def space(self) -> NetworkSpace:
         """The space of what pruning can leave."""
         return self.own.space

@@ -406,6 +406,7 @@ def _write_networks(
             "problem": prepared.problem.name,
             "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
             **devices,
+            **origin.device.described(),
             "objectives": dict(record.objectives),
             **({"believed": believed[record.id]} if believed else {}),
             "metrics": dict(record.metrics),

@@ -161,7 +161,10 @@ def open_device(given: object = "auto", began: object = None) -> TorchDevice:
         try:
             return _named(began)
         except EvoFairError as error:
-            raise EvoFairError(f"{error}, or go on where {quote(began)} is: the job began there") from error
+            raise EvoFairError(
+                f"torch device {quote(began)}, on which the job began, is not there: go on where it is, or choose "
+                "another --out"
+            ) from error
     chosen = open_device(given)
     if chosen.kind != began:
         raise EvoFairError(

@@ -62,7 +62,7 @@ def test_a_job_goes_on_where_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
     hearer = Hearer()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert place_of_job("auto", {}, hearer) == place_of_job("auto", None, hearer) == CPU
-    with pytest.raises(ef.EvoFairError, match="'cuda' is not there"):
+    with pytest.raises(ef.EvoFairError, match="'cuda', on which the job began, is not there"):
         place_of_job("auto", {"torch_device": "cuda"}, hearer)
     with pytest.raises(ef.EvoFairError, match="'cpu' is another than 'cuda', on which the job began"):
         place_of_job("cpu", {"torch_device": "cuda"}, hearer)
