@@ -92,13 +92,11 @@ def test_all_tensors_of_a_method_follow_the_device(
     with gadget() as there:
         away = Task(task.dataset, task.group, task.recipe, GADGET)
         pruned = METHODS[method](dense, away, request)
-        accuracy = [
-            float((one.counts(pruned.network, "validation").trace(axis1=2, axis2=3)).sum()) for one in (away, task)
-        ]
+        predicted = away.predictions(pruned.network, "validation")
     assert there.made > 100
     assert all(tensor.device.type == "cpu" for tensor in pruned.network.state_dict().values())
     assert all(mask.device.type == "cpu" for mask in pruned.mask.values.values())
-    assert accuracy[0] == pytest.approx(accuracy[1], abs=2)
+    assert (predicted == task.predictions(pruned.network, "validation")).mean() > 0.99
     mask = FollowingMask(pruned.mask)
     before = state_of(pruned.network)
     mask.apply(pruned.network)
