@@ -55,8 +55,13 @@ def one_cycle(step: int, steps: int) -> float:
 
 
 def mean_of(losses: Sequence[torch.Tensor]) -> float:
-    """The mean of an epoch's losses, scalars that are read here, all at once: each reading makes a GPU wait."""
+    """The mean of an epoch's losses, scalars that are read here, all at once: each reading makes a GPU wait.
+
+    Of none, as of fewer samples than a step takes, it is 0.
+    """
     mean = 0.0
+    if not losses:
+        return mean
     for loss in torch.stack(list(losses)).reshape(-1).cpu().tolist():
         mean += loss / len(losses)
     return mean
