@@ -112,6 +112,20 @@ def test_a_worker_without_the_device_says_so(monkeypatch: pytest.MonkeyPatch) ->
         )
 
 
+def test_cards_name_the_gpu_and_samples_take_half_of_its_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"NVIDIA of {device}")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 2000))
+    gpu = TorchDevice("cuda:1", accelerated=True)
+    assert gpu.described() == {"torch_device": "cuda", "gpu": "NVIDIA of cuda:1"}
+    assert [gpu.holds(500), gpu.holds(501), CPU.holds(1), HELD.holds(10**12), SENT.holds(1)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
 def test_a_full_memory_is_one_line() -> None:
     with (
         pytest.raises(EvoFairError, match=r"the memory of torch device 'cpu' is full .* lower batch_size"),
