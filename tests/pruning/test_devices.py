@@ -22,6 +22,7 @@ from evo_fair.pruning.task import Dense, Request, Task, state_of
 from ..gadget import GADGET, gadget
 
 HELD = TorchDevice("cpu", accelerated=True)
+SLOW = {"ballot": pytest.mark.slow, "evo": pytest.mark.slow}
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_criteria_score_alike_wherever_the_network_is(
 
 
 @pytest.mark.parametrize("kind", ["structured", "unstructured"])
-@pytest.mark.parametrize("method", NAMED_METHODS)
+@pytest.mark.parametrize("method", [pytest.param(name, marks=SLOW.get(name, ())) for name in NAMED_METHODS])
 def test_all_tensors_of_a_method_follow_the_device(
     method: str, kind: str, task: Task, dense: Dense, monkeypatch: pytest.MonkeyPatch
 ) -> None:
