@@ -2,10 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from .commands import Commands
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +32,13 @@ def _listening() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["EVO_FAIR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Starts the command line, or a script, as processes that find everything imported."""
+    with Commands() as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")

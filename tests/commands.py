@@ -1,0 +1,177 @@
+"""Commands as processes of their own that need not import everything anew.
+
+Importing torch and all else takes seconds of the processor, most of what a short command takes. So one process imports
+it all, once for the tests of a worker, does nothing itself, and is forked for every command. What comes out of the fork
+is an ordinary process: of a session, folder, environment and output of its own, to be killed like any other, and it
+ends as an interpreter ends. How a command starts from nothing is for the tests that start an interpreter to say.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+__all__ = ["Commands", "Started"]
+
+_SERVE = "from tests.commands import serve; (run := serve()) and run()"
+
+_IMPORTED = (
+    "onnxruntime",
+    "onnxscript",
+    "sklearn.datasets",
+    "torch.onnx._internal.exporter._core",
+    "evo_fair.cli.progress",
+    "evo_fair.auditing.effects",
+    "evo_fair.jobs.audit",
+    "evo_fair.jobs.deploy",
+    "evo_fair.jobs.prune",
+    "evo_fair.jobs.search",
+    "evo_fair.jobs.train",
+    "evo_fair.report.plots",
+)
+
+
+class Started:
+    """A process at work, as `subprocess.Popen` has it; the first of a session of its own."""
+
+    def __init__(self, arguments: list[str], call: socket.socket, output: Path) -> None:
+        self._arguments, self._call, self._output = arguments, call, output
+        self._answers = call.makefile("r")
+        self.pid = int(self._answers.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it is at work."""
+        if self.returncode is None:
+            self._call.setblocking(False)
+            try:
+                if self._call.recv(1, socket.MSG_PEEK):
+                    self.wait()
+            except BlockingIOError:
+                pass
+            finally:
+                self._call.setblocking(True)
+        return self.returncode
+
+    def wait(self) -> int:
+        """Waits for the end; the exit code, or the signal that ended it as a number below 0."""
+        if self.returncode is None:
+            self.returncode = int(self._answers.readline())
+            self._answers.close()
+            self._call.close()
+        return self.returncode
+
+    def done(self) -> "subprocess.CompletedProcess[str]":
+        """Waits for the end; the exit code, and what was written."""
+        code = self.wait()
+        written = [(self._output / name).read_text() for name in ("stdout", "stderr")]
+        return subprocess.CompletedProcess(self._arguments, code, *written)
+
+
+class Commands:
+    """Starts `evo-fair` with arguments, or a script; a context manager, so that no process is left."""
+
+    def __init__(self, imported: Sequence[str] = _IMPORTED) -> None:
+        self._imported = imported
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory()
+        self._address = str(Path(self._folder.name) / "socket")
+        self._served = socket.socket(socket.AF_UNIX)
+        self._served.bind(self._address)
+        self._served.listen(64)
+        root = str(Path(__file__).parents[1])
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(self._served.fileno()), *self._imported],
+            pass_fds=[self._served.fileno()],
+            stdin=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))},
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._served.close()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def start(self, arguments: list[object], environment: dict[str, str] | None = None, script: str = "") -> Started:
+        """Starts `evo-fair`, or the script of the given path; `environment` is what differs from the tests' own."""
+        output = Path(tempfile.mkdtemp(dir=self._folder.name))
+        given = list(map(str, arguments))
+        call = socket.socket(socket.AF_UNIX)
+        call.connect(self._address)
+        wanted = {
+            "argv": given,
+            "script": script,
+            "environment": dict(os.environ) | (environment or {}),
+            "folder": str(Path.cwd()),
+            "output": str(output),
+        }
+        call.sendall(json.dumps(wanted).encode() + b"\n")
+        return Started(given, call, output)
+
+
+def serve() -> Any:
+    """Forks for every command; what it returns in the new process is to be called there, from the top level."""
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
+    served = socket.socket(fileno=int(sys.argv[1]))
+    while True:
+        ready, _, _ = select.select([served, sys.stdin], [], [])
+        if sys.stdin in ready:  # closed, however the tests ended
+            return None
+        call, _ = served.accept()
+        if not os.fork():
+            served.close()
+            return _watched(call)
+        call.close()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def _watched(call: socket.socket) -> Any:
+    """Forks the process of the command, and tells its number and how it ended."""
+    wanted = json.loads(call.makefile("r").readline())
+    pid = os.fork()
+    if not pid:
+        os.setsid()
+        call.close()
+        return lambda: _run(wanted)
+    call.sendall(f"{pid}\n".encode())
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with contextlib.suppress(OSError):  # nobody waits for it any more
+        call.sendall(f"{code}\n".encode())
+    os._exit(0)
+
+
+def _run(wanted: dict[str, Any]) -> None:
+    """Becomes what was wanted, and does it."""
+    output = wanted["output"]
+    for number, name in enumerate((os.devnull, f"{output}/stdout", f"{output}/stderr")):
+        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(wanted["folder"])
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if wanted["script"]:
+        sys.argv = [wanted["script"], *wanted["argv"]]
+        sys.path.insert(0, str(Path(wanted["script"]).parent))
+        runpy.run_path(wanted["script"], run_name="__main__")
+    else:
+        from evo_fair.cli import main
+
+        sys.argv = ["evo-fair", *wanted["argv"]]
+        main()
