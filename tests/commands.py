@@ -2,10 +2,12 @@
 
 Importing torch and all else takes seconds of the processor, most of what a short command takes. So one process imports
 it all, once for the tests of a worker, does nothing itself, and is forked for every command. What comes out of the fork
-is an ordinary process: of a session, folder, environment and output of its own, to be killed like any other, and it
-ends as an interpreter ends. How a command starts from nothing is for the tests that start an interpreter to say.
+is an ordinary process: of a session, folder, environment and output of its own, to be killed like any other. It ends as
+those of `multiprocessing` do, without the destructors of libraries, which wait for threads that a fork does not have.
+How a command starts from nothing, and is interrupted, is for the tests that start an interpreter to say.
 """
 
+import atexit
 import contextlib
 import importlib
 import json
@@ -17,21 +19,27 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 __all__ = ["Commands", "Started"]
 
-_SERVE = "from tests.commands import serve; (run := serve()) and run()"
+_SERVE = "from tests.commands import serve; serve()"
 
 _IMPORTED = (
     "onnxruntime",
     "onnxscript",
     "sklearn.datasets",
     "torch.onnx._internal.exporter._core",
+    "fontTools.subset",
+    "matplotlib.backends.backend_pdf",
     "evo_fair.cli.progress",
     "evo_fair.auditing.effects",
+    "evo_fair.evolution.evolution",
     "evo_fair.jobs.audit",
     "evo_fair.jobs.deploy",
     "evo_fair.jobs.prune",
@@ -121,38 +129,55 @@ class Commands:
         return Started(given, call, output)
 
 
-def serve() -> Any:
-    """Forks for every command; what it returns in the new process is to be called there, from the top level."""
+def serve() -> None:
+    """Forks for every command, until the tests have ended."""
     for name in sys.argv[2:]:
         importlib.import_module(name)
     served = socket.socket(fileno=int(sys.argv[1]))
-    while True:
-        ready, _, _ = select.select([served, sys.stdin], [], [])
-        if sys.stdin in ready:  # closed, however the tests ended
-            return None
+    while served in select.select([served, sys.stdin], [], [])[0]:
         call, _ = served.accept()
         if not os.fork():
             served.close()
-            return _watched(call)
+            _watch(call)
         call.close()
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
 
-def _watched(call: socket.socket) -> Any:
+def _watch(call: socket.socket) -> NoReturn:
     """Forks the process of the command, and tells its number and how it ended."""
     wanted = json.loads(call.makefile("r").readline())
     pid = os.fork()
     if not pid:
         os.setsid()
         call.close()
-        return lambda: _run(wanted)
+        _end(partial(_run, wanted))
     call.sendall(f"{pid}\n".encode())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with contextlib.suppress(OSError):  # nobody waits for it any more
         call.sendall(f"{code}\n".encode())
     os._exit(0)
+
+
+def _end(run: Callable[[], None]) -> NoReturn:
+    """Runs a command, and ends the process as an interpreter does."""
+    code: Any = 0
+    try:
+        run()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int | None):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def _run(wanted: dict[str, Any]) -> None:

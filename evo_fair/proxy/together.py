@@ -19,6 +19,7 @@ from torch import nn
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.inputs import Normalised
+from evo_fair.nets.memory import returned_memory
 from evo_fair.nets.moments import mean_and_variance
 from evo_fair.nets.network import UnitModule
 from evo_fair.nets.threads import torch_threads
@@ -94,7 +95,8 @@ def make_networks(
                 unit.requires_grad_(False)
         return [(child, y) for child in node.children.values()]
 
-    _run([(child, calibration) for child in root.children.values()], calibrate, threads)
+    with returned_memory(calibration.nbytes):
+        _run([(child, calibration) for child in root.children.values()], calibrate, threads)
     networks = [_assembled(supernet, node) for node in ends]
     logits = np.empty((len(ends), len(samples), supernet.space.labels), np.float32)
 
@@ -112,17 +114,19 @@ def make_networks(
         return [(child, first, y) for child in node.children.values()]
 
     begin: list[tuple[_Node, int, torch.Tensor | None]] = [(root, at, None) for at in range(0, len(samples), BATCH)]
-    _run(begin, predict, threads)
+    with returned_memory(calibration.nbytes):
+        _run(begin, predict, threads)
     return [MadeNetwork(*made) for made in zip(networks, logits, strict=True)]
 
 
 def threads_for(supernet: Supernet, threads: int, images: int = BATCH) -> int:
     """How many of `threads` have room to run a network of the supernet on so many images at a time, 1 at least."""
-    largest = max(
-        unit.c_out * max(1, block.h_in) * max(1, block.w_in)
-        for block in supernet.space.largest_blocks()
-        for unit in units_of(block)
-    )
+    space = supernet.space
+    sizes = {block.name: max(1, block.h_in) * max(1, block.w_in) for block in space.architecture(space.largest())}
+    largest, size = 0, 1
+    for block in space.largest_blocks():
+        size = sizes.get(block.name, size)  # a slot that the largest network skips is as the one before it
+        largest = max(largest, *(unit.c_out * size for unit in units_of(block)))
     return max(1, min(threads, _ROOM // (8 * largest * images)))
 
 
