@@ -12,7 +12,9 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --editable '.[dev]'
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --no-compile --editable '.[dev]'
+	@# pip would compile on one core, and not evo_fair; some packages hold templates, which don't compile
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib evo_fair || true
 	touch $@
 
 demo: install
