@@ -11,6 +11,10 @@ from .commands import Commands
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Before a library is loaded that reads it: threads that wait for others would else keep a core busy, of which tests
+# beside each other have none to spare. It changes no result.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mutations", type=int, default=200, help="damaged files for each reader of tests/mutation")
