@@ -24,8 +24,8 @@ demo: install
 test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@# types beside tests: mypy has one core's work, and tests wait for processes now and then
+	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -n 2 --dist worksteal; tested=$$?; wait $$types && exit $$tested
 
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
