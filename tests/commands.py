@@ -54,28 +54,28 @@ class Started:
 
     def __init__(self, arguments: list[str], call: socket.socket, output: Path) -> None:
         self._arguments, self._call, self._output = arguments, call, output
-        self._answers = call.makefile("r")
-        self.pid = int(self._answers.readline())
+        self.pid = self._told()
         self.returncode: int | None = None
+
+    def _told(self) -> int:
+        """The next number that is told, and no more, so that `poll` sees whether there is another."""
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = self._call.recv(1)
+            assert byte, "the process that starts others has ended"
+            line += byte
+        return int(line)
 
     def poll(self) -> int | None:
         """The exit code, or None while it is at work."""
-        if self.returncode is None:
-            self._call.setblocking(False)
-            try:
-                if self._call.recv(1, socket.MSG_PEEK):
-                    self.wait()
-            except BlockingIOError:
-                pass
-            finally:
-                self._call.setblocking(True)
+        if self.returncode is None and select.select([self._call], [], [], 0)[0]:
+            self.wait()
         return self.returncode
 
     def wait(self) -> int:
         """Waits for the end; the exit code, or the signal that ended it as a number below 0."""
         if self.returncode is None:
-            self.returncode = int(self._answers.readline())
-            self._answers.close()
+            self.returncode = self._told()
             self._call.close()
         return self.returncode
 
