@@ -1,24 +1,29 @@
-"""Keeps freed memory in the process: a training step asks for the same large blocks again and again."""
+"""Keeps freed memory in the process: a training step asks for the same large blocks again and again.
+
+What the features of large images take is the exception: a few blocks of many sizes, up to a gigabyte each, that would
+leave holes which the next ones don't fit in.
+"""
 
 import ctypes
+import math
+import mmap
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-__all__ = ["keep_memory", "returned_memory"]
+import numpy as np
+import numpy.typing as npt
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # malloc.h of glibc
+__all__ = ["features_array", "give_back", "keep_memory"]
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 _MOST = 2**31 - 1
-_MAPPINGS = 65_536
-"""Blocks that may be mappings of their own: glibc's default."""
 
-_LARGE_BLOCK = 2**25
-"""Bytes from which on a block is given back, within `returned_memory`: the most that glibc takes."""
+_LARGE = 2**26
+"""Bytes from which on an array of features is a mapping of its own."""
 
-_LARGE_FEATURES = 2**27
-"""Bytes of images beyond which their features are too large to leave holes of: 512 images of 148 pixels."""
+_LARGE_INPUTS = 2**27
+"""Bytes of images whose features take gigabytes: 512 images of 148 pixels."""
 
 
 @cache
@@ -33,27 +38,24 @@ def keep_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _MOST)
 
 
-@contextmanager
-def returned_memory(input_bytes: int) -> Iterator[None]:
-    """Within, large blocks go back to the system once they are freed, where `input_bytes` of images are computed with.
+def give_back(input_bytes: int) -> None:
+    """Gives the system all that is free now, before so many bytes of images are computed with, if they are many.
 
-    Features of large images are few and of many sizes, each up to a gigabyte: kept, they would leave holes that the
-    next ones don't fit in, as much again as what is in use. What is free at the begin and at the end goes back, too.
-    For few or small images it does nothing, as elsewhere than with glibc. It changes no result.
+    What a training or a search has kept is of other sizes, and would lie idle beside what comes.
     """
-    mallopt, trim = _of_glibc("mallopt"), _of_glibc("malloc_trim")
-    if input_bytes < _LARGE_FEATURES or not mallopt or not trim:
-        yield
-        return
-    keep_memory()
-    trim(0)
-    mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
-    mallopt(_M_MMAP_MAX, _MAPPINGS)
-    try:
-        yield
-    finally:
-        mallopt(_M_MMAP_MAX, 0)
+    if input_bytes >= _LARGE_INPUTS and (trim := _of_glibc("malloc_trim")):
         trim(0)
+
+
+def features_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """An array whose values are not set yet, as `numpy.empty` gives it; a large one goes back when it is freed."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < _LARGE or not hasattr(mmap, "MAP_ANONYMOUS"):
+        return np.empty(shape, dtype)
+    mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # two megabytes a fault: by the page it takes as long as computing
+        mapping.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(mapping, dtype).reshape(shape)
 
 
 def _of_glibc(name: str) -> Any:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
-from evo_fair.nets.memory import returned_memory
+from evo_fair.nets.memory import give_back
 from evo_fair.proxy.block_programs import FoldedBlock, Images
 from evo_fair.proxy.frozen import FrozenBlocks
 from evo_fair.proxy.program import Program, padded
@@ -147,8 +147,8 @@ class SharedBeginnings(Generic[B, F]):
                 node = node.children[block]
             node.networks.append(number)
         self._recall(root)
-        with returned_memory(self._input.calibration.nbytes):
-            self._visit(root, self._input, [], receive)
+        give_back(self._input.calibration.nbytes)
+        self._visit(root, self._input, [], receive)
 
     def _recall(self, node: _Node[B]) -> None:
         """Takes hold of kept features before any is computed, for that may throw kept ones out."""

@@ -19,7 +19,7 @@ from torch import nn
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.inputs import Normalised
-from evo_fair.nets.memory import returned_memory
+from evo_fair.nets.memory import give_back
 from evo_fair.nets.moments import mean_and_variance
 from evo_fair.nets.network import UnitModule
 from evo_fair.nets.threads import torch_threads
@@ -95,8 +95,9 @@ def make_networks(
                 unit.requires_grad_(False)
         return [(child, y) for child in node.children.values()]
 
-    with returned_memory(calibration.nbytes):
-        _run([(child, calibration) for child in root.children.values()], calibrate, threads)
+    give_back(calibration.nbytes)
+    _run([(child, calibration) for child in root.children.values()], calibrate, threads)
+    give_back(calibration.nbytes)
     networks = [_assembled(supernet, node) for node in ends]
     logits = np.empty((len(ends), len(samples), supernet.space.labels), np.float32)
 
@@ -114,8 +115,7 @@ def make_networks(
         return [(child, first, y) for child in node.children.values()]
 
     begin: list[tuple[_Node, int, torch.Tensor | None]] = [(root, at, None) for at in range(0, len(samples), BATCH)]
-    with returned_memory(calibration.nbytes):
-        _run(begin, predict, threads)
+    _run(begin, predict, threads)
     return [MadeNetwork(*made) for made in zip(networks, logits, strict=True)]
 
 
