@@ -129,7 +129,7 @@ class Commands:
         return Started(given, call, output)
 
 
-def serve() -> None:
+def serve() -> NoReturn:
     """Forks for every command, until the tests have ended."""
     for name in sys.argv[2:]:
         importlib.import_module(name)
@@ -143,6 +143,7 @@ def serve() -> None:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+    os._exit(0)
 
 
 def _watch(call: socket.socket) -> NoReturn:
