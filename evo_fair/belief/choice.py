@@ -28,15 +28,23 @@ def next_trainings(
     trained: npt.ArrayLike,
     n: int,
     allowed: npt.ArrayLike | None = None,
+    *,
+    hope: bool = True,
 ) -> Ints:
     """The `n` networks to train next, or as many as there are, in order.
 
     `expected` `[networks, objectives]`, all minimised, holds what is believed, and in the columns whose `errors` are
     all 0 what is known, such as latency. `trained` and `allowed` (all by default) are bool `[networks]`. The same
     arguments give the same networks.
+
+    Without `hope` networks count as what is expected of them, and none is chosen that would not enlarge the front then.
+    It is for networks that are not to be tried out: the most uncertain ones, of one kind mostly, would be taken before
+    all others.
     """
     points, errors = np.asarray(expected, np.float64), np.asarray(errors, np.float64)
     costs = (errors == 0).all(axis=0) & (points > 0).all(axis=0)
+    if not hope:
+        errors = np.zeros_like(errors)
     points = np.where(costs, np.log(np.where(costs, points, 1.0)), points)
     free = ~np.asarray(trained, np.bool_)
     if allowed is not None:
@@ -61,7 +69,10 @@ def next_trainings(
         gains = np.zeros(len(shortlist))
         for draw in normal:
             gains += hypervolume_gains(points[shortlist] + draw * errors[shortlist], front, box)
-        if not (gains > 0).any():  # nothing is hoped for: the least known of all tells most
+        if not (gains > 0).any():
+            if not hope:
+                break
+            # Nothing is hoped for: the least known of all tells most.
             gains = np.where(np.ptp(points[shortlist], axis=0).any(), errors[shortlist].sum(axis=1), 0.0)
         best = int(shortlist[gains.argmax()])
         chosen.append(best)

@@ -40,7 +40,7 @@ class Finding:
     @property
     def size_decides(self) -> bool:
         """Whether size alone tells as much as the search does."""
-        return self.told < _LEAST_SHARE if np.isnan(self.tau) else self.tau <= self.size_tau
+        return self.told < _LEAST_SHARE or self.tau <= self.size_tau
 
 
 def find(belief: Belief, axis: Axis, place: int) -> Finding:
@@ -77,7 +77,7 @@ def describe_belief(finding: Finding) -> str:
     name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
     beyond = f"networks of equal size and latency differ by about {what} beyond noise"
     if not finding.trained:
-        first = f"{name}: with the supernet's weights {beyond}."
+        first = f"{name}: with frozen weights {beyond}."
         if finding.size_decides:
             return f"{first} The validation part can't tell them apart: size alone decides."
         return f"{first} The search sees {told} of that. How much is left after training, --trainings finds out."

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from evo_fair.arrays import Bools, Floats
+from evo_fair.arrays import Bools, Floats, Ints
 from evo_fair.belief import (
     BELIEVED,
     UNCERTAINTY,
@@ -41,8 +41,41 @@ _COSTS = ("macs", "params", "latency_ms")
 _CHILDREN, _SAMPLES = 600, 200
 """Networks that nobody looked at yet among which those worth an evaluation are: children of the front, and samples."""
 
+_GENERATIONS = 8
+"""How often such networks have children before some are chosen."""
+
 _UNKNOWN = 3.0
 """The standard error of the frozen scores of such a network, in ranges of all scores: they may be anything."""
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """Networks that nobody looked at yet, and what is known of them all the same.
+
+    `genomes` are int16 `[networks, genes]`, `cheap` the measures by name, each `[networks]`.
+    """
+
+    genomes: npt.NDArray[np.int16]
+    cheap: dict[str, Floats]
+
+    @classmethod
+    def none(cls, genes: int) -> "_Candidates":
+        return cls(np.empty((0, genes), np.int16), {})
+
+    @classmethod
+    def measured(cls, genomes: npt.NDArray[np.int16], measurer: Measurer) -> "_Candidates":
+        """Those of the canonical `genomes` that keep the limits on what is cheap."""
+        cheap, keeps = measurer.cheap(genomes)
+        return cls(genomes, {name: np.asarray(column, np.float64) for name, column in cheap.items()}).only(keeps)
+
+    def and_more(self, others: "_Candidates") -> "_Candidates":
+        if not len(self.genomes):
+            return others
+        columns = {name: np.concatenate([column, others.cheap[name]]) for name, column in self.cheap.items()}
+        return _Candidates(np.concatenate([self.genomes, others.genomes]), columns)
+
+    def only(self, chosen: Ints | Bools) -> "_Candidates":
+        return _Candidates(self.genomes[chosen], {name: column[chosen] for name, column in self.cheap.items()})
 
 
 @dataclass(frozen=True)
@@ -99,35 +132,49 @@ class Evidence:
     def propose(
         self, trainings: Sequence[TrainingResult], n: int, measurer: Measurer, rng: np.random.Generator
     ) -> npt.NDArray[np.int16]:
-        """At most `n` networks worth an evaluation that are no records: those that may enlarge the front most.
+        """At most `n` networks worth an evaluation that are no records: those that are to enlarge the front, then may.
 
-        Canonical genomes `[networks, genes]`. What is believed of them is from genes, size and `trainings` alone.
+        Canonical genomes `[networks, genes]`. What is believed of them is from genes, size and `trainings` alone; it is
+        followed for some generations, each the children of the front that is believed of all before.
         """
-        points, _ = self._points(self.believe(trainings), self._known)
-        front = self._genomes[self._feasible][non_dominated(points[self._feasible])]
-        genomes = new_candidates(self.space, front, self._genomes, rng, _CHILDREN, _SAMPLES)
-        cheap, keeps = measurer.cheap(genomes)
-        genomes, cheap = genomes[keeps], {name: column[keeps] for name, column in cheap.items()}
-        if not len(genomes):
-            return genomes
+        before = len(self.records)
+        candidates = _Candidates.none(len(self.space.gene_names))
+        points, errors = self._points(self.believe(trainings), self._known)
+        for _ in range(_GENERATIONS):
+            usable = np.concatenate([self._feasible, np.ones(len(candidates.genomes), np.bool_)])
+            leading = np.flatnonzero(usable)[non_dominated(points[usable])]
+            genomes = np.concatenate([self._genomes, candidates.genomes])
+            parents = genomes[leading[_evenly(points[leading], errors, rng, _CHILDREN)]]
+            candidates = candidates.only(leading[leading >= before] - before)
+            known = np.concatenate([self._genomes, candidates.genomes])
+            found = _Candidates.measured(new_candidates(self.space, parents, known, rng, _CHILDREN, _SAMPLES), measurer)
+            candidates = candidates.and_more(found)
+            if not len(candidates.genomes):
+                return candidates.genomes
+            points, errors = self._points_of(candidates, trainings)
 
+        there = np.concatenate([self._feasible, np.zeros(len(candidates.genomes), np.bool_)])
+        new = np.arange(len(points)) >= before
+        chosen = next_trainings(points, errors, there, n, new, hope=False)
+        there[chosen] = True
+        rest = next_trainings(points, errors, there, n - len(chosen), new)
+        return np.asarray(candidates.genomes[np.concatenate([chosen, rest]) - before])
+
+    def _points_of(self, candidates: "_Candidates", trainings: Sequence[TrainingResult]) -> tuple[Floats, Floats]:
+        """The expected objectives of the records and, after them, of networks that were not evaluated."""
         scores = _scores(self.records, self.goals)
-        unknown = np.broadcast_to(np.median(scores, axis=0), (len(genomes), scores.shape[1]))
+        unknown = np.broadcast_to(np.median(scores, axis=0), (len(candidates.genomes), scores.shape[1]))
         unsure = np.broadcast_to(_UNKNOWN * np.ptp(scores, axis=0), unknown.shape)
-        more = np.column_stack([cheap[name] for name in _cost_names(self.records)])
+        more = np.column_stack([candidates.cheap[name] for name in _cost_names(self.records)])
         belief = Belief.fit(
             np.concatenate([scores, unknown]),
             np.concatenate([self.noise.errors, unsure]),
             np.concatenate([_costs(self.records), more]),
-            genes=self._genes(np.concatenate([self._genomes, genomes])),
+            genes=self._genes(np.concatenate([self._genomes, candidates.genomes])),
             trainings=self._trainings(trainings),
         )
-        known = {name: np.concatenate([column, cheap[name]]) for name, column in self._known.items()}
-        points, errors = self._points(belief, known)
-        before = len(self.records)
-        there = np.concatenate([self._feasible, np.zeros(len(genomes), np.bool_)])
-        chosen = next_trainings(points, errors, there, n, np.arange(len(points)) >= before)
-        return np.asarray(genomes[chosen - before])
+        known = {name: np.concatenate([column, candidates.cheap[name]]) for name, column in self._known.items()}
+        return self._points(belief, known)
 
     def enlarged(self, records: Sequence[Record]) -> "Evidence":
         """The same with more networks."""
@@ -171,6 +218,20 @@ class Evidence:
             else:
                 expected[:, place] = known[objective.name]
         return to_minimise(expected, self.plan.objectives), errors
+
+
+def _evenly(points: Floats, errors: Floats, rng: np.random.Generator, n: int) -> Ints:
+    """Rows of a front `[networks, objectives]`, `[n]`, drawn evenly by ratio along what is known of it (latency).
+
+    Most networks of a front are where there are most to choose from; drawn one by one, the others have no children.
+    Where nothing is known without an error all rows are equally likely.
+    """
+    known = np.flatnonzero((errors == 0).all(axis=0) & (points > 0).all(axis=0))
+    if not len(known):
+        return rng.integers(len(points), size=n)
+    place = np.log(points[:, known])[:, rng.integers(len(known), size=n)]
+    wanted = rng.uniform(place.min(axis=0), place.max(axis=0))
+    return np.asarray(np.abs(place - wanted).argmin(axis=0))
 
 
 def gather(

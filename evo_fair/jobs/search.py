@@ -247,7 +247,7 @@ def search(
             evidence, belief = train_chosen(
                 run, evidence, additions, prepared.problem, prepared.dataset, tuning, trainings, listener, begins, team
             )
-            write_findings(folder, evidence, belief)
+            write_findings(folder, evidence, belief, prepared.dataset)
     result = load_run(folder)
     result.write_front()
     _write_networks(run, result, prepared, origin, jobs, listener)

@@ -162,10 +162,29 @@ def train_chosen(
                 listener.trained(len(done), trainings)
 
 
-def write_findings(folder: Path, evidence: Evidence, belief: Belief) -> None:
-    """Writes `findings.txt`: in plain words, how far networks of equal size differ, and what of it can be told."""
+def write_findings(folder: Path, evidence: Evidence, belief: Belief, dataset: Dataset) -> None:
+    """Writes `findings.txt`: in plain words, how far networks of equal size differ, and what of it can be told.
+
+    It also says so where no network is believed to be right more often than one that always gives the same answer.
+    """
     lines = [describe_belief(find(belief, goal, place)) for place, goal in enumerate(evidence.goals)]
-    write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines))
+    warning = _no_better_than_one_answer(evidence, belief, dataset)
+    write_text(folder / "findings.txt", "".join(f"{line}\n" for line in [*lines, *warning]))
+
+
+def _no_better_than_one_answer(evidence: Evidence, belief: Belief, dataset: Dataset) -> list[str]:
+    labels = dataset.labels[dataset.part("validation")]
+    commonest = np.bincount(labels).argmax()
+    right = float((labels == commonest).mean())
+    answer = f"{dataset.label_names[commonest]!r}, which is right for {100 * right:.1f} % of the validation part"
+    kept = np.array([record.feasible for record in evidence.records], np.bool_)
+    if not kept.any():
+        return []
+    for place, goal in enumerate(evidence.goals):
+        always = {"accuracy": right, "error": 1.0 - right}.get(goal.name)
+        if always is not None and (goal.sign * belief.mean[kept, place]).min() >= goal.sign * always:
+            return [f"{goal.name}: no network is believed to do better than always answering {answer}."]
+    return []
 
 
 def _result(

@@ -75,6 +75,10 @@ class NetworkEvaluator:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the threads; no network can be evaluated any more."""
         self._way.close()
 
     def predict(self, genomes: npt.NDArray[np.int16]) -> Labels:

@@ -46,3 +46,13 @@ def test_the_first_ones_don_t_depend_on_how_many_are_wanted() -> None:
     assert (
         next_trainings(points, errors, trained, 3).tolist() == next_trainings(points, errors, trained, 7)[:3].tolist()
     )
+
+
+def test_without_hope_networks_count_as_what_is_expected_and_the_choice_ends_where_nothing_is_gained() -> None:
+    points, errors = line()
+    trained = np.zeros(120, bool)
+    errors[60:, 0] = 0.5  # the dominated ones may be anything
+    assert (next_trainings(points, errors, trained, 8) >= 60).any()
+    chosen = next_trainings(points, errors, trained, 100, hope=False)
+    assert len(chosen) <= 60
+    assert (chosen < 60).all()

@@ -22,6 +22,7 @@ NAN = float("nan")
         (Finding("unfairness", 0.034, 0.5, 2, NAN, NAN, False), ["2 trained networks", "0.034", "too few trainings"]),
         (Finding("error", 0.02, 0.6, 8, 0.7, 0.5, True), ["8 trained networks", "about 60 %", "0.70", "0.50"]),
         (Finding("error", 0.02, 0.6, 8, 0.4, 0.5, True), ["no more of that than size does", "size alone decides"]),
+        (Finding("error", 0.001, 0.0, 16, 0.83, 0.82, True), ["no more of that than size does", "size alone decides"]),
     ],
 )
 def test_findings_are_short_and_say_what_decides(finding: Finding, says: list[str]) -> None:

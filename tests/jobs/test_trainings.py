@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import evo_fair as ef
 from evo_fair.evolution import networks_frame, non_dominated
 from evo_fair.fairness import METRICS
+from evo_fair.jobs.trainings import _no_better_than_one_answer
 from evo_fair.proxy import ProxyEvaluator
 from evo_fair.proxy.supernets import ensure_supernet, proxy_source
 from evo_fair.report import load_run
@@ -89,6 +91,25 @@ def test_what_is_believed_of_trained_networks_follows_their_results(run: ef.Run)
 def test_findings_are_in_the_folder_and_of_the_run(run: ef.Run) -> None:
     assert [line.split(":")[0] for line in run.findings] == ["error", "unfairness"]
     assert all("6 trained networks" in line for line in run.findings)
+
+
+@pytest.mark.parametrize(("best", "warned"), [(0.4, True), (0.3, False)])
+@pytest.mark.parametrize("objective", ["error", "accuracy"])
+def test_findings_warn_where_always_the_same_answer_does_as_well(
+    tmp_path: Path, objective: str, best: float, warned: bool
+) -> None:
+    goal, unfairness = ef.evolution.resolve([objective, "unfairness"])
+    labels = np.array([0, 1, 1, 1, 0, 1, 1, 0, 2, 1, 1])  # always "b" is right in 3 of 5 of the validation part
+    dataset = SimpleNamespace(labels=labels, part=lambda name: np.arange(6, 11), label_names=("a", "b", "c"))
+    error = np.array([0.2, best, 0.7])  # the first keeps no limit
+    mean = np.column_stack([error if objective == "error" else 1.0 - error, error])
+    records = [SimpleNamespace(feasible=feasible) for feasible in (False, True, True)]
+    evidence = SimpleNamespace(goals=(goal, unfairness), records=records)
+    warning = _no_better_than_one_answer(evidence, SimpleNamespace(mean=mean), dataset)
+    assert len(warning) == warned
+    if warned:
+        assert f"{objective}: no network" in warning[0]
+        assert "'b', which is right for 60.0 %" in warning[0]
 
 
 @pytest.mark.slow

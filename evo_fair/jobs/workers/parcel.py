@@ -77,7 +77,7 @@ class Parcel:
         return buffer.getvalue()
 
     def close(self) -> None:
-        """Removes the file; workers that opened it keep what they have."""
+        """Removes the file; workers that opened it keep what they have until their next piece."""
         self.path.unlink(missing_ok=True)
 
 

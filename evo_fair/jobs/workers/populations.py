@@ -104,6 +104,11 @@ class OwnPredictingWork:
         """The rows of a population by worker: pruned forms have little in common."""
         return split_evenly(len(genomes), parts)
 
+    def close(self) -> None:
+        """Ends what the evaluator holds open, if there is one."""
+        if "_evaluator" in self.__dict__:
+            self._evaluator.close()
+
     @cached_property
     def _evaluator(self) -> NetworkEvaluator:
         return NetworkEvaluator(self.own, self.dataset, (), self.calibration, self.threads)

@@ -55,9 +55,11 @@ def versions() -> tuple[tuple[str, str], ...]:
 
 
 @one_at_a_time  # torch's number of threads is the process's, and so is its generator
-def run_piece(ticket: Ticket, piece: bytes) -> Answer:
-    """Makes one piece of the job that a ticket is for."""
+def run_piece(ticket: Ticket, piece: bytes, ended: frozenset[str] = frozenset()) -> Answer:
+    """Makes one piece of the job that a ticket is for, once it has let go of the parcels that the job has `ended`."""
     try:
+        for digest in ended:
+            _let_go(digest)
         work = _opened(ticket)
         began = time.monotonic()
         content = cloudpickle.dumps(work(cloudpickle.loads(piece)), protocol=5)
@@ -105,9 +107,16 @@ def _opened(ticket: Ticket) -> Any:
             "or bring it with --plugin"
         ) from reason
     while len(_open) >= _KEPT:
-        _open.popitem(last=False)
+        _let_go(next(iter(_open)))
     _open[ticket.digest] = work
     return work
+
+
+def _let_go(digest: str) -> None:
+    """Closes an open parcel, if it is one that can be closed, and frees its memory."""
+    close = getattr(_open.pop(digest, None), "close", None)
+    if close is not None:
+        close()
 
 
 def _failed(error: BaseException) -> Answer:

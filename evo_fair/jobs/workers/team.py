@@ -90,6 +90,7 @@ class Team:
         self.times: list[Times] = []
         self.engine = engine
         self.workers = workers
+        self._ended: frozenset[str] = frozenset()
         self._folder = folder
         self._listener = listener
 
@@ -102,10 +103,12 @@ class Team:
     def loaded(self, work: Callable[[P], Any]) -> Iterator[Load]:
         """Packs what makes pieces, a callable of one, for as long as the block runs."""
         parcel = Parcel(work, self._folder, hashed=self.workers.processes is None)
+        self._ended -= {parcel.digest}
         try:
             yield Load(parcel, Ticket(parcel.digest, str(parcel.path.absolute()), self.workers.threads, versions()))
         finally:
             parcel.close()
+            self._ended |= {parcel.digest}
 
     def each(
         self,
@@ -131,7 +134,7 @@ class Team:
                 while waiting and self.engine.idle:
                     number = waiting.popleft()
                     begun[number] = time.monotonic()
-                    call = (run_piece, load.ticket, cloudpickle.dumps(pieces[number]))
+                    call = (run_piece, load.ticket, cloudpickle.dumps(pieces[number]), self._ended)
                     running[self.engine.submit(*call, prefer=number if all_needed else None)] = number
                 if not running:
                     time.sleep(_LOOK)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -165,3 +165,30 @@ def test_another_version_of_what_results_depend_on_is_refused(tmp_path: Path) ->
         other = type(load)(load.parcel, load.ticket._replace(versions=versions))
         with pytest.raises(ef.EvoFairError, match=r"the worker on .* has torch .*, the job 0.0: install the same"):
             dict(team.each(other, [2], name))
+
+
+class Closing:
+    """A piece of work that says when it is closed."""
+
+    closed: ClassVar[list[int]] = []
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __call__(self, piece: int) -> int:
+        return self.number + piece
+
+    def close(self) -> None:
+        self.closed.append(self.number)
+
+
+def test_a_worker_lets_go_of_what_its_job_needs_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Closing, "closed", [])
+    team = Team(Engine(), Workers(1), tmp_path, Hearer())
+    with team.loaded(Closing(10)) as lasting:
+        for again in range(2):
+            assert made(team, Closing(20), [1]) == {0: 21}
+            assert Closing.closed == [20] * again  # nothing was asked of the worker since
+            assert dict(team.each(lasting, [2], name)) == {0: 12}
+            assert Closing.closed == [20] * (again + 1)
+        assert list(remote_module._open) == [lasting.ticket.digest]
