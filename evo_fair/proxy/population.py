@@ -108,6 +108,7 @@ class SharedBeginnings(Generic[B, F]):
         threads: int = 1,
         memory: int = 0,
     ) -> None:
+        give_back(calibration.nbytes)
         self._blocks = blocks
         self._labels = labels
         self._input = _Features(calibration, samples, samples.shape[3])
@@ -147,7 +148,6 @@ class SharedBeginnings(Generic[B, F]):
                 node = node.children[block]
             node.networks.append(number)
         self._recall(root)
-        give_back(self._input.calibration.nbytes)
         self._visit(root, self._input, [], receive)
 
     def _recall(self, node: _Node[B]) -> None:
