@@ -2,12 +2,18 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from .commands import Commands
+
 ROOT = Path(__file__).resolve().parents[1]
+
+# Before a library is loaded that reads it: threads that wait for others would else keep a core busy, of which tests
+# beside each other have none to spare. It changes no result.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +36,13 @@ def _listening() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["EVO_FAIR_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def commands() -> Iterator[Commands]:
+    """Starts the command line, or a script, as processes that find everything imported."""
+    with Commands() as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")

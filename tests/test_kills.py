@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ import pytest
 
 import evo_fair as ef
 
-from .cli.conftest import command_line, evo_fair, problem_file
+from .cli.conftest import problem_file
+from .commands import Commands, Started
 
-__all__ = ["command_line", "evo_fair", "problem_file"]
+__all__ = ["problem_file"]
 
 pytestmark = pytest.mark.slow
 
@@ -67,9 +67,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: b"" if Path(name).name in MEASURED else path.read_bytes() for name, path in sorted(files.items())}
 
 
-def started(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+def started(commands: Commands, arguments: list[object], folder: Path) -> Started:
     """The process, at work in its folder."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = commands.start(arguments)
     deadline = time.monotonic() + 120
     while process.poll() is None and not (folder / ".lock").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -78,11 +78,11 @@ def started(arguments: list[str], folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.parametrize("name", list(JOBS))
 def test_kills_leave_what_an_uninterrupted_job_leaves(
-    name: str, command_line: list[str], problem: Path, run: Path, tmp_path: Path, pytestconfig: pytest.Config
+    name: str, commands: Commands, problem: Path, run: Path, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     job, moments = JOBS[name], random.Random(name)
-    common = [*command_line, *map(str, job.arguments(problem, run))]
-    process = started([*common, "--out", str(tmp_path / "whole")], tmp_path / "whole")
+    common = job.arguments(problem, run)
+    process = started(commands, [*common, "--out", tmp_path / "whole"], tmp_path / "whole")
     began = time.monotonic()
     assert process.wait() == 0
     seconds = time.monotonic() - began
@@ -91,17 +91,17 @@ def test_kills_leave_what_an_uninterrupted_job_leaves(
     while left > 0:
         number += 1
         out = tmp_path / f"killed-{number}"
-        arguments = [*common, "--out", str(out), *job.resumed]
+        arguments = [*common, "--out", out, *job.resumed]
         while left > 0:
             (out / ".lock").unlink(missing_ok=True)  # what the kill before left would be taken for this one's
-            process = started(arguments, out)
+            process = started(commands, arguments, out)
             time.sleep(moments.random() * seconds)
             if process.poll() is not None:  # it had only a little left to do
                 break
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             left -= 1
-        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        done = commands.start(arguments).done()
         assert done.returncode == 0, done.stderr
         found = contents(out)
         assert list(found) == list(whole)

@@ -10,7 +10,7 @@ from safetensors.torch import save
 from torch import nn
 from torch.nn import functional
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.errors import NonFiniteError
 from evo_fair.files import digest
 from evo_fair.nets.checkpoint import (
@@ -178,13 +178,13 @@ def _frozen(tensor: torch.Tensor | None) -> bool:
 
 def _identity(network: nn.Module, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
     """A hash of all arguments that can be hashed, the initial weights among them."""
-    samples = np.ascontiguousarray(inputs)
+    samples = Selected(inputs, np.arange(len(inputs)))  # of many there is no room for a copy
     return digest(
         recipe.model_dump_json(),
         str(seed),
         save(_state(network)),
         repr((samples.shape, samples.dtype)),
-        samples.tobytes(),
+        samples,
         labels.tobytes(),
         torch.__version__,
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from evo_fair.arrays import Float32s, Floats
 from evo_fair.nets import Supernet
+from evo_fair.nets.memory import features_array
 from evo_fair.nets.supernet import place_of
 from evo_fair.proxy.block_programs import (
     FIRST,
@@ -92,7 +93,7 @@ class FrozenBlocks:
         height, width = x.shape[1:3]
         for block in blocks:
             height, width = -(-height // block.stride), -(-width // block.stride)
-        return np.empty((len(x), height, width, padded(blocks[-1].c_out)), self.kept)
+        return features_array((len(x), height, width, padded(blocks[-1].c_out)), self.kept)
 
     def channels(self, block: Block) -> int:
         """How many channels a block gives."""
@@ -154,7 +155,7 @@ class FrozenBlocks:
         writer.statistics(buffer)
         stored = None
         if chain.stores_next:
-            stored = np.empty((images, buffer.height, buffer.width, buffer.channels), self.kept)
+            stored = features_array((images, buffer.height, buffer.width, buffer.channels), self.kept)
             writer.store(buffer, half=self._half)
         statistics = runner.run(writer.program(), images, [chain.fed.values], stored, buffer.channels)
         if stored is not None:

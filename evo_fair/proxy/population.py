@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
+from evo_fair.nets.memory import give_back
 from evo_fair.proxy.block_programs import FoldedBlock, Images
 from evo_fair.proxy.frozen import FrozenBlocks
 from evo_fair.proxy.program import Program, padded
@@ -107,6 +108,7 @@ class SharedBeginnings(Generic[B, F]):
         threads: int = 1,
         memory: int = 0,
     ) -> None:
+        give_back(calibration.nbytes)
         self._blocks = blocks
         self._labels = labels
         self._input = _Features(calibration, samples, samples.shape[3])

@@ -20,6 +20,7 @@ from evo_fair.arrays import Float32s
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import Normalised
+from evo_fair.nets.memory import give_back
 from evo_fair.nets.moments import mean_and_variance
 from evo_fair.nets.network import UnitModule
 from evo_fair.nets.predict import BATCH
@@ -97,8 +98,10 @@ def make_networks(
                 unit.requires_grad_(False)
         return [(child, y) for child in node.children.values()]
 
+    give_back(calibration.nbytes)
     with device.at_work():
         _run([(child, calibration) for child in root.children.values()], calibrate, threads)
+    give_back(calibration.nbytes)
     networks = [_assembled(supernet, node) for node in ends]
     logits = np.empty((len(ends), len(samples), supernet.space.labels), np.float32)
     said: list[tuple[list[int], int, torch.Tensor]] = []  # read at the end: each reading makes an accelerator wait
@@ -132,11 +135,12 @@ def make_networks(
 
 def threads_for(supernet: Supernet, threads: int, images: int = BATCH) -> int:
     """How many of `threads` have room to run a network of the supernet on so many images at a time, 1 at least."""
-    largest = max(
-        unit.c_out * max(1, block.h_in) * max(1, block.w_in)
-        for block in supernet.space.largest_blocks()
-        for unit in units_of(block)
-    )
+    space = supernet.space
+    sizes = {block.name: max(1, block.h_in) * max(1, block.w_in) for block in space.architecture(space.largest())}
+    largest, size = 0, 1
+    for block in space.largest_blocks():
+        size = sizes.get(block.name, size)  # a slot that the largest network skips is as the one before it
+        largest = max(largest, *(unit.c_out * size for unit in units_of(block)))
     return max(1, min(threads, _ROOM // (8 * largest * images)))
 
 

@@ -1,7 +1,5 @@
 """Pruned forms of a network beside other pruning: shares of channels for a latency, the whole way on the digits."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import own_network
@@ -13,6 +11,7 @@ from safetensors.torch import save_file
 from evo_fair.errors import EvoFairError
 
 from ..cli.test_search_module import FILE
+from ..commands import Commands
 from ..own.conftest import digits_task
 
 SCRIPT = Path(own_network.__file__)
@@ -26,7 +25,7 @@ def test_the_largest_share_that_is_fast_enough_is_found() -> None:
 
 
 @pytest.mark.slow
-def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) -> None:
+def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Commands, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
     names: dict[str, object] = {}
     exec(FILE, names)
@@ -49,14 +48,14 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) 
         "--jobs",
         "1",
     ]
-    command = [sys.executable, str(SCRIPT), "digits", f"{tmp_path}/mine.py:network", *options]
-    command += ["--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
-    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    options += ["--weights", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "out")]
+    command = ["digits", f"{tmp_path}/mine.py:network", *options]
+    first = commands.start(command, script=str(SCRIPT)).done()
     assert first.returncode == 0, first.stderr
     table = pd.read_csv(tmp_path / "out" / "table.csv", comment="#")
     assert table["method"].tolist() == ["dense", "front", "uniform", "ballot"]
     assert (table["latency_ms"][1:] <= 0.985 * table["latency_ms"][0]).all()
     assert len(pd.read_csv(tmp_path / "out" / "differences.csv", comment="#")) == 9
-    again = subprocess.run([*command, "--report"], capture_output=True, text=True, check=False)
+    again = commands.start([*command, "--report"], script=str(SCRIPT)).done()
     assert again.returncode == 0, again.stderr
     assert "1/" not in again.stdout.partition("method")[0]

@@ -1,6 +1,5 @@
 """What a search gains: intervals on made-up networks, who is compared with whom, and the whole way on small images."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +28,8 @@ from evo_fair.files import read_json, write_json
 from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem
 from evo_fair.space import SearchSpace
+
+from ..commands import Commands
 
 Floats = npt.NDArray[np.float64]
 SCRIPT = Path(search_gain.__file__)
@@ -285,14 +286,15 @@ def test_the_whole_way_from_a_run_to_the_comparison(
 
 
 @pytest.mark.slow
-def test_trainings_beside_each_other_are_those_one_after_the_other(lamps: Path, tmp_path: Path) -> None:
+def test_trainings_beside_each_other_are_those_one_after_the_other(
+    lamps: Path, commands: Commands, tmp_path: Path
+) -> None:
     run = run_of(lamps, tmp_path / "run")
     written = []
     for threads in (1, 2):
         out = tmp_path / str(threads)
         given = [lamps / "lamps.toml", "--data", lamps, "--out", out, "--run", run, "--networks", 3, "--seeds", 4]
-        command = [sys.executable, SCRIPT, *given, "--epochs", 1, "--threads", threads]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+        done = commands.start([*given, "--epochs", 1, "--threads", threads], script=str(SCRIPT)).done()
         assert done.returncode == 0, done.stderr
         assert len(list((out / "units").iterdir())) == len(read_json(out / "networks.json")["networks"])
         written.append((out / "comparison.csv").read_bytes())

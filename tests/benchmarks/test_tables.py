@@ -1,7 +1,5 @@
 """Networks for tables beside a booster: claims by hand, the term of the loss, the whole way on a small table."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,8 @@ from tables_units import even_odds
 from torch.nn import functional
 
 from evo_fair.problem import Problem, load_problem
+
+from ..commands import Commands
 
 SCRIPT = Path(tables.__file__)
 SHIPPED = (SCRIPT.parents[1] / "problems" / "table.toml").read_text()
@@ -82,16 +82,15 @@ def test_told_makes_the_groups_column_an_input(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_script_goes_the_whole_way_and_begins_nothing_twice(tmp_path: Path) -> None:
+def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Commands, tmp_path: Path) -> None:
     _problem(tmp_path)
     options = ["--networks", "1", "--epochs", "2", "--seeds", "0", "--replicates", "20", "--smaller", "1"]
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "people.toml"), "--data", str(tmp_path), *options]
-    command += ["--out", str(tmp_path / "out")]
-    first = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [tmp_path / "people.toml", "--data", tmp_path, *options, "--out", tmp_path / "out"]
+    first = commands.start(command, script=str(SCRIPT)).done()
     assert first.returncode == 0, first.stderr
     table = pd.read_csv(tmp_path / "out" / "table.csv", comment="#")
     assert table["role"].tolist() == ["booster", "booster told", "small", "even", "blind"]
     assert len(pd.read_csv(tmp_path / "out" / "claims.csv", comment="#")) == 6
     assert len(list((tmp_path / "out" / "units").glob("booster-*.json"))) == 8
-    again = subprocess.run([*command, "--report"], capture_output=True, text=True, check=False)
+    again = commands.start([*command, "--report"], script=str(SCRIPT)).done()
     assert "booster" not in again.stdout.partition("role")[0]

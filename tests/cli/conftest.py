@@ -1,6 +1,5 @@
 """A problem that trains in a second, and the command line as a process."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from evo_fair.cli import main
+
+from ..commands import Commands
 
 PROBLEM = """
 title = "a tiny search on the digits"
@@ -48,16 +49,16 @@ def problem_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def command_line() -> list[str]:
+    """The command line as a process from nothing; `evo_fair` is faster."""
     return [sys.executable, "-c", "from evo_fair.cli import main; main()"]
 
 
 @pytest.fixture(scope="session")
-def evo_fair(command_line: list[str]) -> Command:
+def evo_fair(commands: Commands) -> Command:
     """Runs a command to its end; the search's supernet is trained by the first that needs it."""
 
     def run(*arguments: object, **environment: str) -> "subprocess.CompletedProcess[str]":
-        full = [*command_line, *map(str, arguments)]
-        return subprocess.run(full, capture_output=True, text=True, env=os.environ | environment, check=False)
+        return commands.start([*arguments], environment).done()
 
     return run
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from evo_fair.cli import main
 
+from ..commands import Commands
 from .conftest import Command, refusal
 
 SMALL = ("--networks", 90, "--criterion", "trained", "--criterion", "random", "--jobs", 1)
@@ -62,19 +62,19 @@ def test_too_large_for_its_time_is_one_line(whole: Path, evo_fair: Command, prob
 
 @pytest.mark.slow
 def test_killed_audit_goes_on_with_what_it_had(
-    whole: Path, command_line: list[str], problem_file: Path, tmp_path: Path
+    whole: Path, commands: Commands, problem_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "whole"
-    arguments = [*command_line, "audit", str(problem_file), *map(str, SMALL), "--out", str(out), "--resume"]
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    arguments = ["audit", problem_file, *SMALL, "--out", out, "--resume"]
+    process = commands.start(arguments)
     deadline = time.monotonic() + 120
     first = out / "parts" / "00000.networks.csv"
     while process.poll() is None and not first.exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
     written = first.stat().st_mtime_ns
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = commands.start(arguments).done()
     assert done.returncode == 0, done.stderr
     assert first.stat().st_mtime_ns == written
     for name in ("networks.csv", "losses.csv", "effects.csv", "forecast.csv"):

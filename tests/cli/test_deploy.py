@@ -1,9 +1,9 @@
 """`evo-fair deploy`: what it writes, that it goes on after a kill, and what it refuses."""
 
 import json
+import os
 import shutil
 import signal
-import subprocess
 import time
 import tomllib
 from pathlib import Path
@@ -22,6 +22,7 @@ from evo_fair.errors import RunError
 from evo_fair.evolution import create_run
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 
+from ..commands import Commands
 from .conftest import Command, refusal
 
 pytestmark = pytest.mark.slow
@@ -134,15 +135,16 @@ def test_damaged_network_is_made_again_the_same(run: Path, whole: Path, ids: lis
 
 
 def test_kill_and_resume_give_the_same_networks(
-    run: Path, whole: Path, ids: list[str], command_line: list[str], evo_fair: Command, tmp_path: Path
+    run: Path, whole: Path, ids: list[str], commands: Commands, evo_fair: Command, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
     options = ["--network", ids[0], "--network", ids[1], "--epochs", "12", "--int8", "--out", str(out)]
-    with subprocess.Popen([*command_line, "deploy", str(run), *options], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while not list(out.glob("*.checkpoint.safetensors")) and time.monotonic() < deadline:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
+    process = commands.start(["deploy", run, *options])
+    deadline = time.monotonic() + 60
+    while not list(out.glob("*.checkpoint.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     assert list(out.glob("*.checkpoint.safetensors"))
     assert not (out / "deployed.csv").exists()
     assert "exists already" in evo_fair("deploy", run, *options).stderr

@@ -16,6 +16,7 @@ import pytest
 
 from evo_fair.problem import load_problem
 
+from ..commands import Commands
 from .conftest import Command
 
 pytestmark = pytest.mark.slow
@@ -71,14 +72,14 @@ def test_two_workers_write_the_same_journal(run: Path, evo_fair: Command, proble
 
 
 def test_three_kills_and_resumes_give_the_same_journal(
-    run: Path, command_line: list[str], problem_file: Path, tmp_path: Path
+    run: Path, commands: Commands, problem_file: Path, tmp_path: Path
 ) -> None:
     moments = random.Random(7)
     out = tmp_path / "run"
-    arguments = [*command_line, "search", str(problem_file), "--out", str(out), "--jobs", "1", "--resume"]
+    arguments = ["search", problem_file, "--out", out, "--jobs", 1, "--resume"]
     kills = 0
     for lines in sorted(moments.sample(range(1, 36), 3)):
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        process = commands.start(arguments)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
             journal = out / "journal.jsonl"
@@ -88,9 +89,9 @@ def test_three_kills_and_resumes_give_the_same_journal(
             time.sleep(0.002)
         kills += process.poll() is None
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
     assert kills == 3
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = commands.start(arguments).done()
     assert done.returncode == 0, done.stderr
     for name in ("journal.jsonl", "front.csv", "run.toml"):
         assert (out / name).read_bytes() == (run / name).read_bytes()

@@ -1,6 +1,7 @@
 """Training of one network: reproducible, resumable, and open to other losses, samples and masks."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 from evo_fair.errors import NonFiniteError, RunError
 from evo_fair.nets import Network, Step, Supernet, fit, initialise
 from evo_fair.nets.checkpoint import stored_tensors, write_checkpoint
+from evo_fair.nets.fit import _identity
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.problem import Training
@@ -168,6 +170,18 @@ def test_frozen_weights_stay(space: SearchSpace) -> None:
     before = network.classifier.weight.clone()
     fit(network, IMAGES, LABELS, RECIPE, 0, normalise=centre)
     assert torch.equal(network.classifier.weight, before)
+
+
+def test_a_checkpoint_needs_no_copy_of_the_inputs(space: SearchSpace, tmp_path: Path) -> None:
+    stored = np.memmap(tmp_path / "inputs", np.uint8, "w+", shape=(60_000, 3, 32, 32))
+    network, labels = fresh(space), np.zeros(len(stored), np.int64)
+    tracemalloc.start()
+    try:
+        _identity(network, stored, labels, RECIPE, 0)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 0.8 * stored.nbytes  # hashed are some megabytes at a time
 
 
 def test_divergence_is_named_with_its_mend_and_leaves_no_checkpoint(space: SearchSpace, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from evo_fair.own import OwnNetwork
 from evo_fair.own.layers import trace_layers
 from evo_fair.pruning.trace import trace_structure
 
-from .conftest import MAKERS, opened
+from .conftest import opened
 
 
 def check_tables(own: OwnNetwork, networks: int, path: Path) -> None:
@@ -36,14 +36,11 @@ def check_tables(own: OwnNetwork, networks: int, path: Path) -> None:
         assert predict(graph, profile).latency_ms == latency
 
 
-def test_tables_are_those_of_the_exported_files(own: OwnNetwork, tmp_path: Path) -> None:
-    check_tables(own, 24, tmp_path / "network.onnx")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(MAKERS))
-def test_tables_of_many_networks(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    check_tables(opened(name), request.config.getoption("--genomes"), tmp_path / "network.onnx")
+def test_tables_are_those_of_the_exported_files(
+    own: OwnNetwork, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    check_tables(own, request.config.getoption("--genomes"), tmp_path / "network.onnx")
 
 
 def test_channels_behind_a_flattened_map_count_by_pixel() -> None:

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
+from evo_fair.nets import Supernet
 from evo_fair.nets.device import TorchDevice
 from evo_fair.nets.inputs import Normalised
+from evo_fair.problem import load_problem
 from evo_fair.proxy import Proxy, predict_logits, together
 from evo_fair.proxy.together import make_networks, threads_for
+from evo_fair.space import SearchSpace
 from tests.gadget import GADGET, gadget
 from tests.proxy.test_population import proxy_of
 
@@ -62,6 +66,13 @@ def test_large_images_leave_room_for_few_threads() -> None:
     assert threads_for(proxy.supernet, 4) == 4
     assert threads_for(proxy.supernet, 10**6) < 10**6
     assert threads_for(proxy.supernet, 4, 10**9) == 1
+
+
+@pytest.mark.parametrize(("size", "threads"), [(32, 4), (64, 4), (224, 1)])
+def test_the_size_of_the_images_says_how_many_threads_have_room(size: int, threads: int) -> None:
+    space = SearchSpace(load_problem("image_folder").space, (3, size, size), 7)
+    supernet = Supernet.initialise(space, torch.Generator().manual_seed(0), *np.ones((2, 3), np.float32))
+    assert threads_for(supernet, 4, 512) == threads
 
 
 def test_samples_too_many_to_be_held_are_predicted_to_the_same_bit(monkeypatch: pytest.MonkeyPatch) -> None:
