@@ -71,10 +71,16 @@ class _Front:
             places = np.concatenate([np.full(len(c.vocabulary.codes), place) for place, c in one_hot])
             codes = np.concatenate([c.vocabulary.codes for _, c in one_hot])
             parts.append(self._matches(places, codes, "one_hot"))
+        rated = {f"rates{i}": (split + i, c) for i, c in enumerate(encoding.categories) if c.rates is not None}
+        matches = {
+            name: self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
+            for name, (place, category) in rated.items()
+        }
+        parts += [self._rates(matches[name], category, name) for name, (_, category) in rated.items()]
         parts += [
-            self._rates(split + i, category, f"rates{i}")
-            for i, category in enumerate(encoding.categories)
-            if category.rates is not None
+            self._profile(matches[name], category.profile, name)
+            for name, (_, category) in rated.items()
+            if category.profile is not None
         ]
         features = self.add("Concat", parts, "features", axis=1) if len(parts) > 1 else parts[0]
         mean, scale = (tensor.numpy()[None] for tensor in (scaling.mean, scaling.scale))
@@ -116,14 +122,18 @@ class _Front:
         same = self.add("Equal", [known, wanted], f"{name}_same")
         return self.add("Cast", [same], name, to=TensorProto.FLOAT)
 
-    def _rates(self, place: int, category: Categorical, name: str) -> str:
+    def _rates(self, matches: str, category: Categorical, name: str) -> str:
         """The label's rates of a column's category `[batch, rates]`."""
         assert category.rates is not None
-        matches = self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
         other = category.rates[-1:].astype(np.float64)
         above = (category.rates[:-1] - other).astype(np.float32)
         found = self.add("MatMul", [matches, self.constant(above, f"{name}_table")], f"{name}_found")
         return self.add("Add", [found, self.constant(other.astype(np.float32), f"{name}_other")], name)
+
+    def _profile(self, matches: str, profile: npt.NDArray[np.int8], name: str) -> str:
+        """What describes a column's category `[batch, numbers + 1]`, zeros for one that is not known."""
+        table = self.add("Cast", [self.constant(profile, f"{name}_described")], f"{name}_wide", to=TensorProto.FLOAT)
+        return self.add("MatMul", [matches, table], f"{name}_profile")
 
     def constant(self, values: npt.NDArray[Any], name: str) -> str:
         """Stores an array; returns its name."""
