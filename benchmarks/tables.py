@@ -9,10 +9,11 @@ PROBLEM is acs_income or another problem with a table, two labels and a positive
   small     networks that a search for error and parameters evaluated and whose ONNX file, preprocessing included, has
             at most a hundredth of the booster's bytes: the most accurate of them in the supernet are trained from
             nothing, and the most accurate of these on the validation part counts
-  even      networks of a second search, for the problem's objectives, in which the column that makes the problem's group (race) is an input, too,
-            trained with a term for equalized odds (tables_units.even_odds): of those within --margin of the
-            booster's accuracy on the validation part the one of the lowest equalized odds difference there. A network
-            that is not told the group gives up more accuracy for the same; that is in the table, as `blind`.
+  even      networks of a second search, for the problem's objectives, in which the column that makes the problem's
+            group (race) is an input, too, trained with a term for equalized odds (tables_units.even_odds): of those
+            within --margin of the booster's accuracy on the validation part the one of the lowest equalized odds
+            difference there. A network that is not told the group gives up more accuracy for the same; that is in the
+            table, as `blind`.
 
 Whether a group may be told to a network is a question of law and purpose; the booster is not told it, but for one row.
 Every network is trained with each seed, and what is said of it is the mean over seeds. Intervals are a bootstrap of the
@@ -110,7 +111,7 @@ def told(problem: Problem) -> Problem:
 
 
 def planned(places: dict[str, Place], out: Path, most: int, arguments: argparse.Namespace) -> list[Unit]:
-    """The trainings: of the told search's most accurate networks on its front, of the blind one's within `most` bytes."""
+    """The trainings: of the most accurate networks, on the told search's front, and of the blind one within `most`."""
     units = []
     for variant, place in places.items():
         folder = out / "runs" / variant
