@@ -6,12 +6,14 @@ PROBLEM is acs_income or another problem with a table, two labels and a positive
 
   booster   scikit-learn's HistGradientBoostingClassifier on the same raw columns: of a grid of settings (see
             tables_units) the one of the highest validation accuracy; its bytes are those of the fitted object, pickled
-  small     networks of a search's front whose ONNX file, preprocessing included, has at most a hundredth of the
-            booster's bytes: the most accurate of them on the validation part, trained from nothing
-  even      networks of a second search, in which the column that makes the problem's group (race) is an input, too,
-            trained with a term for equalized odds (tables_units.even_odds): of those within --margin of the
-            booster's accuracy on the validation part the one of the lowest equalized odds difference there. A network
-            that is not told the group gives up more accuracy for the same; that is in the table, as `blind`.
+  small     networks that a search for error and parameters evaluated and whose ONNX file, preprocessing included, has
+            at most a hundredth of the booster's bytes: the most accurate of them in the supernet are trained from
+            nothing, and the most accurate of these on the validation part counts
+  even      networks of a second search, for the problem's objectives, in which the column that makes the problem's
+            group (race) is an input, too, trained with a term for equalized odds (tables_units.even_odds): of those
+            within --margin of the booster's accuracy on the validation part the one of the lowest equalized odds
+            difference there. A network that is not told the group gives up more accuracy for the same; that is in the
+            table, as `blind`.
 
 Whether a group may be told to a network is a question of law and purpose; the booster is not told it, but for one row.
 Every network is trained with each seed, and what is said of it is the mean over seeds. Intervals are a bootstrap of the
@@ -41,12 +43,14 @@ from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
 from evo_fair.files import write_text
 from evo_fair.problem import Problem, load_problem
+from evo_fair.report import Run
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "tables"
 SHOWN = ("accuracy", "equalized_odds_difference", "worst_group_accuracy")
 WEIGHTS = (0.25, 0.5, 1.0)
 SMALLER = 100
 BLIND, TOLD = "blind", "told"
+SMALL_OBJECTIVES = ("error", "params")
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,7 +61,7 @@ def main() -> None:
     parser.add_argument("problem", nargs="?", default="acs_income", help="default: acs_income")
     parser.add_argument("--data", type=Path, help="the folder of the problem's data")
     parser.add_argument("--budget", type=int, help="of each search; default: the problem's")
-    parser.add_argument("--networks", type=int, default=4, help="of each front, to be trained (default 4)")
+    parser.add_argument("--networks", type=int, default=2, help="of each search, to be trained (default 2)")
     parser.add_argument("--epochs", type=int, default=20, help="of each training (default 20)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--margin", type=float, default=0.0075, help="accuracy that `even` may lose on validation")
@@ -107,18 +111,19 @@ def told(problem: Problem) -> Problem:
 
 
 def planned(places: dict[str, Place], out: Path, most: int, arguments: argparse.Namespace) -> list[Unit]:
-    """The trainings: of each front's most accurate networks, those of the blind one within `most` bytes."""
+    """The trainings: of the most accurate networks, on the told search's front, and of the blind one within `most`."""
     units = []
     for variant, place in places.items():
         folder = out / "runs" / variant
-        searched = ef.search(place.problem, out=folder, budget=arguments.budget, seed=0, resume=folder.is_dir(), jobs=1)
-        front = searched.front.sort_values("accuracy", ascending=False)
-        size = [(folder / "networks" / f"{name}.onnx").stat().st_size for name in front["id"]]
-        fits = np.array(size) <= most if variant == BLIND else np.ones(len(front), np.bool_)
-        small = front[fits][: arguments.networks]
-        if small.empty:
+        objectives = SMALL_OBJECTIVES if variant == BLIND else None
+        searched = ef.search(
+            place.problem, objectives=objectives, out=folder, budget=arguments.budget, resume=folder.is_dir(), jobs=1
+        )
+        found = within(searched, most) if variant == BLIND else searched.front
+        if found.empty:
             raise EvoFairError(f"no network of {folder} has at most {most:,} bytes: search with a larger --budget")
-        chosen = dict(zip(small["id"].astype(str), small["genome"].map(genome_of), strict=True))
+        best = found.sort_values("accuracy", ascending=False, kind="stable")[: arguments.networks]
+        chosen = dict(zip(best["id"].astype(str), best["genome"].map(genome_of), strict=True))
         weights = ((0.0,) if variant == BLIND else ()) + WEIGHTS
         units += [
             Unit("network", name, variant, tuple(genome), weight, arguments.epochs, seed)
@@ -127,6 +132,18 @@ def planned(places: dict[str, Place], out: Path, most: int, arguments: argparse.
             for seed in arguments.seeds
         ]
     return units
+
+
+def within(searched: Run, most: int) -> pd.DataFrame:
+    """The networks that were evaluated and whose files have at most `most` bytes.
+
+    Only the front's have files. What those hold beside parameters of four bytes, at most, is taken for every network's.
+    """
+    files = {name: searched.path / "networks" / f"{name}.onnx" for name in searched.front["id"]}
+    sizes = np.array([file.stat().st_size for file in files.values()])
+    beside = int((sizes - 4 * searched.front["params"].to_numpy(np.int64)).max())
+    networks = searched.networks
+    return networks[networks["evaluated"].to_numpy(bool) & (beside + 4 * networks["params"].to_numpy(float) <= most)]
 
 
 def finish(units: list[Unit], places: dict[str, Place], until: float, arguments: argparse.Namespace) -> bool:

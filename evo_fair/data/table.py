@@ -56,7 +56,7 @@ def load_table(
     for column, cell in texts.items():
         _check_category(cells, column, cell[train], column in settings.target_encoded)
     _check_values(cells, settings, {column: cell[train].nunique() for column, cell in texts.items()})
-    inputs, columns = fit_inputs(numbers, texts, settings.target_encoded, labels, train)
+    inputs, columns = fit_inputs(numbers, texts, settings.target_encoded, labels, train, described=settings.described)
     return Dataset(
         name=name,
         inputs=inputs,
@@ -178,6 +178,7 @@ def _check_category(cells: Cells, column: str, train: "pd.Series[Any]", target_e
 def _check_values(cells: Cells, settings: TableSettings, counts: dict[str, int]) -> None:
     """Refuses inputs that would fill the memory."""
     features = 2 * len(settings.numbers) + sum(counts[name] for name in settings.categories)
+    features += len(settings.described) * (len(settings.numbers) + 1)
     rows = len(cells.frame)
     if rows * features > _MOST_VALUES:
         raise DataError(

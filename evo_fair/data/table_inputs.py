@@ -4,11 +4,12 @@ A number: where it is missing, the median; then standardised. Where the training
 which samples had none. A category: one-hot, "missing" being a category of its own where the training part has it; what
 occurs in other parts alone is none of them. A target-encoded category: the rate of each label but the first among its
 training samples, shrunk towards the rate of all (scikit-learn's `TargetEncoder`); training samples get theirs from the
-other folds, so that no sample tells its own label.
+other folds, so that no sample tells its own label. A described category, besides: the mean of each number among its
+training samples and how many there are, which tell categories apart whose rates are alike, and take no label.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,12 +102,14 @@ class Numeric:
 class Categorical:
     """A column of categories; `rates` are float32 `[categories + 1, rates]`, the last row for any other, if encoded so.
 
-    Without `rates` it is one-hot.
+    Without `rates` it is one-hot. `profile`, int8 `[categories, numbers + 1]`, describes the categories; any other gets
+    zeros.
     """
 
     name: str
     vocabulary: Vocabulary
     rates: Float32s | None = None
+    profile: npt.NDArray[np.int8] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +117,7 @@ class Encoding:
     """Numbers, one-hot and target-encoded categories, in the order of the raw columns.
 
     Inputs come in this order: the numbers, whether those that tell it are missing, a column for each category of each
-    column that is one-hot, and the rates of those that are target-encoded.
+    column that is one-hot, the rates of those that are target-encoded, and the profiles of those that are described.
     """
 
     numbers: tuple[Numeric, ...]
@@ -151,6 +154,11 @@ class Encoding:
             for category, match in matches
             if category.rates is not None
         ]
+        parts += [
+            np.where(match.any(axis=1)[:, None], category.profile[match.argmax(axis=1)], 0)
+            for category, match in matches
+            if category.profile is not None
+        ]
         return np.hstack([part.astype(np.float32) for part in parts])
 
     def as_dict(self) -> list[dict[str, Any]]:
@@ -185,12 +193,14 @@ def fit_inputs(
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
     vocabularies: Mapping[str, Vocabulary] | None = None,
+    described: Sequence[str] = (),
 ) -> tuple[Float32s, RawColumns]:
     """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
 
     `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
     one, of which `target_encoded` get rates instead of a column each; `train` says which samples are fitted to.
-    `vocabularies` are categories by column where they are not those of the training part.
+    `vocabularies` are categories by column where they are not those of the training part. `described` are those of
+    `target_encoded` that get a profile as well.
     """
     found = [vocabularies[name] if vocabularies else Vocabulary.of(cells[train]) for name, cells in texts.items()]
     categories = tuple(Categorical(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
@@ -203,7 +213,8 @@ def fit_inputs(
     coded = _coded(raw[:, len(numbers) :])
     parts.append(_one_hot(one_hot, coded[:, : len(one_hot)]))
     rates, rated = _fit_rates(rated, coded[:, len(one_hot) :], labels, train)
-    inputs = np.hstack([part for part in (*parts, rates) if part.shape[1]])
+    profiles, rated = _fit_profiles(rated, coded[:, len(one_hot) :], parts[0][:, : len(numbers)], train, described)
+    inputs = np.hstack([part for part in (*parts, rates, profiles) if part.shape[1]])
     return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated)))
 
 
@@ -219,7 +230,7 @@ def _fit_numbers(
     from sklearn.preprocessing import StandardScaler
 
     if not names:
-        return [], ()
+        return [np.zeros((len(values), 0), np.float32)], ()
     imputer = SimpleImputer(strategy="median").fit(values[train])
     filled = imputer.transform(values)
     scaler = StandardScaler().fit(filled[train])
@@ -281,3 +292,43 @@ def _fit_rates(
         own = table[:, place * width : (place + 1) * width].astype(np.float32)
         fitted.append(Categorical(category.name, category.vocabulary, own))
     return rates, tuple(fitted)
+
+
+def _fit_profiles(
+    categories: Sequence[Categorical],
+    coded: npt.NDArray[np.float64],
+    numbers: Float32s,
+    train: npt.NDArray[np.bool_],
+    described: Sequence[str],
+) -> tuple[Float32s, tuple[Categorical, ...]]:
+    """The profiles of described columns, float32 `[samples, columns * (numbers + 1)]`, and the columns with theirs."""
+    import pandas as pd
+
+    parts = [np.zeros((len(coded), 0), np.float32)]
+    fitted = []
+    for category, codes in zip(categories, coded.T, strict=True):
+        if category.name not in described:
+            fitted.append(category)
+            continue
+        places = pd.Index(category.vocabulary.codes).get_indexer(codes)
+        profile = _profile(places[train], numbers[train], len(category.vocabulary.codes))
+        parts.append(np.vstack([profile, np.zeros_like(profile[:1])])[places].astype(np.float32))  # -1: none of them
+        fitted.append(replace(category, profile=profile))
+    return np.hstack(parts), tuple(fitted)
+
+
+def _profile(places: npt.NDArray[np.intp], numbers: Float32s, count: int) -> npt.NDArray[np.int8]:
+    """What the training samples of each of `count` categories are like, int8 `[categories, numbers + 1]`.
+
+    `places` says of which category each is, `numbers` are standardised, so that 0 is the mean of all. Each column is
+    in steps of 1/127 of its largest value, a quarter of the bytes: networks standardise their inputs in any case.
+    """
+    from sklearn.preprocessing import TargetEncoder
+
+    encoder = TargetEncoder(categories=[np.arange(count)], target_type="continuous")  # shrinks means of few samples
+    every = np.arange(count)[:, None]
+    means = [encoder.fit(places[:, None], number).transform(every)[:, 0] for number in numbers.T]
+    columns = np.column_stack([*means, np.log1p(np.bincount(places, minlength=count))])
+    largest = np.maximum(np.abs(columns).max(axis=0), 1e-6)  # what is below it is rounding
+    steps: npt.NDArray[np.int8] = np.round(127 * columns / largest).astype(np.int8)
+    return steps

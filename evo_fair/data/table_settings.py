@@ -3,7 +3,15 @@
 from itertools import pairwise
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 __all__ = ["Column", "TableSettings"]
 
@@ -94,6 +102,9 @@ class TableSettings(_Settings):
         categories: Columns of categories that are inputs, one-hot. Default: none.
         target_encoded: Columns of many categories that are inputs, as the label's rates
             among their training samples. Default: none.
+        described: Columns among `target_encoded` whose categories are inputs as what
+            their training samples are like, too: the mean of each number, and how many
+            there are. Default: none.
         also_inputs: Columns that make a group and are inputs as well; else a group's
             column is no input. Default: none.
         split: A column of train, validation and test. Default: the parts are drawn.
@@ -107,6 +118,7 @@ class TableSettings(_Settings):
     numbers: ShortTexts = ()
     categories: ShortTexts = ()
     target_encoded: ShortTexts = ()
+    described: ShortTexts = ()
     also_inputs: ShortTexts = ()
     split: ShortText | None = None
     unit: ShortText | None = None
@@ -127,6 +139,14 @@ class TableSettings(_Settings):
                 )
         return self
 
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_usual(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Runs are known by their problem: one that was begun before columns could be described goes on."""
+        written: dict[str, Any] = write(self)
+        if not self.described:
+            written.pop("described", None)
+        return written
+
     def _check_inputs(self) -> None:
         inputs = self.inputs
         if not inputs:
@@ -143,6 +163,11 @@ class TableSettings(_Settings):
                     f"{name!r} makes a group, so it is no input unless also_inputs = [{name!r}] says so: "
                     "add that, or take it out of the inputs"
                 )
+        for place, name in enumerate(self.described):
+            if name not in self.target_encoded:
+                raise ValueError(f"described names {name!r}, which target_encoded does not: list it there, too")
+            if name in self.described[:place]:
+                raise ValueError(f"described names {name!r} twice: name it once")
         for name in self.also_inputs:
             if name not in grouped or name not in inputs:
                 raise ValueError(

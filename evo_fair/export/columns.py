@@ -64,17 +64,24 @@ class _Front:
 
     def build(self, encoding: Encoding, scaling: Scaling) -> None:
         """From `columns` to `input`."""
-        split = len(encoding.numbers)
-        parts = self._numbers(encoding.numbers) if split else []
-        one_hot = [(split + i, c) for i, c in enumerate(encoding.categories) if c.rates is None]
+        parts = self._numbers(encoding.numbers) if encoding.numbers else []
+        if encoding.categories:
+            self._known(len(encoding.numbers), len(encoding.categories))
+        one_hot = [(i, c) for i, c in enumerate(encoding.categories) if c.rates is None]
         if one_hot:
             places = np.concatenate([np.full(len(c.vocabulary.codes), place) for place, c in one_hot])
             codes = np.concatenate([c.vocabulary.codes for _, c in one_hot])
             parts.append(self._matches(places, codes, "one_hot"))
+        rated = {f"rates{i}": (i, c) for i, c in enumerate(encoding.categories) if c.rates is not None}
+        matches = {
+            name: self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
+            for name, (place, category) in rated.items()
+        }
+        parts += [self._rates(matches[name], category, name) for name, (_, category) in rated.items()]
         parts += [
-            self._rates(split + i, category, f"rates{i}")
-            for i, category in enumerate(encoding.categories)
-            if category.rates is not None
+            self._profile(matches[name], category.profile, name)
+            for name, (_, category) in rated.items()
+            if category.profile is not None
         ]
         features = self.add("Concat", parts, "features", axis=1) if len(parts) > 1 else parts[0]
         mean, scale = (tensor.numpy()[None] for tensor in (scaling.mean, scaling.scale))
@@ -102,28 +109,37 @@ class _Front:
             parts.append(self.add("Cast", [which], "missing", to=TensorProto.FLOAT))
         return parts
 
+    def _known(self, first: int, count: int) -> None:
+        """Columns of categories from the `first` on `[batch, count]`, with a number for what is missing: `known`."""
+        at = self.constant(np.arange(first, first + count, dtype=np.int32), "known_at")
+        values = self.add("Gather", [COLUMNS_INPUT, at], "known_values", axis=1)
+        gone = self.add("IsNaN", [values], "known_gone")
+        missing = self.constant(np.full((1, 1), MISSING_CODE, np.float32), "known_missing")
+        self.add("Where", [gone, missing, values], "known")
+
     def _matches(self, places: npt.NDArray[Any], codes: npt.NDArray[np.float64], name: str) -> str:
-        """Which categories samples are of, 0 or 1, `[batch, categories]`: column `places` holds the number `codes`."""
+        """Which categories samples are of, 0 or 1, `[batch, categories]`: column `places` of `known` holds `codes`."""
         small = places.astype(np.uint8) if places.max() < 2**8 else places.astype(np.int32)
         at = self.add("Cast", [self.constant(small, f"{name}_at")], f"{name}_from", to=TensorProto.INT32)
-        values = self.add("Gather", [COLUMNS_INPUT, at], f"{name}_values", axis=1)
-        gone = self.add("IsNaN", [values], f"{name}_gone")
-        missing = self.constant(np.full((1, 1), MISSING_CODE, np.float32), f"{name}_missing")
-        known = self.add("Where", [gone, missing, values], f"{name}_known")
+        known = self.add("Gather", [f"{PREFIX}known", at], f"{name}_known", axis=1)
         short = codes.astype(np.int16)
         whole = short if (short == codes).all() else codes.astype(np.int32)  # short ones halve their part of the file
         wanted = self.add("Cast", [self.constant(whole[None], f"{name}_codes")], f"{name}_wanted", to=TensorProto.FLOAT)
         same = self.add("Equal", [known, wanted], f"{name}_same")
         return self.add("Cast", [same], name, to=TensorProto.FLOAT)
 
-    def _rates(self, place: int, category: Categorical, name: str) -> str:
+    def _rates(self, matches: str, category: Categorical, name: str) -> str:
         """The label's rates of a column's category `[batch, rates]`."""
         assert category.rates is not None
-        matches = self._matches(np.array([place]), category.vocabulary.codes, f"{name}_match")
         other = category.rates[-1:].astype(np.float64)
         above = (category.rates[:-1] - other).astype(np.float32)
         found = self.add("MatMul", [matches, self.constant(above, f"{name}_table")], f"{name}_found")
         return self.add("Add", [found, self.constant(other.astype(np.float32), f"{name}_other")], name)
+
+    def _profile(self, matches: str, profile: npt.NDArray[np.int8], name: str) -> str:
+        """What describes a column's category `[batch, numbers + 1]`, zeros for one that is not known."""
+        table = self.add("Cast", [self.constant(profile, f"{name}_described")], f"{name}_wide", to=TensorProto.FLOAT)
+        return self.add("MatMul", [matches, table], f"{name}_profile")
 
     def constant(self, values: npt.NDArray[Any], name: str) -> str:
         """Stores an array; returns its name."""

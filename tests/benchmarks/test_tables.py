@@ -1,17 +1,20 @@
 """Networks for tables beside a booster: claims by hand, the term of the loss, the whole way on a small table."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import pytest
 import tables
 import torch
-from tables import claimed, told
+from tables import claimed, told, within
 from tables_units import even_odds
 from torch.nn import functional
 
 from evo_fair.problem import Problem, load_problem
+from evo_fair.report import Run
 
 from ..commands import Commands
 
@@ -71,6 +74,14 @@ def test_the_term_compares_groups_label_by_label() -> None:
     assert even_odds(labels, np.array([0, 1, 0, 1], np.int16), 5.0)(
         logits, samples, 1.0
     ) > 1.5 * functional.cross_entropy(logits, torch.from_numpy(labels))
+
+
+def test_small_networks_are_all_that_were_evaluated_and_fit(tmp_path: Path) -> None:
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "a.onnx").write_bytes(bytes(140))  # ten parameters, and 100 bytes beside them
+    networks = pd.DataFrame({"id": ["a", "b", "c", "d"], "params": [10, 20, 21, 5], "evaluated": [True] * 3 + [False]})
+    searched = cast("Run", SimpleNamespace(path=tmp_path, front=networks[:1], networks=networks))
+    assert within(searched, 180)["id"].tolist() == ["a", "b"]
 
 
 def test_told_makes_the_groups_column_an_input(tmp_path: Path) -> None:

@@ -72,6 +72,33 @@ def test_rates_are_those_of_scikit_learn_fitted_to_the_training_part(kinds: int)
     np.testing.assert_allclose(columns.encoding.apply(unknown)[0], np.tile(oracle.target_mean_, 2), rtol=1e-6)
 
 
+def test_profiles_are_the_numbers_means_and_how_many_there_are() -> None:
+    place = np.array([0] * 300 + [1] * 100 + [2] * 2)
+    train = np.arange(402) < 401  # the last place has one training sample
+    hours = np.array([10.0, 50, 90])[place] + np.tile([-1, 1], 201)
+    texts = pd.Series(np.array(["a", "b", "c"], object)[place])
+    labels = np.arange(402) % 2
+    inputs, columns = fit_inputs({"hours": hours}, {"place": texts}, ["place"], labels, train, described=["place"])
+    assert inputs.shape == (402, 1 + 1 + 2)
+    standard = (np.array([10.0, 50, 89]) - hours[train].mean()) / hours[train].std()
+    steps = 127 / standard[2]
+    # b's mean is as it is; c's, of one sample, is shrunk towards that of all, but remains the largest
+    assert inputs[[0, 300], 2] == pytest.approx(standard[:2] * steps, abs=0.05 * 127)
+    assert inputs[400, 2] == 127
+    assert inputs[[0, 300, 400], 3].tolist() == [
+        127,
+        round(127 * np.log(101) / np.log(301)),
+        round(127 * np.log(2) / np.log(301)),
+    ]
+    other, _ = fit_inputs(
+        {"hours": hours}, {"place": texts}, ["place"], labels[::-1].copy(), train, described=["place"]
+    )
+    np.testing.assert_array_equal(other[:, 2:], inputs[:, 2:])  # no label is in them
+    unknown = columns.values[:1].copy()
+    unknown[0, 1] = UNKNOWN_CODE
+    assert columns.encoding.apply(unknown)[0, 2:].tolist() == [0, 0]
+
+
 def test_the_raw_columns_give_the_inputs_again() -> None:
     rng = np.random.default_rng(1)
     numbers = {"a": rng.normal(2020, 3, 300), "b": rng.normal(size=300)}
@@ -79,10 +106,12 @@ def test_the_raw_columns_give_the_inputs_again() -> None:
     words = np.array(["", "x", "y", "z"], object)
     texts = {name: pd.Series(words[rng.integers(0, 4, 300)]) for name in ("c", "d", "e")}
     train = np.arange(300) < 200
-    inputs, columns = fit_inputs(numbers, texts, ["d"], rng.integers(0, 2, 300), train)
-    np.testing.assert_array_equal(columns.encoding.apply(columns.values[~train]), inputs[~train])
-    assert columns.encoding.names == ("a", "b", "c", "e", "d")
-    assert isinstance(columns.encoding, Encoding)
+    for described in ([], ["d"]):
+        labels = rng.integers(0, 2, 300)
+        inputs, columns = fit_inputs(numbers, texts, ["d"], labels, train, described=described)
+        np.testing.assert_array_equal(columns.encoding.apply(columns.values[~train]), inputs[~train])
+        assert columns.encoding.names == ("a", "b", "c", "e", "d")
+        assert isinstance(columns.encoding, Encoding)
 
 
 def test_samples_that_are_not_fitted_to_change_nothing() -> None:

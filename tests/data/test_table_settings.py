@@ -23,6 +23,12 @@ def test_a_name_alone_is_a_column() -> None:
     assert TableSettings.model_validate(settings.model_dump(mode="json", exclude_none=True)) == settings
 
 
+def test_tables_without_described_columns_are_written_as_before_there_were_any() -> None:
+    assert "described" not in TableSettings.model_validate(GOOD).model_dump(mode="json")
+    described = TableSettings.model_validate({**GOOD, "target_encoded": ["place"], "described": ["place"]})
+    assert TableSettings.model_validate(described.model_dump(mode="json", exclude_none=True)) == described
+
+
 @pytest.mark.parametrize(
     ("column", "names"),
     [
@@ -45,6 +51,8 @@ def test_bands_are_named_by_their_cuts(column: dict[str, Any], names: tuple[str,
         ({"numbers": ["income"], "also_inputs": ["income"]}, "'income' is the label, so it can't be an input"),
         ({"numbers": ["age"]}, "'age' makes a group, so it is no input unless also_inputs = ['age'] says so"),
         ({"also_inputs": ["hours"]}, "also_inputs names 'hours', which is not both"),
+        ({"described": ["job"]}, "described names 'job', which target_encoded does not: list it there, too"),
+        ({"target_encoded": ["place"], "described": ["place"] * 2}, "described names 'place' twice"),
         ({"unit": "job"}, "'job' is the unit, so it can't be an input"),
         ({"split": "hours"}, "'hours' is the split, so it can't be an input"),
         ({"weight": "w"}, "weight can't be carried: accuracy and fairness count samples"),
