@@ -72,3 +72,5 @@ def test_latency_errors_are_the_tables() -> None:
     pi, odroid = rows["raspberry-pi-4, TFLite fp32"], rows["odroid-n2-plus, TFLite fp32"]
     said = f"{float(pi[3]):.1f} % mean error on a Raspberry Pi 4 ({pi[1]} networks), {float(odroid[3]):.1f} % on an"
     assert said in README
+    front = _table(BENCHMARKS / "latency_front.csv")
+    assert f"of {len(front)} networks of a front, timed on an x86 machine, {front['within'].sum()} within" in README
