@@ -37,6 +37,16 @@ def test_the_front_is_said_to_be_no_better_than_random_networks() -> None:
     assert f"{-unfairness.difference:.3f} lower [{-unfairness.high:+.3f}, {-unfairness.low:+.3f}]" in README
 
 
+def test_what_a_front_gains_on_faces_is_the_tables() -> None:
+    rows = _table(BENCHMARKS / "search_gain" / "faces" / "comparison.csv")
+    rows = rows[rows["front_minus"] == "random, paired"].set_index("metric")
+    accuracy, worst = rows.loc["accuracy"], rows.loc["worst_group_accuracy"]
+    points = [100 * accuracy[end] for end in ("difference", "low", "high")]
+    assert f"{accuracy.networks} pairs and one seed" in README
+    assert f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}]" in README
+    assert worst.low < 0  # that the worst race gains is not shown
+
+
 @pytest.mark.parametrize(
     ("difference", "ratio"),
     [
