@@ -49,6 +49,11 @@ class Selected:
         self.dtype: np.dtype[Any] = inputs.dtype
         self.ndim = inputs.ndim
 
+    @classmethod
+    def all_of(cls, inputs: "RawInputs | Selected") -> "Selected":
+        """All rows of raw inputs."""
+        return inputs if isinstance(inputs, Selected) else cls(inputs, np.arange(len(inputs)))
+
     def __len__(self) -> int:
         return len(self._indices)
 

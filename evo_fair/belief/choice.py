@@ -9,7 +9,7 @@ gains little, so that they spread over the front.
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import Ints
+from evo_fair.arrays import Floats, Ints
 from evo_fair.evolution.hypervolume import box_around, hypervolume_gains, non_dominated
 
 __all__ = ["next_trainings"]
@@ -55,11 +55,7 @@ def next_trainings(
     # The box is around what is worth it: networks that nobody would train would make all others look alike.
     layer = non_dominated(points - errors)
     box = box_around(np.concatenate([(points - errors)[layer], points[layer], known]))
-    from scipy.stats import norm, qmc  # half a second that searches without trainings don't need
-
-    # The points are multiples of 1 / _DRAWS, from 0 on: moved to the middle of their cells.
-    even = qmc.Sobol(points.shape[1], scramble=False).random(_DRAWS) + 0.5 / _DRAWS
-    normal = norm.ppf(even)
+    normal = _normal_draws(points.shape[1]) if hope else np.zeros((1, points.shape[1]))
     chosen: list[int] = []
     front = known[non_dominated(known)]
     while len(chosen) < n and free.any():
@@ -80,3 +76,12 @@ def next_trainings(
         front = np.concatenate([front, points[[best]]])
         front = front[non_dominated(front)]
     return np.array(chosen, np.int64)
+
+
+def _normal_draws(objectives: int) -> Floats:
+    """Standard normal numbers `[_DRAWS, objectives]`."""
+    from scipy.stats import norm, qmc  # half a second that searches without trainings don't need
+
+    # The points are multiples of 1 / _DRAWS, from 0 on: moved to the middle of their cells.
+    even = qmc.Sobol(objectives, scramble=False).random(_DRAWS) + 0.5 / _DRAWS
+    return np.asarray(norm.ppf(even))

@@ -141,8 +141,8 @@ class OwnOrigin:
         """The network that was given, trained first if it has no weights; `listener` hears of that.
 
         `folder` is that of a run that goes on, whose orders are taken over; networks are trained and evaluated on the
-        `device`. Raises `EvoFairError` of the kind that fits
-        where the network can't be loaded, run, trained, pruned or exported, or its latency can't be told.
+        `device`. Raises `EvoFairError` of the kind that fits where the network can't be loaded, run, trained, pruned or
+        exported, or its latency can't be told.
         """
         task = Task(dataset, group, problem.training, device)
         dense, name = dense_network(

@@ -25,7 +25,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
-from evo_fair.nets.device import CPU, TorchDevice, open_device
+from evo_fair.nets.device import CPU, TorchDevice, open_device, with_other_kinds
 from evo_fair.nets.inputs import Scaling
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, as_problem
@@ -216,9 +216,7 @@ def find_reference(problem: Problem, dataset: Dataset, network: str, seed: int, 
     if not is_reference(network):
         mend = f"{WIDTHS}, or the path of an .onnx file"
         raise UnknownNameError("reference network", network, list(REFERENCES), mend)
-    kinds = dict.fromkeys((device.kind, "cpu", "cuda", "mps"))
-    places = [device, *(TorchDevice(kind, accelerated=kind != CPU.kind) for kind in kinds)]
-    pieces = [_piece(_folder(problem, dataset, seed, place), network) for place in places]
+    pieces = (_piece(_folder(problem, dataset, seed, place), network) for place in with_other_kinds(device))
     piece = next((one for one in pieces if one.made), None)
     if piece is None:
         raise RunError(

@@ -8,7 +8,7 @@ looked at yet, those that look best by what the trainings said: frozen weights l
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -167,8 +167,7 @@ def train_chosen(
             left_out |= {record.id for record in chosen}
             for record, labels in train(chosen):
                 left_out.remove(record.id)
-                made = _result(evidence, record, labels, dataset, epochs, shop.seed)
-                done.append(replace(made, torch_device=device.facts().get("torch_device", "")))
+                done.append(_result(evidence, record, labels, epochs, shop))
                 write_trainings(path, done)
                 listener.trained(len(done), trainings)
 
@@ -199,10 +198,10 @@ def _no_better_than_one_answer(evidence: Evidence, belief: Belief, dataset: Data
 
 
 def _result(
-    evidence: Evidence, record: Record, labels: npt.NDArray[np.uint8], dataset: Dataset, epochs: int, seed: int
+    evidence: Evidence, record: Record, labels: npt.NDArray[np.uint8], epochs: int, shop: AloneTraining
 ) -> TrainingResult:
     """What a record's trained network, which predicts `labels` `[samples]` on the validation part, is worth."""
-    counts = dataset.counts(labels[None], "validation", evidence.plan.group)
+    counts = shop.dataset.counts(labels[None], "validation", evidence.plan.group)
     resampled = evidence.resamples.values(labels, evidence.goals)
     values = {goal.name: float(goal.measure(counts)[0]) for goal in evidence.goals}
     for name, value in values.items():
@@ -213,7 +212,8 @@ def _result(
             )
     noise = np.nan_to_num(resampled.std(axis=0))
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}
-    return TrainingResult(record.id, epochs, seed, values, uncertainties)
+    where = shop.device.facts().get("torch_device", "")
+    return TrainingResult(record.id, epochs, shop.seed, values, uncertainties, where)
 
 
 def _check_alike(folder: Path, done: Sequence[TrainingResult], epochs: int, seed: int) -> None:

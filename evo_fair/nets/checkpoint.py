@@ -99,7 +99,7 @@ def check_tensor_names(
 def check_device(path: Path, progress: Mapping[str, Any], device: TorchDevice) -> None:
     """Raises `RunError` for a checkpoint that another kind of device wrote: its training goes on where it began."""
     began = progress.get("torch_device", CPU.kind)
-    if began != device.facts().get("torch_device", CPU.kind):
+    if began != device.kind:
         raise RunError(
             f"the training of {path} began on torch device {quote(began)} and would go on on {device.kind!r}: give "
             "that one, or remove the file to train from the start"

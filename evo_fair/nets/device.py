@@ -18,7 +18,7 @@ from torch import nn
 
 from evo_fair.errors import EvoFairError, in_a_line, quote
 
-__all__ = ["CPU", "TorchDevice", "open_device"]
+__all__ = ["CPU", "TorchDevice", "open_device", "with_other_kinds"]
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -147,6 +147,11 @@ class TorchDevice:
 
 CPU = TorchDevice()
 """The ordinary way, whose results are the same to the bit on every run."""
+
+
+def with_other_kinds(device: TorchDevice) -> tuple[TorchDevice, ...]:
+    """A device, and after it one of each kind: where to look for what may have been trained elsewhere."""
+    return (device, CPU, *(TorchDevice(kind, accelerated=True) for kind in ("cuda", "mps")))
 
 
 def open_device(given: object = "auto", began: object = None) -> TorchDevice:

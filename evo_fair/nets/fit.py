@@ -178,7 +178,7 @@ def _frozen(tensor: torch.Tensor | None) -> bool:
 
 def _identity(network: nn.Module, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
     """A hash of all arguments that can be hashed, the initial weights among them."""
-    samples = Selected(inputs, np.arange(len(inputs)))  # of many there is no room for a copy
+    samples = Selected.all_of(inputs)  # of many there is no room for a copy
     return digest(
         recipe.model_dump_json(),
         str(seed),

@@ -127,7 +127,7 @@ class _Raw:
     """Raw inputs as tensors on an accelerator: all are held there if there is room, else batches are sent."""
 
     def __init__(self, inputs: RawInputs | Selected, device: TorchDevice) -> None:
-        self._inputs = inputs if isinstance(inputs, Selected) else Selected(inputs, np.arange(len(inputs)))
+        self._inputs = Selected.all_of(inputs)
         self._where = device.where
         self._held = self._sent() if device.holds(inputs.nbytes) else None
 

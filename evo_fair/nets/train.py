@@ -155,7 +155,7 @@ def _identity(
     space: SearchSpace, inputs: RawInputs | Selected, labels: npt.NDArray[np.int64], recipe: Training, seed: int
 ) -> str:
     """A hash of all that the weights depend on."""
-    samples = inputs if isinstance(inputs, Selected) else Selected(inputs, np.arange(len(inputs)))
+    samples = Selected.all_of(inputs)
     what = (TRAINING_CODE, seed, samples.shape, str(samples.dtype), torch.__version__)
     return digest(space.fingerprint, recipe.model_dump_json(), repr(what), samples, labels.tobytes())
 

@@ -1,6 +1,6 @@
 """Finds a problem's trained supernet in the cache, or trains it and stores it with its manifest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from evo_fair.files import (
 )
 from evo_fair.lock import held
 from evo_fair.nets import Step, Supernet, train_supernet
-from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.device import CPU, TorchDevice, with_other_kinds
 from evo_fair.nets.train import TRAINING_CODE
 from evo_fair.one_at_a_time import one_at_a_time
 from evo_fair.problem import Problem
@@ -94,12 +94,23 @@ def find_supernet(
     One that comes along has to be of the same recipe, space and split; its images may have been decoded by another
     library, so their exact values are not compared. A damaged file counts as none.
     """
-    own, *others = (
-        _read(folder / "supernet.safetensors", folder / "manifest.json")
-        for folder in _folders(problem, dataset, space, device)
-    )
-    there = [found for found in (own, _fitting(problem, dataset, space), *others) if found is not None]
-    return next((found for found in there if sha256 is None or found.sha256 == sha256), None)
+    there = _there(problem, dataset, space, device)
+    return next((found for found in there if found and sha256 in (None, found.sha256)), None)
+
+
+def _there(
+    problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice
+) -> Iterator[StoredSupernet | None]:
+    """The supernets that will do, the best first; each is read, and its hash taken, when it is asked for."""
+    own, *others = with_other_kinds(device)
+    yield _cached(_folder(problem, dataset, space, own))
+    yield _fitting(problem, dataset, space)
+    for other in others:
+        yield _cached(_folder(problem, dataset, space, other))
+
+
+def _cached(folder: Path) -> StoredSupernet | None:
+    return _read(folder / "supernet.safetensors", folder / "manifest.json")
 
 
 def _fitting(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:
@@ -229,12 +240,6 @@ def _split_fingerprint(dataset: Dataset) -> str:
     """Which sample belongs to which part: equal for equal downloads, however their images were decoded."""
     arrays = (dataset.labels, dataset.split, dataset.units)
     return digest(dataset.name, str(dataset.input_shape), *(array.tobytes() for array in arrays))
-
-
-def _folders(problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice) -> list[Path]:
-    """Where supernets of these data can be: that of the device first."""
-    others = [TorchDevice(name, accelerated=name != CPU.name) for name in ("cpu", "cuda", "mps")]
-    return list(dict.fromkeys(_folder(problem, dataset, space, one) for one in (device, *others)))
 
 
 def _folder(problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice = CPU) -> Path:

@@ -59,9 +59,7 @@ def apply_mask(network: nn.Module, mask: Mask) -> None:
         network: The network.
         mask: What stays.
     """
-    tensors = dict(network.named_parameters())
-    for name, stays in mask.values.items():
-        tensors[name].mul_(stays.to(tensors[name].device))
+    FollowingMask(mask).apply(network)
 
 
 class FollowingMask:

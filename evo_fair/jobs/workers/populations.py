@@ -35,8 +35,23 @@ class PopulationWork(Protocol):
         """The rows of a population by worker."""
 
 
+class _OpenedHere:
+    """Work that opens what it asks, `_opened`, where it is first called: it is not sent, and ends with `close`."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def close(self) -> None:
+        """Ends the threads, if there are any."""
+        if (opened := self.__dict__.get("_opened")) is not None:
+            opened.close()
+
+
 @dataclass(frozen=True)
-class PredictingWork:
+class PredictingWork(_OpenedHere):
     """A frozen supernet and the samples that it is asked for; opened as a proxy where it is first called.
 
     `here` workers, each of so many `threads`, share a machine's memory. The worker has to have the `device`.
@@ -58,33 +73,22 @@ class PredictingWork:
                 array.flags.writeable = False
                 object.__setattr__(self, name, array)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_proxy"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     def __call__(self, genomes: Genomes) -> PredictedLabels:
         """Labels of the samples, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
-        return self._proxy.predict(genomes)
+        return self._opened.predict(genomes)
 
     def split(self, genomes: Genomes, parts: int) -> list[npt.NDArray[np.int64]]:
         """The rows of a population by worker: those that begin alike together, and each about as much work."""
         return split_population([self.supernet.space.architecture(genome) for genome in genomes], parts)
 
-    def close(self) -> None:
-        """Ends the threads, if there are any."""
-        if "_proxy" in self.__dict__:
-            self._proxy.close()
-
     @cached_property
-    def _proxy(self) -> Proxy:
+    def _opened(self) -> Proxy:
         memory = _memory(self.here)
         return Proxy(self.supernet, self.calibration, self.samples, self.threads, self.device, self.precision, memory)
 
 
 @dataclass(frozen=True)
-class OwnPredictingWork:
+class OwnPredictingWork(_OpenedHere):
     """A network of the user's own, whose pruned forms are evaluated; opened where it is first called."""
 
     own: OwnNetwork
@@ -93,27 +97,16 @@ class OwnPredictingWork:
     threads: int
     device: TorchDevice = CPU
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_evaluator"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     def __call__(self, genomes: Genomes) -> PredictedLabels:
         """Labels of the validation samples, uint8 `[networks, samples]`, of genomes `[networks, genes]`."""
-        return self._evaluator.predict(genomes)
+        return self._opened.predict(genomes)
 
     def split(self, genomes: Genomes, parts: int) -> list[npt.NDArray[np.int64]]:
         """The rows of a population by worker: pruned forms have little in common."""
         return split_evenly(len(genomes), parts)
 
-    def close(self) -> None:
-        """Ends what the evaluator holds open, if there is one."""
-        if "_evaluator" in self.__dict__:
-            self._evaluator.close()
-
     @cached_property
-    def _evaluator(self) -> NetworkEvaluator:
+    def _opened(self) -> NetworkEvaluator:
         return NetworkEvaluator(self.own, self.dataset, (), self.calibration, self.threads, self.device)
 
 
