@@ -19,7 +19,7 @@ from ..own.conftest import digits_task, made
 
 __all__ = ["problem_file"]
 
-SMALL = {"budget": 12, "population": 6, "seed": 3, "jobs": 2}
+SMALL = {"budget": 18, "population": 6, "seed": 3, "jobs": 2}
 
 
 def trained(name: str) -> nn.Module:
