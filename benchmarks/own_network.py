@@ -11,8 +11,8 @@ latency are compared on the test part:
   uniform  the same share of channels everywhere, those of the largest magnitudes (magnitude_l1)
   ballot   evo-fair prune --method ballot, at the lowest sparsity that is fast enough
 
-Each starts from the network's own weights and is trained for --epochs with each seed, at the recipe's learning rate,
-which is what ballot trains with; the first two as evo-fair deploy --learning-rate does, ballot by its own training.
+Each starts from the network's own weights and is trained for --epochs with each seed, at --rate of the recipe's
+learning rate, by default that of ballot; the first two as evo-fair deploy --learning-rate does, ballot by its own.
 Intervals are a bootstrap of the test part's units of the mean over seeds, for the differences of two methods on the
 same resamples. `dense` is the network as it was.
 
@@ -92,11 +92,7 @@ class Place:
     origin: OwnOrigin
     profile: Profile
     folder: Path
-
-    @property
-    def rate(self) -> float:
-        """The peak of the learning rate in all trainings."""
-        return RATE * self.problem.training.learning_rate
+    rate: float
 
     @cached_property
     def dense_ms(self) -> float:
@@ -119,8 +115,12 @@ class Place:
     def is_finished(self, unit: Unit) -> bool:
         """Whether its facts, which are written last, are those of this network and data."""
         facts = read_cached_json(self.path(unit, ".json"))
-        known = facts.get("network"), facts.get("learning_rate")
-        return known == (self.origin.space.fingerprint, self.rate if unit.epochs else 0.0)
+        known = facts.get("network"), facts.get("rate")
+        return known == (self.origin.space.fingerprint, self.rate_of(unit))
+
+    def rate_of(self, unit: Unit) -> float:
+        """The peak of its training's learning rate, as a share of the recipe's."""
+        return {"dense": 0.0, "ballot": RATE}.get(unit.method, self.rate)
 
     def predictions(self, unit: Unit) -> npt.NDArray[np.uint8]:
         """What it predicts for the test part, uint8 `[samples]`."""
@@ -142,6 +142,7 @@ def main() -> None:
     parser.add_argument("--training-epochs", type=int, default=2, help="of each of those (default 2)")
     parser.add_argument("--shares", type=float, nargs="+", default=[1 / 3, 1 / 6], help="of the dense latency")
     parser.add_argument("--epochs", type=int, default=10, help="of each training (default 10)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"of front and uniform (default {RATE:g})")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default 3)")
     parser.add_argument("--jobs", type=int, help="threads of the search; default: all cores")
     parser.add_argument("--replicates", type=int, default=2000, help="resamples for intervals (default 2000)")
@@ -170,6 +171,8 @@ def check(arguments: argparse.Namespace) -> None:
     for name in ("budget", "training_epochs", "epochs", "seeds", "replicates"):
         if getattr(arguments, name) < 1:
             raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 1 or more")
+    if not 0 < arguments.rate < np.inf:
+        raise EvoFairError(f"rate {arguments.rate:g} is no share of a learning rate: give one such as 0.2")
     for share in arguments.shares:
         if not 0 < share < 1:
             raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
@@ -203,7 +206,7 @@ def opened(arguments: argparse.Namespace) -> Place:
     searched = ef.load_run(folder)
     group, dataset = searched.configuration["search"]["group"], problem.dataset()
     origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
-    return Place(problem, searched, origin, profile, out / "units")
+    return Place(problem, searched, origin, profile, out / "units", arguments.rate)
 
 
 def latency_of(given: GivenNetwork, problem: Problem, profile: Profile) -> float:
@@ -237,7 +240,7 @@ def make(place: Place, unit: Unit) -> None:
     rows = exported_rows(network, task.dataset.input_shape)
     write_bytes(place.path(unit, ".npz"), stream.getvalue())
     latency = float(place.profile.latency_ms(rows[None])[0])
-    facts = {**asdict(unit), "learning_rate": place.rate if unit.epochs else 0.0, "latency_ms": latency}
+    facts = {**asdict(unit), "rate": place.rate_of(unit), "latency_ms": latency}
     write_json(place.path(unit, ".json"), {**facts, "network": origin.space.fingerprint})
 
 
@@ -313,7 +316,8 @@ def _largest(latency: Callable[[float], float], limit: float) -> float:
 
 def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
     """The network trained as `evo-fair deploy` does."""
-    tuning, task = Tuning(epochs=unit.epochs, learning_rate=place.rate), place.origin.task
+    task, rate = place.origin.task, place.rate * place.problem.training.learning_rate
+    tuning = Tuning(epochs=unit.epochs, learning_rate=rate)
     recipe = tuning.recipe(place.problem.training)
     checkpoint = place.path(unit, ".checkpoint.safetensors")
     train_network(network, task.dataset, task.group, tuning, recipe, unit.seed, task.scaling, checkpoint=checkpoint)
