@@ -64,7 +64,7 @@ def fresh_genomes(
         return names
 
     proposed = np.empty((0, len(space.gene_names)), np.int16)
-    if first is not None:
+    if first is not None and len(first):
         n += len(first)
         keep(first)
     for _ in range(_ROUNDS):
