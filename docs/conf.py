@@ -29,6 +29,8 @@ napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"evo_fair {release}"
 html_show_sphinx = False
 html_copy_source = False

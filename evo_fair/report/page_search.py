@@ -16,7 +16,7 @@ from evo_fair.report.operating_point import as_believed, better_direction, numer
 from evo_fair.report.page_search_figures import front_figures, search_figure
 from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at
 from evo_fair.report.run import Run, load_run
-from evo_fair.show import visible
+from evo_fair.show import counted, visible
 
 __all__ = ["search_sheet"]
 
@@ -43,7 +43,7 @@ def search_sheet(folder: Path) -> Sheet:
     titles = ", ".join(axis["title"] for axis in content["axes"])
     return Sheet(
         title=text_at(run.configuration, "problem", "title") or content["name"],
-        lead=f"Report of the search {content['name']}: {len(run.front):,} networks on the front, between {titles}.",
+        lead=f"Report of the search {content['name']}: {counted(len(run.front), 'network')} on the front, between {titles}.",
         template="page_search.html",
         sections=sections,
         content=content,
