@@ -41,9 +41,10 @@ def search_sheet(folder: Path) -> Sheet:
         ("caveats", "What the figures can't say"),
     ]
     titles = ", ".join(axis["title"] for axis in content["axes"])
+    networks = counted(len(run.front), "network")
     return Sheet(
         title=text_at(run.configuration, "problem", "title") or content["name"],
-        lead=f"Report of the search {content['name']}: {counted(len(run.front), 'network')} on the front, between {titles}.",
+        lead=f"Report of the search {content['name']}: {networks} on the front, between {titles}.",
         template="page_search.html",
         sections=sections,
         content=content,
