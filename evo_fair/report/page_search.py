@@ -98,10 +98,16 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
             name: _numbers(front[f"{name}{UNCERTAINTY}"]) for name in names if f"{name}{UNCERTAINTY}" in front
         },
         "directions": {name: better_direction(name, axes) for name in names},
-        "titles": {name: visible(name) for name in names} | {axis.name: visible(axis.title) for axis in axes},
+        "titles": {name: _title(name, not believed[name].equals(front[name])) for name in names}
+        | {axis.name: visible(axis.title) for axis in axes},
         "shown": [*objectives, *(name for name in _SHOWN if name in names and name not in objectives)],
         "goal": next((name for name in names if plain_name(name) == LATENCY), objectives[0]),
     }
+
+
+def _title(name: str, believed: bool) -> str:
+    """A column's title; it says where it is believed, because accuracies of groups, which are as read, differ then."""
+    return visible(f"{name}, believed" if believed else name)
 
 
 def _numbers(column: "pd.Series[Any]") -> list[float | None]:
