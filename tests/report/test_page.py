@@ -267,6 +267,17 @@ def set_sliders(tab, positions):
 
 
 @needs_browser
+def test_on_paper_figures_keep_the_width_that_they_were_drawn_for(run, browser):
+    widths = "[...document.querySelectorAll('figure')].map((one) => getComputedStyle(one).width)"
+    tab = browser.tab()
+    tab.open(write_report(run.path), width=800)
+    drawn = tab.run(widths)
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.run(widths) == drawn
+
+
+@needs_browser
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sliders_choose_what_operating_point_chooses(tmp_path, browser, seed):
     """Of a front with ties in every objective and dominated networks, under up to four limits, with each goal."""
