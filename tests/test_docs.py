@@ -180,3 +180,5 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     assert all(f"evo-fair {name} " in commands_page for name in OPTIONS)
     python_page = (tmp_path / "reference" / "python.html").read_text(encoding="utf-8")
     assert [name for name in ef.__all__ if f">{name}<" not in python_page] == []
+    sentence = ef.Audit.networks.__doc__.partition(":")[0]  # what stands before a colon is no type
+    assert f"<p>{sentence}: " in python_page

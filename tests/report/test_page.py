@@ -268,7 +268,9 @@ def set_sliders(tab, positions):
 
 @needs_browser
 def test_on_paper_figures_keep_the_width_that_they_were_drawn_for(run, browser):
-    widths = "[...document.querySelectorAll('figure')].map((one) => getComputedStyle(one).width)"
+    widths = (
+        "[...document.querySelectorAll('figure')].map((one) => Math.round(parseFloat(getComputedStyle(one).width)))"
+    )
     tab = browser.tab()
     tab.open(write_report(run.path), width=800)
     drawn = tab.run(widths)
