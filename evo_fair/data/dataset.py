@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import RawInputs
+from evo_fair.arrays import RawInputs, Selected
 from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
@@ -181,6 +181,20 @@ class Dataset:
         if name not in PARTS:
             raise UnknownNameError("part of the data", name, list(PARTS))
         return np.flatnonzero(self.split == PARTS.index(name)).astype(np.int64)
+
+    def samples(self, part: str) -> Selected:
+        """The raw inputs of a part, read when they are asked for: large images stay on disk.
+
+        Args:
+            part: `train`, `validation` or `test`.
+
+        Returns:
+            The rows of `inputs` that are of this part, `[n, ...]`, without a copy.
+
+        Raises:
+            UnknownNameError: There is no such part.
+        """
+        return Selected(self.inputs, self.part(part))
 
     def grouping(self, name: str) -> Grouping:
         """A base grouping, or an intersection such as `sex*age_band`.

@@ -77,7 +77,7 @@ class AloneTraining:
     @cached_property
     def scaling(self) -> Scaling:
         """How raw inputs enter the networks: by the training part's statistics."""
-        return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
+        return Scaling.of(self.dataset.samples("train"))
 
     def network(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> nn.Module:
         """The trained network of a genome, in evaluation mode: the one that is kept, else one trained and kept now."""

@@ -106,7 +106,7 @@ def train_network(
         return
     fit(
         network,
-        dataset.inputs[train],
+        dataset.samples("train"),
         labels,
         recipe,
         seed,

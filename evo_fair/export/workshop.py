@@ -24,7 +24,7 @@ from evo_fair.files import inside, sha256_of
 from evo_fair.job_folder import Piece
 from evo_fair.nets import Network, Step, Supernet
 from evo_fair.nets.device import CPU, TorchDevice
-from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.network import for_inference
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
@@ -63,7 +63,7 @@ class Workshop:
         """How raw inputs enter the networks: as the supernet has it, else by the training part's own statistics."""
         if self.supernet is not None:
             return Scaling(self.supernet.mean, self.supernet.scale)
-        return Scaling.of(self.dataset.inputs[self.dataset.part("train")])
+        return Scaling.of(self.dataset.samples("train"))
 
     def files(self, name: str) -> dict[str, Path]:
         """The ONNX files of a network by precision."""
@@ -107,7 +107,7 @@ class Workshop:
             evened["even_groups"] = even_outputs(
                 final, self.dataset, self.grouping, scaling, self.even_groups, bias, self.device
             )
-        validation = scaling(self.dataset.inputs[self.dataset.part("validation")])
+        validation = Normalised(self.dataset.samples("validation"), scaling)
         logits = predict_logits(final, validation)
         files = self.files(name)
         allowed = TOLERANCE if self.beginning is None else tolerance_of(logits)

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.export.card import write_frozen
 from evo_fair.jobs.listener import Listener
@@ -78,7 +77,7 @@ class SupernetOrigin:
         """Writes networks and their cards, with `jobs` threads; `written` hears how many are there."""
         dataset, supernet = self.dataset, Supernet.load(self.supernet.path, self.space)
         scaling = Scaling(supernet.mean, supernet.scale)
-        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
+        samples = Normalised(dataset.samples("validation"), scaling)
         chosen = calibration_samples(dataset, self.problem.proxy.calibration_samples)
         genomes = [network.genome for network in networks]
         made = make_networks(supernet, scaling(dataset.inputs[chosen]), samples, genomes, jobs)

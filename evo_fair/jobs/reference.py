@@ -26,7 +26,7 @@ from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.device import CPU, TorchDevice, open_device, with_other_kinds
-from evo_fair.nets.inputs import Scaling
+from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
@@ -154,15 +154,14 @@ class _Training:
 
     def make(self, network: str, folder: Path, listener: Listener) -> None:
         """Trains a network and writes it into a folder, where a training that was broken off goes on."""
-        train = self.dataset.part("train")
-        inputs = self.dataset.inputs[train]
+        inputs = self.dataset.samples("train")
         scaling = Scaling.of(inputs)
         model = build_reference(network, len(self.dataset.label_names))
         initialise(model, torch.Generator().manual_seed(self.seed))
         fit(
             model,
             inputs,
-            self.dataset.labels[train],
+            self.dataset.labels[self.dataset.part("train")],
             self.problem.training,
             self.seed,
             normalise=scaling,
@@ -242,7 +241,7 @@ def _store(
 ) -> None:
     network = place.name
     weights, onnx = place.with_name(f"{network}.safetensors"), place.with_name(f"{network}.onnx")
-    x = scaling(dataset.inputs[dataset.part("validation")])
+    x = Normalised(dataset.samples("validation"), scaling)
     logits = predict_logits(model, x)
     parity = write_onnx(onnx, model, dataset, scaling, x, logits)
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}

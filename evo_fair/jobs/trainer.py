@@ -13,6 +13,7 @@ from evo_fair.evolution import Record
 from evo_fair.export.alone import AloneTraining
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Team
+from evo_fair.nets.inputs import Normalised
 from evo_fair.nets.network import for_inference
 from evo_fair.proxy import predict_labels
 
@@ -69,5 +70,5 @@ class _TrainingWork:
 def _labels(shop: AloneTraining, record: Record, listener: Listener) -> npt.NDArray[np.uint8]:
     """What a record's network, trained now or kept, predicts of the validation part: uint8 `[samples]`."""
     network = shop.network(record.id, record.genome, lambda step: listener.tuning(record.id, step))
-    validation = shop.dataset.inputs[shop.dataset.part("validation")]
-    return predict_labels(for_inference(network), shop.scaling(validation), shop.device)
+    validation = Normalised(shop.dataset.samples("validation"), shop.scaling)
+    return predict_labels(for_inference(network), validation, shop.device)

@@ -42,7 +42,7 @@ _PREFIX = "network."
 @one_at_a_time  # dropout draws from torch's one generator
 def fit(
     network: nn.Module,
-    inputs: RawInputs,
+    inputs: RawInputs | Selected,
     labels: npt.NDArray[np.int64],
     recipe: Training,
     seed: int,
@@ -176,7 +176,9 @@ def _frozen(tensor: torch.Tensor | None) -> bool:
     return isinstance(tensor, nn.Parameter) and not tensor.requires_grad
 
 
-def _identity(network: nn.Module, inputs: RawInputs, labels: npt.NDArray[np.int64], recipe: Training, seed: int) -> str:
+def _identity(
+    network: nn.Module, inputs: RawInputs | Selected, labels: npt.NDArray[np.int64], recipe: Training, seed: int
+) -> str:
     """A hash of all arguments that can be hashed, the initial weights among them."""
     samples = Selected.all_of(inputs)  # of many there is no room for a copy
     return digest(

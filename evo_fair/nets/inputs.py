@@ -72,7 +72,7 @@ class Scaling:
     scale: torch.Tensor
 
     @classmethod
-    def of(cls, inputs: RawInputs) -> Self:
+    def of(cls, inputs: RawInputs | Selected) -> Self:
         """By the statistics of training inputs `[n, channels, ...]`: each channel gets mean 0 and deviation 1."""
         mean, scale = input_statistics(inputs)
         return cls(torch.from_numpy(mean), torch.from_numpy(scale))

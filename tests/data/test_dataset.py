@@ -110,6 +110,14 @@ def test_parts_hold_every_sample_once() -> None:
     assert sorted(np.concatenate([dataset.part(part) for part in PARTS])) == list(range(6))
 
 
+@pytest.mark.parametrize("name", PARTS)
+def test_the_samples_of_a_part_are_its_rows(name: str) -> None:
+    dataset = _dataset()
+    samples, wanted = dataset.samples(name), dataset.inputs[dataset.part(name)]
+    assert (samples.shape, samples.dtype) == (wanted.shape, wanted.dtype)
+    assert np.array_equal(samples[:], wanted)
+
+
 def test_counts_of_a_part_are_by_group_and_hold_the_unknown_apart() -> None:
     predictions = np.array([[1, 0, 0, 0], [1, 1, 1, 1]], np.uint8)  # of samples 1, 2, 3, 5 with labels 1, 1, 0, 0
     counts = _dataset().counts(predictions, "validation", "sex")
