@@ -1,6 +1,7 @@
 """All code in the documentation runs, with small settings; its options, links and prose are as they should be."""
 
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -154,6 +155,12 @@ def test_every_key_of_a_problem_file_is_in_the_reference(section: type[BaseModel
         assert found, name
         if isinstance(field.default, str | int | float) and field.default != "":
             assert str(field.default) in found, name
+
+
+def test_the_page_of_commands_has_the_names_that_can_be_chosen() -> None:
+    text = runpy.run_path(str(ROOT / "docs" / "command_pages.py"))["commands_page"]()
+    assert re.findall(r"\{\w+\}", text) == []
+    assert "magnitude\\_l1" in text
 
 
 def test_objectives_of_the_how_to_are_right() -> None:
