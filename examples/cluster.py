@@ -32,5 +32,5 @@ def main() -> None:
     print(table[["name", "sparsity", "accuracy", "worst_group_accuracy"]])
 
 
-if __name__ == "__main__":  # workers run this file, too, to find what it defines
+if __name__ == "__main__":
     main()
