@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from evo_fair.cli import app
+from evo_fair.cli.own_parts import with_names
 
 __all__ = ["commands_page", "write_commands"]
 
@@ -51,7 +52,7 @@ def _names(parameter: Any) -> str:
 
 
 def _said(parameter: Any) -> str:
-    said = parameter.help or ""
+    said = with_names(parameter.help or "")
     default = parameter.default
     shown = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
     return f"{said} Default: {default}." if shown and "efault" not in said else said

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -29,8 +30,21 @@ napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 88
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"evo_fair {release}"
 html_show_sphinx = False
 html_copy_source = False
 
 write_commands(Path(__file__).parent / "reference" / "commands.md")
+
+
+def setup(app: Any) -> None:
+    """Lets `_whole_sentence` see docstrings before napoleon does."""
+    app.connect("autodoc-process-docstring", _whole_sentence, priority=400)
+
+
+def _whole_sentence(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    """Keeps napoleon from reading the first line of a property as `type: description`, where it has a colon."""
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "")

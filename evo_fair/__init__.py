@@ -52,6 +52,7 @@ __all__ = [
     "objective",
     "onnx_operator",
     "predict",
+    "progress_bars",
     "prune",
     "read_layers",
     "search",
@@ -64,6 +65,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from evo_fair.cli.progress import progress_bars
     from evo_fair.data import DataRequest, Dataset, Grouping
     from evo_fair.data.source import source
     from evo_fair.errors import (
@@ -137,6 +139,7 @@ _HOMES = {
     "objective": "evo_fair.evolution",
     "onnx_operator": "evo_fair.latency.onnx_operators",
     "predict": "evo_fair.jobs.predict",
+    "progress_bars": "evo_fair.cli.progress",
     "prune": "evo_fair.jobs.prune",
     "read_layers": "evo_fair.latency",
     "source": "evo_fair.data.source",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from unicodedata import category
 
-__all__ = ["figure_label", "markdown", "markdown_code", "markdown_table", "say", "visible"]
+__all__ = ["counted", "figure_label", "markdown", "markdown_code", "markdown_table", "say", "visible"]
 
 _JOINERS = "\u200c\u200d"
 """What joins letters or not in Persian and in the scripts of India; within words it is spelling."""
@@ -37,6 +37,17 @@ def visible(text: object) -> str:
     if shown.isprintable():
         return shown
     return "".join(one if _seen(one) else json.dumps(one)[1:-1] for one in shown)
+
+
+def counted(count: int, one: str, more: str = "") -> str:
+    """A number of things in words, such as `1 network` and `2 networks`.
+
+    Args:
+        count: How many.
+        one: What one of them is called.
+        more: What several are called. Default: `one` with an s.
+    """
+    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
 
 
 def say(*lines: object, err: bool = False) -> None:

@@ -1,6 +1,7 @@
 """All code in the documentation runs, with small settings; its options, links and prose are as they should be."""
 
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -156,6 +157,12 @@ def test_every_key_of_a_problem_file_is_in_the_reference(section: type[BaseModel
             assert str(field.default) in found, name
 
 
+def test_the_page_of_commands_has_the_names_that_can_be_chosen() -> None:
+    text = runpy.run_path(str(ROOT / "docs" / "command_pages.py"))["commands_page"]()
+    assert re.findall(r"\{\w+\}", text) == []
+    assert "magnitude\\_l1" in text
+
+
 def test_objectives_of_the_how_to_are_right() -> None:
     """The worst class of the first network is right in one of two, that of the second in none."""
     first, second, *_ = (each.text for each in blocks(ROOT / "docs" / "how-to" / "objective.md"))
@@ -180,3 +187,5 @@ def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     assert all(f"evo-fair {name} " in commands_page for name in OPTIONS)
     python_page = (tmp_path / "reference" / "python.html").read_text(encoding="utf-8")
     assert [name for name in ef.__all__ if f">{name}<" not in python_page] == []
+    sentence = ef.Audit.networks.__doc__.partition(":")[0]  # what stands before a colon is no type
+    assert f"<p>{sentence}: " in python_page

@@ -57,15 +57,13 @@ HANDED = (
 )
 """What people are handed, or hand over, or choose by name, though it is not exported at the top."""
 WITHOUT_EXAMPLE = {
-    "evo_fair.Audit",
-    "evo_fair.Calibration",
     "evo_fair.FigureError",
     "evo_fair.NonFiniteError",
     "evo_fair.StorageError",
     "evo_fair.WorkerError",
     "extend.State",
 }
-"""Results, whose example is that of the function which returns them, and errors that no line or two can bring about."""
+"""Errors that no line or two can bring about, and the other name of a type."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 SECTION = re.compile(r"^(Args|Returns|Raises|Example):$", re.MULTILINE)
 

@@ -16,6 +16,7 @@ __all__ = ["small_problems"]
 
 SETTINGS = {
     "board_by_kit.py": [],
+    "cluster.py": ["--workers", "1", "--epochs", "1"],
     "digits.py": ["--budget", "16", "--epochs", "1"],
     "own_images.py": ["--budget", "16", "--epochs", "1"],
     "own_network.py": ["--budget", "16"],

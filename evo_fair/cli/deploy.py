@@ -121,7 +121,7 @@ def deploy(
     leave_out: LeaveOutOption = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a deployment that was broken off.")] = False,
 ) -> None:
-    """Trains networks of a front on, exports, checks and measures them, and reports on the test split."""
+    """Trains networks of a front on, exports, checks and measures them, and reports on the test part."""
     from evo_fair.cli.interrupts import resumable, saved
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.jobs.deploy import deploy as deploy_run
@@ -178,7 +178,7 @@ def _show(table: "pd.DataFrame") -> None:
     found = [next((name for name in columns if name.startswith(start)), None) for start in wanted]
     metrics = [name for name in found if name]
     predicted = [name for name in columns if name.startswith("predicted_ms[")]
-    shown = Table("test split, 95 % intervals")
+    shown = Table("test part, 95 % intervals")
     shown.add_column("network", overflow="fold")
     if references:
         shown.add_column("role")

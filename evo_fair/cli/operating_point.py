@@ -36,11 +36,11 @@ def operating_point(
     better = "highest" if choice.goal.direction == "max" else "lowest"
     for cost in choice.costs:
         if cost.best is None:
-            told = "without it there is still none"
+            told = ": without it there is still none"
         elif cost.cost is None:
-            told = f"without it the {better} {choice.goal.name} is {cost.best:g}"
+            told = f": without it the {better} {choice.goal.name} is {cost.best:g}"
         else:
-            told = f"costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
-        say(f"limit {cost.limit} {told}")
+            told = f" costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
+        say(f"limit {cost.limit}{told}")
     if choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")

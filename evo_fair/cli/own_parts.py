@@ -10,7 +10,7 @@ import typer
 
 from evo_fair.cli.once import OnceCommand
 
-__all__ = ["OpenCommand", "takes_plugins"]
+__all__ = ["OpenCommand", "takes_plugins", "with_names"]
 
 PluginOption = Annotated[
     list[Path] | None,
@@ -53,11 +53,12 @@ class OpenCommand(OnceCommand):
         for parameter in self.params:
             text = getattr(parameter, "help", None)
             if text and "{" in text:
-                parameter.help = _filled(text)  # type: ignore[attr-defined]
+                parameter.help = with_names(text)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 
-def _filled(text: str) -> str:
+def with_names(text: str) -> str:
+    """A help text with the names that there are in the places of `{algorithms}` and its like."""
     from evo_fair.registries import CRITERIA, METHODS, OBJECTIVES, STRATEGIES
 
     lists: dict[str, Iterable[str]] = {

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -15,11 +17,11 @@ from evo_fair.evolution import Progress as Standing
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets import Step
 from evo_fair.own import NetworkSpace
-from evo_fair.show import visible
+from evo_fair.show import counted, visible
 from evo_fair.space import SearchSpace
 from evo_fair.tables import plain_console
 
-__all__ = ["ProgressBars"]
+__all__ = ["ProgressBars", "progress_bars"]
 
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -103,7 +105,7 @@ class ProgressBars(Listener):
             "stalled": "nothing new is within the limits of the constraints",
         }
         if outcome.reason in why:
-            self._say(f"ended after {outcome.evaluated} networks: {why[outcome.reason]}")
+            self._say(f"ended after {counted(outcome.evaluated, 'network')}: {why[outcome.reason]}")
 
     def undrawn(self, reason: str) -> None:
         """Says why."""
@@ -172,6 +174,27 @@ class ProgressBars(Listener):
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(visible(name), total=total, note="")
         self._bars.update(self._tasks[name], completed=done, note=visible(note))
+
+
+@contextmanager
+def progress_bars() -> Iterator[Listener]:
+    """Shows on standard error how far jobs are, as the command line does, while the block runs.
+
+    Searches, trainings, deployments, prunings and audits that get `listener=bars` have
+    a bar for each stage. Where standard error is no terminal, such as in a notebook,
+    it is a line for each step. Images that are decoded are shown, too.
+
+    Returns:
+        The listener to hand to the jobs.
+
+    Example:
+        >>> with ef.progress_bars() as bars:
+        ...     run = ef.search("digits", budget=16, population=8, out="results/shown", listener=bars)
+        >>> len(run.front) > 0
+        True
+    """
+    with ProgressBars() as bars:
+        yield bars
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The table of deployed networks: sizes, measured and predicted latency, and the test split with intervals."""
+"""The table of deployed networks: sizes, measured and predicted latency, and the test part with intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

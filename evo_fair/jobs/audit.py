@@ -40,6 +40,13 @@ class Audit:
         folder: The folder and what its `audit.toml` says.
         findings: Every table of the audit, and the network that was chosen.
         report: The path of `report.md`.
+
+    Example:
+        >>> made = ef.audit("digits", out="results/made", networks=8, criteria=["random"], seeds=[0])
+        >>> made.report.name
+        'report.md'
+        >>> bool(made.front["sparsity"].max() <= made.networks["sparsity"].max())
+        True
     """
 
     folder: AuditFolder

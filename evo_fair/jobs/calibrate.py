@@ -39,6 +39,17 @@ class Calibration:
         profile: The profile that was fitted.
         measured: The measured networks: of several sources, those of the first one.
         warnings: What throws doubt on the profile, a sentence each.
+
+    Example:
+        >>> import pandas as pd
+        >>> columns = "network op c_in c_out kernel stride groups h_in w_in".split()
+        >>> rows = [(f"net{wide}", "conv", 3, wide, 3, 2, 1, 32, 32) for wide in range(8, 136, 8)]
+        >>> pd.DataFrame(rows, columns=columns).to_csv("layers.csv", index=False)
+        >>> times = [{"network": row[0], "latency_ms": row[3] / 100} for row in rows]
+        >>> pd.DataFrame(times).to_csv("latency.csv", index=False)
+        >>> made = ef.calibrate("my-board", layers="layers.csv", latency="latency.csv", out="board.json")
+        >>> made.profile.name, len(made.measured.names), made.warnings
+        ('my-board', 16, ())
     """
 
     profile: Profile

@@ -80,7 +80,7 @@ def deploy(
     resume: bool = False,
     listener: Listener | None = None,
 ) -> pd.DataFrame:
-    """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test split.
+    """Trains chosen networks of a run on, writes them as checked ONNX, measures them and reports on the test part.
 
     Training starts from the supernet's weights, or `from_scratch`. What the search
     trained from scratch by the same recipe and seed is taken over. `fairness_weight`,

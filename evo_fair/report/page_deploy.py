@@ -18,7 +18,6 @@ from evo_fair.report.page_sheet import (
     Sheet,
     SheetTable,
     between,
-    counted,
     facts_of,
     groups_in,
     number,
@@ -27,6 +26,7 @@ from evo_fair.report.page_sheet import (
     section,
     text_at,
 )
+from evo_fair.show import counted
 
 __all__ = ["deployment_sheet"]
 

@@ -17,7 +17,6 @@ from evo_fair.report.page_sheet import (
     SheetTable,
     between,
     change,
-    counted,
     facts_of,
     groups_in,
     number,
@@ -26,6 +25,7 @@ from evo_fair.report.page_sheet import (
     section,
     text_at,
 )
+from evo_fair.show import counted
 
 __all__ = ["pruning_sheet"]
 

@@ -16,7 +16,7 @@ from evo_fair.report.operating_point import as_believed, better_direction, numer
 from evo_fair.report.page_search_figures import front_figures, search_figure
 from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at
 from evo_fair.report.run import Run, load_run
-from evo_fair.show import visible
+from evo_fair.show import counted, visible
 
 __all__ = ["search_sheet"]
 
@@ -41,9 +41,10 @@ def search_sheet(folder: Path) -> Sheet:
         ("caveats", "What the figures can't say"),
     ]
     titles = ", ".join(axis["title"] for axis in content["axes"])
+    networks = counted(len(run.front), "network")
     return Sheet(
         title=text_at(run.configuration, "problem", "title") or content["name"],
-        lead=f"Report of the search {content['name']}: {len(run.front):,} networks on the front, between {titles}.",
+        lead=f"Report of the search {content['name']}: {networks} on the front, between {titles}.",
         template="page_search.html",
         sections=sections,
         content=content,
@@ -97,10 +98,16 @@ def _table(front: pd.DataFrame, axes: tuple[Axis, ...]) -> dict[str, Any]:
             name: _numbers(front[f"{name}{UNCERTAINTY}"]) for name in names if f"{name}{UNCERTAINTY}" in front
         },
         "directions": {name: better_direction(name, axes) for name in names},
-        "titles": {name: visible(name) for name in names} | {axis.name: visible(axis.title) for axis in axes},
+        "titles": {name: _title(name, not believed[name].equals(front[name])) for name in names}
+        | {axis.name: visible(axis.title) for axis in axes},
         "shown": [*objectives, *(name for name in _SHOWN if name in names and name not in objectives)],
         "goal": next((name for name in names if plain_name(name) == LATENCY), objectives[0]),
     }
+
+
+def _title(name: str, believed: bool) -> str:
+    """A column's title; it says where it is believed, because accuracies of groups, which are as read, differ then."""
+    return visible(f"{name}, believed" if believed else name)
 
 
 def _numbers(column: "pd.Series[Any]") -> list[float | None]:

@@ -91,11 +91,6 @@ def change(value: float | None) -> str:
     return points(value, "+")
 
 
-def counted(count: int, one: str, more: str = "") -> str:
-    """A number of things in words, such as `1 network` and `2 networks`."""
-    return f"{count:,} {one if count == 1 else more or f'{one}s'}"
-
-
 def between(shown: str, low: str, high: str) -> str:
     """A value with its interval; without the latter where an end is not known."""
     return shown if UNKNOWN in (low, high) else f"{shown} ({low.removesuffix(' %')} to {high})"

@@ -26,4 +26,11 @@ async function draw() {
   }
 }
 
+// Figures are drawn for the screen's width and do not follow that of paper, so their places keep the screen's width.
+addEventListener("beforeprint", () => {
+  for (const figure of document.querySelectorAll("figure")) {
+    figure.style.setProperty("--drawn", `${figure.getBoundingClientRect().width}px`);
+  }
+});
+
 function ready() { document.documentElement.dataset.ready = "yes"; }

@@ -10,7 +10,7 @@ from evo_fair.evolution import Axis
 from evo_fair.evolution.devices import LATENCY, device_named
 from evo_fair.evolution.front import BELIEVED, UNCERTAINTY
 from evo_fair.report.run import Run
-from evo_fair.show import markdown_table
+from evo_fair.show import counted, markdown_table
 from evo_fair.tables import Table
 
 __all__ = ["front_markdown", "front_table"]
@@ -26,7 +26,7 @@ def front_table(run: Run, rows: int = 20) -> Table:
     """The front of a run for the terminal; of a longer one `rows` networks spread evenly over it."""
     shown = _spread(run.front, rows)
     left_out = f"; {len(shown)} of them shown, all in front.csv" if len(shown) < len(run.front) else ""
-    table = Table(f"{len(run.front)} networks on the front{left_out}")
+    table = Table(f"{counted(len(run.front), 'network')} on the front{left_out}")
     for number, heading in enumerate(_headings(run.front, run.axes)):
         table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=not number)
     for cells in _cells(shown, run.axes):

@@ -49,7 +49,7 @@ def test_operating_point_of_an_audit_and_its_costs(whole: Path, evo_fair: Comman
     best = within[within["sparsity"] == within["sparsity"].max()]["id"]
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[1] in set(best)
-    assert f"without it the highest sparsity is {networks['sparsity'].max():g}" in done.stdout
+    assert f": without it the highest sparsity is {networks['sparsity'].max():g}" in done.stdout
     assert evo_fair("operating-point", whole, "--constraint", "accuracy>=2").stdout.startswith("none")
 
 

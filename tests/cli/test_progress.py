@@ -2,6 +2,7 @@
 
 import pytest
 
+import evo_fair as ef
 from evo_fair.cli import progress
 from evo_fair.cli.progress import ProgressBars
 
@@ -20,6 +21,12 @@ def test_a_log_has_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
         "warning: taylor-0.5-0 misses its limit",
     ]
     assert len(checked) == 3, "an interrupt that a library swallowed ends the job here"
+
+
+def test_python_shows_what_the_command_line_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    with ef.progress_bars() as bars:
+        bars.audited(30, 90, 12.345)
+    assert capsys.readouterr().err == "audit 30/90: 12.3 networks/s\n"
 
 
 def test_a_log_has_a_calibration_s_steps_every_ten_seconds(

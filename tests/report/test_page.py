@@ -19,6 +19,7 @@ from tests.report.browser import CHROMIUM
 from tests.report.conftest import AXES, write_run
 from tests.report.folders import write_network
 
+BELIEVED = (Axis("error", "min"),)
 EVIL = "<script>window.bad=1</script>|<img src=http://evil.invalid/x onerror='window.bad=2'>"
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
@@ -67,6 +68,25 @@ def test_the_page_holds_the_front_as_it_is(run):
     assert [row["networks"] for row in content["search"]] == [3, 6, 9]
     assert [row["front"] for row in content["search"]] == [3, 5, 5]
     assert content["search"][-1]["best"] == {"accuracy": 0.9, "unfairness": 0.1, "latency_ms": 2.0}
+
+
+def test_titles_say_what_is_believed(tmp_path):
+    run = create_run(tmp_path / "run", {"search": {"objectives": describe(BELIEVED), "constraints": []}})
+    columns = {
+        "id": "a",
+        "error": 0.1,
+        "error_believed": 0.2,
+        "error_uncertainty": 0.1,
+        "accuracy": 0.9,
+        "worst_group_accuracy": 0.8,
+    }
+    write_front(run.front, pd.DataFrame([{**columns, "genome": "1 0"}]))
+    titles = inside(write_report(run.path), "content")["table"]["titles"]
+    assert titles == {
+        "error": "error",
+        "accuracy": "accuracy, believed",
+        "worst_group_accuracy": "worst_group_accuracy",
+    }
 
 
 def test_the_same_run_gives_the_same_content(run, tmp_path):
@@ -244,6 +264,19 @@ def set_sliders(tab, positions):
     for name, position in positions.items():
         tab.run(f"({SLIDE})({json.dumps(name)}, {position})")
     return tab.run(CHOSEN)
+
+
+@needs_browser
+def test_on_paper_figures_keep_the_width_that_they_were_drawn_for(run, browser):
+    widths = (
+        "[...document.querySelectorAll('figure')].map((one) => Math.round(parseFloat(getComputedStyle(one).width)))"
+    )
+    tab = browser.tab()
+    tab.open(write_report(run.path), width=800)
+    drawn = tab.run(widths)
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.run(widths) == drawn
 
 
 @needs_browser

@@ -5,7 +5,7 @@ from rich.console import Console
 from evo_fair.evolution import Axis
 from evo_fair.report import front_markdown, front_table
 
-from .conftest import AXES, write_run
+from .conftest import AXES, NETWORKS, write_run
 
 
 def test_the_markdown_table_has_every_network(run):
@@ -36,6 +36,10 @@ def test_a_long_front_is_thinned_evenly_and_says_so(run):
 
 def test_an_empty_front_has_a_table_too(tmp_path):
     assert "0 networks on the front" in printed(front_table(write_run(tmp_path / "none", networks=())))
+
+
+def test_a_front_of_one_network_is_of_one(tmp_path):
+    assert "1 network on the front" in printed(front_table(write_run(tmp_path / "one", networks=NETWORKS[:1])))
 
 
 def test_of_several_devices_each_latency_is_shown_once(run):
