@@ -37,14 +37,27 @@ def test_the_front_is_said_to_be_no_better_than_random_networks() -> None:
     assert f"{-unfairness.difference:.3f} lower [{-unfairness.high:+.3f}, {-unfairness.low:+.3f}]" in README
 
 
-def test_what_a_front_gains_on_faces_is_the_tables() -> None:
-    rows = _table(BENCHMARKS / "search_gain" / "faces" / "comparison.csv")
-    rows = rows[rows["front_minus"] == "random, paired"].set_index("metric")
-    accuracy, worst = rows.loc["accuracy"], rows.loc["worst_group_accuracy"]
+def _gains(problem: str) -> pd.DataFrame:
+    rows = _table(BENCHMARKS / "search_gain" / problem / "comparison.csv")
+    return rows[rows["front_minus"] == "random, paired"].set_index("metric")
+
+
+@pytest.mark.parametrize(("problem", "called"), [("cifar10", "[CIFAR-10](docs/science/search.md)"), ("faces", "faces")])
+def test_what_a_front_gains_is_the_tables(problem: str, called: str) -> None:
+    accuracy = _gains(problem).loc["accuracy"]
     points = [100 * accuracy[end] for end in ("difference", "low", "high")]
-    assert f"{accuracy.networks} pairs and one seed" in README
-    assert f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}]" in README
-    assert worst.low < 0  # that the worst race gains is not shown
+    said = f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}]"
+    assert f"{called}, {accuracy.networks} pairs: {said}" in README
+
+
+def test_whose_gain_is_shown_is_the_tables() -> None:
+    assert _gains("faces").loc["worst_group_accuracy"].low < 0  # that the worst race gains is not shown
+    said = "its networks are {} more accurate {}, and in the worst class {} {}"
+    parts = []
+    for metric in ("accuracy", "worst_group_accuracy"):
+        row = 100 * _gains("cifar10").loc[metric, ["difference", "low", "high"]]
+        parts += [f"{row.difference:.1f} points", f"[{row.low:.1f}, {row.high:.1f}]"]
+    assert said.format(*parts) in README
 
 
 @pytest.mark.parametrize(
