@@ -3,19 +3,24 @@
     python benchmarks/own_network.py PROBLEM NETWORK [--weights FILE] [--data DIR] [--limit MINUTES] [--report]
 
 NETWORK is a reference network's name (mobilenet-v2, resnet-18), or file.py:function with --weights. It is searched once
-(evo-fair search --module). Then, for each of --shares, networks of at most that share of its latency are compared on
-the test part:
+(evo-fair search --module), for networks of at most the largest of --shares of its latency; --trainings networks are
+really trained meanwhile, for --training-epochs each. Then, for each of --shares, networks of at most that share of the
+latency are compared on the test part:
 
-  front    of the search's front the network of the lowest validation error
+  front    of the search's front the network of the lowest error that is believed, on the validation part, among
+           those that take at least nine tenths of the limit: what is believed of networks that guess differs by
+           chance, and the others take all of the limit, too
   uniform  the same share of channels everywhere, those of the largest magnitudes (magnitude_l1)
   ballot   evo-fair prune --method ballot, at the lowest sparsity that is fast enough
 
-Each starts from the network's own weights and is trained for --epochs with each seed, the first two as evo-fair deploy
-trains, ballot by its own training. Intervals are a bootstrap of the test part's units of the mean over seeds, for the
-differences of two methods on the same resamples. `dense` is the network as it was.
+Each starts from the network's own weights and is trained for --epochs with each seed, at --rate of the recipe's
+learning rate, by default that of ballot; the first two as evo-fair deploy --learning-rate does, ballot by its own.
+Intervals are a bootstrap of the test part's units of the mean over seeds, for the differences of two methods on the
+same resamples. `dense` is the network as it was.
 
 The search is a folder in results/benchmarks/own_network/PROBLEM-NETWORK/, a finished training a file in units/ there:
-the script goes on where it was broken off, or where --limit ended it. Writes table.csv and differences.csv.
+the script goes on where it was broken off, or where --limit ended it. It makes one seed after the other, the small
+networks first, and reports of the seeds that are there for all. Writes table.csv and differences.csv.
 """
 
 import argparse
@@ -42,14 +47,18 @@ from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
 from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
-from evo_fair.jobs.own import OwnOrigin, own_of_run
+from evo_fair.jobs.dense import given_network
+from evo_fair.jobs.own import GivenNetwork, OwnOrigin, own_of_run
 from evo_fair.latency import Profile, load_profile
 from evo_fair.nets.network import calibrate
+from evo_fair.nets.reference import build_reference
 from evo_fair.own.layers import exported_rows
 from evo_fair.problem import Problem, load_problem
+from evo_fair.pruning.ballot import ballot, ballot_scores
 from evo_fair.pruning.criteria import criterion_named
-from evo_fair.pruning.methods import method_named
+from evo_fair.pruning.refine import RATE
 from evo_fair.pruning.removal import remove_channels
+from evo_fair.pruning.selection import choose
 from evo_fair.pruning.structure import Keep
 from evo_fair.pruning.task import Dense, Request
 
@@ -57,6 +66,9 @@ RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "own_network
 METHODS = ("front", "uniform", "ballot")
 SHOWN = ("accuracy", "unfairness", "worst_group_accuracy")
 ORDERS = ("magnitude_l1", "taylor")
+LEAST = 0.9
+"""Of the limit the network of the front takes at least so much: those that it is compared with take all of it."""
+
 STEPS = 128
 """Shares of channels that are tried for a latency: so many equal steps."""
 
@@ -85,6 +97,7 @@ class Place:
     origin: OwnOrigin
     profile: Profile
     folder: Path
+    rate: float
 
     @cached_property
     def dense_ms(self) -> float:
@@ -106,7 +119,13 @@ class Place:
 
     def is_finished(self, unit: Unit) -> bool:
         """Whether its facts, which are written last, are those of this network and data."""
-        return read_cached_json(self.path(unit, ".json")).get("network") == self.origin.space.fingerprint
+        facts = read_cached_json(self.path(unit, ".json"))
+        known = facts.get("network"), facts.get("rate")
+        return known == (self.origin.space.fingerprint, self.rate_of(unit))
+
+    def rate_of(self, unit: Unit) -> float:
+        """The peak of its training's learning rate, as a share of the recipe's."""
+        return {"dense": 0.0, "ballot": RATE}.get(unit.method, self.rate)
 
     def predictions(self, unit: Unit) -> npt.NDArray[np.uint8]:
         """What it predicts for the test part, uint8 `[samples]`."""
@@ -124,8 +143,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder of the problem's data")
     parser.add_argument("--device", help="the device that latency is of; default: the problem's")
     parser.add_argument("--budget", type=int, default=600, help="networks that the search evaluates (default 600)")
+    parser.add_argument("--trainings", type=int, default=12, help="networks that the search trains (default 12)")
+    parser.add_argument("--training-epochs", type=int, default=2, help="of each of those (default 2)")
     parser.add_argument("--shares", type=float, nargs="+", default=[1 / 3, 1 / 6], help="of the dense latency")
     parser.add_argument("--epochs", type=int, default=10, help="of each training (default 10)")
+    parser.add_argument("--rate", type=float, default=RATE, help=f"of front and uniform (default {RATE:g})")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default 3)")
     parser.add_argument("--jobs", type=int, help="threads of the search; default: all cores")
     parser.add_argument("--replicates", type=int, default=2000, help="resamples for intervals (default 2000)")
@@ -138,20 +160,24 @@ def main() -> None:
     place = opened(arguments)
     units = [
         Unit(method, share, seed, arguments.epochs)
-        for share in arguments.shares
-        for method in METHODS
         for seed in range(arguments.seeds)
+        for share in sorted(arguments.shares)
+        for method in METHODS
     ]
     dense = Unit("dense", 1.0, 0, 0)
-    if finish([dense, *units], place, until, arguments.report):
-        report(place, dense, units, arguments.replicates)
+    finish([dense, *units], place, until, arguments.report)
+    lacking = {unit.seed for unit in [dense, *units] if not place.is_finished(unit)}
+    if there := [unit for unit in units if unit.seed not in lacking]:
+        report(place, dense, there, arguments.replicates)
 
 
 def check(arguments: argparse.Namespace) -> None:
     """Refuses numbers that make no sense."""
-    for name in ("budget", "epochs", "seeds", "replicates"):
+    for name in ("budget", "training_epochs", "epochs", "seeds", "replicates"):
         if getattr(arguments, name) < 1:
             raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 1 or more")
+    if not 0 < arguments.rate < np.inf:
+        raise EvoFairError(f"rate {arguments.rate:g} is no share of a learning rate: give one such as 0.2")
     for share in arguments.shares:
         if not 0 < share < 1:
             raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
@@ -163,7 +189,10 @@ def opened(arguments: argparse.Namespace) -> Place:
     name = arguments.network.rpartition(":")[2]
     out = arguments.out or RESULTS / f"{problem.name}-{name}"
     folder = out / "run"
+    profile = load_profile(arguments.device or problem.search.devices[0])
     if not arguments.report:
+        dense = GivenNetwork(arguments.network, arguments.weights)
+        limit = max(arguments.shares) * latency_of(dense, problem, profile)
         ef.search(
             problem,
             out=folder,
@@ -172,6 +201,9 @@ def opened(arguments: argparse.Namespace) -> Place:
             orders=ORDERS,
             device=arguments.device,
             objectives=["error", "unfairness", "latency_ms"],
+            constraints=[f"latency_ms <= {limit!r}"],
+            trainings=arguments.trainings,
+            training_epochs=arguments.training_epochs if arguments.trainings else None,
             budget=arguments.budget,
             jobs=arguments.jobs,
             resume=folder.is_dir(),
@@ -179,21 +211,29 @@ def opened(arguments: argparse.Namespace) -> Place:
     searched = ef.load_run(folder)
     group, dataset = searched.configuration["search"]["group"], problem.dataset()
     origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
-    profile = load_profile(arguments.device or problem.search.devices[0])
-    return Place(problem, searched, origin, profile, out / "units")
+    return Place(problem, searched, origin, profile, out / "units", arguments.rate)
 
 
-def finish(units: list[Unit], place: Place, until: float, only_report: bool) -> bool:
-    """Makes the units that are not there; whether all are."""
+def latency_of(given: GivenNetwork, problem: Problem, profile: Profile) -> float:
+    """The latency of a whole network, which no weight changes."""
+    dataset = problem.dataset()
+    if given.reference is not None:
+        network = build_reference(given.reference, len(dataset.label_names))
+    else:
+        network = given_network(given.module, problem.training.seed)
+    return float(profile.latency_ms(exported_rows(network, dataset.input_shape)[None])[0])
+
+
+def finish(units: list[Unit], place: Place, until: float, only_report: bool) -> None:
+    """Makes the units that are not there, as long as there is time."""
     left = [unit for unit in units if not place.is_finished(unit)]
     for done, unit in enumerate(left, 1):
         if only_report or time.time() > until:
             print(f"{len(left) - done + 1} of {len(units)} are left to make: the same command goes on")
-            return False
+            return
         began = time.time()
         make(place, unit)
         print(f"{done}/{len(left)} {unit.name}: {time.time() - began:.0f} s", flush=True)
-    return True
 
 
 def make(place: Place, unit: Unit) -> None:
@@ -205,7 +245,8 @@ def make(place: Place, unit: Unit) -> None:
     rows = exported_rows(network, task.dataset.input_shape)
     write_bytes(place.path(unit, ".npz"), stream.getvalue())
     latency = float(place.profile.latency_ms(rows[None])[0])
-    write_json(place.path(unit, ".json"), {**asdict(unit), "latency_ms": latency, "network": origin.space.fingerprint})
+    facts = {**asdict(unit), "rate": place.rate_of(unit), "latency_ms": latency}
+    write_json(place.path(unit, ".json"), {**facts, "network": origin.space.fingerprint})
 
 
 def _dense(place: Place, unit: Unit) -> nn.Module:
@@ -215,9 +256,12 @@ def _dense(place: Place, unit: Unit) -> nn.Module:
 
 def _front(place: Place, unit: Unit) -> nn.Module:
     limit = unit.share * place.dense_ms
-    chosen = place.run.operating_point([f"latency_ms <= {limit!r}"], "error")
+    limits = [f"latency_ms <= {limit!r}", f"latency_ms >= {LEAST * limit!r}"]
+    chosen = place.run.operating_point(limits, "error")
     if chosen is None:
-        raise EvoFairError(f"no network of the front takes at most {limit:.3g} ms: search with a larger --budget")
+        raise EvoFairError(
+            f"no network of the front takes {LEAST * limit:.3g} to {limit:.3g} ms: search with a larger --budget"
+        )
     genome = genome_of(chosen["genome"])
     return _trained(place, unit, place.origin.beginning().make(genome))
 
@@ -244,18 +288,19 @@ def _uniform(place: Place, unit: Unit) -> nn.Module:
 
 def _ballot(place: Place, unit: Unit) -> nn.Module:
     task, whole = place.origin.task, place.origin.own.whole
-    dense = Dense(whole, None, place.problem.training.epochs)
-    prune = method_named("ballot")
+    structure = task.structure(whole)
 
-    def request(left: float, epochs: int) -> Request:
-        return Request(1 - left, "structured", "global", unit.seed, epochs)
+    def request(left: float) -> Request:
+        return Request(1 - left, "structured", "global", unit.seed, unit.epochs)
+
+    scores = ballot_scores(whole, structure, task, request(1.0))
 
     def latency(left: float) -> float:
-        return place.latency(prune(dense, task, request(left, 0)).mask.keep or {})
+        return place.latency(choose(whole, structure, scores, 1 - left, "structured", "global").keep or {})
 
     left = _largest(latency, unit.share * place.dense_ms)
-    pruned = prune(dense, task, request(left, unit.epochs))
-    return remove_channels(pruned.network, task.structure(whole).groups, pruned.mask.keep or {}).eval()
+    pruned = ballot(Dense(whole, None, place.problem.training.epochs), task, request(left))
+    return remove_channels(pruned.network, structure.groups, pruned.mask.keep or {}).eval()
 
 
 MAKERS: dict[str, Callable[[Place, Unit], nn.Module]] = {
@@ -279,7 +324,8 @@ def _largest(latency: Callable[[float], float], limit: float) -> float:
 
 def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
     """The network trained as `evo-fair deploy` does."""
-    tuning, task = Tuning(epochs=unit.epochs), place.origin.task
+    task, rate = place.origin.task, place.rate * place.problem.training.learning_rate
+    tuning = Tuning(epochs=unit.epochs, learning_rate=rate)
     recipe = tuning.recipe(place.problem.training)
     checkpoint = place.path(unit, ".checkpoint.safetensors")
     train_network(network, task.dataset, task.group, tuning, recipe, unit.seed, task.scaling, checkpoint=checkpoint)

@@ -89,7 +89,7 @@ def search(
         typer.Option(
             "--order",
             help="The criterion by which channels of the --module stay: {criteria}; of several, each network has "
-            "its own. Default: taylor.",
+            "its own. Default: magnitude_l1 and taylor.",
         ),
     ] = None,
     jobs: Annotated[

@@ -13,7 +13,7 @@ from evo_fair.errors import EvoFairError, ObjectiveError
 from evo_fair.evolution.algorithms import Algorithm, algorithm_name, check_algorithm, make_strategy
 from evo_fair.evolution.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from evo_fair.evolution.constraints import Constraint
-from evo_fair.evolution.evaluator import Evaluator, Space
+from evo_fair.evolution.evaluator import Evaluator, Genomes, KnowingSpace, Space
 from evo_fair.evolution.hypervolume import Box
 from evo_fair.evolution.journal import Journal, check_records
 from evo_fair.evolution.measure import Measurer
@@ -35,7 +35,7 @@ class SearchPlan:
 
     `group` names the grouping that predictive objectives are about; `budget` is how many different networks may be
     evaluated; `also` are cheap measures to record beside the objectives. After `patience` generations in a row
-    in which every network broke a cheap constraint the search ends. `initial` says how an evolution begins.
+    in which every network broke a cheap constraint the search ends. `initial` says how a search begins.
     """
 
     objectives: Sequence[Objective]
@@ -198,7 +198,9 @@ class _Loop:
         while self.tally.evaluated < self.plan.budget:
             if self.tally.idle_generations >= self.plan.patience:
                 return "stalled"
-            proposals = fresh_genomes(self.strategy, self.space, self.rng, self.plan.population, self.tally.seen)
+            proposals = fresh_genomes(
+                self.strategy, self.space, self.rng, self.plan.population, self.tally.seen, self._first()
+            )
             if not len(proposals.new):
                 return "exhausted"
             records = self._generation(proposals)
@@ -206,6 +208,13 @@ class _Loop:
                 rate = (self.tally.evaluated - before) / max(time.monotonic() - started, 1e-9)
                 progress(self._progress(len(records), rate))
         return "budget"
+
+    def _first(self) -> Genomes | None:
+        """What the first generation holds beside the strategy's proposals; half of the budget is left for others."""
+        begins = self.generation == 0 and self.plan.initial == "known"
+        if not begins or not isinstance(self.space, KnowingSpace):
+            return None
+        return self.space.known_genomes()[: self.plan.budget // 2]
 
     def _generation(self, proposals: Proposals) -> list[Record]:
         allowance = self.plan.budget - self.tally.evaluated

@@ -1,7 +1,7 @@
 """What the search asks for: a space of genomes, and an evaluator that counts what their networks get right."""
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from evo_fair.arrays import Genomes
 from evo_fair.fairness import Counts
 from evo_fair.layers import LayerTable
 
-__all__ = ["Evaluator", "Genomes", "Space"]
+__all__ = ["Evaluator", "Genomes", "KnowingSpace", "Space"]
 
 
 class Space(Protocol):
@@ -67,6 +67,19 @@ class Space(Protocol):
 
         Returns:
             Names, `[networks]`: equal for equal networks, and only for those.
+        """
+
+
+@runtime_checkable
+class KnowingSpace(Space, Protocol):
+    """A space that knows genomes which every search of it should look at first."""
+
+    def known_genomes(self) -> Genomes:
+        """The genomes to begin with.
+
+        Returns:
+            Canonical genomes, all different, int16 `[n, genes]`, those that matter most
+            first.
         """
 
 

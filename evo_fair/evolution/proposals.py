@@ -30,7 +30,12 @@ class Proposals(NamedTuple):
 
 
 def fresh_genomes(
-    strategy: Strategy, space: Space, rng: np.random.Generator, n: int, known: Container[str]
+    strategy: Strategy,
+    space: Space,
+    rng: np.random.Generator,
+    n: int,
+    known: Container[str],
+    first: Genomes | None = None,
 ) -> Proposals:
     """New genomes that a strategy proposes.
 
@@ -40,6 +45,8 @@ def fresh_genomes(
         rng: The Generator of the search.
         n: The most genomes.
         known: The ids of networks that are known.
+        first: Genomes that come before those of the strategy, and on top of `n`, int16
+            `[first, genes]`. Default: none.
 
     Returns:
         The proposals. None at all means that the space is exhausted, or that no new
@@ -57,6 +64,9 @@ def fresh_genomes(
         return names
 
     proposed = np.empty((0, len(space.gene_names)), np.int16)
+    if first is not None and len(first):
+        n += len(first)
+        keep(first)
     for _ in range(_ROUNDS):
         if len(found) < n:
             proposed = strategy.ask(n - len(found))

@@ -10,8 +10,9 @@ from evo_fair.evolution.objectives import Objective
 
 __all__ = ["Initial", "spread_sample"]
 
-Initial = Literal["spread", "random"]
-"""How an evolution begins: with genomes of all sizes, or as the space samples them (as all runs once did)."""
+Initial = Literal["spread", "random", "known"]
+"""How a search begins: with genomes of all sizes, as the space samples them (as all runs once did), or with the genomes
+that the space says are worth a look, beside genomes of all sizes."""
 
 _CANDIDATES = 20
 """Candidates for each genome that is wanted; they cost no evaluation."""

@@ -97,16 +97,25 @@ class GivenNetwork:
 
 
 def network_to_search(
-    module: str | nn.Module | None, weights: str | Path | None, orders: Sequence[str] | None
+    module: str | nn.Module | None,
+    weights: str | Path | None,
+    orders: Sequence[str] | None,
+    begun: Mapping[str, Any],
 ) -> GivenNetwork | None:
-    """The network of the user's own, None where there is none; raises `EvoFairError` for what goes with none."""
+    """The network of the user's own, None where there is none; raises `EvoFairError` for what goes with none.
+
+    Where no orders are given, they are those of the run that goes on, whose configuration is `begun`.
+    """
     if module is None:
         for name, value in (("weights", weights), ("orders", orders)):
             if value is not None:
                 raise EvoFairError(f"{name} are given without the network that they are for: give its module, too")
         return None
     weights = None if weights is None else as_path("weights", weights)
-    return GivenNetwork(module, weights, DEFAULT_ORDERS if orders is None else tuple(as_texts("orders", orders)))
+    if orders is None:
+        kept = begun.get("network", {}).get("orders")
+        return GivenNetwork(module, weights, DEFAULT_ORDERS if kept is None else tuple(as_texts("orders", kept)))
+    return GivenNetwork(module, weights, tuple(as_texts("orders", orders)))
 
 
 def check_network_precision(precision: str) -> None:

@@ -25,6 +25,7 @@ from evo_fair.nets.failures import failure
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.removal import remove_channels
+from evo_fair.pruning.selection import UNSTRUCTURED
 from evo_fair.pruning.structure import training_mode
 from evo_fair.pruning.task import Task, content_of
 from evo_fair.time_limit import OutOfTime, time_limit
@@ -35,8 +36,6 @@ SAMPLES = 8
 BATCH = 4
 REPEATS = 32
 """How often a network is evaluated that draws random numbers, which need not have a say in what it computes."""
-
-UNSTRUCTURED = "use --structure unstructured"
 
 SECONDS = 60.0
 """For how long an export may take that is only tried."""

@@ -150,7 +150,8 @@ def search(
         weights: The safetensors file with the weights of a function's network. Default:
             None, it is trained first.
         orders: The criteria that say which of the module's channels stay; of several,
-            the choice is a gene. Default: `taylor`.
+            the choice is a gene. Default: `magnitude_l1` and `taylor`; those of a run
+            that goes on.
         workers: Who evaluates and trains networks: so many processes here, the address of a
             Dask scheduler, or a `Workers`. The run is the same. Default: None,
             this process.
@@ -178,16 +179,16 @@ def search(
     for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
         if given is None:
             raise EvoFairError(f"{name} is None: give one, or leave it out")
-    brought = network_to_search(module, weights, orders)
     listener = listener or Listener()
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
     recorded: dict[str, str] = {}
-    initial: Initial = "spread"
+    initial: Initial = "spread" if module is None else "known"
     resume = RUNS.goes_on(folder, resume)  # what is no run is refused before anything is loaded or trained
     if resume:
         opened = open_run(folder)
         begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
+    brought = network_to_search(module, weights, orders, begun)
     team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
     place = place_of_job(torch_device, begun.get("proxy", {}) if resume else None, listener)

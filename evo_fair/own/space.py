@@ -1,5 +1,6 @@
 """The space of one trained network: which of its channels stay, as genomes of a search."""
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ _FEW = 32
 
 _SHARES = 8
 """The lowest level is so many times smaller than the whole group."""
+
+_UNIFORM = 8, 16
+"""In so many even steps from nothing to all go the uniform prunings that a search begins with, coarse ones first."""
 
 _LEAST = 2
 """Channels that stay at least: a depthwise convolution of one channel would be another operator."""
@@ -114,6 +118,24 @@ class NetworkSpace:
         if self.blocks:
             genomes[:, self._block_genes] = rng.random((n, len(self.blocks))) >= _LEFT_OUT
         return self.canonical(genomes)
+
+    def known_genomes(self) -> Genomes:
+        """Uniform prunings by each order, from the whole network on: everywhere about the same share of channels.
+
+        All blocks stay. A search that has seen them ends no worse than they are. Canonical and all different, int16
+        `[networks, genes]`.
+        """
+        found: dict[bytes, Genomes] = {}
+        shares = [step / steps for steps in _UNIFORM for step in range(steps, 0, -1)]
+        for share, order in itertools.product(shares, range(len(self.orders))):
+            genome = self.largest()
+            for gene, levels in enumerate(self.levels):
+                genome[gene] = np.abs(np.array(levels) - share * levels[-1]).argmin()
+            if self._order_gene:
+                genome[-1] = order
+            row: Genomes = self.canonical(genome[None])[0]
+            found.setdefault(row.tobytes(), row)
+        return np.stack(list(found.values()))
 
     def canonical(self, genomes: npt.ArrayLike) -> Genomes:
         """The one form that genomes of the same network share.

@@ -3,15 +3,18 @@
 import copy
 from collections.abc import Mapping
 
+from torch import nn
+
 from evo_fair.arrays import Floats
 from evo_fair.pruning.criteria import CRITERIA, Scores
 from evo_fair.pruning.gates import places
 from evo_fair.pruning.refine import refine
 from evo_fair.pruning.selection import choose, choose_given
+from evo_fair.pruning.structure import Structure
 from evo_fair.pruning.task import Dense, Pruned, Request, Task
 from evo_fair.registries import method
 
-__all__ = ["ballot", "conflict_scores"]
+__all__ = ["ballot", "ballot_scores", "conflict_scores"]
 
 WEIGHT = 0.05
 """What the cosine of a part, from -1 to 1, adds to its place in the order of sizes, from 0 to 1. Chosen with
@@ -34,16 +37,28 @@ def ballot(dense: Dense, task: Task, request: Request) -> Pruned:
     """
     network = copy.deepcopy(dense.network)
     structure = task.structure(network)
-    rng = request.rng(1)
-    samples = task.natural_samples(rng, 1024)
-    size, cosine = (CRITERIA[name](network, structure, samples, rng) for name in ("lamp", "conflict"))
-    scores = conflict_scores(size, cosine)
+    scores = ballot_scores(network, structure, task, request)
     if request.ratios is not None:
         mask = choose_given(network, structure, scores, request.ratios, request.kind)
     else:
         mask = choose(network, structure, scores, request.sparsity, request.kind, request.scope)
     steps, notes = refine(network, mask, structure, dense, task, request)
     return Pruned(network.eval(), mask, steps, notes)
+
+
+def ballot_scores(network: nn.Module, structure: Structure, task: Task, request: Request) -> Scores:
+    """What `ballot` orders channels and weights by: those of the lowest scores leave first.
+
+    Args:
+        network: The dense network.
+        structure: The weights and channels that can leave.
+        task: Data, groups and recipe.
+        request: What is asked, of which the seed alone counts.
+    """
+    rng = request.rng(1)
+    samples = task.natural_samples(rng, 1024)
+    size, cosine = (CRITERIA[name](network, structure, samples, rng) for name in ("lamp", "conflict"))
+    return conflict_scores(size, cosine)
 
 
 def conflict_scores(size: Scores, cosine: Scores) -> Scores:

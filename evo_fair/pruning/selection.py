@@ -17,6 +17,7 @@ from evo_fair.pruning.structure import Structure
 __all__ = [
     "SCOPES",
     "STRUCTURES",
+    "UNSTRUCTURED",
     "Scope",
     "StructureKind",
     "check_prunable",
@@ -31,6 +32,10 @@ __all__ = [
 StructureKind = Literal["structured", "unstructured"]
 Scope = Literal["uniform", "global"]
 STRUCTURES: tuple[StructureKind, ...] = ("structured", "unstructured")
+
+UNSTRUCTURED = "use --structure unstructured of evo-fair prune"
+"""The way out for a network that loses no channels, which a search has not."""
+
 SCOPES: tuple[Scope, ...] = ("uniform", "global")
 
 Stays = dict[str, npt.NDArray[np.bool_]]
@@ -148,7 +153,7 @@ def check_prunable(structure: Structure, kind: StructureKind) -> None:
         for layer, reason in structure.fixed.items():
             reasons.setdefault(reason, []).append(layer)
         why = "; ".join(f"{', '.join(layers)}: {reason}" for reason, layers in reasons.items())[:1000]
-        raise PruningError(f"no layer of the network can lose channels ({why}): use --structure unstructured")
+        raise PruningError(f"no layer of the network can lose channels ({why}): {UNSTRUCTURED}")
 
 
 def choose_parts(

@@ -399,9 +399,12 @@ class Task:
             with torch.no_grad():
                 logits = copy.deepcopy(network).eval()(self.example)
         except Exception as error:  # a user's module can fail in any way
-            shape = list(self.example.shape)
+            shape, mend = list(self.example.shape), "fix its forward, which has to take one tensor of that shape"
+            kinds = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
+            if kinds - {self.example.dtype}:
+                mend = f"its weights are {', '.join(sorted(map(str, kinds)))}; return it as network.float()"
             raise PruningError(
-                f"the network does not run on inputs of the shape {shape} ({failure(error)}): fix its forward"
+                f"the network does not run on inputs of the shape {shape} ({failure(error)}): {mend}"
             ) from error
         labels = len(self.dataset.label_names)
         if not isinstance(logits, torch.Tensor) or logits.shape != (len(self.example), labels):

@@ -37,6 +37,8 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Comman
     options = [
         "--budget",
         "24",
+        "--trainings",
+        "0",
         "--shares",
         "0.985",
         "--seeds",
@@ -56,6 +58,11 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Comman
     assert table["method"].tolist() == ["dense", "front", "uniform", "ballot"]
     assert (table["latency_ms"][1:] <= 0.985 * table["latency_ms"][0]).all()
     assert len(pd.read_csv(tmp_path / "out" / "differences.csv", comment="#")) == 9
-    again = commands.start([*command, "--report"], script=str(SCRIPT)).done()
+    limit = f"latency_ms <= {0.985 * table['latency_ms'][0]:.3g}"
+    assert limit in (tmp_path / "out" / "run" / "run.toml").read_text()
+    (tmp_path / "out" / "table.csv").unlink()
+    again = commands.start([*command, "--report", "--seeds", "2"], script=str(SCRIPT)).done()
     assert again.returncode == 0, again.stderr
+    assert "3 of 7 are left to make" in again.stdout
+    assert pd.read_csv(tmp_path / "out" / "table.csv", comment="#")["seeds"].tolist() == [1] * 4
     assert "1/" not in again.stdout.partition("method")[0]

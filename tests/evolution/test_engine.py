@@ -227,3 +227,39 @@ def test_two_searches_do_not_write_one_journal(tmp_path):
 
     with pytest.raises(RunError, match="another search is writing"):
         run(tmp_path, make_plan(), progress=again)
+
+
+class KnowingSpace(FakeSpace):
+    """Knows two networks that every search should look at."""
+
+    known = ((3, 4, 2, 1, 0, 0), (1, 0, 0, 0, 2, 0))
+
+    def known_genomes(self):
+        return np.array(self.known, np.int16)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_a_search_begins_with_what_its_space_knows_beside_a_population(tmp_path, algorithm):
+    plan = make_plan(algorithm=algorithm, budget=30, initial="known")
+    outcome = search(plan, KnowingSpace(), FakeEvaluator(), tmp_path / "journal.jsonl", tmp_path / "c.npz")
+    first = [record.genome for record in outcome.records if record.generation == 0]
+    assert first[:2] == list(KnowingSpace.known)
+    assert len(first) == plan.population + 2
+    assert outcome.evaluated == 30
+
+
+def test_half_of_a_small_budget_is_left_for_what_no_space_knows(tmp_path):
+    plan = make_plan(budget=3, initial="known")
+    search(plan, KnowingSpace(), FakeEvaluator(), tmp_path / "journal.jsonl", tmp_path / "c.npz")
+    first, second, _ = (record.genome for record in read_journal(tmp_path / "journal.jsonl"))
+    assert first == KnowingSpace.known[0]
+    assert second != KnowingSpace.known[1]
+
+
+def test_what_a_space_knows_is_left_out_unless_it_is_asked_for(tmp_path):
+    journals = []
+    for name, space in (("a", SPACE), ("b", KnowingSpace())):
+        (tmp_path / name).mkdir()
+        search(make_plan(), space, FakeEvaluator(), tmp_path / name / "journal.jsonl", tmp_path / name / "c.npz")
+        journals.append((tmp_path / name / "journal.jsonl").read_bytes())
+    assert journals[0] == journals[1]

@@ -11,6 +11,7 @@ from torch import nn
 
 import evo_fair as ef
 from evo_fair.export.export import onnx_logits
+from evo_fair.jobs.own import own_of_run
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
 
@@ -19,7 +20,7 @@ from ..own.conftest import digits_task, made
 
 __all__ = ["problem_file"]
 
-SMALL = {"budget": 12, "population": 6, "seed": 3, "jobs": 2}
+SMALL = {"budget": 18, "population": 6, "seed": 3, "jobs": 2}
 
 
 def trained(name: str) -> nn.Module:
@@ -49,6 +50,16 @@ def test_the_front_is_of_pruned_forms_of_the_network(searched: tuple[ef.Run, nn.
     assert told["orders"] == ["magnitude_l2", "taylor"]
     assert len(told["weights"]) == len(told["source"]) == 64
     assert "supernet" not in run.configuration
+
+
+def test_it_begins_with_uniform_prunings_as_far_as_half_of_the_budget_goes(searched: tuple[ef.Run, nn.Module]) -> None:
+    run, network = searched
+    task = digits_task()
+    origin = own_of_run(run.path, run.configuration, ef.load_problem("digits"), task.dataset, task.group, network)
+    first = [record.genome for record in run.records if record.generation == 0]
+    assert first[:9] == [tuple(genome) for genome in origin.space.known_genomes()[:9].tolist()]
+    assert len(first) == 9 + 6
+    assert run.configuration["search"]["initial"] == "known"
 
 
 def test_its_files_take_the_time_that_the_journal_says(searched: tuple[ef.Run, nn.Module]) -> None:
@@ -89,6 +100,7 @@ def test_a_search_broken_off_comes_to_the_same_end(searched: tuple[ef.Run, nn.Mo
     given = {"module": network, "orders": orders, "trainings": 2, "training_epochs": 1, **SMALL}
     with pytest.raises(StopError):
         ef.search("digits", out=tmp_path / "run", listener=Stops(), **given)  # type: ignore[arg-type]
+    del given["orders"]  # they are those of the run
     again = ef.search("digits", out=tmp_path / "run", resume=True, **{**given, "jobs": 1})  # type: ignore[arg-type]
     for name in ("run.toml", "journal.jsonl", "front.csv", "trainings.csv"):
         assert (again.path / name).read_bytes() == (run.path / name).read_bytes(), name

@@ -8,39 +8,64 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
+from evo_fair.evolution.evaluator import Genomes
 from evo_fair.export.export import export_onnx
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
 from evo_fair.layers import C_IN, C_OUT, OP, Op
-from evo_fair.own import OwnNetwork
+from evo_fair.nets.layout import give_own_inputs
+from evo_fair.nets.reference import build_reference
+from evo_fair.own import NetworkSpace, OwnNetwork
+from evo_fair.own.blocks import removable_blocks
 from evo_fair.own.layers import trace_layers
+from evo_fair.own.space import channel_levels
 from evo_fair.pruning.trace import trace_structure
 
-from .conftest import opened
+from .conftest import MAKERS, opened
+
+NETWORKS = {"mobilenet-v2": (3, 64, 64), "resnet-18": (3, 64, 64)} | dict.fromkeys(MAKERS, (1, 8, 8))
+"""The shapes of their inputs, by name."""
 
 
-def check_tables(own: OwnNetwork, networks: int, path: Path) -> None:
-    """Compares tables with those of the exported files, and the latency with what `predict` says."""
-    profile = load_profile("raspberry-pi-4")
-    genomes = own.space.sample(np.random.default_rng(5), networks)
-    genomes[0], genomes[1] = own.space.largest(), own.space.smallest()
-    tables = own.space.decode(genomes)
-    latencies = profile.latency_ms(tables)
-    for genome, table, latency in zip(genomes, tables, latencies, strict=True):
-        export_onnx(own.pruned(genome.tolist()), (1, 8, 8), path)
-        graph = read_onnx(path)
-        layers = len(graph.table[0])
-        assert np.array_equal(graph.table[0], table[:layers])
-        assert not table[layers:].any()
-        assert predict(graph, profile).latency_ms == latency
+def spread_genomes(space: NetworkSpace, networks: int, rng: np.random.Generator) -> Genomes:
+    """The largest, the smallest, and genomes in which every gene has each of its values about as often.
+
+    Every block is left out of half of them.
+    """
+    values = [np.arange(networks) * int(levels) // networks for levels in space.cardinalities]
+    genomes = np.stack([rng.permutation(value) for value in values], axis=1).astype(np.int16)
+    genomes[0], genomes[-1] = space.largest(), space.smallest()
+    return space.canonical(genomes)
 
 
 @pytest.mark.slow
-def test_tables_are_those_of_the_exported_files(
-    own: OwnNetwork, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    check_tables(own, request.config.getoption("--genomes"), tmp_path / "network.onnx")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_tables_are_those_of_the_exported_files(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    shape, path = NETWORKS[name], tmp_path / "network.onnx"
+    own = opened(name) if name in MAKERS else reference(name, shape)
+    genomes = spread_genomes(own.space, request.config.getoption("--genomes"), np.random.default_rng(5))
+    profile = load_profile("raspberry-pi-4")
+    tables = own.space.decode(genomes)
+    for genome, table, latency in zip(genomes, tables, profile.latency_ms(tables), strict=True):
+        export_onnx(own.pruned(genome.tolist()), shape, path)
+        graph = read_onnx(path)
+        layers = len(graph.table[0])
+        assert np.array_equal(graph.table[0], table[:layers]), genome
+        assert not table[layers:].any(), genome
+        assert predict(graph, profile).latency_ms == latency, genome
+
+
+def reference(name: str, shape: tuple[int, ...]) -> OwnNetwork:
+    """A reference network as a space: its channels in their own order, which no layer table depends on."""
+    network = give_own_inputs(build_reference(name, 7)).eval()
+    structure = trace_structure(network, torch.zeros(2, *shape))
+    groups = {key: group for key, group in structure.groups.items() if len(channel_levels(group.size)) > 1}
+    blocks = removable_blocks(network, groups, torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)))
+    orders = {"own": {key: np.arange(group.size) for key, group in groups.items()}}
+    return OwnNetwork(
+        network, NetworkSpace(groups, orders, name, lambda: trace_layers(network, groups, shape, blocks), blocks)
+    )
 
 
 def test_channels_behind_a_flattened_map_count_by_pixel() -> None:

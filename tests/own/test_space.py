@@ -121,3 +121,26 @@ def test_pruned_networks_have_the_channels_that_the_space_says(own: OwnNetwork) 
     counts = dict(zip(own.space.groups, own.space.channels(np.array([genome]))[0], strict=True))
     for name, count in counts.items():
         assert network.get_submodule(name).weight.shape[0] == count
+
+
+def test_uniform_prunings_are_known(own: OwnNetwork) -> None:
+    space = own.space
+    known = space.known_genomes()
+    assert np.array_equal(known, space.canonical(known))
+    assert np.array_equal(known[0], space.largest())
+    assert space.present(known).all()
+    sizes = np.array([group.size for group in space.groups.values()])
+    lowest = np.array([levels[0] for levels in space.levels])
+    steps = np.array([max(np.diff(levels)) for levels in space.levels])
+    for share, counts in zip(np.arange(8, 0, -1) / 8, space.channels(known), strict=False):
+        wanted = np.maximum(sizes * share, lowest)
+        assert (np.abs(counts - wanted) <= steps / 2).all()
+
+
+def test_uniform_prunings_by_each_order_are_known_once() -> None:
+    space = opened("squeezed", ("magnitude_l2", "random")).space
+    known = space.known_genomes()
+    assert len(set(space.ids(known))) == len(known)
+    by_order = [{row.tobytes() for row in known[known[:, -1] == order, :-1]} for order in (0, 1)]
+    assert by_order[0] - by_order[1] == {space.largest()[:-1].tobytes()}  # of the whole network there is one form
+    assert len(by_order[0]) > 8
