@@ -39,12 +39,20 @@ html_copy_source = False
 write_commands(Path(__file__).parent / "reference" / "commands.md")
 
 
+_COLON = "\ue000"
+"""Stands for a colon while napoleon reads a docstring."""
+
+
 def setup(app: Any) -> None:
-    """Lets `_whole_sentence` see docstrings before napoleon does."""
-    app.connect("autodoc-process-docstring", _whole_sentence, priority=400)
-
-
-def _whole_sentence(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
     """Keeps napoleon from reading the first line of a property as `type: description`, where it has a colon."""
-    if what in ("attribute", "data", "property"):
-        lines.insert(0, "")
+    app.connect("autodoc-process-docstring", _hide_colons, priority=400)
+    app.connect("autodoc-process-docstring", _show_colons, priority=600)
+
+
+def _hide_colons(_app: Any, what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    if what in ("attribute", "data", "property") and lines:
+        lines[0] = lines[0].replace(":", _COLON)
+
+
+def _show_colons(_app: Any, _what: str, _name: str, _object: Any, _options: Any, lines: list[str]) -> None:
+    lines[:] = [line.replace(_COLON, ":") for line in lines]

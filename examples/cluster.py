@@ -12,7 +12,7 @@ import evo_fair as ef
 
 
 def main() -> None:
-    """Prunes the digits' largest network to three sparsities, each a piece of its own."""
+    """Prunes the digits' largest network to two sparsities, each a piece of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problem", default="digits")
     parser.add_argument("--workers", default="2")
@@ -23,7 +23,7 @@ def main() -> None:
     with ef.progress_bars() as bars:
         table = ef.prune(
             arguments.problem,
-            sparsities=[0.25, 0.5, 0.75],
+            sparsities=[0.3, 0.6],
             epochs=arguments.epochs,
             workers=arguments.workers,
             out=arguments.out,
