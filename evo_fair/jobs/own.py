@@ -17,7 +17,6 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair.arguments import as_path, as_texts
-from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameError, quote
 from evo_fair.export.alone import Beginning
@@ -113,9 +112,8 @@ def network_to_search(
         return None
     weights = None if weights is None else as_path("weights", weights)
     if orders is None:
-        kept = begun.get("network", {}).get("orders")
-        return GivenNetwork(module, weights, DEFAULT_ORDERS if kept is None else tuple(as_texts("orders", kept)))
-    return GivenNetwork(module, weights, tuple(as_texts("orders", orders)))
+        orders = begun.get("network", {}).get("orders", DEFAULT_ORDERS)
+    return GivenNetwork(module, weights, as_texts("orders", orders))
 
 
 def check_network_precision(precision: str) -> None:
@@ -228,7 +226,7 @@ class OwnOrigin:
         `written` hears how many are there.
         """
         dataset, scaling, calibration = self.task.dataset, self.task.scaling, self.calibration
-        samples = Normalised(Selected(dataset.inputs, dataset.part("validation")), scaling)
+        samples = Normalised(dataset.samples("validation"), scaling)
 
         def write(one: FrontNetwork) -> None:
             network = self.own.calibrated(one.genome, calibration)

@@ -30,8 +30,9 @@ def input_statistics(inputs: RawInputs | Selected) -> tuple[npt.NDArray[np.float
         mean, deviation = _counted_statistics(inputs)
     else:
         axes = (0, *range(2, inputs.ndim))
-        mean = inputs[:].mean(axes, dtype=np.float64)
-        deviation = inputs[:].std(axes, dtype=np.float64)
+        values = inputs[:]
+        mean = values.mean(axes, dtype=np.float64)
+        deviation = values.std(axes, dtype=np.float64)
     return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
 
 

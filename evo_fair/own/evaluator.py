@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import Counts
 from evo_fair.nets.device import CPU, TorchDevice
@@ -74,17 +73,17 @@ class NetworkEvaluator:
     ) -> None:
         keep_memory()
         self.own, self.dataset, self.groupings = own, dataset, groupings
-        scaling = Scaling.of(dataset.inputs[dataset.part("train")])
+        scaling = Scaling.of(dataset.samples("train"))
         inputs = scaling(dataset.inputs[calibration_samples(dataset, calibration)])
         self._way: _Way
-        validation = dataset.part("validation")
+        validation = dataset.samples("validation")
         self._size = len(validation)
         if device.accelerated:
             with device.at_work():
-                held = Normalised(Selected(dataset.inputs, validation), scaling, device)
+                held = Normalised(validation, scaling, device)
                 self._way = _Accelerated(own, inputs, held, device)
             return
-        x = scaling(dataset.inputs[validation])
+        x = scaling(validation[:])
         self._way = _Programs.find(own, inputs, x, jobs) or _Torch(own, inputs, x, jobs)
 
     def __enter__(self) -> Self:

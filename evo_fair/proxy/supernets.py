@@ -8,7 +8,6 @@ from typing import Any
 import torch
 
 from evo_fair import __version__
-from evo_fair.arrays import Selected
 from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
@@ -171,11 +170,10 @@ def _train_and_store(
     device: TorchDevice,
 ) -> StoredSupernet:
     remove_leftovers(folder, "training.safetensors", "supernet.safetensors", "manifest.json")
-    train = dataset.part("train")
     supernet = train_supernet(
         space,
-        Selected(dataset.inputs, train),
-        dataset.labels[train],
+        dataset.samples("train"),
+        dataset.labels[dataset.part("train")],
         problem.training.of_supernet(),
         problem.training.seed,
         on_epoch,
@@ -208,8 +206,7 @@ def _manifest(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path
 def proxy_source(problem: Problem, dataset: Dataset, space: SearchSpace, supernet: Path) -> ProxySource:
     """The proxy that predicts the validation part with this supernet."""
     calibration = calibration_samples(dataset, problem.proxy.calibration_samples)
-    inputs = dataset.inputs
-    return ProxySource(supernet, space, inputs[calibration], Selected(inputs, dataset.part("validation")))
+    return ProxySource(supernet, space, dataset.inputs[calibration], dataset.samples("validation"))
 
 
 def _validation(problem: Problem, dataset: Dataset, space: SearchSpace, path: Path) -> dict[str, Any]:

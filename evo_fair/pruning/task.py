@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from evo_fair.arrays import RawInputs, Selected
+from evo_fair.arrays import RawInputs
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError
 from evo_fair.fairness import Counts
@@ -353,8 +353,7 @@ class Task:
         """A part's samples where networks are evaluated, sent there once."""
         held: dict[str, Normalised] = self.__dict__.setdefault("_parts_held", {})
         if part not in held:
-            samples = Selected(self.dataset.inputs, self.dataset.part(part))
-            held[part] = Normalised(samples, self.scaling, self.device)
+            held[part] = Normalised(self.dataset.samples(part), self.scaling, self.device)
         return held[part]
 
     def settled(self, network: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
 """Networks as people bring them: each is searched with the numbers that its files have, or refused on one line."""
 
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -126,9 +127,7 @@ def test_functions_and_weights_that_do_not_do_are_refused(
 
 def test_weights_of_twice_the_precision_are_those_of_the_network(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(FILE)
-    names: dict[str, object] = {}
-    exec(FILE, names)
-    network: nn.Module = names["network"]()  # type: ignore[operator]
+    network: nn.Module = runpy.run_path(str(tmp_path / "mine.py"))["network"]()
     save_file({f"module.{k}": v.double() for k, v in network.state_dict().items()}, tmp_path / "w.safetensors")
     whole = opened(GivenNetwork(f"{tmp_path}/mine.py:network", tmp_path / "w.safetensors")).own.whole
     assert all(torch.equal(v, network.state_dict()[k]) for k, v in whole.state_dict().items())
