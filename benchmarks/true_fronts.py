@@ -35,7 +35,7 @@ from evo_fair.report.compare import mean_interval
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 AT = (50, 100, 300, 1000)
-POPULATION = {"surrogate": 8}
+POPULATION = {"surrogate": 4}
 """Networks a generation, 32 but for a strategy whose model is refitted after every generation."""
 
 OURS = [name for name in ALGORITHMS if name != "reinforce"]

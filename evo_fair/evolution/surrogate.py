@@ -41,7 +41,7 @@ _CHILDREN, _SAMPLES = 2000, 1000
 _SHORTLIST = 400
 """Candidates that values are drawn for: those with the largest gain if they were `_HOPE` deviations better."""
 
-_HOPE = 0.5
+_HOPE = 1.0
 
 _BY_RATIO = 5
 """One in so many proposals counts costs by ratio."""
