@@ -24,8 +24,8 @@ demo: install
 test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	@# types beside tests: mypy has one core's work, and tests wait for processes now and then
-	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -n 2 --dist worksteal; tested=$$?; wait $$types && exit $$tested
+	@# types beside tests: mypy has one core's work; three tests at once for two cores, as some wait for processes
+	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -n 3 --dist worksteal; tested=$$?; wait $$types && exit $$tested
 
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs

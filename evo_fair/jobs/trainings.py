@@ -37,6 +37,7 @@ from evo_fair.jobs.trainer import trainer
 from evo_fair.jobs.workers import Team
 from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.problem import Problem
+from evo_fair.show import counted
 from evo_fair.space import SearchSpace
 
 __all__ = ["Additions", "check_trainings", "train_chosen", "write_findings"]
@@ -102,7 +103,7 @@ class Additions:
             book.skip(len(records) - len(there))
             book.append(added)
         if len(added) > len(there):
-            networks = f"{len(added)} more network" + ("s" if len(added) > 1 else "")
+            networks = counted(len(added), "more network")
             listener.noted(f"{networks} evaluated, which the trainings make look good")
         return evidence.enlarged(added)
 

@@ -1,5 +1,6 @@
 """What a search gains: intervals on made-up networks, who is compared with whom, and the whole way on small images."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -287,14 +288,19 @@ def test_the_whole_way_from_a_run_to_the_comparison(
 
 @pytest.mark.slow
 def test_trainings_beside_each_other_are_those_one_after_the_other(
-    lamps: Path, commands: Commands, tmp_path: Path
+    lamps: Path, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = run_of(lamps, tmp_path / "run")
+    given = [lamps / "lamps.toml", "--data", lamps, "--networks", 3, "--seeds", 4, "--epochs", 1]
+    chosen = ["--run", run_of(lamps, tmp_path / "run"), "--out", tmp_path / "chosen", "--report"]
+    monkeypatch.setattr(search_gain, "WIDTHS", (0.1, 0.2))
+    monkeypatch.setattr(sys, "argv", ["search_gain.py", *map(str, [*given, *chosen])])
+    search_gain.main()
     written = []
     for threads in (1, 2):
         out = tmp_path / str(threads)
-        given = [lamps / "lamps.toml", "--data", lamps, "--out", out, "--run", run, "--networks", 3, "--seeds", 4]
-        done = commands.start([*given, "--epochs", 1, "--threads", threads], script=str(SCRIPT)).done()
+        out.mkdir()
+        shutil.copy(tmp_path / "chosen" / "networks.json", out)
+        done = commands.start([*given, "--out", out, "--threads", threads], script=str(SCRIPT)).done()
         assert done.returncode == 0, done.stderr
         assert len(list((out / "units").iterdir())) == len(read_json(out / "networks.json")["networks"])
         written.append((out / "comparison.csv").read_bytes())

@@ -9,6 +9,7 @@ from evo_fair import __version__
 from evo_fair.errors import WorkerError, in_a_line
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers.given import LostWorkers
+from evo_fair.show import counted
 
 try:
     from distributed import Client, KilledWorker
@@ -44,7 +45,7 @@ class Cluster:
         self._told = False
         threads = self._client.nthreads()
         number = len(threads)
-        self.description = f"{number} {'worker' if number == 1 else 'workers'} of {address}"
+        self.description = f"{counted(number, 'worker')} of {address}"
         if any(count > 1 for count in threads.values()):
             listener.noted(
                 "workers with several threads make one piece at a time: start them with --nthreads 1 and --nworkers"

@@ -21,6 +21,7 @@ from joblib.externals.loky.backend import resource_tracker as process_tracker
 
 from evo_fair.errors import in_a_line
 from evo_fair.jobs.workers.given import LostWorkers
+from evo_fair.show import counted
 
 __all__ = ["Processes"]
 
@@ -42,7 +43,7 @@ class Processes:
         # What a killed worker leaves of its temporary files goes with the job.
         self._temporary = TemporaryDirectory(prefix="evo-fair-", ignore_cleanup_errors=True)
         self._environment["TMPDIR"] = self._temporary.name
-        self.description = f"{number} {'process' if number == 1 else 'processes'} on this machine"
+        self.description = f"{counted(number, 'process', 'processes')} on this machine"
 
     @property
     def width(self) -> int:
