@@ -36,10 +36,15 @@ def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} is empty: {mend}") from None
-    except (OSError, ValueError, csv.Error) as reason:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+    except UnicodeDecodeError as reason:
+        fault = f"byte {reason.start:,} is not UTF-8: {reason.reason}"
+        raise DataError(f"{path} can't be read as a table ({fault}): save it as CSV in UTF-8") from reason
+    except (OSError, ValueError, csv.Error) as reason:  # pandas' ParserError is a ValueError
         text = " ".join(str(reason).split())
         raise DataError(f"{path} can't be read as a table ({text}): {mend}") from reason
     table.columns = [str(column).strip() for column in table.columns]
+    if len(table.columns) == 1 and ";" in table.columns[0] and table.columns[0] not in columns:
+        raise DataError(f"{path} has semicolons between its columns: save it with commas or tabs")
     for column in columns:
         if column not in table.columns:
             raise DataError(f"{path} has no column {column!r}, only {', '.join(table.columns)}: {mend}")

@@ -5,6 +5,7 @@ is made here: the skeleton with its security policy, the styles, the drawing lib
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from evo_fair.show import visible
 __all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
+_OPTION = re.compile(r"--[a-z][a-z-]*")
+"""A command's option, which a line's end must not tear."""
 
 
 def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
@@ -64,6 +67,7 @@ def _page(sheet: Sheet) -> str:
     """The whole page; every text from outside gets into it as escaped HTML or as JSON without `<`."""
     from bokeh.resources import Resources
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup, escape
 
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -73,6 +77,7 @@ def _page(sheet: Sheet) -> str:
         lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
+    environment.filters["prose"] = lambda text: Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', escape(text)))
     figures = [figure | {"number": number} for number, figure in enumerate(sheet.figures)]
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
     return (

@@ -10,6 +10,12 @@ function short(value) {
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString("en");
   return String(Number(value.toPrecision(6)));
 }
+// A figure to the digits that its error leaves meaning.
+function withError(value, doubt) {
+  if (!doubt || value === null || value === undefined) return short(value);
+  const digits = Math.min(12, Math.max(0, 1 - Math.floor(Math.log10(doubt))));
+  return `${value.toFixed(digits)} ± ${doubt.toFixed(digits)}`;
+}
 const percent = (value) => (value === null ? "unknown" : `${(100 * value).toFixed(1)} %`);
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const limitText = (limit) => `${limit.name} ${limit.relation} ${limit.number}`;
@@ -134,10 +140,11 @@ function showChoice({ point, kept, costs }, goal, limits) {
     Object.assign(item.dataset, { limit: limitText(limit), best: String(best), cost: String(cost) });
     return item;
   }));
-  const constraints = limits.map((limit) => ` --constraint ${quoted(limitText(limit))}`).join("");
-  byId("command").textContent =
-    `evo-fair operating-point ${/^[\w.\/-]+$/.test(content.name) ? content.name : quoted(content.name)}` +
-    ` --${goal.direction === "max" ? "maximise" : "minimise"} ${quoted(goal.name)}${constraints}`;
+  const option = (name) => make("span", { className: "whole", textContent: `--${name}` });
+  byId("command").replaceChildren(
+    `evo-fair operating-point ${/^[\w.\/-]+$/.test(content.name) ? content.name : quoted(content.name)} `,
+    option(goal.direction === "max" ? "maximise" : "minimise"), ` ${quoted(goal.name)}`,
+    ...limits.flatMap((limit) => [" ", option("constraint"), ` ${quoted(limitText(limit))}`]));
 }
 
 function showTable({ point, kept }, goal) {
@@ -154,8 +161,7 @@ function showTable({ point, kept }, goal) {
     const row = make("tr", { className: place === point ? "is-chosen" : "" },
       attributes(make("th", {}, button, place === point ? " chosen" : ""), { scope: "row" }));
     for (const name of columns) {
-      const doubt = table.uncertainty[name]?.[place];
-      row.append(make("td", { textContent: short(table.columns[name][place]) + (doubt ? ` ± ${doubt.toPrecision(2)}` : "") }));
+      row.append(make("td", { textContent: withError(table.columns[name][place], table.uncertainty[name]?.[place]) }));
     }
     return row;
   }));
@@ -190,10 +196,8 @@ function section(title, head, rows, numbers = true) {
 }
 
 function figuresOf(place, card) {
-  const rows = names.filter((name) => !name.startsWith("accuracy[") && table.columns[name][place] !== null).map((name) => {
-    const doubt = table.uncertainty[name]?.[place];
-    return [table.titles[name], short(table.columns[name][place]) + (doubt ? ` ± ${doubt.toPrecision(2)}` : "")];
-  });
+  const rows = names.filter((name) => !name.startsWith("accuracy[") && table.columns[name][place] !== null)
+    .map((name) => [table.titles[name], withError(table.columns[name][place], table.uncertainty[name]?.[place])]);
   if (card) rows.push(["size of the ONNX file (bytes)", short(card.bytes)]);
   return [section("Figures and size", ["figure", "value"], rows)];
 }
@@ -266,7 +270,7 @@ function confusionTable({ title, labels, rows }) {
   });
   const heads = head.map((text) => attributes(make("th", { textContent: text }), { scope: "col" }));
   return attributes(make("div", { className: "scroll" }, make("table", { className: "confusion" },
-    make("caption", { textContent: `Rows: the true label. Columns: what the network says. ${title}` }),
+    make("caption", { textContent: `Of ${title}. Rows: the true label. Columns: what the network says.` }),
     make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...cells))),
   { tabindex: 0, role: "region", "aria-label": `Confusion of ${title}` });
 }

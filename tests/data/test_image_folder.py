@@ -155,7 +155,14 @@ def _sixteen_bit(folder: Path) -> None:
         (lambda f: (f / "labels.csv").unlink(), r"labels\.csv is missing: it needs a header with file,label"),
         (_table(""), r"labels\.csv is empty"),
         (_table("file,label\n\n"), r"labels\.csv has no rows"),
-        (_table("file;label\na.jpg;cat\n"), r"no column 'file', only file;label"),
+        (
+            _table("file;label\na.jpg;cat\n"),
+            r"labels\.csv has semicolons between its columns: save it with commas or tabs$",
+        ),
+        (
+            lambda f: (f / "labels.csv").write_bytes("file,label\na.jpg,Kätzchen\n".encode("latin-1")) and None,
+            r"labels\.csv can't be read as a table \(byte 18 is not UTF-8: .*\): save it as CSV in UTF-8$",
+        ),
         (_table("file,label,label\na.jpg,cat,dog\n"), r"labels\.csv has two columns 'label'"),
         (_table("file,label,site, site \n0/0.jpg,cat,a,b\n"), r"labels\.csv has two columns 'site'"),
         (_table('file\tlabel\tsite\t"site"\n0/0.jpg\tcat\ta\tb\n'), r"labels\.csv has two columns 'site'"),

@@ -70,17 +70,15 @@ def test_the_page_holds_the_front_as_it_is(run):
     assert content["search"][-1]["best"] == {"accuracy": 0.9, "unfairness": 0.1, "latency_ms": 2.0}
 
 
+def write_believed_run(folder, **columns):
+    run = create_run(folder, {"search": {"objectives": describe(BELIEVED), "constraints": []}})
+    write_front(run.front, pd.DataFrame([{"id": "a", "error": 0.1, **columns, "genome": "1 0"}]))
+    return run
+
+
 def test_titles_say_what_is_believed(tmp_path):
-    run = create_run(tmp_path / "run", {"search": {"objectives": describe(BELIEVED), "constraints": []}})
-    columns = {
-        "id": "a",
-        "error": 0.1,
-        "error_believed": 0.2,
-        "error_uncertainty": 0.1,
-        "accuracy": 0.9,
-        "worst_group_accuracy": 0.8,
-    }
-    write_front(run.front, pd.DataFrame([{**columns, "genome": "1 0"}]))
+    accuracies = {"accuracy": 0.9, "worst_group_accuracy": 0.8}
+    run = write_believed_run(tmp_path / "run", error_believed=0.2, error_uncertainty=0.1, **accuracies)
     titles = inside(write_report(run.path), "content")["table"]["titles"]
     assert titles == {
         "error": "error",
@@ -200,6 +198,12 @@ def test_a_front_without_its_journal_has_a_page_and_says_what_is_missing(run):
 def test_findings_are_on_the_page(run):
     run.path.joinpath("findings.txt").write_text("error: tells 90 % <b>& more\n")
     assert "<li>error: tells 90 % &lt;b&gt;&amp; more</li>" in write_report(run.path).read_text(encoding="utf-8")
+
+
+def test_options_in_the_text_are_in_one_piece(run):
+    run.path.joinpath("findings.txt").write_text("what is left, --trainings finds out\n")
+    told = '<li>what is left, <span class="whole">--trainings</span> finds out</li>'
+    assert told in write_report(run.path).read_text(encoding="utf-8")
 
 
 def test_deployed_networks_are_shown_with_their_intervals(run):
@@ -332,6 +336,16 @@ def test_the_page_asks_nobody_and_obeys_no_label(tmp_path, browser, width):
     assert tab.run("typeof window.bad") == "undefined"
     assert tab.run("document.querySelectorAll('img, main b:not([style])').length") == 0
     assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.errors == []
+
+
+@needs_browser
+def test_a_believed_figure_has_the_digits_that_its_error_leaves(tmp_path, browser):
+    run = write_believed_run(tmp_path / "run", error_believed=0.123456, error_uncertainty=0.0456)
+    tab = browser.tab()
+    tab.open(write_report(run.path), width=390)
+    cells = "[...document.querySelectorAll('#networks-body td')].map((cell) => cell.innerText)"
+    assert tab.run(cells)[0] == "0.123 ± 0.046"
     assert tab.errors == []
 
 
