@@ -48,7 +48,7 @@ def test_what_a_front_gains_is_the_tables(problem: str, called: str) -> None:
     points = [100 * accuracy[end] for end in ("difference", "low", "high")]
     said = f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}]"
     assert f"{called}, {accuracy.networks} pairs: {said}" in README
-    assert "so far with one seed: [CIFAR-10]" in README
+    assert "so far with one seed: faces" in README
 
 
 def test_whose_gain_is_shown_is_the_tables() -> None:

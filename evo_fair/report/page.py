@@ -7,7 +7,7 @@ is made here: the skeleton with its security policy, the styles, the drawing lib
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evo_fair.arguments import as_path
 from evo_fair.errors import EvoFairError
@@ -15,6 +15,9 @@ from evo_fair.files import write_text
 from evo_fair.report.page_kinds import kind_of
 from evo_fair.report.page_sheet import Sheet
 from evo_fair.show import visible
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["write_report"]
 
@@ -67,7 +70,6 @@ def _page(sheet: Sheet) -> str:
     """The whole page; every text from outside gets into it as escaped HTML or as JSON without `<`."""
     from bokeh.resources import Resources
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup, escape
 
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
@@ -77,7 +79,7 @@ def _page(sheet: Sheet) -> str:
         lstrip_blocks=True,
     )
     environment.filters["visible"] = visible
-    environment.filters["prose"] = lambda text: Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', escape(text)))
+    environment.filters["prose"] = _prose
     figures = [figure | {"number": number} for number, figure in enumerate(sheet.figures)]
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
     return (
@@ -93,6 +95,13 @@ def _page(sheet: Sheet) -> str:
         )
         + "\n"
     )
+
+
+def _prose(text: str) -> "Markup":
+    """Escaped text in which line ends tear no option; substituting in `Markup` itself would escape the tags again."""
+    from markupsafe import Markup, escape
+
+    return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def _text(name: str) -> str:
