@@ -1,6 +1,7 @@
 """How jobs gain by workers: 1 and 2 measured, 20 random kills survived, and 10, 100 and 1,000 simulated.
 
-    python benchmarks/scaling.py PROBLEM [--data DIR] [--budget 1000] [--trainings 8] [--kills 20] [--out DIR]
+    python benchmarks/scaling.py PROBLEM [--data DIR] [--jobs search prune deploy] [--budget 1000] [--trainings 8]
+                                 [--kills 20] [--out DIR]
 
 Each worker is a process of this machine with one thread. Three jobs are done by one process, by 1 worker and by 2, one
 after the other, and every file that they write is compared byte by byte with those of the one process:
@@ -39,7 +40,7 @@ from rich.console import Console
 from scaling_simulation import Generation, Pieces, simulated_pieces, simulated_search
 
 import evo_fair as ef
-from evo_fair.errors import WorkerError
+from evo_fair.errors import EvoFairError, WorkerError
 from evo_fair.files import write_text
 from evo_fair.jobs.workers import Team, Workers, open_team
 from evo_fair.jobs.workers.team import Times
@@ -80,6 +81,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem", help="digits, ham10000 or another problem")
     parser.add_argument("--data", type=Path, help="the folder of the problem's data")
+    parser.add_argument("--jobs", nargs="+", choices=list(ASKED), default=list(ASKED), help="measured; default: all")
     parser.add_argument("--budget", type=int, default=1000, help="of the search")
     parser.add_argument("--population", type=int, help="of the search; default: the problem's")
     parser.add_argument("--trainings", type=int, default=8, help="networks that are trained from scratch")
@@ -88,6 +90,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20, help="in each of a search, a pruning and an audit")
     parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(RESULTS.parents[2])}/PROBLEM")
     arguments = parser.parse_args()
+    if "deploy" in arguments.jobs and "search" not in arguments.jobs:
+        raise EvoFairError("deploy trains networks of the search: give --jobs search deploy")
     problem = ef.load_problem(arguments.problem, data=arguments.data)
     out = arguments.out or RESULTS / problem.name
     with tempfile.TemporaryDirectory(prefix="scaling-") as work:
@@ -96,6 +100,8 @@ def main() -> None:
         kills = bench.kill()
     note = made_by(f"benchmarks/scaling.py {arguments.problem}", ("numpy", "torch"))
     for name, table in (("table", rows), ("simulated", simulated), ("kills", kills)):
+        if not table:
+            continue
         frame = pd.DataFrame(table)
         write_text(out / f"{name}.csv", f"# {note}\n{frame.to_csv(index=False, float_format='%.4g')}")
         Console().print(f"{name}\n{frame.to_string(index=False)}\n", markup=False)
@@ -115,7 +121,8 @@ class Bench:
 
     def jobs(self) -> dict[str, Job]:
         """The jobs that are measured; `deploy` needs the search's run."""
-        return {"search": self.search, "prune": self.prune, "deploy": self.deploy}
+        jobs: dict[str, Job] = {"search": self.search, "prune": self.prune, "deploy": self.deploy}
+        return {name: job for name, job in jobs.items() if name in self.arguments.jobs}
 
     def search(self, out: Path, workers: Workers | None, watch: Watch) -> None:
         """A search without trainings."""
@@ -258,7 +265,9 @@ class Bench:
 
     def kill(self) -> list[dict[str, Any]]:
         """Rows of what kills changed."""
-        rows = []
+        rows: list[dict[str, Any]] = []
+        if not self.arguments.kills:
+            return rows
         for name, job in {"search": self.search, "prune": self.prune, "audit": self.audit}.items():
             whole = self.work / f"{name}-0"
             if not whole.exists():
