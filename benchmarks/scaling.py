@@ -15,8 +15,8 @@ is that of empty ones. Then workers are killed at random moments, `--kills` time
 audit; no byte may change. From what each piece took in one worker, and with the owner, a simulation says how the same
 jobs go with 2 workers, which is compared with what was measured, and with 10, 100 and 1,000.
 
-Writes table.csv, simulated.csv and kills.csv into results/benchmarks/scaling/PROBLEM. Run it on a machine that does
-nothing else; `digits` takes some minutes.
+Writes table.csv, simulated.csv and, with kills, kills.csv into results/benchmarks/scaling/PROBLEM. Run it on a machine
+that does nothing else; `digits` takes some minutes.
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="scaling-") as work:
         bench = Bench(problem, arguments, Path(work))
         rows, simulated = bench.measure()
-        kills = bench.kill()
+        kills = bench.kill() if arguments.kills else []
     note = made_by(f"benchmarks/scaling.py {arguments.problem}", ("numpy", "torch"))
     for name, table in (("table", rows), ("simulated", simulated), ("kills", kills)):
         if not table:
@@ -265,9 +265,7 @@ class Bench:
 
     def kill(self) -> list[dict[str, Any]]:
         """Rows of what kills changed."""
-        rows: list[dict[str, Any]] = []
-        if not self.arguments.kills:
-            return rows
+        rows = []
         for name, job in {"search": self.search, "prune": self.prune, "audit": self.audit}.items():
             whole = self.work / f"{name}-0"
             if not whole.exists():
