@@ -4,16 +4,18 @@
 
 CHECKOUT is a folder with an older evo_fair, such as one that `git worktree add` made. Each round runs `evo-fair search`
 once with either, the older one first in every other round, each in a process of its own with the supernet and the
-decoded images at hand (a first search with a budget of a population sees to that). The stages, from a process's begin:
+decoded images at hand (a first search with a budget of two populations sees to that). The stages are told from outside,
+by when the files of a run were last written, so that any checkout can be measured:
 
-  start-up   imports, data, supernet and profile: until the search begins
-  search     the networks that the proxy evaluates, and opening it
-  beliefs    what is believed of them
-  writing    the front's networks: ONNX, checked against torch, and cards
+  start-up   imports, data, supernet and profile: until run.toml
+  search     the networks that the proxy evaluates: until the journal's last line
+  beliefs    what is believed of them, and the front: until front.csv
+  writing    the front's networks, ONNX, checked against torch, and cards: until the last file in networks/
   figures    the front's, and the rest
 
-Seconds of wall time say what a user waits for, on a machine that does nothing else; those of the processors are the
-better ones on a busy machine. The folders of all runs have to be the same, byte for byte, but for evo_fair's version.
+An older checkout that writes front.csv last has the first network within its beliefs. Seconds are of wall time, for a
+machine that does nothing else; beside them stand those of the processors for the whole. How many files of the two
+folders are not the same, byte for byte, is said: none, where both search alike and are of the same version.
 Writes results/benchmarks/search_tail.csv.
 """
 
@@ -31,51 +33,13 @@ from provenance import made_by, run
 from rich.console import Console
 
 from evo_fair.errors import EvoFairError
-from evo_fair.files import read_json, write_text
+from evo_fair.files import write_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "benchmarks"
 STAGES = ("start-up", "search", "beliefs", "writing", "figures")
 SIDES = ("before", "after")
-
-DRIVER = """
-import json, os, sys, time
-
-def now():
-    return time.time(), sum(os.times()[:2])
-
-begun, marks = (float(sys.argv[1]), 0.0), {}
-from evo_fair.cli import progress
-from evo_fair.cli.progress import ProgressBars
-import evo_fair.jobs.search as job
-
-class Heard(ProgressBars):
-    def prepared(self, *given):
-        marks.setdefault("start-up", now())
-        super().prepared(*given)
-    def ended(self, *given):
-        marks["search"] = now()
-        super().ended(*given)
-    def exporting(self, done, networks):
-        if done == networks:
-            marks["writing"] = now()
-        super().exporting(done, networks)
-
-write = job._write_networks
-def writing(*given):
-    marks["beliefs"] = now()
-    write(*given)
-job._write_networks = writing
-progress.ProgressBars = Heard
-out, arguments = sys.argv[2], sys.argv[3:]
-from evo_fair.cli import main
-try:
-    main(arguments)
-finally:
-    marks["figures"] = now()
-    with open(out, "w") as file:
-        json.dump({"begun": begun, "marks": marks}, file)
-"""
+COMMAND = "import sys; from evo_fair.cli import main; main(sys.argv[1:])"
 
 
 def main() -> None:
@@ -97,12 +61,12 @@ def main() -> None:
                 networks = len(list((runs[side] / "networks").glob("*.onnx")))
                 rows.append({"round": number, "side": side, "networks": networks, **taken})
                 print(rows[-1], file=sys.stderr)
-            if different := differences(*(runs[side] for side in SIDES)):
-                raise EvoFairError(f"the two wrote different files, {different[0]} the first of {len(different)}")
+            different = differences(*(runs[side] for side in SIDES))
     table = pd.DataFrame(rows)
     report(table)
+    Console().print(f"{len(different)} files differ{f', the first is {different[0]}' if different else ''}")
     command = f"benchmarks/search_tail.py --before {before.name} --problem {arguments.problem} --budget"
-    made = made_by(f"{command} {arguments.budget}", ("torch", "onnxruntime"))
+    made = made_by(f"{command} {arguments.budget}; {len(different)} files differ", ("torch", "onnxruntime"))
     write_text(RESULTS / "search_tail.csv", f"# {made}\n{table.to_csv(index=False, lineterminator=chr(10))}")
 
 
@@ -111,31 +75,44 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, required=True, help="a checkout of an older evo_fair")
     parser.add_argument("--problem", default="ham10000")
-    parser.add_argument("--data", help="the data set's folder")
+    parser.add_argument("--data", type=Path, help="the data set's folder")
     parser.add_argument("--budget", type=int, default=1000)
     parser.add_argument("--population", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    for name, least in (("budget", 1), ("population", 2), ("rounds", 1), ("jobs", 1)):
+        if getattr(arguments, name) < least:
+            raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give {least} or more")
+    return arguments
 
 
 def searched(checkout: Path, out: Path, arguments: argparse.Namespace, budget: int) -> dict[str, float]:
-    """Searches with a checkout; the seconds of wall time and of the processors, `<stage>` and `<stage>_cpu`."""
+    """Searches with a checkout; the seconds of each stage, and `cpu`, those of the processors."""
     options = ["--budget", budget, "--population", arguments.population, "--jobs", arguments.jobs, "--out", out]
-    options += ["--data", arguments.data] if arguments.data else []
-    marks = out.with_suffix(".json")
-    command = [sys.executable, "-c", DRIVER, time.time(), marks, "search", arguments.problem, *options]
+    options += ["--data", arguments.data.resolve()] if arguments.data else []
+    command = [sys.executable, "-c", COMMAND, "search", arguments.problem, *options]
     environment = os.environ | {"PYTHONPATH": str(checkout)}
+    begun, cpu = time.time(), os.times()
     done = subprocess.run(list(map(str, command)), cwd=checkout, env=environment, stdout=subprocess.DEVNULL)
     if done.returncode:
         raise EvoFairError(f"the search with {checkout} ended with {done.returncode}: see above")
-    told = read_json(marks)
-    taken, last = {}, told["begun"]
-    for stage in STAGES:
-        reached = told["marks"][stage]
-        taken[stage], taken[f"{stage}_cpu"] = (round(b - a, 3) for a, b in zip(last, reached, strict=True))
-        last = reached
-    return taken
+    ended, now = time.time(), os.times()
+    used = now.children_user + now.children_system - cpu.children_user - cpu.children_system
+    return {**stages(out, begun, ended), "cpu": round(used, 3)}
+
+
+def stages(folder: Path, begun: float, ended: float) -> dict[str, float]:
+    """The seconds that each stage of a finished search took, by when its files were written."""
+
+    def written(name: str) -> float:
+        return (folder / name).stat().st_mtime
+
+    searching = written("journal.jsonl")
+    networks = [path.stat().st_mtime for path in (folder / "networks").iterdir()]
+    believed = min(written("front.csv"), *networks)
+    reached = [begun, written("run.toml"), searching, max(believed, searching), max(networks), ended]
+    return {stage: round(b - a, 3) for stage, a, b in zip(STAGES, reached[:-1], reached[1:], strict=True)}
 
 
 def differences(one: Path, other: Path) -> list[str]:
@@ -148,15 +125,16 @@ def differences(one: Path, other: Path) -> list[str]:
 def report(table: pd.DataFrame) -> None:
     """Prints medians by stage, and the shares that were aimed at."""
     console = Console()
-    for kind, ending in (("wall", ""), ("CPU", "_cpu")):
-        columns = [f"{stage}{ending}" for stage in STAGES]
-        medians = table.groupby("side")[columns].median().loc[list(SIDES)]
-        whole = table.assign(whole=table[columns].sum(axis=1)).groupby("side")["whole"].median()
-        for side in SIDES:
-            parts = ", ".join(f"{stage} {medians.loc[side, f'{stage}{ending}']:.1f}" for stage in STAGES)
-            share = medians.loc[side, f"writing{ending}"] / medians.loc[side, f"search{ending}"]
-            console.print(f"{kind} s, {side}: {parts}; whole {whole[side]:.1f}; writing {share:.1%} of the search")
-        console.print(f"{kind}: the whole takes {whole['after'] / whole['before']:.2f} of before")
+    table = table.assign(whole=table[list(STAGES)].sum(axis=1))
+    medians = table.groupby("side")[[*STAGES, "whole", "cpu"]].median()
+    for side in SIDES:
+        row = medians.loc[side]
+        parts = ", ".join(f"{stage} {row[stage]:.1f}" for stage in STAGES)
+        share = row["writing"] / row["search"]
+        console.print(f"{side}, s: {parts}; whole {row['whole']:.1f}, of CPU {row['cpu']:.1f}")
+        console.print(f"{side}: writing takes {share:.1%} of the search")
+    for kind in ("whole", "cpu"):
+        console.print(f"{kind}: {medians.loc['after', kind] / medians.loc['before', kind]:.2f} of before")
 
 
 if __name__ == "__main__":
