@@ -1,0 +1,160 @@
+"""How much there was to gain: what size alone tells of networks of equal latency, and how much size a space has.
+
+    python benchmarks/search_gain_room.py PROBLEM [--data DIR] [--generations 200]
+
+Goes on from the networks that `search_gain.py` trained. Each of their metrics is regressed on a quadratic in the
+logarithm of latency and on the logarithm of multiply-accumulates: `per_doubling` is what twice as many of them are
+worth in the same time. How many a space has within a latency is what NSGA-II finds by multiply-accumulates and latency
+alone, with no supernet and no training, 200 networks a generation, or what a network of the pair has, if that is more.
+
+  gained     what the front's networks have more than random ones, as `search_gain.py` reports it
+  by_size    what their multiply-accumulates say that it should be
+  room       what the networks with the most multiply-accumulates would have more, by the same line
+
+A search that gained `room` would be as good as one that knows size, and nothing else, perfectly. Intervals draw pairs
+anew, 2,000 times; the seeds' mean stands for a network. Writes results/benchmarks/search_gain/PROBLEM/room.csv, a row a
+metric, and room_pairs.csv, a row a pair.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from provenance import made_by, run
+from rich.console import Console
+from rich.table import Table
+from search_gain_units import FRONT, RANDOM, Candidate
+
+from evo_fair import layers
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import make_strategy
+from evo_fair.evolution.objectives import Objective
+from evo_fair.files import read_json, write_text
+from evo_fair.latency import load_profile
+from evo_fair.latency.profile import Profile
+from evo_fair.problem import load_problem
+from evo_fair.space import SearchSpace
+
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "search_gain"
+METRIC_NAMES = ("accuracy", "worst_group_accuracy", "unfairness")
+NUMBERS = ("per_doubling", "gained", "by_size", "room")
+POPULATION, REPLICATES = 200, 2000
+SIZE = Objective("multiply_accumulates", "max", cheap=True, function=layers.macs)
+TIME = Objective("time", cheap=True, function=lambda table: np.zeros(len(table)))
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def main() -> None:
+    """Computes, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("problem", help="one that search_gain.py has been run for, such as cifar10")
+    parser.add_argument("--data", type=Path, help="the folder of the problem's data")
+    parser.add_argument("--generations", type=int, default=200)
+    arguments = parser.parse_args()
+    if arguments.generations < 1:
+        raise EvoFairError(f"generations {arguments.generations} is too few: give 1 or more")
+    problem = load_problem(arguments.problem, data=arguments.data)
+    dataset = problem.dataset()
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    device = load_profile(problem.search.devices[0])
+    folder = RESULTS / problem.name
+    pairs = pairs_of(folder, space, device)
+    most = most_macs(space, device, pairs["latency_ms"].to_numpy(), arguments.generations)
+    pairs["most_macs"] = np.maximum(most, pairs[[f"{FRONT}_macs", f"{RANDOM}_macs"]].max(axis=1))
+    rows = room(pairs)
+    command = f"python benchmarks/search_gain_room.py {problem.name}"
+    head = f"# {made_by(f'{command}; milliseconds predicted for {device.name}', ('numpy',))}\n"
+    for name, table in (("room", rows), ("room_pairs", pairs)):
+        text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        write_text(folder / f"{name}.csv", head + text)
+    show(rows, pairs)
+
+
+def pairs_of(folder: Path, space: SearchSpace, device: Profile) -> pd.DataFrame:
+    """The trained pairs, a row each, from what `search_gain.py` wrote."""
+    path = folder / "table.csv"
+    if not path.is_file():
+        raise EvoFairError(f"{path} does not exist: run search_gain.py for this problem first")
+    stored: dict[str, Any] = read_json(folder / "networks.json", RunError)
+    if stored["made_of"]["space"] != space.fingerprint or stored["made_of"]["device"] != device.sha256:
+        raise RunError(f"{folder} is of another space or device than this problem's: run search_gain.py again")
+    known = {candidate.name: candidate for candidate in map(Candidate.of, stored["networks"])}
+    table = pd.read_csv(path, comment="#").dropna(subset="pair")
+    sides = [table[table["role"] == role].set_index("pair").sort_index() for role in (FRONT, RANDOM)]
+    found = pd.DataFrame({"latency_ms": [known[name].latency_ms for name in sides[0]["network"]]}, sides[0].index)
+    for role, side in zip((FRONT, RANDOM), sides, strict=True):
+        for column in ("network", "macs", *METRIC_NAMES):
+            found[f"{role}_{column}"] = side[column]
+    return found.reset_index(drop=True)
+
+
+def most_macs(space: SearchSpace, device: Profile, latency: Floats, generations: int) -> Ints:
+    """The most multiply-accumulates that a search by nothing else finds within each of the latencies, `[n]`."""
+    strategy = make_strategy("nsga2", space, np.random.default_rng(0), POPULATION, [SIZE, TIME])
+    most = np.zeros(len(latency), np.int64)
+    for _ in range(generations):
+        genomes = strategy.ask(POPULATION)
+        if not len(genomes):
+            break
+        tables = space.decode(genomes)
+        size, time = layers.macs(tables), device.latency_ms(tables)
+        strategy.tell(genomes, np.column_stack([-size, time]).astype(np.float64), np.zeros(len(genomes)))
+        within = np.where(time <= latency[:, None], size, 0)
+        most = np.maximum(most, within.max(axis=1))
+    return most
+
+
+def room(pairs: pd.DataFrame) -> pd.DataFrame:
+    """What size is worth and how much of it there was, a row a metric."""
+    drawn = np.random.default_rng(0).integers(0, len(pairs), (REPLICATES, len(pairs)))
+    size = np.log2(pairs[[f"{FRONT}_macs", f"{RANDOM}_macs", "most_macs"]].to_numpy(np.float64))
+    time = np.log2(pairs["latency_ms"].to_numpy())
+    rows = []
+    for metric in METRIC_NAMES:
+        values = pairs[[f"{FRONT}_{metric}", f"{RANDOM}_{metric}"]].to_numpy()
+        point = worth(time, size, values)
+        resampled = np.array([worth(time[chosen], size[chosen], values[chosen]) for chosen in drawn])
+        low, high = 2 * point - np.percentile(resampled, [97.5, 2.5], axis=0)
+        row: dict[str, Any] = {"metric": metric, "pairs": len(pairs)}
+        for name, *numbers in zip(NUMBERS, point, low, high, strict=True):
+            row |= dict(zip((name, f"{name}_low", f"{name}_high"), numbers, strict=True))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def worth(time: Floats, size: Floats, values: Floats) -> Floats:
+    """What `NUMBERS` name, of pairs at the logarithms `time` `[pairs]` of latency.
+
+    `size` `[pairs, 3]` is the logarithm of the multiply-accumulates of the front's network, the random one and the one
+    with the most; `values` `[pairs, 2]` are the metric of the first two.
+    """
+    both = np.repeat(time, 2)
+    inputs = np.column_stack([np.ones_like(both), both, both**2, size[:, :2].ravel()])
+    slope = np.linalg.lstsq(inputs, values.ravel(), rcond=None)[0][-1]
+    ours, _, most = (size - size[:, 1:2]).mean(axis=0)
+    return np.array([slope, (values[:, 0] - values[:, 1]).mean(), slope * ours, slope * most])
+
+
+def show(rows: pd.DataFrame, pairs: pd.DataFrame) -> None:
+    """Prints both tables."""
+    table = Table("metric", "a doubling is worth", "gained", "by size", "room")
+    for _, row in rows.iterrows():
+        cells = [f"{row[n]:+.4f} [{row[f'{n}_low']:+.4f}, {row[f'{n}_high']:+.4f}]" for n in NUMBERS]
+        table.add_row(row["metric"], *cells)
+    console = Console(width=140)
+    console.print(table)
+    ours, most = (pairs[f"{side}_macs"] / pairs[f"{RANDOM}_macs"] for side in (FRONT, "most"))
+    for number, pair in pairs.iterrows():
+        console.print(
+            f"{pair['latency_ms']:.2f} ms: the front's network has {ours[number]:.2f} times the random one's "
+            f"multiply-accumulates, of {most[number]:.2f} there are"
+        )
+
+
+if __name__ == "__main__":
+    run(main)
