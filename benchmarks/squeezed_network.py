@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 BLOCKS = ((16, 2, 24), (24, 4, 40), (40, 4, 64))
-"""Channels that come in, expansion, channels that go out: each halves the image's side; one more follows in its size."""
+"""Channels in, expansion, channels out: each halves the side of its images; a block of equal size follows."""
 
 
 class SqueezedBlock(nn.Module):
