@@ -40,7 +40,7 @@ from rich.console import Console
 from torch import nn
 
 import evo_fair as ef
-from evo_fair.arrays import Floats
+from evo_fair.arrays import Floats, Genomes
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
@@ -102,8 +102,15 @@ class Place:
     @cached_property
     def dense_ms(self) -> float:
         """The latency of the whole network."""
-        space = self.origin.space
-        return float(self.profile.latency_ms(space.decode(space.largest()[None]))[0])
+        return self._latency_of(self.origin.space.largest())
+
+    @property
+    def least_ms(self) -> float:
+        """The latency of its smallest pruned form."""
+        return self._latency_of(self.origin.space.smallest())
+
+    def _latency_of(self, genome: Genomes) -> float:
+        return float(self.profile.latency_ms(self.origin.space.decode(genome[None]))[0])
 
     def latency(self, keep: Keep) -> float:
         """That of the network of which these channels stay."""
@@ -158,6 +165,11 @@ def main() -> None:
     check(arguments)
     until = time.time() + 60 * arguments.limit
     place = opened(arguments)
+    if place.least_ms > (limit := min(arguments.shares) * place.dense_ms):
+        raise EvoFairError(
+            f"the smallest pruned form takes {place.least_ms:.3g} of {place.dense_ms:.3g} ms, not {limit:.3g}: "
+            "give larger --shares"
+        )
     units = [
         Unit(method, share, seed, arguments.epochs)
         for seed in range(arguments.seeds)

@@ -66,3 +66,8 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Comman
     assert "3 of 7 are left to make" in again.stdout
     assert pd.read_csv(tmp_path / "out" / "table.csv", comment="#")["seeds"].tolist() == [1] * 4
     assert "1/" not in again.stdout.partition("method")[0]
+    tiny = [*command, "--report"]
+    tiny[tiny.index("0.985")] = "0.001"
+    refused = commands.start(tiny, script=str(SCRIPT)).done()
+    assert refused.returncode == 2
+    assert "the smallest pruned form takes " in refused.stderr
