@@ -41,6 +41,7 @@ from torch import nn
 
 import evo_fair as ef
 from evo_fair.arrays import Floats, Genomes
+from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
@@ -94,10 +95,31 @@ class Place:
 
     problem: Problem
     run: ef.Run
-    origin: OwnOrigin
+    module: str
     profile: Profile
     folder: Path
     rate: float
+
+    @property
+    def group(self) -> str:
+        """The grouping that the search looked at."""
+        return str(self.run.configuration["search"]["group"])
+
+    @property
+    def network(self) -> str:
+        """What units are told apart by: the searched space's fingerprint."""
+        return str(self.run.configuration["space"]["fingerprint"])
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The problem's."""
+        return self.problem.dataset()
+
+    @cached_property
+    def origin(self) -> OwnOrigin:
+        """The network with its weights; a report needs none."""
+        configuration = self.run.configuration
+        return own_of_run(self.run.path, configuration, self.problem, self.dataset, self.group, self.module)
 
     @cached_property
     def dense_ms(self) -> float:
@@ -128,7 +150,7 @@ class Place:
         """Whether its facts, which are written last, are those of this network and data."""
         facts = read_cached_json(self.path(unit, ".json"))
         known = facts.get("network"), facts.get("rate")
-        return known == (self.origin.space.fingerprint, self.rate_of(unit))
+        return known == (self.network, self.rate_of(unit))
 
     def rate_of(self, unit: Unit) -> float:
         """The peak of its training's learning rate, as a share of the recipe's."""
@@ -165,11 +187,8 @@ def main() -> None:
     check(arguments)
     until = time.time() + 60 * arguments.limit
     place = opened(arguments)
-    if place.least_ms > (limit := min(arguments.shares) * place.dense_ms):
-        raise EvoFairError(
-            f"the smallest pruned form takes {place.least_ms:.3g} of {place.dense_ms:.3g} ms, not {limit:.3g}: "
-            "give larger --shares"
-        )
+    if not arguments.report:
+        check_shares(place, min(arguments.shares))
     units = [
         Unit(method, share, seed, arguments.epochs)
         for seed in range(arguments.seeds)
@@ -193,6 +212,16 @@ def check(arguments: argparse.Namespace) -> None:
     for share in arguments.shares:
         if not 0 < share < 1:
             raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
+
+
+def check_shares(place: Place, share: float) -> None:
+    """Refuses a share of the latency that no pruned form can keep."""
+    limit, least = share * place.dense_ms, place.least_ms
+    if least > limit:
+        raise EvoFairError(
+            f"the smallest pruned form takes {least:.3g} of {place.dense_ms:.3g} ms, not {limit:.3g}: "
+            "give larger --shares"
+        )
 
 
 def opened(arguments: argparse.Namespace) -> Place:
@@ -220,10 +249,7 @@ def opened(arguments: argparse.Namespace) -> Place:
             jobs=arguments.jobs,
             resume=folder.is_dir(),
         )
-    searched = ef.load_run(folder)
-    group, dataset = searched.configuration["search"]["group"], problem.dataset()
-    origin = own_of_run(folder, searched.configuration, problem, dataset, group, arguments.network)
-    return Place(problem, searched, origin, profile, out / "units", arguments.rate)
+    return Place(problem, ef.load_run(folder), arguments.network, profile, out / "units", arguments.rate)
 
 
 def latency_of(given: GivenNetwork, problem: Problem, profile: Profile) -> float:
@@ -251,14 +277,14 @@ def finish(units: list[Unit], place: Place, until: float, only_report: bool) -> 
 def make(place: Place, unit: Unit) -> None:
     """Prunes and trains a network, and keeps what it predicts."""
     network = MAKERS[unit.method](place, unit)
-    task, origin = place.origin.task, place.origin
+    task = place.origin.task
     stream = io.BytesIO()
     np.savez_compressed(stream, test=task.predictions(network, "test"))
     rows = exported_rows(network, task.dataset.input_shape)
     write_bytes(place.path(unit, ".npz"), stream.getvalue())
     latency = float(place.profile.latency_ms(rows[None])[0])
     facts = {**asdict(unit), "rate": place.rate_of(unit), "latency_ms": latency}
-    write_json(place.path(unit, ".json"), {**facts, "network": origin.space.fingerprint})
+    write_json(place.path(unit, ".json"), {**facts, "network": place.network})
 
 
 def _dense(place: Place, unit: Unit) -> nn.Module:
@@ -346,7 +372,7 @@ def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
 
 def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> None:
     """Writes and shows the table, and the differences of the front's networks from the others."""
-    dataset, group = place.origin.task.dataset, place.origin.task.group
+    dataset, group = place.dataset, place.group
     samples = dataset.part("test")
     labels, groups = dataset.labels[samples], dataset.grouping(group).index[samples]
     weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed=(labels, groups))

@@ -1,5 +1,6 @@
 """Pruned forms of a network beside other pruning: shares of channels for a latency, the whole way on the digits."""
 
+import shutil
 from pathlib import Path
 
 import own_network
@@ -60,14 +61,13 @@ def test_the_script_goes_the_whole_way_and_begins_nothing_twice(commands: Comman
     assert len(pd.read_csv(tmp_path / "out" / "differences.csv", comment="#")) == 9
     limit = f"latency_ms <= {0.985 * table['latency_ms'][0]:.3g}"
     assert limit in (tmp_path / "out" / "run" / "run.toml").read_text()
+    refused = commands.start([*command, "--shares", "0.985", "0.001"], script=str(SCRIPT)).done()
+    assert refused.returncode == 2
+    assert "the smallest pruned form takes " in refused.stderr
     (tmp_path / "out" / "table.csv").unlink()
+    shutil.rmtree(tmp_path / "out" / "run" / "own")  # a report needs no weights
     again = commands.start([*command, "--report", "--seeds", "2"], script=str(SCRIPT)).done()
     assert again.returncode == 0, again.stderr
     assert "3 of 7 are left to make" in again.stdout
     assert pd.read_csv(tmp_path / "out" / "table.csv", comment="#")["seeds"].tolist() == [1] * 4
     assert "1/" not in again.stdout.partition("method")[0]
-    tiny = [*command, "--report"]
-    tiny[tiny.index("0.985")] = "0.001"
-    refused = commands.start(tiny, script=str(SCRIPT)).done()
-    assert refused.returncode == 2
-    assert "the smallest pruned form takes " in refused.stderr
