@@ -24,6 +24,7 @@ __all__ = [
     "UnknownNameError",
     "WorkerError",
     "check_list",
+    "did_you_mean",
     "in_a_line",
     "quote",
 ]
@@ -137,6 +138,24 @@ class ConstraintError(EvoFairError, ValueError):
     """
 
 
+def did_you_mean(name: str, known: list[str]) -> str:
+    """The end of an error's line that asks for the name of `known` that is closest to `name`; empty if none is close.
+
+    Args:
+        name: The name that was given.
+        known: The names that exist.
+
+    Example:
+        >>> from evo_fair.errors import did_you_mean
+        >>> did_you_mean("hour", ["age", "hours"])
+        "; did you mean 'hours'?"
+    """
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
 class UnknownNameError(EvoFairError, LookupError):
     """A name is not among those that exist; the message lists them.
 
@@ -153,10 +172,7 @@ class UnknownNameError(EvoFairError, LookupError):
     """
 
     def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
-        from difflib import get_close_matches
-
-        close = get_close_matches(name, known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        hint = did_you_mean(name, known)
         super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{mend}{hint}")
 
 

@@ -475,6 +475,14 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
         raise ProblemError(f"{path}: {first_fault(error)}") from error
 
 
+_PLAIN = {
+    "tuple_type": "expected a list in brackets, such as [1, 2]",
+    "model_type": "expected a table of keys, such as { key = 1 }",
+    "dict_type": "expected a table of keys, such as { key = 1 }",
+}
+"""What pydantic says in words of Python, in those of a problem file."""
+
+
 def first_fault(error: ValidationError) -> str:
     """The first thing that is wrong with a problem, its key first; a misspelt key goes before all others.
 
@@ -493,4 +501,5 @@ def first_fault(error: ValidationError) -> str:
     given = (
         f", got {quote(first['input'])}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
     )
+    message = _PLAIN.get(first["type"], message)
     return f"{place}: {message}{given}" if place else f"{message}{given}"

@@ -206,6 +206,15 @@ def test_the_folder_of_a_problem_is_a_name_and_no_path(tmp_path: Path, name: str
         load_problem(str(tmp_path / "mine.toml"))
 
 
+def test_a_fault_of_form_is_said_in_words_of_a_problem_file(tmp_path: Path) -> None:
+    (tmp_path / "one.toml").write_text(FOLDER.replace("objectives = [", 'constraints = "macs <= 5"\nobjectives = ['))
+    with pytest.raises(ProblemError, match=r"search.constraints: expected a list in brackets.*, got 'macs <= 5'"):
+        load_problem(str(tmp_path / "one.toml"))
+    (tmp_path / "two.toml").write_text('title = "no data"\ndata = 3\n')
+    with pytest.raises(ProblemError, match="data: expected a table of keys"):
+        load_problem(str(tmp_path / "two.toml"))
+
+
 @pytest.mark.parametrize("name", ["cifar10", "faces"])
 def test_shipped_spaces_reach_from_small_to_large(name: str) -> None:
     problem = load_problem(name)

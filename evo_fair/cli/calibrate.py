@@ -111,7 +111,7 @@ def calibrate(
         before = "" if run is None else " --layers BEFORE/layers.csv --latency BEFORE/latency.csv"
         say(
             f"{networks} {what} and measure.py are in {kit}: copy it to the board, run "
-            f"'python3 measure.py' there, copy latency.csv back, then",
+            f"'python3 measure.py --threads 1' there, with nothing else running, copy latency.csv back, then",
             f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv{before} --name {name}",
         )
         return

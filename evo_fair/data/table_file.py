@@ -13,7 +13,7 @@ import pandas as pd
 from pandas.api.types import is_float_dtype
 
 from evo_fair.data.tables import read_table
-from evo_fair.errors import DataError, EvoFairError, in_a_line, quote
+from evo_fair.errors import DataError, EvoFairError, did_you_mean, in_a_line, quote
 from evo_fair.files import inside
 
 __all__ = ["Cells", "read_cells"]
@@ -25,6 +25,7 @@ LONGEST_TEXT = 1000
 _TEXTS = (".csv", ".tsv", ".txt")
 _PARQUET = (".parquet", ".pq")
 _MEND = "it needs a header with a name for each column, and a line for each sample"
+_RENAMED = "fix the name under [data.table], or the table's header"
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -99,7 +100,7 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Cells:
     _check_lines(path)
-    frame = read_table(path, columns, _MEND)[list(columns)]
+    frame = read_table(path, columns, _MEND, _RENAMED)[list(columns)]
     cells = Cells(path, frame, "line")
     for column in columns:
         _check_lengths(cells, column, frame[column])
@@ -156,7 +157,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Cells:
     for column in columns:
         if column not in names:
             known = ", ".join(map(quote, names[:30]))
-            raise DataError(f"{path} has no column {column!r}, only {known}: fix [data.table]")
+            raise DataError(f"{path} has no column {column!r}, only {known}: {_RENAMED}{did_you_mean(column, names)}")
     if double := [name for place, name in enumerate(names) if name in names[:place]]:
         raise DataError(f"{path} has two columns {double[0]!r}: rename one")
     if not file.metadata.num_rows:

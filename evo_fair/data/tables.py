@@ -9,16 +9,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import PARTS
-from evo_fair.errors import DataError
+from evo_fair.errors import DataError, did_you_mean
 
 __all__ = ["first_line", "given_split", "read_table", "unit_numbers"]
 
 
-def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "") -> pd.DataFrame:
     """The table `path`, comma or tab separated, with all cells as stripped text, the empty ones as "".
 
     The index holds the line numbers in the file; empty lines are left out.
     Raises `DataError`, ending in `mend`, when it can't be read, lacks one of `columns` or has no rows.
+    `renamed` is for columns whose names the user has chosen: it says where a name that the table lacks is fixed.
     """
     try:
         with path.open(encoding="utf-8-sig") as file:
@@ -47,7 +48,11 @@ def read_table(path: Path, columns: Sequence[str], mend: str) -> pd.DataFrame:
         raise DataError(f"{path} has semicolons between its columns: save it with commas or tabs")
     for column in columns:
         if column not in table.columns:
-            raise DataError(f"{path} has no column {column!r}, only {', '.join(table.columns)}: {mend}")
+            known = list(table.columns)
+            raise DataError(
+                f"{path} has no column {column!r}, only {', '.join(known)}: "
+                + (f"{renamed}{did_you_mean(column, known)}" if renamed else mend)
+            )
     if double := [name for i, name in enumerate(header) if name and name in header[:i]]:  # pandas renames the second
         raise DataError(f"{path} has two columns {double[0]!r}: {mend}")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index

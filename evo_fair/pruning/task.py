@@ -398,7 +398,7 @@ class Task:
             with torch.no_grad():
                 logits = copy.deepcopy(network).eval()(self.example)
         except Exception as error:  # a user's module can fail in any way
-            shape, mend = list(self.example.shape), "fix its forward, which has to take one tensor of that shape"
+            shape, mend = list(self.example.shape), "change it so that it takes one tensor of that shape"
             kinds = {parameter.dtype for parameter in network.parameters() if parameter.is_floating_point()}
             if kinds - {self.example.dtype}:
                 mend = f"its weights are {', '.join(sorted(map(str, kinds)))}; return it as network.float()"

@@ -11,7 +11,21 @@ from evo_fair.evolution.hypervolume import Points
 from evo_fair.job_folder import FolderKind
 from evo_fair.report.compare import Comparison
 
-__all__ = ["COMPARISONS", "attainment_frame", "facts_of_comparison", "fronts_frame", "pairs_frame", "traces_frame"]
+__all__ = [
+    "COMPARISONS",
+    "SURFACE",
+    "attainment_frame",
+    "facts_of_comparison",
+    "fronts_frame",
+    "pairs_frame",
+    "traces_frame",
+]
+
+SURFACE = (
+    "The hypervolume of a label counts all networks that its runs evaluated. The median surface is what half of its "
+    "runs attain with their fronts. A front holds what is believed best, so its hypervolume can be the smaller one."
+)
+"""What tells the two hypervolumes of a comparison apart, in words for its readers."""
 
 COMPARISONS = FolderKind("comparison", "this version's 'evo-fair compare'", "compare.json", RunError)
 """The folders of comparisons."""

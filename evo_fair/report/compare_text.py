@@ -14,6 +14,7 @@ from evo_fair.files import write_json, write_text
 from evo_fair.report.compare import Comparison, mean_interval
 from evo_fair.report.compare_tables import (
     COMPARISONS,
+    SURFACE,
     attainment_frame,
     facts_of_comparison,
     fronts_frame,
@@ -152,7 +153,8 @@ def _box(comparison: Comparison) -> str:
     made = "of a given box" if comparison.chosen_box else "of a box around all fronts, a tenth larger at the worse end"
     return (
         f"Hypervolume is the share {made}, the same for all runs. Best corner: {corner(comparison.box.ideal)}. "
-        f"Reference point: {corner(comparison.box.reference)}. Intervals are Student's, over the runs of a label.\n"
+        f"Reference point: {corner(comparison.box.reference)}. {SURFACE} "
+        "Intervals are Student's, over the runs of a label.\n"
     )
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
-from evo_fair.report.compare_tables import COMPARISONS
+from evo_fair.report.compare_tables import COMPARISONS, SURFACE
 from evo_fair.report.page_figures import Series, points_figure
 from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section
 from evo_fair.show import visible
@@ -167,6 +167,7 @@ def _hypervolumes(folder: Path, labels: pd.DataFrame, facts: _Facts) -> dict[str
     text = [
         f"Hypervolume is the share of {made} that a front dominates, the same box for all.",
         f"Best corner: {ends['ideal']}. Reference point: {ends['reference']}.",
+        SURFACE,
         "Intervals are Student's for the mean over a label's runs; fewer than three runs have none.",
     ]
     return section(text=text, figures=[figure], tables=[SheetTable("Hypervolume by label", heads, rows)])

@@ -66,11 +66,16 @@ class SheetTable:
 
 
 def number(value: Any) -> str:
-    """A number as texts show it: whole ones with their thousands, others with four digits; `unknown` for none."""
+    """A number as texts show it: whole ones with their thousands, others with four digits; `unknown` for none.
+
+    What rounding left of 0, such as the end of an interval of shares that is 1e-16, is 0.
+    """
     if isinstance(value, str):
         return visible(value)
     if value is None or pd.isna(value):
         return UNKNOWN
+    if abs(value) < 1e-12:
+        value = 0
     return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
 
 

@@ -159,7 +159,7 @@ def _with(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.D
 @pytest.mark.parametrize(
     ("change", "settings", "message"),
     [
-        (None, {"numbers": ["hour"]}, "has no column 'hour', only income, age"),
+        (None, {"numbers": ["hour"]}, "fix the name under [data.table], or the table's header; did you mean 'hours'?"),
         (_with("hours", 4, "many"), {}, "line 6: hours 'many' is no number in the range of single precision"),
         (_with("hours", 4, "nan"), {}, "line 6: hours 'nan' is no number"),
         (_with("hours", 4, "1e39"), {}, "line 6: hours '1e39' is no number"),

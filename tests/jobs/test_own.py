@@ -264,6 +264,7 @@ def test_a_file_and_a_module_of_a_package_are_the_same_network(
             {},
             "'mine_own.py:' names no network: write file.py:function or package.module:function",
         ),
+        ("mine_own.py", None, {}, "'mine_own.py' names a file without a function: write mine_own.py:network"),
         ("mobilenet-v2", "w.safetensors", {}, "weights are given for the reference network mobilenet-v2"),
         ("mine_own.py:fails", None, {}, "fails with ValueError: no such thing"),
         ("mine_own.py:number", None, {}, "returns int: it has to return a torch.nn.Module"),

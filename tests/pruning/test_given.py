@@ -98,6 +98,13 @@ def test_names_of_wrapped_networks_are_understood(prefix: str, tmp_path: Path) -
         load_weights(other, tmp_path / "w.safetensors")
 
 
+def test_weights_of_another_shape_are_refused_with_both_shapes(tmp_path: Path) -> None:
+    save_file(nn.Sequential(nn.Linear(4, 2)).state_dict(), tmp_path / "w.safetensors")
+    message = r"0\.(weight|bias) has the shape \[2(, 4)?\], in the network \[3(, 4)?\]; give the weights of this very"
+    with pytest.raises(PruningError, match=message):
+        load_weights(nn.Sequential(nn.Linear(4, 3)), tmp_path / "w.safetensors")
+
+
 def test_a_layer_under_two_names_may_be_stored_once(tmp_path: Path) -> None:
     class Shared(nn.Module):
         def __init__(self) -> None:

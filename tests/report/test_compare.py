@@ -244,6 +244,7 @@ def test_the_files_hold_what_was_compared(runs, tmp_path):
     assert text == comparison_markdown(comparison)
     assert "| nsga2 | 1 | 3 | 2.0 | 0.7521 | one run |" in text  # (0.55 * 6 + 0.25 * 5) / (0.55 * 11)
     assert "Reference point: accuracy 0.35, latency_ms 12." in text
+    assert "The median surface is what half of its runs attain with their fronts." in text
     assert "| random | 83 % |  |" in text
     table = pd.read_csv(tmp_path / "one" / "runs.csv")
     np.testing.assert_allclose(table["hypervolume"], comparison.by_run["hypervolume"])

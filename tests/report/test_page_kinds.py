@@ -7,6 +7,7 @@ import pytest
 
 from evo_fair.errors import AuditError, EvoFairError, RunError
 from evo_fair.report.page import write_report
+from evo_fair.report.page_sheet import number
 from tests.cli.conftest import refusal
 from tests.report.folders import MAKERS, write_audit, write_comparison_of_two, write_deployment, write_pruning
 from tests.report.test_page import EVIL, needs_browser
@@ -169,6 +170,10 @@ def test_an_audit_says_who_loses_and_how_sure_that_is(tmp_path):
     few = write_report(write_audit(tmp_path / "few", effects=False)).read_text(encoding="utf-8")
     assert "not enough pruned networks" in few
     assert "not enough flips" in few
+
+
+def test_what_rounding_left_of_zero_is_shown_as_zero():
+    assert [number(value) for value in (1.1102230246251565e-16, -1e-17, 0.0, 1e-6)] == ["0", "0", "0", "1e-06"]
 
 
 def test_a_comparison_has_the_fronts_and_their_indicators(tmp_path):
