@@ -1,9 +1,11 @@
 """Problems: TOML files that name a data set, its groups, a search space, a training recipe and default objectives."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -56,7 +58,19 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
 _OWN = "image_folder and table"
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", max_length=200)]
+_FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def _folder_name(name: str) -> str:
+    if not _FOLDER_NAME.fullmatch(name):
+        raise ValueError(
+            f"{quote(name)} is not the name of one folder, of letters, digits, _, . and -: give such a name here, and "
+            "its path with --data"
+        )
+    return name
+
+
+FolderName = Annotated[str, Field(max_length=200), AfterValidator(_folder_name)]
 """The name of one folder, no path: where it lies is said by --data and `EVO_FAIR_DATA`."""
 
 

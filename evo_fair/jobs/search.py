@@ -192,9 +192,9 @@ def search(
     team_wanted = as_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
     place = place_of_job(torch_device, begun.get("proxy", {}) if resume else None, listener)
-    check_precision(precision, place.kind)
     if brought is not None:
         check_network_precision(precision)
+    check_precision(precision, place.kind)
     prepared = _prepare(
         problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
     )

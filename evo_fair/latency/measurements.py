@@ -180,6 +180,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str
                     )
                 rows.append((reader.line_num, {column: row[column].strip() for column in columns}))
             return rows
+    except FileNotFoundError as error:
+        raise ProfileError(
+            f"cannot read {path}, which is not there: 'evo-fair calibrate --kit' writes a layers.csv, and measure.py "
+            "beside it the latency.csv"
+        ) from error
     except OSError as error:
         raise ProfileError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -137,9 +137,9 @@ def load_weights(network: nn.Module, path: Path) -> None:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         why = in_a_line(error).removeprefix(f"Error(s) in loading state_dict for {type(network).__name__}: ")
-        for name, own in known.items():
-            if name in tensors and len(tensors) == len(known) and tensors[name].shape != own.shape:
-                why = f"{name} has the shape {[*tensors[name].shape]}, in the network {[*own.shape]}"
+        misfits = (name for name, own in known.items() if name in tensors and tensors[name].shape != own.shape)
+        if tensors.keys() == known.keys() and (name := next(misfits, None)):
+            why = f"{name} has the shape {[*tensors[name].shape]}, in the network {[*known[name].shape]}"
         raise PruningError(f"{path} does not fit the network: {why}; give the weights of this very network") from error
 
 
