@@ -98,3 +98,17 @@ def test_latency_errors_are_the_tables() -> None:
     assert said in README
     front = _table(BENCHMARKS / "latency_front.csv")
     assert f"of {len(front)} networks of a front, timed on an x86 machine, {front['within'].sum()} within" in README
+
+
+def test_gains_of_pruned_forms_are_the_tables() -> None:
+    table = _table(BENCHMARKS / "own_network" / "faces-mobilenet-v2" / "differences.csv")
+    rows = table.set_index(["share", "less", "metric"]).sort_index()
+    sixth, third = sorted(set(table["share"]))
+    for other in ("uniform", "ballot", "dense"):
+        gain = 100 * rows.loc[(sixth, other, "accuracy")]
+        points = "points " if other == "uniform" else ""
+        said = {"uniform": "uniform pruning", "ballot": "`ballot`", "dense": "the whole network"}[other]
+        assert f"{gain.value:+.1f} {points}[{gain.low:+.1f}, {gain.high:+.1f}] beside {said}" in README
+    assert rows.loc[(third, "ballot", "accuracy")].low < 0  # that it is better there is not shown
+    unfairness = table[table["metric"] == "unfairness"]
+    assert (unfairness["high"] > 0).all()
