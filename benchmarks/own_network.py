@@ -46,7 +46,7 @@ from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, resampled_counts
 from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
 from evo_fair.jobs.dense import given_network
 from evo_fair.jobs.own import GivenNetwork, OwnOrigin, own_of_run
@@ -407,7 +407,7 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
             for name in SHOWN:
                 value = values["front", share][name][0] - theirs[name][0]
                 drawn = values["front", share][name][1] - theirs[name][1]
-                low, high = 2 * value - np.percentile(drawn, [97.5, 2.5])
+                low, high = ends_of_change(np.float64(value), drawn)
                 differences.append(
                     {"share": share, "less": other, "metric": name, "value": value, "low": low, "high": high}
                 )

@@ -21,32 +21,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
 from rich.table import Table
-from search_gain_units import FRONT, RANDOM, Candidate
+from search_gain import RESULTS
+from search_gain_report import METRIC_NAMES
+from search_gain_statistics import Floats, Ints
+from search_gain_units import FRONT, RANDOM
 
 from evo_fair import layers
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import make_strategy
 from evo_fair.evolution.objectives import Objective
+from evo_fair.fairness.bootstrap import ends_of_change
 from evo_fair.files import read_json, write_text
 from evo_fair.latency import load_profile
 from evo_fair.latency.profile import Profile
 from evo_fair.problem import load_problem
 from evo_fair.space import SearchSpace
 
-RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "search_gain"
-METRIC_NAMES = ("accuracy", "worst_group_accuracy", "unfairness")
 NUMBERS = ("per_doubling", "gained", "by_size", "room")
 POPULATION, REPLICATES = 200, 2000
-SIZE = Objective("multiply_accumulates", "max", cheap=True, function=layers.macs)
-TIME = Objective("time", cheap=True, function=lambda table: np.zeros(len(table)))
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 def main() -> None:
@@ -83,10 +79,9 @@ def pairs_of(folder: Path, space: SearchSpace, device: Profile) -> pd.DataFrame:
     stored: dict[str, Any] = read_json(folder / "networks.json", RunError)
     if stored["made_of"]["space"] != space.fingerprint or stored["made_of"]["device"] != device.sha256:
         raise RunError(f"{folder} is of another space or device than this problem's: run search_gain.py again")
-    known = {candidate.name: candidate for candidate in map(Candidate.of, stored["networks"])}
     table = pd.read_csv(path, comment="#").dropna(subset="pair")
     sides = [table[table["role"] == role].set_index("pair").sort_index() for role in (FRONT, RANDOM)]
-    found = pd.DataFrame({"latency_ms": [known[name].latency_ms for name in sides[0]["network"]]}, sides[0].index)
+    found = sides[0][["latency_ms"]]
     for role, side in zip((FRONT, RANDOM), sides, strict=True):
         for column in ("network", "macs", *METRIC_NAMES):
             found[f"{role}_{column}"] = side[column]
@@ -95,14 +90,18 @@ def pairs_of(folder: Path, space: SearchSpace, device: Profile) -> pd.DataFrame:
 
 def most_macs(space: SearchSpace, device: Profile, latency: Floats, generations: int) -> Ints:
     """The most multiply-accumulates that a search by nothing else finds within each of the latencies, `[n]`."""
-    strategy = make_strategy("nsga2", space, np.random.default_rng(0), POPULATION, [SIZE, TIME])
+    goals = [
+        Objective("multiply_accumulates", "max", cheap=True, function=layers.macs),
+        Objective("time", cheap=True, function=device.latency_ms),
+    ]
+    strategy = make_strategy("nsga2", space, np.random.default_rng(0), POPULATION, goals)
     most = np.zeros(len(latency), np.int64)
     for _ in range(generations):
         genomes = strategy.ask(POPULATION)
         if not len(genomes):
             break
         tables = space.decode(genomes)
-        size, time = layers.macs(tables), device.latency_ms(tables)
+        size, time = (goal.measure(tables) for goal in goals)
         strategy.tell(genomes, np.column_stack([-size, time]).astype(np.float64), np.zeros(len(genomes)))
         within = np.where(time <= latency[:, None], size, 0)
         most = np.maximum(most, within.max(axis=1))
@@ -119,7 +118,7 @@ def room(pairs: pd.DataFrame) -> pd.DataFrame:
         values = pairs[[f"{FRONT}_{metric}", f"{RANDOM}_{metric}"]].to_numpy()
         point = worth(time, size, values)
         resampled = np.array([worth(time[chosen], size[chosen], values[chosen]) for chosen in drawn])
-        low, high = 2 * point - np.percentile(resampled, [97.5, 2.5], axis=0)
+        low, high = ends_of_change(point, resampled)
         row: dict[str, Any] = {"metric": metric, "pairs": len(pairs)}
         for name, *numbers in zip(NUMBERS, point, low, high, strict=True):
             row |= dict(zip((name, f"{name}_low", f"{name}_high"), numbers, strict=True))

@@ -73,12 +73,7 @@ class GivenNetwork:
     def __post_init__(self) -> None:
         if not isinstance(self.module, str | nn.Module):
             raise PruningError(f"module {quote(self.module)} is neither a text nor a torch.nn.Module: give one of them")
-        if isinstance(self.module, str) and ":" not in self.module and self.reference is None:
-            if self.module.endswith(".py"):
-                raise PruningError(
-                    f"{quote(self.module)} names a file without a function: write {self.module}:network where its "
-                    "network() returns the network"
-                )
+        if isinstance(self.module, str) and not (":" in self.module or self.module.endswith(".py") or self.reference):
             mend = f"{WIDTHS}, file.py:function or package.module:function"
             raise UnknownNameError("network", self.module, sorted(REFERENCES), mend)
         if self.weights is not None and self.reference is not None:

@@ -50,6 +50,10 @@ def load_module(place: str) -> nn.Module:
         place: `file.py:function` or `package.module:function`.
     """
     file, colon, function = place.rpartition(":")
+    if not colon and place.endswith(".py"):
+        raise PruningError(
+            f"{place!r} names a file without a function: write {place}:network where its network() returns the network"
+        )
     dotted = all(part.isidentifier() for part in file.split(".")) and not file.endswith(".py")
     path = Path.cwd() / f"{file}.py" if dotted else user_path(file, PruningError)
     if not colon or not function.isidentifier() or path.suffix != ".py":
