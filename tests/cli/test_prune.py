@@ -243,7 +243,7 @@ def test_shares_by_layer_from_the_command_line(
         (["--network", "gone.safetensors"], "gone.safetensors does not exist"),
         (["--weights", "w.safetensors"], "give it as --module file.py:function"),
         (["--run", "results/none"], "name one of its ids with --network"),
-        (["--module", "own.py"], "write file.py:function"),
+        (["--module", "own.py"], "write own.py:network where its network() returns"),
         (["--module", "gone.py:network"], "gone.py does not exist"),
         (["--module", "~nosuchuser/own.py:network"], "is no path that can be looked up"),
         (["--treatment", "freeze"], "unknown treatment 'freeze'"),
