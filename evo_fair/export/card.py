@@ -15,11 +15,19 @@ from evo_fair.export.columns import put_columns_first
 from evo_fair.export.export import TOLERANCE, Parity, check_parity, export_onnx
 from evo_fair.fairness import Counts
 from evo_fair.fairness.summary import confusion_summary, group_summary
-from evo_fair.files import atomic_write, sha256_of, write_json
+from evo_fair.files import atomic_write, is_recorded, read_cached_json, sha256_of, write_json
 from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.proxy import Proxy, predict_logits
 
-__all__ = ["Describes", "file_facts", "network_card", "write_frozen", "write_network", "write_onnx"]
+__all__ = ["Describes", "file_facts", "keep_written", "network_card", "write_frozen", "write_network", "write_onnx"]
+
+
+_MEASURED = ("genome", "architecture", "part", "groups", "confusion", "input", "labels", "onnx")
+"""The keys of a card that follow the facts."""
+
+
+_MADE_OF = ("format", "id", "evo_fair", "hashes")
+"""The facts that say what a file was made of, and by what."""
 
 
 class Describes(Protocol):
@@ -77,6 +85,27 @@ def write_frozen(
     card |= file_facts(path, parity, dataset, scaling)
     write_json(folder / f"{name}.json", card)
     return path
+
+
+def keep_written(folder: Path, name: str, facts: Mapping[str, Any], groupings: Sequence[str]) -> bool:
+    """Whether `write_frozen` would write the ONNX file that is there already; its card then states `facts`.
+
+    The file is as its card has it, and was made by this version of what `facts["hashes"]` names, so that nothing but
+    the facts, such as what later trainings made believe of the network, can have changed.
+    """
+    card = read_cached_json(folder / f"{name}.json")
+    measured = {key: card[key] for key in _MEASURED if key in card}
+    stated = _stated(name, facts)
+    if len(measured) < len(_MEASURED) or any(card.get(key) != stated[key] for key in _MADE_OF):
+        return False
+    told = measured["groups"]
+    if not isinstance(told, dict) or list(told) != list(groupings):
+        return False
+    if not is_recorded(folder / f"{name}.onnx", folder / f"{name}.json", "onnx"):
+        return False
+    if (content := stated | measured) != card:
+        write_json(folder / f"{name}.json", content)
+    return True
 
 
 def write_onnx(
@@ -140,11 +169,7 @@ def network_card(
     What labels were taken for is told for all samples and within groups; the groups of `class` are the labels.
     """
     told = {grouping: confusion_summary(part) for grouping, part in counts.items()}
-    return {
-        "format": 1,
-        "id": name,
-        "evo_fair": __version__,
-        **facts,
+    return _stated(name, facts) | {
         "genome": dict(zip(space.gene_names, map(int, genome), strict=True)),
         "architecture": space.described(genome),
         "part": "validation",
@@ -154,3 +179,8 @@ def network_card(
             "by_group": {grouping: one["by_group"] for grouping, one in told.items() if grouping != "class"},
         },
     }
+
+
+def _stated(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The card's beginning, which is told and not measured."""
+    return {"format": 1, "id": name, "evo_fair": __version__, **facts}

@@ -30,6 +30,7 @@ from evo_fair.evolution.algorithms import Algorithm, own_code
 from evo_fair.evolution.given import given_constraints, given_objectives
 from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
+from evo_fair.export.card import keep_written
 from evo_fair.files import remove_leftovers
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.evidence import gather
@@ -418,5 +419,13 @@ def _write_networks(
             },
         }
         networks.append(FrontNetwork(record.id, record.genome, facts))
-    written = partial(listener.exporting, networks=len(records))
-    origin.write_networks(run.networks, networks, groupings, jobs, written)
+    left = [network for network in networks if not keep_written(run.networks, network.name, network.facts, groupings)]
+    kept = len(networks) - len(left)
+
+    def written(done: int) -> None:
+        listener.exporting(kept + done, len(networks))
+
+    if kept:
+        written(0)
+    if left:
+        origin.write_networks(run.networks, left, groupings, jobs, written)

@@ -138,6 +138,25 @@ def test_more_trainings_later_are_as_all_at_once(run: ef.Run, problem_file: Path
 
 
 @pytest.mark.slow
+def test_networks_that_are_written_are_not_written_again(run: ef.Run, problem_file: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    networks = out / "networks"
+    damaged, stale, gone, *others = sorted(networks.glob("*.onnx"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    card = stale.with_suffix(".json")
+    card.write_text(card.read_text().replace('"id": "', '"id": "another-'))
+    gone.with_suffix(".json").unlink()
+
+    def places() -> dict[str, int]:
+        return {path.name: path.stat().st_ino for path in others + [one.with_suffix(".json") for one in others]}
+
+    before = places()
+    ef.search(str(problem_file), out=out, trainings=6, resume=True, **OPTIONS)
+    assert places() == before
+    assert contents(networks) == contents(run.path / "networks")
+
+
+@pytest.mark.slow
 def test_a_round_adds_a_generation_of_new_networks_on_top_of_the_budget(run: ef.Run, problem_file: Path) -> None:
     generations = pd.Series([record.generation for record in run.records]).value_counts().sort_index()
     assert generations.tolist() == [8, 8, 8, 8]
