@@ -1,13 +1,14 @@
 """What a supernet knows of networks that others really trained, and what a search with few trainings makes of it.
 
-    python benchmarks/guided_search.py --data DATA [--scored 1000] [--samples 1000] [--seeds 30]
+    python benchmarks/guided_search.py --data DATA [--scored 1000] [--samples 1000] [--seeds 30] [--report]
 
 DATA is the folder that holds cifar10/ and nas_bench_macro/. The supernet is that of the problem `nas_bench_macro`,
 trained by `evo-fair train nas_bench_macro` or now (about two hours of two cores; broken off it goes on). It scores
-random networks on samples of the validation part (results/benchmarks/guided_search_scores.csv, kept); what is believed
-of all 6,561 from these scores, from size and from genes (`evo_fair.belief`) is compared with their published test
-accuracies by Kendall's tau: over all, in the better half and in the best tenth, beside multiply-accumulates, the
-scores themselves (on the scored networks) and a second training (the ceiling).
+random networks on samples of the validation part (results/benchmarks/guided_search_scores.csv, kept: `--report` goes on
+from there, in ten minutes, and needs no supernet); what is believed of all 6,561 from these scores, from size and from
+genes (`evo_fair.belief`) is compared with their published test accuracies by Kendall's tau: over all, in the better
+half and in the best tenth, beside multiply-accumulates, the scores themselves (on the scored networks) and a second
+training (the ceiling).
 
 Then searches with 40 trainings: a training is one of a network's three published ones, drawn by the seed. Rounds of
 five, each chosen by `evo_fair.belief.next_trainings` from what is believed after the rounds before. The hypervolume of
@@ -65,20 +66,50 @@ def main() -> None:
     parser.add_argument("--scored", type=int, default=1000, help="random networks that the supernet is asked for")
     parser.add_argument("--samples", type=int, default=1000, help="samples of the validation part")
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--report", action="store_true", help="take the scores that are kept, train and score nothing")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     table = load_table(TABLE, arguments.data)
+    store = arguments.out / "guided_search_scores.csv"
+    chosen = scored_networks(table, arguments.scored)
+    scores, supernet = kept(store, chosen, arguments.samples) if arguments.report else made(store, table, arguments)
+    belief = believe(table, scores, arguments.samples)
+    trained = single_trainings(arguments.data)
+    facts = f"{arguments.scored} networks scored on {arguments.samples} samples; supernet {supernet}"
+    report(table, scores, belief, trained, arguments, facts)
+
+
+def scored_networks(table: Table, count: int) -> list[str]:
+    """The networks that the supernet is asked for, drawn once and for all."""
+    rows = np.random.default_rng(0).choice(len(table.genomes), min(count, len(table.genomes)), replace=False)
+    names = names_of(table)
+    return [names[row] for row in np.sort(rows)]
+
+
+def kept(store: Path, chosen: list[str], samples: int) -> tuple[pd.DataFrame, str]:
+    """The scores in the store of the networks `chosen`, and the name of the supernet that gave them."""
+    if not store.is_file():
+        raise EvoFairError(f"{store} does not exist: leave out --report, and the scores are made")
+    key = store.read_text().splitlines()[0].removeprefix("# ")
+    supernet, asked = key.rsplit(maxsplit=1)
+    known = read_scores(store, key)
+    missing = sum(name not in known.index for name in chosen)
+    if missing or asked != str(samples):
+        raise EvoFairError(
+            f"{store} has scores on {asked} samples, not {samples}, and lacks {missing} of {len(chosen)}: give its numbers, "
+            "or leave out --report"
+        )
+    return known.loc[chosen], supernet
+
+
+def made(store: Path, table: Table, arguments: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+    """The scores, asked of the supernet where they are not in the store, and the supernet's name."""
     problem = load_problem(PROBLEM, data=find_data("cifar10", arguments.data / "cifar10"))
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     genomes = genomes_of(space, table)
-    supernet = ensure_supernet(problem, dataset, space, lambda step: print(f"supernet: {step}", flush=True))
-    store = arguments.out / "guided_search_scores.csv"
-    scores = score(problem, dataset, space, table, genomes, supernet.path, store, arguments)
-    belief = believe(table, scores, arguments.samples)
-    trained = single_trainings(arguments.data)
-    facts = f"{arguments.scored} networks scored on {arguments.samples} samples; supernet {supernet.sha256[:12]}"
-    report(table, scores, belief, trained, arguments, facts)
+    supernet = ensure_supernet(problem, dataset, space, lambda step: print(f"supernet: {step}", flush=True)).path
+    return score(problem, dataset, space, table, genomes, supernet, store, arguments), supernet.parent.name
 
 
 def genomes_of(space: SearchSpace, table: Table) -> Array:
@@ -102,13 +133,12 @@ def score(
     arguments: argparse.Namespace,
 ) -> pd.DataFrame:
     """Error and mean log loss by the frozen supernet, a row a network, indexed by its digits."""
-    rng = np.random.default_rng(0)
-    chosen = np.sort(rng.choice(len(genomes), min(arguments.scored, len(genomes)), replace=False))
+    names = names_of(table)
+    chosen = [names.index(name) for name in scored_networks(table, arguments.scored)]
     part = dataset.part("validation")
     samples = part[np.linspace(0, len(part) - 1, min(arguments.samples, len(part))).round().astype(np.int64)]
     key = f"{supernet.parent.name} {len(samples)}"
     known = read_scores(store, key)
-    names = np.array(names_of(table))
     missing = [row for row in chosen if names[row] not in known.index]
     if missing:
         calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
@@ -124,7 +154,7 @@ def score(
             write_text(store, f"# {key}\n{text}")
             print(f"scored {min(start + CHUNK, len(missing))} of {len(missing)}", flush=True)
         proxy.close()
-    return known.loc[names[chosen]]
+    return known.loc[[names[row] for row in chosen]]
 
 
 def read_scores(store: Path, key: str) -> pd.DataFrame:

@@ -50,6 +50,29 @@ def test_where_frozen_scores_know_nothing_it_is_about_as_good_as_size(trainings:
     assert np.mean(believed) > np.mean(size) - (0.12 if trainings == 4 else 0.06)
 
 
+def saturating(rng: np.random.Generator, by: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors that fall less and less with one of two costs, scores that know little of it, and the costs."""
+    logs = rng.uniform(0.0, 4.0, (300, 2)) * [1.0, 0.3] + [11.0, 9.0]
+    logs[:, 1] += 0.7 * (logs[:, 0] - 11.0)  # parameters go with multiply-accumulates, but not all the way
+    above = (logs[:, by] - logs[:, by].min()) / np.ptp(logs[:, by])
+    errors = 0.15 + 0.35 * np.exp(-5.0 * above)
+    scores = 0.7 - 0.05 * above + 0.02 * rng.standard_normal(len(errors))
+    return errors, scores, np.exp(logs)
+
+
+@pytest.mark.parametrize("by", [0, 1])
+def test_gains_that_shrink_with_size_are_no_difference_between_networks_of_one_size(by: int) -> None:
+    off = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        errors, scores, costs = saturating(rng, by)
+        networks = rng.choice(len(errors), 20, replace=False)
+        belief = Belief.fit(scores[:, None], [0.02], costs, trainings=Trainings.of(networks, errors[networks, None]))
+        _, believed, _ = belief.left_out()
+        off.append(np.abs(believed[:, 0] - errors[np.sort(networks)]).mean())
+    assert np.mean(off) < 0.02
+
+
 def test_two_of_three_truths_are_within_an_error_of_what_is_believed() -> None:
     inside = []
     for seed in range(12):

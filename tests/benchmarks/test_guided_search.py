@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from guided_search import TRAININGS, believe, genomes_of, guided, needed, rankings, read_scores
+from guided_search import TRAININGS, believe, genomes_of, guided, kept, needed, rankings, read_scores
 from trained_tables import Table
 
 from evo_fair.errors import EvoFairError
@@ -72,3 +72,16 @@ def test_networks_whose_costs_are_not_the_published_ones_are_refused() -> None:
     wrong = Table("two", genomes, 3, np.array([1, 2]), 3, {"macs": np.array([7713280.0, 1.0])}, 0.3)
     with pytest.raises(EvoFairError, match=r"1 networks of .* have other multiply-accumulates than published"):
         genomes_of(space, wrong)
+
+
+def test_kept_scores_are_of_the_networks_and_samples_that_are_asked_for(tmp_path: Path, scores: pd.DataFrame) -> None:
+    store, names = tmp_path / "scores.csv", list(scores.index[:5])
+    with pytest.raises(EvoFairError, match="does not exist: leave out --report"):
+        kept(store, names, SAMPLES)
+    store.write_text(f"# macro-123 {SAMPLES}\n{scores.to_csv()}")
+    found, supernet = kept(store, names, SAMPLES)
+    assert supernet == "macro-123"
+    assert np.allclose(found, scores.loc[names])
+    for wrong, samples in ((names, SAMPLES + 1), ([*names, "22222000"], SAMPLES)):
+        with pytest.raises(EvoFairError, match="leave out --report"):
+            kept(store, wrong, samples)
