@@ -95,10 +95,8 @@ def kept(store: Path, chosen: list[str], samples: int) -> tuple[pd.DataFrame, st
     known = read_scores(store, key)
     missing = sum(name not in known.index for name in chosen)
     if missing or asked != str(samples):
-        raise EvoFairError(
-            f"{store} has scores on {asked} samples, not {samples}, and lacks {missing} of {len(chosen)}: give its numbers, "
-            "or leave out --report"
-        )
+        told = f"{store} has scores on {asked} samples, and lacks {missing} of {len(chosen)}"
+        raise EvoFairError(f"{told}: give its numbers instead of {samples} samples, or leave out --report")
     return known.loc[chosen], supernet
 
 
