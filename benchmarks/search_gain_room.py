@@ -11,8 +11,13 @@ alone, with no supernet and no training, 200 networks a generation, or what a ne
   by_size    what their multiply-accumulates say that it should be
   room       what the networks with the most multiply-accumulates would have more, by the same line
 
-A search that gained `room` would be as good as one that knows size, and nothing else, perfectly. Intervals draw pairs
-anew, 2,000 times; the seeds' mean stands for a network. Writes results/benchmarks/search_gain/PROBLEM/room.csv, a row a
+  left       how far a network is from what is believed of it by its size, after the trainings of all others (root mean
+             square; `evo_fair.belief` without a supernet: multiply-accumulates and parameters, as a curve)
+  seeds      how far the mean over the seeds is from that over all seeds there could be (standard error; with two seeds)
+
+A search that gained `room` would be as good as one that knows size, and nothing else, perfectly. Where `left` is no
+more than `seeds`, nothing else sets these networks apart. Intervals draw pairs anew, 2,000 times; the seeds' mean
+stands for a network. Writes results/benchmarks/search_gain/PROBLEM/room.csv, a row a
 metric, and room_pairs.csv, a row a pair.
 """
 
@@ -31,6 +36,7 @@ from search_gain_statistics import Floats, Ints
 from search_gain_units import FRONT, RANDOM
 
 from evo_fair import layers
+from evo_fair.belief import Belief, Trainings
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import make_strategy
 from evo_fair.evolution.objectives import Objective
@@ -43,6 +49,8 @@ from evo_fair.space import SearchSpace
 
 NUMBERS = ("per_doubling", "gained", "by_size", "room")
 POPULATION, REPLICATES = 200, 2000
+_SAMPLING = 0.001
+"""The standard error of the scores that know nothing; it only must not be 0."""
 
 
 def main() -> None:
@@ -59,10 +67,11 @@ def main() -> None:
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     device = load_profile(problem.search.devices[0])
     folder = RESULTS / problem.name
-    pairs = pairs_of(folder, space, device)
+    networks = networks_of(folder, space, device)
+    pairs = pairs_of(networks)
     most = most_macs(space, device, pairs["latency_ms"].to_numpy(), arguments.generations)
     pairs["most_macs"] = np.maximum(most, pairs[[f"{FRONT}_macs", f"{RANDOM}_macs"]].max(axis=1))
-    rows = room(pairs)
+    rows = room(pairs).merge(pd.DataFrame([unexplained(networks, metric) for metric in METRIC_NAMES]), on="metric")
     command = f"python benchmarks/search_gain_room.py {problem.name}"
     head = f"# {made_by(f'{command}; milliseconds predicted for {device.name}', ('numpy',))}\n"
     for name, table in (("room", rows), ("room_pairs", pairs)):
@@ -71,21 +80,43 @@ def main() -> None:
     show(rows, pairs)
 
 
-def pairs_of(folder: Path, space: SearchSpace, device: Profile) -> pd.DataFrame:
-    """The trained pairs, a row each, from what `search_gain.py` wrote."""
+def networks_of(folder: Path, space: SearchSpace, device: Profile) -> pd.DataFrame:
+    """The trained networks that have a pair, a row each, from what `search_gain.py` wrote."""
     path = folder / "table.csv"
     if not path.is_file():
         raise EvoFairError(f"{path} does not exist: run search_gain.py for this problem first")
     stored: dict[str, Any] = read_json(folder / "networks.json", RunError)
     if stored["made_of"]["space"] != space.fingerprint or stored["made_of"]["device"] != device.sha256:
         raise RunError(f"{folder} is of another space or device than this problem's: run search_gain.py again")
-    table = pd.read_csv(path, comment="#").dropna(subset="pair")
-    sides = [table[table["role"] == role].set_index("pair").sort_index() for role in (FRONT, RANDOM)]
+    return pd.read_csv(path, comment="#").dropna(subset="pair")
+
+
+def pairs_of(networks: pd.DataFrame) -> pd.DataFrame:
+    """The pairs, a row each."""
+    sides = [networks[networks["role"] == role].set_index("pair").sort_index() for role in (FRONT, RANDOM)]
     found = sides[0][["latency_ms"]]
     for role, side in zip((FRONT, RANDOM), sides, strict=True):
         for column in ("network", "macs", *METRIC_NAMES):
             found[f"{role}_{column}"] = side[column]
     return found.reset_index(drop=True)
+
+
+def unexplained(networks: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """What size and seeds leave open of a metric of the networks, a row of `room.csv`."""
+    values = networks[metric].to_numpy()
+    missing = 1.0 - values if metric.endswith("accuracy") else values
+    blind = np.median(missing) + np.linspace(0.0, 1e-9, len(missing))  # scores of frozen weights that know nothing
+    belief = Belief.fit(
+        blind[:, None],
+        [_SAMPLING],
+        networks[["macs", "params", "latency_ms"]].to_numpy(np.float64),
+        trainings=Trainings.of(np.arange(len(missing)), missing[:, None]),
+    )
+    _, believed, _ = belief.left_out()
+    seeds = [column for column in networks if column.startswith(f"{metric}_seed")]
+    by_seed = networks[seeds].dropna(axis=1)
+    noise = np.sqrt(by_seed.var(axis=1).mean() / by_seed.shape[1]) if by_seed.shape[1] > 1 else np.nan
+    return {"metric": metric, "left": np.sqrt(((believed[:, 0] - missing) ** 2).mean()), "seeds": noise}
 
 
 def most_macs(space: SearchSpace, device: Profile, latency: Floats, generations: int) -> Ints:
@@ -141,10 +172,10 @@ def worth(time: Floats, size: Floats, values: Floats) -> Floats:
 
 def show(rows: pd.DataFrame, pairs: pd.DataFrame) -> None:
     """Prints both tables."""
-    table = Table("metric", "a doubling is worth", "gained", "by size", "room")
+    table = Table("metric", "a doubling is worth", "gained", "by size", "room", "left", "seeds")
     for _, row in rows.iterrows():
         cells = [f"{row[n]:+.4f} [{row[f'{n}_low']:+.4f}, {row[f'{n}_high']:+.4f}]" for n in NUMBERS]
-        table.add_row(row["metric"], *cells)
+        table.add_row(row["metric"], *cells, f"{row['left']:.4f}", f"{row['seeds']:.4f}")
     console = Console(width=140)
     console.print(table)
     ours, most = (pairs[f"{side}_macs"] / pairs[f"{RANDOM}_macs"] for side in (FRONT, "most"))

@@ -88,7 +88,7 @@ class Belief:
 
         `scores` `[networks, objectives]` have the standard errors `errors`, of the same shape or one an objective,
         without what all networks have in common by the choice of samples. `costs` `[networks, costs]` are not negative:
-        multiply-accumulates, by which size alone goes, parameters, latency. `genes` `[networks, columns]` comes from
+        multiply-accumulates and parameters, by which size alone goes, latency. `genes` `[networks, columns]` comes from
         `gene_features`; shared weights make neighbours' scores alike, and what neighbours say of a network takes out
         noise.
         """
