@@ -164,6 +164,8 @@ class UnknownNameError(EvoFairError, LookupError):
         name: The name.
         known: The names that exist.
         mend: What else can be given, in words. Default: nothing.
+        opening: What stands before the names that exist. Default: that the name is
+            unknown, and one of them was expected.
 
     Example:
         >>> ef.load_problem("digitz")
@@ -171,9 +173,9 @@ class UnknownNameError(EvoFairError, LookupError):
         evo_fair.errors.UnknownNameError: unknown problem 'digitz': ... did you mean 'digits'?
     """
 
-    def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
-        hint = did_you_mean(name, known)
-        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{mend}{hint}")
+    def __init__(self, kind: str, name: str, known: list[str], mend: str = "", opening: str = "") -> None:
+        opening = opening or f"unknown {kind} {name!r}: expected one of"
+        super().__init__(f"{opening} {', '.join(known) or '(none)'}{mend}{did_you_mean(name, known)}")
 
 
 class UndefinedMetricError(EvoFairError, ValueError):
