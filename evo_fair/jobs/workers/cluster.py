@@ -18,7 +18,7 @@ except ImportError as reason:
         "the address of a scheduler needs Dask, which is not installed: pip install 'evo-fair[cluster]'"
     ) from reason
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "check_answers"]
 
 _PATIENCE = 10
 """Seconds in which a scheduler has to answer."""
@@ -27,17 +27,26 @@ _LOOK = 1.0
 """Seconds for which the number of workers is taken to be the same."""
 
 
+def check_answers(address: str) -> None:
+    """Raises `WorkerError` where no scheduler answers at the address."""
+    _connected(address).close()
+
+
+def _connected(address: str) -> Client:
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, TypeError, ValueError) as reason:  # of a protocol that is not there, too
+        raise WorkerError(
+            f"no Dask scheduler answers at {address} ({in_a_line(reason)}): start one with 'python -m dask scheduler', "
+            "or give the address that it prints"
+        ) from reason
+
+
 class Cluster:
     """The workers of the scheduler at an address; raises `WorkerError` where none answers."""
 
     def __init__(self, address: str, listener: Listener) -> None:
-        try:
-            self._client = Client(address, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, TypeError, ValueError) as reason:  # of a protocol that is not there, too
-            raise WorkerError(
-                f"no Dask scheduler answers at {address} ({in_a_line(reason)}): start one with 'dask scheduler', or "
-                "give the address that it prints"
-            ) from reason
+        self._client = _connected(address)
         self._address, self._listener = address, listener
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._running = 0
