@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
+_LONGEST_WHOLE = 16
+"""Letters of a word, in a table's headings, that is never torn."""
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 """A command's option, which a line's end must not tear."""
 
@@ -80,6 +82,7 @@ def _page(sheet: Sheet) -> str:
     )
     environment.filters["visible"] = visible
     environment.filters["prose"] = _prose
+    environment.filters["words"] = _words
     figures = [figure | {"number": number} for number, figure in enumerate(sheet.figures)]
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
     return (
@@ -102,6 +105,17 @@ def _prose(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
     return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _words(text: str) -> "Markup":
+    """Escaped text whose words stay whole on paper, where a narrow column would tear them; long ones may be torn."""
+    from markupsafe import Markup, escape
+
+    words = (
+        str(escape(word)) if len(word) > _LONGEST_WHOLE else f'<span class="word">{escape(word)}</span>'
+        for word in text.split(" ")
+    )
+    return Markup(" ".join(words))
 
 
 def _text(name: str) -> str:
