@@ -24,6 +24,7 @@ __all__ = ["write_report"]
 _FOLDER = Path(__file__).parent
 _LONGEST_WHOLE = 16
 """Letters of a word, in a table's headings, that is never torn."""
+_BRACKET = re.compile(r"(?<=.)(?=\[)")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 """A command's option, which a line's end must not tear."""
 
@@ -108,14 +109,13 @@ def _prose(text: str) -> "Markup":
 
 
 def _words(text: str) -> "Markup":
-    """Escaped text whose words stay whole on paper, where a narrow column would tear them; long ones may be torn."""
+    """Escaped text whose words no narrow column tears, but for long ones; a bracket may begin a line."""
     from markupsafe import Markup, escape
 
-    words = (
-        str(escape(word)) if len(word) > _LONGEST_WHOLE else f'<span class="word">{escape(word)}</span>'
-        for word in text.split(" ")
-    )
-    return Markup(" ".join(words))
+    def whole(word: str) -> str:
+        return f'<span class="word">{escape(word)}</span>' if len(word) <= _LONGEST_WHOLE else str(escape(word))
+
+    return Markup(" ".join("<wbr>".join(map(whole, _BRACKET.split(word))) for word in text.split(" ")))
 
 
 def _text(name: str) -> str:

@@ -69,6 +69,16 @@ TORN = """
 
 
 @needs_browser
+def test_a_narrow_screen_tears_no_networks_id(tmp_path, browser):
+    folder = write_pruning(tmp_path / "pruned")
+    tab = browser.tab()
+    tab.open(write_report(folder), 390)
+    assert tab.run("[...document.querySelectorAll('tbody th .word')].some((one) => one.textContent.length > 12)")
+    assert tab.run(TORN) == []
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+
+
+@needs_browser
 def test_on_paper_a_wide_table_tears_no_word_of_its_headings_and_fits(tmp_path, browser):
     folder = write_pruning(tmp_path / "pruned")
     table = pd.read_csv(folder / "pruned.csv")
