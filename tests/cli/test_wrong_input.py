@@ -47,7 +47,10 @@ from .conftest import Command, refusal
         (["search", "digits", "--out", "x" * 256], f"{'x' * 256}: File name too long; give another path"),
         (["train", "digit"], "unknown problem 'digit'"),
         (["plot", "/nowhere"], "there is no run in /nowhere"),
-        (["operating-point", "/nowhere"], "there is no run in /nowhere"),
+        (
+            ["operating-point", "/nowhere"],
+            "there is no run in /nowhere, and no audit or pruning: give the folder of one",
+        ),
         (["audit", "digits", "--sparsity", 1.0], "sparsity 1 is not in [0, 1)"),
         (["audit", "digits", "--networks", 1], "an audit needs 3 or more"),
         (["audit", "digits", "--criterion", "tailor"], "did you mean 'taylor'"),
