@@ -38,7 +38,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
         return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
     if not (source.is_file() or _table_of(source)):
         raise RunError(
-            f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV with a row a network"
+            f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV of networks"
         )
     networks = read_candidates(source)
     _check_part(networks, [*(limit.name for limit in map(parse_limit, limits)), minimise, maximise])
