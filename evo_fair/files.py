@@ -73,11 +73,12 @@ def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
             )
         return path
     if name not in shipped:
-        own = f"{name}{suffix}"
-        mend = f", or the path of a {suffix} file"
-        raise UnknownNameError(
-            what, name, shipped, f"{mend} such as {own}, which is there" if user_path(own).is_file() else mend
-        )
+        own, mend = f"{name}{suffix}", f", or the path of a {suffix} file"
+        if user_path(name).is_file():
+            mend += f", which {name} is not"
+        elif user_path(own).is_file():
+            mend += f" such as {own}, which is there"
+        raise UnknownNameError(what, name, shipped, mend)
     return _shipped_folder(kind) / f"{name}{suffix}"
 
 

@@ -113,6 +113,9 @@ def test_a_name_without_the_suffix_of_its_file_is_answered_with_that_file(
     (tmp_path / "board.json").write_text("{}")
     with pytest.raises(UnknownNameError, match=r"or the path of a \.json file such as board\.json, which is there"):
         shipped_or_path("board", "hardware_profiles", ".json", "device")
+    (tmp_path / "network.onnx").write_text("")
+    with pytest.raises(UnknownNameError, match=r"or the path of a \.json file, which network\.onnx is not"):
+        shipped_or_path("network.onnx", "hardware_profiles", ".json", "device")
 
 
 def test_paths_stay_in_their_folder(tmp_path: Path) -> None:
