@@ -227,6 +227,7 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
 def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
     task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training, common["device"])
     check_samples(task.dataset, (task.group,), 1)
+    common["listener"].writing(common["out"])
     suits = partial(check_network, grid, task)  # asked before it is trained
     structured = "structured" in grid.structures
     dense, name = dense_network(problem, task, source, common["listener"], suits, structured)

@@ -170,6 +170,7 @@ def deploy(
         space = own.space
         _check_space_and_data(run, dataset, space.fingerprint)
     check_front(run.path, run.front, space)
+    listener.writing(folder)
     listener.prepared(dataset, space)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)

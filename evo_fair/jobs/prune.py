@@ -184,6 +184,7 @@ def prune_network(
     place = place_of_job(torch_device, begun, listener)
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training, place)
     check_samples(task.dataset, (task.group,), 1)
+    listener.writing(folder)
     check = partial(_structure, task=task, settings=settings)
     dense, name = dense_network(problem, task, source, listener, check, settings.structure == "structured")
     structure = check(dense.network)

@@ -203,6 +203,7 @@ def search(
         check_facts(begun, own, folder, RunError)
     tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives, from_scratch=brought is None)
     _check_sources(folder, begun, prepared.sources)
+    listener.writing(folder)
     origin: SupernetOrigin | OwnOrigin
     header: Header | None = None
     if brought is None:
