@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 __all__ = [
+    "OWN_PARTS",
     "AuditError",
     "ConstraintError",
     "DataError",
@@ -28,6 +29,9 @@ __all__ = [
     "in_a_line",
     "quote",
 ]
+
+OWN_PARTS = " (one of your own has to be registered first, by --plugin on the command line)"
+"""The end of a list of parts' names that is not closed."""
 
 LONGEST_MESSAGE = 1200
 """Characters of a message at most: what a file says can be quoted in it, however long that is."""

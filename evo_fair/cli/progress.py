@@ -98,9 +98,10 @@ class ProgressBars(Listener):
     def searching(self, progress: Standing) -> None:
         """Moves the search's bar."""
         left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+        drawn = f", {counted(progress.drawn, 'network')} drawn at random" if progress.drawn else ""
         note = (
             f"generation {progress.generation}, {progress.networks_per_second:.1f} networks/s, "
-            f"hypervolume {progress.hypervolume:.4f}{left}"
+            f"hypervolume {progress.hypervolume:.4f}{drawn}{left}"
         )
         self._show("search", progress.evaluated, progress.budget, note)
 
