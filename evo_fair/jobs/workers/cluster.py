@@ -1,5 +1,6 @@
 """Workers of a Dask scheduler: of any number, here or elsewhere, which come and go while a job is at work."""
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,8 @@ except ImportError as reason:
     ) from reason
 
 __all__ = ["Cluster", "check_answers"]
+
+_LOG = logging.getLogger("distributed.client")
 
 _PATIENCE = 10
 """Seconds in which a scheduler has to answer."""
@@ -47,6 +50,8 @@ class Cluster:
 
     def __init__(self, address: str, listener: Listener) -> None:
         self._client = _connected(address)
+        self._level = _LOG.level
+        _LOG.setLevel(logging.CRITICAL)  # it logs traces where a scheduler goes, which `ended` says on one line
         self._address, self._listener = address, listener
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._running = 0
@@ -120,6 +125,7 @@ class Cluster:
         """Leaves the scheduler, which calls off what has not begun."""
         self._executor.shutdown(wait=False)
         self._client.close()
+        _LOG.setLevel(self._level)
 
     def _seen(self) -> list[str]:
         if time.monotonic() - self._looked > _LOOK:
