@@ -44,7 +44,7 @@ def _is_theirs(path: Path) -> bool:
 
 
 @contextmanager
-def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
+def blamed(kind: str, name: str, error: type[EvoFairError], mend: str = "fix it") -> Iterator[None]:
     """A block that runs a part of the user's own: whatever it raises becomes `error`, which names the part and line.
 
     An error of evo_fair's passes as it is, and so does Ctrl-C.
@@ -53,6 +53,7 @@ def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
         kind: What kind of part it is, in words.
         name: The part's name.
         error: The kind of error to raise.
+        mend: What to do about it. Default: fix it.
     """
     try:
         yield
@@ -62,7 +63,7 @@ def blamed(kind: str, name: str, error: type[EvoFairError]) -> Iterator[None]:
         place = place_of(reason)
         where = f" ({place})" if place else ""
         what = "ends the process" if isinstance(reason, SystemExit) else f"fails with {type(reason).__name__}"
-        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; fix it") from reason
+        raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; {mend}") from reason
 
 
 def check_takes(

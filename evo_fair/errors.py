@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 __all__ = [
+    "OWN_PARTS",
     "AuditError",
     "ConstraintError",
     "DataError",
@@ -28,6 +29,9 @@ __all__ = [
     "in_a_line",
     "quote",
 ]
+
+OWN_PARTS = " (one of your own has to be registered first, by --plugin on the command line)"
+"""The end of a list of parts' names that is not closed."""
 
 LONGEST_MESSAGE = 1200
 """Characters of a message at most: what a file says can be quoted in it, however long that is."""
@@ -164,6 +168,8 @@ class UnknownNameError(EvoFairError, LookupError):
         name: The name.
         known: The names that exist.
         mend: What else can be given, in words. Default: nothing.
+        opening: What stands before the names that exist. Default: that the name is
+            unknown, and one of them was expected.
 
     Example:
         >>> ef.load_problem("digitz")
@@ -171,9 +177,9 @@ class UnknownNameError(EvoFairError, LookupError):
         evo_fair.errors.UnknownNameError: unknown problem 'digitz': ... did you mean 'digits'?
     """
 
-    def __init__(self, kind: str, name: str, known: list[str], mend: str = "") -> None:
-        hint = did_you_mean(name, known)
-        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(known) or '(none)'}{mend}{hint}")
+    def __init__(self, kind: str, name: str, known: list[str], mend: str = "", opening: str = "") -> None:
+        opening = opening or f"unknown {kind} {name!r}: expected one of"
+        super().__init__(f"{opening} {', '.join(known) or '(none)'}{mend}{did_you_mean(name, known)}")
 
 
 class UndefinedMetricError(EvoFairError, ValueError):

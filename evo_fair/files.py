@@ -63,15 +63,22 @@ def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
 
     Anything with a separator or ending in `suffix` is a path. Raises `UnknownNameError` listing the shipped names.
     """
+    shipped = shipped_names(kind, suffix)
     if name.endswith(suffix) or "/" in name or os.sep in name:
         path = user_path(name)
         if not path.is_file():
+            fault = f"{name!r} is a folder" if path.is_dir() else f"there is no file {name!r}"
             raise UnknownNameError(
-                what, name, shipped_names(kind, suffix), f" or the path of a {suffix} file that exists"
+                what, name, shipped, opening=f"{fault}: give the path of the {what}'s {suffix} file, or one of"
             )
         return path
-    if name not in shipped_names(kind, suffix):
-        raise UnknownNameError(what, name, shipped_names(kind, suffix), f", or the path of a {suffix} file")
+    if name not in shipped:
+        own, mend = f"{name}{suffix}", f", or the path of a {suffix} file"
+        if user_path(name).is_file():
+            mend += f", which {name} is not"
+        elif user_path(own).is_file():
+            mend += f" such as {own}, which is there"
+        raise UnknownNameError(what, name, shipped, mend)
     return _shipped_folder(kind) / f"{name}{suffix}"
 
 

@@ -38,7 +38,9 @@ class FolderKind:
 
     `name` is what messages call the job, `writer` who writes such folders. `file` holds the facts, as TOML or JSON by
     its suffix, with a `format` from 1 to `newest`. `tables` are the keys that hold tables wherever they stand. `early`
-    names what is written before the facts: a folder with nothing else has not begun. `error` is what is raised.
+    names what is written before the facts: a folder with nothing else has not begun. `log` is what every result is
+    written to first: while it is empty, a folder with nothing else but the facts has not begun either, so that a job
+    that failed on its first result can be put right and asked for again. `error` is what is raised.
     """
 
     name: str
@@ -48,10 +50,15 @@ class FolderKind:
     newest: int = 1
     tables: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
+    log: str = ""
 
     def has_begun(self, path: Path) -> bool:
-        """Whether there is anything at `path`: False where nothing is, or a kill came before the facts were there."""
-        return path.exists() and not (path.is_dir() and all(map(self._is_blank, path.iterdir())))
+        """Whether there is anything at `path`: False where nothing is, or a job ended there before it made anything."""
+        if not path.is_dir():
+            return path.exists()
+        log = path / self.log
+        unused = {self.file, self.log} if self.log and log.is_file() and not log.stat().st_size else set[str]()
+        return not all(self._is_blank(entry) or entry.name in unused for entry in path.iterdir())
 
     def goes_on(self, path: Path, resume: bool) -> bool:
         """Whether a job asked for in `path` is one to go on with: False where it begins.

@@ -30,7 +30,7 @@ from evo_fair.data import (
     load_dataset,
     says_itself,
 )
-from evo_fair.errors import ProblemError, UnknownNameError, quote
+from evo_fair.errors import OWN_PARTS, ProblemError, UnknownNameError, quote
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.space import SearchSpace, SpaceSchema
@@ -112,7 +112,7 @@ class Data(Section):
     @classmethod
     def _known(cls, source: str) -> str:
         if source not in SOURCES:
-            raise ValueError(str(UnknownNameError("data source", source, SOURCES.names())))
+            raise ValueError(str(UnknownNameError("data source", source, SOURCES.names(), OWN_PARTS)))
         return source
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
-from evo_fair.errors import EvoFairError, UnknownNameError, quote
+from evo_fair.errors import OWN_PARTS, EvoFairError, UnknownNameError, quote
 from evo_fair.sources import is_redefinition
 
 __all__ = ["Registry", "modules_in", "own_parts", "restored_afterwards", "take_up"]
@@ -63,7 +63,9 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
     def __getitem__(self, name: str) -> Part:
         """The part of that name; raises `UnknownNameError` listing those there are."""
         if name not in self:
-            raise UnknownNameError(self.kind, quote(name) if not isinstance(name, str) else name, self.names())
+            raise UnknownNameError(
+                self.kind, quote(name) if not isinstance(name, str) else name, self.names(), OWN_PARTS
+            )
         if name not in self._parts:
             module, _, table = self._homes[name].partition(":")
             home = import_module(module)

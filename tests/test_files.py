@@ -92,8 +92,30 @@ def test_shipped_files_go_by_name_and_others_by_path(tmp_path: Path) -> None:
     assert shipped_or_path(str(own), "hardware_profiles", ".json", "device") == own
     with pytest.raises(UnknownNameError, match="did you mean 'raspberry-pi-4'"):
         shipped_or_path("raspbery-pi-4", "hardware_profiles", ".json", "device")
-    with pytest.raises(UnknownNameError, match=r"path of a \.json file that exists"):
-        shipped_or_path(str(tmp_path / "absent.json"), "hardware_profiles", ".json", "device")
+
+
+def test_a_path_where_no_file_is_is_said_to_be_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    missing = r"^there is no file 'board\.json': give the path of the device's \.json file, or one of odroid-n2-plus, "
+    with pytest.raises(UnknownNameError, match=missing):
+        shipped_or_path("board.json", "hardware_profiles", ".json", "device")
+    with pytest.raises(UnknownNameError, match=r"^there is no file '.*'.*did you mean 'raspberry-pi-4'"):
+        shipped_or_path("./raspberry-pi-4.json", "hardware_profiles", ".json", "device")
+    with pytest.raises(UnknownNameError, match=r"^'\./folder' is a folder: give the path of the problem's \.toml file"):
+        shipped_or_path("./folder", "problems", ".toml", "problem")
+
+
+def test_a_name_without_the_suffix_of_its_file_is_answered_with_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "board.json").write_text("{}")
+    with pytest.raises(UnknownNameError, match=r"or the path of a \.json file such as board\.json, which is there"):
+        shipped_or_path("board", "hardware_profiles", ".json", "device")
+    (tmp_path / "network.onnx").write_text("")
+    with pytest.raises(UnknownNameError, match=r"or the path of a \.json file, which network\.onnx is not"):
+        shipped_or_path("network.onnx", "hardware_profiles", ".json", "device")
 
 
 def test_paths_stay_in_their_folder(tmp_path: Path) -> None:

@@ -56,6 +56,25 @@ def test_a_job_that_is_there_is_not_begun_again(kind: FolderKind, tmp_path: Path
         kind.start(tmp_path / "job", FACTS, resume=False)
 
 
+def test_a_job_that_ended_before_its_first_result_is_begun_again(tmp_path: Path) -> None:
+    runs, folder = FolderKind("run", "a search", "run.toml", RunError, log="journal.jsonl"), tmp_path / "job"
+    runs.begin(folder, FACTS)
+    with pytest.raises(RunError, match="exists already"):
+        runs.check_new(folder)  # whose journal is missing may have lost it
+    journal = folder / "journal.jsonl"
+    journal.touch()
+    for resume in (False, True):
+        assert not runs.goes_on(folder, resume)
+    assert runs.start(folder, FACTS | {"seed": 4}, resume=False)["seed"] == 4
+    (folder / "weights.safetensors").touch()
+    with pytest.raises(RunError, match="exists already"):
+        runs.check_new(folder)
+    (folder / "weights.safetensors").unlink()
+    journal.write_text("{}\n")
+    with pytest.raises(RunError, match="exists already"):
+        runs.check_new(folder)
+
+
 @KINDS
 def test_other_things_are_left_alone(kind: FolderKind, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")

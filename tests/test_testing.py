@@ -99,7 +99,10 @@ def _drawn(counts: Any) -> Any:
         (_by_place, "gives a network another number where others stand before it"),
         (_not_finite, "not finite"),
         (_drawn, "global random numbers"),
-        (lambda counts: 1.0, "shape [] for 9 networks"),
+        (lambda counts: 1.0, "returned 1.0, which is no array, for 9 networks: it must return one number a network"),
+        (lambda counts: None, "returned None, which is no array"),
+        (lambda counts: counts.overall.sum(axis=2), "returned the shape [9, 3] for 9 networks"),
+        (lambda layers: layers[:, :, 2].max(axis=1), "it is given counts, and with cheap=True the layer table"),
         (lambda counts: counts.values.sort(), "changes the array"),
         (lambda counts: 1 / 0, "fails with ZeroDivisionError: division by zero (test_testing.py:"),
     ],
@@ -131,6 +134,11 @@ class _Outside(RandomSearch):
         return np.full((n, len(self._space.gene_names)), 99)
 
 
+class _Nothing(RandomSearch):
+    def ask(self, n: int) -> Any:
+        return np.zeros((0, len(self._space.gene_names)), np.int16)
+
+
 class _Objects(RandomSearch):
     def state(self) -> Any:
         return {"best": np.array([None])}
@@ -146,6 +154,7 @@ class _Global(RandomSearch):
     [
         (_Forgetful, "does not go on after restore"),
         (_Outside, "asks for 99 in gene"),
+        (_Nothing, "asks for no network: ask(12) has to return genomes"),
         (_Objects, "keeps Python objects in the state 'best'"),
         (_Global, "global random numbers"),
         (lambda space, rng, population, objectives: object(), "has no ask, tell, state, restore"),

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from evo_fair.auditing.paths import Importance
-from evo_fair.errors import UnknownNameError
+from evo_fair.errors import OWN_PARTS, UnknownNameError
 from evo_fair.nets import Network, Supernet
 from evo_fair.nets.channels import SharedChannels, channel_groups, reader_importance, reorder_channels
 from evo_fair.pruning import CRITERIA, Samples, criterion_named, trace_structure
@@ -61,7 +61,7 @@ def check_orders(names: tuple[str, ...]) -> None:
     """
     for name in names:
         if name not in order_names():
-            raise UnknownNameError("criterion", name, list(order_names()))
+            raise UnknownNameError("criterion", name, list(order_names()), OWN_PARTS)
 
 
 def seeded(criterion: str) -> bool:

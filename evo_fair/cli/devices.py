@@ -11,7 +11,10 @@ __all__ = ["devices"]
 
 
 def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False) -> None:
-    """Lists the device profiles that come with evo_fair, and how well each holds on networks it did not see."""
+    """Lists the device profiles that come with evo_fair, and how well each predicts networks that its fit did not see.
+
+    "error" is the mean absolute error; "within 10 %" is the share of networks whose prediction is at most 10 % off.
+    """
     from evo_fair.latency import device_names, load_profile
     from evo_fair.tables import Table, print_table
 
@@ -45,7 +48,11 @@ def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instea
     print_table(table)
     say(
         "",
-        "error: mean absolute error on networks that the fit did not see. Your own device: 'evo-fair calibrate' for "
-        "this machine,",
-        "'evo-fair calibrate --kit DIR' for a board; then give the profile's path instead of a name.",
+        "networks: how many were measured for the fit",
+        "error: mean absolute error of the latency, on networks that the fit did not see",
+        "within 10 %: the share of these whose predicted latency is at most 10 % off the measured one",
+        "? and -: not recorded",
+        "",
+        "Your own device: 'evo-fair calibrate' for this machine, 'evo-fair calibrate --kit DIR' for a board.",
+        "Then give the profile's path instead of a name.",
     )

@@ -26,6 +26,7 @@ def operating_point(
     ] = None,
 ) -> None:
     """Names the non-dominated network that is best in one goal within all limits, or none, and each limit's cost."""
+    from evo_fair.evolution import parse_limit
     from evo_fair.report.candidates import choose_in
 
     choice = choose_in(run, constraint or [], minimise, maximise)
@@ -41,6 +42,10 @@ def operating_point(
             told = f": without it the {better} {choice.goal.name} is {cost.best:g}"
         else:
             told = f" costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
+        if cost.nearest is not None:
+            limit = parse_limit(cost.limit)
+            end = "highest" if limit.relation == ">=" else "lowest"
+            told = f" is met by no network: the {end} {limit.name} is {cost.nearest:g}{told.replace(':', ';', 1)}"
         say(f"limit {cost.limit}{told}")
     if choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +48,7 @@ class ProgressBars(Listener):
         )
         self._tasks: dict[str, TaskID] = {}
         self._said_at = time.monotonic()
+        self._ahead = ""
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -64,6 +66,10 @@ class ProgressBars(Listener):
         """Moves the bar of the images that are decoded; in a log says every ten seconds where it is."""
         self._check()
         self._step("images", done, images, "decoded, kept for the next time")
+
+    def writing(self, folder: Path) -> None:
+        """Says where, ahead of the first line of what is done there: input that is refused after all stays one line."""
+        self._ahead = f"writes into {folder}"
 
     def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """Says how large everything is."""
@@ -92,9 +98,10 @@ class ProgressBars(Listener):
     def searching(self, progress: Standing) -> None:
         """Moves the search's bar."""
         left = "" if progress.seconds_left is None else f", {_duration(progress.seconds_left)} left"
+        drawn = f", {counted(progress.drawn, 'network')} drawn at random" if progress.drawn else ""
         note = (
             f"generation {progress.generation}, {progress.networks_per_second:.1f} networks/s, "
-            f"hypervolume {progress.hypervolume:.4f}{left}"
+            f"hypervolume {progress.hypervolume:.4f}{drawn}{left}"
         )
         self._show("search", progress.evaluated, progress.budget, note)
 
@@ -153,7 +160,13 @@ class ProgressBars(Listener):
         self._say(f"warning: {line}")
 
     def _say(self, line: str) -> None:
+        self._say_ahead()
         self._bars.console.print(visible(line), soft_wrap=True)
+
+    def _say_ahead(self) -> None:
+        if self._ahead:
+            self._bars.console.print(visible(self._ahead), soft_wrap=True)
+        self._ahead = ""
 
     def _step(self, name: str, done: int, total: int, note: str) -> None:
         """Moves a bar of many short steps; in a log prints a line now and then."""
@@ -171,6 +184,7 @@ class ProgressBars(Listener):
                 return
             self._say(f"{name} {done}/{total}: {note}")
             return
+        self._say_ahead()
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(visible(name), total=total, note="")
         self._bars.update(self._tasks[name], completed=done, note=visible(note))

@@ -173,6 +173,11 @@ class _Checked:
                     f"algorithm {self._name!r} asks for {genomes.dtype} {list(genomes.shape)}: "
                     f"genomes are int16 [networks, {genes}]"
                 )
+            if not len(genomes):
+                raise EvoFairError(
+                    f"algorithm {self._name!r} asks for no network: ask({n}) has to return genomes, about {n}; "
+                    "repeat some where there is nothing new"
+                )
             wrong = np.argwhere((genomes < 0) | (genomes >= cardinalities))
             if len(wrong):
                 row, gene = wrong[0]

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.errors import OWN_PARTS, ConstraintError, UnknownNameError
 from evo_fair.evolution.devices import Devices, Latency, device_named
 from evo_fair.evolution.objectives import Objective, built_in, objective_names, resolve
 
@@ -149,7 +149,7 @@ def resolve_constraints(
             (measured,) = resolve([own], latency, device)
         except UnknownNameError as reason:
             named = device_named(limit.name) is not None
-            unknown = reason if named else UnknownNameError("name", limit.name, objective_names())
+            unknown = reason if named else UnknownNameError("name", limit.name, objective_names(), OWN_PARTS)
             raise ConstraintError(f"can't use the constraint {text!r}: {unknown}") from None
         except ValueError as reason:
             raise ConstraintError(f"can't use the constraint {text!r}: {reason}") from reason

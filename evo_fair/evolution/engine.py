@@ -82,6 +82,8 @@ class Progress:
         hypervolume: The front's hypervolume, as a share of its box.
         networks_per_second: The speed of this process.
         seconds_left: This process's guess; None while there is none.
+        drawn: How many of the generation's networks were drawn at random, as the
+            strategy proposed too few new ones. Default: 0.
     """
 
     generation: int
@@ -92,6 +94,7 @@ class Progress:
     hypervolume: float
     networks_per_second: float
     seconds_left: float | None
+    drawn: int = 0
 
 
 @dataclass(frozen=True)
@@ -206,7 +209,7 @@ class _Loop:
             records = self._generation(proposals)
             if progress is not None:
                 rate = (self.tally.evaluated - before) / max(time.monotonic() - started, 1e-9)
-                progress(self._progress(len(records), rate))
+                progress(self._progress(len(records), rate, proposals.drawn))
         return "budget"
 
     def _first(self) -> Genomes | None:
@@ -238,7 +241,7 @@ class _Loop:
         write_checkpoint(self.checkpoint, state)
         return records
 
-    def _progress(self, proposed: int, rate: float) -> Progress:
+    def _progress(self, proposed: int, rate: float, drawn: int) -> Progress:
         left = self.plan.budget - self.tally.evaluated
         return Progress(
             generation=self.generation,
@@ -249,4 +252,5 @@ class _Loop:
             hypervolume=self.tally.hypervolume.value,
             networks_per_second=rate,
             seconds_left=left / rate if rate else None,
+            drawn=drawn,
         )

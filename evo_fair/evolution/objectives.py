@@ -14,6 +14,7 @@ from evo_fair.fairness import METRICS, Counts
 from evo_fair.fairness.metrics import ACCURACIES
 from evo_fair.layers import LayerTable, macs, params, peak_memory_bytes
 from evo_fair.registries import DIRECTIONS, OBJECTIVES, Direction, forget, objective_names
+from evo_fair.show import counted
 from evo_fair.sources import source_hash
 
 __all__ = [
@@ -128,9 +129,10 @@ class Objective(Axis):
         except UndefinedMetricError as reason:
             raise UndefinedMetricError(f"objective {self.name!r}: {reason}") from reason
         if values.shape != (networks,):
+            found = f"the shape {list(values.shape)}" if values.ndim else f"{quote(values.item())}, which is no array,"
             raise ObjectiveError(
-                f"objective {self.name!r} returned the shape {list(values.shape)} for {networks} networks: "
-                f"it must return one number a network, [{networks}]"
+                f"objective {self.name!r} returned {found} for {counted(networks, 'network')}: "
+                f"it must return one number a network, an array of the shape [{networks}]"
             )
         if values.dtype.kind not in "iuf":
             raise ObjectiveError(
@@ -149,7 +151,8 @@ class Objective(Axis):
     def _measured_by_user(self, source: Counts | LayerTable) -> npt.NDArray[Any]:
         """What a function of the user's own returns; raises `ObjectiveError` with its line where it fails."""
         assert self.function is not None
-        with blamed("objective", self.name, ObjectiveError):
+        given, other = ("the layer table", "without cheap=True counts") if self.cheap else _COUNTS
+        with blamed("objective", self.name, ObjectiveError, f"fix it; it is given {given}, and {other}"):
             try:
                 return np.asarray(self.function(source))
             except ValueError as reason:
@@ -159,6 +162,10 @@ class Objective(Axis):
                     f"objective {self.name!r} changes the array that it is given, which others read too ({reason}): "
                     "change a copy, as of .copy()"
                 ) from reason
+
+
+_COUNTS = ("counts", "with cheap=True the layer table")
+"""What a predictive objective is given, and what it would be given else."""
 
 
 def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:

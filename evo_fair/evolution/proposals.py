@@ -22,11 +22,13 @@ _LISTED = 1 << 16
 class Proposals(NamedTuple):
     """A generation's new genomes, canonical and all different, int16 `[networks, genes]`, and what else was proposed.
 
-    `known` are the ids of the known networks that the strategy proposed, once each and in order.
+    `known` are the ids of the known networks that the strategy proposed, once each and in order; `drawn` is how many of
+    the new ones were drawn at random, for want of new proposals.
     """
 
     new: Genomes
     known: tuple[str, ...]
+    drawn: int
 
 
 def fresh_genomes(
@@ -71,13 +73,14 @@ def fresh_genomes(
         if len(found) < n:
             proposed = strategy.ask(n - len(found))
             again |= dict.fromkeys(name for name in keep(proposed) if name in known)
+    proposals = len(found)
     for _ in range(_ROUNDS):
         if len(found) < n:
             keep(np.concatenate([mutate(proposed, space.cardinalities, space.ordered, rng), space.sample(rng, n)]))
     if len(found) < n and (genomes := _all_genomes(space)) is not None:
         keep(rng.permutation(genomes))
     new = np.array(list(found.values()), np.int16).reshape(len(found), len(space.gene_names))
-    return Proposals(new, tuple(again))
+    return Proposals(new, tuple(again), len(found) - proposals)
 
 
 def new_candidates(

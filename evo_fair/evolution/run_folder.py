@@ -28,7 +28,9 @@ _TABLES = (
 )
 """The keys of `run.toml` that are tables in every run."""
 
-RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=FORMAT, tables=frozenset(_TABLES))
+RUNS = FolderKind(
+    "run", "a search", "run.toml", RunError, newest=FORMAT, tables=frozenset(_TABLES), log="journal.jsonl"
+)
 """The folders of searches and deployments."""
 
 check_new = RUNS.check_new

@@ -21,7 +21,7 @@ from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.places import place_of_job
-from evo_fair.jobs.workers import Workers, as_workers
+from evo_fair.jobs.workers import Workers, ready_workers
 from evo_fair.lock import one_job
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
@@ -187,7 +187,7 @@ def audit(
         "scopes": scopes and as_texts("scopes", scopes),
         "sparsities": sparsities and as_numbers("sparsities", sparsities),
     }
-    drawn, team = as_wholes("seeds", seeds), as_workers(workers, as_whole("jobs", jobs))
+    drawn, team = as_wholes("seeds", seeds), ready_workers(workers, as_whole("jobs", jobs))
     common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
     common |= {"resume": resume, "listener": listener, "device": place}
     if one:
@@ -227,6 +227,7 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
 def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
     task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training, common["device"])
     check_samples(task.dataset, (task.group,), 1)
+    common["listener"].writing(common["out"])
     suits = partial(check_network, grid, task)  # asked before it is trained
     structured = "structured" in grid.structures
     dense, name = dense_network(problem, task, source, common["listener"], suits, structured)

@@ -71,6 +71,7 @@ def audit_proxy(
     check_samples(dataset, groupings, 1)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener = listener or Listener()
+    listener.writing(out)
     listener.prepared(dataset, space)
     hears = (listener.training, listener.training_resumed, listener.waiting)
     supernet = ensure_supernet(problem, dataset, space, *hears, device)

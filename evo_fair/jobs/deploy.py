@@ -32,7 +32,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.reference import find_reference
-from evo_fair.jobs.workers import Team, Workers, as_workers, make_files, open_team
+from evo_fair.jobs.workers import Team, Workers, make_files, open_team, ready_workers
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
@@ -145,7 +145,7 @@ def deploy(
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate = as_number("learning_rate", learning_rate)
     weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
-    workers = as_workers(workers)
+    workers = ready_workers(workers)
     listener = listener or Listener()
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
@@ -170,6 +170,7 @@ def deploy(
         space = own.space
         _check_space_and_data(run, dataset, space.fingerprint)
     check_front(run.path, run.front, space)
+    listener.writing(folder)
     listener.prepared(dataset, space)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from evo_fair.data import Dataset
     from evo_fair.evolution import Outcome, Progress
     from evo_fair.nets import Step
@@ -26,6 +28,13 @@ class Listener:
         8 of 16
         16 of 16
     """
+
+    def writing(self, folder: "Path") -> None:
+        """The input has been checked, and the job begins or goes on in its folder.
+
+        Args:
+            folder: The folder that it writes into.
+        """
 
     def prepared(self, dataset: "Dataset", space: "SearchSpace | NetworkSpace") -> None:
         """Data and space have been loaded and checked.

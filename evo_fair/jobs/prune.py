@@ -19,7 +19,7 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
-from evo_fair.jobs.workers import Workers, as_workers, make_files, open_team
+from evo_fair.jobs.workers import Workers, make_files, open_team, ready_workers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.lock import one_job
 from evo_fair.plugins import facts
@@ -175,7 +175,7 @@ def prune_network(
         EvoFairError: The input is wrong; the error's kind says what of it.
     """
     problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
-    workers = as_workers(workers)
+    workers = ready_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
     begun = None
     if PRUNINGS.goes_on(folder, resume):  # refuses a folder of something else before anything is trained
@@ -184,6 +184,7 @@ def prune_network(
     place = place_of_job(torch_device, begun, listener)
     task = Task(problem.dataset(), group or problem.fairness.group, problem.training, place)
     check_samples(task.dataset, (task.group,), 1)
+    listener.writing(folder)
     check = partial(_structure, task=task, settings=settings)
     dense, name = dense_network(problem, task, source, listener, check, settings.structure == "structured")
     structure = check(dense.network)

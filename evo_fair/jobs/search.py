@@ -40,7 +40,7 @@ from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
-from evo_fair.jobs.workers import Team, Workers, as_workers, open_team
+from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import FrontNetwork
 from evo_fair.latency import Profile
@@ -190,7 +190,7 @@ def search(
         opened = open_run(folder)
         begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
     brought = network_to_search(module, weights, orders, begun)
-    team_wanted = as_workers(workers, jobs)
+    team_wanted = ready_workers(workers, jobs)
     jobs = _checked_jobs(jobs)
     place = place_of_job(torch_device, begun.get("proxy", {}) if resume else None, listener)
     if brought is not None:
@@ -204,6 +204,7 @@ def search(
         check_facts(begun, own, folder, RunError)
     tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives, from_scratch=brought is None)
     _check_sources(folder, begun, prepared.sources)
+    listener.writing(folder)
     origin: SupernetOrigin | OwnOrigin
     header: Header | None = None
     if brought is None:

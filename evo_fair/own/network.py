@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.errors import OWN_PARTS, PruningError, UnknownNameError
 from evo_fair.files import digest
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.threads import torch_threads
@@ -85,7 +85,7 @@ def check_orders(names: Sequence[str]) -> tuple[str, ...]:
     """The criteria of these names, each once; raises `UnknownNameError` or `PruningError` for others."""
     for name in names:
         if name not in CRITERIA:
-            raise UnknownNameError("criterion", name, sorted(CRITERIA))
+            raise UnknownNameError("criterion", name, sorted(CRITERIA), OWN_PARTS)
         if list(names).count(name) > 1:
             raise PruningError(f"the order by {name!r} is asked for twice: name each criterion once")
     if not names:

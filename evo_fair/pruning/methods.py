@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from evo_fair.blame import blamed, check_takes
-from evo_fair.errors import PruningError, UnknownNameError, quote
+from evo_fair.errors import OWN_PARTS, PruningError, UnknownNameError, quote
 from evo_fair.pruning.criteria import Criterion, checked_criterion, criterion_named
 from evo_fair.pruning.refine import refine
 from evo_fair.pruning.removal import Mask
@@ -137,7 +137,7 @@ def _by_name(name: str) -> ChosenMethod:
             return ChosenMethod(name, METHODS[name], traits)
         return ChosenMethod(name, checked_method(name, METHODS[name]), traits, None, METHODS.code(name))
     if name not in CRITERIA:
-        raise UnknownNameError("method", name, sorted(method_names()))
+        raise UnknownNameError("method", name, sorted(method_names()), OWN_PARTS)
     criterion = criterion_named(name)
     code = None if CRITERIA.is_built_in(name) else CRITERIA.code(name)
     return ChosenMethod(name, _by_criterion(criterion), MethodTraits(), criterion, code)

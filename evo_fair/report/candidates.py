@@ -29,13 +29,17 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     Without a goal it is the least latency of a run, the highest sparsity of a table that has one, and else the least
     `latency_ms` or `measured_ms`. Raises `ConstraintError` for a goal or limit of a test part, which is not to choose.
     """
-    if (source / "run.toml").is_file() or not (source.is_file() or _table_of(source)):
-        run = load_run(source)  # refuses what is no run
+    if (source / "run.toml").is_file():
+        run = load_run(source)
         if run.front.empty:
             raise RunError(f"{source} has no network on its front: search on with --resume, or with wider constraints")
         given = minimise is not None or maximise is not None
         goal = minimise if given else "latency_ms"
         return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
+    if not (source.is_file() or _table_of(source)):
+        raise RunError(
+            f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV of networks"
+        )
     networks = read_candidates(source)
     _check_part(networks, [*(limit.name for limit in map(parse_limit, limits)), minimise, maximise])
     if minimise is None and maximise is None:

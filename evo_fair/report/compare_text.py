@@ -150,9 +150,10 @@ def _box(comparison: Comparison) -> str:
             for axis, value in zip(comparison.axes, values, strict=True)
         )
 
-    made = "of a given box" if comparison.chosen_box else "of a box around all fronts, a tenth larger at the worse end"
+    made = "was given" if comparison.chosen_box else "holds all fronts, is a tenth larger at the worse end"
     return (
-        f"Hypervolume is the share {made}, the same for all runs. Best corner: {corner(comparison.box.ideal)}. "
+        "Hypervolume is the share of a box that a front dominates. "
+        f"The box {made}, and is the same for all runs. Best corner: {corner(comparison.box.ideal)}. "
         f"Reference point: {corner(comparison.box.reference)}. {SURFACE} "
         "Intervals are Student's, over the runs of a label.\n"
     )

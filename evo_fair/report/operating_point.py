@@ -29,11 +29,13 @@ class LimitCost:
     """What one limit costs: `best` is the goal's best value without that limit alone, None where there still is none.
 
     `cost` is by how much the limit makes the goal worse, never negative; None where there is nothing to compare.
+    Where no network meets the limit, whatever the others, `nearest` is the value that comes nearest to it.
     """
 
     limit: str
     best: float | None
     cost: float | None
+    nearest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,17 @@ def choose(
         without = _best(networks, kept & np.all([np.ones_like(kept), *others], axis=0), goal, axes)
         best = None if without is None else values[without]
         cost = abs(best - values[point]) if best is not None and point is not None else None
-        costs.append(LimitCost(limit.text, best, cost))
+        nearest = None if (kept & met[number]).any() else _nearest(limit, networks[limit.name][kept])
+        costs.append(LimitCost(limit.text, best, cost, nearest))
     return Choice(goal, None if point is None else measured.iloc[point], tuple(costs))
+
+
+def _nearest(limit: Limit, values: "pd.Series[Any]") -> float | None:
+    """The value that comes nearest to a limit that none meets; None where there is no value."""
+    known = values.dropna().astype(float)
+    if known.empty:
+        return None
+    return float(known.max() if limit.relation == ">=" else known.min())
 
 
 def as_believed(networks: pd.DataFrame) -> pd.DataFrame:

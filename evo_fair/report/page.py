@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["write_report"]
 
 _FOLDER = Path(__file__).parent
+_LONGEST_WHOLE = 16
+"""Letters of a word, in a table's headings, that is never torn."""
+_BRACKET = re.compile(r"(?<=.)(?=\[)")
 _OPTION = re.compile(r"--[a-z][a-z-]*")
 """A command's option, which a line's end must not tear."""
 
@@ -80,6 +83,7 @@ def _page(sheet: Sheet) -> str:
     )
     environment.filters["visible"] = visible
     environment.filters["prose"] = _prose
+    environment.filters["words"] = _words
     figures = [figure | {"number": number} for number, figure in enumerate(sheet.figures)]
     library = "\n".join(Resources(mode="inline", components=["bokeh"]).js_raw)
     return (
@@ -102,6 +106,16 @@ def _prose(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
     return Markup(_OPTION.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _words(text: str) -> "Markup":
+    """Escaped text whose words no narrow column tears, but for long ones; a bracket may begin a line."""
+    from markupsafe import Markup, escape
+
+    def whole(word: str) -> str:
+        return f'<span class="word">{escape(word)}</span>' if len(word) <= _LONGEST_WHOLE else str(escape(word))
+
+    return Markup(" ".join("<wbr>".join(map(whole, _BRACKET.split(word))) for word in text.split(" ")))
 
 
 def _text(name: str) -> str:

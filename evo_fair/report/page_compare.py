@@ -163,9 +163,9 @@ def _hypervolumes(folder: Path, labels: pd.DataFrame, facts: _Facts) -> dict[str
         for row in labels.to_dict("records")
     ]
     ends = {name: ", ".join(_corner(getattr(facts.box, name), facts.objectives)) for name in ("ideal", "reference")}
-    made = "a given box" if facts.box.given else "a box around all fronts, a tenth larger at the worse end"
+    made = "was given" if facts.box.given else "holds all fronts, is a tenth larger at the worse end"
     text = [
-        f"Hypervolume is the share of {made} that a front dominates, the same box for all.",
+        f"Hypervolume is the share of a box that a front dominates. The box {made}, and is the same for all runs.",
         f"Best corner: {ends['ideal']}. Reference point: {ends['reference']}.",
         SURFACE,
         "Intervals are Student's for the mean over a label's runs; fewer than three runs have none.",

@@ -94,6 +94,8 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
         for row in table.to_dict("records")
     ]
     note = "In brackets: 95 % intervals, for which whole units, such as persons, are drawn."
+    if predicted:
+        note += " A device's profile predicts files of its own precision alone, and only layers that it knows."
     return section(figures=figures, tables=[SheetTable("The trained networks and references", head, rows, note)])
 
 

@@ -19,6 +19,15 @@ def test_every_device_is_listed_with_the_way_to_add_one(monkeypatch: pytest.Monk
     assert "evo-fair calibrate --kit DIR" in result.output
 
 
+def test_every_figure_of_the_table_is_explained_below_it_and_in_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    table, below, _ = CliRunner().invoke(app, ["devices"]).output.split("\n\n")
+    for column in ("networks", "error", "within 10 %"):
+        assert column in table.splitlines()[0]
+        assert f"{column}: " in below
+    assert '"within 10 %" is the share' in CliRunner().invoke(app, ["devices", "--help"]).output
+
+
 def test_json_holds_provenance_and_validation() -> None:
     rows = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["devices", "--json"]).stdout)}
     assert set(rows) == set(device_names())

@@ -276,7 +276,12 @@ PRUNE = ("prune", "--epochs", "1")
     ("old", "new", "command", "told"),
     [
         ("return 1 - right.min(axis=1)", "return 1 / 0", SEARCH, "objective 'worst_class_error' fails with ZeroDivi"),
-        ("return 1 - right.min(axis=1)", "return 0.5", SEARCH, "objective 'worst_class_error' returned the shape []"),
+        (
+            "return 1 - right.min(axis=1)",
+            "return 0.5",
+            SEARCH,
+            "objective 'worst_class_error' returned 0.5, which is no",
+        ),
         (
             "return (layers[:, :, 0] > 0)",
             "layers[:] = 0\n    return (layers[:, :, 0] > 0)",

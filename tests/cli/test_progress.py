@@ -1,5 +1,7 @@
 """What a log shows of a job."""
 
+from pathlib import Path
+
 import pytest
 
 import evo_fair as ef
@@ -21,6 +23,15 @@ def test_a_log_has_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
         "warning: taylor-0.5-0 misses its limit",
     ]
     assert len(checked) == 3, "an interrupt that a library swallowed ends the job here"
+
+
+def test_the_folder_is_said_before_the_first_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBars() as bars:
+        bars.writing(Path("results/digits"))
+        assert capsys.readouterr().err == "", "input can still be refused, on one line"
+        bars.pruned("taylor-0.5-0", 1, 1)
+        bars.noted("done")
+    assert capsys.readouterr().err.splitlines() == ["writes into results/digits", "pruned 1/1: taylor-0.5-0", "done"]
 
 
 def test_python_shows_what_the_command_line_shows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -197,4 +197,6 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     best = front[front["accuracy"] >= floor].sort_values("latency_ms").iloc[0]
     assert point.returncode == 0, point.stderr
     assert best["id"] in point.stdout
-    assert evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout.startswith("none")
+    none = evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout
+    assert none.startswith("none")
+    assert "limit accuracy >= 1.1 is met by no network: the highest accuracy is 0." in none

@@ -34,6 +34,10 @@ from .conftest import Command, refusal
         (["search", "digits", "--constraint", "fast"], "can't read the constraint 'fast'"),
         (["search", "digits", "--constraint", "speed <= 5"], "can't use the constraint 'speed <= 5'"),
         (["search", "digits", "--algorithm", "nsga4"], "unknown algorithm 'nsga4': expected one of nsga2"),
+        (
+            ["search", "digits", "--algorithm", "Walk"],
+            "surrogate (one of your own has to be registered first, by --plugin",
+        ),
         (["search", "digits", "--group", "sex"], "unknown group 'sex': expected one of class"),
         (["search", "digits", "--budget", 0], "budget 0 is too small"),
         (["search", "digits", "--population", 1], "population 1 is too small"),
@@ -47,7 +51,10 @@ from .conftest import Command, refusal
         (["search", "digits", "--out", "x" * 256], f"{'x' * 256}: File name too long; give another path"),
         (["train", "digit"], "unknown problem 'digit'"),
         (["plot", "/nowhere"], "there is no run in /nowhere"),
-        (["operating-point", "/nowhere"], "there is no run in /nowhere"),
+        (
+            ["operating-point", "/nowhere"],
+            "there is no run in /nowhere, and no audit or pruning: give the folder of one",
+        ),
         (["audit", "digits", "--sparsity", 1.0], "sparsity 1 is not in [0, 1)"),
         (["audit", "digits", "--networks", 1], "an audit needs 3 or more"),
         (["audit", "digits", "--criterion", "tailor"], "did you mean 'taylor'"),

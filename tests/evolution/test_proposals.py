@@ -31,6 +31,11 @@ def test_genomes_are_new_different_and_canonical(kind):
     assert (SPACE.canonical(genomes) == genomes).all()
 
 
+def test_what_the_strategy_did_not_propose_is_counted():
+    assert drawn(RandomSearch, 40, set()).drawn == 0
+    assert drawn(Stubborn, 40, set()).drawn == 39
+
+
 @pytest.mark.parametrize("kind", [RandomSearch, Stubborn])
 def test_a_space_is_gone_through_to_its_last_network(kind):
     known: set[str] = set()

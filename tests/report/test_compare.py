@@ -68,7 +68,7 @@ def test_a_box_can_be_given(runs):
     comparison = compare(runs, box=Box(np.array([-1.0, 0.0]), np.array([-0.5, 10.0])))
     # 0.9 at 6 ms covers 0.4 by 4, and 0.6 at 1 ms another 0.1 by 5, of 0.5 by 10.
     assert comparison.by_run["hypervolume"][0] == pytest.approx((0.4 * 4 + 0.1 * 5) / 5)
-    assert "of a given box" in comparison_markdown(comparison)
+    assert "The box was given, and is the same for all runs." in comparison_markdown(comparison)
     assert "Reference point: accuracy 0.5, latency_ms 10." in comparison_markdown(comparison)
 
 

@@ -116,6 +116,13 @@ def test_highest_sparsity_within_limits_and_what_they_cost(limits, best, costs):
         assert found.cost == (None if cost is None else pytest.approx(cost))
 
 
+def test_of_a_limit_that_no_network_meets_the_nearest_value_is_told():
+    limits = ["accuracy >= 0.95", "sparsity <= -1", "worst_group_loss <= 0.02"]
+    choice = choose(TABLE, limits, maximise="sparsity")
+    assert choice.point is None
+    assert [cost.nearest for cost in choice.costs] == [0.9, 0.0, None]
+
+
 BANDS = pd.DataFrame({"id": list("abcd"), "sparsity": [0.1, 0.8, 0.8, 0.95], "accuracy": [0.9, 0.7, 0.8, 0.85]})
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pandas as pd
 import pytest
 
 from evo_fair.errors import AuditError, EvoFairError, RunError
@@ -32,10 +33,11 @@ def tables(path):
 
     text = path.read_text(encoding="utf-8")
     found = {}
-    for title, body in re.findall(r"<h3>([^<]*)</h3>\s*<div[^>]*>\s*<table>(.*?)</table>", text, re.DOTALL):
+    for title, body in re.findall(r"<h3>([^<]*)</h3>\s*<div[^>]*>\s*<table[^>]*>(.*?)</table>", text, re.DOTALL):
         rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
         found[unescape(title)] = [
-            [unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows
+            [unescape(re.sub("<.*?>", "", cell)) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in rows
         ]
     return found
 
@@ -58,6 +60,40 @@ def test_no_name_becomes_a_part_of_a_page(odd):
     assert "<img" not in text.replace("<image", "")
     assert text.count("<script>") == 3  # the library, and the two of the page
     assert "<b>" not in text.split("<script>")[0]
+
+
+TORN = """
+[...document.querySelectorAll('th')].flatMap((head) => [...head.querySelectorAll('.word')].filter((word) =>
+  word.getClientRects().length > 1).map((word) => word.textContent))
+"""
+
+
+@needs_browser
+def test_a_narrow_screen_tears_no_networks_id(tmp_path, browser):
+    folder = write_pruning(tmp_path / "pruned")
+    tab = browser.tab()
+    tab.open(write_report(folder), 390)
+    assert tab.run("[...document.querySelectorAll('tbody th .word')].some((one) => one.textContent.length > 12)")
+    assert tab.run(TORN) == []
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+
+
+@needs_browser
+def test_on_paper_a_wide_table_tears_no_word_of_its_headings_and_fits(tmp_path, browser):
+    folder = write_pruning(tmp_path / "pruned")
+    table = pd.read_csv(folder / "pruned.csv")
+    for column in ("performance_fairness", "degradation_fairness", "nonzero_params", "bytes", "latency_ms"):
+        table[column] = 12345
+    for column in ("validation_accuracy", "validation_worst_group_accuracy"):
+        table[column] = 0.9259
+    table.to_csv(folder / "pruned.csv", index=False)
+    tab = browser.tab()
+    tab.open(write_report(folder), 1280)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.run("document.querySelectorAll('th .word').length") > 10
+    assert tab.run(TORN) == []
+    assert tab.run("[...document.querySelectorAll('th')].some((head) => head.textContent.includes('degradation'))")
+    assert tab.run("Math.max(...[...document.querySelectorAll('table')].map((one) => one.offsetWidth))") <= 1240
 
 
 @needs_browser

@@ -1,5 +1,6 @@
 """Workers of a Dask scheduler: of any number, here or elsewhere, which come and go while a job is at work."""
 
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -18,7 +19,9 @@ except ImportError as reason:
         "the address of a scheduler needs Dask, which is not installed: pip install 'evo-fair[cluster]'"
     ) from reason
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "check_answers"]
+
+_LOG = logging.getLogger("distributed.client")
 
 _PATIENCE = 10
 """Seconds in which a scheduler has to answer."""
@@ -27,17 +30,28 @@ _LOOK = 1.0
 """Seconds for which the number of workers is taken to be the same."""
 
 
+def check_answers(address: str) -> None:
+    """Raises `WorkerError` where no scheduler answers at the address."""
+    _connected(address).close()
+
+
+def _connected(address: str) -> Client:
+    try:
+        return Client(address, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, TypeError, ValueError) as reason:  # of a protocol that is not there, too
+        raise WorkerError(
+            f"no Dask scheduler answers at {address} ({in_a_line(reason)}): start one with 'python -m dask scheduler', "
+            "or give the address that it prints"
+        ) from reason
+
+
 class Cluster:
     """The workers of the scheduler at an address; raises `WorkerError` where none answers."""
 
     def __init__(self, address: str, listener: Listener) -> None:
-        try:
-            self._client = Client(address, timeout=_PATIENCE, set_as_default=False)
-        except (OSError, TypeError, ValueError) as reason:  # of a protocol that is not there, too
-            raise WorkerError(
-                f"no Dask scheduler answers at {address} ({in_a_line(reason)}): start one with 'dask scheduler', or "
-                "give the address that it prints"
-            ) from reason
+        self._client = _connected(address)
+        self._level = _LOG.level
+        _LOG.setLevel(logging.CRITICAL)  # it logs traces where a scheduler goes, which `ended` says on one line
         self._address, self._listener = address, listener
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._running = 0
@@ -111,6 +125,7 @@ class Cluster:
         """Leaves the scheduler, which calls off what has not begun."""
         self._executor.shutdown(wait=False)
         self._client.close()
+        _LOG.setLevel(self._level)
 
     def _seen(self) -> list[str]:
         if time.monotonic() - self._looked > _LOOK:

@@ -5,11 +5,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from evo_fair.jobs.listener import Listener
-from evo_fair.jobs.workers.given import Workers
+from evo_fair.jobs.workers.given import Workers, as_workers
 from evo_fair.jobs.workers.processes import Processes
 from evo_fair.jobs.workers.team import Engine, Team
 
-__all__ = ["open_team"]
+__all__ = ["open_team", "ready_workers"]
+
+
+def ready_workers(given: object, jobs: int | None = None) -> Workers | None:
+    """The workers that a function was given, as `as_workers` says, once their scheduler has answered.
+
+    A job asks for them before it trains or writes anything: so a wrong address costs no time, and leaves no folder.
+    Raises `WorkerError` where no scheduler answers.
+    """
+    workers = as_workers(given, jobs)
+    if workers is not None and workers.processes is None:
+        from evo_fair.jobs.workers.cluster import check_answers
+
+        check_answers(str(workers.where))
+    return workers
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Workers of a Dask scheduler, where `distributed` is installed."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -71,3 +72,12 @@ def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         open_team(Workers("tcp://127.0.0.1:9"), tmp_path, ef.Listener()),
     ):
         pass
+
+
+def test_traces_of_the_client_are_kept_back_while_a_team_is_open(address: str, tmp_path: Path) -> None:
+    """Where a scheduler goes, they would stand before the one line that says so."""
+    log = logging.getLogger("distributed.client")
+    before = log.level
+    with open_team(Workers(address), tmp_path, ef.Listener()):
+        assert not log.isEnabledFor(logging.ERROR)
+    assert log.level == before
