@@ -71,19 +71,21 @@ def main() -> None:
     arguments = parser.parse_args()
     table = load_table(TABLE, arguments.data)
     store = arguments.out / "guided_search_scores.csv"
-    chosen = scored_networks(table, arguments.scored)
-    scores, supernet = kept(store, chosen, arguments.samples) if arguments.report else made(store, table, arguments)
+    rows = scored_rows(table, arguments.scored)
+    if arguments.report:
+        names = names_of(table)
+        scores, supernet = kept(store, [names[row] for row in rows], arguments.samples)
+    else:
+        scores, supernet = made(store, table, rows, arguments)
     belief = believe(table, scores, arguments.samples)
     trained = single_trainings(arguments.data)
     facts = f"{arguments.scored} networks scored on {arguments.samples} samples; supernet {supernet}"
     report(table, scores, belief, trained, arguments, facts)
 
 
-def scored_networks(table: Table, count: int) -> list[str]:
-    """The networks that the supernet is asked for, drawn once and for all."""
-    rows = np.random.default_rng(0).choice(len(table.genomes), min(count, len(table.genomes)), replace=False)
-    names = names_of(table)
-    return [names[row] for row in np.sort(rows)]
+def scored_rows(table: Table, count: int) -> Array:
+    """The networks that the supernet is asked for, drawn once and for all, rows of the table."""
+    return np.sort(np.random.default_rng(0).choice(len(table.genomes), min(count, len(table.genomes)), replace=False))
 
 
 def kept(store: Path, chosen: list[str], samples: int) -> tuple[pd.DataFrame, str]:
@@ -100,14 +102,14 @@ def kept(store: Path, chosen: list[str], samples: int) -> tuple[pd.DataFrame, st
     return known.loc[chosen], supernet
 
 
-def made(store: Path, table: Table, arguments: argparse.Namespace) -> tuple[pd.DataFrame, str]:
+def made(store: Path, table: Table, rows: Array, arguments: argparse.Namespace) -> tuple[pd.DataFrame, str]:
     """The scores, asked of the supernet where they are not in the store, and the supernet's name."""
     problem = load_problem(PROBLEM, data=find_data("cifar10", arguments.data / "cifar10"))
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     genomes = genomes_of(space, table)
     supernet = ensure_supernet(problem, dataset, space, lambda step: print(f"supernet: {step}", flush=True)).path
-    return score(problem, dataset, space, table, genomes, supernet, store, arguments), supernet.parent.name
+    return score(problem, dataset, space, table, genomes, rows, supernet, store, arguments), supernet.parent.name
 
 
 def genomes_of(space: SearchSpace, table: Table) -> Array:
@@ -126,17 +128,17 @@ def score(
     space: SearchSpace,
     table: Table,
     genomes: Array,
+    chosen: Array,
     supernet: Path,
     store: Path,
     arguments: argparse.Namespace,
 ) -> pd.DataFrame:
     """Error and mean log loss by the frozen supernet, a row a network, indexed by its digits."""
-    names = names_of(table)
-    chosen = [names.index(name) for name in scored_networks(table, arguments.scored)]
     part = dataset.part("validation")
     samples = part[np.linspace(0, len(part) - 1, min(arguments.samples, len(part))).round().astype(np.int64)]
     key = f"{supernet.parent.name} {len(samples)}"
     known = read_scores(store, key)
+    names = names_of(table)
     missing = [row for row in chosen if names[row] not in known.index]
     if missing:
         calibration = dataset.inputs[calibration_samples(dataset, problem.proxy.calibration_samples)]
