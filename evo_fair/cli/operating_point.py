@@ -37,15 +37,17 @@ def operating_point(
     better = "highest" if choice.goal.direction == "max" else "lowest"
     for cost in choice.costs:
         if cost.best is None:
-            told = ": without it there is still none"
-        elif cost.cost is None:
-            told = f": without it the {better} {choice.goal.name} is {cost.best:g}"
+            without = "without it there is still none"
         else:
-            told = f" costs {cost.cost:g}: without it the {better} {choice.goal.name} is {cost.best:g}"
+            without = f"without it the {better} {choice.goal.name} is {cost.best:g}"
         if cost.nearest is not None:
             limit = parse_limit(cost.limit)
             end = "highest" if limit.relation == ">=" else "lowest"
-            told = f" is met by no network: the {end} {limit.name} is {cost.nearest:g}{told.replace(':', ';', 1)}"
+            told = f" is met by no network: the {end} {limit.name} is {cost.nearest:g}; {without}"
+        elif cost.cost is not None:
+            told = f" costs {cost.cost:g}: {without}"
+        else:
+            told = f": {without}"
         say(f"limit {cost.limit}{told}")
     if choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")

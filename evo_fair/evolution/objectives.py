@@ -151,7 +151,9 @@ class Objective(Axis):
     def _measured_by_user(self, source: Counts | LayerTable) -> npt.NDArray[Any]:
         """What a function of the user's own returns; raises `ObjectiveError` with its line where it fails."""
         assert self.function is not None
-        given, other = ("the layer table", "without cheap=True counts") if self.cheap else _COUNTS
+        given, other = "counts", "with cheap=True the layer table"
+        if self.cheap:
+            given, other = "the layer table", "without cheap=True counts"
         with blamed("objective", self.name, ObjectiveError, f"fix it; it is given {given}, and {other}"):
             try:
                 return np.asarray(self.function(source))
@@ -162,10 +164,6 @@ class Objective(Axis):
                     f"objective {self.name!r} changes the array that it is given, which others read too ({reason}): "
                     "change a copy, as of .copy()"
                 ) from reason
-
-
-_COUNTS = ("counts", "with cheap=True the layer table")
-"""What a predictive objective is given, and what it would be given else."""
 
 
 def _copy_to_read(source: Counts | LayerTable) -> Counts | LayerTable:
