@@ -26,7 +26,7 @@ from rich.console import Console
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, ends_of_change, resampled_counts
 from evo_fair.files import read_json, write_text
 from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem
@@ -120,7 +120,7 @@ def difference(latency: Floats, ours: npt.NDArray[np.bool_], values: Floats) -> 
     for row in values[1:]:
         drawn = np.concatenate([rng.choice(side, len(side)) for side in sides])
         found.append(at_equal_latency(latency[drawn], ours[drawn], row[drawn]))
-    low, high = 2 * found[0] - np.percentile(found[1:], [97.5, 2.5])
+    low, high = ends_of_change(np.float64(found[0]), np.array(found[1:]))
     return found[0], float(low), float(high)
 
 

@@ -32,7 +32,7 @@ from rich.console import Console
 
 from evo_fair.errors import RunError
 from evo_fair.export.report import Deployed, time_networks
-from evo_fair.fairness.bootstrap import ends
+from evo_fair.fairness.bootstrap import ends, ends_of_change
 from evo_fair.files import write_json, write_text
 from evo_fair.report.style import common_legend, grid, save_figure
 
@@ -131,7 +131,7 @@ def _row(
 
 def _difference(name: str, ours: Value, theirs: Value) -> dict[str, float]:
     value = ours[0] - theirs[0]
-    low, high = 2 * value - np.percentile(ours[1] - theirs[1], [97.5, 2.5])
+    low, high = ends_of_change(np.float64(value), ours[1] - theirs[1])
     return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

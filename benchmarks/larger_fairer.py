@@ -28,7 +28,7 @@ from scipy.stats import rankdata, spearmanr
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights
+from evo_fair.fairness.bootstrap import draw_weights, ends_of_change
 from evo_fair.files import cache_folder, write_json, write_text
 from evo_fair.layers import params
 from evo_fair.problem import Problem, load_problem
@@ -156,7 +156,7 @@ def correlation(
         chosen = rng.integers(0, len(sizes), len(sizes))
         pair = np.stack([rankdata(sizes[chosen]), rankdata(scores[chosen])])
         resampled.append(np.corrcoef(pair)[0, 1])
-    high, low = 2 * value - np.percentile(resampled, [2.5, 97.5])
+    low, high = ends_of_change(np.float64(value), np.array(resampled))
     return {"spearman": value, "low": max(-1.0, float(low)), "high": min(1.0, float(high))}
 
 

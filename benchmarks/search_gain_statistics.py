@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.evolution import Box, hypervolume
+from evo_fair.fairness.bootstrap import ends_of_change
 
 __all__ = ["Difference", "Trained", "hypervolume_difference", "interpolated_difference", "knots", "paired_difference"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-_ENDS = (97.5, 2.5)
 
 
 @dataclass(frozen=True)
@@ -150,5 +150,5 @@ def _draw(rng: np.random.Generator, trained: Trained) -> Ints:
 
 
 def _difference(value: float, resampled: Floats, networks: int) -> Difference:
-    low, high = 2 * value - np.percentile(resampled, _ENDS)
+    low, high = ends_of_change(np.float64(value), resampled)
     return Difference(float(value), float(low), float(high), networks)

@@ -40,7 +40,7 @@ import evo_fair as ef
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, resampled_counts
 from evo_fair.files import write_text
 from evo_fair.problem import Problem, load_problem
 from evo_fair.report import Run
@@ -263,7 +263,7 @@ def claimed(values: dict[str, dict[str, tuple[float, Floats]]], sizes: dict[str,
 
 
 def _claim(role: str, what: str, value: float, drawn: Floats | None, most: float) -> dict[str, Any]:
-    low, high = (np.nan, np.nan) if drawn is None else 2 * value - np.percentile(drawn, [97.5, 2.5])
+    low, high = (np.nan, np.nan) if drawn is None else ends_of_change(np.float64(value), drawn)
     return {"role": role, "what": what, "value": value, "low": low, "high": high, "most": most, "holds": value <= most}
 
 

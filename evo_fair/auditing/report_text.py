@@ -40,7 +40,7 @@ def _what(folder: AuditFolder, findings: Findings) -> str:
     timing = folder.timing
     groupings = " and by ".join(map(markdown, ("class", *about["groupings"])))
     origin = "the dense one" if whole == 1 else f"the {whole:,} dense ones"
-    speed = f", {timing['rate']:.1f} networks a second with {timing['jobs']} worker(s)" if timing else ""
+    speed = f", {timing['rate']:.1f} networks a second" if timing else ""
     lines = [
         f"# Whom pruning harms: {markdown(about['data']['name'])}",
         "",

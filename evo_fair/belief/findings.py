@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evo_fair.belief.belief import Belief, rank_correlation
+from evo_fair.belief.trained import SIZES_ALONE
 from evo_fair.evolution import Axis
 
 __all__ = ["Finding", "describe_belief", "find"]
@@ -25,8 +26,8 @@ class Finding:
 
     `spread` is the standard deviation of the networks beyond noise, in the objective's unit. `told` is the share of its
     variance that the search can tell. `trained` is the number of trained networks; `tau` the rank correlation of what
-    is believed with results that were left out, `size_tau` that of size alone; NaN where there are too few. `in_points`
-    is for shares, of which hundredths are spoken of as points.
+    is believed with results that were left out, `size_tau` that of multiply-accumulates or of parameters, whichever is
+    higher; NaN where there are too few. `in_points` is for shares, of which hundredths are spoken of as points.
     """
 
     name: str
@@ -60,10 +61,9 @@ def find(belief: Belief, axis: Axis, place: int) -> Finding:
     tau = size_tau = float("nan")
     if len(networks) >= _FEW:
         tau, _ = belief.left_out_tau(place)
-        # The direction of size is taken from the frozen scores of all: it is no training's own.
-        size_tau = (
-            abs(rank_correlation(part.known.size[networks, 0], results[:, place])) if part.known.size.size else 0.0
-        )
+        # The one that ranks best, in the direction that does: 'size alone decides' is rather said too often.
+        sizes = part.known.size[networks, :SIZES_ALONE].T
+        size_tau = max((abs(rank_correlation(size, results[:, place])) for size in sizes), default=0.0)
     middle = np.median(center)
     deviation = np.sqrt(told + left)
     spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])

@@ -33,7 +33,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from evo_fair.arrays import Floats, Ints
 from evo_fair.belief.frozen import Smoothed
 
-__all__ = ["Corrected", "Known", "correct", "left_out_pairs"]
+__all__ = ["SIZES_ALONE", "Corrected", "Known", "correct", "left_out_pairs"]
 
 
 _INTERCEPT = 10.0
@@ -45,7 +45,7 @@ _SLOPE, _SLOPE_SPREAD = 1.0, 0.5
 _SIZE = 0.5
 """Standard deviation of what size says, where it alone is believed in; its mean is what it says of frozen scores."""
 
-_SIZES_ALONE = 2
+SIZES_ALONE = 2
 """The first so many costs are size where it alone is believed in: multiply-accumulates and parameters, not latency."""
 
 _CURVES = (0.0, 1.0, 10.0)
@@ -228,7 +228,7 @@ def _parts(known: Known, rows: Ints, networks: Ints, unit: float) -> _Parts:
     slope = _SLOPE_SPREAD * (frozen.trend - level)
     own, genes = _TRUST_SPREAD * frozen.own, _TRUST_SPREAD * frozen.genes
     size = known.size / np.sqrt(max(known.size.shape[1], 1))
-    sizes = known.size[:, :_SIZES_ALONE]
+    sizes = known.size[:, :SIZES_ALONE]
     count = max(sizes.shape[1], 1)
     tilt = (sizes.T @ frozen.mean) / np.maximum((sizes**2).sum(axis=0), 1e-9) / count
     steep = unit * _SIZE * sizes / np.sqrt(count)

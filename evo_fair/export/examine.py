@@ -66,8 +66,8 @@ class Examiner:
     def changes(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> Examination:
         """By how much accuracy, overall and by group, is another with predictions `after` than `before`, `[samples]`.
 
-        Both are counted on the same resamples, so the intervals are those of the differences. Groups without a sample
-        are left out; the ends are NaN as in `examine`.
+        Both are counted on the same resamples, so the intervals are those of the differences, cut where all or none
+        change. Groups without a sample are left out; the ends are NaN as in `examine`.
         """
         labels = self.dataset.labels[self._samples]
         change = (after == labels).astype(np.float64) - (before == labels)
@@ -88,7 +88,7 @@ class Examiner:
             rows = max(1, AT_ONCE // len(change))
             parts = (weights[start : start + rows] for start in range(0, len(weights), rows))
             drawn = [(part @ (members * change).T) / (part @ members.T) for part in parts]
-            low, high = ends_of_change(value, np.concatenate(drawn))
+            low, high = ends_of_change(value, np.concatenate(drawn)).clip(-1.0, 1.0)
         return {name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
 
     def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:

@@ -231,7 +231,10 @@ class _Pruning:
         results.write(unit, pruned, request, method.traits.own_scope)
         lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), self.settings.epsilon
         if lost > limit:
-            listener.warned(f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not {limit:g}")
+            listener.warned(
+                f"{unit.name} misses its limit: validation accuracy {lost:.4f} below dense, not epsilon {limit:g}; "
+                "prune less, train longer or allow more with --epsilon"
+            )
 
 
 def _structure(network: nn.Module, task: Task, settings: PruneSettings) -> Structure:

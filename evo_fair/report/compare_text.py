@@ -21,6 +21,7 @@ from evo_fair.report.compare_tables import (
     pairs_frame,
     traces_frame,
 )
+from evo_fair.report.page import REPORT
 from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label, markdown, markdown_table
 
@@ -30,7 +31,11 @@ FIGURES = ("compare.png", "compare.pdf")
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes text, tables, figures and at last the facts into a folder; what is there already is replaced."""
+    """Writes text, tables, figures and at last the facts into a folder, and returns their paths.
+
+    What is there already is replaced; the report of what was compared there before leaves.
+    """
+    (folder / REPORT).unlink(missing_ok=True)
     tables = {
         "compare.csv": comparison.by_label,
         "runs.csv": comparison.by_run,

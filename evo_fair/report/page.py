@@ -19,9 +19,12 @@ from evo_fair.show import visible
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-__all__ = ["write_report"]
+__all__ = ["REPORT", "write_report"]
 
 _FOLDER = Path(__file__).parent
+REPORT = "report.html"
+"""The file's name in the folder that it tells of."""
+
 _LONGEST_WHOLE = 16
 """Letters of a word, in a table's headings, that is never torn."""
 _BRACKET = re.compile(r"(?<=.)(?=\[)")
@@ -52,7 +55,7 @@ def write_report(folder: str | Path, out: str | Path | None = None) -> Path:
         'report.html'
     """
     place = as_path("folder", folder)
-    target = as_path("out", out) if out is not None else place / "report.html"
+    target = as_path("out", out) if out is not None else place / REPORT
     if target.suffix != ".html":
         raise EvoFairError(f"can't write {target.name!r}: the name of a report ends in .html")
     _check_installed()

@@ -26,6 +26,8 @@ _LONGEST = 26
 """Letters of a name beside a row; the table beside the figure has the whole of it."""
 
 _TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
+_ON_SCREEN_ALONE = "@media print { :host { visibility: hidden; } }"
+"""A toolbar is of no use on paper; its place stays, so that figures are as on the screen."""
 
 # Told apart by colour-blind readers, and without any colour by their forms and lines.
 _COLOURS = ("#0b3c5d", "#d06f00", "#3f8f5f", "#7b2d43", "#3f94d0", "#8e8e8e")
@@ -246,6 +248,7 @@ def finish(plot: Any, x: str, y: str) -> None:
     plot.xaxis.ticker.desired_num_ticks = 5
     plot.toolbar.logo = None
     plot.toolbar.autohide = False
+    plot.toolbar.stylesheets = [_ON_SCREEN_ALONE]
     for axis in (plot.xaxis, plot.yaxis):
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = "13px"

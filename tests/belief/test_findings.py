@@ -56,3 +56,15 @@ def test_with_trainings_it_knows_whether_the_frozen_scores_tell_anything() -> No
     assert told[1.0].tau > told[1.0].size_tau
     assert not told[1.0].size_decides
     assert told[0.0].told < told[1.0].told
+
+
+def test_size_alone_is_the_size_that_ranks_best() -> None:
+    """Results go by parameters, which multiply-accumulates say nothing of: no search is praised for seeing that."""
+    rng = np.random.default_rng(2)
+    costs = np.exp(rng.normal(0.0, 0.5, (100, 3)))
+    scores = (0.3 * costs[:, 1] ** -0.2)[:, None]
+    networks = np.arange(12)
+    belief = Belief.fit(scores, [0.005], costs).after(Trainings.of(networks, scores[networks]))
+    finding = find(belief, Axis("error"), 0)
+    assert finding.size_tau == pytest.approx(1.0)
+    assert finding.size_decides

@@ -84,6 +84,17 @@ def test_changes_are_differences_on_the_same_resamples(dataset: Dataset, predict
     assert found["accuracy[class:3]"] == (0.0, 0.0, 0.0)
 
 
+def test_intervals_of_changes_are_changes_that_can_be(dataset: Dataset, predictions: np.ndarray) -> None:
+    """All but one of a class are lost: a basic interval would go on beyond all of them."""
+    sevens = np.flatnonzero(dataset.labels[dataset.part("test")] == 7)
+    before, after = predictions.copy(), predictions.copy()
+    before[sevens] = 7
+    after[sevens[1:]] = 1
+    after[sevens[0]] = 7
+    change = Examiner(dataset, "test", ("class",), seed=0).changes(before, after)["accuracy[class:7]"]
+    assert change.low == -1.0 < change.value < change.high
+
+
 def test_changes_without_enough_units_have_no_interval(dataset: Dataset, predictions: np.ndarray) -> None:
     found = Examiner(grouped(dataset, dataset.labels % 2), "test", ("odd",), seed=0, replicates=100).changes(
         predictions, predictions

@@ -10,6 +10,7 @@ from evo_fair.report import compare, comparison_markdown, load_run, write_compar
 from evo_fair.report.compare import attainment, coverage, mean_interval
 from evo_fair.report.compare_tables import attainment_frame
 from evo_fair.report.compare_text import comparison_figure
+from evo_fair.report.page import write_report
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 
@@ -275,6 +276,13 @@ def test_any_number_of_objectives_is_drawn(tmp_path, count):
     assert sum(panel.get_visible() for panel in figure.axes) == count * (count - 1) // 2 + 1
     write_comparison(comparison, tmp_path / "out")
     assert (tmp_path / "out" / "compare.md").read_text().count("\n| x |") == 3
+
+
+def test_a_report_of_what_was_compared_before_leaves(runs, tmp_path):
+    write_comparison(compare(runs[:2], ["x", "y"]), tmp_path / "out")
+    page = write_report(tmp_path / "out")
+    write_comparison(compare(runs, ["x", "x", "y"]), tmp_path / "out")
+    assert not page.exists()
 
 
 def test_labels_are_shown_as_they_are(runs, tmp_path):

@@ -284,6 +284,21 @@ def test_on_paper_figures_keep_the_width_that_they_were_drawn_for(run, browser):
 
 
 @needs_browser
+def test_on_paper_figures_have_no_toolbars(run, browser):
+    tab = browser.tab()
+    tab.open(write_report(run.path))
+    tab.run(
+        "const all = (root) => [...root.querySelectorAll('*')].flatMap("
+        " (one) => [one, ...(one.shadowRoot ? all(one.shadowRoot) : [])]);"
+        "const seen = () => all(document).filter((one) => one.classList.contains('bk-Toolbar'))"
+        " .map((one) => getComputedStyle(one).visibility)"
+    )
+    assert set(tab.run("seen()")) == {"visible"}
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert set(tab.run("seen()")) == {"hidden"}
+
+
+@needs_browser
 @pytest.mark.parametrize("seed", [0, 1])
 def test_sliders_choose_what_operating_point_chooses(tmp_path, browser, seed):
     """Of a front with ties in every objective and dominated networks, under up to four limits, with each goal."""
