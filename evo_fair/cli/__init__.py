@@ -26,7 +26,7 @@ from evo_fair.cli.prune import prune
 from evo_fair.cli.report import report
 from evo_fair.cli.search import search
 from evo_fair.cli.train import train
-from evo_fair.errors import DataWarning, EvoFairError
+from evo_fair.errors import DataWarning, EvoFairError, quote
 from evo_fair.plugins import unloaded_afterwards
 from evo_fair.show import say
 
@@ -128,7 +128,7 @@ def _run(arguments: list[str] | None) -> None:
     except EvoFairError as error:
         sys.exit(_refuse(str(error)))
     except typer.TyperException as error:
-        message = error.format_message()  # empty where the command's help was printed instead
+        message = _said(error)  # empty where the command's help was printed instead
         sys.exit(_refuse(message) if message else 0)
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
@@ -141,6 +141,14 @@ def _run(arguments: list[str] | None) -> None:
     if code == 130:  # what typer makes of Ctrl-C; what can be resumed has said so itself and ended the process
         say("interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _said(error: typer.TyperException) -> str:
+    """What Typer says of wrong options and, where it leaves that out, the value."""
+    from pydantic import ValidationError
+
+    message, cause = error.format_message(), error.__cause__
+    return f"{message}, got {quote(cause.errors()[0]['input'])}" if isinstance(cause, ValidationError) else message
 
 
 def _refuse(message: str) -> int:

@@ -56,6 +56,8 @@ from .conftest import Command, refusal
             "there is no run in /nowhere, and no audit or pruning: give the folder of one",
         ),
         (["audit", "digits", "--sparsity", 1.0], "sparsity 1 is not in [0, 1)"),
+        (["audit", "digits", "--sparsity", "half"], "unable to parse string as a number, got 'half'"),
+        (["search", "digits", "--budget", "1.5"], "unable to parse string as an integer, got '1.5'"),
         (["audit", "digits", "--networks", 1], "an audit needs 3 or more"),
         (["audit", "digits", "--criterion", "tailor"], "did you mean 'taylor'"),
         (["audit", "digits", "--imbalance", "cvw"], "unknown imbalance 'cvw'"),
