@@ -178,7 +178,7 @@ def proxy_pass(proxy: Proxy, populations: list[np.ndarray]) -> Pass:
     seconds = time.perf_counter() - start
     proxy.close()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return Pass(seconds, np.concatenate(labels), proxy.population.runner.macs, memory)
+    return Pass(seconds, np.concatenate(labels), proxy.population.macs, memory)
 
 
 def plain(proxy: Proxy, genome: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ class _Programs:
 
     def close(self) -> None:
         """Ends the threads."""
-        self._networks.runner.close()
+        self._networks.close()
 
 
 class _Torch:

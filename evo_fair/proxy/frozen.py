@@ -8,6 +8,7 @@ more than storing it, it is stored, and what follows starts from there.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 import numpy as np
 
@@ -87,6 +88,7 @@ class FrozenBlocks:
         self._weights = Weights(supernet, half=half)
         self._labels = supernet.space.labels
         self._affines: OrderedDict[_Key, Affine] = OrderedDict()
+        self._lock = Lock()
 
     def room(self, x: AskedSamples, blocks: Sequence[Block]) -> Float32s:
         """An array for what the blocks make of images `x`."""
@@ -215,16 +217,18 @@ class FrozenBlocks:
             writer.round(buffer)
 
     def _recall(self, key: _Key, channels: int) -> Affine | None:
-        affine = self._affines.get(key)
-        if affine is None or len(affine.scale) < channels:
-            return None
-        self._affines.move_to_end(key)
+        with self._lock:
+            affine = self._affines.get(key)
+            if affine is None or len(affine.scale) < channels:
+                return None
+            self._affines.move_to_end(key)
         return Affine(affine.scale[:channels], affine.shift[:channels])
 
     def _remember(self, key: _Key, affine: Affine) -> None:
-        self._affines[key] = affine
-        if len(self._affines) > _REMEMBERED:
-            self._affines.popitem(last=False)
+        with self._lock:
+            self._affines[key] = affine
+            if len(self._affines) > _REMEMBERED:
+                self._affines.popitem(last=False)
 
 
 def _is_worth_storing(unit: Unit) -> bool:

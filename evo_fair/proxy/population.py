@@ -8,7 +8,8 @@ populations changes the time and nothing else.
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from threading import Lock
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,23 @@ from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
 from evo_fair.nets.memory import give_back
 from evo_fair.proxy.block_programs import FoldedBlock, Images
+from evo_fair.proxy.branching import do_all
 from evo_fair.proxy.frozen import FrozenBlocks
 from evo_fair.proxy.program import Program, padded
 from evo_fair.proxy.runner import Runner
 from evo_fair.proxy.samples import AskedSamples, SampleRows
+from evo_fair.proxy.split import split_evenly
 from evo_fair.space import Block
 
 __all__ = ["Frozen", "Population", "SharedBeginnings"]
 
 _Receive = Callable[[list[int], Float32s], None]
+
+_NETWORKS = 4
+"""Networks that a runner gets at least, of those that work beside each other: with fewer some would have to wait."""
+
+_PATH = 2
+"""Features on the way to a network take about so many times what the samples do; each runner holds its own."""
 
 B = TypeVar("B", bound=Hashable)
 """A block of a network; networks that begin with equal blocks compute the same there."""
@@ -92,6 +101,17 @@ class _Node(Generic[B]):
         return len(self.children) + bool(self.networks)
 
 
+class _Place(NamedTuple, Generic[B, F]):
+    """A node to go to, and how far the node before it is: the samples still have to go through `pending` blocks.
+
+    There are no `features` where everything below goes on from some that were kept.
+    """
+
+    node: _Node[B]
+    features: _Features | None
+    pending: list[F]
+
+
 class SharedBeginnings(Generic[B, F]):
     """What networks of frozen blocks say of samples `[n, height, width, channels]`, normalised.
 
@@ -113,9 +133,21 @@ class SharedBeginnings(Generic[B, F]):
         self._labels = labels
         self._input = _Features(calibration, samples, samples.shape[3])
         self._kept = _Kept(memory, blocks.macs)
+        self._threads, self._memory = threads, memory
+        self._runners: dict[int, list[Runner]] = {}
         # Where samples are too many to be held, so are the features of the first blocks: they are computed again.
         self._largest = memory // 2 if isinstance(samples, SampleRows) else None
-        self.runner = Runner(threads)
+
+    @property
+    def macs(self) -> int:
+        """The multiply-accumulates done."""
+        return sum(runner.macs for runners in self._runners.values() for runner in runners)
+
+    def close(self) -> None:
+        """Ends the threads."""
+        for runners in self._runners.values():
+            for runner in runners:
+                runner.close()
 
     def logits(self, networks: Sequence[Sequence[B]]) -> Float32s:
         """Logits `[networks, samples, labels]` of networks, each given by its blocks."""
@@ -148,7 +180,17 @@ class SharedBeginnings(Generic[B, F]):
                 node = node.children[block]
             node.networks.append(number)
         self._recall(root)
-        self._visit(root, self._input, [], receive)
+        begin: list[_Place[B, F]] = [_Place(root, self._input, [])]
+        runners = self._runners_for(len(networks))
+        do_all(begin, lambda place, runner: self._go_on(place, runner, receive), runners)
+
+    def _runners_for(self, networks: int) -> list[Runner]:
+        """The threads as runners that have networks of their own: one that shares images waits for programs often."""
+        room = self._memory // max(1, _PATH * self._input.samples.nbytes)
+        count = max(1, min(self._threads, networks // _NETWORKS, room))
+        if count not in self._runners:
+            self._runners[count] = [Runner(len(threads)) for threads in split_evenly(self._threads, count)]
+        return self._runners[count]
 
     def _recall(self, node: _Node[B]) -> None:
         """Takes hold of kept features before any is computed, for that may throw kept ones out."""
@@ -156,46 +198,47 @@ class SharedBeginnings(Generic[B, F]):
             child.kept = self._kept.find(child.prefix)
             self._recall(child)
 
-    def _visit(self, node: _Node[B], features: _Features | None, pending: list[F], receive: _Receive) -> None:
-        """Goes through a node's networks. The samples of `features` still have to go through the `pending` blocks.
-
-        There are none where everything below goes on from features that were kept.
-        """
-        if node.networks:
-            assert features is not None
-            receive(node.networks, self._predict(features, pending))
-        for block in sorted(node.children, key=self._blocks.order):
-            child = node.children[block]
-            if child.kept is not None or not self._needs_features(child):
-                self._visit(child, child.kept, [], receive)
+    def _go_on(self, place: "_Place[B, F]", runner: Runner, receive: _Receive) -> list["_Place[B, F]"]:
+        """Computes what the networks of a node need there, and says where to go on from it."""
+        node, features, pending = place
+        if node.prefix:
+            if node.kept is not None or not self._needs_features(node):
+                features, pending = node.kept, []
             else:
                 assert features is not None
-                self._visit(child, *self._advance(child, features, pending), receive)
-            child.kept = None
+                features, pending = self._advance(node, features, pending, runner)
+            node.kept = None
+        if node.networks:
+            assert features is not None
+            receive(node.networks, self._predict(features, pending, runner))
+        blocks = sorted(node.children, key=self._blocks.order)
+        return [_Place(node.children[block], features, pending) for block in blocks]
 
     def _needs_features(self, node: _Node[B]) -> bool:
         return bool(node.networks) or any(
             child.kept is None and self._needs_features(child) for child in node.children.values()
         )
 
-    def _advance(self, node: _Node[B], features: _Features, pending: list[F]) -> tuple[_Features, list[F]]:
+    def _advance(
+        self, node: _Node[B], features: _Features, pending: list[F], runner: Runner
+    ) -> tuple[_Features, list[F]]:
         """A node's features, from those of the node before it. Samples go on at once only where that pays."""
         block = node.prefix[-1]
         calibration = self._blocks.room(features.calibration, [block])
-        chain = [*pending, self._blocks.calibrate(node.prefix, features.calibration, self.runner, calibration)]
+        chain = [*pending, self._blocks.calibrate(node.prefix, features.calibration, runner, calibration)]
         pays = node.branches > 1 or self._kept.wants(node.prefix)
         if not pays or self._are_too_large(features, calibration):
             return _Features(calibration, features.samples, features.channels), chain
         samples = self._blocks.room(features.samples, node.prefix[-len(chain) :])
-        self._run(self._blocks.storing(chain, features.images), features.samples, samples)
+        self._run(self._blocks.storing(chain, features.images), features.samples, samples, runner)
         following = _Features(calibration, samples, self._blocks.channels(block))
         self._kept.offer(node.prefix, following)
         return following, []
 
-    def _predict(self, features: _Features, pending: list[F]) -> Float32s:
+    def _predict(self, features: _Features, pending: list[F], runner: Runner) -> Float32s:
         program = self._blocks.prediction(pending, features.images)
         logits = np.empty((len(features.samples), padded(self._labels)), np.float32)
-        self._run(program, features.samples, logits)
+        self._run(program, features.samples, logits, runner)
         return logits[:, : self._labels]
 
     def _are_too_large(self, features: _Features, calibration: Float32s) -> bool:
@@ -203,13 +246,13 @@ class SharedBeginnings(Generic[B, F]):
         images = len(calibration)
         return self._largest is not None and calibration.nbytes * len(features.samples) > self._largest * images
 
-    def _run(self, program: Program, samples: AskedSamples, target: Float32s) -> None:
+    def _run(self, program: Program, samples: AskedSamples, target: Float32s, runner: Runner) -> None:
         """Runs a program on every sample."""
         if isinstance(samples, SampleRows):
             for place, part in samples.parts():
-                self.runner.run(program, len(part), [part], target[place])
+                runner.run(program, len(part), [part], target[place])
         else:
-            self.runner.run(program, len(samples), [samples], target)
+            runner.run(program, len(samples), [samples], target)
 
 
 class Population(SharedBeginnings[Block, FoldedBlock]):
@@ -240,6 +283,7 @@ class _Kept(Generic[B]):
 
     def __init__(self, memory: int, macs: Callable[[B], int]) -> None:
         self._memory, self._macs = memory, macs
+        self._lock = Lock()
         self._used = 0
         self._least = 0.0
         self._wanted: Counter[tuple[B, ...]] = Counter()
@@ -268,13 +312,14 @@ class _Kept(Generic[B]):
         """Keeps features if they are worth more than others for which there would be no room."""
         if not self.wants(prefix):
             return
-        self._features[prefix] = features
-        self._worth[prefix] = self._rate(prefix, features)
-        self._used += features.bytes
-        while self._used > self._memory:
-            out = min(self._worth, key=self._worth.__getitem__)
-            self._least = self._worth.pop(out)
-            self._used -= self._features.pop(out).bytes
+        with self._lock:
+            self._features[prefix] = features
+            self._worth[prefix] = self._rate(prefix, features)
+            self._used += features.bytes
+            while self._used > self._memory:
+                out = min(self._worth, key=self._worth.__getitem__)
+                self._least = self._worth.pop(out)
+                self._used -= self._features.pop(out).bytes
 
     def _rate(self, prefix: tuple[B, ...], features: _Features) -> float:
         images = len(features.samples) + len(features.calibration)

@@ -134,7 +134,7 @@ class Proxy:
     def close(self) -> None:
         """Ends the threads."""
         if "population" in self.__dict__:
-            self.population.runner.close()
+            self.population.close()
 
     def _torch_logits_of(self, genomes: npt.NDArray[np.int16]) -> Iterator[npt.NDArray[np.float32]]:
         """The logits of several genomes by torch: on the CPU as many at a time as there are threads, else together."""

@@ -5,9 +5,7 @@ on the same arrays, and a number of threads that changes the time only. On the C
 its own, and the networks that leave it are torch's; on an accelerator it evaluates so.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +24,7 @@ from evo_fair.nets.network import UnitModule
 from evo_fair.nets.predict import BATCH
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.topology import run_block
+from evo_fair.proxy.branching import do_all
 from evo_fair.space import Block, Unit, units_of
 
 __all__ = ["MadeNetwork", "make_networks", "threads_for"]
@@ -179,41 +178,9 @@ def _assembled(supernet: Supernet, node: _Node) -> Network:
 
 
 def _run(begin: Sequence[T], work: Callable[[T], Iterable[T]], threads: int) -> None:
-    """Does all pieces of work, and those that each gives; the newest first, so that few results are held at a time."""
-    waiting, changed = list(reversed(begin)), threading.Condition()
-    busy, failed = 0, False
-
-    def next_piece() -> list[T]:
-        nonlocal busy
-        with changed:
-            changed.wait_for(lambda: waiting or not busy or failed)
-            if failed or not waiting:
-                return []
-            busy += 1
-            return [waiting.pop()]
-
-    def worker() -> None:
-        nonlocal busy, failed
-        while piece := next_piece():
-            following: list[T] = []
-            try:
-                following = list(work(piece.pop()))
-            except BaseException:
-                failed = True
-                raise
-            finally:
-                with changed:
-                    busy -= 1
-                    waiting.extend(reversed(following))
-                    changed.notify_all()
-
-    if threads == 1:
-        _on_one_thread(worker)
-        return
-    with torch_threads(1), ThreadPoolExecutor(threads) as pool:
-        workers = [pool.submit(_on_one_thread, worker) for _ in range(threads)]
-    for one in workers:
-        one.result()
+    """Does all pieces of work, and those that each gives, on so many threads."""
+    with torch_threads(1):
+        do_all(begin, lambda piece, _: work(piece), range(threads), _on_one_thread)
 
 
 def _on_one_thread(work: Callable[[], None]) -> None:

@@ -72,12 +72,12 @@ def test_company_order_threads_and_memory_change_no_bit(name: str, precision: st
     genomes[6:, : genomes.shape[1] // 2] = genomes[:6, : genomes.shape[1] // 2]  # these begin like the others
     networks = [space.architecture(genome) for genome in space.canonical(genomes)]
     expected = np.concatenate([alone.population.logits([network]) for network in networks])
-    for threads, memory in ((1, 0), (3, 0), (2, 1 << 16), (2, 1 << 30)):
+    for threads, memory in ((1, 0), (3, 0), (2, 1 << 16), (2, 1 << 30), (5, 1 << 30)):
         inputs, half = alone.population._input, precision == "bf16"
         population = Population(alone.supernet, inputs.calibration, inputs.samples, threads, memory, half=half)
         for order in (np.arange(12), rng.permutation(12), np.array([3, 3, 5])):
             assert (population.logits([networks[i] for i in order]) == expected[order]).all()
-        population.runner.close()
+        population.close()
 
 
 def test_labels_are_the_largest_logits() -> None:
