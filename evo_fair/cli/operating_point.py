@@ -34,16 +34,18 @@ def operating_point(
         say("none: no network of the front is within all limits")
     else:
         say(*choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False).split("\n"))
+        for name, value in choice.believed.items():
+            say(f"{name} is read as {choice.point[name]:g} and believed to be {value:g}, which is what counts")
+    names = {name: f"believed {name}" for name in choice.believed}
     better = "highest" if choice.goal.direction == "max" else "lowest"
+    goal = f"{better} {names.get(choice.goal.name, choice.goal.name)}"
     for cost in choice.costs:
-        if cost.best is None:
-            without = "without it there is still none"
-        else:
-            without = f"without it the {better} {choice.goal.name} is {cost.best:g}"
+        without = "without it there is still none" if cost.best is None else f"without it the {goal} is {cost.best:g}"
         if cost.nearest is not None:
             limit = parse_limit(cost.limit)
             end = "highest" if limit.relation == ">=" else "lowest"
-            told = f" is met by no network: the {end} {limit.name} is {cost.nearest:g}; {without}"
+            nearest = f"the {end} {names.get(limit.name, limit.name)} is {cost.nearest:g}"
+            told = f" is met by no network: {nearest}; {without}"
         elif cost.cost is not None:
             told = f" costs {cost.cost:g}: {without}"
         else:

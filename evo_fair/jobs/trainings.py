@@ -176,7 +176,8 @@ def train_chosen(
 def write_findings(folder: Path, evidence: Evidence, belief: Belief, dataset: Dataset) -> None:
     """Writes `findings.txt`: in plain words, how far networks of equal size differ, and what of it can be told.
 
-    It also says so where no network is believed to be right more often than one that always gives the same answer.
+    It also says so where no network is believed to be clearly right more often than one that always gives the same
+    answer.
     """
     lines = [describe_belief(find(belief, goal, place)) for place, goal in enumerate(evidence.goals)]
     warning = _no_better_than_one_answer(evidence, belief, dataset)
@@ -187,14 +188,19 @@ def _no_better_than_one_answer(evidence: Evidence, belief: Belief, dataset: Data
     labels = dataset.labels[dataset.part("validation")]
     commonest = np.bincount(labels).argmax()
     right = float((labels == commonest).mean())
-    answer = f"{dataset.label_names[commonest]!r}, which is right for {100 * right:.1f} % of the validation part"
+    clearly = 2.0 * np.sqrt(right * (1.0 - right) / len(labels))
+    answer = (
+        f"{dataset.label_names[commonest]!r}, which is right for {100 * right:.1f} % of the {len(labels):,} samples of "
+        "the validation part"
+    )
+    mend = "Mostly the training was too short: raise epochs, or lower batch_size."
     kept = np.array([record.feasible for record in evidence.records], np.bool_)
     if not kept.any():
         return []
     for place, goal in enumerate(evidence.goals):
         always = {"accuracy": right, "error": 1.0 - right}.get(goal.name)
-        if always is not None and (goal.sign * belief.mean[kept, place]).min() >= goal.sign * always:
-            return [f"{goal.name}: no network is believed to do better than always answering {answer}."]
+        if always is not None and (goal.sign * belief.mean[kept, place]).min() > goal.sign * always - clearly:
+            return [f"{goal.name}: no network is believed to do clearly better than always answering {answer}. {mend}"]
     return []
 
 

@@ -1,6 +1,6 @@
 """The operating point: the network to deploy, under limits that were declared before looking, and what they cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +40,16 @@ class LimitCost:
 
 @dataclass(frozen=True)
 class Choice:
-    """The operating point, or None, with the goal that it is best in and what each limit costs."""
+    """The operating point, or None, with the goal that it is best in and what each limit costs.
+
+    `point` is a row as it was measured. `believed` has the columns of the goal and the limits for which what is
+    believed counts instead, each with what is believed of the point, NaN where there is none.
+    """
 
     goal: Axis
     point: "pd.Series[Any] | None"
     costs: tuple[LimitCost, ...]
+    believed: Mapping[str, float]
 
 
 def operating_point(
@@ -94,7 +99,12 @@ def choose(
         cost = abs(best - values[point]) if best is not None and point is not None else None
         nearest = None if (kept & met[number]).any() else _nearest(limit, networks[limit.name][kept])
         costs.append(LimitCost(limit.text, best, cost, nearest))
-    return Choice(goal, None if point is None else measured.iloc[point], tuple(costs))
+    believed = {
+        name: float("nan") if point is None else float(networks[name].iloc[point])
+        for name in dict.fromkeys([goal.name, *(limit.name for limit in parsed)])
+        if not networks[name].equals(measured[name])
+    }
+    return Choice(goal, None if point is None else measured.iloc[point], tuple(costs), believed)
 
 
 def _nearest(limit: Limit, values: "pd.Series[Any]") -> float | None:

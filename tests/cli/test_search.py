@@ -197,6 +197,7 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     best = front[front["accuracy"] >= floor].sort_values("latency_ms").iloc[0]
     assert point.returncode == 0, point.stderr
     assert best["id"] in point.stdout
+    assert f"accuracy is read as {best['accuracy']:g} and believed to be 0." in point.stdout
     none = evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout
     assert none.startswith("none")
-    assert "limit accuracy >= 1.1 is met by no network: the highest accuracy is 0." in none
+    assert "limit accuracy >= 1.1 is met by no network: the highest believed accuracy is 0." in none

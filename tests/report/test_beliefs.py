@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,6 +11,7 @@ from evo_fair.errors import RunError
 from evo_fair.evolution import create_run, describe, non_dominated, read_front
 from evo_fair.export.choice import usual_choice
 from evo_fair.report import load_run, operating_point
+from evo_fair.report.operating_point import choose
 from evo_fair.report.plots import pareto_figure
 from evo_fair.report.table import front_markdown
 
@@ -68,6 +70,18 @@ def test_a_front_that_was_passed_on_alone_is_read_with_its_beliefs(believed):
     (believed.path / "front.csv").write_text(text)
     with pytest.raises(RunError, match="has no column 'error_uncertainty'"):
         read_front(believed.path / "front.csv", believed.axes)
+
+
+def test_a_choice_says_which_of_its_columns_are_believed(believed):
+    front = believed.front.assign(accuracy=1 - believed.front["error"])
+    limits = ["accuracy >= 0.83", "latency_ms <= 99"]
+    choice = choose(front, limits, minimise="unfairness", axes=believed.axes)
+    assert choice.believed == {"accuracy": pytest.approx(0.84)}
+    assert choice.point["accuracy"] == pytest.approx(0.85)
+    none = choose(front, ["accuracy >= 0.99"], minimise="error", axes=believed.axes)
+    assert list(none.believed) == ["error", "accuracy"]
+    assert np.isnan(list(none.believed.values())).all()
+    assert none.costs[0].nearest == pytest.approx(0.86)
 
 
 def test_an_operating_point_goes_by_what_is_believed(believed):
