@@ -80,6 +80,22 @@ def test_company_order_threads_and_memory_change_no_bit(name: str, precision: st
         population.close()
 
 
+@pytest.mark.parametrize(
+    ("networks", "memory", "threads"),
+    [(12, 1 << 30, [2, 2, 1]), (100, 1 << 30, [1] * 5), (7, 1 << 30, [5]), (12, 0, [5]), (12, 4, [3, 2])],
+)
+def test_threads_get_networks_of_their_own_where_there_are_enough_and_room(
+    networks: int, memory: int, threads: list[int]
+) -> None:
+    """Room is given in features as large as the samples, of which a runner holds about two."""
+    proxy = proxy_of("digits")
+    inputs = proxy.population._input
+    most = memory * inputs.samples.nbytes if memory < 100 else memory
+    population = Population(proxy.supernet, inputs.calibration, inputs.samples, 5, most)
+    assert [runner.threads for runner in population._runners_for(networks)] == threads
+    population.close()
+
+
 def test_labels_are_the_largest_logits() -> None:
     proxy = proxy_of("digits")
     genomes = proxy.supernet.space.sample(np.random.default_rng(2), 4)
