@@ -352,15 +352,13 @@ class Problem(Section):
 
         Raises:
             DataError: It is no data set.
-            ProblemError: It does not suit the space.
-            UnknownNameError: It lacks a grouping of `[fairness]`.
+            ProblemError: It does not suit the space, or lacks a grouping of `[fairness]`.
         """
         check_dataset(dataset, "with_data")
         if (dataset.inputs.ndim == 2) != (self.space.stem is None):
             kind = "a table" if dataset.inputs.ndim == 2 else "images"
             raise ProblemError(f"the data are {kind}, which the space of {self.name} is not for: use another problem")
-        for name in self.fairness.groupings:
-            dataset.grouping(name)
+        self._check_groupings(dataset)
         data = Data(source="given", min_samples=self.data.min_samples)
         own = self.model_copy(update={"data": data, "folder": None})
         own._given = dataset
@@ -378,13 +376,21 @@ class Problem(Section):
 
         Raises:
             DataError: The data are missing, damaged or too few.
+            ProblemError: `[fairness]` names a grouping that the data don't have.
         """
         dataset = self._loaded() if self._given is None else self._given
+        self._check_groupings(dataset)
         own = () if self._given is None else dataset.groupings  # those that are loaded were checked then
         check_samples(dataset, [*own, self.fairness.group], self.data.min_samples)
-        for name in self.fairness.report:
-            dataset.grouping(name)
         return dataset
+
+    def _check_groupings(self, dataset: Dataset) -> None:
+        for key, names in (("group", [self.fairness.group]), ("report", self.fairness.report)):
+            for name in names:
+                try:
+                    dataset.grouping(name)
+                except UnknownNameError as error:
+                    raise ProblemError(f"{self.name}: [fairness] {key}: {error}") from error
 
     def _loaded(self) -> Dataset:
         settings = self.data

@@ -96,7 +96,7 @@ def _show_warning(
         text = " ".join(str(message).split())
         if text not in _SHOWN:  # a command can load the same data twice
             _SHOWN.add(text)
-            say(f"evo-fair: {text}", err=True)
+            say(f"evo-fair: warning: {text}", err=True)
     else:
         _PYTHONS_OWN(message, category, filename, lineno, file, line)
 

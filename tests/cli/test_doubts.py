@@ -21,5 +21,6 @@ def test_doubts_are_said_once_on_a_line_each(
         main(["problems"])
     assert ended.value.code == 0
     shown = capsys.readouterr()
-    assert shown.err == "evo-fair: site 'nan' is\\u001b[31m taken\nevo-fair: an image is there twice\n"
+    said = ("site 'nan' is\\u001b[31m taken", "an image is there twice")
+    assert shown.err == "".join(f"evo-fair: warning: {line}\n" for line in said)
     assert "image_folder.toml" in shown.out
