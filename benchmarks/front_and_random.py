@@ -120,7 +120,7 @@ def difference(latency: Floats, ours: npt.NDArray[np.bool_], values: Floats) -> 
     for row in values[1:]:
         drawn = np.concatenate([rng.choice(side, len(side)) for side in sides])
         found.append(at_equal_latency(latency[drawn], ours[drawn], row[drawn]))
-    low, high = ends_of_change(np.float64(found[0]), np.array(found[1:]))
+    low, high = ends_of_change(found[0], np.array(found[1:]))
     return found[0], float(low), float(high)
 
 

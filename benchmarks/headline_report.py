@@ -131,7 +131,7 @@ def _row(
 
 def _difference(name: str, ours: Value, theirs: Value) -> dict[str, float]:
     value = ours[0] - theirs[0]
-    low, high = ends_of_change(np.float64(value), ours[1] - theirs[1])
+    low, high = ends_of_change(value, ours[1] - theirs[1])
     return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

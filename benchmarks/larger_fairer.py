@@ -156,7 +156,7 @@ def correlation(
         chosen = rng.integers(0, len(sizes), len(sizes))
         pair = np.stack([rankdata(sizes[chosen]), rankdata(scores[chosen])])
         resampled.append(np.corrcoef(pair)[0, 1])
-    low, high = ends_of_change(np.float64(value), np.array(resampled))
+    low, high = ends_of_change(value, np.array(resampled))
     return {"spearman": value, "low": max(-1.0, float(low)), "high": min(1.0, float(high))}
 
 

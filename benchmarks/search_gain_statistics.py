@@ -150,5 +150,5 @@ def _draw(rng: np.random.Generator, trained: Trained) -> Ints:
 
 
 def _difference(value: float, resampled: Floats, networks: int) -> Difference:
-    low, high = ends_of_change(np.float64(value), resampled)
+    low, high = ends_of_change(value, resampled)
     return Difference(float(value), float(low), float(high), networks)

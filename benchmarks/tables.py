@@ -263,7 +263,7 @@ def claimed(values: dict[str, dict[str, tuple[float, Floats]]], sizes: dict[str,
 
 
 def _claim(role: str, what: str, value: float, drawn: Floats | None, most: float) -> dict[str, Any]:
-    low, high = (np.nan, np.nan) if drawn is None else ends_of_change(np.float64(value), drawn)
+    low, high = (np.nan, np.nan) if drawn is None else ends_of_change(value, drawn)
     return {"role": role, "what": what, "value": value, "low": low, "high": high, "most": most, "holds": value <= most}
 
 

@@ -385,12 +385,11 @@ class Problem(Section):
         return dataset
 
     def _check_groupings(self, dataset: Dataset) -> None:
-        for key, names in (("group", [self.fairness.group]), ("report", self.fairness.report)):
-            for name in names:
-                try:
-                    dataset.grouping(name)
-                except UnknownNameError as error:
-                    raise ProblemError(f"{self.name}: [fairness] {key}: {error}") from error
+        for key, name in [("group", self.fairness.group), *(("report", name) for name in self.fairness.report)]:
+            try:
+                dataset.grouping(name)
+            except UnknownNameError as error:
+                raise ProblemError(f"{self.name}: [fairness] {key}: {error}") from error
 
     def _loaded(self) -> Dataset:
         settings = self.data

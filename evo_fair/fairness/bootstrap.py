@@ -134,12 +134,12 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
         UndefinedMetricError: The metric has no value on these samples.
     """
     value = float(metric(counts)[0])
-    low, high = ends(np.float64(value), metric(resampled), level)
+    low, high = ends(value, metric(resampled), level)
     return Interval(value, float(low), float(high))
 
 
 def ends(
-    value: npt.NDArray[np.float64] | np.float64, resampled: npt.NDArray[np.float64], level: float = 0.95
+    value: npt.NDArray[np.float64] | float, resampled: npt.NDArray[np.float64], level: float = 0.95
 ) -> npt.NDArray[np.float64]:
     """The ends of a basic (reverse percentile) interval (Davison and Hinkley 1997, section 5.2), not below 0.
 
@@ -165,7 +165,7 @@ def ends(
 
 
 def ends_of_change(
-    value: npt.NDArray[np.float64] | np.float64, resampled: npt.NDArray[np.float64], level: float = 0.95
+    value: npt.NDArray[np.float64] | float, resampled: npt.NDArray[np.float64], level: float = 0.95
 ) -> npt.NDArray[np.float64]:
     """The basic interval of `ends`, `[2, ...]`, of values that can be negative, such as differences: nothing is cut."""
     tail = 50 * (1 - level)
