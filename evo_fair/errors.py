@@ -1,6 +1,7 @@
 """The errors that evo_fair raises on purpose; each message names the value, what was expected, and how to fix it."""
 
 import reprlib
+from collections.abc import Sequence
 from numbers import Number
 from pathlib import PurePath
 from typing import Any
@@ -160,8 +161,12 @@ def did_you_mean(name: str, known: list[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+_MOST_LISTED = 40
+"""Names in an error's line: all of a registry's, and not all networks of a front."""
+
+
 class UnknownNameError(EvoFairError, LookupError):
-    """A name is not among those that exist; the message lists them.
+    """A name is not among those that exist; the message lists them, or the first of very many.
 
     Args:
         kind: What it is a name of, such as `problem`.
@@ -170,6 +175,8 @@ class UnknownNameError(EvoFairError, LookupError):
         mend: What else can be given, in words. Default: nothing.
         opening: What stands before the names that exist. Default: that the name is
             unknown, and one of them was expected.
+        near: Names that are not listed but may have been meant, such as those of files
+            beside the one that is not there. Default: none.
 
     Example:
         >>> ef.load_problem("digitz")
@@ -177,9 +184,14 @@ class UnknownNameError(EvoFairError, LookupError):
         evo_fair.errors.UnknownNameError: unknown problem 'digitz': ... did you mean 'digits'?
     """
 
-    def __init__(self, kind: str, name: str, known: list[str], mend: str = "", opening: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: list[str], mend: str = "", opening: str = "", near: Sequence[str] = ()
+    ) -> None:
         opening = opening or f"unknown {kind} {name!r}: expected one of"
-        super().__init__(f"{opening} {', '.join(known) or '(none)'}{mend}{did_you_mean(name, known)}")
+        listed = ", ".join(known[:_MOST_LISTED]) or "(none)"
+        if len(known) > _MOST_LISTED:
+            listed += f" and {len(known) - _MOST_LISTED} more"
+        super().__init__(f"{opening} {listed}{mend}{did_you_mean(name, [*known, *near])}")
 
 
 class UndefinedMetricError(EvoFairError, ValueError):

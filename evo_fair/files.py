@@ -68,9 +68,9 @@ def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
         path = user_path(name)
         if not path.is_file():
             fault = f"{name!r} is a folder" if path.is_dir() else f"there is no file {name!r}"
-            raise UnknownNameError(
-                what, name, shipped, opening=f"{fault}: give the path of the {what}'s {suffix} file, or one of"
-            )
+            opening = f"{fault}: give the path of the {what}'s {suffix} file, or one of"
+            beside = sorted(str(other) for other in path.parent.glob(f"*{suffix}") if other.is_file())
+            raise UnknownNameError(what, name, shipped, opening=opening, near=beside)
         return path
     if name not in shipped:
         own, mend = f"{name}{suffix}", f", or the path of a {suffix} file"

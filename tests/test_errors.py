@@ -73,6 +73,12 @@ def test_a_pool_hands_the_error_to_its_parent() -> None:
             waiting.get(timeout=60)
 
 
+def test_of_very_many_names_the_first_are_listed_and_all_may_be_meant() -> None:
+    message = str(UnknownNameError("network", "n98x", [f"n{number:02}" for number in range(99)]))
+    assert "n39 and 59 more; did you mean 'n98'?" in message
+    assert "n40" not in message
+
+
 @pytest.mark.parametrize("kind", [EvoFairError, RunError, StorageError])
 def test_a_message_that_quotes_much_keeps_its_beginning_and_its_end(kind: type[EvoFairError]) -> None:
     error = kind(f"x.toml: title {'a' * 140_000!r} is too long: fix it")

@@ -102,6 +102,9 @@ def test_a_path_where_no_file_is_is_said_to_be_that(tmp_path: Path, monkeypatch:
         shipped_or_path("board.json", "hardware_profiles", ".json", "device")
     with pytest.raises(UnknownNameError, match=r"^there is no file '.*'.*did you mean 'raspberry-pi-4'"):
         shipped_or_path("./raspberry-pi-4.json", "hardware_profiles", ".json", "device")
+    (tmp_path / "boards.json").write_text("{}")
+    with pytest.raises(UnknownNameError, match=missing + r".*; did you mean 'boards\.json'\?$"):
+        shipped_or_path("board.json", "hardware_profiles", ".json", "device")
     with pytest.raises(UnknownNameError, match=r"^'\./folder' is a folder: give the path of the problem's \.toml file"):
         shipped_or_path("./folder", "problems", ".toml", "problem")
 

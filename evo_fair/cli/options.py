@@ -76,7 +76,8 @@ WorkersOption = Annotated[
         "--workers",
         metavar="N|ADDRESS",
         help="Who makes the pieces of the job: so many processes on this machine, or the workers of a Dask scheduler, "
-        "tcp://host:8786. Each has one thread, or its share of --jobs. Changes the time only. Default: this process.",
+        "tcp://host:8786. Each has one thread, or its share of --jobs where the command has that. Changes the time "
+        "only. Default: this process.",
     ),
 ]
 LeaveOutOption = Annotated[

@@ -159,7 +159,8 @@ def _before_and_after(table: pd.DataFrame, cards: dict[str, Card], group: str) -
             for name, old, new in zip(names, before, after, strict=True)
         ]
         tables.append(SheetTable(f"{title}: the search and after training", _HEAD, cells))
-        texts.append(_order(title, before[:, 0], after[:, 0]))
+        if len(rows) > 1:
+            texts.append(_order(title, before[:, 0], after[:, 0]))
     return section(text=texts, figures=figures, tables=tables)
 
 

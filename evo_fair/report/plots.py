@@ -110,7 +110,7 @@ def _draw_errors(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
     ]
     if len(points) and any(bar is not None for bar in bars):
         look: Any = {"fmt": "none", "ecolor": looks(1)[0][1], "elinewidth": 0.5, "alpha": 0.5, "zorder": 4}
-        panel.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], **look)
+        panel.errorbar(points[:, 0], points[:, 1], xerr=bars[0], yerr=bars[1], label="± standard error", **look)
 
 
 def _draw_networks(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:

@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
@@ -99,9 +100,13 @@ def grid(panels: int) -> tuple[Figure, list[Axes], int]:
 
 
 def common_legend(figure: Figure, panel: Axes, columns: int, backwards: bool = False) -> None:
-    """One legend above all panels, of what is drawn in one of them; `backwards` lists the last one first."""
-    entries: Any = panel.get_legend_handles_labels()
-    handles, labels = (part[::-1] for part in entries) if backwards else entries
+    """One legend above all panels, of what is drawn in one of them; `backwards` lists the last one first.
+
+    Bars of errors come after all else.
+    """
+    entries = list(zip(*panel.get_legend_handles_labels(), strict=True))[:: -1 if backwards else 1]
+    entries.sort(key=lambda entry: isinstance(entry[0], ErrorbarContainer))
+    handles, labels = [entry[0] for entry in entries], [entry[1] for entry in entries]
     width = min(len(labels), columns + 1 if columns > 1 else 2)
     figure.legend(handles, labels, loc="outside upper center", ncols=width, frameon=False, markerscale=1.3)
 

@@ -110,6 +110,9 @@ def test_figures_show_what_is_believed_with_bars_of_its_error(believed):
     (bars,) = [c for c in panel.collections if hasattr(c, "get_segments") and len(c.get_segments()) == 4]
     ends = sorted(tuple(segment[:, 1].round(6)) for segment in bars.get_segments())
     assert ends == [(0.08, 0.2), (0.14, 0.18), (0.16, 0.24), (0.23, 0.33)]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts[0].startswith("front")
+    assert texts[-1] == "± standard error"
 
 
 def test_several_runs_are_drawn_by_beliefs_only_where_all_have_them(believed, tmp_path):

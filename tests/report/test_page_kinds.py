@@ -162,6 +162,15 @@ def test_a_deployment_puts_the_search_beside_the_trained_networks(tmp_path):
     assert tables(path)["Accuracy by sex, test part"][3] == ["b, fp32", "90.0 %"]
 
 
+def test_of_one_network_no_order_is_told(tmp_path):
+    folder = write_deployment(tmp_path / "run")
+    lines = folder.joinpath("deployed.csv").read_text().splitlines()
+    folder.joinpath("deployed.csv").write_text("\n".join(line for line in lines if not line.startswith("b,")) + "\n")
+    path = write_report(folder)
+    assert len(tables(path)["error: the search and after training"]) == 2
+    assert "in order" not in path.read_text(encoding="utf-8")
+
+
 def test_a_deployment_beside_its_run_finds_the_table(tmp_path):
     folder = write_deployment(tmp_path / "run" / "deployed")
     folder.joinpath("deployed.csv").rename(tmp_path / "run" / "deployed.csv")
