@@ -12,7 +12,8 @@ it, whose front is judged. Trained are
   mobilenet-v2,   in widths from 0.1 to 1, those within the front's latencies and the next on both sides
   resnet-18
 
-all from nothing, by the problem's own recipe, with each seed, on one thread each, the fastest first and seed by seed.
+all from nothing, by the problem's own recipe, with each seed, on one thread each: first front and random networks, seed
+by seed and the fastest first, then the known ones.
 `--threads` trains several beside each other. What the report says is of the test part; see `search_gain_statistics`
 for the intervals.
 
@@ -260,9 +261,11 @@ Plan = list[tuple[Unit, Candidate]]
 
 
 def planned(candidates: list[Candidate], epochs: int, seeds: list[int]) -> Plan:
-    """All trainings, seed by seed, the fastest networks first."""
+    """All trainings: the pairs, then the known networks, each seed by seed and the fastest first."""
     row = sorted(candidates, key=lambda candidate: candidate.latency_ms)
-    return [(Unit(candidate.name, epochs, seed), candidate) for seed in seeds for candidate in row]
+    pairs = [candidate for candidate in row if candidate.role not in SCALED]
+    known = [candidate for candidate in row if candidate.role in SCALED]
+    return [(Unit(one.name, epochs, seed), one) for group in (pairs, known) for seed in seeds for one in group]
 
 
 def train(arguments: argparse.Namespace, place: Workplace, units: Plan, until: float) -> None:

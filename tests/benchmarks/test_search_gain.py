@@ -160,10 +160,12 @@ def test_too_short_a_front_is_refused(space: SearchSpace) -> None:
         pairs_of(space, load_profile("raspberry-pi-4"), space.sample(np.random.default_rng(5), 2), 3, draws=500)
 
 
-def test_the_fastest_are_trained_first_and_seed_by_seed() -> None:
-    slow, fast = Candidate("slow", "front", 2.0, 1, 1), Candidate("fast", "resnet-18", 1.0, 1, 1)
-    units = [unit for unit, _ in planned([slow, fast], 4, [0, 1])]
-    assert [unit.name for unit in units] == ["fast.e4.s0", "slow.e4.s0", "fast.e4.s1", "slow.e4.s1"]
+def test_the_pairs_are_trained_first_seed_by_seed_and_the_fastest_first() -> None:
+    slow, fast = Candidate("slow", "front", 2.0, 1, 1), Candidate("fast", "random", 1.0, 1, 1)
+    known = Candidate("known", "resnet-18", 0.5, 1, 1)
+    units = [unit for unit, _ in planned([known, slow, fast], 4, [0, 1])]
+    pairs = ["fast.e4.s0", "slow.e4.s0", "fast.e4.s1", "slow.e4.s1"]
+    assert [unit.name for unit in units] == [*pairs, "known.e4.s0", "known.e4.s1"]
     assert units[0] == Unit("fast", 4, 0)
 
 
