@@ -10,6 +10,7 @@ import evo_fair
 ROOT = Path(evo_fair.__file__).parent
 
 FLOORS = (
+    ("__main__",),
     ("cli", "testing"),
     ("extend",),
     ("jobs",),
@@ -22,6 +23,7 @@ FLOORS = (
     ("nets",),
     ("evolution",),
     ("problem",),
+    ("problem_sections",),
     ("latency",),
     ("space", "data"),
     ("fairness", "job_folder"),
