@@ -51,7 +51,6 @@ from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
-from evo_fair.report.header import write_header
 from evo_fair.space import SearchSpace
 
 __all__ = ["search"]
@@ -235,6 +234,8 @@ def search(
         configuration["search"].pop("sources", None)  # a run of a time when they were not written down
     run = RunFolder(folder, RUNS.start(folder, configuration, resume))
     if header:
+        from evo_fair.report.header import write_header  # with Matplotlib
+
         sizes = (header.whole.magnitude, header.space.magnitude)
         write_header(folder, header.rows(), header.group, header.threshold, sizes)
     origin.keep(folder)

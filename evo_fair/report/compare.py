@@ -16,7 +16,7 @@ from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_mini
 from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.latency.profile import known_hash
-from evo_fair.report.plots import common_axes
+from evo_fair.report.drawn import common_axes
 from evo_fair.report.run import Run, load_run
 
 __all__ = ["Comparison", "attainment", "compare", "coverage", "mean_interval"]

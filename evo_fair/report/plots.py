@@ -1,43 +1,22 @@
 """The front as a figure: every pair of objectives, readable in print and without colour."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from evo_fair.errors import RunError
-from evo_fair.evolution import Axis, Limit, non_dominated, to_minimise
+from evo_fair.evolution import Axis, non_dominated, to_minimise
 from evo_fair.evolution.front import UNCERTAINTY, believed_columns
 from evo_fair.evolution.hypervolume import Points
+from evo_fair.report.drawn import Drawn, common_axes
 from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label
 
-__all__ = ["common_axes", "pareto", "pareto_figure", "short_names"]
-
-
-class Drawn(Protocol):
-    """What a figure needs to know of a run: a row a network, what was searched for, and what is believed."""
-
-    axes: tuple[Axis, ...]
-    limits: tuple[Limit, ...]
-
-    @property
-    def path(self) -> Path:
-        """The run's folder, by which it is called."""
-
-    @property
-    def networks(self) -> pd.DataFrame:
-        """A row a network; see `evolution.networks_frame`."""
-
-    @property
-    def beliefs(self) -> pd.DataFrame | None:
-        """What is believed of the evaluated networks, None where nothing is."""
+__all__ = ["pareto", "pareto_figure", "short_names"]
 
 
 def pareto(runs: Sequence[Drawn], paths: Sequence[Path]) -> None:
@@ -75,20 +54,6 @@ def pareto_figure(runs: Sequence[Drawn]) -> Figure:
         panel.set_ylabel(axis_label(y))
     common_legend(figure, panels[0], columns, backwards=single)
     return figure
-
-
-def common_axes(runs: Sequence[Drawn]) -> list[Axis]:
-    """The runs' objectives; what they are called where the runs agree on it (two devices' latencies don't)."""
-    first = runs[0]
-    for run in runs[1:]:
-        ours, theirs = ([(axis.name, axis.direction) for axis in other.axes] for other in (first, run))
-        if ours != theirs:
-            names = [", ".join(name for name, _ in side) for side in (ours, theirs)]
-            raise RunError(
-                f"{first.path} searched {names[0]}, and {run.path} {names[1]}: give runs with the same objectives"
-            )
-    together = zip(*(run.axes for run in runs), strict=True)
-    return [axes[0] if len(set(axes)) == 1 else replace(axes[0], label="") for axes in together]
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:

@@ -161,6 +161,11 @@ def test_rooms_below_the_networks_do_without_torch(module: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_search_begins_without_what_draws_its_figures() -> None:
+    code = "import sys, evo_fair.jobs.search; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.slow
 def test_search_with_objectives_of_the_users_own(problem_file: Path, tmp_path: Path) -> None:
     @ef.objective(direction="min")
