@@ -94,7 +94,8 @@ def pruning_path(
         levels = now[genes]
         if scope == "uniform":
             start = path[0][genes]
-            wish = np.array([c[level] / c[first] for c, level, first in zip(channels, levels, start, strict=True)])
+            shares = zip(channels, levels, start, strict=True)
+            wish = np.array([c[level] / max(c[first], 1) for c, level, first in shares])  # tables' stages have no width
         elif scope == "random":
             wish = rng.random(len(genes)) ** (1 / np.maximum(chances, 1e-12))  # draws by chance, Efraimidis 2006
         elif scope == "global":

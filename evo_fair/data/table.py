@@ -56,7 +56,15 @@ def load_table(
     for column, cell in texts.items():
         _check_category(cells, column, cell[train], column in settings.target_encoded)
     _check_values(cells, settings, {column: cell[train].nunique() for column, cell in texts.items()})
-    inputs, columns = fit_inputs(numbers, texts, settings.target_encoded, labels, train, described=settings.described)
+    inputs, columns = fit_inputs(
+        numbers,
+        texts,
+        settings.target_encoded,
+        labels,
+        train,
+        described=settings.described,
+        blank=missing or (),
+    )
     return Dataset(
         name=name,
         inputs=inputs,

@@ -29,6 +29,7 @@ __all__ = [
     "RawColumns",
     "Vocabulary",
     "fit_inputs",
+    "is_whole",
 ]
 
 MISSING_CODE = -(2.0**24)
@@ -57,7 +58,7 @@ class Vocabulary:
         """The categories among texts, "" being a missing one: numbers by size, texts by their characters."""
         found = [str(text) for text in texts.unique()]
         values = [value for value in found if value]
-        numeric = bool(values) and all(map(_is_whole, values))
+        numeric = bool(values) and all(map(is_whole, values))
         ordered = sorted(values, key=int) if numeric else sorted(values)
         return cls(tuple(ordered), len(values) < len(found), numeric)
 
@@ -78,10 +79,10 @@ class Vocabulary:
     def _of_unknown(self, text: str) -> float:
         if not text:
             return np.nan
-        return float(text) if self.numeric and _is_whole(text) else UNKNOWN_CODE
+        return float(text) if self.numeric and is_whole(text) else UNKNOWN_CODE
 
 
-def _is_whole(text: str) -> bool:
+def is_whole(text: str) -> bool:
     """Whether a text is a whole number of at most six digits, as it is usually written."""
     digits = text.removeprefix("-")
     return digits.isascii() and digits.isdecimal() and len(digits) <= 6 and text == str(int(text))
@@ -116,12 +117,15 @@ class Categorical:
 class Encoding:
     """Numbers, one-hot and target-encoded categories, in the order of the raw columns.
 
+    `blank` are the texts that the problem takes for a missing value, beside an empty one.
+
     Inputs come in this order: the numbers, whether those that tell it are missing, a column for each category of each
     column that is one-hot, the rates of those that are target-encoded, and the profiles of those that are described.
     """
 
     numbers: tuple[Numeric, ...]
     categories: tuple[Categorical, ...]
+    blank: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -163,12 +167,11 @@ class Encoding:
 
     def as_dict(self) -> list[dict[str, Any]]:
         """For each raw column what goes into it, as JSON: a number, or a category by its number."""
-        columns: list[dict[str, Any]] = [
-            {"name": number.name, "kind": "number", "missing": "NaN"} for number in self.numbers
-        ]
+        missing: dict[str, Any] = {"missing": "NaN"} | ({"missing texts": list(self.blank)} if self.blank else {})
+        columns: list[dict[str, Any]] = [{"name": number.name, "kind": "number", **missing} for number in self.numbers]
         for category in self.categories:
             vocabulary = category.vocabulary
-            column = {"name": category.name, "kind": "category", "missing": "NaN"}
+            column = {"name": category.name, "kind": "category", **missing}
             codes = {value: int(code) for value, code in zip(vocabulary.values, vocabulary.codes, strict=False)}
             values = "whole numbers, as they are" if vocabulary.numeric else codes
             columns.append({**column, "values": values, "any other": int(UNKNOWN_CODE)})
@@ -194,13 +197,14 @@ def fit_inputs(
     train: npt.NDArray[np.bool_],
     vocabularies: Mapping[str, Vocabulary] | None = None,
     described: Sequence[str] = (),
+    blank: Sequence[str] = (),
 ) -> tuple[Float32s, RawColumns]:
     """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
 
     `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
     one, of which `target_encoded` get rates instead of a column each; `train` says which samples are fitted to.
     `vocabularies` are categories by column where they are not those of the training part. `described` are those of
-    `target_encoded` that get a profile as well.
+    `target_encoded` that get a profile as well. `blank` are texts that were taken for missing.
     """
     found = [vocabularies[name] if vocabularies else Vocabulary.of(cells[train]) for name, cells in texts.items()]
     categories = tuple(Categorical(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
@@ -215,7 +219,7 @@ def fit_inputs(
     rates, rated = _fit_rates(rated, coded[:, len(one_hot) :], labels, train)
     profiles, rated = _fit_profiles(rated, coded[:, len(one_hot) :], parts[0][:, : len(numbers)], train, described)
     inputs = np.hstack([part for part in (*parts, rates, profiles) if part.shape[1]])
-    return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated)))
+    return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated), tuple(blank)))
 
 
 def _coded(raw: Float32s) -> npt.NDArray[np.float64]:

@@ -6,25 +6,24 @@ no texts. A number's mean is taken off in two steps, what float32 holds of it an
 lose nothing to rounding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import pandas as pd
 from onnx import TensorProto, helper, numpy_helper
 
 from evo_fair.arrays import Float32s
 from evo_fair.data import Dataset
 from evo_fair.data.table_inputs import MISSING_CODE, Categorical, Encoding, Numeric
-from evo_fair.errors import DataError, EvoFairError, quote
+from evo_fair.errors import EvoFairError, quote
 from evo_fair.files import write_bytes
 from evo_fair.latency.measure import open_session
 from evo_fair.nets.inputs import Scaling
 
-__all__ = ["COLUMNS_INPUT", "PREFIX", "file_inputs", "put_columns_first", "raw_rows", "takes_columns"]
+__all__ = ["COLUMNS_INPUT", "PREFIX", "file_inputs", "put_columns_first", "takes_columns"]
 
 COLUMNS_INPUT = "columns"
 PREFIX = "columns/"
@@ -175,40 +174,3 @@ def file_inputs(path: Path, dataset: Dataset, scaling: Scaling, samples: npt.NDA
         return dataset.columns.values[samples]
     inputs: Float32s = scaling(dataset.inputs[samples]).contiguous().numpy()
     return inputs
-
-
-def raw_rows(card: Mapping[str, Any], frame: pd.DataFrame) -> Float32s:
-    """Rows of a table, as people have them, as what the network of a card takes.
-
-    Args:
-        card: The content of the `.json` beside the ONNX file.
-        frame: The rows, with the columns that the card names. What is missing is NaN,
-            None or an empty text.
-
-    Returns:
-        float32 `[rows, columns]`.
-
-    Raises:
-        DataError: A column is not there, or a text stands where a number belongs.
-    """
-    return np.column_stack([_raw_column(column, frame) for column in card["input"]["columns"]]).astype(np.float32)
-
-
-def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[np.float64]:
-    name = column["name"]
-    if name not in frame:
-        raise DataError(
-            f"the table has no column {name!r}, which the network takes: give it, with what is missing empty"
-        )
-    cells = frame[name].where(frame[name].notna(), np.nan).replace("", np.nan)
-    values = column.get("values")
-    if isinstance(values, Mapping):
-        known = cells.astype(object).map(lambda cell: values.get(str(cell), column["any other"]), na_action="ignore")
-        return np.asarray(known.to_numpy(np.float64, na_value=np.nan))
-    numbers: npt.NDArray[np.float64] = pd.to_numeric(cells, errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    wrong = np.isnan(numbers) & cells.notna().to_numpy(bool)
-    if wrong.any():
-        if column["kind"] == "category":
-            return np.where(wrong, column["any other"], numbers)
-        raise DataError(f"column {name!r} has {quote(cells.iloc[int(wrong.argmax())])}, expected a number: fix it")
-    return numbers

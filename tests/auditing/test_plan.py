@@ -47,9 +47,16 @@ def test_a_small_audit_has_some_of_every_criterion(space):
     assert set(plan["criterion"]) == {"none", *criteria}
 
 
+@pytest.fixture(scope="module")
+def tabular():
+    return load_problem("adult").search_space((30,), 2)
+
+
 @pytest.mark.parametrize("scope", SUPERNET_SCOPES)
-def test_paths_shrink_widths_alone_down_to_the_end(space, scope):
-    base = full_width(space, np.random.default_rng(0), 3)[2]
+@pytest.mark.parametrize("kind", ["space", "tabular"])
+def test_paths_shrink_widths_alone_down_to_the_end(request, kind, scope):
+    space = request.getfixturevalue(kind)
+    base = full_width(space, np.random.default_rng(0), 3)[-1]
     genomes, sparsity = pruning_path(space, base, scope, np.random.default_rng(1), {})
     assert genomes[0].tolist() == base.tolist()
     assert sparsity[0] == 0

@@ -1,0 +1,163 @@
+"""Rows as people have them: from a file as the search read it, from a frame as far as it still tells."""
+
+import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evo_fair.data import Dataset, TableSettings, load_dataset
+from evo_fair.data.table_inputs import UNKNOWN_CODE
+from evo_fair.errors import DataError
+from evo_fair.export import raw_rows
+
+CATEGORIES = ("member", "zip", "share", "person", "job", "mark", "floor")
+ROWS = 600
+
+
+def texts() -> pd.DataFrame:
+    """Cells as they are written: truths in small letters, leading zeros, decimals, long numbers with some missing."""
+    rng = np.random.default_rng(0)
+    draw = lambda *values: np.array(values, object)[rng.integers(0, len(values), ROWS)]  # noqa: E731
+    return pd.DataFrame(
+        {
+            "label": draw("no", "yes"),
+            "sex": draw("f", "m"),
+            "age": [str(age) for age in draw(20, 31.5, 64, -999)],
+            "member": draw("true", "false"),
+            "zip": draw("01234", "56789", "00017"),
+            "share": draw("1.50", "0.1", "2.25"),
+            "person": draw("1000001", "1000002", "1000003", ""),
+            "job": draw("cook", "pilot", "?"),
+            "mark": draw("a", "b"),
+            "floor": draw("0", "1", "2", ""),
+        }
+    )
+
+
+def loaded(folder: Path, name: str = "table.csv", missing: tuple[str, ...] = ("?", "-999")) -> Dataset:
+    settings: dict[str, Any] = {"file": name, "label": "label", "groups": {"sex": "sex"}, "numbers": ["age"]}
+    table = TableSettings.model_validate({**settings, "categories": CATEGORIES})
+    return load_dataset("table", folder, min_samples=1, missing=list(missing), settings={"table": table})
+
+
+def card_of(dataset: Dataset) -> dict[str, Any]:
+    assert dataset.columns is not None
+    return {"input": {"columns": dataset.columns.encoding.as_dict()}}
+
+
+def wanted(dataset: Dataset) -> np.ndarray:
+    assert dataset.columns is not None
+    return dataset.columns.values
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    texts().to_csv(tmp_path / "table.csv", index=False)
+    return tmp_path / "table.csv"
+
+
+def test_a_csv_gives_the_rows_that_the_search_saw(written: Path) -> None:
+    dataset = loaded(written.parent)
+    assert np.isnan(wanted(dataset)[:, 0]).sum() > 50  # -999
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), written), wanted(dataset))
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), str(written)), wanted(dataset))
+
+
+def test_a_frame_whose_numbers_and_truths_were_guessed_gives_the_same(written: Path) -> None:
+    dataset = loaded(written.parent)
+    frame = pd.read_csv(written)
+    assert frame["member"].dtype == bool
+    assert frame["zip"].dtype == np.int64
+    assert frame["person"].dtype == np.float64
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), frame), wanted(dataset))
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), frame.convert_dtypes()), wanted(dataset))
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), pd.read_csv(written, dtype=str)), wanted(dataset))
+
+
+def test_parquet_gives_the_rows_that_the_search_saw(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    frame = texts()
+    frame["age"] = frame["age"].astype(float)
+    frame["member"] = frame["member"] == "true"
+    frame["share"] = frame["share"].astype(float)
+    frame["floor"] = pd.to_numeric(frame["floor"])
+    frame.to_parquet(tmp_path / "table.parquet")
+    dataset = loaded(tmp_path, "table.parquet")
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), tmp_path / "table.parquet"), wanted(dataset))
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), frame), wanted(dataset))
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "code"),
+    [
+        ("mark", " b ", 1),
+        ("mark", "c", UNKNOWN_CODE),
+        ("mark", 0.5, UNKNOWN_CODE),
+        ("mark", None, np.nan),
+        ("floor", 1.0, 1),
+        ("floor", np.int8(2), 2),
+        ("floor", 0.5, UNKNOWN_CODE),
+        ("floor", "01", UNKNOWN_CODE),
+        ("floor", True, UNKNOWN_CODE),
+        ("floor", 10**7, UNKNOWN_CODE),
+        ("share", Decimal("1.5"), 1),
+        ("zip", 10**400, UNKNOWN_CODE),
+        ("job", "?", np.nan),
+        ("age", "-999", np.nan),
+        ("age", -999.0, np.nan),
+        ("age", " 7 ", 7),
+    ],
+)
+def test_a_cell_is_what_the_search_took_it_for(written: Path, column: str, cell: Any, code: float) -> None:
+    card = card_of(loaded(written.parent))
+    card["input"]["columns"] = [one for one in card["input"]["columns"] if one["name"] == column]
+    frame = pd.DataFrame({column: pd.Series([cell], dtype=object)})
+    np.testing.assert_array_equal(raw_rows(card, frame), [[code]])
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "told"),
+    [
+        ("age", np.inf, "column 'age' has inf, expected a number"),
+        ("age", "1_0", "column 'age' has '1_0', expected a number"),
+        ("age", True, "column 'age' has True, expected a number"),
+        ("age", 1e39, "in the range of single precision"),
+        ("age", pd.Timestamp(2020, 1, 1), "a Timestamp, expected texts or numbers"),
+        ("mark", datetime.date(2020, 1, 1), "a date, expected texts or numbers"),
+        ("mark", ["a"], "a list, expected texts or numbers"),
+    ],
+)
+def test_a_cell_that_the_search_would_refuse_is_refused(written: Path, column: str, cell: Any, told: str) -> None:
+    card = card_of(loaded(written.parent))
+    frame = pd.read_csv(written, dtype=str).astype(object)
+    frame.at[3, column] = cell
+    with pytest.raises(DataError, match=told):
+        raw_rows(card, frame)
+
+
+def test_a_cell_that_could_be_two_categories_is_refused(tmp_path: Path) -> None:
+    frame = texts()
+    frame.loc[::7, "share"] = "1.5"
+    frame.loc[::5, "job"] = "NA"
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    dataset = loaded(tmp_path)
+    card = card_of(dataset)
+    np.testing.assert_array_equal(raw_rows(card, tmp_path / "table.csv"), wanted(dataset))
+    with pytest.raises(DataError, match=r"column 'job' has NaN, which is missing or the category 'NA': give the file"):
+        raw_rows(card, pd.read_csv(tmp_path / "table.csv", dtype={"share": str}))
+    with pytest.raises(DataError, match=r"column 'share' has 1.5, which is the category '1.5' or '1.50': give the"):
+        raw_rows(card, pd.read_csv(tmp_path / "table.csv", keep_default_na=False))
+
+
+def test_no_file_and_no_column_are_said(written: Path) -> None:
+    card = card_of(loaded(written.parent))
+    with pytest.raises(DataError, match="is missing"):
+        raw_rows(card, written.with_name("nothing.csv"))
+    with pytest.raises(DataError, match="the table has no column 'mark'"):
+        raw_rows(card, texts().drop(columns="mark"))
+    with pytest.raises(DataError, match="the table has two columns 'mark'"):
+        raw_rows(card, pd.concat([texts(), texts()[["mark"]]], axis=1))
