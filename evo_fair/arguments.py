@@ -13,6 +13,9 @@ from evo_fair.errors import EvoFairError, check_list, quote
 __all__ = ["as_number", "as_numbers", "as_parts", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
 
 
+_LARGEST = 2**63 - 1
+
+
 def _scalar(value: object) -> object:
     """What stands in an array of one number; anything else as it is."""
     return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
@@ -23,7 +26,9 @@ def as_whole(name: str, value: None) -> None: ...
 @overload
 def as_whole(name: str, value: object) -> Any: ...
 def as_whole(name: str, value: object) -> int | None:
-    """A whole number as an `int`, 10.0 and NumPy's among them; None stays. Raises `EvoFairError` for anything else.
+    """A whole number as an `int`, 10.0 and NumPy's among them; None stays.
+
+    Raises `EvoFairError` for anything else, and for one beyond 64 bits, which files of a job could not hold.
 
     Args:
         name: What the argument is called, for the message.
@@ -36,7 +41,10 @@ def as_whole(name: str, value: object) -> int | None:
         raise EvoFairError(f"{name} {quote(value)} is no whole number: give one")
     if not isinstance(value, Integral) and not float(value).is_integer():
         raise EvoFairError(f"{name} {value} is no whole number: give one")
-    return int(value) if isinstance(value, Integral) else int(float(value))
+    whole = int(value) if isinstance(value, Integral) else int(float(value))
+    if not -_LARGEST <= whole <= _LARGEST:
+        raise EvoFairError(f"{name} {quote(whole)} is too large: give one of at most {_LARGEST}")
+    return whole
 
 
 @overload

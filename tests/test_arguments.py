@@ -22,7 +22,13 @@ def test_what_is_no_whole_number_is_refused(value: object) -> None:
 
 
 def test_a_large_whole_number_keeps_every_digit() -> None:
-    assert as_whole("seed", 2**63 + 1) == 2**63 + 1
+    assert as_whole("seed", 2**63 - 1) == 2**63 - 1
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63), 10**400, 1e19])
+def test_a_whole_number_that_no_file_could_hold_is_refused(value: float) -> None:
+    with pytest.raises(EvoFairError, match=r"^seed -?\d.* is too large: give one of at most 9223372036854775807$"):
+        as_whole("seed", value)
 
 
 @pytest.mark.parametrize("value", [0.3, np.float32(0.3), np.float64(0.3), np.array(0.3), np.float16(0.3)])

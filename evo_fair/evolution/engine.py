@@ -27,6 +27,8 @@ from evo_fair.evolution.tally import Tally
 __all__ = ["Outcome", "Progress", "Reason", "SearchPlan", "search"]
 
 Reason = Literal["budget", "exhausted", "stalled"]
+_MOST = {"budget": 10**9, "population": 100_000}
+"""As in problem files: a generation is held in memory."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class SearchPlan:
         for name, value, least in counts[:2]:
             if value < least:
                 raise EvoFairError(f"{name} {value} is too small: it must be at least {least}")
+            if value > _MOST[name]:
+                raise EvoFairError(f"{name} {value} is too large: it must be at most {_MOST[name]:,}")
         if self.seed < 0:
             raise EvoFairError(f"seed {self.seed} is negative: give 0 or more")
 

@@ -1,6 +1,5 @@
 """From genomes to records: cheap measures first, an evaluation only for what keeps the cheap constraints."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,8 @@ from evo_fair.fairness.summary import group_summary
 __all__ = ["Measurer"]
 
 _GROUP_DIGITS = 6
+_LARGEST = 1e50
+"""Of an objective: products of what is much larger are beyond floats, and with them errors and hypervolumes."""
 """Decimals of the accuracies by group in the journal: finer than one sample in a million."""
 
 
@@ -91,9 +92,9 @@ class Measurer:
         columns = {}
         for measure in self._cheap:
             columns[measure.name] = measure.measure(table)
-            for number in np.flatnonzero(~np.isfinite(columns[measure.name])):
+            for number in np.flatnonzero(~(np.abs(columns[measure.name]) <= _LARGEST)):
                 name = self._space.ids(genomes[number : number + 1])[0]
-                raise _non_finite(measure.name, columns[measure.name][number], name, genomes[number])
+                raise _unfit(measure.name, columns[measure.name][number], name, genomes[number])
         keeps = np.ones(len(genomes), np.bool_)
         for constraint in self._constraints:
             if constraint.cheap:
@@ -125,8 +126,8 @@ class Measurer:
             own = counts[self._group]
             for measure in self._predictive:
                 values[measure.name] = _plain(measure.measure(own)[0])
-                if not math.isfinite(values[measure.name]):
-                    raise _non_finite(measure.name, values[measure.name], name, genome)
+                if not abs(values[measure.name]) <= _LARGEST:
+                    raise _unfit(measure.name, values[measure.name], name, genome)
             metrics |= _metrics(own)
             groups = {grouping: _group_accuracy(part) for grouping, part in counts.items()}
         violation = 0.0
@@ -162,9 +163,9 @@ def _plain(value: Any) -> IntOrFloat:
     return number + 0.0 if isinstance(number, float) else number
 
 
-def _non_finite(measure: str, value: Any, network: str, genome: npt.NDArray[np.int16]) -> NonFiniteError:
+def _unfit(measure: str, value: Any, network: str, genome: npt.NDArray[np.int16]) -> NonFiniteError:
     genes = " ".join(map(str, genome.tolist()))
-    return NonFiniteError(
-        f"objective {measure!r} is {value} for network {network} (genome {genes}): "
-        "it must be finite for every network; fix its function"
-    )
+    mend = "finite for every network; fix its function"
+    if np.isfinite(value):
+        mend = f"at most {_LARGEST:g} in size; divide it by a constant"
+    return NonFiniteError(f"objective {measure!r} is {value} for network {network} (genome {genes}): it must be {mend}")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -135,7 +136,20 @@ def test_nsga2_beats_random_search(tmp_path):
     assert reached["nsga2"] <= reached["random"]
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"population": 10**9}, "population 1000000000 is too large: it must be at most 100,000"),
+        ({"population": 1}, "population 1 is too small: it must be at least 2"),
+        ({"budget": 10**10}, "budget 10000000000 is too large: it must be at most 1,000,000,000"),
+    ],
+)
+def test_counts_that_no_search_could_have_are_refused(changes, told):
+    with pytest.raises(EvoFairError, match=f"^{told}$"):
+        make_plan(**changes)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e60, -1e200])
 @pytest.mark.parametrize("cheap", [True, False])
 def test_non_finite_values_stop_the_run_with_their_names(tmp_path, value, cheap):
     def mine(source):
@@ -145,7 +159,8 @@ def test_non_finite_values_stop_the_run_with_their_names(tmp_path, value, cheap)
 
     plan = make_plan()
     broken = SearchPlan([*plan.objectives, Objective("mine", cheap=cheap, function=mine)], "sex", 60, population=12)
-    with pytest.raises(NonFiniteError, match=rf"'mine' is {value} for network [0-9a-f]{{12}} \(genome [0-9 ]+\)"):
+    named = rf"'mine' is {re.escape(str(value))} for network [0-9a-f]{{12}} \(genome [0-9 ]+\)"
+    with pytest.raises(NonFiniteError, match=named):
         run(tmp_path, broken)
     assert read_journal(tmp_path / "journal.jsonl") == []
 
