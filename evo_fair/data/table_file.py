@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from evo_fair.data.tables import read_table
+from evo_fair.data.tables import read_table, table_rows
 from evo_fair.errors import DataError, EvoFairError, did_you_mean, in_a_line, quote
 from evo_fair.files import inside
 
@@ -111,15 +111,13 @@ def _check_lines(path: Path) -> None:
     """Refuses a row of more or fewer cells than the header has, which pandas fills or shifts, and a table too large."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline(2**20)
-            file.seek(0)
-            rows = csv.reader(file, delimiter="\t" if "\t" in first else ",", skipinitialspace=True)
-            header = next(rows, [])
+            rows = table_rows(file)
+            _, header = next(rows, (1, []))
             _check_size(path, 0, len(header))
-            for number, row in enumerate(rows, 2):
+            for number, (line, row) in enumerate(rows, 2):
                 if len(row) != len(header) and row:
                     raise DataError(
-                        f"{path}, line {number} has {len(row)} cells, and its header {len(header)}: fix the line"
+                        f"{path}, line {line} has {len(row)} cells, and its header {len(header)}: fix the line"
                     )
                 if number > MOST_ROWS:
                     _check_size(path, number, len(header))

@@ -1,8 +1,9 @@
 """Reading the tables that users bring: all cells as text, each fault named with its file."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,9 @@ import pandas as pd
 from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataError, did_you_mean
 
-__all__ = ["first_line", "given_split", "read_table", "unit_numbers"]
+__all__ = ["first_line", "given_split", "read_table", "table_rows", "unit_numbers"]
+
+_LONGEST_HEADER = 2**20
 
 
 def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "") -> pd.DataFrame:
@@ -22,10 +25,11 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
     `renamed` is for columns whose names the user has chosen: it says where a name that the table lacks is fixed.
     """
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline()
-        separator = "\t" if "\t" in first else ","
-        header = [name.strip() for name in next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            separator = _separator(file)
+            rows = table_rows(file, separator)
+            header = [name.strip() for name in next(rows, (1, []))[1]]
+            lines = [line for line, _ in rows]
         table = pd.read_csv(
             path,
             sep=separator,
@@ -58,11 +62,34 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index
         raise DataError(f"{path} has more cells in a line than columns in its header: {mend}")
     cells = pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
-    cells.index = pd.RangeIndex(2, len(cells) + 2)
+    cells.index = pd.Index(lines) if len(lines) == len(cells) else pd.RangeIndex(2, len(cells) + 2)
     filled = cells[(cells != "").any(axis=1)]
     if filled.empty:
         raise DataError(f"{path} has no rows below its header: {mend}")
     return filled
+
+
+def table_rows(file: TextIO, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file that was opened with `newline=""`, its header first, each with the line it begins in.
+
+    A cell in quotes can go over several lines. Without a `separator` it is told by the header: a tab or a comma.
+    """
+    rows = csv.reader(file, delimiter=separator or _separator(file), skipinitialspace=True)
+    before = 0
+    for row in rows:
+        yield before + 1, row
+        before = rows.line_num
+
+
+def _separator(file: TextIO) -> str:
+    """A tab or a comma, by the header; the file is at its beginning again."""
+    header = ""
+    for line in file:
+        header += line
+        if header.count('"') % 2 == 0 or len(header) > _LONGEST_HEADER:
+            break
+    file.seek(0)
+    return "\t" if "\t" in header else ","
 
 
 def first_line(wrong: "pd.Series[bool]") -> int:

@@ -209,6 +209,8 @@ def test_what_is_wrong_is_said_in_one_line(
     [
         (b"", "is empty"),
         (b"income,income,sex,age,hours,job\n1,2,m,3,4,x\n", "has two columns 'income'"),
+        (b'"a\nb",income,income,sex,age,hours,job\n0,1,2,m,3,4,x\n', "has two columns 'income'"),
+        (b'income,sex,age,hours,job\n1,m,3,4,"x\ny"\n1,m,3,4\n', "line 4 has 4 cells, and its header 5: fix the line"),
         (b"income,sex,age,hours,job\n1,m,3,4\n", "line 2 has 4 cells, and its header 5: fix the line"),
         (b"income,sex,age,hours,job\n1,m,3,4,x,y\n", "line 2 has 6 cells, and its header 5"),
         ("income,sex,age,hours,job\n1,m,3,4,Bäcker\n".encode("latin-1"), "can't be read as a table ('utf-8' codec"),
@@ -223,6 +225,21 @@ def test_what_is_no_table_is_refused(tmp_path: Path, content: bytes, message: st
         _read(tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_lines_are_counted_as_an_editor_does_where_cells_have_several(tmp_path: Path) -> None:
+    people = _people().astype({"hours": object})
+    people.loc[3, "job"] = "cook\nand baker"
+    people.loc[7, "hours"] = "many"
+    with pytest.raises(DataError, match="line 10: hours 'many' is no number"):
+        _load(tmp_path, people)
+
+
+def test_a_header_whose_first_name_has_two_lines_tells_tabs_from_commas(tmp_path: Path) -> None:
+    people = _people().rename(columns={"household": "house, or\nflat"})
+    people = people[["house, or\nflat", *(name for name in people if name != "house, or\nflat")]]
+    people.to_csv(tmp_path / "people.csv", index=False, sep="\t")
+    assert len(_read(tmp_path)) == len(people)
 
 
 def test_limits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
