@@ -41,6 +41,7 @@ from evo_fair.own import (
     OwnNetwork,
     channel_orders,
     check_orders,
+    check_searchable,
     open_network,
     prunable_groups,
 )
@@ -153,7 +154,7 @@ class OwnOrigin:
         """
         task = Task(dataset, group, problem.training, device)
         dense, name = dense_network(
-            problem, task, given.source, listener, lambda network: prunable_groups(network, task)
+            problem, task, given.source, listener, lambda network: check_searchable(network, task)
         )
         orders = None if folder is None else _kept_orders(folder, dense.network, task)
         if orders is None or tuple(orders) != given.orders:

@@ -6,6 +6,7 @@ from evo_fair.own.network import (
     OwnNetwork,
     channel_orders,
     check_orders,
+    check_searchable,
     open_network,
     prunable_groups,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "OwnNetwork",
     "channel_orders",
     "check_orders",
+    "check_searchable",
     "open_network",
     "prunable_groups",
 ]

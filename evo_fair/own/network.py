@@ -1,6 +1,7 @@
 """A trained network and its pruned forms: the weights stay the network's own, its batch norms are calibrated anew."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from evo_fair.files import digest
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.threads import torch_threads
 from evo_fair.own.blocks import removable_blocks, without_blocks
-from evo_fair.own.layers import TracedLayers, trace_layers
+from evo_fair.own.layers import TracedLayers, exported_rows, trace_layers
 from evo_fair.own.space import NetworkSpace, Orders, channel_levels
 from evo_fair.pruning.criteria import CRITERIA, check_criteria, criterion_named
 from evo_fair.pruning.removal import remove_channels
@@ -26,6 +27,7 @@ __all__ = [
     "OwnNetwork",
     "channel_orders",
     "check_orders",
+    "check_searchable",
     "open_network",
     "prunable_groups",
 ]
@@ -79,6 +81,16 @@ def prunable_groups(network: nn.Module, task: Task) -> dict[str, ChannelGroup]:
     if not groups:
         raise PruningError("no layer of the network has more than 2 channels: there is nothing to search")
     return groups
+
+
+def check_searchable(network: nn.Module, task: Task) -> None:
+    """Refuses, before it is trained, a network of which no channels can leave or whose latency can't be told.
+
+    Raises `PruningError` with the reason.
+    """
+    prunable_groups(network, task)
+    with torch_threads(1):
+        exported_rows(deepcopy(network).eval(), task.dataset.input_shape)
 
 
 def check_orders(names: Sequence[str]) -> tuple[str, ...]:
