@@ -15,7 +15,7 @@ from evo_fair.evolution.checkpoint import Checkpoint, read_checkpoint, write_che
 from evo_fair.evolution.constraints import Constraint
 from evo_fair.evolution.evaluator import Evaluator, Genomes, KnowingSpace, Space
 from evo_fair.evolution.hypervolume import Box
-from evo_fair.evolution.journal import Journal, check_records
+from evo_fair.evolution.journal import Journal, check_records, damaged
 from evo_fair.evolution.measure import Measurer
 from evo_fair.evolution.objectives import Objective
 from evo_fair.evolution.proposals import Proposals, fresh_genomes
@@ -173,6 +173,8 @@ class _Loop:
         self.journal = journal
         self.checkpoint = checkpoint
         self.measurer = Measurer(space, evaluator, plan.objectives, plan.constraints, plan.group, plan.also)
+        if fault := self.measurer.wrong_record(journal.records):
+            raise damaged(journal.path, fault[0] + 1, fault[1])
         self.tally = Tally(plan.objectives, plan.constraints)
         self.generation = 0
         self.rng, self.strategy = self._begin()

@@ -15,7 +15,7 @@ from evo_fair.evolution.objectives import Axis
 from evo_fair.evolution.record import Record, parse_line
 from evo_fair.files import storage_errors
 
-__all__ = ["FORMAT", "Journal", "check_objectives", "check_records", "read_journal"]
+__all__ = ["FORMAT", "Journal", "check_objectives", "check_records", "damaged", "read_journal"]
 
 FORMAT = 1
 """The form of journals and checkpoints, kept in `run.toml`; a higher one was written by a later evo_fair."""
@@ -52,12 +52,12 @@ def check_records(path: Path, records: Sequence[Record], space: Space, axes: Seq
             genome's own, or lacks an objective; the message names the first.
     """
     if fault := wrong_network(space, [record.id for record in records], [record.genome for record in records]):
-        raise _damaged(path, fault[0] + 1, fault[1])
+        raise damaged(path, fault[0] + 1, fault[1])
     check_objectives(path, records, axes)
 
 
 def check_objectives(path: Path, records: Sequence[Record], axes: Sequence[Axis]) -> None:
-    """Refuses a journal that lacks an objective of an evaluated network.
+    """Refuses a journal that lacks an objective of an evaluated network, or has two values of one.
 
     Args:
         path: The file, for the message.
@@ -70,7 +70,11 @@ def check_objectives(path: Path, records: Sequence[Record], axes: Sequence[Axis]
     for number, record in enumerate(records, 1):
         for axis in axes:
             if record.evaluated and axis.name not in record.objectives:
-                raise _damaged(path, number, f"it has no objective {quote(axis.name)}")
+                raise damaged(path, number, f"it has no objective {quote(axis.name)}")
+        for name, value in record.objectives.items():
+            if record.metrics.get(name, value) != value:
+                fault = f"{quote(name)} is {value} among its objectives, and {record.metrics[name]} among its metrics"
+                raise damaged(path, number, fault)
 
 
 class Journal:
@@ -202,13 +206,20 @@ def _parse(path: Path, content: bytes) -> list[Record]:
             if records and record.generation < records[-1].generation:
                 raise ValueError(f"generation {record.generation} comes after {records[-1].generation}")
         except (ValueError, RecursionError) as reason:
-            raise _damaged(path, number, in_a_line(reason)) from reason
+            raise damaged(path, number, in_a_line(reason)) from reason
         seen.add(record.id)
         records.append(record)
     return records
 
 
-def _damaged(path: Path, number: int, reason: str) -> RunError:
+def damaged(path: Path, number: int, reason: str) -> RunError:
+    """The error about a line of a journal, counted from 1.
+
+    Args:
+        path: The file.
+        number: The line's number.
+        reason: What is wrong with it.
+    """
     return RunError(
         f"line {number} of {path} is damaged ({reason}): restore the file, or search again with another --out"
     )

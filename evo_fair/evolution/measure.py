@@ -1,5 +1,6 @@
 """From genomes to records: cheap measures first, an evaluation only for what keeps the cheap constraints."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from evo_fair.fairness import Counts, measure_all
 from evo_fair.fairness.summary import group_summary
 
 __all__ = ["Measurer"]
+
+_ROUNDING = 1e-6
+"""By which a measure may differ between processors."""
 
 _GROUP_DIGITS = 6
 _LARGEST = 1e50
@@ -100,6 +104,22 @@ class Measurer:
             if constraint.cheap:
                 keeps &= constraint.met(columns[constraint.name])
         return columns, keeps
+
+    def wrong_record(self, records: Sequence[Record]) -> tuple[int, str] | None:
+        """The first record whose cheap measures are not its network's own, and what is wrong; None if all are right.
+
+        Args:
+            records: Records of networks of the space.
+        """
+        if not records:
+            return None
+        columns, _ = self.cheap(np.array([record.genome for record in records], np.int16))
+        for number, record in enumerate(records):
+            for name, column in columns.items():
+                for there in (record.objectives.get(name), record.metrics.get(name)):
+                    if there is not None and not math.isclose(there, column[number], rel_tol=_ROUNDING):
+                        return number, f"{name} of network {record.id} is {column[number]:g}, not {there:g}"
+        return None
 
     def _evaluate(self, genomes: Genomes) -> Mapping[str, Counts]:
         counts = self._evaluator.evaluate(genomes)

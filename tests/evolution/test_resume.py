@@ -1,5 +1,6 @@
 """Whatever a kill leaves behind, a resumed search ends with the journal of an undisturbed one."""
 
+import json
 import resource
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -166,6 +167,25 @@ def test_a_journal_of_another_search_is_refused_and_left(tmp_path):
     with pytest.raises(RunError, match=r"line 1 of .*journal.jsonl is not what this search gives"):
         resumed(tmp_path)
     assert (tmp_path / "journal.jsonl").read_bytes() == b"".join(foreign[15:30])
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("latency_ms",), "line 4 of .* is damaged .*latency_ms.* is -5"),
+        (("latency_ms", "metrics"), r"line 4 of .* is damaged \(latency_ms of network [0-9a-f]{12} is .*, not -5\)"),
+        (("error",), "line 4 of .* is damaged .*error.* is -5 among its objectives, and 0"),
+    ],
+)
+def test_a_journal_whose_values_were_changed_is_refused(tmp_path, names, told):
+    lines = undisturbed("nsga2").journal.splitlines(keepends=True)
+    record = json.loads(lines[3])
+    for part in ("objectives", *names[1:]):
+        record[part][names[0]] = -5
+    lines[3] = json.dumps(record).encode() + b"\n"
+    (tmp_path / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(RunError, match=told):
+        resumed(tmp_path)
 
 
 @contextmanager
