@@ -19,7 +19,7 @@ def compare(
             help="What to call a run, once for each in their order; equal ones go together. Default: its algorithm.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="A folder for the tables and the figure.")] = Path(
+    out: Annotated[Path, typer.Option("--out", help="A folder for the tables and the figure, new or of an earlier comparison.")] = Path(
         "results/compare"
     ),
 ) -> None:
