@@ -60,6 +60,10 @@ def test_a_deployed_network_brings_its_test_part_and_times(run, name):
     assert "| b | predicted | 0.75 |" in text
     assert "| the machine that deployed it, one thread | measured | 0.5 |" in text
     assert "### age" in text
+    by_group, test = text.split("## On the test part")
+    assert "On the validation part, with Wilson intervals" in by_group
+    assert "| female | 10 |" in by_group
+    assert "| accuracy | 0.9 |" in test
 
 
 def test_text_from_outside_does_no_harm(run):
@@ -117,3 +121,57 @@ def test_the_card_says_whose_weights_they_are(tmp_path, network, weights):
     text = write_model_card(run.path, name).joinpath("README.md").read_text()
     assert f"| weights | {weights} |" in text
     assert ("supernet: a training" in text) is not network
+
+
+def _files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["README.md"], "holds a README.md that is of no card, and not a card of"),
+        (["example.py", "notes.txt"], "holds notes.txt, which is no part of a card"),
+        (["README.md", ".git"], "holds .git, which is no part of a card"),
+    ],
+)
+def test_a_folder_with_other_things_is_left_alone(run, name, tmp_path, capsys, files, told):
+    for file in files:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / file).write_text("mine")
+    line = refusal(capsys, "card", run.path, name, "--out", tmp_path / "out")
+    assert told in line
+    assert line.endswith("give a new folder")
+    assert _files(tmp_path / "out") == dict.fromkeys(files, b"mine")
+
+
+def test_a_card_takes_the_place_of_none_but_its_own(run, name, tmp_path):
+    other = str(run.front["id"][1])
+    write_network(run.path / "networks", other)
+    folder = write_model_card(run.path, name, tmp_path / "out")
+    first = _files(folder)
+    (folder / "README.md").write_text("changed")
+    (folder / ".model.7-7.tmp.onnx").write_text("half")
+    (folder / "__pycache__").mkdir()
+    with pytest.raises(RunError, match=f"holds the card of '{name}', and not a card of {other}: give a new folder"):
+        write_model_card(run.path, other, folder)
+    (write_model_card(run.path, name, folder) / ".model.7-7.tmp.onnx").unlink()
+    (folder / "__pycache__").rmdir()
+    assert _files(folder) == first
+
+
+def test_a_card_whose_writing_was_killed_is_made_again(run, name, tmp_path):
+    folder = write_model_card(run.path, name, tmp_path / "out")
+    first = _files(folder)
+    for file in ("README.md", "example.py", "model.onnx"):
+        (folder / file).unlink()
+        write_model_card(run.path, name, folder)
+        assert _files(folder) == first
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(run, name, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert "file is a file: give a new folder" in refusal(capsys, "card", run.path, name, "--out", tmp_path / "file")
+    below = refusal(capsys, "card", run.path, name, "--out", tmp_path / "file" / "x")
+    assert "file is a file; give a folder in its place" in below
+    assert (tmp_path / "file").read_text() == "mine"
