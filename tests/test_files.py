@@ -42,9 +42,9 @@ def test_writing_makes_the_folder(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
-    with pytest.raises(StorageError, match=r"cannot write .*x.json: No space left.*; make room or permit writing"):
-        with storage_errors(path):
-            raise OSError(errno.ENOSPC, "No space left on device")
+    told = r"cannot write .*x.json: No space left.*; make room or permit writing"
+    with pytest.raises(StorageError, match=told), storage_errors(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("below", ["x.json", "folder/x.json"])

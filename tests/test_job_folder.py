@@ -80,7 +80,7 @@ def test_other_things_are_left_alone(kind: FolderKind, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")
     with pytest.raises(kind.error, match=f"exists already and holds something that is no {kind.name}"):
         kind.goes_on(tmp_path, resume=False)
-    with pytest.raises(kind.error, match="thesis.tex is a file: give a new folder with --out"):
+    with pytest.raises(kind.error, match=r"thesis.tex is a file: give a new folder with --out"):
         kind.goes_on(tmp_path / "thesis.tex", resume=False)
     with pytest.raises(kind.error, match=f"holds no {kind.file}, so it is no {kind.name}: give the folder"):
         kind.goes_on(tmp_path, resume=True)

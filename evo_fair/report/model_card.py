@@ -93,6 +93,8 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     """
     run = load_run(folder)
     name = as_text("network", network)
+    if run.front.empty:
+        raise RunError(f"{run.path} has no network on its front: search on with --resume, or with wider constraints")
     if name not in set(run.front["id"]):
         raise UnknownNameError("network", name, [str(one) for one in run.front["id"]])
     target = as_path("out", out) if out is not None else run.path / "cards" / name

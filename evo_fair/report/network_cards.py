@@ -116,6 +116,8 @@ def read_card(path: Path) -> Card:
 
 def read_as(model: type[Content], path: Path, mend: str) -> Content:
     """A card as `model` describes it; raises `RunError`, ending in `mend`, where it is missing or damaged."""
+    if not path.exists():
+        raise RunError(f"{path} is missing: {mend}")
     content = read_json(path, RunError)
     try:
         return model.model_validate(content)

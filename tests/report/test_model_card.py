@@ -90,6 +90,16 @@ def test_a_network_that_is_not_on_the_front_is_refused(run, capsys):
     assert "'nothing'" in refusal(capsys, "card", run.path, "nothing")
 
 
+def test_a_search_that_was_killed_is_to_be_gone_on_with(run, name):
+    run.path.joinpath("networks", f"{name}.json").unlink()
+    with pytest.raises(RunError, match=rf"{name}.json is missing: make it again with 'evo-fair search --resume'"):
+        write_model_card(run.path, name)
+    run.path.joinpath("front.csv").unlink(missing_ok=True)
+    run.path.joinpath("journal.jsonl").write_text("")
+    with pytest.raises(RunError, match="has no network on its front: search on with --resume"):
+        write_model_card(run.path, name)
+
+
 def test_without_huggingface_hub_it_says_what_brings_it(run, name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(EvoFairError, match=r"pip install evo-fair\[hub\]"):
