@@ -43,7 +43,8 @@ def choose_networks(front: pd.DataFrame, axes: Sequence[Axis], wanted: Sequence[
     """
     if front.empty:
         raise RunError(
-            "the run's front is empty, so there is nothing to deploy: search on with --resume, or with wider constraints"
+            "the run's front is empty, so there is nothing to deploy: search on with --resume, or with wider "
+            "constraints"
         )
     if not wanted:
         return usual_choice(front, axes)
