@@ -14,6 +14,7 @@ from evo_fair.errors import EvoFairError, RunError, UnknownNameError, quote
 from evo_fair.evolution.devices import LATENCY, latency_on
 from evo_fair.evolution.front import BELIEVED
 from evo_fair.files import atomic_write, inside, is_recorded, is_trace, read_cached_json, read_json, write_text
+from evo_fair.latency.onnx_file import open_onnx
 from evo_fair.report.network_cards import Card, group_rows, read_card
 from evo_fair.report.run import Run, load_run
 from evo_fair.show import markdown, markdown_table
@@ -104,6 +105,7 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     card = read_card(card_path)
     if not is_recorded(model, card_path, "onnx"):
         raise RunError(f"{model} is missing or not the file that {card_path.name} describes: make it again, {_AGAIN}")
+    _check_labels(card, card_path, model)
     text = _model_card(run, card, read_json(card_path, RunError), deployed)
     for file, origin in ((_FACTS, card_path), ("model.onnx", model)):  # the facts first: they say whose card it is
         with atomic_write(target / file) as temporary:
@@ -111,6 +113,16 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     write_text(target / "example.py", _EXAMPLE)
     write_text(target / "README.md", text)
     return target
+
+
+def _check_labels(card: Card, path: Path, model: Path) -> None:
+    """Raises `RunError` for a card whose labels are not as many as the outputs of its file."""
+    shape = open_onnx(model).model.graph.output[0].type.tensor_type.shape
+    outputs = shape.dim[-1].dim_value if shape.dim else 0
+    if outputs and len(card.labels) != outputs:
+        raise RunError(
+            f"{path}: labels are {len(card.labels)}, and {model.name} has {outputs} outputs: make it again, {_AGAIN}"
+        )
 
 
 def _check_place(target: Path, name: str) -> None:

@@ -84,6 +84,28 @@ def test_another_file_than_the_cards_is_refused(run, name):
     assert not run.path.joinpath("cards").exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"format": 99}, "has the format 99, and this evo_fair reads up to 1: update it"),
+        ({"format": "1"}, "has the format '1', and this evo_fair"),
+        ({"labels": ["dark"]}, r": labels are 1, and .*\.onnx has 2 outputs: make it again"),
+        (
+            {"input": {"shape": [1, 2, 2], "mean": ["x"], "scale": [0.5]}},
+            r"input\.mean\.0: .*valid number.*make it again",
+        ),
+        ({"input": {"shape": [1, 2, 2], "mean": [1.0, 2.0], "scale": [0.5]}}, r"input: .*2 values of mean, 1 of scale"),
+        ({"input": {"shape": "1x2", "mean": [1.0], "scale": [0.5]}}, r"input\.shape: .*valid list"),
+    ],
+)
+def test_a_card_that_was_changed_by_hand_is_refused_by_file_and_key(run, name, changed, told):
+    path = run.path / "networks" / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(RunError, match=f"{name}.json.*{told}"):
+        write_model_card(run.path, name)
+    assert not run.path.joinpath("cards").exists()
+
+
 def test_a_network_that_is_not_on_the_front_is_refused(run, capsys):
     with pytest.raises(UnknownNameError, match="'nothing'"):
         write_model_card(run.path, "nothing")
