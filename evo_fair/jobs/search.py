@@ -221,7 +221,7 @@ def search(
         )
     else:
         if freeze_header != "off":
-            raise EvoFairError("a header is a supernet's: leave out freeze_header, or the module")
+            raise EvoFairError("a header is a supernet's: leave out --freeze-header, or --module")
         going_on = folder if resume else None
         origin = OwnOrigin.open(
             brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener, place
