@@ -10,7 +10,7 @@ import numpy as np
 
 from evo_fair.errors import EvoFairError, check_list, quote
 
-__all__ = ["as_number", "as_numbers", "as_parts", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
+__all__ = ["as_name", "as_number", "as_numbers", "as_parts", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
 
 
 _LARGEST = 2**63 - 1
@@ -78,6 +78,19 @@ def as_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise EvoFairError(f"{name} {quote(value)} is no text: give one")
     return str(value)
+
+
+def as_name(name: str, value: object) -> str:
+    """A text that is not empty, as a `str`; raises `EvoFairError` for anything else.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
+    text = as_text(name, value)
+    if not text.strip():
+        raise EvoFairError(f"{name} {text!r} is empty: give a name, or leave it out")
+    return text
 
 
 def as_path(name: str, value: object) -> Path:

@@ -22,9 +22,11 @@ def read_table_of_numbers(
 ) -> pd.DataFrame:
     """The table in a CSV file: text in the columns `texts`, finite numbers or nothing in all others.
 
-    Raises `error`, ending in `mend`, where it can't be read, lacks one of the columns `filled` or a cell in them, or
-    holds anything else; it names the row, counted from 1 below the header, and the column.
+    Raises `error`, ending in `mend`, where it is missing or can't be read, lacks one of the columns `filled` or a cell
+    in them, or holds anything else; it names the row, counted from 1 below the header, and the column.
     """
+    if not path.exists():
+        raise error(f"{path} is missing: {mend}")
     table = parse_table(path, read_text(path, error, "CSV"), error, mend, texts)
     _check_columns(path, table, filled, error, mend)
     check_numbers(path, table, [str(name) for name in table if name not in texts], error, mend)

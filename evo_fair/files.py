@@ -1,5 +1,6 @@
 """Reading and writing files safely: atomic writes, shipped files, the user's cache, paths that stay in their folder."""
 
+import errno
 import hashlib
 import json
 import math
@@ -132,10 +133,21 @@ def storage_errors(path: Path) -> Iterator[None]:
     except StorageError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise StorageError(
-            f"cannot write {path}: {reason}; make room or permit writing there, then run it again"
-        ) from error
+        raise StorageError(f"cannot write {path}: {_why_not(path, error)}") from error
+
+
+def _why_not(path: Path, error: OSError) -> str:
+    """What stands in the way of writing `path`, and what to do about it."""
+    blocking = next((one for one in (path, *path.parents) if _is_no_folder(one)), None)
+    if error.errno in {errno.ENOTDIR, errno.EEXIST} and blocking is not None:
+        return f"{blocking} is a file; give a folder in its place"
+    if error.errno == errno.EISDIR and path.is_dir():
+        return f"{path} is a folder; give a file, or take the folder away"
+    return f"{error.strerror or error}; make room or permit writing there, then run it again"
+
+
+def _is_no_folder(path: Path) -> bool:
+    return path.exists() and not path.is_dir()
 
 
 _GUARDS: dict[Path, Callable[[], None]] = {}

@@ -78,6 +78,8 @@ class FolderKind:
         """Raises the kind's error if there is something at `path`: a job of this kind, other things, a file."""
         if not self.has_begun(path):
             return
+        if not path.is_dir():
+            raise self.error(f"{path} is a file: give a new folder with --out")
         if (path / self.file).is_file():
             raise self.error(f"{path} exists already: continue its {self.name} with --resume, or choose another --out")
         raise self.error(f"{path} exists already and holds something that is no {self.name}: choose another --out")

@@ -134,19 +134,24 @@ class Problem(Section):
     def _loaded(self) -> Dataset:
         settings = self.data
         folder = self.folder if settings.folder is None else find_data(settings.source, self.folder, settings.folder)
-        return load_dataset(
+        dataset = load_dataset(
             settings.source,
             folder,
             name=self.name if SOURCES[settings.source].users_own else None,
             image_size=settings.image_size,
             fractions=settings.fractions,
             seed=settings.split_seed,
-            positive=settings.positive,
             min_samples=settings.min_samples,
             missing=settings.missing,
             licence=settings.licence,
             settings=settings.own_settings,
         )
+        if settings.positive is None:
+            return dataset
+        try:
+            return dataset.with_positive(settings.positive)
+        except UnknownNameError as error:
+            raise ProblemError(f"{self.name}: [data] positive: {error}") from error
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
         """The search space on inputs of a shape.

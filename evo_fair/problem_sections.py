@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from evo_fair.arguments import as_name
 from evo_fair.data import SOURCES, TableSettings, for_sources, says_itself
 from evo_fair.errors import OWN_PARTS, UnknownNameError, quote
 from evo_fair.space.schema import Section
@@ -143,6 +144,14 @@ class Fairness(Section):
     def groupings(self) -> tuple[str, ...]:
         """Every grouping that is counted, without repeats, the objectives' own first."""
         return tuple(dict.fromkeys((self.group, *self.report)))
+
+    def chosen(self, group: object) -> str:
+        """The grouping that is asked for: the problem's own where that is None.
+
+        Args:
+            group: The grouping's name, or None. An empty one is refused.
+        """
+        return self.group if group is None else as_name("group", group)
 
 
 _OF_SUPERNETS = {"seed", "warmup_fraction", "random_networks", "sampling", "supernet_epochs"}

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo_fair.arguments import as_number, as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
+from evo_fair.arguments import as_name, as_number, as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
 from evo_fair.errors import EvoFairError
 
 
@@ -43,6 +43,13 @@ def test_numbers_of_every_kind_become_the_python_one_that_was_meant(value: objec
 def test_what_is_no_finite_number_is_refused(value: object) -> None:
     with pytest.raises(EvoFairError, match=r"^epsilon .* is no finite number: give one$"):
         as_number("epsilon", value)
+
+
+@pytest.mark.parametrize("value", ["", " ", np.str_("")])
+def test_an_empty_name_is_refused(value: object) -> None:
+    assert as_name("group", np.str_("sex")) == "sex"
+    with pytest.raises(EvoFairError, match=r"^group '\s*' is empty: give a name, or leave it out$"):
+        as_name("group", value)
 
 
 @pytest.mark.parametrize("values", [["a", "b"], ("a", "b"), np.array(["a", "b"]), {"a": 1, "b": 2}.keys(), iter("ab")])

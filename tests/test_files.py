@@ -1,5 +1,6 @@
 """Files: what is written is whole or not there, and what is read is refused by name and line when it is damaged."""
 
+import errno
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from evo_fair.files import (
     sha256_of,
     shipped_names,
     shipped_or_path,
+    storage_errors,
     write_json,
     write_text,
 )
@@ -39,9 +41,24 @@ def test_writing_makes_the_folder(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    told = r"cannot write .*x.json: No space left.*; make room or permit writing"
+    with pytest.raises(StorageError, match=told), storage_errors(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("below", ["x.json", "folder/x.json"])
+def test_a_file_in_the_place_of_a_folder_is_named(below: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot write .*file/below.json: .*; make room or permit writing"):
-        write_json(tmp_path / "file" / "below.json", {})
+    with pytest.raises(StorageError, match=rf"cannot write .*{below}: .*/file is a file; give a folder in its place$"):
+        write_json(tmp_path / "file" / below, {})
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(StorageError, match=r"cannot write .*x.json: .*x.json is a folder; give a file"):
+        write_json(tmp_path / "x.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -78,9 +78,10 @@ def test_a_job_that_ended_before_its_first_result_is_begun_again(tmp_path: Path)
 @KINDS
 def test_other_things_are_left_alone(kind: FolderKind, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")
-    for place in (tmp_path, tmp_path / "thesis.tex"):
-        with pytest.raises(kind.error, match=f"exists already and holds something that is no {kind.name}"):
-            kind.goes_on(place, resume=False)
+    with pytest.raises(kind.error, match=f"exists already and holds something that is no {kind.name}"):
+        kind.goes_on(tmp_path, resume=False)
+    with pytest.raises(kind.error, match=r"thesis.tex is a file: give a new folder with --out"):
+        kind.goes_on(tmp_path / "thesis.tex", resume=False)
     with pytest.raises(kind.error, match=f"holds no {kind.file}, so it is no {kind.name}: give the folder"):
         kind.goes_on(tmp_path, resume=True)
     with pytest.raises(kind.error, match=f"there is no {kind.name} in"):

@@ -56,6 +56,14 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
     assert load_problem(written(tmp_path)).dataset().input_shape == (1, 8, 8)
 
 
+def test_a_positive_label_that_the_data_lack_is_named_with_its_key(tmp_path: Path) -> None:
+    path = written(tmp_path, "[fairness]", 'positive = ["maybe"]\n[fairness]')
+    with pytest.raises(ProblemError, match=r"\[data\] positive: unknown positive label 'maybe': expected one of 0, 1,"):
+        load_problem(path).dataset()
+    three = written(tmp_path, "[fairness]", 'positive = ["3"]\n[fairness]')
+    assert load_problem(three).dataset().positive == (3,)
+
+
 @pytest.mark.parametrize(
     ("given", "devices", "written_down"),
     [('"a"', ("a",), "a"), ('["a"]', ("a",), "a"), ('["a", "b.json"]', ("a", "b.json"), ["a", "b.json"])],

@@ -19,9 +19,9 @@ def compare(
             help="What to call a run, once for each in their order; equal ones go together. Default: its algorithm.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="A folder for the tables and the figure.")] = Path(
-        "results/compare"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", help="A folder for the tables and the figure, new or of an earlier comparison.")
+    ] = Path("results/compare"),
 ) -> None:
     """Compares the fronts of runs with equal objectives and data: hypervolume, attainment surfaces, domination."""
     from evo_fair.report import compare as compare_runs

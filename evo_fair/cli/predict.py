@@ -41,6 +41,9 @@ def predict(
         _show(model, prediction)
 
 
+_LARGEST_SIZE = 2**24
+
+
 def _shapes(options: list[str]) -> dict[str, tuple[int, ...]] | None:
     """Shapes by input; that of the first input, where it is not named, has the empty name."""
     shapes: dict[str, tuple[int, ...]] = {}
@@ -54,9 +57,18 @@ def _shapes(options: list[str]) -> dict[str, tuple[int, ...]] | None:
 
 def _shape(option: str, text: str) -> tuple[int, ...]:
     sizes = text.replace("x", ",").split(",")
-    if not all(size.strip().isdecimal() and len(size) < 10 and 0 < int(size) <= 2**24 for size in sizes):
+    digits = [size.strip() for size in sizes]
+    if large := next((size for size in digits if size.isdecimal() and _is_too_large(size)), ""):
+        raise typer.BadParameter(
+            f"{option[:80]!r}: the size {large[:20]} is above {_LARGEST_SIZE:,}: give a smaller one"
+        )
+    if not all(size.isdecimal() and int(size) > 0 for size in digits):
         raise typer.BadParameter(f"{option[:80]!r} is no shape: give sizes above 0, such as 1,3,224,224")
-    return tuple(int(size) for size in sizes)
+    return tuple(int(size) for size in digits)
+
+
+def _is_too_large(size: str) -> bool:
+    return len(size.lstrip("0")) > 9 or int(size) > _LARGEST_SIZE
 
 
 def _show(model: Path, prediction: "Prediction") -> None:

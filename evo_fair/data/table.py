@@ -84,7 +84,10 @@ def _labels(cells: Cells, column: Column) -> tuple[npt.NDArray[np.int64], tuple[
     missing = cells.missing(column.column)
     cells.refuse(missing, f"the label {column.column} is missing: give one, or remove the row")
     names, index = _classes(cells, column)
-    cells.refuse(index < 0, f"the label {column.column} has a value that names does not name: add it there")
+    unnamed = index < 0
+    if unnamed.any():
+        cell = quote(cells.texts(column.column).iloc[int(unnamed.argmax())])
+        cells.refuse(unnamed, f"the label {column.column} is {cell}, which has no name under names: add it there")
     if not 2 <= len(names) <= _MOST_LABELS:
         raise DataError(
             f"{cells.path}: the label {column.column!r} has {len(names)} different value(s), expected 2 to "

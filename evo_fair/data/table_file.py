@@ -43,7 +43,7 @@ class Cells:
     blanked: frozenset[str] = frozenset()
 
     def refuse(self, wrong: npt.NDArray[np.bool_], fault: str) -> None:
-        """Raises `DataError` for the first of the rows that are wrong `[rows]`; `{}` in `fault` is its cell."""
+        """Raises `DataError` for the first of the rows that are wrong `[rows]`."""
         if wrong.any():
             place = int(wrong.argmax())
             raise DataError(f"{self.path}, {self.counted} {self.frame.index[place]}: {fault}")
@@ -90,6 +90,9 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
     suffix = path.suffix.lower()
     if suffix not in _TEXTS + _PARQUET:
         raise DataError(f"{path} is neither CSV nor Parquet: name a file that ends in {', '.join(_TEXTS + _PARQUET)}")
+    if path.exists() and not path.is_file():
+        what = "a folder" if path.is_dir() else "no file"
+        raise DataError(f"{path} is {what}: name the table's file under [data.table]")
     if not path.is_file():
         raise DataError(f"{path} is missing: put the table there, or fix file under [data.table]")
     if (size := path.stat().st_size) > MOST_BYTES:

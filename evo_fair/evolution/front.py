@@ -31,7 +31,6 @@ __all__ = [
 BELIEVED, UNCERTAINTY = "_believed", "_uncertainty"
 """How the columns' names end that hold what is believed of an objective, and its standard error."""
 
-_REMAKE = "make it again from its journal"
 _GENOME = re.compile(r"[0-9]{1,5}( [0-9]{1,5})*")
 _ABOUT = ["generation", "evaluated", "feasible", "front", "violation"]
 
@@ -146,21 +145,29 @@ def read_front(path: Path, axes: Sequence[Axis] = ()) -> pd.DataFrame:
         RunError: It is missing or damaged; the message names the row, counted from 1
             below the header, and the column.
     """
+    mend = _mend(path)
     filled = ["id", *(axis.name for axis in axes), "genome"]
-    front = read_table_of_numbers(path, RunError, _REMAKE, texts=("id", "genome"), filled=filled)
+    front = read_table_of_numbers(path, RunError, mend, texts=("id", "genome"), filled=filled)
     for pair in ((f"{axis.name}{BELIEVED}", f"{axis.name}{UNCERTAINTY}") for axis in axes):
         if any(column in front for column in pair):
-            check_filled(path, front, pair, RunError, _REMAKE)
+            check_filled(path, front, pair, RunError, mend)
     for row, (name, genome) in enumerate(zip(front["id"], front["genome"], strict=True), 1):
         if not is_id(name):
-            raise RunError(f"{path}, row {row}, column 'id': {quote(name)} is no network's id: {_REMAKE}")
+            raise RunError(f"{path}, row {row}, column 'id': {quote(name)} is no network's id: {mend}")
         try:
             genome_of(genome)
         except ValueError:
-            raise RunError(f"{path}, row {row}, column 'genome': {quote(genome)} is no genome: {_REMAKE}") from None
+            raise RunError(f"{path}, row {row}, column 'genome': {quote(genome)} is no genome: {mend}") from None
     if twice := front["id"][front["id"].duplicated()].tolist():
-        raise RunError(f"{path} has two rows with the id {quote(twice[0])}: {_REMAKE}")
+        raise RunError(f"{path} has two rows with the id {quote(twice[0])}: {mend}")
     return front
+
+
+def _mend(path: Path) -> str:
+    """What to do about a damaged front: with a journal beside it, everything in it is there again."""
+    if path.with_name("journal.jsonl").exists():
+        return "delete it, and 'evo-fair search' with --resume makes it again from journal.jsonl"
+    return "restore it, or search again"
 
 
 def genome_of(text: str) -> tuple[int, ...]:

@@ -42,7 +42,10 @@ def choose_networks(front: pd.DataFrame, axes: Sequence[Axis], wanted: Sequence[
         wanted: Ids, or `all`; None for `usual_choice`.
     """
     if front.empty:
-        raise RunError("the run's front is empty, so there is nothing to deploy: search again with wider constraints")
+        raise RunError(
+            "the run's front is empty, so there is nothing to deploy: search on with --resume, or with wider "
+            "constraints"
+        )
     if not wanted:
         return usual_choice(front, axes)
     known = [str(name) for name in front["id"]]

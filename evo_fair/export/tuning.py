@@ -55,6 +55,12 @@ class Tuning:
                 f"{DEFAULT_FAIRNESS_WEIGHT:g}, the default weight"
             )
 
+    @property
+    def asked_for(self) -> str | None:
+        """What can make a training diverge of what was asked for, as options; None where it is the problem's own."""
+        given = [("--learning-rate", self.learning_rate), ("--fairness-weight", self.fairness_weight)]
+        return " or ".join(f"{option}, now {value:g}" for option, value in given if value) or None
+
     def recipe(self, training: Training) -> Training:
         """The problem's recipe with this one's epochs and learning rate; 0 epochs leave the supernet's weights.
 
@@ -116,4 +122,5 @@ def train_network(
         on_epoch=on_epoch,
         checkpoint=checkpoint,
         device=device,
+        lower=tuning.asked_for,
     )

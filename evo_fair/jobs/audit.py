@@ -181,7 +181,7 @@ def audit(
     begun = AUDITS.read(folder) if AUDITS.goes_on(folder, resume) else None
     place = place_of_job(torch_device, begun, listener)
     if any("accuracy[" in limit for limit in limits):
-        groupings = (group or problem.fairness.group, *problem.fairness.groupings)
+        groupings = (problem.fairness.chosen(group), *problem.fairness.groupings)
         check_groups(limits, problem.dataset(), groupings)
     factors: dict[str, Any] = {
         "scopes": scopes and as_texts("scopes", scopes),
@@ -225,7 +225,7 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
-    task = Task(problem.dataset(), common["group"] or problem.fairness.group, problem.training, common["device"])
+    task = Task(problem.dataset(), problem.fairness.chosen(common["group"]), problem.training, common["device"])
     check_samples(task.dataset, (task.group,), 1)
     common["listener"].writing(common["out"])
     suits = partial(check_network, grid, task)  # asked before it is trained

@@ -127,7 +127,7 @@ def audit_network(
     on the `device`.
     """
     dataset = problem.dataset()
-    group = group or problem.fairness.group
+    group = problem.fairness.chosen(group)
     groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
     check_samples(dataset, groupings, 1)
     task = Task(dataset, group, problem.training, device)

@@ -66,7 +66,7 @@ def audit_proxy(
     """
     check_orders(grid.criteria)
     dataset = problem.dataset()
-    group = group or problem.fairness.group
+    group = problem.fairness.chosen(group)
     groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
     check_samples(dataset, groupings, 1)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from evo_fair.arguments import as_name
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.evolution.journal import check_records
@@ -87,7 +88,7 @@ def dense_network(
         if anew:
             return _trained(task, network, name, listener, check), name
         return Dense(task.settled(network), None, epochs), name
-    name = source.network or LARGEST
+    name = LARGEST if source.network is None else as_name("network", source.network)
     if source.run is not None:
         return Dense(_of_run(problem, task, source.run, name), None, epochs), name
     if name.endswith(".safetensors"):

@@ -107,9 +107,12 @@ def network_to_search(
     Where no orders are given, they are those of the run that goes on, whose configuration is `begun`.
     """
     if module is None:
-        for name, value in (("weights", weights), ("orders", orders)):
+        for name, option, value in (("weights", "--weights", weights), ("orders", "--order", orders)):
             if value is not None:
-                raise EvoFairError(f"{name} are given without the network that they are for: give its module, too")
+                raise EvoFairError(
+                    f"{name} are given without the network that they are for: give it with --module, or leave out "
+                    f"{option}"
+                )
         return None
     weights = None if weights is None else as_path("weights", weights)
     if orders is None:

@@ -182,7 +182,7 @@ def prune_network(
         begun = PRUNINGS.read(folder)
         profile = profile.known_as(begun.get("device")) or profile
     place = place_of_job(torch_device, begun, listener)
-    task = Task(problem.dataset(), group or problem.fairness.group, problem.training, place)
+    task = Task(problem.dataset(), problem.fairness.chosen(group), problem.training, place)
     check_samples(task.dataset, (task.group,), 1)
     listener.writing(folder)
     check = partial(_structure, task=task, settings=settings)

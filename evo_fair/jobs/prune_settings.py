@@ -114,7 +114,8 @@ class PruneSettings:
 
     def _check_methods(self) -> None:
         """Raises `UnknownNameError` or `PruningError` for what there is not, or what one of the methods can't do."""
-        known = (("structure", self.structure, STRUCTURES), ("scope", self.followed_scope, SCOPES))
+        scope = self.followed_scope if self.scope is None else self.scope  # an empty one is none
+        known = (("structure", self.structure, STRUCTURES), ("scope", scope, SCOPES))
         for what, value, names in known:
             if value not in names:
                 raise UnknownNameError(what, value, list(names))

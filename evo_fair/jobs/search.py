@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 from torch import nn
 
-from evo_fair.arguments import as_path, as_text, as_whole
+from evo_fair.arguments import as_name, as_path, as_whole
 from evo_fair.data import Dataset, check_samples
 from evo_fair.errors import EvoFairError, FigureError, RunError
 from evo_fair.evolution import (
@@ -173,7 +173,7 @@ def search(
     budget, population = as_whole("budget", budget), as_whole("population", population)
     seed, jobs = as_whole("seed", seed), as_whole("jobs", jobs)
     trainings, training_epochs = as_whole("trainings", trainings), as_whole("training_epochs", training_epochs)
-    group = None if group is None else as_text("group", group)
+    group = None if group is None else as_name("group", group)
     if not isinstance(freeze_header, str):
         freeze_header = as_whole("freeze_header", freeze_header)
     for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
@@ -221,7 +221,7 @@ def search(
         )
     else:
         if freeze_header != "off":
-            raise EvoFairError("a header is a supernet's: leave out freeze_header, or the module")
+            raise EvoFairError("a header is a supernet's: leave out --freeze-header, or --module")
         going_on = folder if resume else None
         origin = OwnOrigin.open(
             brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener, place
@@ -300,7 +300,7 @@ def _prepare(
     limits = resolve_constraints(limited, devices, objectives=goals)
     plan = SearchPlan(
         objectives=goals,
-        group=group or problem.fairness.group,
+        group=problem.fairness.chosen(group),
         budget=defaults.budget if budget is None else budget,
         constraints=limits,
         algorithm=algorithm,

@@ -54,6 +54,7 @@ def fit(
     on_epoch: Callable[[Step], None] | None = None,
     checkpoint: Path | None = None,
     device: TorchDevice = CPU,
+    lower: str | None = None,
 ) -> None:
     """Trains `network` in place on inputs `[n, channels, ...]` and labels `[n]`; it ends in evaluation mode.
 
@@ -66,7 +67,8 @@ def fit(
     The same arguments give the same bytes: one thread, all randomness (dropout's too) from `seed`. With `checkpoint`
     the state is written there after every epoch, a second call with the same arguments goes on from it to the same
     bytes, and the file is removed at the end; functions are not compared. Raises `RunError` when the file belongs to
-    another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite.
+    another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite: it asks for what
+    `lower` names to be lowered, by default the recipe's learning rate.
 
     On an accelerator the network is there in the meantime; initial weights, samples and their augmentation are the
     CPU's, sums are rounded otherwise, and a checkpoint goes on on the same kind of device alone.
@@ -125,7 +127,7 @@ def fit(
             epoch += 1
             mean_loss = mean_of(losses)
             try:
-                check_finite(epoch, mean_loss, weights, recipe)
+                check_finite(epoch, mean_loss, weights, recipe, lower)
             except NonFiniteError:
                 if checkpoint:  # it could only diverge again
                     checkpoint.unlink(missing_ok=True)

@@ -67,10 +67,13 @@ def mean_of(losses: Sequence[torch.Tensor]) -> float:
     return mean
 
 
-def check_finite(epoch: int, loss: float, weights: Sequence[torch.Tensor], recipe: Training) -> None:
-    """Raises `NonFiniteError` when an epoch's loss or any weight is no longer a number."""
+def check_finite(
+    epoch: int, loss: float, weights: Sequence[torch.Tensor], recipe: Training, lower: str | None = None
+) -> None:
+    """Raises `NonFiniteError` when an epoch's loss or any weight is no longer a number.
+
+    `lower` is what to lower then, in words, by default the recipe's learning rate.
+    """
     if not math.isfinite(loss) or not all(bool(weight.isfinite().all()) for weight in weights):
-        raise NonFiniteError(
-            f"training diverged in epoch {epoch}: the loss is {loss}; "
-            f"lower learning_rate, now {recipe.learning_rate:g}, in the problem's [training]"
-        )
+        lower = lower or f"learning_rate, now {recipe.learning_rate:g}, in the problem's [training]"
+        raise NonFiniteError(f"training diverged in epoch {epoch}: the loss is {loss}; lower {lower}")

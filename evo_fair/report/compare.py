@@ -71,7 +71,10 @@ def compare(
     _check_alike(loaded)
     for run in loaded:
         if run.front.empty:
-            raise RunError(f"{run.path} has no feasible network, so there is no front to compare: leave it out")
+            raise RunError(
+                f"{run.path} has no feasible network, so there is no front to compare: leave it out, "
+                "or search on with --resume"
+            )
     names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in loaded]
     return Comparison(tuple(loaded), tuple(names), tuple(axes), box)
 

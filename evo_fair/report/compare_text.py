@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evo_fair.errors import RunError
 from evo_fair.evolution import Axis, non_dominated
 from evo_fair.evolution.hypervolume import Points
-from evo_fair.files import write_json, write_text
+from evo_fair.files import read_text, storage_errors, write_json, write_text
 from evo_fair.report.compare import Comparison, mean_interval
 from evo_fair.report.compare_tables import (
     COMPARISONS,
@@ -22,39 +23,66 @@ from evo_fair.report.compare_tables import (
     traces_frame,
 )
 from evo_fair.report.page import REPORT
+from evo_fair.report.page_kinds import PAGE_KINDS
 from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label, markdown, markdown_table
 
-__all__ = ["comparison_figure", "comparison_markdown", "write_comparison"]
+__all__ = ["check_place", "comparison_figure", "comparison_markdown", "write_comparison"]
 
+TEXT = "compare.md"
+TABLES = ("compare.csv", "runs.csv", "attainment.csv", "fronts.csv", "traces.csv", "pairs.csv")
 FIGURES = ("compare.png", "compare.pdf")
+_HEAD = ("", "runs", "networks evaluated", "on the front", "hypervolume", "95 % interval", "median surface")
+"""The headings of the first table of the text."""
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes text, tables, figures and at last the facts into a folder, and returns their paths.
 
-    What is there already is replaced; the report of what was compared there before leaves.
+    An earlier comparison there is replaced, and its report leaves. Raises `RunError` where the folder is a file, holds
+    another job, or holds files of these names that are no comparison's.
     """
-    (folder / REPORT).unlink(missing_ok=True)
-    tables = {
-        "compare.csv": comparison.by_label,
-        "runs.csv": comparison.by_run,
-        "attainment.csv": attainment_frame(comparison),
-        "fronts.csv": fronts_frame(comparison),
-        "traces.csv": traces_frame(comparison),
-        "pairs.csv": pairs_frame(comparison),
-    }
-    write_text(folder / "compare.md", comparison_markdown(comparison))
-    for name, table in tables.items():
+    check_place(folder)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / REPORT).unlink(missing_ok=True)
+    tables = (
+        comparison.by_label,
+        comparison.by_run,
+        attainment_frame(comparison),
+        fronts_frame(comparison),
+        traces_frame(comparison),
+        pairs_frame(comparison),
+    )
+    write_text(folder / TEXT, comparison_markdown(comparison))
+    for name, table in zip(TABLES, tables, strict=True):
         write_text(folder / name, table.to_csv(index=False, lineterminator="\n"))
     save_figure(lambda: comparison_figure(comparison), [folder / name for name in FIGURES])
     write_json(folder / COMPARISONS.file, {"format": COMPARISONS.newest, **facts_of_comparison(comparison)})
-    return [folder / name for name in ("compare.md", *tables, *FIGURES, COMPARISONS.file)]
+    return [folder / name for name in (TEXT, *TABLES, *FIGURES, COMPARISONS.file)]
+
+
+def check_place(folder: Path) -> None:
+    """Raises `RunError` for a place that a comparison must not be written to: a file, or a folder with other things."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file: give a folder for the comparison")
+    kind = next((kind for kind in PAGE_KINDS if kind.is_in(folder)), None)
+    if kind is not None and kind.command != "evo-fair compare":
+        raise RunError(f"{folder} holds {kind.named}: give another folder for the comparison")
+    if kind is None and not _began(folder):
+        for name in (TEXT, *TABLES, *FIGURES, REPORT):
+            if (folder / name).exists():
+                raise RunError(f"{folder} holds a {name} that is no comparison's: give another folder")
+
+
+def _began(folder: Path) -> bool:
+    """Whether a comparison there was killed before its facts were written, or is of a version that wrote none."""
+    path = folder / TEXT
+    return path.is_file() and read_text(path, RunError).startswith(markdown_table(_HEAD, []).splitlines()[0])
 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """Tables: hypervolumes, whose front dominates whose, whose hypervolume is larger; and the box they rest on."""
-    head = ["", "runs", "networks evaluated", "on the front", "hypervolume", "95 % interval", "median surface"]
     rows = [
         [
             row["label"],
@@ -67,7 +95,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         ]
         for _, row in comparison.by_label.iterrows()
     ]
-    parts = [markdown_table(head, rows), _box(comparison)]
+    parts = [markdown_table(_HEAD, rows), _box(comparison)]
     if len(comparison.groups) > 1:
         parts += [
             "The share of a row's front that a column's front dominates (mean over pairs of runs):\n",

@@ -10,16 +10,22 @@ import pandas as pd
 
 from evo_fair.arguments import as_path, as_text
 from evo_fair.csv_tables import read_table_of_numbers
-from evo_fair.errors import EvoFairError, RunError, UnknownNameError
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError, quote
 from evo_fair.evolution.devices import LATENCY, latency_on
 from evo_fair.evolution.front import BELIEVED
-from evo_fair.files import atomic_write, inside, is_recorded, read_json, write_text
+from evo_fair.files import atomic_write, inside, is_recorded, is_trace, read_cached_json, read_json, write_text
+from evo_fair.latency.onnx_file import open_onnx
 from evo_fair.report.network_cards import Card, group_rows, read_card
 from evo_fair.report.run import Run, load_run
 from evo_fair.show import markdown, markdown_table
 
 __all__ = ["write_model_card"]
 
+_FACTS = "card.json"
+_FILES = ("README.md", "example.py", "model.onnx", _FACTS)
+"""What the folder of a card holds, and nothing else."""
+_LEFT_BY_USE = ("__pycache__", ".cache")
+"""What Python leaves there when the example is imported, and huggingface_hub when it uploads."""
 _MEND = "run 'evo-fair deploy' again"
 _LICENCES = (
     (r"^CC BY-NC 4\.0\b", "cc-by-nc-4.0"),
@@ -68,15 +74,17 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     Args:
         folder: The run's folder.
         network: The id of a network on its front.
-        out: The new folder. Default: `cards/<id>` in the run's folder.
+        out: A new folder, or that of an earlier card of this network, which is
+            replaced. Default: `cards/<id>` in the run's folder.
 
     Returns:
-        The path of the new folder.
+        The path of the folder.
 
     Raises:
         EvoFairError: huggingface_hub is missing.
         UnknownNameError: The network is not on the front.
-        RunError: The run, or a file of the network, is missing or damaged.
+        RunError: The run, or a file of the network, is missing or damaged; or `out` is
+            a file, or a folder that holds anything but a card of this network.
 
     Example:
         >>> run = ef.load_run("results/digits")
@@ -86,21 +94,50 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     """
     run = load_run(folder)
     name = as_text("network", network)
+    if run.front.empty:
+        raise RunError(f"{run.path} has no network on its front: search on with --resume, or with wider constraints")
     if name not in set(run.front["id"]):
         raise UnknownNameError("network", name, [str(one) for one in run.front["id"]])
+    target = as_path("out", out) if out is not None else run.path / "cards" / name
+    _check_place(target, name)
     source, deployed = _source(run, name)
     card_path, model = inside(source, f"{name}.json"), inside(source, f"{name}.onnx")
     card = read_card(card_path)
     if not is_recorded(model, card_path, "onnx"):
         raise RunError(f"{model} is missing or not the file that {card_path.name} describes: make it again, {_AGAIN}")
+    _check_labels(card, card_path, model)
     text = _model_card(run, card, read_json(card_path, RunError), deployed)
-    target = as_path("out", out) if out is not None else run.path / "cards" / name
-    for file, origin in (("model.onnx", model), ("card.json", card_path)):
+    for file, origin in ((_FACTS, card_path), ("model.onnx", model)):  # the facts first: they say whose card it is
         with atomic_write(target / file) as temporary:
             shutil.copyfile(origin, temporary)
     write_text(target / "example.py", _EXAMPLE)
     write_text(target / "README.md", text)
     return target
+
+
+def _check_labels(card: Card, path: Path, model: Path) -> None:
+    """Raises `RunError` for a card whose labels are not as many as the outputs of its file."""
+    shape = open_onnx(model).model.graph.output[0].type.tensor_type.shape
+    outputs = shape.dim[-1].dim_value if shape.dim else 0
+    if outputs and len(card.labels) != outputs:
+        raise RunError(
+            f"{path}: labels are {len(card.labels)}, and {model.name} has {outputs} outputs: make it again, {_AGAIN}"
+        )
+
+
+def _check_place(target: Path, name: str) -> None:
+    """Raises `RunError` for a file, and for a folder with anything but a card of this network, told by its `id`."""
+    if target.exists() and not target.is_dir():
+        raise RunError(f"{target} is a file: give a new folder for the card")
+    there = {path.name for path in target.iterdir() if not is_trace(path)} if target.is_dir() else set()
+    if not there:
+        return
+    if other := min(there - {*_FILES, *_LEFT_BY_USE}, default=""):
+        raise RunError(f"{target} holds {other}, which is no part of a card: give a new folder")
+    whose = read_cached_json(target / _FACTS).get("id")
+    if whose != name:
+        told = f"the card of {quote(whose)}" if whose else f"a {min(there)} that is of no card"
+        raise RunError(f"{target} holds {told}, and not a card of {name}: give a new folder")
 
 
 _AGAIN = "with 'evo-fair search --resume' or 'evo-fair deploy'"

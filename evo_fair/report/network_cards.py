@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from statsmodels.stats.proportion import proportion_confint
 
-from evo_fair.errors import EvoFairError, RunError
+from evo_fair.errors import EvoFairError, RunError, quote
 from evo_fair.files import inside, read_json
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
@@ -15,6 +15,10 @@ from evo_fair.latency.predict import Prediction, predict
 from evo_fair.show import visible
 
 __all__ = ["Card", "Confused", "Figure", "Group", "group_rows", "network_cards", "read_as", "read_card"]
+
+
+FORMAT = 1
+"""The newest form of cards; those of the first versions don't state theirs."""
 
 
 class _Part(BaseModel):
@@ -44,6 +48,20 @@ class Group(_Part):
 class _Data(_Part):
     name: str
     licence: str = ""
+
+
+class CardInput(_Part):
+    """What a network takes: its shape, and by channel or feature the mean and scale of raw values."""
+
+    shape: list[int]
+    mean: list[float]
+    scale: list[float]
+
+    @model_validator(mode="after")
+    def _a_scale_for_each_mean(self) -> Self:
+        if len(self.mean) != len(self.scale):
+            raise ValueError(f"{len(self.mean)} values of mean, {len(self.scale)} of scale")
+        return self
 
 
 class _File(_Part):
@@ -100,6 +118,7 @@ class Card(_Part):
     metrics: dict[str, float | None] = {}
     groups: dict[str, dict[str, Group]]
     architecture: list[dict[str, Any]] = []
+    input: CardInput | None = None
     labels: list[str] = []
     confusion: CardConfusion | None = None
     searched: CardSearched | None = None
@@ -116,7 +135,12 @@ def read_card(path: Path) -> Card:
 
 def read_as(model: type[Content], path: Path, mend: str) -> Content:
     """A card as `model` describes it; raises `RunError`, ending in `mend`, where it is missing or damaged."""
+    if not path.exists():
+        raise RunError(f"{path} is missing: {mend}")
     content = read_json(path, RunError)
+    form = content.get("format", FORMAT) if isinstance(content, dict) else FORMAT
+    if not isinstance(form, int) or not 1 <= form <= FORMAT:
+        raise RunError(f"{path} has the format {quote(form)}, and this evo_fair reads up to {FORMAT}: update it")
     try:
         return model.model_validate(content)
     except ValidationError as reason:

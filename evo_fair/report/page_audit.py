@@ -16,6 +16,7 @@ from evo_fair.report.page_sheet import (
     SheetTable,
     between,
     change,
+    check_finished,
     facts_of,
     number,
     percent,
@@ -42,6 +43,7 @@ def audit_sheet(folder: Path) -> Sheet:
     """The page of an audit's folder; raises `AuditError` where something is missing or damaged."""
     configuration = AUDITS.read(folder)
     group = text_at(configuration, "group")
+    check_finished(folder / "losses.csv", "audit", AuditError)
     losses = _table(folder / "losses.csv", ("grouping", "group", "band"), ("networks", "samples", "loss", "worst"))
     parts = {
         "losses": ("Who loses", _who_loses(losses, group)),

@@ -18,6 +18,7 @@ from evo_fair.report.page_sheet import (
     Sheet,
     SheetTable,
     between,
+    check_finished,
     facts_of,
     groups_in,
     number,
@@ -39,7 +40,9 @@ _MOST_IN_A_FIGURE = 6
 def deployment_sheet(folder: Path) -> Sheet:
     """The page of a folder of deployed networks; raises `RunError` where something is missing or damaged."""
     configuration = open_run(folder).configuration
-    table = read_table_of_numbers(_table_of(folder), RunError, _MEND, texts=_TEXTS, filled=(*_TEXTS, "measured_ms"))
+    path = _table_of(folder)
+    check_finished(path, "deployment", RunError)
+    table = read_table_of_numbers(path, RunError, _MEND, texts=_TEXTS, filled=(*_TEXTS, "measured_ms"))
     if table.empty:
         raise RunError(f"{folder} lists no deployed network: {_MEND}")
     group = text_at(configuration, "deploy", "group")

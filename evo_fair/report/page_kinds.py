@@ -22,15 +22,20 @@ class PageKind:
     is_in: Callable[[Path], bool]
     sheet: Callable[[Path], Sheet]
 
+    @property
+    def named(self) -> str:
+        """Such as "an audit (evo-fair audit)"."""
+        return f"{'an' if self.name[0] in 'aeiou' else 'a'} {self.name} ({self.command})"
+
 
 def kind_of(folder: Path) -> PageKind:
     """The kind of a folder; raises `RunError`, which lists the kinds, for one of none."""
     for kind in PAGE_KINDS:
         if kind.is_in(folder):
             return kind
-    known = ", ".join(f"a {kind.name} ({kind.command})" for kind in PAGE_KINDS)
+    known = ", ".join(kind.named for kind in PAGE_KINDS)
     what = "holds nothing that a report is made of" if folder.is_dir() else "is no folder"
-    raise RunError(f"{folder} {what}: give the folder of {known}".replace("a audit", "an audit"))
+    raise RunError(f"{folder} {what}: give the folder of {known}")
 
 
 def _is_deployment(folder: Path) -> bool:

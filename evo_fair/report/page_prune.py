@@ -17,6 +17,7 @@ from evo_fair.report.page_sheet import (
     SheetTable,
     between,
     change,
+    check_finished,
     facts_of,
     groups_in,
     number,
@@ -54,7 +55,9 @@ class _Card(BaseModel):
 def pruning_sheet(folder: Path) -> Sheet:
     """The page of a folder of pruned networks; raises `RunError` where something is missing or damaged."""
     facts = PRUNINGS.read(folder)
-    table = read_table_of_numbers(folder / "pruned.csv", RunError, _MEND, texts=_TEXTS, filled=_NEEDED)
+    path = folder / "pruned.csv"
+    check_finished(path, "pruning", RunError)
+    table = read_table_of_numbers(path, RunError, _MEND, texts=_TEXTS, filled=_NEEDED)
     if table[table["method"] != _DENSE].empty:
         raise RunError(f"{folder} lists no pruned network: {_MEND}")
     cards = {name: read_as(_Card, inside(folder, f"{name}.json"), _MEND) for name in table["name"]}

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from evo_fair.errors import EvoFairError
 from evo_fair.show import visible
 
 __all__ = [
     "Sheet",
     "SheetTable",
     "between",
+    "check_finished",
     "facts_of",
     "groups_in",
     "number",
@@ -63,6 +66,15 @@ class SheetTable:
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+
+
+def check_finished(table: Path, job: str, error: type[EvoFairError]) -> None:
+    """Raises `error` where a job was ended before it wrote its table, and says how to go on with it."""
+    if not table.exists():
+        raise error(
+            f"{table.parent} holds no {table.name}, so the {job} was not finished: "
+            "go on with it by the same command with --resume"
+        )
 
 
 def number(value: Any) -> str:

@@ -196,7 +196,8 @@ def test_what_stands_for_an_operator_is_said(tmp_path: Path) -> None:
         ("", "is no shape"),
         ("1,3,8,8", "does not fit"),
         ("x=", "is no shape"),
-        ("1,3,9999999999999999999999", "is no shape"),
+        ("1,3,9999999999999999999999", "the size 99999999999999999999 is above 16,777,216: give a smaller one"),
+        ("1,1,99999999,8", "'1,1,99999999,8': the size 99999999 is above 16,777,216: give a smaller one"),
     ],
 )
 def test_a_wrong_shape_is_refused(shape: str, message: str, network: Path, capsys: pytest.CaptureFixture[str]) -> None:

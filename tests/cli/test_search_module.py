@@ -57,8 +57,14 @@ def test_from_a_file_without_weights_to_deployed_networks(
     [
         (["--module", "none.py:network"], "none.py does not exist"),
         (["--module", "mine"], "file.py:function or package.module:function"),
-        (["--weights", "w.safetensors"], "weights are given without the network"),
-        (["--order", "lamp"], "orders are given without the network"),
+        (
+            ["--weights", "w.safetensors"],
+            "they are for: give it with --module, or leave out --weights",
+        ),
+        (
+            ["--order", "lamp"],
+            "they are for: give it with --module, or leave out --order",
+        ),
         (["--module", "resnet-18", "--order", "lampe"], "unknown criterion 'lampe'"),
         (["--module", "resnet-18", "--torch-device", "cuda:99"], "'cuda:99' is not there"),
     ],

@@ -18,6 +18,10 @@ from .conftest import Command, refusal
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["search", "digits", "--group", ""], "evo-fair: group '' is empty: give a name, or leave it out"),
+        (["prune", "digits", "--group", ""], "evo-fair: group '' is empty: give a name, or leave it out"),
+        (["prune", "digits", "--network", ""], "evo-fair: network '' is empty: give a name, or leave it out"),
+        (["audit", "digits", "--group", ""], "evo-fair: group '' is empty: give a name, or leave it out"),
         (
             ["search", "digit"],
             "evo-fair: unknown problem 'digit': expected one of acs_income, adult, cifar10, cifar10_lt",

@@ -1,6 +1,7 @@
 """The user's own table: CSV and Parquet, as it should be and as people bring it."""
 
 import builtins
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -180,10 +181,12 @@ def _with(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.D
         (lambda frame: frame.assign(part="test"), {"split": "part"}, "no row is in the training part"),
         (_with("household", 36, "h0"), {"split": "part", "unit": "household"}, "unit 'h0' is in two splits"),
         (None, {"groups": {"sex": {"column": "sex", "names": {"x": "y"}}}}, "no row has sex = 'x', which names gives"),
-        (None, {"label": {"column": "job", "names": {"cook": "c", "baker": "b"}}}, "names does not name"),
+        (None, {"label": {"column": "job", "names": {"cook": "c", "baker": "b"}}}, "job is 'pilot', which has no name"),
         (lambda frame: frame[:0], {}, "has no rows below its header"),
         (None, {"file": "../people.csv"}, "leads out of"),
         (None, {"file": "people.xlsx"}, "is neither CSV nor Parquet"),
+        (None, {"file": "folder.csv"}, "folder.csv is a folder: name the table's file under [data.table]"),
+        (None, {"file": "pipe.csv"}, "pipe.csv is no file: name the table's file under [data.table]"),
         (None, {"file": "nobody.csv"}, "nobody.csv is missing: put the table there"),
     ],
 )  # fmt: skip
@@ -193,6 +196,8 @@ def test_what_is_wrong_is_said_in_one_line(
     settings: dict[str, Any],
     message: str,
 ) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(DataError) as caught:
         _load(
             tmp_path,

@@ -128,7 +128,11 @@ def test_a_damaged_front_is_refused_naming_row_and_column(tmp_path, row, message
 
 def test_a_front_that_lacks_an_objective_is_refused(tmp_path):
     (tmp_path / "front.csv").write_text("id,accuracy,genome\na,0.5,1 2\n")
-    with pytest.raises(RunError, match="has no column 'latency_ms': make it again from its journal"):
+    with pytest.raises(RunError, match="has no column 'latency_ms': restore it, or search again"):
+        read_front(tmp_path / "front.csv", AXES)
+    (tmp_path / "journal.jsonl").write_text("")
+    told = r"has no column 'latency_ms': delete it, and 'evo-fair search' with --resume makes it again from journal"
+    with pytest.raises(RunError, match=told):
         read_front(tmp_path / "front.csv", AXES)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from evo_fair.data import Dataset
-from evo_fair.errors import EvoFairError
+from evo_fair.errors import EvoFairError, NonFiniteError
 from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.nets import Network
 from evo_fair.nets.inputs import Scaling
@@ -67,3 +67,21 @@ def test_balance_and_weight_change_what_is_learnt(problem: Problem, dataset: Dat
     assert np.array_equal(plain, again)
     assert not np.array_equal(plain, fair)
     assert not np.array_equal(plain, balanced)
+
+
+@pytest.mark.parametrize(
+    ("tuning", "told"),
+    [
+        (Tuning(epochs=1, fairness_weight=1e30), r"lower --fairness-weight, now 1e\+30$"),
+        (Tuning(epochs=1, learning_rate=1e30), r"lower --learning-rate, now 1e\+30$"),
+        (Tuning(epochs=1, learning_rate=1e30, fairness_weight=2.0), r"1e\+30 or --fairness-weight, now 2$"),
+    ],
+)
+def test_a_training_that_diverges_names_what_was_asked_for(
+    problem: Problem, dataset: Dataset, space: SearchSpace, tuning: Tuning, told: str
+) -> None:
+    network = Network(space.architecture(space.smallest()), space.labels)
+    scaling = Scaling(torch.tensor([5.0]), torch.tensor([0.2]))
+    recipe = tuning.recipe(problem.training)
+    with pytest.raises(NonFiniteError, match=rf"training diverged in epoch 1: .*{told}"):
+        train_network(network, dataset, "class", tuning, recipe, 0, scaling)

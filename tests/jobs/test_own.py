@@ -280,7 +280,12 @@ def test_a_file_and_a_module_of_a_package_are_the_same_network(
             "the order by 'lamp' is asked for twice",
         ),
         ("mine_own.py:network", "w.safetensors", {"orders": ["bn_scale"]}, "bn_scale has no value for the channels"),
-        ("mine_own.py:network", "w.safetensors", {"freeze_header": 1}, "a header is a supernet's"),
+        (
+            "mine_own.py:network",
+            "w.safetensors",
+            {"freeze_header": 1},
+            "a header is a supernet's: leave out --freeze-header, or --module",
+        ),
         ("mine_own.py:network", "w.safetensors", {"precision": "bf16"}, "is evaluated in fp32"),
         ("mine_own.py:fixed", None, {}, "no layer of the network can lose channels"),
         (None, "w.safetensors", {}, "weights are given without the network that they are for"),

@@ -51,6 +51,7 @@ def test_scopes_are_global_unless_told() -> None:
         ({"seeds": [-1]}, "seed -1 is negative"),
         ({"structure": "whole"}, "unknown structure 'whole'"),
         ({"scope": "local"}, "unknown scope 'local'"),
+        ({"scope": ""}, "unknown scope ''"),
         ({"methods": ["evo"], "scope": "uniform"}, "evo has a scope of its own"),
         ({"rounds": 2, "ratios": {"first": 0.5}}, "shares by layer are for one shot"),
         ({"ratios": {"first": 1.5}}, "the share of layer 'first'"),

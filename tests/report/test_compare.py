@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,8 @@ from evo_fair.report.compare import attainment, coverage, mean_interval
 from evo_fair.report.compare_tables import attainment_frame
 from evo_fair.report.compare_text import comparison_figure
 from evo_fair.report.page import write_report
+from tests.cli.conftest import refusal
+from tests.report import folders
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms", unit="ms"))
 
@@ -302,3 +306,50 @@ def test_a_device_that_got_intervals_since_is_the_same(tmp_path):
     hashes = (profile.sha256, profile.without_intervals.sha256)
     runs = [made(tmp_path / sha, GOOD, device={"name": "pixel-3", "sha256": sha}) for sha in hashes]
     assert len(compare(runs, ["x", "y"]).by_label) == 2
+
+
+def _files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_folders_of_other_jobs_are_left_alone(runs, tmp_path):
+    comparison = compare(runs)
+    places = {
+        "a search (evo-fair search)": runs[0].path,
+        "a deployment (evo-fair deploy)": folders.write_deployment(tmp_path / "deployed"),
+        "a pruning (evo-fair prune)": folders.write_pruning(tmp_path / "pruned"),
+        "an audit (evo-fair audit)": folders.write_audit(tmp_path / "audited"),
+    }
+    for told, place in places.items():
+        (place / "report.html").write_text("the page")
+        before = _files(place)
+        with pytest.raises(RunError, match=rf"holds {re.escape(told)}: give another folder for the comparison$"):
+            write_comparison(comparison, place)
+        assert _files(place) == before
+
+
+@pytest.mark.parametrize("name", ["compare.md", "runs.csv", "compare.pdf", "report.html"])
+def test_files_that_are_no_comparisons_are_left_alone(runs, tmp_path, name):
+    place = tmp_path / "out"
+    place.mkdir()
+    (place / name).write_text("mine")
+    with pytest.raises(RunError, match=rf"out holds a {name} that is no comparison's: give another folder"):
+        write_comparison(compare(runs), place)
+    assert _files(place) == {name: b"mine"}
+
+
+def test_a_comparison_that_was_killed_is_made_again(runs, tmp_path):
+    first = _files(write_comparison(compare(runs), tmp_path / "out")[0].parent)
+    for name in ("compare.json", "compare.pdf"):
+        (tmp_path / "out" / name).unlink()
+    write_comparison(compare(runs), tmp_path / "out")
+    assert _files(tmp_path / "out") == first
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_in_one_line(runs, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    given = [run.path for run in runs]
+    assert "file is a file: give a folder for the" in refusal(capsys, "compare", *given, "--out", tmp_path / "file")
+    below = refusal(capsys, "compare", *given, "--out", tmp_path / "file" / "x")
+    assert "file is a file; give a folder in its place" in below
+    assert (tmp_path / "file").read_text() == "mine"

@@ -60,6 +60,10 @@ def test_a_deployed_network_brings_its_test_part_and_times(run, name):
     assert "| b | predicted | 0.75 |" in text
     assert "| the machine that deployed it, one thread | measured | 0.5 |" in text
     assert "### age" in text
+    by_group, test = text.split("## On the test part")
+    assert "On the validation part, with Wilson intervals" in by_group
+    assert "| female | 10 |" in by_group
+    assert "| accuracy | 0.9 |" in test
 
 
 def test_text_from_outside_does_no_harm(run):
@@ -80,10 +84,42 @@ def test_another_file_than_the_cards_is_refused(run, name):
     assert not run.path.joinpath("cards").exists()
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"format": 99}, "has the format 99, and this evo_fair reads up to 1: update it"),
+        ({"format": "1"}, "has the format '1', and this evo_fair"),
+        ({"labels": ["dark"]}, r": labels are 1, and .*\.onnx has 2 outputs: make it again"),
+        (
+            {"input": {"shape": [1, 2, 2], "mean": ["x"], "scale": [0.5]}},
+            r"input\.mean\.0: .*valid number.*make it again",
+        ),
+        ({"input": {"shape": [1, 2, 2], "mean": [1.0, 2.0], "scale": [0.5]}}, r"input: .*2 values of mean, 1 of scale"),
+        ({"input": {"shape": "1x2", "mean": [1.0], "scale": [0.5]}}, r"input\.shape: .*valid list"),
+    ],
+)
+def test_a_card_that_was_changed_by_hand_is_refused_by_file_and_key(run, name, changed, told):
+    path = run.path / "networks" / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    with pytest.raises(RunError, match=f"{name}.json.*{told}"):
+        write_model_card(run.path, name)
+    assert not run.path.joinpath("cards").exists()
+
+
 def test_a_network_that_is_not_on_the_front_is_refused(run, capsys):
     with pytest.raises(UnknownNameError, match="'nothing'"):
         write_model_card(run.path, "nothing")
     assert "'nothing'" in refusal(capsys, "card", run.path, "nothing")
+
+
+def test_a_search_that_was_killed_is_to_be_gone_on_with(run, name):
+    run.path.joinpath("networks", f"{name}.json").unlink()
+    with pytest.raises(RunError, match=rf"{name}.json is missing: make it again with 'evo-fair search --resume'"):
+        write_model_card(run.path, name)
+    run.path.joinpath("front.csv").unlink(missing_ok=True)
+    run.path.joinpath("journal.jsonl").write_text("")
+    with pytest.raises(RunError, match="has no network on its front: search on with --resume"):
+        write_model_card(run.path, name)
 
 
 def test_without_huggingface_hub_it_says_what_brings_it(run, name, monkeypatch):
@@ -117,3 +153,57 @@ def test_the_card_says_whose_weights_they_are(tmp_path, network, weights):
     text = write_model_card(run.path, name).joinpath("README.md").read_text()
     assert f"| weights | {weights} |" in text
     assert ("supernet: a training" in text) is not network
+
+
+def _files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (["README.md"], "holds a README.md that is of no card, and not a card of"),
+        (["example.py", "notes.txt"], "holds notes.txt, which is no part of a card"),
+        (["README.md", ".git"], "holds .git, which is no part of a card"),
+    ],
+)
+def test_a_folder_with_other_things_is_left_alone(run, name, tmp_path, capsys, files, told):
+    for file in files:
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / file).write_text("mine")
+    line = refusal(capsys, "card", run.path, name, "--out", tmp_path / "out")
+    assert told in line
+    assert line.endswith("give a new folder")
+    assert _files(tmp_path / "out") == dict.fromkeys(files, b"mine")
+
+
+def test_a_card_takes_the_place_of_none_but_its_own(run, name, tmp_path):
+    other = str(run.front["id"][1])
+    write_network(run.path / "networks", other)
+    folder = write_model_card(run.path, name, tmp_path / "out")
+    first = _files(folder)
+    (folder / "README.md").write_text("changed")
+    (folder / ".model.7-7.tmp.onnx").write_text("half")
+    (folder / "__pycache__").mkdir()
+    with pytest.raises(RunError, match=f"holds the card of '{name}', and not a card of {other}: give a new folder"):
+        write_model_card(run.path, other, folder)
+    (write_model_card(run.path, name, folder) / ".model.7-7.tmp.onnx").unlink()
+    (folder / "__pycache__").rmdir()
+    assert _files(folder) == first
+
+
+def test_a_card_whose_writing_was_killed_is_made_again(run, name, tmp_path):
+    folder = write_model_card(run.path, name, tmp_path / "out")
+    first = _files(folder)
+    for file in ("README.md", "example.py", "model.onnx"):
+        (folder / file).unlink()
+        write_model_card(run.path, name, folder)
+        assert _files(folder) == first
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(run, name, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert "file is a file: give a new folder" in refusal(capsys, "card", run.path, name, "--out", tmp_path / "file")
+    below = refusal(capsys, "card", run.path, name, "--out", tmp_path / "file" / "x")
+    assert "file is a file; give a folder in its place" in below
+    assert (tmp_path / "file").read_text() == "mine"

@@ -139,6 +139,39 @@ def test_a_damaged_file_is_one_line(tmp_path, make, file, error):
     assert not folder.joinpath("report.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("make", "table", "job", "error"),
+    [
+        (write_deployment, "deployed.csv", "deployment", RunError),
+        (write_pruning, "pruned.csv", "pruning", RunError),
+        (write_audit, "losses.csv", "audit", AuditError),
+    ],
+)
+def test_a_job_that_was_killed_is_to_be_gone_on_with(tmp_path, make, table, job, error):
+    folder = make(tmp_path / "killed")
+    folder.joinpath(table).unlink()
+    told = f"killed holds no {table}, so the {job} was not finished: go on with it by the same command with --resume$"
+    with pytest.raises(error, match=told):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("make", "file", "command"),
+    [
+        (write_deployment, "a.json", "deploy"),
+        (write_pruning, "dense.json", "prune"),
+        (write_audit, "losses_by_factor.csv", "audit"),
+        (write_audit, "front.csv", "audit"),
+        (write_comparison_of_two, "fronts.csv", "compare"),
+    ],
+)
+def test_a_missing_file_is_named_with_what_makes_it_again(tmp_path, make, file, command):
+    folder = make(tmp_path / "killed")
+    folder.joinpath(file).unlink()
+    with pytest.raises(EvoFairError, match=f"{file} is missing: .*evo-fair {command}"):
+        write_report(folder)
+
+
 def test_a_network_outside_of_the_folder_is_not_read(tmp_path):
     folder = write_deployment(tmp_path / "run")
     text = folder.joinpath("deployed.csv").read_text()
