@@ -149,7 +149,13 @@ class Fairness(Section):
         """The grouping that is asked for: the problem's own where that is None.
 
         Args:
-            group: The grouping's name, or None. An empty one is refused.
+            group: The grouping's name, or None.
+
+        Returns:
+            The name.
+
+        Raises:
+            EvoFairError: It is no text, or an empty one.
         """
         return self.group if group is None else as_name("group", group)
 
