@@ -184,25 +184,25 @@ def audit(
         groupings = (problem.fairness.chosen(group), *problem.fairness.groupings)
         check_groups(limits, problem.dataset(), groupings)
     factors: dict[str, Any] = {
-        "scopes": scopes and as_texts("scopes", scopes),
-        "sparsities": sparsities and as_numbers("sparsities", sparsities),
+        "scopes": () if scopes is None else as_texts("scopes", scopes),
+        "sparsities": () if sparsities is None else as_numbers("sparsities", sparsities),
     }
+    ranked = () if criteria is None else as_texts("criteria", criteria)
     drawn, team = as_wholes("seeds", seeds), ready_workers(workers, as_whole("jobs", jobs))
     common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
     common |= {"resume": resume, "listener": listener, "device": place}
     if one:
         factors |= {
-            "criteria": criteria and as_texts("criteria", criteria),
-            "structures": structures and as_texts("structures", structures),
-            "treatments": treatments and as_texts("treatments", treatments),
+            "criteria": ranked,
+            "structures": () if structures is None else as_texts("structures", structures),
+            "treatments": () if treatments is None else as_texts("treatments", treatments),
         }
         trained = {} if epochs is None else {"epochs": as_whole("epochs", epochs)}
         grid = NetworkGrid(**_given(factors), seeds=drawn, **trained)
         made = _of_network(problem, grid, NetworkSource(network, run, module, weights), **common)
     else:
-        orders = as_texts("criteria", criteria) if criteria else order_names()
         count = NETWORKS if networks is None else as_whole("networks", networks)
-        plan = Grid(count, tuple(orders), **_given(factors), seeds=drawn, seed=as_whole("seed", seed))
+        plan = Grid(count, ranked or tuple(order_names()), **_given(factors), seeds=drawn, seed=as_whole("seed", seed))
         made = audit_proxy(problem, plan, jobs=as_whole("jobs", jobs), **common)
     findings = find(made, imbalance, limits)
     return Audit(made, findings, write_report(made, findings))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -89,6 +90,11 @@ def test_the_supernet_is_audited(problem_file: Path, tmp_path: Path) -> None:
         ({"network": "largest", "networks": 10}, "--networks is for audits of the supernet"),
         ({"imbalance": "x"}, "unknown imbalance 'x'"),
         ({"criteria": "taylor"}, "criteria = .* is a single one: give a list"),
+        ({"criteria": ""}, "criteria = '' is a single one: give a list"),
+        ({"scopes": ""}, "scopes = '' is a single one: give a list"),
+        ({"network": "largest", "structures": ""}, "structures = '' is a single one: give a list"),
+        ({"sparsities": np.array([0.5, 2.0])}, "sparsity 2 is not in"),
+        ({"group": ""}, "group '' is empty: give a name"),
         ({"sparsities": [2.0]}, "sparsity 2 is not in"),
         ({"seeds": 3}, "seeds = 3 is a single one: give a list"),
         ({"networks": 0}, "networks = 0"),
