@@ -22,7 +22,7 @@ _ROUNDING = 1e-6
 
 _GROUP_DIGITS = 6
 _LARGEST = 1e50
-"""Of an objective: products of what is much larger are beyond floats, and with them errors and hypervolumes."""
+"""Of a predictive objective: products of what is much larger are beyond floats, and with them its errors."""
 """Decimals of the accuracies by group in the journal: finer than one sample in a million."""
 
 
@@ -96,7 +96,7 @@ class Measurer:
         columns = {}
         for measure in self._cheap:
             columns[measure.name] = measure.measure(table)
-            for number in np.flatnonzero(~(np.abs(columns[measure.name]) <= _LARGEST)):
+            for number in np.flatnonzero(~np.isfinite(columns[measure.name])):
                 name = self._space.ids(genomes[number : number + 1])[0]
                 raise _unfit(measure.name, columns[measure.name][number], name, genomes[number])
         keeps = np.ones(len(genomes), np.bool_)

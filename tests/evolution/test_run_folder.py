@@ -41,8 +41,8 @@ def test_an_existing_folder_is_refused_and_left(tmp_path):
 
 def test_a_folder_of_other_things_or_a_file_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_text("x")
-    for path in (tmp_path, tmp_path / "holiday.jpg"):
-        with pytest.raises(RunError, match="exists already"):
+    for path, told in ((tmp_path, "exists already"), (tmp_path / "holiday.jpg", "is a file: give a new folder")):
+        with pytest.raises(RunError, match=told):
             create_run(path, CONFIGURATION)
 
 
