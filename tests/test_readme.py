@@ -51,6 +51,14 @@ def test_what_a_front_gains_is_the_tables(problem: str, called: str) -> None:
     assert "so far with one seed: faces" in README
 
 
+def test_what_a_front_gains_beside_a_known_network_is_the_tables() -> None:
+    rows = _table(BENCHMARKS / "search_gain" / "cifar10" / "comparison.csv")
+    chosen = rows["front_minus"].str.startswith("resnet-18") & (rows["metric"] == "accuracy")
+    gain = 100 * rows[chosen].iloc[0][["difference", "low", "high"]]
+    told = f"{gain.difference:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+    assert f"beside ResNet-18 scaled in width {told}" in README
+
+
 def test_whose_gain_is_shown_is_the_tables() -> None:
     assert _gains("faces").loc["worst_group_accuracy"].low < 0  # that the worst race gains is not shown
     said = "its networks are {} more accurate {}, and in the worst class {} {}"
