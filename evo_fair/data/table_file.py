@@ -90,11 +90,11 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
     suffix = path.suffix.lower()
     if suffix not in _TEXTS + _PARQUET:
         raise DataError(f"{path} is neither CSV nor Parquet: name a file that ends in {', '.join(_TEXTS + _PARQUET)}")
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise DataError(f"{path} is missing: put the table there, or fix file under [data.table]")
+    if not path.is_file():
         what = "a folder" if path.is_dir() else "no file"
         raise DataError(f"{path} is {what}: name the table's file under [data.table]")
-    if not path.is_file():
-        raise DataError(f"{path} is missing: put the table there, or fix file under [data.table]")
     if (size := path.stat().st_size) > MOST_BYTES:
         raise DataError(f"{path} has {size:,} bytes, and at most {MOST_BYTES:,} are read: take a part of the table")
     cells = _read_parquet(path, columns) if suffix in _PARQUET else _read_csv(path, columns)

@@ -20,9 +20,10 @@ __all__ = ["Measurer"]
 _ROUNDING = 1e-6
 """By which a measure may differ between processors."""
 
-_GROUP_DIGITS = 6
 _LARGEST = 1e50
 """Of a predictive objective: products of what is much larger are beyond floats, and with them its errors."""
+
+_GROUP_DIGITS = 6
 """Decimals of the accuracies by group in the journal: finer than one sample in a million."""
 
 
