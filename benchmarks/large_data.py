@@ -11,7 +11,8 @@ Makes a folder of synthetic JPEGs, of --size pixels and a quarter more, once. Ea
   search   searches with --budget networks, and writes the front
 
 For each: seconds of wall time and of the processors, and the most memory besides the page cache (RssAnon of Linux,
-which leaves out files that are mapped). Writes results/benchmarks/large_data.csv.
+which leaves out files that are mapped). Writes results/benchmarks/large_data.csv after each part; what it holds of
+other parts, with the same settings, stays.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ from evo_fair.jobs.search import search
 from evo_fair.jobs.train import train
 from evo_fair.problem import Problem, load_problem
 
-RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks" / "large_data.csv"
 PARTS = ("labels", "decode", "train", "search")
 SITES, LABELS, FOLDERS = ("north", "south", "east"), 7, 100
 _LOOKS = 0.02
@@ -51,7 +52,10 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measured(lambda: part(arguments, arguments.one))))
         return
-    rows = []
+    command = f"benchmarks/large_data.py --images {arguments.images} --size {arguments.size} --rows {arguments.rows}"
+    command += f" --epochs {arguments.epochs} --budget {arguments.budget}"
+    made = made_by(command, ("numpy", "torch", "pandas"))
+    rows = kept_rows(command)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (arguments.folder or Path(temporary)).resolve()
         make_images(folder / "images", arguments.images, arguments.size)
@@ -64,12 +68,17 @@ def main() -> None:
             done = subprocess.run([sys.executable, __file__, *map(str, own)], env=environment, stdout=subprocess.PIPE)
             if done.returncode:
                 raise EvoFairError(f"{name} ended with {done.returncode}: see above")
-            rows.append({"part": name, **json.loads(done.stdout.splitlines()[-1])})
-            print(rows[-1])
-    table = pd.DataFrame(rows)
-    command = f"benchmarks/large_data.py --images {arguments.images} --size {arguments.size} --rows {arguments.rows}"
-    made = made_by(f"{command} --epochs {arguments.epochs} --budget {arguments.budget}", ("numpy", "torch", "pandas"))
-    write_text(RESULTS / "large_data.csv", f"# {made}\n{table.to_csv(index=False, lineterminator=chr(10))}")
+            rows[name] = {"part": name, **json.loads(done.stdout.splitlines()[-1])}
+            print(rows[name], flush=True)
+            table = pd.DataFrame([rows[part] for part in PARTS if part in rows])
+            write_text(RESULTS, f"# {made}\n{table.to_csv(index=False, lineterminator=chr(10))}")
+
+
+def kept_rows(command: str) -> dict[str, dict[Hashable, float | str]]:
+    """The rows that this command wrote earlier, by part."""
+    if not RESULTS.is_file() or not RESULTS.read_text().startswith(f"# {command};"):
+        return {}
+    return {row["part"]: row for row in pd.read_csv(RESULTS, comment="#").to_dict("records")}
 
 
 def parsed() -> argparse.Namespace:
