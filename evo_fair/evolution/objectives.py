@@ -38,6 +38,8 @@ Function = Callable[[Any], Any]
 ObjectiveValues = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 F = TypeVar("F", bound=Function)
 Measures = Literal["", "accuracy", "unfairness"]
+_ROUNDING = 1e-9
+"""How far two sums of the same numbers may lie apart, relatively."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,36 @@ class Objective(Axis):
                 "unsigned numbers wrap below 0; convert with .astype(float) or .astype(np.int64) before subtracting"
             )
         return values.astype(np.int64)
+
+    def check_steady(self, source: Counts | LayerTable) -> None:
+        """Refuses a function of the user's own that says something else of the same networks when it is asked again.
+
+        A search that went on from its journal would end elsewhere.
+
+        Args:
+            source: As for `measure`, of at least one network.
+
+        Raises:
+            ObjectiveError: It draws random numbers or counts its calls, or a network's
+                number depends on those beside it. Otherwise as `measure`.
+            UndefinedMetricError: As `measure`.
+        """
+        if built_in(self.name):
+            return
+        values, again = self.measure(source), self.measure(source)
+        if not np.array_equal(values, again, equal_nan=True):
+            at = int(np.flatnonzero((values != again) & ~(np.isnan(values) & np.isnan(again)))[0])
+            raise ObjectiveError(
+                f"objective {self.name!r} says {values[at]:g} and then {again[at]:g} of the same network: it must say "
+                "the same whenever it is asked; let it draw no random numbers and keep nothing from call to call"
+            )
+        for at in range(len(source)):
+            alone = self.measure(source[at : at + 1])
+            if not np.allclose(alone, values[at], rtol=_ROUNDING, atol=0, equal_nan=True):
+                raise ObjectiveError(
+                    f"objective {self.name!r} says {values[at]:g} of a network beside others and {alone[0]:g} of it "
+                    "alone: let each network's number depend on its own values only"
+                )
 
     def _measured_by_user(self, source: Counts | LayerTable) -> npt.NDArray[Any]:
         """What a function of the user's own returns; raises `ObjectiveError` with its line where it fails."""

@@ -311,8 +311,8 @@ def _prepare(
     )
     dataset = problem.dataset()
     check_samples(dataset, [plan.group], problem.data.min_samples)
-    _check_metrics(dataset, plan)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    _check_measures(dataset, space, plan)
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
     return _Prepared(problem, dataset, space, profiles, plan, sources(measures))
 
@@ -328,14 +328,15 @@ def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> 
             )
 
 
-def _check_metrics(dataset: Dataset, plan: SearchPlan) -> None:
-    """Finds out before any training whether the metrics have a value on the validation part."""
+def _check_measures(dataset: Dataset, space: SearchSpace, plan: SearchPlan) -> None:
+    """Finds out before any training whether measures have a value on the validation part, and always the same."""
     samples = len(dataset.part("validation"))
     counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
-    limits: list[Constraint] = list(plan.constraints)
-    for measure in [*plan.objectives, *(limit.objective for limit in limits)]:
+    ends = space.decode(np.stack([space.smallest(), space.largest()]))
+    for measure in [*plan.objectives, *(limit.objective for limit in plan.constraints)]:
         if not measure.cheap:
             measure.measure(counts)
+        measure.check_steady(ends if measure.cheap else counts)
 
 
 def _checked_jobs(jobs: int | None) -> int:

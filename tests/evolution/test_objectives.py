@@ -232,3 +232,49 @@ def test_unsigned_numbers_that_wrapped_are_refused():
 
     with pytest.raises(ObjectiveError, match="'mine' returned 18446744073709551614 as uint64"):
         Objective("mine", function=difference).measure(COUNTS)
+
+
+class Calls:
+    """Counts how often it was asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def __call__(self, counts):
+        self.asked += 1
+        return np.full(len(counts), self.asked)
+
+
+def noise(seed):
+    rng = np.random.default_rng(seed)
+    return lambda source: rng.random(len(source))
+
+
+@pytest.mark.parametrize("cheap", [False, True])
+@pytest.mark.parametrize("make", [lambda: noise(None), lambda: noise(0), Calls])
+def test_an_objective_that_says_something_else_the_second_time_is_refused(make, cheap):
+    source = SPACE.decode(GENOMES) if cheap else COUNTS
+    with pytest.raises(ObjectiveError, match=r"'mine' says \S+ and then \S+ of the same network: it must say the same"):
+        Objective("mine", cheap=cheap, function=make()).check_steady(source)
+
+
+def test_an_objective_that_depends_on_the_networks_beside_is_refused():
+    def share_of_largest(layers):
+        sizes = layers[:, :, 2].sum(axis=1)
+        return sizes / sizes.max()
+
+    with pytest.raises(ObjectiveError, match=r"'mine' says \S+ of a network beside others and 1 of it alone"):
+        Objective("mine", cheap=True, function=share_of_largest).check_steady(SPACE.decode(GENOMES))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda source: np.random.default_rng(0).random(1).repeat(len(source)),
+        lambda source: np.full(len(source), np.nan),
+        lambda source: np.ones((len(source), 64)) @ np.linspace(0.1, 0.3, 64),
+    ],
+)
+def test_a_steady_objective_is_taken(function):
+    Objective("mine", function=function).check_steady(COUNTS)
+    Objective("mine", cheap=True, function=function).check_steady(SPACE.decode(GENOMES))

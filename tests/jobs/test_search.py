@@ -155,6 +155,22 @@ def test_a_resumed_run_says_that_its_objective_has_another_source(problem_file: 
         forget("own_gap")
 
 
+@pytest.mark.parametrize("limit", [False, True])
+def test_a_measure_that_draws_random_numbers_is_refused_before_any_training(
+    limit: bool, problem_file: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    noisy = ef.Objective("noisy", function=lambda counts: rng.random(len(counts)))
+    ef.evolution.register(noisy)
+    chosen = {"constraints": ["noisy<=1"]} if limit else {"objectives": ["error", "noisy"]}
+    try:
+        with pytest.raises(ef.ObjectiveError, match="'noisy' says .* and then .* of the same network"):
+            ef.search(str(problem_file), out=tmp_path / "run", budget=6, population=4, **chosen)
+    finally:
+        forget("noisy")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("module", ["belief", "space", "latency", "fairness", "evolution", "report", "data"])
 def test_rooms_below_the_networks_do_without_torch(module: str) -> None:
     code = f"import sys, evo_fair.{module}; assert 'torch' not in sys.modules"
