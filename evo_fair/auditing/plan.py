@@ -58,7 +58,8 @@ class Grid:
         for scope in self.scopes:
             if scope not in SUPERNET_SCOPES:
                 raise UnknownNameError("scope", scope, list(SUPERNET_SCOPES))
-        for name, values in (("criteria", self.criteria), ("sparsities", self.sparsities), ("seeds", self.seeds)):
+        for name in ("criteria", "scopes", "sparsities", "seeds"):
+            values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise AuditError(f"{name} = {list(values)}: name at least one, and each once")
         if not any(self.sparsities):

@@ -184,25 +184,25 @@ def audit(
         groupings = (problem.fairness.chosen(group), *problem.fairness.groupings)
         check_groups(limits, problem.dataset(), groupings)
     factors: dict[str, Any] = {
-        "scopes": () if scopes is None else as_texts("scopes", scopes),
-        "sparsities": () if sparsities is None else as_numbers("sparsities", sparsities),
+        "criteria": None if criteria is None else as_texts("criteria", criteria),
+        "scopes": None if scopes is None else as_texts("scopes", scopes),
+        "sparsities": None if sparsities is None else as_numbers("sparsities", sparsities),
     }
-    ranked = () if criteria is None else as_texts("criteria", criteria)
     drawn, team = as_wholes("seeds", seeds), ready_workers(workers, as_whole("jobs", jobs))
     common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
     common |= {"resume": resume, "listener": listener, "device": place}
     if one:
         factors |= {
-            "criteria": ranked,
-            "structures": () if structures is None else as_texts("structures", structures),
-            "treatments": () if treatments is None else as_texts("treatments", treatments),
+            "structures": None if structures is None else as_texts("structures", structures),
+            "treatments": None if treatments is None else as_texts("treatments", treatments),
         }
         trained = {} if epochs is None else {"epochs": as_whole("epochs", epochs)}
         grid = NetworkGrid(**_given(factors), seeds=drawn, **trained)
         made = _of_network(problem, grid, NetworkSource(network, run, module, weights), **common)
     else:
         count = NETWORKS if networks is None else as_whole("networks", networks)
-        plan = Grid(count, ranked or tuple(order_names()), **_given(factors), seeds=drawn, seed=as_whole("seed", seed))
+        factors = {"criteria": tuple(order_names())} | _given(factors)
+        plan = Grid(count, **factors, seeds=drawn, seed=as_whole("seed", seed))
         made = audit_proxy(problem, plan, jobs=as_whole("jobs", jobs), **common)
     findings = find(made, imbalance, limits)
     return Audit(made, findings, write_report(made, findings))
@@ -221,7 +221,7 @@ def _check_kind(one: bool, **given: object) -> None:
 
 def _given(factors: dict[str, Any]) -> dict[str, Any]:
     """The factors that were given; the others keep their defaults."""
-    return {name: values for name, values in factors.items() if values}
+    return {name: values for name, values in factors.items() if values is not None}
 
 
 def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:

@@ -61,11 +61,9 @@ class NetworkGrid:
             for value in values:
                 if value not in known[what]:
                     raise UnknownNameError(what, value, list(known[what]))
-        if not all(asdict(self)[name] for name in ("criteria", "sparsities", "seeds", *(f"{w}s" for w in given))):
-            raise AuditError("an audit needs at least one criterion, structure, scope, treatment, sparsity and seed")
         for name, values in asdict(self).items():
-            if isinstance(values, tuple) and len(set(values)) < len(values):
-                raise AuditError(f"{name} = {list(values)}: name each once")
+            if isinstance(values, tuple) and (not values or len(set(values)) < len(values)):
+                raise AuditError(f"{name} = {list(values)}: name at least one, and each once")
         if self.epochs < 0:
             raise AuditError(f"epochs {self.epochs} is negative: give 0 or more")
         check_pruned(int((plan_of(self, "")["target"] > 0).sum()))

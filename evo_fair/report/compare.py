@@ -61,8 +61,10 @@ def compare(
     loaded = [run if isinstance(run, Run) else load_run(run) for run in runs]
     if not loaded:
         raise EvoFairError("there is nothing to compare: give the folders of at least two runs")
-    if labels and len(labels) != len(loaded):
+    if labels is not None and len(labels) != len(loaded):
         raise EvoFairError(f"{len(labels)} labels for {len(loaded)} runs: give one a run, in the runs' order")
+    if labels is not None and not all(label.strip() for label in labels):
+        raise EvoFairError(f"labels = {list(labels)}: one is empty; say what its run is called")
     places = [run.path.resolve() for run in loaded]
     for place in places:
         if places.count(place) > 1:

@@ -104,3 +104,10 @@ def test_wrong_arguments_are_one_line(wrong: dict[str, Any], told: str, problem_
     with pytest.raises(ef.EvoFairError, match=told):
         ef.audit(problem_file, out=tmp_path / "a", **wrong)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["criteria", "scopes", "sparsities", "seeds"])
+def test_an_empty_list_is_not_taken_for_all(name: str, problem_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ef.AuditError, match=rf"{name} = \[\]: name at least one"):
+        ef.audit(problem_file, out=tmp_path / "a", **{name: []})
+    assert not (tmp_path / "a").exists()

@@ -239,6 +239,10 @@ def test_a_run_without_a_front_and_labels_that_do_not_fit_are_refused(tmp_path, 
         compare([*runs, made(tmp_path / "none", ())])
     with pytest.raises(EvoFairError, match="2 labels for 3 runs"):
         compare(runs, ["x", "y"])
+    with pytest.raises(EvoFairError, match="0 labels for 3 runs"):
+        compare(runs, [])
+    with pytest.raises(EvoFairError, match=r"labels = \['a', ' ', 'b'\]: one is empty"):
+        compare(runs, ["a", " ", "b"])
 
 
 def test_the_files_hold_what_was_compared(runs, tmp_path):
