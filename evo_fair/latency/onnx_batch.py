@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evo_fair.errors import EvoFairError
+from evo_fair.latency.onnx_account import WalkStep
 from evo_fair.latency.onnx_file import Inputs, OnnxFile, OpenShapeError, Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayers
-from evo_fair.latency.onnx_walk import Walk, WalkStep
+from evo_fair.latency.onnx_walk import Walk
 
 __all__ = ["walk_samples"]
 
@@ -35,7 +36,7 @@ def walk_samples(file: OnnxFile, inputs: Inputs) -> GraphLayers:
         sample = _figures(one, size)
     except EvoFairError:  # the network is made for this size alone
         return whole
-    found, defined = _is_batch(one.steps, many.steps, size)
+    found, defined = _is_batch(one.account.steps, many.account.steps, size)
     if found and (defined or not (inputs.fixed or _may_be_sequence(inputs))):
         return replace(sample, input_shape=whole.input_shape, inputs=whole.inputs)
     return whole
@@ -48,7 +49,7 @@ def _of_free_axis(file: OnnxFile, inputs: Inputs, one: Walk) -> GraphLayers:
         two.run()
     except EvoFairError:  # one is the only size that fits
         return figures
-    found, defined = _is_batch(one.steps, two.steps, 2)
+    found, defined = _is_batch(one.account.steps, two.account.steps, 2)
     if not found or (_may_be_sequence(inputs) and not defined):
         raise OpenShapeError(
             f"{file.path} leaves the first axis of its input {quoted(inputs.main or '')} open, and nothing shows that "

@@ -4,31 +4,44 @@ Where it depends on the data which branch runs, or how often, the least is count
 in the total.
 """
 
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import onnx
 from onnx import TensorProto
 
 from evo_fair.errors import EvoFairError
-from evo_fair.latency.onnx_file import InputShapeError, Shape
+from evo_fair.latency.onnx_account import Account
+from evo_fair.latency.onnx_file import InputShapeError, OnnxFile, Shape
 from evo_fair.latency.onnx_params import holds_parameters
 from evo_fair.latency.onnx_values import Value, attributes_of
 
-if TYPE_CHECKING:
-    from evo_fair.latency.onnx_walk import ValueScope, Walk
-
-__all__ = ["CONTROL", "walk_control"]
+__all__ = ["CONTROL", "GraphWalk", "ValueScope", "walk_control"]
 
 MOST_REPEATS = 10**15
 CONTROL = frozenset({"If", "Loop", "Scan"})
 
 NodeInputs = Sequence[Value | None]
+ValueScope = ChainMap[str, Value]
+
+
+class GraphWalk(Protocol):
+    """The walk that a node is met on; it walks the graphs inside of the node, too."""
+
+    account: Account
+    file: OnnxFile
+
+    def walk(self, graph: onnx.GraphProto, scope: ValueScope, prefix: str, ends: set[str]) -> list[Value]:
+        """Walks a graph whose inputs are in `scope`; returns what it gives. `ends` are the names that must last."""
+
+    def new_prefix(self) -> str:
+        """What the keys of another graph's tensors begin with."""
 
 
 def walk_control(
-    walk: "Walk", node: onnx.NodeProto, kind: str, inputs: NodeInputs, scope: "ValueScope", prefix: str
+    walk: GraphWalk, node: onnx.NodeProto, kind: str, inputs: NodeInputs, scope: ValueScope, prefix: str
 ) -> list[Value]:
     """Walks the graphs that a node holds, adds what they cost, and returns the node's outputs."""
     graphs = {attribute.name: attribute.g for attribute in node.attribute if attribute.HasField("g")}
@@ -39,7 +52,7 @@ def walk_control(
         return _repeat(walk, node, graphs["body"], _loop(inputs), scope, outputs)
     if kind == "Scan" and walk.file.opsets.get("", 1) >= 9:
         return _repeat(walk, node, graphs["body"], _scan(walk, node, inputs), scope, outputs)
-    walk.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted", hides_params=True)
+    walk.account.name_unknown(node, kind, 0, inputs, reason="what it holds is not counted", hides_params=True)
     return outputs
 
 
@@ -47,34 +60,34 @@ def walk_control(
 
 
 def _branch(
-    walk: "Walk",
+    walk: GraphWalk,
     node: onnx.NodeProto,
     then: onnx.GraphProto,
     otherwise: onnx.GraphProto,
     inputs: NodeInputs,
-    scope: "ValueScope",
+    scope: ValueScope,
     outputs: list[Value],
 ) -> list[Value]:
-    condition = inputs[0]
+    account, condition = walk.account, inputs[0]
     if condition is None:
         raise LookupError("a condition is lacking")
     if condition.data is not None:
         ends = _walk_branch(walk, then if bool(condition.data.all()) else otherwise, scope)
         _hand_out(walk, ends, outputs)
         return outputs
-    mark = walk.mark()
+    mark = account.mark()
     other_ends = _walk_branch(walk, otherwise, scope)
-    other_macs, left_out = _macs_since(walk, mark.lengths[0]), walk.parameters.since(mark.parameters)
-    walk.go_back(mark)
+    other_macs, left_out = account.macs_since(mark), account.parameters.since(mark.parameters)
+    account.go_back(mark)
     ends = _walk_branch(walk, then, scope)
-    macs = _macs_since(walk, mark.lengths[0])
+    macs = account.macs_since(mark)
     if other_macs < macs:
-        left_out = walk.parameters.since(mark.parameters)
-        walk.go_back(mark)
+        left_out = account.parameters.since(mark.parameters)
+        account.go_back(mark)
         ends, other_ends = _walk_branch(walk, otherwise, scope), ends
-    walk.other_params += walk.parameters.add(left_out)  # the file holds them, whichever runs
+    account.other_params += account.parameters.add(left_out)  # the file holds them, whichever runs
     reason = "the data decide which branch runs, the one of fewer MACs is counted"
-    walk.name_unknown(node, "If", 0, multiplies=macs != other_macs, reason=reason)
+    account.name_unknown(node, "If", 0, multiplies=macs != other_macs, reason=reason)
     _hand_out(walk, ends, outputs)
     for output, other in zip(outputs, other_ends, strict=True):
         output.constant, output.data = False, None
@@ -82,20 +95,16 @@ def _branch(
     return outputs
 
 
-def _walk_branch(walk: "Walk", graph: onnx.GraphProto, scope: "ValueScope") -> list[Value]:
+def _walk_branch(walk: GraphWalk, graph: onnx.GraphProto, scope: ValueScope) -> list[Value]:
     return walk.walk(graph, scope.new_child(), walk.new_prefix(), set())
 
 
-def _hand_out(walk: "Walk", ends: Sequence[Value], outputs: Sequence[Value]) -> None:
+def _hand_out(walk: GraphWalk, ends: Sequence[Value], outputs: Sequence[Value]) -> None:
     """Makes a node's outputs what its branch gives."""
     for end, output in zip(ends, outputs, strict=True):
         key = output.key
         vars(output).update(vars(replace(end, key=key, fusable=False)))
-        walk.alive.share(key, end.key)
-
-
-def _macs_since(walk: "Walk", layer: int) -> int:
-    return sum(layer.macs * layer.repeats for layer in walk.layers[layer:])
+        walk.account.alive.share(key, end.key)
 
 
 # Loop and Scan
@@ -131,7 +140,7 @@ def _loop(inputs: NodeInputs) -> _Passes:
     return _Passes(count, (counter,), carried, (), ends_itself=True)
 
 
-def _scan(walk: "Walk", node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
+def _scan(walk: GraphWalk, node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
     options = attributes_of(node)
     scans = int(options["num_scan_inputs"])
     if not 0 < scans <= len(inputs):
@@ -145,7 +154,7 @@ def _scan(walk: "Walk", node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
         if shape is not None:
             position = axis % len(shape)
             count = shape[position]
-            walk.note_mixed(node, value, position)
+            walk.account.note_mixed(node, value, position)
             shape = shape[:position] + shape[position + 1 :]
         weights = value.constant and holds_parameters(value)
         one = Value(value.key, shape, value.dtype, layer=value.layer, constant=weights, stored=weights)
@@ -157,44 +166,44 @@ def _scan(walk: "Walk", node: onnx.NodeProto, inputs: NodeInputs) -> _Passes:
 
 
 def _repeat(
-    walk: "Walk",
+    walk: GraphWalk,
     node: onnx.NodeProto,
     body: onnx.GraphProto,
     passes: _Passes,
-    scope: "ValueScope",
+    scope: ValueScope,
     outputs: list[Value],
 ) -> list[Value]:
     if passes.count == 0:
         _hand_out(walk, passes.carried, outputs[: len(passes.carried)])
         return outputs
-    mark = walk.mark()
+    account = walk.account
+    mark = account.mark()
     try:
-        walk.other_params += sum(map(walk.parameters.table, passes.stacks))
+        account.other_params += sum(map(account.parameters.table, passes.stacks))
         ends, goes_on = _one_pass(walk, body, passes, scope)
     except EvoFairError:
-        walk.go_back(mark)
+        account.go_back(mark)
         why = "its body can't be read, and is not counted"
-        walk.name_unknown(node, node.op_type, 0, reason=why, hides_params=True)
+        account.name_unknown(node, node.op_type, 0, reason=why, hides_params=True)
         return outputs
     carried = len(passes.carried)
     steady = all(end.shape == start.shape for end, start in zip(ends[:carried], passes.carried, strict=True))
     count = passes.count if goes_on else None
     if count is None or not steady:
         why = "its tensors grow from pass to pass" if count is not None else "the data decide how often it runs"
-        multiplies = _macs_since(walk, mark.lengths[0]) > 0
-        walk.name_unknown(node, node.op_type, 0, multiplies=multiplies, reason=f"{why}, one pass is counted")
+        multiplies = account.macs_since(mark) > 0
+        account.name_unknown(node, node.op_type, 0, multiplies=multiplies, reason=f"{why}, one pass is counted")
     else:
-        first = mark.lengths[0]
-        walk.layers[first:] = [replace(layer, repeats=layer.repeats * count) for layer in walk.layers[first:]]
-        if any(layer.repeats > MOST_REPEATS for layer in walk.layers[first:]):
+        account.repeat(mark, count)
+        if any(layer.repeats > MOST_REPEATS for layer in account.layers[mark.layers :]):
             raise InputShapeError(f"its body runs more than {MOST_REPEATS:.0e} times")
-        if len(walk.layers) > first:
-            walk.name_stand_in(node.op_type, _macs_since(walk, first))
+        if len(account.layers) > mark.layers:
+            account.name_stand_in(node.op_type, account.macs_since(mark))
     for output, start, end in zip(outputs, passes.carried, ends, strict=False):
         output.shape, output.dtype, output.layer = start.shape if steady else None, start.dtype, end.layer
         if end.constant and end.origin == start.origin:
             _hand_out(walk, [start], [output])
-        walk.alive.share(output.key, end.key)
+        account.alive.share(output.key, end.key)
     axes = (*passes.axes, *([0] * len(outputs)))
     for output, end, axis in zip(outputs[carried:], ends[carried:], axes, strict=False):
         output.shape, output.dtype, output.layer = (
@@ -202,7 +211,7 @@ def _repeat(
             end.dtype,
             end.layer,
         )
-        walk.alive.run([end.key], {output.key: output.size})
+        account.alive.run([end.key], {output.key: output.size})
     return outputs
 
 
@@ -213,7 +222,7 @@ def _gathered(shape: Shape | None, count: int | None, axis: int) -> Shape | None
     return (*shape[:position], count, *shape[position:])
 
 
-def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "ValueScope") -> tuple[list[Value], bool]:
+def _one_pass(walk: GraphWalk, body: onnx.GraphProto, passes: _Passes, scope: ValueScope) -> tuple[list[Value], bool]:
     """Walks a body once; returns what it hands on and gathers, and whether it runs as often as was asked."""
     prefix, inner = walk.new_prefix(), scope.new_child()
     condition = (Value("", (), TensorProto.BOOL),) if passes.ends_itself else ()
@@ -228,7 +237,7 @@ def _one_pass(walk: "Walk", body: onnx.GraphProto, passes: _Passes, scope: "Valu
         else:
             inner[value.name] = Value(key, source.shape, source.dtype, layer=source.layer)
         if source.key:
-            walk.alive.share(key, source.key)
+            walk.account.alive.share(key, source.key)
     ends = walk.walk(body, inner, prefix, set())
     if not passes.ends_itself:
         return ends, True

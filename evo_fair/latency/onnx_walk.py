@@ -5,18 +5,17 @@ computed from constants and shapes alone. The bodies of `If`, `Loop` and `Scan` 
 (`evo_fair.latency.onnx_control`).
 """
 
-from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import onnx
 
 from evo_fair.errors import EvoFairError, in_a_line
-from evo_fair.latency.liveness import Liveness
-from evo_fair.latency.onnx_control import CONTROL, walk_control
+from evo_fair.latency.onnx_account import Account, WalkStep
+from evo_fair.latency.onnx_control import CONTROL, ValueScope, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
-from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers, StandIn, UnknownOperator
-from evo_fair.latency.onnx_params import SAME_PARAMETERS, Parameters, holds_parameters, may_take_a_bias, parts_of
+from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, holds_parameters, may_take_a_bias, parts_of
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -35,25 +34,11 @@ from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wir
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS
 
-__all__ = ["Walk", "WalkStep"]
+__all__ = ["Walk"]
 
 FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
 LARGEST_DIMENSION = 2**24
-
-ValueScope = ChainMap[str, Value]
-
-
-@dataclass(frozen=True)
-class WalkStep:
-    """What a node read and made, as far as it tells which axis is the batch: see `evo_fair.latency.onnx_batch`."""
-
-    kind: str
-    inputs: tuple[Shape | None, ...]
-    outputs: tuple[Shape | None, ...]
-    axis: int | None
-    macs: int
-    mixed: int | None = None  # an axis that is stepped along
 
 
 class Walk:
@@ -62,54 +47,41 @@ class Walk:
     def __init__(self, file: OnnxFile, inputs: Inputs, shapes: Mapping[str, Shape]) -> None:
         self.file, self.inputs, self.shapes = file, inputs, shapes
         self.path, self.graph = file.path, file.model.graph
-        self.layers: list[GraphLayer] = []
-        self.steps: list[WalkStep] = []
-        self.alive = Liveness()
+        self.account = Account()
         self.wiring = Wiring(self.graph)
-        self.parameters = Parameters()
         self.gates: dict[str, str] = {}  # sigmoid(x) and its like -> x
         self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
-        self.other_params = 0
-        self.unknown: dict[tuple[str, str], UnknownOperator] = {}
-        self.stand_ins: dict[str, StandIn] = {}
         self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
-        self.all_traffic = 0
-        self.made_values = 0
-        self.made_macs = 0
         self.graphs = 0  # walked inside of others
         self.walked = 0  # nodes, those of branches each time
 
     def run(self) -> GraphLayers:
         """Walks the graph. Raises `EvoFairError` for one that can't be read with these shapes."""
-        scope: ValueScope = ChainMap()
+        scope = ValueScope()
         for value in self.graph.input:
             if value.name in self.shapes:
                 dtype = value.type.tensor_type.elem_type
                 scope[value.name] = Value(value.name, self.shapes[value.name], dtype)
-        self.alive.run((), {name: scope[name].size for name in self.shapes})
+        self.account.alive.run((), {name: scope[name].size for name in self.shapes})
         ends = self.walk(self.graph, scope, "", {value.name for value in self.graph.output})
-        if not self.layers:
-            names = ", ".join(sorted({quoted(kind)[1:-1] for kind, _ in self.unknown})[:5])
+        account, unknown = self.account, self.account.unknown()
+        if not account.layers:
+            names = ", ".join(sorted({operator.operator for operator in unknown})[:5])
             known = f" that the model knows, only {names}" if names else " that takes time"
             raise EvoFairError(f"{self.path} has no operator{known}: export a network")
-        unknown = sorted(self.unknown.values(), key=lambda operator: -operator.share)
         return GraphLayers(
-            tuple(self.layers),
-            tuple(self._with_share(operator) for operator in unknown),
+            tuple(account.layers),
+            unknown,
             self.shapes.get(self.inputs.main or "", ()),
-            self.alive.peak(value.key for value in ends),
+            account.alive.peak(value.key for value in ends),
             self.wiring.quantised,
             tuple(self.shapes.items()),
             None,
-            tuple(self.stand_ins.values()),
-            self.other_params,
-            self.made_values,
-            self.made_macs,
+            tuple(account.stand_ins.values()),
+            account.other_params,
+            account.made_values,
+            account.made_macs,
         )
-
-    def _with_share(self, operator: UnknownOperator) -> UnknownOperator:
-        values = {**vars(operator), "share": operator.share / max(self.all_traffic, 1)}
-        return UnknownOperator(**values)
 
     # Graphs and nodes
 
@@ -209,10 +181,10 @@ class Walk:
         """Follows parameters through what is computed of them when the network is loaded."""
         if kind == "Constant":
             return
-        self.made_values += sum(output.size for output in outputs)
+        self.account.made_values += sum(output.size for output in outputs)
         if kind in CONVOLUTIONS | MATRICES and all(v is None or v.shape is not None for v in (*inputs, *outputs)):
             row = row_of(node, kind, inputs, outputs)
-            self.made_macs += row.macs if row is not None else 0
+            self.account.made_macs += row.macs if row is not None else 0
         stored = any(map(holds_parameters, inputs))
         for output in outputs:
             output.stored = stored
@@ -242,20 +214,20 @@ class Walk:
     ) -> None:
         """Adds what a node costs whose outputs depend on the network's inputs."""
         data = [value for value in inputs if value is not None and not value.constant]
-        before = len(self.layers)
+        before = len(self.account.layers)
         if data and self._is_free(node, kind, inputs, outputs, ends):
             self._pass_on(data[0], outputs)
         else:
             self._costs(node, kind, inputs, data, outputs)
-        macs = self.layers[-1].macs if len(self.layers) > before else 0
+        macs = self.account.layers[-1].macs if len(self.account.layers) > before else 0
         shapes = (tuple(value.shape for value in data), tuple(value.shape for value in outputs))
-        self.steps.append(WalkStep(kind, *shapes, batch_axis(node, kind), macs))
+        self.account.steps.append(WalkStep(kind, *shapes, batch_axis(node, kind), macs))
 
     def _costs(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
     ) -> None:
         values = sum(value.size for value in (*data, *outputs))
-        self.all_traffic += values
+        self.account.traffic += values
         if data and self._fuses(kind, inputs, data, outputs):
             self._join(kind, inputs, data[0])
             self._pass_on(data[0], outputs)
@@ -263,10 +235,10 @@ class Walk:
                 output.fusable = True
             return
         if self._is_gated(kind, data, outputs):
-            self.alive.run([value.key for value in data], {})
+            self.account.alive.run([value.key for value in data], {})
             self._pass_on(data[0], outputs)
             gate = next(value for value in data if value.key in self.gates)
-            self.alive.share(outputs[0].key, gate.key)
+            self.account.alive.share(outputs[0].key, gate.key)
             return
         row = self._row(node, kind, inputs, data, outputs)
         if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and outputs[0].size == 0:
@@ -275,13 +247,13 @@ class Walk:
             by_data = kind in OPERATORS
             may = kind not in UNPRICED and not (by_data and kind in ELEMENTWISE | SUMS | PRODUCTS)
             reason = "its size depends on the data" if by_data else ""
-            self.name_unknown(node, kind, values, inputs, multiplies=may, reason=reason)
+            self.account.name_unknown(node, kind, values, inputs, multiplies=may, reason=reason)
             if data:
                 self._pass_on(data[0], outputs)
         else:
-            self._append(node, kind, row, self.parameters.of_node(kind, inputs, row), outputs)
+            self._append(node, kind, row, self.account.parameters.of_node(kind, inputs, row), outputs)
         writes = {value.key: value.size for value in outputs if value.shape is not None}
-        self.alive.run((value.key for value in data), writes)
+        self.account.alive.run((value.key for value in data), writes)
 
     def _is_free(
         self,
@@ -304,7 +276,7 @@ class Walk:
     def _pass_on(self, source: Value, outputs: Iterable[Value]) -> None:
         for output in outputs:
             output.layer = source.layer
-            self.alive.share(output.key, source.key)
+            self.account.alive.share(output.key, source.key)
             output.fusable = source.fusable and self._uses(source) == 1
 
     def _uses(self, value: Value) -> int:
@@ -322,16 +294,18 @@ class Walk:
         if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
             return False
         other = next(value for value in inputs if value is not source)
-        return other is not None and 1 < other.size <= self.layers[source.layer].row[2]
+        return other is not None and 1 < other.size <= self.account.layers[source.layer].row[2]
 
     def _join(self, kind: str, inputs: Sequence[Value | None], source: Value) -> None:
         """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
         others = [value for value in inputs if value is not None and value is not source]
-        layer = self.layers[source.layer]
+        layer = self.account.layers[source.layer]
         added = kind in SUMS and (layer.row[0] == Op.ADD or source.layer in self.unbiased)
         if others and (kind == "PRelu" or added):
             self.unbiased.discard(source.layer)
-            self.layers[source.layer] = replace(layer, params=layer.params + self.parameters.table(others[0]))
+            self.account.layers[source.layer] = replace(
+                layer, params=layer.params + self.account.parameters.table(others[0])
+            )
 
     def _is_gated(self, kind: str, data: list[Value], outputs: list[Value]) -> bool:
         """Whether a product is x * sigmoid(x), one activation, which its sigmoid already stands for."""
@@ -353,7 +327,7 @@ class Walk:
             return None
         if kind in SUMS and len(data) > 1:
             c, h, w = image_of(outputs[0].shape or ())
-            back = len(self.layers) - min(value.layer for value in data)
+            back = len(self.account.layers) - min(value.layer for value in data)
             return Row((Op.ADD, c, c, max(1, back), 1, 1, h, w))
         if kind in PRODUCTS and len(data) > 1:
             c, h, w = image_of(outputs[0].shape or ())
@@ -384,74 +358,18 @@ class Walk:
                 f"{self.path}: node {quoted(name)} ({kind}) has a {wrong[0]} that is no size: check --input-shape"
             )
         if may_take_a_bias(kind) and params:
-            self.unbiased.add(len(self.layers))
-        self.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
+            self.unbiased.add(len(self.account.layers))
+        self.account.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
         if row.stands_in:
-            self.name_stand_in(kind, row.macs)
+            self.account.name_stand_in(kind, row.macs)
         for output in outputs:
-            output.layer = len(self.layers) - 1
+            output.layer = len(self.account.layers) - 1
             output.fusable = row.row[0] in FUSING_OPS and (kind in CONVOLUTIONS or not row.stands_in)
-
-    def name_stand_in(self, kind: str, macs: int) -> None:
-        """Notes that the layer of an operator is not one of its own kind."""
-        before = self.stand_ins.get(kind, StandIn(kind, 0, 0))
-        self.stand_ins[kind] = StandIn(kind, before.nodes + 1, before.macs + macs)
-
-    def name_unknown(
-        self,
-        node: onnx.NodeProto,
-        kind: str,
-        values: int,
-        inputs: Sequence[Value | None] = (),
-        *,
-        multiplies: bool = True,
-        reason: str = "",
-        hides_params: bool = False,
-    ) -> None:
-        """Notes an operator that is not in the total; its share of the traffic is worked out at the end."""
-        params = sum(self.parameters.table(value) for value in inputs if value is not None)
-        self.other_params += params
-        kind = quoted(kind)[1:-1]
-        before = self.unknown.get((kind, reason))
-        nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
-        self.unknown[kind, reason] = UnknownOperator(
-            kind, nodes + 1, share + values, more + params, multiplies, hides_params or is_foreign(node), reason
-        )
-
-    # Going back, for a branch that is not taken
-
-    def mark(self) -> "_Mark":
-        """What has been counted so far."""
-        lengths = (len(self.layers), len(self.steps), self.alive.mark())
-        sums = (self.other_params, self.all_traffic, self.made_values)
-        return _Mark(lengths, sums, self.parameters.copy(), dict(self.unknown), dict(self.stand_ins))
-
-    def go_back(self, mark: "_Mark") -> None:
-        """Forgets what has been counted since `mark`."""
-        layers, steps, alive = mark.lengths
-        del self.layers[layers:], self.steps[steps:]
-        self.alive.forget(alive)
-        self.other_params, self.all_traffic, self.made_values = mark.sums
-        self.parameters = mark.parameters.copy()
-        self.unknown, self.stand_ins = dict(mark.unknown), dict(mark.stand_ins)
-
-    def note_mixed(self, node: onnx.NodeProto, value: Value, axis: int) -> None:
-        """Notes that a node steps along an axis of a tensor, which is then no batch."""
-        self.steps.append(WalkStep(node.op_type, (value.shape,), (), None, 0, mixed=axis))
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""
         self.graphs += 1
         return f"{self.graphs}\0"
-
-
-@dataclass(frozen=True)
-class _Mark:
-    lengths: tuple[int, int, int]
-    sums: tuple[int, int, int]
-    parameters: Parameters
-    unknown: dict[tuple[str, str], UnknownOperator]
-    stand_ins: dict[str, StandIn]
 
 
 def _name_in(key: str) -> tuple[str, str]:

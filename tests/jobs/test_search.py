@@ -164,7 +164,7 @@ def test_a_measure_that_draws_random_numbers_is_refused_before_any_training(
     ef.evolution.register(noisy)
     chosen = {"constraints": ["noisy<=1"]} if limit else {"objectives": ["error", "noisy"]}
     try:
-        with pytest.raises(ef.ObjectiveError, match="'noisy' says .* and then .* of the same network"):
+        with pytest.raises(ef.ObjectiveError, match=r"'noisy' says .* and then .* of the same network"):
             ef.search(str(problem_file), out=tmp_path / "run", budget=6, population=4, **chosen)
     finally:
         forget("noisy")
