@@ -9,12 +9,13 @@ import math
 import mmap
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["features_array", "give_back", "keep_memory"]
+__all__ = ["LARGE_INPUTS", "features_array", "give_back", "give_back_surplus", "keep_memory"]
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 _MOST = 2**31 - 1
@@ -22,8 +23,11 @@ _MOST = 2**31 - 1
 _LARGE = 2**26
 """Bytes from which on an array of features is a mapping of its own."""
 
-_LARGE_INPUTS = 2**27
+LARGE_INPUTS = 2**27
 """Bytes of images whose features take gigabytes: 512 images of 148 pixels."""
+
+_SURPLUS = 5 * 2**29
+"""Bytes from which on a process that computes with large images keeps nothing that is free."""
 
 
 @cache
@@ -43,8 +47,28 @@ def give_back(input_bytes: int) -> None:
 
     What a training or a search has kept is of other sizes, and would lie idle beside what comes.
     """
-    if input_bytes >= _LARGE_INPUTS and (trim := _of_glibc("malloc_trim")):
-        trim(0)
+    if input_bytes >= LARGE_INPUTS:
+        _trim()
+
+
+def give_back_surplus() -> None:
+    """Gives the system all that is free if the process holds more than 2.5 GiB: to be called between large networks.
+
+    Features of large images are of many sizes, and leave holes that the next ones don't fit in.
+    """
+    if sys.platform == "linux" and _held() > _SURPLUS:
+        _trim()
+
+
+def _held() -> int:
+    """The bytes of this process besides files that it has mapped; see proc_pid_statm(5)."""
+    resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+    return (resident - shared) * mmap.PAGESIZE
+
+
+def _trim() -> None:
+    if malloc_trim := _of_glibc("malloc_trim"):
+        malloc_trim(0)
 
 
 def features_array(shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

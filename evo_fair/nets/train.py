@@ -10,9 +10,11 @@ there is no teacher that some kinds resemble more than others. Every second netw
 smallest to the largest: drawn one by one, widths of 20 places are hardly ever all small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import joblib
 import numpy as np
@@ -36,6 +38,7 @@ from evo_fair.nets.checkpoint import (
 )
 from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import TrainingInputs, input_statistics
+from evo_fair.nets.memory import give_back_surplus
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, mean_of, one_cycle, optimiser
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
@@ -45,8 +48,10 @@ from evo_fair.space import Block, SearchSpace
 
 __all__ = ["TRAINING_CODE", "fair_gradients", "full_size", "gradients", "one_of_each_kind", "train_supernet"]
 
+R = TypeVar("R")
+
 _LARGE = 2**23
-"""Numbers in a batch of inputs, 64 images of 209 pixels, from which networks are trained one after the other."""
+"""Numbers in a network's batch, 64 images of 209 pixels, from which networks are trained one after the other."""
 
 TRAINING_CODE = 1
 """To be raised with every change that gives other weights: supernets stored earlier are then trained again."""
@@ -222,6 +227,16 @@ def one_of_each_kind(space: SearchSpace, rng: np.random.Generator) -> list[npt.N
     return list(space.canonical(drawn))
 
 
+def _in_turn(tasks: Iterable[Callable[[], R]]) -> Iterator[R]:
+    """What networks give on a large batch, one after the other: there is no room for the features of several.
+
+    Nor for the holes that those of other sizes have left.
+    """
+    for task in tasks:
+        give_back_surplus()
+        yield task()
+
+
 def fair_gradients(
     pool: ThreadPoolExecutor,
     supernet: Supernet,
@@ -243,7 +258,11 @@ def fair_gradients(
 
     architectures = [supernet.space.architecture(genome) for genome in genomes]
     parts = zip(architectures, x.chunk(len(genomes)), y.chunk(len(genomes)), strict=True)
-    done = [future.result() for future in [pool.submit(part, *one) for one in parts]]
+    tasks = [partial(part, *one) for one in parts]
+    if x.numel() > _LARGE * len(genomes):
+        done = list(_in_turn(tasks))
+    else:
+        done = [future.result() for future in [pool.submit(task) for task in tasks]]
     for weight, *found in zip(weights, *(gradients for _, gradients in done), strict=True):
         assert weight.grad is not None
         weight.grad.zero_()
@@ -277,11 +296,13 @@ def gradients(
         distance = functional.cross_entropy(supernet.forward(x, blocks), target)
         return torch.autograd.grad(distance, weights, allow_unused=True)
 
-    if x.numel() > _LARGE:  # one after the other: there is no room for the features of several
-        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *map(student, architectures[1:])]
+    students = [partial(student, blocks) for blocks in architectures[1:]]
+    gradients: list[tuple[torch.Tensor | None, ...]]
+    if x.numel() > _LARGE:
+        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *_in_turn(students)]
     else:
-        students = [pool.submit(student, blocks) for blocks in architectures[1:]]
-        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *(future.result() for future in students)]
+        running = [pool.submit(task) for task in students]
+        gradients = [torch.autograd.grad(loss, weights, allow_unused=True), *(task.result() for task in running)]
     for weight, *parts in zip(weights, *gradients, strict=True):
         assert weight.grad is not None
         weight.grad.zero_()

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from evo_fair.arrays import Float32s
 from evo_fair.nets import Supernet
-from evo_fair.nets.memory import give_back
+from evo_fair.nets.memory import LARGE_INPUTS, give_back, give_back_surplus
 from evo_fair.proxy.block_programs import FoldedBlock, Images
 from evo_fair.proxy.branching import do_all
 from evo_fair.proxy.frozen import FrozenBlocks
@@ -201,6 +201,8 @@ class SharedBeginnings(Generic[B, F]):
     def _go_on(self, place: "_Place[B, F]", runner: Runner, receive: _Receive) -> list["_Place[B, F]"]:
         """Computes what the networks of a node need there, and says where to go on from it."""
         node, features, pending = place
+        if self._input.calibration.nbytes >= LARGE_INPUTS:
+            give_back_surplus()
         if node.prefix:
             if node.kept is not None or not self._needs_features(node):
                 features, pending = node.kept, []

@@ -56,3 +56,30 @@ def test_without_hope_networks_count_as_what_is_expected_and_the_choice_ends_whe
     chosen = next_trainings(points, errors, trained, 100, hope=False)
     assert len(chosen) <= 60
     assert (chosen < 60).all()
+
+
+def test_of_more_than_are_drawn_for_the_one_that_may_be_much_better_is_among_them() -> None:
+    """It lies behind what is trained, with an error that gives it a chance; others are sure to gain next to nothing."""
+    sure = np.column_stack([0.30 - 1e-6 * np.arange(1, 401), np.linspace(10.0, 10.001, 400)])
+    points = np.concatenate([[[0.30, 10.0], [0.10, 50.0], [0.40, 2.0]], sure, [[0.31, 9.0]]])
+    errors = np.zeros_like(points)
+    errors[:, 0] = 1e-9
+    errors[-1, 0] = 0.1
+    trained = np.arange(len(points)) < 3
+    assert next_trainings(points, errors, trained, 1).tolist() == [len(points) - 1]
+
+
+def test_a_cost_of_nothing_is_taken_as_it_is() -> None:
+    points = np.array([[0.3, 0.0], [0.2, 4.0], [0.1, 8.0], [0.25, 9.0]])
+    errors = np.array([[0.01, 0.0]] * 4)
+    assert sorted(next_trainings(points, errors, np.zeros(4, bool), 3)) == [0, 1, 2]
+
+
+def test_what_is_known_counts_by_ratio_and_what_is_believed_by_difference() -> None:
+    """0.15 less error at a 32nd of the slow one's latency gain more than 0.25 less at a third; not by differences."""
+    points = np.array([[0.5, 1.0], [0.2, 64.0], [0.35, 2.0], [0.25, 24.0]])
+    errors = np.array([[1e-6, 0.0]] * 4)
+    trained = np.array([True, True, False, False])
+    assert next_trainings(points, errors, trained, 1).tolist() == [2]
+    latency_believed_too = np.full((4, 2), 1e-6)
+    assert next_trainings(points, latency_believed_too, trained, 1).tolist() == [3]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo_fair.nets.memory import features_array, give_back, keep_memory
+from evo_fair.nets import memory
+from evo_fair.nets.memory import features_array, give_back, give_back_surplus, keep_memory
 
 MIB = 2**20
 
@@ -62,3 +63,16 @@ def test_features_are_written_and_read_as_any_array() -> None:
     assert large.nbytes > 64 * MIB
     assert large.flags.c_contiguous
     assert large[:, -1].min((1, 2)).tolist() == large[:, -1].max((1, 2)).tolist() == [0.5, 1]
+
+
+def test_a_process_that_holds_much_keeps_nothing_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_memory()
+    give_back(LARGE_IMAGES)
+    blocks = [np.ones(30 * MIB, np.uint8) for _ in range(3)]
+    del blocks
+    before = held()
+    give_back_surplus()
+    assert before - held() < MIB
+    monkeypatch.setattr(memory, "_SURPLUS", before - 10 * MIB)
+    give_back_surplus()
+    assert before - held() > 80 * MIB
