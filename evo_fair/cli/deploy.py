@@ -119,7 +119,9 @@ def deploy(
     torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a deployment that was broken off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a deployment that was broken off, or add networks to it.")
+    ] = False,
 ) -> None:
     """Trains networks of a front on, exports, checks and measures them, and reports on the test part."""
     from evo_fair.cli.interrupts import resumable, saved

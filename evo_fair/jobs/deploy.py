@@ -120,8 +120,8 @@ def deploy(
         workers: Who trains the networks: so many processes here, the address of a
             Dask scheduler, or a `Workers`. They are the same. Default: None,
             this process.
-        resume: Whether to keep networks that are there; it needs the same settings as
-            before. Default: False.
+        resume: Whether to keep networks that are there, and to add others; it needs the
+            same settings as before. Default: False.
         listener: Hears how far the job is. Default: nobody.
 
     Returns:
@@ -206,7 +206,9 @@ def deploy(
         place,
     )
     with open_team(workers, folder, listener) as team:
-        chosen = _make(team, workshop, run, chosen, listener)
+        made = _make(team, workshop, run, chosen, listener)
+    before = [name for name in run.front["id"].astype(str) if name not in chosen and workshop.finished(name)]
+    chosen = [*made, *before]
     table = _report(workshop, chosen, others, profiles, listener)
     _add_to_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))

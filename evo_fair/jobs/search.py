@@ -264,7 +264,8 @@ def search(
                 team,
                 place,
             )
-            write_findings(folder, evidence, belief, prepared.dataset)
+            training = None if isinstance(origin, OwnOrigin) else prepared.problem.training.of_supernet()
+            write_findings(folder, evidence, belief, prepared.dataset, training)
     result = load_run(folder)
     result.write_front()
     _write_networks(run, result, prepared, origin, jobs, listener)

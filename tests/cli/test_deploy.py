@@ -122,6 +122,8 @@ def test_resume_keeps_what_is_there_and_adds_networks(run: Path, whole: Path, id
     rows = ef.deploy(run, networks=[*ids, third], epochs=12, int8=True, out=out, resume=True)
     assert {path.name: path.stat().st_mtime_ns for path in out.glob("*.onnx") if path.name in before} == before
     assert rows["id"].unique().tolist() == [*ids, third]
+    rows = ef.deploy(run, networks=[third], epochs=12, int8=True, out=out, resume=True)
+    assert rows["id"].unique().tolist() == [third, *ids], "those that were there before stay in the table"
     with pytest.raises(RunError, match=r"made with deploy.epochs = 12, not 11"):
         ef.deploy(run, networks=ids, epochs=11, int8=True, out=out, resume=True)
 
