@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 import evo_fair
 from evo_fair.report.style import common_legend, save_figure
 from evo_fair.show import figure_label, markdown, markdown_code, markdown_table, say, visible
-from evo_fair.tables import Table, plain_console
+from evo_fair.tables import Table, plain_console, print_table
 
 HOSTILE = (
     "layer[/red]x",
@@ -183,3 +184,17 @@ def test_nothing_is_printed_past_the_printers_of_this_kind() -> None:
             assert "rich.table" not in text, path
             assert "rich.console" not in text, path
             assert '" | ".join' not in text, path
+
+
+def test_a_narrow_terminal_breaks_no_word_of_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    table = Table("networks")
+    for heading in ("network", "multiply accumulates", "unfairness"):
+        table.add_column(heading, justify="right")
+    table.add_row("e794737ca60b", "1,228,864", "0.5 [0.4, 0.6]")
+    print_table(table)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).split()
+    assert {"e794737ca60b", "1,228,864", "unfairness", "accumulates"} <= set(printed)

@@ -75,11 +75,11 @@ def describe_belief(finding: Finding) -> str:
     """A finding as one to three short sentences."""
     what = f"{100 * finding.spread:.1f} points" if finding.in_points else f"{finding.spread:.2g}"
     name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
-    beyond = f"networks of equal size and latency differ by about {what} beyond noise"
+    beyond = f"networks of equal size and latency probably differ by about {what}"
     if not finding.trained:
         first = f"{name}: with frozen weights {beyond}."
         if finding.size_decides:
-            return f"{first} The validation part can't tell them apart: size alone decides."
+            return f"{first} That is too little for the validation part to say which is better: size alone decides."
         return f"{first} The search sees {told} of that. How much is left after training, --trainings finds out."
     networks = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
     first = f"{name}: by {networks}, {beyond} once trained."

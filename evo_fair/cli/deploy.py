@@ -181,7 +181,7 @@ def _show(table: "pd.DataFrame") -> None:
     metrics = [name for name in found if name]
     predicted = [name for name in columns if name.startswith("predicted_ms[")]
     shown = Table("test part, 95 % intervals")
-    shown.add_column("network", overflow="fold")
+    shown.add_column("network")
     if references:
         shown.add_column("role")
     headings = ["precision", "params", "bytes", "here ms", *(name[13:-1] + " ms" for name in predicted)]

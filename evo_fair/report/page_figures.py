@@ -5,7 +5,7 @@ Bokeh draws them. Names from outside are plain text everywhere: no formula, no H
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from evo_fair.report.page_sheet import number
 from evo_fair.show import visible
 
 __all__ = ["Series", "SeriesLook", "finish", "finite", "look", "points_figure", "range_of", "rows_figure", "scale_of"]
+
+Scale = Literal["linear", "log"]
 
 _LOGARITHMIC = 20.0
 """An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
@@ -108,17 +110,19 @@ def points_figure(
     With `log` a ruler whose values differ much is logarithmic.
     """
     known = [one for one in series if len(one.x)]
-    x, y = (_all(known, names) for names in (("x",), ("y", "low", "high")))
+    x, y, values = (_all(known, names) for names in (("x",), ("y", "low", "high"), ("y",)))
+    # An interval that comes near 0 makes no ruler logarithmic on which the points themselves lie side by side.
+    scales = (scale_of(x), scale_of(values) if scale_of(y) == "log" else "linear") if log else ("linear", "linear")
     plot: Any = figure(
         height=340,
         sizing_mode="stretch_width",
         tools=_TOOLS,
         active_drag=None,  # a finger that scrolls the page moves no figure
         active_scroll=None,
-        x_axis_type=scale_of(x) if log else "linear",
-        y_axis_type=scale_of(y) if log else "linear",
-        x_range=range_of(x, linear=not log),
-        y_range=range_of(y, linear=not log),
+        x_axis_type=scales[0],
+        y_axis_type=scales[1],
+        x_range=range_of(x, scales[0]),
+        y_range=range_of(y, scales[1]),
     )
     looks = [look(place) for place in range(len(series))]
     for place, (one, own) in enumerate(zip(series, looks, strict=True)):
@@ -184,7 +188,7 @@ def rows_figure(
         tools=_TOOLS,
         active_drag=None,
         active_scroll=None,
-        x_range=range_of(values, linear=True),
+        x_range=range_of(values, "linear"),
         y_range=Range1d(start=len(rows) - 0.4, end=-0.6),
     )
     if middle is not None:
@@ -260,17 +264,17 @@ def finite(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     return np.array([value for value in values if value is not None], np.float64)
 
 
-def scale_of(values: npt.NDArray[np.float64]) -> Any:
+def scale_of(values: npt.NDArray[np.float64]) -> Scale:
     """`log` for positive values of more than a decade, else `linear`."""
     return "log" if len(values) and values.min() > 0 and values.max() / values.min() > _LOGARITHMIC else "linear"
 
 
-def range_of(values: npt.NDArray[np.float64], linear: bool = False) -> Range1d:
+def range_of(values: npt.NDArray[np.float64], scale: Scale) -> Range1d:
     """A view around the values that stays where it is while points change their kind."""
     if not len(values):
         return Range1d(start=0.0, end=1.0)
     low, high = float(values.min()), float(values.max())
-    if scale_of(values) == "log" and not linear:
+    if scale == "log":
         margin = (high / low) ** 0.06
         return Range1d(start=low / margin, end=high * margin)
     margin = 0.07 * (high - low) or 0.05 * abs(high) or 0.05

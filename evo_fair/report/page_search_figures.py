@@ -54,8 +54,8 @@ def _front_figure(x: dict[str, str], y: dict[str, str], columns: Columns) -> dic
         active_scroll=None,
         x_axis_type=scale_of(values["x"]),
         y_axis_type=scale_of(values["y"]),
-        x_range=range_of(values["x"]),
-        y_range=range_of(values["y"]),
+        x_range=range_of(values["x"], scale_of(values["x"])),
+        y_range=range_of(values["y"], scale_of(values["y"])),
         output_backend="canvas",
     )
     shown: list[Any] = []

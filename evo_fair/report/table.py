@@ -28,7 +28,7 @@ def front_table(run: Run, rows: int = 20) -> Table:
     left_out = f"; {len(shown)} of them shown, all in front.csv" if len(shown) < len(run.front) else ""
     table = Table(f"{counted(len(run.front), 'network')} on the front{left_out}")
     for number, heading in enumerate(_headings(run.front, run.axes)):
-        table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=not number)
+        table.add_column(heading, justify="right" if number else "left")
     for cells in _cells(shown, run.axes):
         table.add_row(*cells)
     return table
