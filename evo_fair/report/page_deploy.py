@@ -203,7 +203,8 @@ def _order(title: str, before: Any, after: Any) -> str:
     kept, told = sum(sign > 0 for sign in pairs), sum(sign != 0 for sign in pairs)
     if not told:
         return f"{title}: no two networks can be put in order."
-    ties = f"; {len(pairs) - told} more tie" if told < len(pairs) else ""
+    tied = len(pairs) - told
+    ties = f"; {counted(tied, 'pair')} more {'ties' if tied == 1 else 'tie'}" if tied else ""
     return f"{title}: {kept} of {told} pairs of networks are in the order that the search put them in{ties}."
 
 

@@ -3,11 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from evo_fair.errors import AuditError, EvoFairError, RunError
 from evo_fair.report.page import write_report
+from evo_fair.report.page_deploy import _order
 from evo_fair.report.page_sheet import number
 from tests.cli.conftest import refusal
 from tests.report.folders import MAKERS, write_audit, write_comparison_of_two, write_deployment, write_pruning
@@ -181,6 +183,19 @@ def test_a_network_outside_of_the_folder_is_not_read(tmp_path):
 
 
 # ---- what each page says
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ([0.3, 0.2, 0.1], "2 of 2 pairs of networks are in the order that the search put them in; 1 pair more ties."),
+        ([0.2, 0.2, 0.1], "2 of 2 pairs of networks are in the order that the search put them in; 1 pair more ties."),
+        ([0.2, 0.3, 0.3], "0 of 1 pairs of networks are in the order that the search put them in; 2 pairs more tie."),
+        ([0.1, 0.1, 0.1], "no two networks can be put in order."),
+    ],
+)
+def test_pairs_that_tie_are_named(after, told):
+    assert _order("error", np.array([0.4, 0.4, 0.2]), np.array(after)) == f"error: {told}"
 
 
 def test_a_deployment_puts_the_search_beside_the_trained_networks(tmp_path):
