@@ -119,3 +119,18 @@ def test_a_run_for_two_devices_reads_back(tmp_path):
     assert [axis.name for axis in Searched.of(run).axes] == ["error", "latency_ms[board]", "latency_ms[phone.v2]"]
     assert all(record.constraints["latency_ms[phone.v2] <= 2.5"] <= 2.5 for record in records if record.evaluated)
     assert any(not record.evaluated for record in records)
+
+
+def test_an_end_of_an_interval_needs_a_device_that_has_one():
+    with pytest.raises(ObjectiveError, match="is an end of an interval, and the profile of board has none: fit it"):
+        devices("latency_ms_high").function("latency_ms_high")
+    with pytest.raises(ObjectiveError, match="the profile of this device has none"):
+        Devices({"": fake_latency}).function("latency_ms_high")
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.0, "is 0: raise it"), (-1.0, "is -1: raise it")])
+def test_the_ratio_to_any_limit_above_0_is_taken(limit, told):
+    with pytest.raises(ObjectiveError, match=told):
+        Devices(MODELS, limits={"board": limit}).function("worst_latency")
+    ratio = Devices(MODELS, limits={"board": 0.5}).function("worst_latency")(TABLE)
+    np.testing.assert_allclose(ratio, BOARD / 0.5)

@@ -140,3 +140,18 @@ def test_resamples_are_the_same_however_many_are_worked_on_at_a_time(
     monkeypatch.setattr(bootstrap, "AT_ONCE", at_once)
     for before, after in zip(expected, resamples(), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_a_group_that_is_drawn_once_is_there() -> None:
+    """Of three units, each alone in its group, the resamples with all groups have each of them once."""
+    weights = draw_weights(np.arange(3), 100, np.random.default_rng(3), (np.arange(3),))
+    assert (weights == 1).all()
+
+
+def test_many_units_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 10)  # three resamples at a time
+    weights = draw_weights(np.arange(3), 100, np.random.default_rng(3), (np.array([0, 0, 1]),))
+    assert (weights.sum(axis=1) == 3).all()
+    assert (weights[:, 2] > 0).all()
+    assert (weights[:, :2].sum(axis=1) > 0).all()
+    assert len({tuple(row) for row in weights.tolist()}) == 5
