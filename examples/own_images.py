@@ -74,7 +74,7 @@ def draw_toy_images(folder: Path, each: int = 80) -> None:
     y, x = np.mgrid[-8:8, -8:8] + 0.5
     shapes = {"ring": abs(np.hypot(x, y) - 5) < 1.5, "cross": abs(abs(x) - abs(y)) < 1.5}
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["file", "label", "site"])
         for label, shape in shapes.items():
             for site, brightness in (("north", 120), ("south", 30)):
