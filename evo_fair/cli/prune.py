@@ -103,7 +103,9 @@ def prune(
     torch_device: TorchDeviceOption = "auto",
     workers: WorkersOption = None,
     leave_out: LeaveOutOption = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a folder that was broken off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a folder that was broken off, or add networks to it.")
+    ] = False,
 ) -> None:
     """Prunes one network by one method or several, and says which groups lose by it."""
     from evo_fair.cli.interrupts import resumable

@@ -101,14 +101,15 @@ def prune(
         workers: Who makes the networks: so many processes here, the address of a
             Dask scheduler, or a `Workers`. They are the same. Default: None,
             this process.
-        resume: Whether to go on with a folder that was broken off; networks that are
-            there are not made again. Default: False.
+        resume: Whether to go on with a folder that was broken off, or to add networks
+            to it; those that are there are not made again. Default: False.
         listener: Hears how far the pruning is. Default: nobody.
 
     Returns:
-        A row a network, the dense one first, as `pruned.csv` has it. Figures are of the
-        test part, those called `validation_METRIC` of the validation part. A latency
-        that can't be told is left empty.
+        A row a network, the dense one first and those of earlier calls last, as
+        `pruned.csv` has it. Figures are of the test part, those called
+        `validation_METRIC` of the validation part. A latency that can't be told is left
+        empty.
 
     Raises:
         PruningError: The network, or a layer that `ratios` names, can't be pruned as
@@ -211,7 +212,8 @@ def prune_network(
             heard,
             listener,
         )
-    return results.table(["dense", *(unit.name for unit in there)])
+    made = [unit.name for unit in there]
+    return results.table(["dense", *made, *results.others({"dense", *made})])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The folder of a pruning: each network as checked ONNX with a card that measures it, and the table of them all."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,11 @@ class PrunedFolder:
         piece = self._piece(name)
         row = piece.content.get("row")  # a damaged card's network is made anew
         return isinstance(row, dict) and row.get("name") == name and piece.made
+
+    def others(self, names: Collection[str]) -> list[str]:
+        """The networks in the folder besides `names`, which an earlier call asked for, by their names."""
+        found = sorted(path.stem for path in self.folder.glob("*.json"))
+        return [name for name in found if name not in names and self.finished(name)]
 
     def write_dense(self) -> None:
         """Writes the network that was pruned, for comparison."""

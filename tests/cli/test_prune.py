@@ -127,7 +127,11 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
     # What is there is taken as it is; other settings are refused.
     stamp = (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns
     again = prune(str(problem_file), resume=True, **{**settings, "seeds": [0, 1], "methods": ["magnitude"]})  # type: ignore[arg-type]
-    assert again["name"].tolist() == ["dense", "magnitude-0.5-0", "magnitude-0.5-1"]
+    others = sorted(set(table["name"]) - {"dense", "magnitude-0.5-0"})
+    assert others, "methods that were asked for first, and stay in the table"
+    assert again["name"].tolist() == ["dense", "magnitude-0.5-0", "magnitude-0.5-1", *others]
+    rows = again.set_index("name").loc[others]
+    pd.testing.assert_frame_equal(rows, table.set_index("name").loc[others], check_dtype=False)
     assert (out / "magnitude-0.5-0.onnx").stat().st_mtime_ns == stamp
     with pytest.raises(ValueError, match="was made with epochs = 1, not 2: resume it with the same settings"):
         prune(str(problem_file), resume=True, **{**settings, "epochs": 2})  # type: ignore[arg-type]
