@@ -69,12 +69,9 @@ def parse_table(
         if len(row) != len(header):  # pandas takes surplus cells for an index, and missing ones for empty
             raise error(f"{path}, row {number} has {len(row)} cells, and its header {len(header)}: {mend}")
     try:
-        table = pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
+        return pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
     except (ValueError, OverflowError) as reason:  # pandas' ParserError and EmptyDataError are ValueErrors
         raise error(f"{path} is no table ({in_a_line(reason)}): {mend}") from reason
-    if not isinstance(table.index, pd.RangeIndex):
-        raise error(f"{path} has more cells in a row than columns in its header: {mend}")
-    return table
 
 
 def check_numbers(
@@ -90,8 +87,8 @@ def check_numbers(
         else:
             known = as_numbers(values)
             wrong = ~np.isfinite(known) & values.notna().to_numpy(bool)
-            if not wrong.any():  # whole numbers beyond 64 bits, say
-                wrong = np.ones(len(values), np.bool_)
+            if not wrong.any():  # whole numbers beyond 64 bits
+                wrong = np.abs(known) >= 2.0**63
         if wrong.any():
             row = int(wrong.argmax())
             cell = values.tolist()[row]
@@ -102,6 +99,8 @@ def as_numbers(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
     """A column of texts as numbers `[rows]`; NaN for what is none, infinity for those beyond the range of floats."""
 
     def number(cell: object) -> float:
+        if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # Python reads those, a table does not
+            return np.nan
         try:
             return float(cell)  # type: ignore[arg-type]
         except OverflowError:

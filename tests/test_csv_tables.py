@@ -20,6 +20,9 @@ from evo_fair.errors import RunError
         ("id,a,b\nx,1\n", "row 1 has 2 cells, and its header 3"),
         ("id,a\nx,1,2\n", "row 1 has 3 cells, and its header 2"),
         (f"id,a\nx,{'9' * 400}\n", "row 1, column 'a': '?999.* is no number"),
+        (f"id,a\nx,1\ny,{10**20}\n", "row 2, column 'a': '?10{20}'? is no number"),
+        (f"id,a\nx,1\ny,-{10**20}\n", "row 2, column 'a': '?-10{20}'? is no number"),
+        ("id,a\nx,1\ny,1_000\n", "row 2, column 'a': '1_000' is no number"),
         ("", "is no table"),
         ("\n\n", "is no table"),
         ('id,a\n"x,1\n', "is no table|row 1"),
@@ -40,3 +43,14 @@ def test_numbers_texts_and_gaps_are_kept(tmp_path: Path) -> None:
     assert table["b"].dtype.kind == "i"
     assert table["c"].isna().tolist() == [True, False]
     assert table["c"][1] == 0.1 + 0.2
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"t\.csv is missing: search again"):
+        read_table_of_numbers(tmp_path / "t.csv", RunError, "search again", texts=[])
+
+
+def test_truths_are_taken_beside_numbers(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\nTrue,1\nFalse,2\n")
+    table = read_table_of_numbers(tmp_path / "t.csv", RunError, "fix it", texts=[])
+    assert table["a"].tolist() == [True, False]
