@@ -139,3 +139,20 @@ def test_complexity_of_a_group_that_was_not_looked_at_is_unknown():
     found = DenseFacts.gather(["x"], logits, np.full((1, len(seen)), 0.9, np.float32), seen, dataset, ())
     assert np.isnan(found.complexity["class"][0]).tolist() == [label == 3 for label in range(10)]
     assert np.nanmax(np.abs(found.complexity["class"] - 0.9)) < 1e-6
+
+
+def test_two_groups_can_t_tell_share_and_complexity_apart_and_one_has_neither():
+    changes = planted(np.random.default_rng(1), 60)
+    two, one = (changes[changes["group"].isin(list(groups))] for groups in ("ab", "a"))
+    assert {term for term in ("share", "complexity") if term in formula_of(changes)} == {"share", "complexity"}
+    assert {term for term in ("share", "complexity") if term in formula_of(two)} == {"share"}
+    assert not {term for term in ("share", "complexity") if term in formula_of(one)}
+    assert "sparsity x share" in effects(two)["term"].tolist()
+
+
+def test_the_table_says_what_it_is_made_of():
+    changes = planted(np.random.default_rng(1), 60)
+    facts = effects(changes).attrs
+    assert (facts["rows"], facts["clusters"], facts["cluster"]) == (300, 60, "id")
+    assert facts["references"] == {"criterion": "magnitude"}, "factors that do not vary have none"
+    assert effects(changes, "base").attrs["clusters"] == 7
