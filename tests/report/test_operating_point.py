@@ -78,6 +78,7 @@ def test_an_unmeasured_value_meets_no_limit():
         ([], "accuracy[sex:male]", ConstraintError, "better the higher it is"),
         (["acuracy >= 0.7"], "latency_ms", ConstraintError, "did you mean 'accuracy'"),
         (["accuracy > 0.7"], "latency_ms", ConstraintError, "write accuracy >= 0.7"),
+        (["accuracy>=0.7,params<=9"], "latency_ms", ConstraintError, "give each by its own, --constraint 'acc"),
     ],
 )
 def test_wrong_wishes_are_refused(run, limits, minimise, error, told):
