@@ -150,6 +150,11 @@ def _link_outside(folder: Path) -> None:
     (folder / "0/0.jpg").symlink_to(folder.parent / "outside.jpg")
 
 
+def _folder_outside(folder: Path) -> None:
+    (folder / "0").rename(folder.parent / "pictures")
+    (folder / "0").symlink_to(folder.parent / "pictures")
+
+
 def _loop(folder: Path) -> None:
     (folder / "0/0.jpg").unlink()
     (folder / "0/0.jpg").symlink_to("0.jpg")
@@ -187,7 +192,8 @@ def _sixteen_bit(folder: Path) -> None:
         ),
         (_cell(3, "file", "1/\0.jpg"), r"labels\.csv, line 3: .*is no path that can be looked up \(embedded null"),
         (_loop, r"line 2: .*0/0\.jpg'? is (no path that can be looked up|missing)"),
-        (_link_outside, r"line 2: '0/0\.jpg' leads out of"),
+        (_link_outside, r"line 2: '0/0\.jpg' leads out of .*0/0\.jpg is a symbolic link to .*outside\.jpg; put a"),
+        (_folder_outside, r"line 2: '0/0\.jpg' leads out of .*zoo/0 is a symbolic link to .*pictures; put a copy"),
         (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "0/../0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "./0/0.jpg"), r"line 4: the file is in the table a second time"),
