@@ -111,8 +111,22 @@ def inside(folder: Path, name: str) -> Path:
         path = (folder / name).resolve()
         path.exists()
     if not path.is_relative_to(folder.resolve()):
+        if link := _link_out(folder, name):
+            raise EvoFairError(
+                f"{name!r} leads out of {folder}: {link} is a symbolic link to {link.resolve()}; put a "
+                "copy of that in the link's place"
+            )
         raise EvoFairError(f"{name!r} leads out of {folder}: give a path relative to and below that folder")
     return path
+
+
+def _link_out(folder: Path, name: str) -> Path | None:
+    """The link by which a path that is written as one below `folder` leaves it; None where `..` or a root does."""
+    below = Path(os.path.normpath(folder / name))
+    if not below.is_relative_to(os.path.normpath(folder)):
+        return None
+    steps = [folder.joinpath(*Path(name).parts[:end]) for end in range(1, len(Path(name).parts) + 1)]
+    return next((one for one in steps if one.is_symlink() and not one.resolve().is_relative_to(folder.resolve())), None)
 
 
 @contextmanager

@@ -27,9 +27,44 @@ from evo_fair.files import (
 )
 from evo_fair.plugins import check_facts
 
-__all__ = ["AUDITS", "PRUNINGS", "FolderKind", "Piece", "make_missing"]
+__all__ = ["AUDITS", "PRUNINGS", "FolderKind", "Piece", "job_in", "make_missing", "other_job", "such_as"]
 
 P = TypeVar("P")
+
+_JOBS = {"run.toml": "search", "settings.json": "pruning", "audit.toml": "audit", "compare.json": "comparison"}
+"""What made a folder, by the file that it writes first; a deployment has a search's."""
+
+
+def job_in(folder: Path) -> str:
+    """What made a folder: `search`, `deployment`, `pruning`, `audit` or `comparison`; empty where none of them did."""
+    job = next((job for file, job in _JOBS.items() if (folder / file).is_file()), "")
+    return "deployment" if job == "search" and _is_deployment(folder / "run.toml") else job
+
+
+def _is_deployment(place: Path) -> bool:
+    try:
+        return "deploy" in read_toml(place, EvoFairError)
+    except EvoFairError:
+        return False  # what is wrong is said when it is read
+
+
+def other_job(folder: Path, wanted: str) -> str:
+    """That a folder was made by another job than the `wanted` one, and where that lies; empty where none made it."""
+    found = job_in(folder)
+    if found in ("", wanted):
+        return ""
+    return f"{folder} is the folder of {_one(found)}: give that of {_one(wanted)}{such_as(folder, wanted)}"
+
+
+def such_as(folder: Path, *jobs: str) -> str:
+    """The end of a message that names a folder around or directly in this one that one of the jobs made; or nothing."""
+    within = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    found = next((one for one in (folder.parent, *within) if job_in(one) in jobs), None)
+    return f", such as {found}" if found else ""
+
+
+def _one(job: str) -> str:
+    return f"{'an' if job[0] in 'aeiou' else 'a'} {job}"
 
 
 @dataclass(frozen=True)
@@ -94,7 +129,10 @@ class FolderKind:
         if not path.is_dir():
             raise self.error(f"there is no {self.name} in {path}: {mend}")
         if not place.is_file():
-            raise self.error(f"{path} holds no {self.file}, so it is no {self.name}: {mend}")
+            wanted = _JOBS.get(self.file, self.name)
+            if other := other_job(path, wanted):
+                raise self.error(other)
+            raise self.error(f"{path} holds no {self.file}, so it is no {self.name}: {mend}{such_as(path, wanted)}")
         facts = (read_json if self._json else read_toml)(place, self.error)
         if not isinstance(facts, dict):
             raise self.error(f"{place} holds no table of facts: restore the file")

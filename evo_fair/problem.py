@@ -1,15 +1,16 @@
 """Problems: TOML files that name a data set, its groups, a search space, a training recipe and default objectives."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import PrivateAttr, ValidationError, model_validator
 
 from evo_fair.arguments import as_path
 from evo_fair.data import SOURCES, Dataset, check_dataset, check_samples, find_data, load_dataset
-from evo_fair.errors import ProblemError, UnknownNameError, quote
+from evo_fair.errors import ProblemError, UnknownNameError
 from evo_fair.files import read_toml, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
+from evo_fair.problem_faults import fault_of
 from evo_fair.problem_sections import Data, Fairness, ProxySettings, Search, Text, Training
 from evo_fair.space import SearchSpace, SpaceSchema
 from evo_fair.space.schema import Section
@@ -29,6 +30,8 @@ __all__ = [
 
 _MOST_WEIGHTS = 2**28
 _MOST_MEGABYTES = 2**12
+_SAID_ELSEWHERE = ("name", "folder")
+"""Fields of a problem that its file can't set."""
 
 
 class Problem(Section):
@@ -230,7 +233,7 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
     data = None if data is None else as_path("data", data)
     path = shipped_or_path(name, "problems", ".toml", "problem")
     content = read_toml(path, ProblemError)
-    for key in ("name", "folder"):
+    for key in _SAID_ELSEWHERE:
         if key in content:
             raise ProblemError(f"{path}: {key} can't be set here: the name is the file's, the folder --data's")
     try:
@@ -239,16 +242,8 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
         raise ProblemError(f"{path}: {first_fault(error)}") from error
 
 
-_PLAIN = {
-    "tuple_type": "expected a list in brackets, such as [1, 2]",
-    "model_type": "expected a table of keys, such as { key = 1 }",
-    "dict_type": "expected a table of keys, such as { key = 1 }",
-}
-"""What pydantic says in words of Python, in those of a problem file."""
-
-
 def first_fault(error: ValidationError) -> str:
-    """The first thing that is wrong with a problem, its key first; a misspelt key goes before all others.
+    """The first thing that is wrong with a problem, its key first; an unknown key goes before all others.
 
     Args:
         error: What pydantic found.
@@ -256,14 +251,4 @@ def first_fault(error: ValidationError) -> str:
     Returns:
         One line.
     """
-    found: list[Any] = list(error.errors(include_url=False))
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
-    place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "there is no such key: fix its name, or take it out"
-    given = (
-        f", got {quote(first['input'])}" if first["type"] not in ("value_error", "missing", "extra_forbidden") else ""
-    )
-    message = _PLAIN.get(first["type"], message)
-    return f"{place}: {message}{given}" if place else f"{message}{given}"
+    return fault_of(error, Problem, _SAID_ELSEWHERE)

@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails
 from evo_fair.arguments import as_name
 from evo_fair.data import SOURCES, TableSettings, for_sources, says_itself
 from evo_fair.errors import OWN_PARTS, UnknownNameError, quote
+from evo_fair.problem_faults import in_plain_words
 from evo_fair.space.schema import Section
 
 __all__ = ["Data", "Fairness", "ProxySettings", "Search", "Text", "Training"]
@@ -107,7 +108,7 @@ class Data(Section):
                 checked[key] = TypeAdapter(kinds[key]).validate_python(value, strict=kinds[key] in (int, bool))
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
-                raise ValueError(f"{key}: {first['msg']}, got {quote(value)}") from None
+                raise ValueError(f"{key}: {in_plain_words(first, kinds[key], f'data.{key}')}") from None
         return checked
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """Files: what is written is whole or not there, and what is read is refused by name and line when it is damaged."""
 
 import errno
+import re
 import time
 from pathlib import Path
 
@@ -140,10 +141,28 @@ def test_a_name_without_the_suffix_of_its_file_is_answered_with_that_file(
 
 def test_paths_stay_in_their_folder(tmp_path: Path) -> None:
     assert inside(tmp_path, "a/b.jpg") == tmp_path.resolve() / "a" / "b.jpg"
-    (tmp_path / "link").symlink_to("/")
-    for name in ("../x", "/etc/passwd", "a/../../x", "link/etc"):
-        with pytest.raises(EvoFairError, match="leads out of"):
+    for name in ("../x", "/etc/passwd", "a/../../x"):
+        with pytest.raises(EvoFairError, match=r"leads out of .*: give a path relative to and below that folder$"):
             inside(tmp_path, name)
+
+
+def test_a_link_that_leads_out_of_a_folder_is_named_as_one(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "data"
+    outside.mkdir()
+    (folder / "a").mkdir(parents=True)
+    (outside / "1.jpg").write_bytes(b"")
+    (folder / "a" / "out").symlink_to(outside)
+    (folder / "a" / "in").symlink_to(folder / "a")  # stays within
+    (folder / "1.jpg").symlink_to(outside / "1.jpg")
+    for name, link, goal in (("a/in/out/1.jpg", "a/in/out", outside), ("1.jpg", "1.jpg", outside / "1.jpg")):
+        told = f"'{name}' leads out of {folder}: {folder / link} is a symbolic link to {goal}; put a copy of that"
+        with pytest.raises(EvoFairError, match=re.escape(told)):
+            inside(folder, name)
+    (folder / "a" / "up").symlink_to(tmp_path)
+    with pytest.raises(EvoFairError, match=r"a/up is a symbolic link to"):
+        inside(folder, "a/up/outside/1.jpg")
+    with pytest.raises(EvoFairError, match=r"give a path relative to and below that folder$"):
+        inside(folder, "../data/../outside/1.jpg")
 
 
 @pytest.mark.parametrize("name", ["x" * 256, "a\0b"])

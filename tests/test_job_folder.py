@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from evo_fair import job_folder
 from evo_fair.errors import AuditError, EvoFairError, RunError
+from evo_fair.evolution import run_folder
 from evo_fair.files import sha256_of
-from evo_fair.job_folder import FolderKind, Piece, make_missing
+from evo_fair.job_folder import FolderKind, Piece, job_in, make_missing, other_job, such_as
+from evo_fair.report.compare_tables import COMPARISONS
 
 RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=3)
 PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
@@ -87,6 +90,52 @@ def test_other_things_are_left_alone(kind: FolderKind, tmp_path: Path) -> None:
     with pytest.raises(kind.error, match=f"there is no {kind.name} in"):
         kind.goes_on(tmp_path / "thesis.tex", resume=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def _results(folder: Path) -> Path:
+    """A search with a deployment in it, beside a pruning, an audit, a comparison and a folder of none."""
+    RUNS.begin(folder / "photos", {"search": {"seed": 0}})
+    RUNS.begin(folder / "photos" / "deployed", {"deploy": {"seed": 0}})
+    (folder / "photos" / "networks").mkdir()
+    for kind in (PRUNINGS, AUDITS, COMPARISONS):
+        kind.begin(folder / kind.name, {})
+    return folder
+
+
+def test_a_folder_tells_what_made_it(tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    made = {"photos": "search", "photos/deployed": "deployment", "photos/networks": "", "nowhere": ""}
+    made |= {name: name for name in ("pruning", "audit", "comparison")}
+    assert {name: job_in(results / name) for name in made} == made
+    (results / "photos" / "run.toml").write_text("[deploy")
+    assert job_in(results / "photos") == "search", "what is wrong with it is said when it is read"
+
+
+def test_the_folder_of_another_job_is_named_as_such_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    results = _results(tmp_path)
+    with pytest.raises(RunError) as pruning:
+        RUNS.read(results / "pruning")
+    assert str(pruning.value) == f"{results / 'pruning'} is the folder of a pruning: give that of a search"
+    with pytest.raises(AuditError, match=r"deployed is the folder of a deployment: give that of an audit$"):
+        AUDITS.read(results / "photos" / "deployed")
+    with pytest.raises(RunError, match=r"networks holds no run.toml, so it is no run: .* wrote, such as .*photos$"):
+        RUNS.read(results / "photos" / "networks")
+    with pytest.raises(AuditError, match=r"holds no audit.toml, so it is no audit: .* wrote, such as .*audit$"):
+        AUDITS.read(results)
+    deployed = results / "photos" / "deployed"
+    told = f"{deployed} is the folder of a deployment: give that of a search, such as {results / 'photos'}"
+    assert other_job(deployed, "search") == told
+    assert other_job(deployed, "deployment") == other_job(results, "search") == ""
+    assert other_job(results / "photos", "deployment").endswith(f"give that of a deployment, such as {deployed}")
+    assert such_as(results / "nowhere", "pruning") == ""
+
+
+def test_every_kind_of_job_is_told_by_its_file(tmp_path: Path) -> None:
+    for kind in (job_folder.PRUNINGS, job_folder.AUDITS, COMPARISONS):
+        kind.begin(tmp_path / kind.name, {})
+        assert job_in(tmp_path / kind.name) == kind.name
+    run_folder.RUNS.begin(tmp_path / "run", {"search": {}})
+    assert job_in(tmp_path / "run") == "search"
 
 
 @KINDS

@@ -41,7 +41,7 @@ class OpenCommand(OnceCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses as `OnceCommand` does; raises `PluginError` for a plugin that can't be run."""
-        values = self.make_parser(ctx).parse_args(args=list(args))[0]
+        values = self.parsed(ctx, args)[0]
         if files := values.get("plugin"):
             from evo_fair.plugins import load_plugins
 

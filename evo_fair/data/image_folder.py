@@ -63,7 +63,7 @@ def load_image_folder(
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
     units = unit_numbers(table["unit"]) if "unit" in table else np.arange(len(table))
     if "split" in table:
-        split = given_split(table["split"], units, table.get("unit"), f"{path}, line", "images")
+        split = given_split(table["split"], units, table.get("unit"), path, "line", "images")
     else:
         split = split_units(labels, units, fractions, rng)
     decoded = decode_images("image_folder", images, image_size)

@@ -47,7 +47,9 @@ def load_table(
     split = _split(cells, settings, labels, units, fractions, rng)
     train = split == 0
     if not train.any():
-        raise DataError(f"{cells.path}: no row is in the training part: fix the column {settings.split!r}")
+        raise DataError(
+            f"{cells.path}: no row is drawn for the training part: add rows, or enlarge its share under fractions"
+        )
     numbers = {column: cells.numbers(column) for column in settings.numbers}
     texts = {column: cells.texts(column) for column in (*settings.categories, *settings.target_encoded)}
     _say_doubts(cells, settings, texts, missing)
@@ -144,8 +146,7 @@ def _split(
     if settings.split is None:
         return split_units(labels, units, fractions, rng)
     unit_cells = cells.texts(settings.unit) if settings.unit else None
-    where = f"{cells.path}, {cells.counted}"
-    return given_split(cells.texts(settings.split), units, unit_cells, where, "rows")
+    return given_split(cells.texts(settings.split), units, unit_cells, cells.path, cells.counted, "rows")
 
 
 def _say_doubts(

@@ -104,16 +104,29 @@ def unit_numbers(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
 
 
 def given_split(
-    cells: "pd.Series[str]", units: npt.NDArray[np.int64], unit_cells: "pd.Series[str] | None", where: str, what: str
+    cells: "pd.Series[str]",
+    units: npt.NDArray[np.int64],
+    unit_cells: "pd.Series[str] | None",
+    path: Path,
+    counted: str,
+    what: str,
 ) -> npt.NDArray[np.int8]:
-    """The part of each sample, int8 `[samples]`, that a table gives; `where` is its path and what its index counts.
+    """The part of each sample, int8 `[samples]`, that the table `path` gives; `counted` is what its index counts.
 
-    Raises `DataError` for a cell that names no part, and for a unit whose samples, called `what`, are in two.
+    Raises `DataError` for a cell that names no part, for a part that no sample is in, and for a unit whose samples,
+    called `what`, are in two.
     """
+    where = f"{path}, {counted}"
     wrong = ~cells.isin(PARTS)
     if wrong.any():
         value = cells[wrong].iloc[0]
         raise DataError(f"{where} {first_line(wrong)}: split {value!r}, expected one of {', '.join(PARTS)}")
+    if absent := [part for part in PARTS if not (cells == part).any()]:
+        found = " and ".join(part for part in PARTS if part not in absent)
+        raise DataError(
+            f"{path}: no {counted} has the split {' or '.join(map(repr, absent))}, only {found}: give "
+            f"{what} to each of {', '.join(PARTS)}, or leave split out to have the parts drawn"
+        )
     split = np.array([PARTS.index(part) for part in cells], np.int8)
     first = split[np.unique(units, return_index=True)[1]]
     torn = pd.Series(split != first[units], index=cells.index)

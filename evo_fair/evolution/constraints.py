@@ -21,6 +21,10 @@ _NUMBER = r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?P<name>\S.*?)\s*(?P<relation><=|>=)\s*(?P<number>{_NUMBER})\s*")
 _STRICT = re.compile(rf"\s*(?P<name>[^<>=!\s]+)\s*(?P<relation><|>|==?|!=)\s*(?P<number>{_NUMBER})\s*")
 
+_ALSO = re.compile(r"(?:[,;]|&+|\band\b)(?![^\[]*\])", re.IGNORECASE)
+"""What stands between two limits; within brackets it is a part of a group's name."""
+_BETWEEN = re.compile(rf"\s*(?P<least>{_NUMBER})\s*<=?\s*(?P<name>[^<>=!\s]+)\s*<=?\s*(?P<most>{_NUMBER})\s*")
+
 
 @dataclass(frozen=True)
 class Limit:
@@ -103,6 +107,12 @@ def parse_limit(text: str) -> Limit:
     Raises:
         ConstraintError: It can't be read; the message says what to write instead.
     """
+    if several := _several(text):
+        each = [f"'{one}'" for one in several]
+        raise ConstraintError(
+            f"the constraint {text!r} is {len(each)} in one: give each by its own, "
+            f"--constraint {' --constraint '.join(each)}; in Python and in problem files [{', '.join(each)}]"
+        )
     match = _LIMIT.fullmatch(text)
     if match is None:
         raise ConstraintError(f"can't read the constraint {text!r}: {_mend(text)}")
@@ -171,6 +181,15 @@ def _check_attainable(limit: Limit, measured: Objective, text: str) -> None:
         )
     if limit.relation == "<=" and limit.number < 0:
         raise ConstraintError(f"no network can meet the constraint {text!r}: {limit.name} is never below 0")
+
+
+def _several(text: str) -> list[str]:
+    """The limits that a text joins, as in `a >= 1, b <= 2` or `1 <= a <= 2`; none where it is one, or no limit."""
+    if between := _BETWEEN.fullmatch(text):
+        return [f"{between['name']} >= {between['least']}", f"{between['name']} <= {between['most']}"]
+    parts = [part.strip() for part in _ALSO.split(text)]
+    limits = [part for part in parts if _LIMIT.fullmatch(part) or _STRICT.fullmatch(part)]
+    return parts if len(limits) == len(parts) > 1 else []
 
 
 def _mend(text: str) -> str:

@@ -9,6 +9,7 @@ from evo_fair.evolution.constraints import Limit, parse_limit
 from evo_fair.evolution.objectives import Axis
 from evo_fair.evolution.run_folder import RunFolder
 from evo_fair.evolution.start import Initial
+from evo_fair.job_folder import other_job
 
 __all__ = ["Searched"]
 
@@ -53,6 +54,12 @@ class Searched(_Part):
             RunError: A key of its configuration is missing or damaged; the message
                 names it.
         """
+        if "search" not in folder.configuration:
+            raise RunError(
+                other_job(folder.path, "search")
+                or f"{folder.path / 'run.toml'} does not say what was searched, it has no [search]: give the folder "
+                "that a search wrote, or restore it"
+            )
         try:
             searched = cls.model_validate(folder.configuration.get("search"))
             names = [axis.name for axis in searched.objectives]

@@ -26,6 +26,7 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
+from evo_fair.job_folder import other_job
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener
@@ -150,6 +151,8 @@ def deploy(
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
     begun = RUNS.read(folder) if RUNS.goes_on(folder, resume) else None
+    if begun is not None and (other := other_job(folder, "deployment")):
+        raise RunError(f"{other}, or choose another --out")
     place = place_of_job(torch_device, begun, listener)
     tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
     check_even_groups(even_groups)

@@ -139,6 +139,9 @@ def _tensors_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
 
 
 def _load(path: Path) -> onnx.ModelProto:
+    if path.is_dir():
+        within = next((one for place in ("", "networks") for one in sorted((path / place).glob("*.onnx"))), None)
+        raise EvoFairError(f"{path} is a folder: give an ONNX file{f', such as {within}' if within else ''}")
     try:
         if path.stat().st_size > MOST_BYTES:
             raise EvoFairError(

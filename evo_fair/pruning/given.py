@@ -7,7 +7,7 @@ import inspect
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from evo_fair.errors import PruningError, in_a_line
+from evo_fair.errors import PruningError, in_a_line, quote
 from evo_fair.files import user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
@@ -29,6 +29,9 @@ _WRAPPERS = ("module.", "_orig_mod.")
 
 _PICKLES = (b"PK\x03\x04", b"\x80")
 """How files of `torch.save` begin: a zip file, or, long ago, a bare pickle."""
+
+_MOST_NAMED = 4
+"""Tensors that a message names of those that only the file has, or only the network."""
 
 _MODULE = "_evo_fair_given_"
 """How the modules of such files are called."""
@@ -127,7 +130,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError, ValueError) as error:
         _refuse_pickle(path)
         raise PruningError(f"{path} is no safetensors file ({in_a_line(error)}): save the weights again") from error
-    known = network.state_dict(keep_vars=True)
+    known, stored = network.state_dict(keep_vars=True), tensors
     for prefix in _WRAPPERS:
         if (
             tensors
@@ -135,8 +138,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
             and not any(n.startswith(prefix) for n in known)
         ):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    by_place = {id(known[name]): tensor for name, tensor in tensors.items() if name in known}
-    tensors |= {n: by_place[id(own)] for n, own in known.items() if n not in tensors and id(own) in by_place}
+    tensors = _under_all_names(tensors, known)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -144,7 +146,57 @@ def load_weights(network: nn.Module, path: Path) -> None:
         misfits = (name for name, own in known.items() if name in tensors and tensors[name].shape != own.shape)
         if tensors.keys() == known.keys() and (name := next(misfits, None)):
             why = f"{name} has the shape {[*tensors[name].shape]}, in the network {[*known[name].shape]}"
+        elif tensors.keys() != known.keys():
+            _refuse_names(path, stored, known)
+            why = _other_names(tensors, known)
         raise PruningError(f"{path} does not fit the network: {why}; give the weights of this very network") from error
+
+
+def _under_all_names(tensors: dict[str, torch.Tensor], known: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors, and again under the other names that the network has for them."""
+    by_place = {id(known[name]): tensor for name, tensor in tensors.items() if name in known}
+    return tensors | {n: by_place[id(own)] for n, own in known.items() if n not in tensors and id(own) in by_place}
+
+
+def _other_names(tensors: Mapping[str, object], known: Mapping[str, object]) -> str:
+    """Which names only the file has, and which only the network."""
+    told = [
+        f"{what} {', '.join(map(quote, names[:_MOST_NAMED]))}"
+        + (f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else "")
+        for what, names in (
+            ("the network has no", [name for name in tensors if name not in known]),
+            ("the file has no", [name for name in known if name not in tensors]),
+        )
+        if names
+    ]
+    return "; ".join(told)
+
+
+def _refuse_names(path: Path, stored: Mapping[str, torch.Tensor], known: Mapping[str, torch.Tensor]) -> None:
+    """Raises `PruningError` with the command that mends it where all names lack a beginning, or have one too much."""
+    for whole, first, change, what in (
+        (stored, next(iter(stored), ""), "k.removeprefix({!r})", "begin with {!r}, and the network's do not"),
+        (known, next(iter(known), ""), "{!r} + k", "lack {!r}, with which the network's begin"),
+    ):
+        for end, letter in enumerate(first, 1):
+            start = first[:end]
+            if letter != "." or not all(name.startswith(start) for name in whole):
+                continue
+            if whole is stored:
+                named = {name.removeprefix(start): tensor for name, tensor in stored.items()}
+            else:
+                named = {start + name: tensor for name, tensor in stored.items()}
+            fitting = _under_all_names(named, known)
+            if fitting.keys() == known.keys() and all(fitting[n].shape == own.shape for n, own in known.items()):
+                script = (
+                    "from safetensors.torch import load_file, save_file; "
+                    f"save_file({{{change.format(start)}: v for k, v in load_file({path.name!r}).items()}}, "
+                    f"{f'{path.stem}-named.safetensors'!r})"
+                )
+                raise PruningError(
+                    f"{path} does not fit the network by the names of its tensors alone: they {what.format(start)}; "
+                    f'rename them once with python -c "{script}", and give that file'
+                )
 
 
 def _refuse_pickle(path: Path) -> None:

@@ -12,6 +12,7 @@ from evo_fair.csv_tables import as_numbers, check_numbers, parse_table
 from evo_fair.errors import ConstraintError, RunError, quote
 from evo_fair.evolution import parse_limit
 from evo_fair.files import read_text
+from evo_fair.job_folder import such_as
 from evo_fair.report.operating_point import Choice, choose, table_axes
 from evo_fair.report.run import load_run
 
@@ -39,6 +40,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     if not (source.is_file() or _table_of(source)):
         raise RunError(
             f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV of networks"
+            f"{such_as(source, 'search', 'audit', 'pruning')}"
         )
     networks = read_candidates(source)
     _check_part(networks, [*(limit.name for limit in map(parse_limit, limits)), minimise, maximise])

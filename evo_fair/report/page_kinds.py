@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evo_fair.errors import RunError
-from evo_fair.evolution.run_folder import RUNS
-from evo_fair.job_folder import AUDITS, PRUNINGS
-from evo_fair.report.compare_tables import COMPARISONS
+from evo_fair.job_folder import job_in, such_as
 from evo_fair.report.page_sheet import Sheet
 
 __all__ = ["PAGE_KINDS", "PageKind", "kind_of"]
@@ -15,12 +13,15 @@ __all__ = ["PAGE_KINDS", "PageKind", "kind_of"]
 
 @dataclass(frozen=True)
 class PageKind:
-    """A kind of folder: what it is called, whether one is of it, and what its page shows."""
+    """A kind of folder: what it is called, and what its page shows."""
 
     name: str
     command: str
-    is_in: Callable[[Path], bool]
     sheet: Callable[[Path], Sheet]
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether a folder is of this kind."""
+        return job_in(folder) == self.name
 
     @property
     def named(self) -> str:
@@ -35,11 +36,8 @@ def kind_of(folder: Path) -> PageKind:
             return kind
     known = ", ".join(kind.named for kind in PAGE_KINDS)
     what = "holds nothing that a report is made of" if folder.is_dir() else "is no folder"
-    raise RunError(f"{folder} {what}: give the folder of {known}")
-
-
-def _is_deployment(folder: Path) -> bool:
-    return (folder / RUNS.file).is_file() and "deploy" in RUNS.read(folder)
+    near = such_as(folder, *(kind.name for kind in PAGE_KINDS))
+    raise RunError(f"{folder} {what}: give the folder of {known}{near}")
 
 
 # What draws is an extra, so pages are imported only once one is to be made.
@@ -76,10 +74,10 @@ def _comparison(folder: Path) -> Sheet:
 
 
 PAGE_KINDS = (
-    PageKind("deployment", "evo-fair deploy", _is_deployment, _deployment),
-    PageKind("search", "evo-fair search", lambda folder: (folder / RUNS.file).is_file(), _search),
-    PageKind("pruning", "evo-fair prune", lambda folder: (folder / PRUNINGS.file).is_file(), _pruning),
-    PageKind("audit", "evo-fair audit", lambda folder: (folder / AUDITS.file).is_file(), _audit),
-    PageKind("comparison", "evo-fair compare", lambda folder: (folder / COMPARISONS.file).is_file(), _comparison),
+    PageKind("deployment", "evo-fair deploy", _deployment),
+    PageKind("search", "evo-fair search", _search),
+    PageKind("pruning", "evo-fair prune", _pruning),
+    PageKind("audit", "evo-fair audit", _audit),
+    PageKind("comparison", "evo-fair compare", _comparison),
 )
-"""All kinds, those that share a file with another one first."""
+"""All kinds."""

@@ -302,6 +302,18 @@ def test_what_is_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path:
     assert "holds no run.toml" in refusal(capsys, "deploy", tmp_path)
 
 
+def test_a_deployment_goes_on_in_no_folder_of_another_job(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = create_run(tmp_path / "run", {"search": {"objectives": [{"name": "error"}]}})
+    create_run(run.path / "deployed", {"deploy": {"seed": 0}})
+    told = (
+        f"{run.path} is the folder of a search: give that of a deployment, such as {run.path / 'deployed'}, or choose"
+    )
+    assert told in refusal(capsys, "deploy", run.path, "--out", run.path, "--resume")
+    told = f"{run.path / 'deployed'} is the folder of a deployment: give that of a search, such as {run.path}"
+    assert told in refusal(capsys, "deploy", run.path / "deployed")
+    assert told in refusal(capsys, "card", run.path / "deployed", "abc")
+
+
 def test_it_is_said_on_which_devices_nothing_is_predicted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     devices = [{"name": "pixel-3", "sha256": "a1"}, {"name": "my-board", "sha256": "b2"}]
     search = {"objectives": [{"name": "error"}]}

@@ -28,6 +28,20 @@ def test_a_second_value_is_refused(command: str, option: str, capsys: pytest.Cap
     )
 
 
+@pytest.mark.parametrize("command", ["deploy", "prune", "train"])
+def test_an_option_of_other_commands_is_sent_to_what_does_it_here(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = refusal(capsys, command, "x", "--jobs", "2")
+    assert message.startswith("evo-fair: No such option: --jobs")
+    assert message.endswith("; in this command --workers N makes N of its pieces at once")
+
+
+def test_an_option_that_nothing_does_is_just_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert refusal(capsys, "plot", "x", "--jobs", "2").startswith("evo-fair: No such option: --jobs")
+    assert "--workers" not in refusal(capsys, "plot", "x", "--jobs", "2")
+
+
 def test_what_can_be_repeated_still_can(capsys: pytest.CaptureFixture[str]) -> None:
     for repeated in (["--objective", "error", "--objective", "eror"], ["--resume", "--resume", "--objective", "eror"]):
         assert "unknown objective 'eror'" in refusal(capsys, "search", "digits", *repeated)

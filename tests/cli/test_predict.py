@@ -211,6 +211,13 @@ def test_what_is_no_network_or_device_is_refused(
     (tmp_path / "text.onnx").write_text("hello")
     assert "is no ONNX model" in refusal(capsys, "predict", tmp_path / "text.onnx", "--device", "pixel-3")
     assert "cannot read" in refusal(capsys, "predict", tmp_path / "absent.onnx", "--device", "pixel-3")
+    (tmp_path / "run" / "networks").mkdir(parents=True)
+    told = refusal(capsys, "predict", tmp_path / "run", "--device", "pixel-3")
+    assert told.endswith(f"{tmp_path / 'run'} is a folder: give an ONNX file")
+    (tmp_path / "run" / "networks" / "a.onnx").write_text("")
+    for folder in (tmp_path / "run", tmp_path / "run" / "networks"):
+        told = refusal(capsys, "predict", folder, "--device", "pixel-3")
+        assert told.endswith(f"{folder} is a folder: give an ONNX file, such as {tmp_path}/run/networks/a.onnx")
     assert "unknown device 'pixel-9'" in refusal(capsys, "predict", network, "--device", "pixel-9")
     (tmp_path / "newer.json").write_text('{"schema": 2}')
     line = refusal(capsys, "predict", network, "--device", tmp_path / "newer.json")

@@ -122,6 +122,16 @@ def _cell(line: int, column: str, value: str) -> Callable[[Path], None]:
     return change
 
 
+def _split_of(instead: dict[str, str]) -> Callable[[Path], None]:
+    """Puts the images of some parts into others."""
+
+    def change(folder: Path) -> None:
+        place = HEADER.index("split")
+        _write(folder, [[*row[:place], instead.get(row[place], row[place]), *row[place + 1 :]] for row in _rows()])
+
+    return change
+
+
 def _table(text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "labels.csv").write_text(text) and None
 
@@ -138,6 +148,11 @@ def _link_outside(folder: Path) -> None:
     (folder.parent / "outside.jpg").write_bytes(jpeg(0))
     (folder / "0/0.jpg").unlink()
     (folder / "0/0.jpg").symlink_to(folder.parent / "outside.jpg")
+
+
+def _folder_outside(folder: Path) -> None:
+    (folder / "0").rename(folder.parent / "pictures")
+    (folder / "0").symlink_to(folder.parent / "pictures")
 
 
 def _loop(folder: Path) -> None:
@@ -177,13 +192,25 @@ def _sixteen_bit(folder: Path) -> None:
         ),
         (_cell(3, "file", "1/\0.jpg"), r"labels\.csv, line 3: .*is no path that can be looked up \(embedded null"),
         (_loop, r"line 2: .*0/0\.jpg'? is (no path that can be looked up|missing)"),
-        (_link_outside, r"line 2: '0/0\.jpg' leads out of"),
+        (_link_outside, r"line 2: '0/0\.jpg' leads out of .*0/0\.jpg is a symbolic link to .*outside\.jpg; put a"),
+        (_folder_outside, r"line 2: '0/0\.jpg' leads out of .*zoo/0 is a symbolic link to .*pictures; put a copy"),
         (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "0/../0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "./0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(5, "file", ""), r"line 5: the file is empty"),
         (_cell(5, "label", " "), r"line 5: the label is empty"),
         (_cell(6, "split", "val"), r"line 6: split 'val', expected one of train, validation, test"),
+        (
+            _split_of({"validation": "test"}),
+            (
+                r"labels\.csv: no line has the split 'validation', only train and test: give images to each of train, "
+                "validation, test, or leave split out to have the parts drawn$"
+            ),
+        ),
+        (
+            _split_of({"train": "test", "validation": "test"}),
+            r"labels\.csv: no line has the split 'train' or 'validation', only test",
+        ),
         (_cell(6, "split", "test"), r"line \d: unit 'u1' is in two splits"),
         (_cell(6, "unit", "u4"), r"unit 'u4' is in two splits"),
         (lambda f: (f / "0/4.jpg").write_bytes(b"x"), r"0/4\.jpg does not open: not a JPEG.*take it out of the table"),

@@ -178,7 +178,17 @@ def _with(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.D
         (lambda frame: frame.assign(hours=""), {}, "the number 'hours' has no value of the training part"),
         (lambda frame: frame.assign(job="cook"), {}, "the category 'job' is 'cook' in every row of the training part"),
         (_with("part", 7, "dev"), {"split": "part"}, "line 9: split 'dev', expected one of train, validation, test"),
-        (lambda frame: frame.assign(part="test"), {"split": "part"}, "no row is in the training part"),
+        (
+            lambda frame: frame.assign(part="test"),
+            {"split": "part"},
+            ("people.csv: no line has the split 'train' or 'validation', only test: give rows to each of train, "
+            "validation, test, or leave split out to have the parts drawn"),
+        ),
+        (
+            lambda frame: frame.assign(part=frame["part"].replace("validation", "test")),
+            {"split": "part"},
+            "people.csv: no line has the split 'validation', only train and test: give rows to each",
+        ),
         (_with("household", 36, "h0"), {"split": "part", "unit": "household"}, "unit 'h0' is in two splits"),
         (None, {"groups": {"sex": {"column": "sex", "names": {"x": "y"}}}}, "no row has sex = 'x', which names gives"),
         (None, {"label": {"column": "job", "names": {"cook": "c", "baker": "b"}}}, "job is 'pilot', which has no name"),
@@ -207,6 +217,13 @@ def test_what_is_wrong_is_said_in_one_line(
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_a_drawn_split_without_training_rows_is_refused_and_says_what_to_enlarge(tmp_path: Path) -> None:
+    _people(2).to_csv(tmp_path / "people.csv", index=False)
+    chosen = {"table": TableSettings.model_validate(SETTINGS)}
+    with pytest.raises(DataError, match="no row is drawn for the training part: add rows, or enlarge its share under"):
+        load_dataset("table", tmp_path, fractions=(0.1, 0.1, 0.8), min_samples=1, settings=chosen)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,45 @@ def test_what_cannot_be_read_says_how_to_write_it(text, mend):
     assert repr(text) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "each"),
+    [
+        ("accuracy>=0.6,unfairness<=0.4", ["accuracy>=0.6", "unfairness<=0.4"]),
+        ("accuracy >= 0.6 and unfairness <= 0.4", ["accuracy >= 0.6", "unfairness <= 0.4"]),
+        ("a >= 1; b <= 2 && c < 3", ["a >= 1", "b <= 2", "c < 3"]),
+        (
+            "accuracy[sex:f, m]>=0.6, accuracy[age:x and y]>=0.5",
+            ["accuracy[sex:f, m]>=0.6", "accuracy[age:x and y]>=0.5"],
+        ),
+        ("0.6 <= accuracy < 0.9", ["accuracy >= 0.6", "accuracy <= 0.9"]),
+    ],
+)
+def test_several_limits_in_one_are_taken_apart(text, each):
+    with pytest.raises(ConstraintError) as caught:
+        parse_limit(text)
+    options = " ".join(f"--constraint '{one}'" for one in each)
+    told = f"the constraint {text!r} is {len(each)} in one: give each by its own, {options}; in Python and in problem"
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith(f"files [{', '.join(map(repr, each))}]")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("accuracy[age:>=60, <=70] >= 0.6", "accuracy[age:>=60, <=70]"),
+        ("accuracy[site:a and b>=2] >= 0.6", "accuracy[site:a and b>=2]"),
+        ("sand >= 1", "sand"),
+    ],
+)
+def test_what_joins_limits_may_be_a_part_of_a_name(text, name):
+    assert parse_limit(text).name == name
+
+
+def test_a_comma_for_a_point_is_no_second_limit():
+    with pytest.raises(ConstraintError, match=r"can't read the constraint 'accuracy >= 0,6': write a name"):
+        parse_limit("accuracy >= 0,6")
+
+
 def test_the_limit_itself_is_met():
     assert Limit("a", "<=", 5.0).met([4.9, 5.0, 5.1, np.nan]).tolist() == [True, True, False, False]
     assert Limit("a", ">=", 5.0).met([4.9, 5.0, 5.1, np.nan]).tolist() == [False, True, True, False]

@@ -78,6 +78,7 @@ def test_an_unmeasured_value_meets_no_limit():
         ([], "accuracy[sex:male]", ConstraintError, "better the higher it is"),
         (["acuracy >= 0.7"], "latency_ms", ConstraintError, "did you mean 'accuracy'"),
         (["accuracy > 0.7"], "latency_ms", ConstraintError, "write accuracy >= 0.7"),
+        (["accuracy>=0.7,params<=9"], "latency_ms", ConstraintError, "give each by its own, --constraint 'acc"),
     ],
 )
 def test_wrong_wishes_are_refused(run, limits, minimise, error, told):
@@ -183,6 +184,9 @@ def test_tables_are_read_from_files_and_folders(tmp_path, run):
         choose_in(tmp_path / "empty.csv", [])
     with pytest.raises(RunError, match="there is no run in"):
         choose_in(tmp_path / "nowhere", [])
+    (run.path / "networks").mkdir()
+    with pytest.raises(RunError, match=r"give the folder of one, or a CSV of networks, such as .*ham$"):
+        choose_in(run.path / "networks", [])
 
 
 def test_a_line_on_how_a_table_was_made_is_no_row(tmp_path):

@@ -242,6 +242,12 @@ def test_the_command_refuses_a_folder_without_a_run(tmp_path, capsys):
     assert "nowhere is no folder: give the folder of" in refusal(capsys, "report", tmp_path / "nowhere")
 
 
+def test_a_folder_within_a_jobs_own_is_refused_with_that(run):
+    (run.path / "networks").mkdir()
+    with pytest.raises(RunError, match=r"holds nothing that a report is made of: give .*, such as .*ham$"):
+        write_report(run.path / "networks")
+
+
 def test_a_run_without_a_front_is_refused(tmp_path):
     run = write_run(tmp_path / "none", networks=[(None, None, 9.5, 99_000)])
     with pytest.raises(RunError, match="no network on its front"):

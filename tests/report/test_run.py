@@ -76,6 +76,19 @@ def test_a_front_without_its_journal_is_read_and_what_needs_the_journal_is_refus
     assert not (tmp_path / "front.png").exists()
 
 
+def test_a_deployment_is_no_run_to_read_and_its_search_is_named(run):
+    create_run(run.path / "deployed", {"deploy": {"seed": 0}})
+    told = f"{run.path / 'deployed'} is the folder of a deployment: give that of a search, such as {run.path}"
+    with pytest.raises(RunError, match=f"^{re.escape(told)}$"):
+        load_run(run.path / "deployed")
+
+
+def test_a_run_without_a_search_is_refused_in_plain_words(tmp_path):
+    create_run(tmp_path / "odd", {"data": {}})
+    with pytest.raises(RunError, match=r"does not say what was searched, it has no \[search\]: give the folder that a"):
+        load_run(tmp_path / "odd")
+
+
 @pytest.mark.parametrize(
     ("search", "message"),
     [

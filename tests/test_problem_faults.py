@@ -1,0 +1,100 @@
+"""What is wrong with a problem file is said in words of such files, with how to mend it."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from evo_fair.errors import ProblemError
+from evo_fair.problem import load_problem
+from evo_fair.problem_faults import fault_of, in_plain_words
+from tests.test_problem import FOLDER, MINIMAL
+
+TABLE = MINIMAL.replace("[fairness]", '[data.table]\nfile = "a.csv"\nlabel = "b"\nnumbers = ["c"]\n[fairness]')
+FIX = "there is no such key: fix its name, or take it out"
+MOVE = "there is no such key here: it belongs"
+
+
+@pytest.mark.parametrize(
+    ("content", "old", "new", "message"),
+    [
+        (FOLDER, "objectives =", 'missing = ["x"]\nobjectives =', f"search.missing: {MOVE} under [data]"),
+        (MINIMAL, "slots = 1", "slots = 1\nbudget = 9", f"space.stage.1.budget: {MOVE} under [search]"),
+        (MINIMAL, "objectives", "widths = [4]\nobjectives", f"{MOVE} under [space.stem] or under [[space.stage]]"),
+        (MINIMAL, "objectives", "title = 'a'\nobjectives", f"{MOVE} at the top of the file, before all sections"),
+        (TABLE, "numbers", "missing = ['?']\nnumbers", f"data.table.missing: {MOVE} under [data]"),
+        (TABLE, "numbers", "above = [3]\nnumbers", "under [data.table.label] or under [data.table.groups.NAME]"),
+        (MINIMAL, "stem = {", "[stem]\na = {", "stem: there is no such key here: write [space.stem]"),
+        (MINIMAL, "[[space.stage]]", "[[stage]]", "stage: there is no such key here: write [[space.stage]]"),
+        (MINIMAL, "slots", "slot", f"space.stage.1.slot: {FIX}; did you mean 'slots'?"),
+        (MINIMAL, "[search]", "[serach]", f"serach: {FIX}; did you mean 'search'?"),
+        (MINIMAL, "objectives", "name = 'a'\nobjectives", f"search.name: {FIX}"),
+    ],
+)
+def test_a_key_that_its_section_does_not_know_is_sent_where_it_belongs(
+    tmp_path: Path, content: str, old: str, new: str, message: str
+) -> None:
+    assert refused(tmp_path, content, old, new).endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[[space.stage]]", "[space.stage]", "space.stage: there can be several of them: write [[space.stage]], in"),
+        ("[search]", "[[search]]", "search: there is one of them: write [search], in single brackets"),
+        ("stem = { widths = [4] }", "[[space.stem]]\nwidths = [4]", "space.stem: there is one of them: write [space."),
+    ],
+)
+def test_single_and_double_brackets_that_are_mixed_up_are_told(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert message in refused(tmp_path, MINIMAL, old, new)
+
+
+@pytest.mark.parametrize(
+    ("content", "old", "new", "message"),
+    [
+        (MINIMAL, '["class"]', '"class"', """fairness.report: {list} ["class"], got 'class'"""),
+        (FOLDER, "min_samples", 'missing = "other"\nmin_samples', """data.missing: {list} ["other"], got 'other'"""),
+        (MINIMAL, '["class"]', "3", 'fairness.report: {list} ["a", "b"], got 3'),
+        (MINIMAL, '["class"]', "{ a = 3 }", """fairness.report: {list} ["a", "b"], got {{'a': 3}}"""),
+        (MINIMAL, "[search]", '[training]\naugment = "flip"\n[search]', """{list} ["hflip", "vflip"], got 'flip'"""),
+        (MINIMAL, "{ widths = [4] }", "{ widths = 4 }", "space.stem.widths: {list} [4], got 4"),
+        (MINIMAL, "{ widths = [4] }", '{ widths = "4" }', "space.stem.widths: {list} [1, 2], got '4'"),
+        (MINIMAL, "slots = 1", "slots = 1\nkernels = { CB = 3 }", "space.stage.1.kernels.CB: {list} [3], got 3"),
+        (TABLE, '"b"', '{ column = "b", names = "u" }', """data.table.label.names: {list} ["u"], got 'u'"""),
+        (MINIMAL, "[fairness]", "fractions = 0.5\n[fairness]", "expected a list of 3 in brackets, got 0.5"),
+    ],
+)
+def test_the_example_of_a_list_is_of_what_it_holds_and_of_the_value_where_that_fits(
+    tmp_path: Path, content: str, old: str, new: str, message: str
+) -> None:
+    told = message.format(list="expected a list in brackets, such as")
+    assert refused(tmp_path, content, old, new).endswith(told)
+
+
+def test_the_settings_of_a_source_are_refused_in_the_same_words() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(list[str]).validate_python("a")
+    first = caught.value.errors()[0]
+    assert in_plain_words(first, list[str], "data.sites") == """expected a list in brackets, such as ["a"], got 'a'"""
+
+
+def test_the_fault_of_a_whole_has_no_place() -> None:
+    class One(BaseModel):
+        number: int
+
+    with pytest.raises(ValidationError) as caught:
+        One.model_validate(3)
+    assert fault_of(caught.value, One) == "expected a table of keys, such as { key = 1 }, got 3"
+
+
+def refused(folder: Path, content: str, old: str, new: str) -> str:
+    """What is said of a problem file in which something is changed."""
+    assert old in content
+    path = folder / "mine.toml"
+    path.write_text(content.replace(old, new, 1))
+    with pytest.raises(ProblemError) as caught:
+        load_problem(str(path))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
