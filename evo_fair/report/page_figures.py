@@ -19,7 +19,7 @@ from evo_fair.show import visible
 
 __all__ = ["Series", "SeriesLook", "finish", "finite", "look", "points_figure", "range_of", "rows_figure", "scale_of"]
 
-Scale = Literal["linear", "log"]
+RulerKind = Literal["linear", "log"]
 
 _LOGARITHMIC = 20.0
 """An axis whose largest value is more than this many times the smallest is drawn logarithmically."""
@@ -264,12 +264,12 @@ def finite(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
     return np.array([value for value in values if value is not None], np.float64)
 
 
-def scale_of(values: npt.NDArray[np.float64]) -> Scale:
+def scale_of(values: npt.NDArray[np.float64]) -> RulerKind:
     """`log` for positive values of more than a decade, else `linear`."""
     return "log" if len(values) and values.min() > 0 and values.max() / values.min() > _LOGARITHMIC else "linear"
 
 
-def range_of(values: npt.NDArray[np.float64], scale: Scale) -> Range1d:
+def range_of(values: npt.NDArray[np.float64], scale: RulerKind) -> Range1d:
     """A view around the values that stays where it is while points change their kind."""
     if not len(values):
         return Range1d(start=0.0, end=1.0)

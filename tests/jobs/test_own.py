@@ -269,7 +269,7 @@ def test_a_file_and_a_module_of_a_package_are_the_same_network(
         ("mine_own.py:fails", None, {}, "fails with ValueError: no such thing"),
         ("mine_own.py:number", None, {}, "returns int: it has to return a torch.nn.Module"),
         ("mine_own.py:eleven", None, {}, "has 10 labels: it has to return logits"),
-        ("mine_own.py:network", "few.safetensors", {}, "few.safetensors does not fit the network: Missing key"),
+        ("mine_own.py:network", "few.safetensors", {}, "does not fit the network: the file has no 'first.bias'"),
         ("mine_own.py:network", "none.safetensors", {}, "none.safetensors do not exist"),
         ("mine_own.py:network", "w.safetensors", {"orders": ["taylr"]}, "unknown criterion 'taylr'"),
         ("mine_own.py:network", "w.safetensors", {"orders": []}, "no criterion orders the channels"),

@@ -105,7 +105,11 @@ def words():
         ("ends", None, "ends the process (exit usage: mine.py DATA)"),
         ("words", None, "returns str: it has to return a torch.nn.Module"),
         ("none", None, "has no function 'none'"),
-        ("network", {"conv.weight": torch.zeros(16, 1, 3, 3)}, "does not fit the network: Missing key(s)"),
+        (
+            "network",
+            {"conv.weight": torch.zeros(16, 1, 3, 3)},
+            "does not fit the network: the network has no 'conv.weight'; the file has no '0.weight'",
+        ),
         ("network", {"0.weight": torch.zeros(24, 1, 3, 3)}, "does not fit the network"),
         ("network", b"PK\x03\x04", "is a pickle of torch.save"),
         ("network", b"weights", "is no safetensors file"),
