@@ -48,7 +48,11 @@ def test_what_a_front_gains_is_the_tables(problem: str, called: str) -> None:
     points = [100 * accuracy[end] for end in ("difference", "low", "high")]
     said = f"accuracy {points[0]:+.1f} points [{points[1]:+.1f}, {points[2]:+.1f}]"
     assert f"{called}, {accuracy.networks} pairs: {said}" in README
-    assert "so far with one seed: faces" in README
+    first_line = (BENCHMARKS / "search_gain" / problem / "comparison.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert "2 seeds" in first_line
+    for metric in ("unfairness", "hypervolume"):  # said not to be shown, on both
+        assert _gains(problem).loc[metric].low < 0 < _gains(problem).loc[metric].high
+    assert "a lower unfairness or a larger hypervolume, whose intervals hold 0 on both" in README
 
 
 def test_what_a_front_gains_beside_a_known_network_is_the_tables() -> None:
