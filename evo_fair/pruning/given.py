@@ -7,7 +7,7 @@ import inspect
 import io
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -174,29 +174,38 @@ def _other_names(tensors: Mapping[str, object], known: Mapping[str, object]) -> 
 
 def _refuse_names(path: Path, stored: Mapping[str, torch.Tensor], known: Mapping[str, torch.Tensor]) -> None:
     """Raises `PruningError` with the command that mends it where all names lack a beginning, or have one too much."""
-    for whole, first, change, what in (
-        (stored, next(iter(stored), ""), "k.removeprefix({!r})", "begin with {!r}, and the network's do not"),
-        (known, next(iter(known), ""), "{!r} + k", "lack {!r}, with which the network's begin"),
-    ):
-        for end, letter in enumerate(first, 1):
-            start = first[:end]
-            if letter != "." or not all(name.startswith(start) for name in whole):
-                continue
-            if whole is stored:
-                named = {name.removeprefix(start): tensor for name, tensor in stored.items()}
-            else:
-                named = {start + name: tensor for name, tensor in stored.items()}
-            fitting = _under_all_names(named, known)
-            if fitting.keys() == known.keys() and all(fitting[n].shape == own.shape for n, own in known.items()):
-                script = (
-                    "from safetensors.torch import load_file, save_file; "
-                    f"save_file({{{change.format(start)}: v for k, v in load_file({path.name!r}).items()}}, "
-                    f"{f'{path.stem}-named.safetensors'!r})"
-                )
-                raise PruningError(
-                    f"{path} does not fit the network by the names of its tensors alone: they {what.format(start)}; "
-                    f'rename them once with python -c "{script}", and give that file'
-                )
+    for start in _beginnings(stored):
+        named = {name.removeprefix(start): tensor for name, tensor in stored.items()}
+        told = f"begin with {start!r}, and the network's do not"
+        _refuse_renamed(path, named, known, told, f"k.removeprefix({start!r})")
+    for start in _beginnings(known):
+        named = {start + name: tensor for name, tensor in stored.items()}
+        _refuse_renamed(path, named, known, f"lack {start!r}, with which the network's begin", f"{start!r} + k")
+
+
+def _beginnings(names: Collection[str]) -> list[str]:
+    """What all names begin with, up to each of its dots."""
+    first = next(iter(names), "")
+    starts = [first[:end] for end, letter in enumerate(first, 1) if letter == "."]
+    return [start for start in starts if all(name.startswith(start) for name in names)]
+
+
+def _refuse_renamed(
+    path: Path, named: dict[str, torch.Tensor], known: Mapping[str, torch.Tensor], told: str, key: str
+) -> None:
+    """Raises `PruningError` if the tensors fit under their new names; `key` makes one of the old name `k`."""
+    fitting = _under_all_names(named, known)
+    if fitting.keys() != known.keys() or any(fitting[name].shape != own.shape for name, own in known.items()):
+        return
+    script = (
+        "from safetensors.torch import load_file, save_file; "
+        f"save_file({{{key}: v for k, v in load_file({path.name!r}).items()}}, "
+        f"{f'{path.stem}-named.safetensors'!r})"
+    )
+    raise PruningError(
+        f"{path} does not fit the network by the names of its tensors alone: they {told}; "
+        f'rename them once with python -c "{script}", and give that file'
+    )
 
 
 def _refuse_pickle(path: Path) -> None:
