@@ -27,55 +27,32 @@ from evo_fair.files import (
 )
 from evo_fair.plugins import check_facts
 
-__all__ = ["AUDITS", "PRUNINGS", "FolderKind", "Piece", "job_in", "make_missing", "other_job", "such_as"]
+__all__ = [
+    "AUDITS",
+    "COMPARISONS",
+    "PRUNINGS",
+    "RUNS",
+    "FolderKind",
+    "Piece",
+    "job_in",
+    "make_missing",
+    "other_job",
+    "such_as",
+]
 
 P = TypeVar("P")
-
-_JOBS = {"run.toml": "search", "settings.json": "pruning", "audit.toml": "audit", "compare.json": "comparison"}
-"""What made a folder, by the file that it writes first; a deployment has a search's."""
-
-
-def job_in(folder: Path) -> str:
-    """What made a folder: `search`, `deployment`, `pruning`, `audit` or `comparison`; empty where none of them did."""
-    job = next((job for file, job in _JOBS.items() if (folder / file).is_file()), "")
-    return "deployment" if job == "search" and _is_deployment(folder / "run.toml") else job
-
-
-def _is_deployment(place: Path) -> bool:
-    try:
-        return "deploy" in read_toml(place, EvoFairError)
-    except EvoFairError:
-        return False  # what is wrong is said when it is read
-
-
-def other_job(folder: Path, wanted: str) -> str:
-    """That a folder was made by another job than the `wanted` one, and where that lies; empty where none made it."""
-    found = job_in(folder)
-    if found in ("", wanted):
-        return ""
-    return f"{folder} is the folder of {_one(found)}: give that of {_one(wanted)}{such_as(folder, wanted)}"
-
-
-def such_as(folder: Path, *jobs: str) -> str:
-    """The end of a message that names a folder around or directly in this one that one of the jobs made; or nothing."""
-    within = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    found = next((one for one in (folder.parent, *within) if job_in(one) in jobs), None)
-    return f", such as {found}" if found else ""
-
-
-def _one(job: str) -> str:
-    return f"{'an' if job[0] in 'aeiou' else 'a'} {job}"
 
 
 @dataclass(frozen=True)
 class FolderKind:
     """What the folders of one kind of job have in common.
 
-    `name` is what messages call the job, `writer` who writes such folders. `file` holds the facts, as TOML or JSON by
-    its suffix, with a `format` from 1 to `newest`. `tables` are the keys that hold tables wherever they stand. `early`
-    names what is written before the facts: a folder with nothing else has not begun. `log` is what every result is
-    written to first: while it is empty, a folder with nothing else but the facts has not begun either, so that a job
-    that failed on its first result can be put right and asked for again. `error` is what is raised.
+    `name` is what messages call the job, `writer` who writes such folders, `job` what `job_in` calls them where that is
+    another name. `file` holds the facts, as TOML or JSON by its suffix, with a `format` from 1 to `newest`. `tables`
+    are the keys that hold tables wherever they stand. `early` names what is written before the facts: a folder with
+    nothing else has not begun. `log` is what every result is written to first: while it is empty, a folder with nothing
+    else but the facts has not begun either, so that a job that failed on its first result can be put right and asked
+    for again. `error` is what is raised.
     """
 
     name: str
@@ -86,6 +63,7 @@ class FolderKind:
     tables: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
     log: str = ""
+    job: str = ""
 
     def has_begun(self, path: Path) -> bool:
         """Whether there is anything at `path`: False where nothing is, or a job ended there before it made anything."""
@@ -129,7 +107,7 @@ class FolderKind:
         if not path.is_dir():
             raise self.error(f"there is no {self.name} in {path}: {mend}")
         if not place.is_file():
-            wanted = _JOBS.get(self.file, self.name)
+            wanted = self.job or self.name
             if other := other_job(path, wanted):
                 raise self.error(other)
             raise self.error(f"{path} holds no {self.file}, so it is no {self.name}: {mend}{such_as(path, wanted)}")
@@ -207,11 +185,75 @@ class FolderKind:
         return entry.name in self.early and not (entry.is_dir() and any(entry.iterdir()))
 
 
-AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
-"""The folders of audits."""
+RUNS = FolderKind(
+    "run",
+    "a search",
+    "run.toml",
+    RunError,
+    tables=frozenset(
+        (
+            "data",
+            "deploy",
+            "device",
+            "header",
+            "network",
+            "parts",
+            "plugins",
+            "problem",
+            "proxy",
+            "search",
+            "space",
+            "supernet",
+            "versions",
+        )
+    ),
+    log="journal.jsonl",
+    job="search",
+)
+"""The folders of searches and deployments."""
 
 PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
 """The folders of prunings."""
+
+AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
+"""The folders of audits."""
+
+COMPARISONS = FolderKind("comparison", "this version's 'evo-fair compare'", "compare.json", RunError)
+"""The folders of comparisons."""
+
+
+def job_in(folder: Path) -> str:
+    """What made a folder: `search`, `deployment`, `pruning`, `audit` or `comparison`; empty where none of them did."""
+    kind = next((kind for kind in (RUNS, PRUNINGS, AUDITS, COMPARISONS) if (folder / kind.file).is_file()), None)
+    if kind is None:
+        return ""
+    return "deployment" if kind is RUNS and _is_deployment(folder / RUNS.file) else kind.job or kind.name
+
+
+def _is_deployment(place: Path) -> bool:
+    try:
+        return "deploy" in read_toml(place, EvoFairError)
+    except EvoFairError:
+        return False  # what is wrong is said when it is read
+
+
+def other_job(folder: Path, wanted: str) -> str:
+    """That a folder was made by another job than the `wanted` one, and where that lies; empty where none made it."""
+    found = job_in(folder)
+    if found in ("", wanted):
+        return ""
+    return f"{folder} is the folder of {_one(found)}: give that of {_one(wanted)}{such_as(folder, wanted)}"
+
+
+def such_as(folder: Path, *jobs: str) -> str:
+    """The end of a message that names a folder around or directly in this one that one of the jobs made; or nothing."""
+    within = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    found = next((one for one in (folder.parent, *within) if job_in(one) in jobs), None)
+    return f", such as {found}" if found else ""
+
+
+def _one(job: str) -> str:
+    return f"{'an' if job[0] in 'aeiou' else 'a'} {job}"
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import pytest
 
 from evo_fair import job_folder
 from evo_fair.errors import AuditError, EvoFairError, RunError
-from evo_fair.evolution import run_folder
 from evo_fair.files import sha256_of
-from evo_fair.job_folder import FolderKind, Piece, job_in, make_missing, other_job, such_as
-from evo_fair.report.compare_tables import COMPARISONS
+from evo_fair.job_folder import COMPARISONS, FolderKind, Piece, job_in, make_missing, other_job, such_as
 
-RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=3)
+RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=3, job="search")
 PRUNINGS = FolderKind("pruning", "evo-fair prune", "settings.json", RunError)
 AUDITS = FolderKind("audit", "evo-fair audit", "audit.toml", AuditError, early=frozenset({"parts", "plan.csv"}))
 KINDS = pytest.mark.parametrize("kind", [RUNS, PRUNINGS, AUDITS], ids=lambda kind: kind.name)
@@ -134,7 +132,7 @@ def test_every_kind_of_job_is_told_by_its_file(tmp_path: Path) -> None:
     for kind in (job_folder.PRUNINGS, job_folder.AUDITS, COMPARISONS):
         kind.begin(tmp_path / kind.name, {})
         assert job_in(tmp_path / kind.name) == kind.name
-    run_folder.RUNS.begin(tmp_path / "run", {"search": {}})
+    job_folder.RUNS.begin(tmp_path / "run", {"search": {}})
     assert job_in(tmp_path / "run") == "search"
 
 

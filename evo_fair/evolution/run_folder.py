@@ -6,32 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from evo_fair.errors import RunError, quote
-from evo_fair.evolution.journal import FORMAT
-from evo_fair.job_folder import FolderKind
+from evo_fair.job_folder import RUNS
 
-__all__ = ["RUNS", "RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
-
-_TABLES = (
-    "data",
-    "deploy",
-    "device",
-    "header",
-    "network",
-    "parts",
-    "plugins",
-    "problem",
-    "proxy",
-    "search",
-    "space",
-    "supernet",
-    "versions",
-)
-"""The keys of `run.toml` that are tables in every run."""
-
-RUNS = FolderKind(
-    "run", "a search", "run.toml", RunError, newest=FORMAT, tables=frozenset(_TABLES), log="journal.jsonl"
-)
-"""The folders of searches and deployments."""
+__all__ = ["RunFolder", "check_new", "create_run", "has_begun", "open_run", "resume_run"]
 
 check_new = RUNS.check_new
 has_begun = RUNS.has_begun

@@ -16,7 +16,6 @@ from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, RunError, check_list
 from evo_fair.evolution import check_front, genome_of
-from evo_fair.evolution.run_folder import RUNS
 from evo_fair.export.alone import TRAININGS, AloneTraining
 from evo_fair.export.choice import choose_networks
 from evo_fair.export.evenness import check_even_groups
@@ -26,7 +25,7 @@ from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import inside, read_json, remove_leftovers, write_json, write_text
-from evo_fair.job_folder import other_job
+from evo_fair.job_folder import RUNS, other_job
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import data_facts, problem_facts, problem_of, version_facts
 from evo_fair.jobs.listener import Listener

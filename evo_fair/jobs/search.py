@@ -28,10 +28,10 @@ from evo_fair.evolution import (
 from evo_fair.evolution import search as run_engine
 from evo_fair.evolution.algorithms import Algorithm, own_code
 from evo_fair.evolution.given import given_constraints, given_objectives
-from evo_fair.evolution.run_folder import RUNS
 from evo_fair.evolution.searched import Searched
 from evo_fair.export.card import keep_written
 from evo_fair.files import remove_leftovers
+from evo_fair.job_folder import RUNS
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
 from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts

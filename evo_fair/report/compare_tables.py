@@ -5,14 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evo_fair.errors import RunError
 from evo_fair.evolution import describe
 from evo_fair.evolution.hypervolume import Points
-from evo_fair.job_folder import FolderKind
 from evo_fair.report.compare import Comparison
 
 __all__ = [
-    "COMPARISONS",
     "SURFACE",
     "attainment_frame",
     "facts_of_comparison",
@@ -26,9 +23,6 @@ SURFACE = (
     "runs attain with their fronts. A front holds what is believed best, so its hypervolume can be the smaller one."
 )
 """What tells the two hypervolumes of a comparison apart, in words for its readers."""
-
-COMPARISONS = FolderKind("comparison", "this version's 'evo-fair compare'", "compare.json", RunError)
-"""The folders of comparisons."""
 
 
 def facts_of_comparison(comparison: Comparison) -> dict[str, Any]:

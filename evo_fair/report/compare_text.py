@@ -12,9 +12,9 @@ from evo_fair.errors import RunError
 from evo_fair.evolution import Axis, non_dominated
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.files import read_text, storage_errors, write_json, write_text
+from evo_fair.job_folder import COMPARISONS
 from evo_fair.report.compare import Comparison, mean_interval
 from evo_fair.report.compare_tables import (
-    COMPARISONS,
     SURFACE,
     attainment_frame,
     facts_of_comparison,

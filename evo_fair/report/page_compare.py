@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
-from evo_fair.report.compare_tables import COMPARISONS, SURFACE
+from evo_fair.job_folder import COMPARISONS
+from evo_fair.report.compare_tables import SURFACE
 from evo_fair.report.page_figures import Series, points_figure
 from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section
 from evo_fair.show import visible
