@@ -329,7 +329,7 @@ def figure(frame: pd.DataFrame) -> Figure:
         panels[0, column].set_title(data, fontsize=7)
         panels[1, column].set_xlabel("sparsity")
         panels[1, column].set_xticks(SPARSITIES)
-    common_legend(drawn, panels[0, 0], 3)
+    common_legend(drawn, panels[0, :1], 3)
     return drawn
 
 

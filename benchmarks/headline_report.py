@@ -163,7 +163,7 @@ def _figure(table: pd.DataFrame) -> Figure:
         panel.set_xlabel(f"latency on {DEVICES[0]} (ms, predicted)")
         panel.set_ylabel("accuracy, test part" if y == "accuracy" else "unfairness (age bands), test part")
     _name_networks(panels[0], table, latency)
-    common_legend(figure, panels[0], columns)
+    common_legend(figure, panels, columns)
     return figure
 
 

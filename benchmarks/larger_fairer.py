@@ -238,7 +238,7 @@ def figure(rows: pd.DataFrame) -> Figure:
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel("parameters")
         panel.set_ylabel(title)
-    common_legend(made, panels[0], columns)
+    common_legend(made, panels, columns)
     return made
 
 

@@ -226,5 +226,5 @@ def _figure(table: pd.DataFrame, group: str, device: str) -> Figure:
         panel.set_xlabel(f"latency on {device}\n(ms, predicted)")
         title = "accuracy" if metric == "accuracy" else f"{metric.replace('_', ' ')} ({figure_label(group)})"
         panel.set_ylabel(f"{title}\ntest part, {'higher' if HIGHER[metric] else 'lower'} is better")
-    common_legend(figure, panels[0], columns)
+    common_legend(figure, panels, columns)
     return figure

@@ -275,7 +275,7 @@ def figure(traces: Mapping[int, Mapping[str, Mapping[str, Floats]]]) -> Figure:
             panel.fill_between(at, own.min(axis=0), own.max(axis=0), color=colour, alpha=0.18, linewidth=0)
         panel.set_xlabel("networks evaluated in all")
         panel.set_ylabel(f"hypervolume on {device}\nhigher is better")
-    common_legend(drawn, panels[0], 1)
+    common_legend(drawn, panels, 1)
     return drawn
 
 

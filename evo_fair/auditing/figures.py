@@ -102,7 +102,7 @@ def draw_pareto(networks: pd.DataFrame, axes: Sequence[Axis], paths: Sequence[Pa
             panel.plot(edge[:, 0], edge[:, 1], color=WARM, linewidth=1, label="front of the pair", zorder=3)
             panel.set_xlabel(axis_label(x))
             panel.set_ylabel(axis_label(y))
-        common_legend(figure, panels[0], columns)
+        common_legend(figure, panels, columns)
         return figure
 
     save_figure(make, paths)

@@ -38,7 +38,13 @@ class Searched(_Part):
     algorithm: SearchedText = "run"
     group: SearchedText = ""
     seed: int | None = None
+    budget: int | None = None
     initial: Initial = "random"
+
+    @property
+    def begins_with_whole(self) -> bool:
+        """Whether the first network that it looked at is a whole network, whose pruned forms are searched."""
+        return self.initial == "known" and (self.budget is None or self.budget > 1)
 
     @classmethod
     def of(cls, folder: RunFolder) -> Self:

@@ -132,7 +132,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
         panel.set_xlabel(axis_label(pair[0]))
         panel.set_ylabel(axis_label(pair[1]))
     _draw_traces(panels[-1], comparison, styles)
-    common_legend(figure, panels[-1], columns)
+    common_legend(figure, panels[-1:], columns)
     return figure
 
 

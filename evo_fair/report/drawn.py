@@ -24,6 +24,10 @@ class Drawn(Protocol):
         """The run's folder, by which it is called."""
 
     @property
+    def whole(self) -> str | None:
+        """The id of the whole network where its pruned forms were searched, else None."""
+
+    @property
     def networks(self) -> pd.DataFrame:
         """A row a network; see `evolution.networks_frame`."""
 

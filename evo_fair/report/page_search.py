@@ -179,6 +179,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("licence of the data", text_at(known, "data", "licence")),
         ("fairness between", text_at(known, "search", "group")),
         ("network", text_at(known, "network", "name")),
+        ("the whole network's", _whole(run)),
         ("devices" if len(run.devices) > 1 else "device", ", ".join(run.devices)),
         ("strategy", text_at(known, "search", "algorithm")),
         ("budget", text_at(known, "search", "budget")),
@@ -188,6 +189,14 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("evo_fair", text_at(known, "versions", "evo_fair")),
     ]
     return facts_of(facts)
+
+
+def _whole(run: Run) -> str:
+    """What the search found of the whole network whose pruned forms it looked at; empty where there is none."""
+    if run.whole is None:
+        return ""
+    row = run.networks.set_index("id").loc[run.whole]
+    return ", ".join(f"{axis.title} {row[axis.name]:.4g}" for axis in run.axes if np.isfinite(row[axis.name]))
 
 
 _CHOSEN_BY = (

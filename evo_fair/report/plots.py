@@ -31,8 +31,9 @@ def pareto_figure(runs: Sequence[Drawn]) -> Figure:
     """A panel for each pair of objectives, the earlier one upwards; a single objective stands over the generations.
 
     Of one run all networks are shown: the front as dark diamonds, the other feasible ones as rings, those that break a
-    constraint as pale crosses, and declared limits as dotted lines; of several runs their fronts. A line joins what
-    no other network of the run beats in the two objectives of the panel. Where all runs have beliefs, these are shown,
+    constraint as pale crosses, the whole network whose pruned forms they are as a square, and declared limits as dotted
+    lines; of several runs their fronts. A line joins what no other network of the run beats in the two objectives of
+    the panel. Where all runs have beliefs, these are shown,
     on a single run's front with bars of a standard error either way. The view fits the feasible networks; others can
     lie beyond it. Raises `RunError` for runs whose objectives differ.
     """
@@ -52,7 +53,7 @@ def pareto_figure(runs: Sequence[Drawn]) -> Figure:
                 _draw_front(panel, best, x, y, look, figure_label(f"{name} ({len(best)})"))
         panel.set_xlabel(axis_label(x))
         panel.set_ylabel(axis_label(y))
-    common_legend(figure, panels[0], columns, backwards=single)
+    common_legend(figure, panels, columns, backwards=single)
     return figure
 
 
@@ -94,14 +95,21 @@ def _draw_networks(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
     view = panel.get_xlim(), panel.get_ylim()
     _draw_errors(panel, run, x, y)
     panel.set(xlim=view[0], ylim=view[1])
-    _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})")
+    _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})", "unbeaten in this pair")
+    whole = points[(run.networks["id"] == run.whole).to_numpy(bool)]
+    if np.isfinite(whole).all(1).any():  # one that breaks a limit may have been left unevaluated
+        look = {"s": 26, "c": "none", "edgecolors": "black", "marker": "s", "zorder": 6}
+        panel.scatter(whole[:, 0], whole[:, 1], label="whole network", **look, **common)
     limits = {limit.name: limit.number for limit in run.limits}
     for axis, line in ((x, panel.axvline), (y, panel.axhline)):
         if axis.name in limits:
-            line(limits[axis.name], color="black", linewidth=0.8, linestyle=(0, (1, 2)), zorder=3)
+            dotted: Any = {"color": "black", "linewidth": 0.8, "linestyle": (0, (1, 2))}
+            line(limits[axis.name], label="limit of the search", zorder=3, **dotted)
 
 
-def _draw_front(panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label: str) -> None:
+def _draw_front(
+    panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label: str, line_label: str | None = None
+) -> None:
     marker, colour, line, filled = look
     dots: Any = {"s": 14, "c": colour, "edgecolors": "white", "linewidths": 0.4}
     if not filled:
@@ -115,7 +123,8 @@ def _draw_front(panel: Axes, points: Points, x: Axis, y: Axis, look: Look, label
     # goes on from both ends to the worst values in view.
     worst_x, worst_y = panel.get_xlim()[x.sign > 0], panel.get_ylim()[y.sign > 0]
     edge = np.vstack([[edge[0, 0], worst_y], edge, [worst_x, edge[-1, 1]]])
-    panel.step(edge[:, 0], edge[:, 1], where="post", color=colour, linewidth=0.7, linestyle=line, zorder=4)
+    drawn: Any = {"color": colour, "linewidth": 0.7, "linestyle": line, "zorder": 4}
+    panel.step(edge[:, 0], edge[:, 1], where="post", label=line_label, **drawn)
 
 
 def _points(run: Drawn, x: Axis, y: Axis, believed: bool) -> Points:

@@ -50,6 +50,7 @@ class Run:
         searched = Searched.of(folder)
         self.axes: tuple[Axis, ...] = searched.axes
         self.limits: tuple[Limit, ...] = searched.limits
+        self._begins_with_whole = searched.begins_with_whole
 
     @property
     def path(self) -> Path:
@@ -106,6 +107,15 @@ class Run:
         if self._only_front:
             return read_front(self._folder.front, self.axes)
         return front_of(self.networks, self.axes)
+
+    @property
+    def whole(self) -> str | None:
+        """The id of the whole network in a search of what pruning leaves of one; None in other searches.
+
+        It is the first that such a search looks at. Also None where only the front was kept.
+        """
+        known = self._begins_with_whole and not self._only_front
+        return self.records[0].id if known and self.records else None
 
     @property
     def front_records(self) -> list[Record]:

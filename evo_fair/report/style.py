@@ -99,12 +99,16 @@ def grid(panels: int) -> tuple[Figure, list[Axes], int]:
     return figure, all_panels[:panels], columns
 
 
-def common_legend(figure: Figure, panel: Axes, columns: int, backwards: bool = False) -> None:
-    """One legend above all panels, of what is drawn in one of them; `backwards` lists the last one first.
+def common_legend(figure: Figure, panels: Sequence[Axes], columns: int, backwards: bool = False) -> None:
+    """One legend above all panels, of what is drawn in them, each label once; `backwards` lists the last one first.
 
     Bars of errors come after all else.
     """
-    entries = list(zip(*panel.get_legend_handles_labels(), strict=True))[:: -1 if backwards else 1]
+    found: dict[str, Any] = {}
+    for panel in panels:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    entries = [(handle, label) for label, handle in found.items()][:: -1 if backwards else 1]
     entries.sort(key=lambda entry: isinstance(entry[0], ErrorbarContainer))
     handles, labels = [entry[0] for entry in entries], [entry[1] for entry in entries]
     width = min(len(labels), columns + 1 if columns > 1 else 2)

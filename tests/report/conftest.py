@@ -39,8 +39,8 @@ def record(number, accuracy, unfairness, latency, params) -> Record:
     )
 
 
-def write_run(path, axes=AXES, networks=NETWORKS) -> Run:
-    run = create_run(path, {"search": {"objectives": describe(axes), "constraints": list(LIMITS)}})
+def write_run(path, axes=AXES, networks=NETWORKS, **search) -> Run:
+    run = create_run(path, {"search": {"objectives": describe(axes), "constraints": list(LIMITS), **search}})
     run.journal.write_bytes(b"".join(record(number, *network).line() for number, network in enumerate(networks)))
     return load_run(path)
 

@@ -16,7 +16,7 @@ from evo_fair.report.operating_point import choose
 from evo_fair.report.page import write_report
 from tests.cli.conftest import refusal
 from tests.report.browser import CHROMIUM
-from tests.report.conftest import AXES, write_run
+from tests.report.conftest import AXES, NETWORKS, write_run
 from tests.report.folders import write_network
 
 BELIEVED = (Axis("error", "min"),)
@@ -172,6 +172,17 @@ def test_caveats_say_whose_weights_they_are(tmp_path, network, told):
     content = inside(write_report(run.path), "content")
     assert any(told in line for line in content["caveats"])
     assert (["network", "mine"] in content["facts"]) is network
+
+
+def test_the_whole_network_is_among_the_facts_of_a_search_of_its_pruned_forms(tmp_path):
+    facts = dict(inside(write_report(write_run(tmp_path / "own", initial="known").path), "content")["facts"])
+    assert facts["the whole network's"] == "accuracy 0.9, unfairness 0.3, latency on a board (ms) 8"
+    networks = [NETWORKS[-1], *NETWORKS[:-1]]
+    unevaluated = write_run(tmp_path / "limited", networks=networks, initial="known")
+    facts = dict(inside(write_report(unevaluated.path), "content")["facts"])
+    assert facts["the whole network's"] == "latency on a board (ms) 9.5"
+    facts = dict(inside(write_report(write_run(tmp_path / "supernet").path), "content")["facts"])
+    assert "the whole network's" not in facts
 
 
 @pytest.mark.parametrize(

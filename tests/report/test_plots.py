@@ -32,7 +32,16 @@ def test_any_number_of_objectives_is_drawn(tmp_path, count, expected):
 def test_the_legend_counts_front_dominated_and_infeasible_networks(run):
     (legend,) = pareto_figure([run]).legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts == ["front (5)", "dominated (2)", "breaks a constraint (2)"]
+    said = ["limit of the search", "unbeaten in this pair", "front (5)", "dominated (2)", "breaks a constraint (2)"]
+    assert texts == said
+
+
+def test_the_whole_network_is_marked_where_its_pruned_forms_were_searched(tmp_path):
+    for budget, expected in ((40, [(0.30, 8.0)]), (1, [])):
+        run = write_run(tmp_path / str(budget), AXES[1:], initial="known", budget=budget)
+        (panel,) = panels(pareto_figure([run]))
+        found = [dots for dots in panel.collections if dots.get_label() == "whole network"]
+        assert [tuple(point)[::-1] for dots in found for point in dots.get_offsets()] == expected
 
 
 def test_the_networks_are_where_they_belong(run):
