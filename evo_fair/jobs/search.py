@@ -1,53 +1,38 @@
 """Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 from torch import nn
 
 from evo_fair.arguments import as_name, as_path, as_whole
-from evo_fair.data import Dataset, check_samples
 from evo_fair.errors import EvoFairError, FigureError, RunError
-from evo_fair.evolution import (
-    Constraint,
-    Initial,
-    Objective,
-    RunFolder,
-    SearchPlan,
-    describe,
-    open_run,
-    resolve,
-    resolve_constraints,
-    sources,
-)
+from evo_fair.evolution import Constraint, Initial, Objective, RunFolder, describe, open_run
 from evo_fair.evolution import search as run_engine
 from evo_fair.evolution.algorithms import Algorithm, own_code
 from evo_fair.evolution.given import given_constraints, given_objectives
 from evo_fair.evolution.searched import Searched
-from evo_fair.export.card import keep_written
-from evo_fair.files import remove_leftovers
 from evo_fair.job_folder import RUNS
-from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
+from evo_fair.jobs.devices import device_facts
 from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
 from evo_fair.jobs.places import place_of_job
+from evo_fair.jobs.preparation import Prepared, check_sources, prepare
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
 from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
-from evo_fair.jobs.writing import FrontNetwork
-from evo_fair.latency import Profile
+from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
-from evo_fair.own import NetworkEvaluator, NetworkSpace
+from evo_fair.own import NetworkEvaluator
 from evo_fair.plugins import check_facts, facts
-from evo_fair.problem import Problem, as_problem
+from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
@@ -56,18 +41,6 @@ from evo_fair.space import SearchSpace
 __all__ = ["search"]
 
 VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """All that a search needs, loaded and checked; the space is the problem's, or the network's where one is given."""
-
-    problem: Problem
-    dataset: Dataset
-    space: SearchSpace | NetworkSpace
-    profiles: tuple[Profile, ...]
-    plan: SearchPlan
-    sources: dict[str, str]
 
 
 @one_job("a search", lambda given: as_path("out", given["out"]))
@@ -195,14 +168,14 @@ def search(
     if brought is not None:
         check_network_precision(precision)
     check_precision(precision, place.kind)
-    prepared = _prepare(
+    prepared = prepare(
         problem, device, objectives, constraints, group, algorithm, budget, population, seed, initial, recorded
     )
     own = facts({"algorithm " + prepared.plan.algorithm_name: own_code(algorithm)})
     if resume:
         check_facts(begun, own, folder, RunError)
     tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives, from_scratch=brought is None)
-    _check_sources(folder, begun, prepared.sources)
+    check_sources(folder, begun, prepared.sources)
     listener.writing(folder)
     origin: SupernetOrigin | OwnOrigin
     header: Header | None = None
@@ -268,7 +241,7 @@ def search(
             write_findings(folder, evidence, belief, prepared.dataset, training)
     result = load_run(folder)
     result.write_front()
-    _write_networks(run, result, prepared, origin, jobs, listener)
+    write_front_networks(run.networks, result, prepared, origin, jobs, listener)
     for name in ("pareto.png", "pareto.pdf"):
         try:
             result.plot(folder / name)
@@ -276,68 +249,6 @@ def search(
             listener.undrawn(str(reason))
             break
     return result
-
-
-def _prepare(
-    problem: Problem | str | Path,
-    device: str | Path | Sequence[str | Path] | None,
-    objectives: Sequence[str | Objective] | None,
-    constraints: Sequence[str | Constraint] | None,
-    group: str | None,
-    algorithm: Algorithm,
-    budget: int | None,
-    population: int | None,
-    seed: int,
-    initial: Initial,
-    recorded: Mapping[str, str] | None = None,
-) -> _Prepared:
-    problem = as_problem(problem)
-    defaults = problem.search
-    profiles = load_devices(defaults.device if device is None else device, recorded)
-    wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
-    limited = defaults.constraints if constraints is None else constraints
-    devices = searched_devices(profiles, wanted, limited)
-    goals = resolve(wanted, devices)
-    limits = resolve_constraints(limited, devices, objectives=goals)
-    plan = SearchPlan(
-        objectives=goals,
-        group=problem.fairness.chosen(group),
-        budget=defaults.budget if budget is None else budget,
-        constraints=limits,
-        algorithm=algorithm,
-        population=defaults.population if population is None else population,
-        seed=seed,
-        also=recorded_on(profiles, devices, goals),
-        initial=initial,
-    )
-    dataset = problem.dataset()
-    check_samples(dataset, [plan.group], problem.data.min_samples)
-    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    _check_measures(dataset, space, plan)
-    measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
-    return _Prepared(problem, dataset, space, profiles, plan, sources(measures))
-
-
-def _check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
-    """Raises `RunError` for an objective of the user's own whose source is another one than when the run began."""
-    before = begun.get("search", {}).get("sources", {})
-    for name, source in own.items():
-        if name in before and before[name] != source:
-            raise RunError(
-                f"objective {name!r} has another source than when the run in {folder} began: "
-                "restore it, or choose another --out"
-            )
-
-
-def _check_measures(dataset: Dataset, space: SearchSpace, plan: SearchPlan) -> None:
-    """Finds out before any training whether measures have a value on the validation part, and always the same."""
-    samples = len(dataset.part("validation"))
-    counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
-    ends = space.decode(np.stack([space.smallest(), space.largest()]))
-    for measure in [*plan.objectives, *(limit.objective for limit in plan.constraints)]:
-        if not measure.cheap:
-            measure.measure(counts)
-        measure.check_steady(ends if measure.cheap else counts)
 
 
 def _checked_jobs(jobs: int | None) -> int:
@@ -349,20 +260,16 @@ def _checked_jobs(jobs: int | None) -> int:
 
 
 def _evaluator(
-    origin: SupernetOrigin | OwnOrigin, prepared: _Prepared, jobs: int, team: Team | None
+    origin: SupernetOrigin | OwnOrigin, prepared: Prepared, jobs: int, team: Team | None
 ) -> ProxyEvaluator | NetworkEvaluator | TeamEvaluator:
     """What evaluates the search's networks: `jobs` threads of this process, or a team."""
-    groupings = _groupings(prepared)
+    groupings = prepared.groupings
     if team is None:
         return origin.evaluator(groupings, jobs)
     return TeamEvaluator(team, origin.predicting(team.workers), prepared.dataset, groupings)
 
 
-def _groupings(prepared: _Prepared) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((prepared.plan.group, *prepared.problem.fairness.groupings)))
-
-
-def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, header: Header | None) -> dict[str, Any]:
+def _configuration(prepared: Prepared, origin: SupernetOrigin | OwnOrigin, header: Header | None) -> dict[str, Any]:
     """Everything that the result depends on, for `run.toml`."""
     plan = prepared.plan
     return {
@@ -388,48 +295,3 @@ def _configuration(prepared: _Prepared, origin: SupernetOrigin | OwnOrigin, head
         **({"header": header.configuration()} if header else {}),
         "problem": problem_facts(prepared.problem),
     }
-
-
-def _write_networks(
-    run: RunFolder,
-    result: Run,
-    prepared: _Prepared,
-    origin: SupernetOrigin | OwnOrigin,
-    jobs: int,
-    listener: Listener,
-) -> None:
-    for place in (run.path, run.networks):
-        remove_leftovers(place)
-    groupings = _groupings(prepared)
-    devices, profiles = card_facts(prepared.profiles)
-    records, believed = result.front_records, result.believed()
-    for name in {record.id for record in result.records} - {record.id for record in records}:
-        for kind in ("onnx", "json"):  # of a front that fewer trainings gave
-            (run.networks / f"{name}.{kind}").unlink(missing_ok=True)
-    networks = []
-    for record in records:
-        facts = {
-            "problem": prepared.problem.name,
-            "data": {"name": prepared.dataset.name, "licence": prepared.dataset.licence},
-            **devices,
-            **origin.device.described(),
-            "objectives": dict(record.objectives),
-            **({"believed": believed[record.id]} if believed else {}),
-            "metrics": dict(record.metrics),
-            "hashes": {
-                **origin.hashes(),
-                "data": prepared.dataset.fingerprint,
-                **profiles,
-            },
-        }
-        networks.append(FrontNetwork(record.id, record.genome, facts))
-    left = [network for network in networks if not keep_written(run.networks, network.name, network.facts, groupings)]
-    kept = len(networks) - len(left)
-
-    def written(done: int) -> None:
-        listener.exporting(kept + done, len(networks))
-
-    if kept:
-        written(0)
-    if left:
-        origin.write_networks(run.networks, left, groupings, jobs, written)

@@ -3,11 +3,11 @@
 import pytest
 
 from evo_fair.errors import EvoFairError
-from evo_fair.jobs.search import _prepare
+from evo_fair.jobs.preparation import prepare
 
 
 def prepared(device: str, constraints: tuple[str, ...] = (), objectives: tuple[str, ...] = ("error", "latency_ms")):
-    return _prepare("digits", device, objectives, constraints, None, "nsga2", 20, 8, 0, "random")
+    return prepare("digits", device, objectives, constraints, None, "nsga2", 20, 8, 0, "random")
 
 
 def test_the_ends_of_intervals_are_recorded_where_there_are_any() -> None:
