@@ -11,8 +11,8 @@ import pytest
 import evo_fair as ef
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import resolve
-from evo_fair.jobs.deploy import _profiles
 from evo_fair.jobs.devices import card_facts, device_facts, load_devices, objectives_on, recorded_on, searched_devices
+from evo_fair.jobs.searched_run import profiles_of
 from evo_fair.latency import load_profile
 from evo_fair.report.candidates import choose_in
 
@@ -184,8 +184,8 @@ def test_a_run_goes_on_with_the_profile_that_it_began_with() -> None:
 def test_a_deployment_takes_the_run_s_device_for_what_it_is_now() -> None:
     profile = load_devices(PHONE)[0]
     for sha256 in (profile.sha256, profile.without_intervals.sha256):
-        assert _profiles(SimpleNamespace(devices={PHONE: sha256}), None) == [profile]  # type: ignore[arg-type]
-    assert _profiles(SimpleNamespace(devices={PHONE: "another"}), None) == []  # type: ignore[arg-type]
+        assert profiles_of(SimpleNamespace(devices={PHONE: sha256}), None) == [profile]  # type: ignore[arg-type]
+    assert profiles_of(SimpleNamespace(devices={PHONE: "another"}), None) == []  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

@@ -30,8 +30,8 @@ from evo_fair.export.reference import _scaling
 from evo_fair.export.tuning import Tuning
 from evo_fair.export.workshop import Workshop
 from evo_fair.files import sha256_of, shipped_or_path
-from evo_fair.jobs import deploy as deployment
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
+from evo_fair.jobs.searched_run import profiles_of, searched_problem
 from evo_fair.latency import load_profile
 from evo_fair.latency.measurements import read_latency, read_layers
 from evo_fair.layers import macs, params, peak_memory_bytes
@@ -128,8 +128,8 @@ def _read_run(path: Path) -> None:
     choose_in(path.parent, ["error <= 0.5"])
     if (path.parent / "journal.jsonl").exists():
         _ = compare([run]).by_label
-    deployment._profiles(run, None)
-    deployment._searched(run, None)
+    profiles_of(run, None)
+    searched_problem(run, None)
 
 
 def _resume(path: Path) -> None:

@@ -1,0 +1,95 @@
+"""What a deployment takes from the run that it deploys: problem, devices, own network or supernet, each checked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from evo_fair.data import Dataset
+from evo_fair.errors import EvoFairError, RunError
+from evo_fair.export.reference import Reference, open_reference
+from evo_fair.jobs.devices import load_devices
+from evo_fair.jobs.facts import problem_of
+from evo_fair.jobs.own import OwnOrigin, own_of_run
+from evo_fair.jobs.reference import find_reference
+from evo_fair.latency import Profile, device_names, load_profile
+from evo_fair.nets.device import TorchDevice
+from evo_fair.problem import Problem
+from evo_fair.proxy.supernets import StoredSupernet, find_supernet
+from evo_fair.report import Run
+from evo_fair.space import SearchSpace
+
+__all__ = [
+    "check_data",
+    "check_space",
+    "given_reference",
+    "own_network",
+    "profiles_of",
+    "searched_problem",
+    "supernet_of",
+]
+
+
+def searched_problem(run: Run, data: str | Path | Dataset | None) -> tuple[Problem, str]:
+    """The run's problem, on the folder or data set `data`, and the grouping that its search looked at."""
+    place = run.path / "run.toml"
+    group = run.configuration["search"].get("group")
+    if not isinstance(group, str):
+        raise RunError(f"{place} does not say which problem and group were searched: restore the file")
+    return problem_of(run.configuration, place, data), group
+
+
+def given_reference(name: str | Path, problem: Problem, dataset: Dataset, seed: int, device: TorchDevice) -> Reference:
+    """A reference network: the trained one of a name, or the ONNX file at a path."""
+    is_path = isinstance(name, Path) or name.endswith(".onnx") or "/" in name
+    path = Path(name) if is_path else find_reference(problem, dataset, str(name), seed, device)
+    return open_reference(path, dataset)
+
+
+def profiles_of(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]:
+    """The devices asked for, else those of the run's own whose profiles come along."""
+    if devices:
+        return list(load_devices(devices))
+    found = [load_profile(name) for name in run.devices if name in device_names()]
+    return [profile for profile in found if profile.known_as(run.devices[profile.name])]
+
+
+def own_network(
+    run: Run, problem: Problem, dataset: Dataset, grouping: str, module: str | nn.Module | None
+) -> OwnOrigin | None:
+    """The network that the run searched, None where its networks are a supernet's."""
+    if "network" in run.configuration:
+        return own_of_run(run.path, run.configuration, problem, dataset, grouping, module)
+    if module is not None:
+        raise EvoFairError(f"the run in {run.path} searched no network of your own: leave out the module")
+    return None
+
+
+def check_space(run: Run, fingerprint: str) -> None:
+    """Raises `RunError` where the run searched another space than the one with this fingerprint."""
+    if fingerprint != run.configuration.get("space", {}).get("fingerprint"):
+        raise RunError(f"the run in {run.path} is of another search space than this evo_fair makes: search again")
+
+
+def check_data(run: Run, dataset: Dataset) -> None:
+    """Raises `RunError` where the run saw other data."""
+    if dataset.fingerprint != run.configuration.get("data", {}).get("fingerprint"):
+        raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
+
+
+def supernet_of(
+    run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool, device: TorchDevice
+) -> StoredSupernet | None:
+    """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
+    check_space(run, space.fingerprint)
+    if from_scratch:
+        check_data(run, dataset)
+        return None
+    wanted = run.configuration.get("supernet", {}).get("sha256")
+    stored = find_supernet(problem, dataset, space, device, wanted)
+    if stored is None or stored.sha256 != wanted:
+        raise RunError(
+            f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "
+            f"train it again with 'evo-fair train {problem.argument}', or use --from-scratch"
+        )
+    return stored
