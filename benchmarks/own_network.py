@@ -14,7 +14,8 @@ latency are compared on the test part:
   ballot   evo-fair prune --method ballot, at the lowest sparsity that is fast enough
 
 Each starts from the network's own weights and is trained for --epochs with each seed, at --rate of the recipe's
-learning rate, by default that of ballot; the first two as evo-fair deploy --learning-rate does, ballot by its own.
+learning rate, by default that of ballot; the first two as evo-fair deploy --learning-rate does, ballot by its own. With
+--distillation all three follow the whole network by that share of the loss.
 Intervals are a bootstrap of the test part's units of the mean over seeds, for the differences of two methods on the
 same resamples. `dense` is the network as it was.
 
@@ -51,6 +52,7 @@ from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
 from evo_fair.jobs.dense import given_network
 from evo_fair.jobs.own import GivenNetwork, OwnOrigin, own_of_run
 from evo_fair.latency import Profile, load_profile
+from evo_fair.nets.distillation import check_distillation
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.reference import build_reference
 from evo_fair.own.layers import exported_rows
@@ -82,11 +84,13 @@ class Unit:
     share: float
     seed: int
     epochs: int
+    distillation: float = 0.0
 
     @property
     def name(self) -> str:
         """That of its files."""
-        return f"{self.method}-{self.share:.4g}-{self.epochs}-{self.seed}"
+        follows = f"-d{self.distillation:g}" if self.distillation else ""
+        return f"{self.method}-{self.share:.4g}-{self.epochs}-{self.seed}{follows}"
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="+", default=[1 / 3, 1 / 6], help="of the dense latency")
     parser.add_argument("--epochs", type=int, default=10, help="of each training (default 10)")
     parser.add_argument("--rate", type=float, default=RATE, help=f"of front and uniform (default {RATE:g})")
+    parser.add_argument("--distillation", type=float, default=0.0, help="share of the loss (default 0, none)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default 3)")
     parser.add_argument("--jobs", type=int, help="threads of the search; default: all cores")
     parser.add_argument("--replicates", type=int, default=2000, help="resamples for intervals (default 2000)")
@@ -190,7 +195,7 @@ def main() -> None:
     if not arguments.report:
         check_shares(place, min(arguments.shares))
     units = [
-        Unit(method, share, seed, arguments.epochs)
+        Unit(method, share, seed, arguments.epochs, arguments.distillation)
         for seed in range(arguments.seeds)
         for share in sorted(arguments.shares)
         for method in METHODS
@@ -209,6 +214,7 @@ def check(arguments: argparse.Namespace) -> None:
             raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 1 or more")
     if not 0 < arguments.rate < np.inf:
         raise EvoFairError(f"rate {arguments.rate:g} is no share of a learning rate: give one such as 0.2")
+    check_distillation(arguments.distillation)
     for share in arguments.shares:
         if not 0 < share < 1:
             raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
@@ -325,7 +331,8 @@ def _uniform(place: Place, unit: Unit) -> nn.Module:
 
 
 def _ballot(place: Place, unit: Unit) -> nn.Module:
-    task, whole = place.origin.task, place.origin.own.whole
+    whole = place.origin.own.whole
+    task = place.origin.task.following(whole, unit.distillation)
     structure = task.structure(whole)
 
     def request(left: float) -> Request:
@@ -363,10 +370,11 @@ def _largest(latency: Callable[[float], float], limit: float) -> float:
 def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
     """The network trained as `evo-fair deploy` does."""
     task, rate = place.origin.task, place.rate * place.problem.training.learning_rate
-    tuning = Tuning(epochs=unit.epochs, learning_rate=rate)
+    tuning = Tuning(epochs=unit.epochs, learning_rate=rate, distillation=unit.distillation)
     recipe = tuning.recipe(place.problem.training)
-    checkpoint = place.path(unit, ".checkpoint.safetensors")
-    train_network(network, task.dataset, task.group, tuning, recipe, unit.seed, task.scaling, checkpoint=checkpoint)
+    checkpoint, whole = place.path(unit, ".checkpoint.safetensors"), place.origin.own.whole
+    given = (task.dataset, task.group, tuning, recipe, unit.seed, task.scaling)
+    train_network(network, *given, checkpoint=checkpoint, whole=whole)
     return network.eval()
 
 
@@ -412,9 +420,10 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
                     {"share": share, "less": other, "metric": name, "value": value, "low": low, "high": high}
                 )
     how = made_by("python benchmarks/own_network.py", ("numpy", "torch"))
+    distilled = "-distilled" if any(unit.distillation for unit in units) else ""
     for title, frame in (("table", pd.DataFrame(rows)), ("differences", pd.DataFrame(differences))):
         text = frame.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-        write_text(place.folder.parent / f"{title}.csv", f"# {how}\n{text}")
+        write_text(place.folder.parent / f"{title}{distilled}.csv", f"# {how}\n{text}")
         Console(width=200).print(frame.to_string(index=False))
 
 

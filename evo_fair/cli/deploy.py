@@ -81,6 +81,15 @@ def deploy(
     balance_groups: Annotated[
         bool, typer.Option("--balance-groups", help="Draw every group equally often in training.")
     ] = False,
+    distillation: Annotated[
+        float,
+        typer.Option(
+            "--distillation",
+            metavar="SHARE",
+            help="The share of training's loss that follows what the whole network says of the same images, 0 to 1; "
+            "for pruned forms of a network of your own. Without this option: 0, labels alone.",
+        ),
+    ] = 0.0,
     even_groups: Annotated[
         float | None,
         typer.Option(
@@ -140,6 +149,7 @@ def deploy(
             from_scratch=from_scratch,
             fairness_weight=fairness_weight,
             balance_groups=balance_groups,
+            distillation=distillation,
             even_groups=even_groups,
             int8=int8,
             references=reference or (),

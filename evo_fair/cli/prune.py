@@ -96,6 +96,15 @@ def prune(
             "outputs' offsets are not fitted to.",
         ),
     ] = 0.01,
+    distillation: Annotated[
+        float,
+        typer.Option(
+            "--distillation",
+            metavar="SHARE",
+            help="The share of the loss that follows what the dense network says of the same images, 0 to 1, wherever "
+            "a method trains. Without this option: 0, labels alone.",
+        ),
+    ] = 0.0,
     device: DeviceOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the networks. Default: results/PROBLEM-pruned.")
@@ -138,6 +147,7 @@ def prune(
             group=group,
             epochs=epochs,
             epsilon=epsilon,
+            distillation=distillation,
             device=device,
             torch_device=torch_device,
             workers=chosen_workers(workers, leave_out),

@@ -36,11 +36,13 @@ class Beginning:
 
     `make` gives the network of a genome `[genes]` with the weights that it begins with, `output_bias` the biases of a
     network's outputs, None where there are none. `sha256` is a hash of all that the weights depend on but the genome.
+    `whole` is the network whose pruned forms they are, in evaluation mode.
     """
 
     make: Callable[[Sequence[int]], nn.Module]
     output_bias: Callable[[nn.Module], nn.Parameter | None]
     sha256: str
+    whole: nn.Module
 
     def network(self, genome: Sequence[int], from_scratch: bool, seed: int) -> nn.Module:
         """The network of a genome as its training begins, `from_scratch` with random weights that `seed` gives."""
@@ -96,6 +98,7 @@ class AloneTraining:
             checkpoint=self._checkpoint(name),
             on_epoch=on_epoch,
             device=self.device,
+            whole=self.beginning.whole if self.beginning else None,
         )
         self.keep(name, genome, network)
         return network
@@ -162,6 +165,7 @@ class AloneTraining:
             **({} if self.beginning is None else {"begins": self.beginning.sha256}),
             "fairness_weight": self.tuning.fairness_weight,
             "balance_groups": self.tuning.balance_groups,
+            **({"distillation": self.tuning.distillation} if self.tuning.distillation else {}),
             "grouping": self.grouping if groups else "",
             "seed": self.seed,
             "recipe": self.tuning.recipe(self.problem.training).of_one_network(),

@@ -1,8 +1,9 @@
 """Training of the networks that are deployed: from the supernet's weights or from scratch, plainly or for groups."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -11,6 +12,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.nets import Step
 from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.distillation import Teacher, check_distillation
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, balanced_draw, fair_loss
 from evo_fair.nets.fit import fit
 from evo_fair.nets.inputs import Scaling
@@ -28,7 +30,8 @@ class Tuning:
 
     Fine-tuning goes on for 10 epochs (or the recipe's, if fewer) at a fifth of the recipe's learning rate; from scratch
     it is the problem's own recipe. `fairness_weight` is that of the fairness term in the loss, `balance_groups` draws
-    every group equally often; both look at the run's grouping.
+    every group equally often; both look at the run's grouping. `distillation` is the share of the loss that follows
+    the whole network whose pruned form is trained.
     """
 
     from_scratch: bool = False
@@ -36,16 +39,18 @@ class Tuning:
     learning_rate: float | None = None
     fairness_weight: float = 0.0
     balance_groups: bool = False
+    distillation: float = 0.0
 
     def __post_init__(self) -> None:
         least = 1 if self.from_scratch else 0
         if self.epochs is not None and self.epochs < least:
             reason = "a network from scratch needs" if least else "give"
             raise EvoFairError(f"epochs {self.epochs} is too few: {reason} {least} or more")
-        if self.epochs == 0 and (self.learning_rate or self.fairness_weight or self.balance_groups):
+        in_vain = self.learning_rate or self.fairness_weight or self.balance_groups or self.distillation
+        if self.epochs == 0 and in_vain:
             raise EvoFairError(
-                "epochs 0 means no training, so that a learning rate, a fairness weight or balanced groups would do "
-                "nothing: give 1 or more epochs, or leave those out"
+                "epochs 0 means no training, so that a learning rate, a fairness weight, balanced groups or "
+                "distillation would do nothing: give 1 or more epochs, or leave those out"
             )
         if self.learning_rate is not None and not 0 < self.learning_rate < np.inf:
             raise EvoFairError(f"learning rate {self.learning_rate:g}: give a number above 0, such as 0.01")
@@ -54,6 +59,15 @@ class Tuning:
                 f"fairness weight {self.fairness_weight:g}: give 0 (none) or a number above it, such as "
                 f"{DEFAULT_FAIRNESS_WEIGHT:g}, the default weight"
             )
+        check_distillation(self.distillation)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was chosen, by name: what is None, and distillation where there is none, is left out."""
+        chosen = {name: value for name, value in asdict(self).items() if value is not None}
+        return (
+            chosen if self.distillation else {name: value for name, value in chosen.items() if name != "distillation"}
+        )
 
     @property
     def asked_for(self) -> str | None:
@@ -90,6 +104,7 @@ def train_network(
     checkpoint: Path | None = None,
     on_epoch: Callable[[Step], None] | None = None,
     device: TorchDevice = CPU,
+    whole: nn.Module | None = None,
 ) -> None:
     """Trains a network, of this project or any other, in place on the training part; see `fit` for `checkpoint`.
 
@@ -104,12 +119,19 @@ def train_network(
         checkpoint: The file where a broken-off training goes on. Default: none.
         on_epoch: Hears of each epoch. Default: none.
         device: Where it is trained. Default: the CPU.
+        whole: The network that it is a pruned form of, which distillation follows.
+            Default: none, without distillation.
     """
     train = dataset.part("train")
     groups = dataset.grouping(grouping).index[train]
     labels = dataset.labels[train]
     if not recipe.epochs:
         return
+    teacher = None
+    if tuning.distillation:
+        if whole is None:
+            raise ValueError("distillation follows the whole network, which was not given")
+        teacher = Teacher.of(whole, tuning.distillation, images=len(dataset.input_shape) == 3)
     fit(
         network,
         dataset.samples("train"),
@@ -123,4 +145,5 @@ def train_network(
         checkpoint=checkpoint,
         device=device,
         lower=tuning.asked_for,
+        teacher=teacher,
     )

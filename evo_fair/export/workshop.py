@@ -99,6 +99,7 @@ class Workshop:
                 checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
                 on_epoch=on_epoch,
                 device=self.device,
+                whole=self.beginning.whole if self.beginning else None,
             )
         final = for_inference(network)
         evened = {}

@@ -1,7 +1,7 @@
 """Deploying networks of a run, the API's part of it: run, data, supernet and workshop wired together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +65,7 @@ def deploy(
     from_scratch: bool = False,
     fairness_weight: float | Literal["default"] = 0.0,
     balance_groups: bool = False,
+    distillation: float = 0.0,
     even_groups: float | None = None,
     int8: bool = False,
     references: Sequence[str | Path] = (),
@@ -84,7 +85,8 @@ def deploy(
     `balance_groups` and `even_groups` look at the run's grouping. `even_groups` moves
     the trained networks' outputs, by label, so that groups are right equally often. A
     run that searched a network of your own needs its code again as `module`; training
-    then starts from the weights in the run.
+    then starts from the weights in the run, and by `distillation` follows what the
+    whole network says.
 
     Args:
         run: A `Run`, or its folder.
@@ -101,6 +103,9 @@ def deploy(
         fairness_weight: Weight of the fairness term in the loss, 0 or more, or
             `default` for 1.0. Default: 0.
         balance_groups: Whether groups are drawn equally often. Default: False.
+        distillation: The share of the loss that follows what the whole network says of
+            the same images, 0 to 1; for pruned forms of a network of your own. Default:
+            0, labels alone.
         even_groups: The accuracy that may be given for even groups, 0.01 for a point,
             on validation samples that the move was not fitted to. Default: None, no
             move.
@@ -140,7 +145,7 @@ def deploy(
     for name, given in (("references", references), ("devices", devices)):
         check_list(name, given)
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
-    learning_rate = as_number("learning_rate", learning_rate)
+    learning_rate, distillation = as_number("learning_rate", learning_rate), as_number("distillation", distillation)
     weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
     workers = ready_workers(workers)
     listener = listener or Listener()
@@ -150,7 +155,7 @@ def deploy(
     if begun is not None and (other := other_job(folder, "deployment")):
         raise RunError(f"{other}, or choose another --out")
     place = place_of_job(torch_device, begun, listener)
-    tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups)
+    tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups, distillation or 0.0)
     check_even_groups(even_groups)
     if seed < 0:
         raise EvoFairError(f"seed {seed} is negative: give 0 or more")
@@ -160,6 +165,11 @@ def deploy(
     dataset = problem.dataset()
     others = [given_reference(name, problem, dataset, seed, place) for name in references]
     own = own_network(run, problem, dataset, grouping, module)
+    if tuning.distillation and own is None:
+        raise EvoFairError(
+            f"distillation {tuning.distillation:g} follows the whole network of your own that was searched, and the "
+            f"run in {run.path} searched none: leave it out"
+        )
     stored = None
     space: SearchSpace | NetworkSpace
     if own is None:
@@ -257,7 +267,7 @@ def _configuration(
     int8: bool,
 ) -> dict[str, Any]:
     """Everything that deployed networks depend on, for the folder's `run.toml`."""
-    settings = {key: value for key, value in asdict(tuning).items() if value is not None}
+    settings = tuning.settings
     if tuning.fairness_weight:
         settings["fair_training_code"] = FAIR_TRAINING_CODE
     if even_groups is not None:

@@ -260,6 +260,7 @@ class OwnOrigin:
             lambda genome: self.task.settled(self.own.calibrated(genome, self.calibration)),
             lambda network: output_bias(network, structure, self.task.example),
             digest(self.space.fingerprint, source_of(self.own.whole)),
+            self.own.whole,
         )
 
     @cached_property

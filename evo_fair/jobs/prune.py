@@ -48,6 +48,7 @@ def prune(
     rounds: int | None = None,
     epochs: int | None = None,
     epsilon: float = 0.01,
+    distillation: float = 0.0,
     network: str | None = None,
     run: str | Path | None = None,
     module: str | None = None,
@@ -86,6 +87,8 @@ def prune(
         epochs: What each method may train. Default: a quarter of the recipe's.
         epsilon: The accuracy that `ballot` and `evo` may lose, 0.01 for a point.
             Default: 0.01.
+        distillation: The share of the loss that follows what the dense network says of
+            the same images, 0 to 1, wherever a method trains. Default: 0, labels alone.
         network: `largest`, a reference network's name, or with `run` the id of a
             network of it. Default: `largest`.
         run: The folder of a search that `network` is an id of. Default: none.
@@ -123,7 +126,9 @@ def prune(
         >>> table["method"].tolist()
         ['dense', 'magnitude']
     """
-    settings = PruneSettings(methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon)
+    settings = PruneSettings(
+        methods, sparsities, seeds, structure, scope, ratios, treatment, rounds, epochs, epsilon, distillation
+    )
     source = NetworkSource(network, run, module, weights)
     return prune_network(
         problem,
@@ -229,7 +234,8 @@ class _Pruning:
         """Makes a network and writes it into a folder."""
         (method,) = (one for one in self.methods if one.name == unit.method)
         request, results = self.settings.request(unit, self.epochs), self.results.elsewhere(folder, listener)
-        pruned = method.prune(results.dense, results.task, request)
+        task = results.task.following(results.dense.network, self.settings.distillation)
+        pruned = method.prune(results.dense, task, request)
         results.write(unit, pruned, request, method.traits.own_scope)
         lost, limit = pruned.notes.get("held_out_accuracy_lost", 0.0), self.settings.epsilon
         if lost > limit:
@@ -269,6 +275,7 @@ def _facts(
         "group": task.group,
         "epochs": settings.spent(problem.training.epochs),
         "epsilon": settings.epsilon,
+        **({"distillation": settings.distillation} if settings.distillation else {}),
         "device": profile.sha256,
         "dense": task.fingerprint(dense.network),
         **facts({f"method {one.name}": one.code for one in settings.chosen}),

@@ -8,6 +8,7 @@ from typing import Any
 
 from evo_fair.arguments import as_number, as_numbers, as_parts, as_whole, as_wholes
 from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.nets.distillation import check_distillation
 from evo_fair.pruning.methods import ChosenMethod, choose_method
 from evo_fair.pruning.selection import SCOPES, STRUCTURES, Scope, StructureKind, check_sparsity
 from evo_fair.pruning.task import Request
@@ -48,6 +49,7 @@ class PruneSettings:
     rounds: int | None = None
     epochs: int | None = None
     epsilon: float = 0.01
+    distillation: float = 0.0
 
     def __post_init__(self) -> None:
         ratios = {name: as_number(f"ratios: {name}", ratio) for name, ratio in (self.ratios or {}).items()}
@@ -59,6 +61,7 @@ class PruneSettings:
             "epochs": as_whole("epochs", self.epochs),
             "epsilon": as_number("epsilon", self.epsilon) or 0.0,
             "ratios": ratios or None,
+            "distillation": as_number("distillation", self.distillation) or 0.0,
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -130,6 +133,7 @@ class PruneSettings:
                 raise PruningError(f"{name} has a scope of its own, {own}: leave out --scope {self.scope}, or {name}")
 
     def _check_limits(self) -> None:
+        check_distillation(self.distillation)
         if self.rounds is not None and self.rounds > 1 and self.ratios:
             raise PruningError("shares by layer are for one shot: leave out --rounds, or --ratio")
         if not 0 <= self.epsilon < 1:

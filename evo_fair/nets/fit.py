@@ -1,6 +1,7 @@
 """Trains one network by a problem's recipe, from its present weights, reproducibly and resumably."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from evo_fair.nets.checkpoint import (
     write_checkpoint,
 )
 from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.distillation import Teacher
 from evo_fair.nets.inputs import TrainingInputs
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.memory import keep_memory
@@ -55,6 +57,7 @@ def fit(
     checkpoint: Path | None = None,
     device: TorchDevice = CPU,
     lower: str | None = None,
+    teacher: Teacher | None = None,
 ) -> None:
     """Trains `network` in place on inputs `[n, channels, ...]` and labels `[n]`; it ends in evaluation mode.
 
@@ -62,7 +65,8 @@ def fit(
     batch's logits `[batch, labels]`, its samples' indices `[batch]` and the share of all steps that is done, this one
     counted, above 0 and up to 1; by default cross-entropy with the recipe's label smoothing.
     `draw` gives the samples of an epoch in order, by default a permutation of all; every epoch must draw as many.
-    `after_step` hears the number of steps done, `on_epoch` every epoch's mean loss.
+    `after_step` hears the number of steps done, `on_epoch` every epoch's mean loss. The loss is joined by what a
+    `teacher` says of each batch, as it is augmented.
 
     The same arguments give the same bytes: one thread, all randomness (dropout's too) from `seed`. With `checkpoint`
     the state is written there after every epoch, a second call with the same arguments goes on from it to the same
@@ -82,7 +86,7 @@ def fit(
     numbered = {str(number): weight for number, weight in enumerate(weights)}
     epoch, identity, found = 0, "", None
     if checkpoint:
-        identity = _identity(network, inputs, labels, recipe, seed)
+        identity = _identity(network, inputs, labels, recipe, seed, teacher)
         if found := read_checkpoint(checkpoint, identity):
             check_device(checkpoint, found.progress, device)
             try:
@@ -93,7 +97,14 @@ def fit(
                 raise damaged(checkpoint, str(reason)) from reason
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
-    with torch_threads(1), device.at_work(), device.forked_rng(), strides_first(network), device.holding(network):
+    with (
+        torch_threads(1),
+        device.at_work(),
+        device.forked_rng(),
+        strides_first(network),
+        device.holding(network),
+        device.holding(teacher.network) if teacher else nullcontext(),
+    ):
         data = TrainingInputs(inputs, recipe.augment, device)
         if found:
             restore_momentum(sgd, numbered, found.tensors)
@@ -118,6 +129,10 @@ def fit(
                 else:
                     target = torch.from_numpy(labels[chosen]).to(logits.device)
                     value = functional.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+                if teacher:
+                    with torch.no_grad(), device.autocast():
+                        said = teacher.network(x)
+                    value = teacher.joined(value, logits, said.float() if device.accelerated else said)
                 sgd.zero_grad()
                 value.backward()  # type: ignore[no-untyped-call]
                 sgd.step()
@@ -179,7 +194,12 @@ def _frozen(tensor: torch.Tensor | None) -> bool:
 
 
 def _identity(
-    network: nn.Module, inputs: RawInputs | Selected, labels: npt.NDArray[np.int64], recipe: Training, seed: int
+    network: nn.Module,
+    inputs: RawInputs | Selected,
+    labels: npt.NDArray[np.int64],
+    recipe: Training,
+    seed: int,
+    teacher: Teacher | None = None,
 ) -> str:
     """A hash of all arguments that can be hashed, the initial weights among them."""
     samples = Selected.all_of(inputs)  # of many there is no room for a copy
@@ -191,6 +211,7 @@ def _identity(
         samples,
         labels.tobytes(),
         torch.__version__,
+        *([teacher.sha256] if teacher else []),
     )
 
 

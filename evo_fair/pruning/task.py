@@ -2,10 +2,10 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from evo_fair.files import digest
 from evo_fair.nets import fit
 from evo_fair.nets.checkpoint import stored_tensors
 from evo_fair.nets.device import CPU, TorchDevice
+from evo_fair.nets.distillation import Teacher
 from evo_fair.nets.failures import failure
 from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.nets.layout import channels_last
@@ -127,6 +128,7 @@ class Task:
         recipe: The recipe.
         device: Where networks are trained and evaluated; they come back from there.
             Default: the CPU.
+        teacher: What all trainings follow beside the labels. Default: nobody.
 
     Raises:
         PruningError: There are fewer than 2 training samples.
@@ -137,6 +139,7 @@ class Task:
     group: str
     recipe: Training
     device: TorchDevice = CPU
+    teacher: Teacher | None = None
     _structures: dict[str, Structure] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -144,12 +147,29 @@ class Task:
             raise PruningError(f"{self.dataset.name} has fewer than 2 training samples: give more")
         self.dataset.grouping(self.group)  # refuses an unknown one before anything is trained
 
+    _KEPT: ClassVar = ("dataset", "group", "recipe", "device", "teacher", "_structures")
+
     def __getstate__(self) -> dict[str, Any]:
         # What is worked out from the data again takes more room than the data.
-        return {name: self.__dict__[name] for name in ("dataset", "group", "recipe", "device", "_structures")}
+        return {name: self.__dict__[name] for name in self._KEPT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    def following(self, network: nn.Module, share: float) -> Self:
+        """The task with all trainings following a network, such as the dense one, by a share of their loss.
+
+        Args:
+            network: The network, trained.
+            share: The share, 0 (none) to 1.
+
+        Returns:
+            A task, this one where the share is 0.
+        """
+        if not share:
+            return self
+        images = len(self.dataset.input_shape) == 3
+        return replace(self, teacher=Teacher.of(network, share, images=images))
 
     @cached_property
     def scaling(self) -> Scaling:
@@ -303,6 +323,7 @@ class Task:
             on_epoch=on_epoch,
             checkpoint=checkpoint,
             device=self.device,
+            teacher=self.teacher,
         )
         return steps
 

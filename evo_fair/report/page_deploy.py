@@ -262,6 +262,7 @@ def _facts(folder: Path, configuration: dict[str, Any]) -> list[tuple[str, str]]
             ("training begins with", "random weights" if anew else "the weights of the search"),
             ("epochs", text_at(configuration, "deploy", "epochs") or "the recipe's"),
             ("weight of fairness in the loss", text_at(configuration, "deploy", "fairness_weight")),
+            ("share of the loss that follows the whole network", text_at(configuration, "deploy", "distillation")),
             ("accuracy given for even groups", text_at(configuration, "deploy", "even_groups")),
             ("seed", text_at(configuration, "deploy", "seed")),
             ("timed on", timing.get("machine")),

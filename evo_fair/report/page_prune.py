@@ -204,6 +204,7 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
         "rounds": "rounds",
         "epochs": "epochs at most",
         "epsilon": "accuracy that may be lost",
+        "distillation": "share of the loss that follows the dense network",
         "group": "fairness between",
         "evo_fair": "evo_fair",
     }

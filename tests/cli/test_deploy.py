@@ -259,6 +259,8 @@ def test_the_default_fairness_weight_is_the_one_that_the_help_states(
         (["--fairness-weight", -2], "fairness weight -2"),
         (["--fairness-weight", "much"], "'much' is no weight: give a number of 0 or more, or default"),
         (["--fairness-weight", "nan"], "fairness weight nan"),
+        (["--distillation", 0.5], "follows the whole network of your own that was searched, and the run in"),
+        (["--distillation", -1], "distillation -1 is no share of the loss"),
         (["--even-groups", 1], "even groups 1 is outside [0, 1): give the share of accuracy that may be lost"),
         (["--even-groups", "nan"], "even groups nan is outside [0, 1)"),
         (["--device", "abacus"], "unknown device 'abacus'"),

@@ -142,6 +142,22 @@ def test_own_module_becomes_checked_onnx_and_a_table(own: Path, tmp_path: Path, 
         prune(str(problem_file), resume=True, **settings)  # type: ignore[arg-type]
 
 
+def test_methods_follow_the_dense_network_where_they_are_asked_to(
+    own: Path, tmp_path: Path, problem_file: Path
+) -> None:
+    save_own(tmp_path)
+    settings = {"module": f"{own}:network", "weights": tmp_path / "network.safetensors", "epochs": 1}
+    written = set()
+    for share in (0.0, 0.5):
+        out = tmp_path / str(share)
+        prune(str(problem_file), out=out, methods=["magnitude", "ballot"], distillation=share, **settings)  # type: ignore[arg-type]
+        assert read_json(out / "settings.json").get("distillation", 0.0) == share
+        written |= {(out / f"{method}-0.5-0.onnx").read_bytes() for method in ("magnitude", "ballot")}
+    assert len(written) == 4
+    with pytest.raises(ValueError, match=r"was made with distillation = 0\.5, not nothing: resume it"):
+        prune(str(problem_file), out=tmp_path / "0.5", methods=["magnitude"], resume=True, **settings)  # type: ignore[arg-type]
+
+
 def test_dense_networks_are_told_apart_by_what_they_compute(
     tmp_path: Path, problem_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

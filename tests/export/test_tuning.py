@@ -43,6 +43,8 @@ def test_short_recipes_are_not_made_longer() -> None:
         ({"epochs": 0, "fairness_weight": 1.0}, "epochs 0 means no training, so that .* would do nothing"),
         ({"epochs": 0, "learning_rate": 0.1}, "epochs 0 means no training"),
         ({"epochs": 0, "balance_groups": True}, "epochs 0 means no training"),
+        ({"epochs": 0, "distillation": 0.5}, "epochs 0 means no training"),
+        ({"distillation": 1.5}, "distillation 1.5 is no share of the loss"),
         ({"learning_rate": 0.0}, "learning rate 0: give a number above 0"),
         ({"learning_rate": float("nan")}, "learning rate nan"),
         ({"fairness_weight": -1.0}, "fairness weight -1: give 0"),
@@ -52,6 +54,19 @@ def test_short_recipes_are_not_made_longer() -> None:
 def test_senseless_settings_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(EvoFairError, match=message):
         Tuning(**settings)
+
+
+def test_settings_hold_what_was_chosen() -> None:
+    plain = {"from_scratch": False, "fairness_weight": 0.0, "balance_groups": False}
+    assert Tuning().settings == plain
+    assert Tuning(epochs=3, distillation=0.5).settings == plain | {"epochs": 3, "distillation": 0.5}
+
+
+def test_distillation_needs_the_whole_network(problem: Problem, dataset: Dataset, space: SearchSpace) -> None:
+    network = Network(space.architecture(space.smallest()), space.labels)
+    scaling = Scaling(torch.tensor([5.0]), torch.tensor([0.2]))
+    with pytest.raises(ValueError, match="follows the whole network, which was not given"):
+        train_network(network, dataset, "class", Tuning(distillation=0.5), problem.training, 0, scaling)
 
 
 def test_balance_and_weight_change_what_is_learnt(problem: Problem, dataset: Dataset, space: SearchSpace) -> None:

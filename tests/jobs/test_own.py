@@ -11,6 +11,7 @@ from torch import nn
 
 import evo_fair as ef
 from evo_fair.export.export import onnx_logits
+from evo_fair.job_folder import RUNS
 from evo_fair.jobs.own import own_of_run
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
@@ -128,6 +129,27 @@ def test_what_the_search_trained_is_taken_over(
         pytest.skip("none of the trained networks is on the front")
     monkeypatch.setattr("evo_fair.export.workshop.train_network", None)  # calling it would fail
     ef.deploy(run, module=network, networks=sorted(names)[:1], epochs=1, seed=3, out=tmp_path / "deployed")
+
+
+def test_a_pruned_form_follows_the_whole_network_where_it_is_asked_to(
+    searched: tuple[ef.Run, nn.Module], tmp_path: Path
+) -> None:
+    run, network = searched
+    name = str(run.front["id"].iloc[run.front["latency_ms"].argmin()])
+    task = digits_task()
+    x = task.normalise(task.dataset.samples("validation")[:]).contiguous().numpy()
+    whole = task.predictions(network, "validation")
+    agreed = {}
+    for share in (0.0, 0.5, 1.0):
+        out = tmp_path / str(share)
+        ef.deploy(run, module=network, networks=[name], epochs=2, distillation=share, out=out)
+        agreed[share] = float((onnx_logits(out / f"{name}.onnx", x).argmax(1) == whole).mean())
+        assert json.loads((out / f"{name}.json").read_text())["trained"]["distillation"] == share
+        assert ("distillation" in RUNS.read(out)["deploy"]) is (share > 0)
+    assert agreed[1.0] > agreed[0.0]
+    assert len({(tmp_path / str(share) / f"{name}.onnx").read_bytes() for share in agreed}) == 3
+    with pytest.raises(ef.RunError, match=r"was made with deploy.distillation = 0.5, not 1.0"):
+        ef.deploy(run, module=network, networks=[name], epochs=2, distillation=1.0, out=tmp_path / "0.5", resume=True)
 
 
 def test_even_groups_move_the_biases_of_its_outputs(searched: tuple[ef.Run, nn.Module], tmp_path: Path) -> None:

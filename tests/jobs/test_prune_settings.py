@@ -56,6 +56,8 @@ def test_scopes_are_global_unless_told() -> None:
         ({"rounds": 2, "ratios": {"first": 0.5}}, "shares by layer are for one shot"),
         ({"ratios": {"first": 1.5}}, "the share of layer 'first'"),
         ({"epsilon": 1.0}, r"epsilon 1 is outside \[0, 1\)"),
+        ({"distillation": 2}, "distillation 2 is no share of the loss"),
+        ({"distillation": "half"}, "distillation 'half' is no finite number"),
         ({"epochs": -1}, "epochs -1 is negative"),
         ({"epochs": "many"}, "epochs 'many' is no whole number"),
     ],
