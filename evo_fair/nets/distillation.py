@@ -31,7 +31,9 @@ def check_distillation(share: float) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A trained network that others follow in training, by a share of their loss (Hinton et al. 2015, 1503.02531).
+    """A trained network that others follow in training, by a share of their loss.
+
+    This is knowledge distillation (Hinton et al. 2015, arXiv 1503.02531).
 
     Args:
         network: The network, in evaluation mode; it is not changed.

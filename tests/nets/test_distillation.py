@@ -13,6 +13,8 @@ from evo_fair.nets.distillation import TEMPERATURE, Teacher, check_distillation
 from evo_fair.nets.inputs import Scaling
 from evo_fair.problem import Training
 
+from ..gadget import GADGET, gadget
+
 RECIPE = Training(epochs=6, batch_size=20, learning_rate=0.2, augment=())
 FEATURES = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
 GUESSED = np.random.default_rng(1).integers(0, 3, 200)
@@ -96,6 +98,18 @@ def test_a_broken_off_training_goes_on_with_the_same_teacher_alone(tmp_path: Pat
     fit(resumed, FEATURES, GUESSED, RECIPE, 0, normalise=plain, teacher=teacher, checkpoint=path)
     for ours, theirs in zip(resumed.parameters(), straight.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_teacher_follows_to_another_device_and_comes_back() -> None:
+    teacher = Teacher.of(knowing(), 0.5, images=False)
+    here, there = network(0), network(0)
+    fit(here, FEATURES, GUESSED, RECIPE, 0, normalise=plain, teacher=teacher)
+    with gadget():
+        fit(there, FEATURES, GUESSED, RECIPE, 0, normalise=plain, teacher=teacher, device=GADGET)
+    for one in (there, teacher.network):
+        assert all(weight.device.type == "cpu" for weight in one.parameters())
+    for ours, theirs in zip(there.parameters(), here.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
