@@ -13,6 +13,9 @@ by when the files of a run were last written, so that any checkout can be measur
   writing    the front's networks, ONNX, checked against torch, and cards: until the last file in networks/
   figures    the front's, and the rest
 
+Checking a file means running it with ONNX Runtime on the validation part: how many seconds of a core that takes for the
+last run's files, without anything else, is measured apart.
+
 An older checkout that writes front.csv last has the first network within its beliefs. Seconds are of wall time, for a
 machine that does nothing else; beside them stand those of the processors for the whole. How many files of the two
 folders are not the same, byte for byte, is said: none, where both search alike and are of the same version.
@@ -33,7 +36,11 @@ from provenance import made_by, run
 from rich.console import Console
 
 from evo_fair.errors import EvoFairError
+from evo_fair.export import onnx_logits
+from evo_fair.export.columns import file_inputs
 from evo_fair.files import write_text
+from evo_fair.nets.inputs import Scaling
+from evo_fair.problem import load_problem
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "benchmarks"
@@ -62,11 +69,16 @@ def main() -> None:
                 rows.append({"round": number, "side": side, "networks": networks, **taken})
                 print(rows[-1], file=sys.stderr)
             different = differences(*(runs[side] for side in SIDES))
+        alone = runtime_alone(runs["after"], arguments)
     table = pd.DataFrame(rows)
     report(table)
+    Console().print(f"after: ONNX Runtime alone takes {alone:.1f} s of one core for the networks of the last run")
     Console().print(f"{len(different)} files differ{f', the first is {different[0]}' if different else ''}")
     command = f"benchmarks/search_tail.py --before {before.name} --problem {arguments.problem} --budget"
-    made = made_by(f"{command} {arguments.budget}; {len(different)} files differ", ("torch", "onnxruntime"))
+    made = made_by(
+        f"{command} {arguments.budget}; {len(different)} files differ; {alone:.1f} s of CPU for ONNX Runtime alone",
+        ("torch", "onnxruntime"),
+    )
     write_text(RESULTS / "search_tail.csv", f"# {made}\n{table.to_csv(index=False, lineterminator=chr(10))}")
 
 
@@ -113,6 +125,19 @@ def stages(folder: Path, begun: float, ended: float) -> dict[str, float]:
     believed = min(written("front.csv"), *networks)
     reached = [begun, written("run.toml"), searching, max(believed, searching), max(networks), ended]
     return {stage: round(b - a, 3) for stage, a, b in zip(STAGES, reached[:-1], reached[1:], strict=True)}
+
+
+def runtime_alone(folder: Path, arguments: argparse.Namespace) -> float:
+    """Seconds of one core that ONNX Runtime takes for a run's networks on all samples of the validation part."""
+    dataset = load_problem(arguments.problem, data=arguments.data).dataset()
+    scaling, samples = Scaling.of(dataset.samples("train")), dataset.part("validation")
+    seconds = 0.0
+    for path in sorted((folder / "networks").glob("*.onnx")):
+        x = file_inputs(path, dataset, scaling, samples)
+        begun = time.process_time()
+        onnx_logits(path, x)
+        seconds += time.process_time() - begun
+    return seconds
 
 
 def differences(one: Path, other: Path) -> list[str]:
