@@ -145,8 +145,22 @@ class FolderKind:
         """
         there = self.read(path)
         check_facts(there, facts, path, self.error)
-        wanted = self._parsed(self._text(facts))
-        wanted.pop("format")
+        self._check_same(path, there, self._parsed(self._text(facts)))
+        return there
+
+    def check_settings(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Raises as `resume` does where the job in a folder was made with other `facts`, which may lack whole keys.
+
+        For what is known before anything long begins: a job that can't go on says so at once. Plugins are compared in
+        any case.
+        """
+        there = self.read(path)
+        before, now = ({"plugins": side.get("plugins", {})} for side in (there, facts))
+        check_facts(before, now, path, self.error)
+        self._check_same(path, {key: there[key] for key in facts if key in there}, self._parsed(self._text(facts)))
+
+    def _check_same(self, path: Path, there: Mapping[str, Any], wanted: dict[str, Any]) -> None:
+        wanted = {key: value for key, value in wanted.items() if key != "format"}
         before, now = dict(_leaves(there)), dict(_leaves(wanted))
         for key in [*now, *before]:
             if key not in now or key not in before or now[key] != before[key]:
@@ -155,7 +169,6 @@ class FolderKind:
                     f"the {self.name} in {path} was made with {key} = {old}, not {new}: "
                     "resume it with the same settings, or choose another --out"
                 )
-        return there
 
     def start(self, path: Path, facts: Mapping[str, Any], resume: bool) -> dict[str, Any]:
         """Resumes the job in a folder, or begins it: what `goes_on` says."""

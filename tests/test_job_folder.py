@@ -51,6 +51,20 @@ def test_other_facts_are_refused_by_the_first_that_differs(
 
 
 @KINDS
+def test_settings_that_are_known_are_compared_before_the_others(kind: FolderKind, tmp_path: Path) -> None:
+    kind.begin(tmp_path / "job", FACTS)
+    kind.check_settings(tmp_path / "job", {"seed": 3, "problem": FACTS["problem"]})
+    for known, told in (
+        ({"seed": 4}, "seed = 3, not 4"),
+        ({"problem": {"name": "digits"}}, r"problem\.stages\[0\]\.slots = 2, not nothing"),
+        ({"budget": 10}, "budget = nothing, not 10"),
+        ({"seed": 3, "plugins": {"own.py": "17"}}, "made without the plugin own.py"),
+    ):
+        with pytest.raises(kind.error, match=told):
+            kind.check_settings(tmp_path / "job", known)
+
+
+@KINDS
 def test_a_job_that_is_there_is_not_begun_again(kind: FolderKind, tmp_path: Path) -> None:
     kind.begin(tmp_path / "job", FACTS)
     with pytest.raises(kind.error, match=f"job exists already: continue its {kind.name} with --resume, or choose"):

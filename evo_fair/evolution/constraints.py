@@ -199,4 +199,7 @@ def _mend(text: str) -> str:
         return f"a value equal to the limit counts as met, so write {written}"
     if strict is not None:
         return "only <= and >= are known"
-    return "write a name, <= or >=, and a plain number without a unit, as in 'latency_ms <= 5'"
+    written = "write a name, <= or >=, and a plain number without a unit, as in 'latency_ms <= 5'"
+    if not set(text) & set("<>="):
+        return f"{written}; on the command line in quotes, since a shell takes < and > for itself"
+    return written

@@ -19,10 +19,12 @@ from evo_fair.errors import AuditError
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
+from evo_fair.jobs.facts import data_facts, problem_facts
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.workers import Workers, ready_workers
 from evo_fair.lock import one_job
+from evo_fair.plugins import facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
 
@@ -179,6 +181,9 @@ def audit(
     problem, folder, listener = as_problem(problem), as_path("out", out), listener or Listener()
     # Refuses a folder of something else before anything is trained.
     begun = AUDITS.read(folder) if AUDITS.goes_on(folder, resume) else None
+    if begun is not None:
+        known = {"data": data_facts(problem.dataset()), "problem": problem_facts(problem)}
+        AUDITS.check_settings(folder, known | facts())  # before a network is trained for what has changed
     place = place_of_job(torch_device, begun, listener)
     if any("accuracy[" in limit for limit in limits):
         groupings = (problem.fairness.chosen(group), *problem.fairness.groupings)

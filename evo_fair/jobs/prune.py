@@ -190,6 +190,9 @@ def prune_network(
     place = place_of_job(torch_device, begun, listener)
     task = Task(problem.dataset(), problem.fairness.chosen(group), problem.training, place)
     check_samples(task.dataset, (task.group,), 1)
+    if begun is not None:  # before a network is trained for what has changed
+        known = {"problem": problem_facts(problem), "data": task.dataset.fingerprint, "group": task.group}
+        PRUNINGS.check_settings(folder, known | facts())
     listener.writing(folder)
     check = partial(_structure, task=task, settings=settings)
     dense, name = dense_network(problem, task, source, listener, check, settings.structure == "structured")

@@ -1,6 +1,6 @@
 """Searches: problem, data, supernet, profile and the engine wired together, and the folder that comes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
-from evo_fair.own import NetworkEvaluator
+from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
@@ -176,6 +176,9 @@ def search(
         check_facts(begun, own, folder, RunError)
     tuning = check_trainings(trainings, training_epochs, prepared.plan.objectives, from_scratch=brought is None)
     check_sources(folder, begun, prepared.sources)
+    known = _known(prepared, begun)
+    if resume:
+        RUNS.check_settings(folder, known | own)  # before a supernet is trained for what has changed
     listener.writing(folder)
     origin: SupernetOrigin | OwnOrigin
     header: Header | None = None
@@ -202,9 +205,7 @@ def search(
     prepared = replace(prepared, space=origin.space)
     if brought is not None:
         listener.prepared(prepared.dataset, prepared.space)
-    configuration = _configuration(prepared, origin, header) | {"proxy": origin.proxy_facts(), **own}
-    if resume and "sources" not in begun.get("search", {}):
-        configuration["search"].pop("sources", None)  # a run of a time when they were not written down
+    configuration = _configuration(known, prepared.space, origin, header) | own
     run = RunFolder(folder, RUNS.start(folder, configuration, resume))
     if header:
         from evo_fair.report.header import write_header  # with Matplotlib
@@ -269,9 +270,10 @@ def _evaluator(
     return TeamEvaluator(team, origin.predicting(team.workers), prepared.dataset, groupings)
 
 
-def _configuration(prepared: Prepared, origin: SupernetOrigin | OwnOrigin, header: Header | None) -> dict[str, Any]:
-    """Everything that the result depends on, for `run.toml`."""
+def _known(prepared: Prepared, begun: Mapping[str, Any]) -> dict[str, Any]:
+    """What the result depends on beside what evaluates networks, for `run.toml`; `begun` is that of a run to go on."""
     plan = prepared.plan
+    told = prepared.sources and ("search" not in begun or "sources" in begun["search"])  # older runs don't say
     return {
         "versions": version_facts(*VERSIONS_THAT_COUNT),
         "search": {
@@ -283,15 +285,28 @@ def _configuration(prepared: Prepared, origin: SupernetOrigin | OwnOrigin, heade
             "seed": plan.seed,
             "objectives": describe(plan.objectives),
             **({"initial": plan.initial} if plan.initial != "random" else {}),
-            **({"sources": prepared.sources} if prepared.sources else {}),
+            **({"sources": prepared.sources} if told else {}),
         },
         **device_facts(prepared.profiles),
-        **origin.configuration(),
         "data": data_facts(prepared.dataset),
-        "space": {
-            "networks": prepared.space.magnitude,
-            "fingerprint": prepared.space.fingerprint,
-        },
-        **({"header": header.configuration()} if header else {}),
         "problem": problem_facts(prepared.problem),
+    }
+
+
+def _configuration(
+    known: Mapping[str, Any],
+    space: SearchSpace | NetworkSpace,
+    origin: SupernetOrigin | OwnOrigin,
+    header: Header | None,
+) -> dict[str, Any]:
+    """Everything that the result depends on, for `run.toml`."""
+    before = {key: value for key, value in known.items() if key not in ("data", "problem")}
+    return {
+        **before,
+        **origin.configuration(),
+        "data": known["data"],
+        "space": {"networks": space.magnitude, "fingerprint": space.fingerprint},
+        **({"header": header.configuration()} if header else {}),
+        "problem": known["problem"],
+        "proxy": origin.proxy_facts(),
     }

@@ -36,6 +36,7 @@ from .conftest import Command, refusal
         (["search", "digits", "--objective", "error", "--objective", "error"], "'error' is given twice"),
         (["search", "digits", "--constraint", "latency_ms < 5"], "write latency_ms <= 5"),
         (["search", "digits", "--constraint", "fast"], "can't read the constraint 'fast'"),
+        (["search", "digits", "--constraint", "error"], "in quotes, since a shell takes < and > for itself"),
         (["search", "digits", "--constraint", "speed <= 5"], "can't use the constraint 'speed <= 5'"),
         (["search", "digits", "--algorithm", "nsga4"], "unknown algorithm 'nsga4': expected one of nsga2"),
         (

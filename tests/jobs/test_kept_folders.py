@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,27 @@ def test_a_pruning_goes_on(kept: Path, dense: object) -> None:
     assert hearer.made == []
     assert marks(kept / "prune", "*.onnx", "*-0.json", "dense.json") == before
     assert table["name"].tolist() == ["dense", "magnitude-0.5-0"]
+
+
+@pytest.mark.parametrize("folder", ["search", "prune", "audit-network", "audit-supernet"])
+def test_a_changed_recipe_is_refused_by_its_name_before_anything_is_trained(
+    folder: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.toml"
+    path.write_text((kept / "tiny.toml").read_text().replace("epochs = 2", "epochs = 9"))
+    problem, out = ef.load_problem(str(path)), kept / folder
+    for place in ("origins.ensure_supernet", "audit_supernet.ensure_supernet", "prune.dense_network"):
+        monkeypatch.setattr(f"evo_fair.jobs.{place}", None)  # calling it would fail
+    monkeypatch.setattr("evo_fair.jobs.audit.dense_network", None)
+    told = r"was made with problem\.training\.epochs = 2, not 9: resume it with the same settings"
+    jobs: dict[str, Any] = {
+        "search": partial(ef.search, **SEARCH),
+        "prune": partial(ef.prune, network="largest"),
+        "audit-network": partial(ef.audit, network="largest"),
+        "audit-supernet": ef.audit,
+    }
+    with pytest.raises(ef.EvoFairError, match=told):
+        jobs[folder](problem, out=out, resume=True)
 
 
 def test_an_audit_of_a_supernet_goes_on(kept: Path) -> None:
