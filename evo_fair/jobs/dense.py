@@ -14,6 +14,7 @@ from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.evolution.journal import check_records
 from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes
 from evo_fair.job_folder import Piece
+from evo_fair.jobs.guessing import say_doubts, warn_of_probabilities
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.reference import find_reference, train_references
 from evo_fair.jobs.rehearsal import rehearse
@@ -85,9 +86,10 @@ def dense_network(
             load_weights(network, Path(source.weights))
         anew = source.weights is None and not given
         rehearse(network, task, anew, structured)
-        if anew:
-            return _trained(task, network, name, listener, check), name
-        return Dense(task.settled(network), None, epochs), name
+        warn_of_probabilities(name, network, task, listener)
+        dense = _trained(task, network, name, listener, check) if anew else Dense(task.settled(network), None, epochs)
+        say_doubts(name, dense.network, task, listener, brought=not anew)
+        return dense, name
     name = LARGEST if source.network is None else as_name("network", source.network)
     if source.run is not None:
         return Dense(_of_run(problem, task, source.run, name), None, epochs), name

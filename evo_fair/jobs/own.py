@@ -89,6 +89,11 @@ class GivenNetwork:
         return self.module if is_reference(self.module) else None
 
     @property
+    def brings_weights(self) -> bool:
+        """Whether its weights are the user's, and not trained here."""
+        return isinstance(self.module, nn.Module) or self.weights is not None
+
+    @property
     def source(self) -> NetworkSource:
         """The same for `dense_network`."""
         if self.reference is not None:

@@ -32,7 +32,7 @@ from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
 from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
-from evo_fair.problem import Problem
+from evo_fair.problem import Problem, Training
 from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
@@ -238,7 +238,11 @@ def search(
                 team,
                 place,
             )
-            training = None if isinstance(origin, OwnOrigin) else prepared.problem.training.of_supernet()
+            training: Training | None = prepared.problem.training
+            if brought is None:
+                training = prepared.problem.training.of_supernet()
+            elif brought.brings_weights:
+                training = None
             write_findings(folder, evidence, belief, prepared.dataset, training)
     result = load_run(folder)
     result.write_front()

@@ -32,6 +32,7 @@ from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.evidence import Evidence
+from evo_fair.jobs.guessing import ConstantAnswer, how_to_learn_more
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.trainer import trainer
 from evo_fair.jobs.workers import Team
@@ -45,9 +46,6 @@ __all__ = ["Additions", "check_trainings", "train_chosen", "write_findings"]
 
 ROUND = 4
 """Trainings that are chosen together; the next ones know their results."""
-
-LEAST_STEPS = 700
-"""Steps of a supernet's training below which it mostly learns little; those of the problems that ship take more."""
 
 
 def check_trainings(
@@ -182,48 +180,27 @@ def write_findings(
     """Writes `findings.txt`: in plain words, how far networks of equal size differ, and what of it can be told.
 
     It also says so where no network is believed to be clearly right more often than one that always gives the same
-    answer. `training` is the supernet's, None for a network of the user's own.
+    answer. `training` is what made the weights, None where the user brought them.
     """
     lines = [describe_belief(find(belief, goal, place)) for place, goal in enumerate(evidence.goals)]
     warning = _no_better_than_one_answer(evidence, belief, dataset)
     if warning:
-        warning = f"{warning} {_mend(training, dataset)}\n"
+        mend = "Give a network that was trained on these data, or its weights."
+        warning = f"{warning} {mend if training is None else how_to_learn_more(training, dataset)}\n"
     write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines) + warning)
 
 
 def _no_better_than_one_answer(evidence: Evidence, belief: Belief, dataset: Dataset) -> str:
     """That no network does clearly better than always giving the commonest label; "" where one does."""
-    labels = dataset.labels[dataset.part("validation")]
-    commonest = np.bincount(labels).argmax()
-    right = float((labels == commonest).mean())
-    clearly = 2.0 * np.sqrt(right * (1.0 - right) / len(labels))
-    answer = (
-        f"{dataset.label_names[commonest]!r}, which is right for {100 * right:.1f} % of the {len(labels):,} samples of "
-        "the validation part"
-    )
+    constant = ConstantAnswer.of(dataset)
     kept = np.array([record.feasible for record in evidence.records], np.bool_)
     if not kept.any():
         return ""
     for place, goal in enumerate(evidence.goals):
-        always = {"accuracy": right, "error": 1.0 - right}.get(goal.name)
-        if always is not None and (goal.sign * belief.mean[kept, place]).min() > goal.sign * always - clearly:
-            return f"{goal.name}: no network is believed to do clearly better than always answering {answer}."
+        always = {"accuracy": constant.right, "error": 1.0 - constant.right}.get(goal.name)
+        if always is not None and (goal.sign * belief.mean[kept, place]).min() > goal.sign * always - constant.clearly:
+            return f"{goal.name}: no network is believed to do clearly better than always answering {constant}."
     return ""
-
-
-def _mend(training: Training | None, dataset: Dataset) -> str:
-    """What to do where no network does better than always giving one answer."""
-    if training is None:
-        return "Give a network that was trained on these data, or its weights."
-    samples = len(dataset.part("train"))
-    steps = training.epochs * (samples // min(training.batch_size, samples))
-    if steps < LEAST_STEPS:
-        told = f"The training had {steps:,} steps, and fewer than {LEAST_STEPS} are mostly too few"
-        return f"{told}: raise epochs, or lower batch_size."
-    return (
-        f"The training had {steps:,} steps. If its loss hardly fell, raise epochs. If it fell well, the networks know "
-        f"the {samples:,} training samples by heart, or those of the validation part are too few to tell: give more."
-    )
 
 
 def _result(

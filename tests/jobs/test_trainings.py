@@ -11,7 +11,7 @@ import pytest
 import evo_fair as ef
 from evo_fair.evolution import networks_frame, non_dominated
 from evo_fair.fairness import METRICS
-from evo_fair.jobs.trainings import _mend, _no_better_than_one_answer
+from evo_fair.jobs.trainings import _no_better_than_one_answer
 from evo_fair.proxy import ProxyEvaluator
 from evo_fair.proxy.supernets import ensure_supernet, proxy_source
 from evo_fair.report import load_run
@@ -110,26 +110,6 @@ def test_findings_warn_where_always_the_same_answer_does_about_as_well(
     if warned:
         assert f"{objective}: no network" in warning
         assert "'b', which is right for 60.0 % of the 100 samples" in warning
-
-
-@pytest.mark.parametrize(
-    ("epochs", "batch", "told"),
-    [
-        (
-            40,
-            64,
-            "The training had 320 steps, and fewer than 700 are mostly too few: raise epochs, or lower batch_size.",
-        ),
-        (40, 16, "The training had 1,280 steps. If its loss hardly fell, raise epochs. If it fell well, the networks"),
-        (40, 4096, "The training had 40 steps"),
-        (None, 0, "Give a network that was trained on these data"),
-    ],
-)
-def test_what_to_do_where_networks_guess_depends_on_how_long_they_were_trained(
-    epochs: int | None, batch: int, told: str
-) -> None:
-    training = None if epochs is None else SimpleNamespace(epochs=epochs, batch_size=batch)
-    assert _mend(training, SimpleNamespace(part=lambda name: np.arange(520))).startswith(told)
 
 
 @pytest.mark.slow
