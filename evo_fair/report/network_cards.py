@@ -51,11 +51,15 @@ class _Data(_Part):
 
 
 class CardInput(_Part):
-    """What a network takes: its shape, and by channel or feature the mean and scale of raw values."""
+    """What a network takes: its shape, and by channel or feature the mean and scale of raw values.
+
+    `columns` are a table's, which the file prepares itself.
+    """
 
     shape: list[int]
     mean: list[float]
     scale: list[float]
+    columns: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _a_scale_for_each_mean(self) -> Self:
@@ -165,6 +169,7 @@ def network_cards(folder: Path, names: list[str], devices: Mapping[str, str]) ->
                 "bytes": card.onnx.bytes,
                 "groups": group_rows(card),
                 "confusion": confusion_tables(card),
+                "prepares_columns": card.input is not None and card.input.columns is not None,
                 "latency": _latency(inside(folder, f"{name}.onnx"), profiles),
             }
     return cards

@@ -286,6 +286,9 @@ function layersOf(card) {
     if (one.layers.some((layer) => layer.outside)) {
       part.append(make("p", { className: "note", textContent: "* outside of what the profile was fitted to" }));
     }
+    if (card.prepares_columns) {
+      part.append(make("p", { className: "note", textContent: "The file also holds the preprocessing of its columns, columns/..., which the search's latency leaves out: it is the same for all networks." }));
+    }
     return part;
   });
 }

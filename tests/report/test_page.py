@@ -163,6 +163,16 @@ def test_latency_by_layer_is_of_each_device_whose_profile_is_at_hand(tmp_path):
         assert one["total_ms"] == pytest.approx(one["fixed_ms"] + sum(layer["ms"] for layer in one["layers"]))
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_a_card_says_whether_its_file_prepares_columns(tmp_path, table):
+    write_network(tmp_path, "n")
+    path = tmp_path / "n.json"
+    card = json.loads(path.read_text())
+    card["input"] |= {"columns": {"numbers": []}} if table else {}
+    path.write_text(json.dumps(card))
+    assert network_cards(tmp_path, ["n"], {})["n"]["prepares_columns"] is table
+
+
 @pytest.mark.parametrize(("network", "told"), [(False, "frozen weights"), (True, "own weights, pruned")])
 def test_caveats_say_whose_weights_they_are(tmp_path, network, told):
     run = write_run(tmp_path / "run")
