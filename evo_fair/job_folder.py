@@ -198,28 +198,14 @@ class FolderKind:
         return entry.name in self.early and not (entry.is_dir() and any(entry.iterdir()))
 
 
+_RUN_TABLES = "data deploy device header network parts plugins problem proxy search space supernet versions"
+
 RUNS = FolderKind(
     "run",
     "a search",
     "run.toml",
     RunError,
-    tables=frozenset(
-        (
-            "data",
-            "deploy",
-            "device",
-            "header",
-            "network",
-            "parts",
-            "plugins",
-            "problem",
-            "proxy",
-            "search",
-            "space",
-            "supernet",
-            "versions",
-        )
-    ),
+    tables=frozenset(_RUN_TABLES.split()),
     log="journal.jsonl",
     job="search",
 )

@@ -64,10 +64,8 @@ class Tuning:
     @property
     def settings(self) -> dict[str, Any]:
         """What was chosen, by name: what is None, and distillation where there is none, is left out."""
-        chosen = {name: value for name, value in asdict(self).items() if value is not None}
-        return (
-            chosen if self.distillation else {name: value for name, value in chosen.items() if name != "distillation"}
-        )
+        unsaid = None if self.distillation else "distillation"
+        return {name: value for name, value in asdict(self).items() if value is not None and name != unsaid}
 
     @property
     def asked_for(self) -> str | None:
