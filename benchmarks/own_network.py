@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument("--trainings", type=int, default=12, help="networks that the search trains (default 12)")
     parser.add_argument("--training-epochs", type=int, default=2, help="of each of those (default 2)")
     parser.add_argument("--shares", type=float, nargs="+", default=[1 / 3, 1 / 6], help="of the dense latency")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="default: all three")
     parser.add_argument("--epochs", type=int, default=10, help="of each training (default 10)")
     parser.add_argument("--rate", type=float, default=RATE, help=f"of front and uniform (default {RATE:g})")
     parser.add_argument("--distillation", type=float, default=0.0, help="share of the loss (default 0, none)")
@@ -199,6 +200,7 @@ def main() -> None:
         for seed in range(arguments.seeds)
         for share in sorted(arguments.shares)
         for method in METHODS
+        if method in arguments.methods
     ]
     dense = Unit("dense", 1.0, 0, 0)
     finish([dense, *units], place, until, arguments.report)
@@ -215,6 +217,8 @@ def check(arguments: argparse.Namespace) -> None:
     if not 0 < arguments.rate < np.inf:
         raise EvoFairError(f"rate {arguments.rate:g} is no share of a learning rate: give one such as 0.2")
     check_distillation(arguments.distillation)
+    if "front" not in arguments.methods:
+        raise EvoFairError("methods: name front, too, which the others are compared with")
     for share in arguments.shares:
         if not 0 < share < 1:
             raise EvoFairError(f"share {share:g} of the dense latency is outside (0, 1): give one such as 0.333")
@@ -410,7 +414,7 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
         rows.append(row)
     differences = []
     for share in dict.fromkeys(unit.share for unit in units):
-        for other in ("uniform", "ballot", "dense"):
+        for other in (*dict.fromkeys(unit.method for unit in units if unit.method != "front"), "dense"):
             theirs = values[other, 1.0 if other == "dense" else share]
             for name in SHOWN:
                 value = values["front", share][name][0] - theirs[name][0]
