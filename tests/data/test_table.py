@@ -110,6 +110,27 @@ def test_values_get_names_and_those_of_one_name_are_joined(tmp_path: Path) -> No
     )
 
 
+def test_a_table_under_nearly_its_name_is_named(tmp_path: Path) -> None:
+    _people().to_csv(tmp_path / "People.CSV", index=False)
+    with pytest.raises(
+        DataError, match=r"people\.csv is missing, but People\.CSV is there: fix file under \[data\.table\]$"
+    ):
+        _read(tmp_path)
+    (tmp_path / "People.CSV").rename(tmp_path / "people.xlsx")
+    with pytest.raises(DataError, match=r"but people\.xlsx is there: save it as CSV in UTF-8, named people\.csv$"):
+        _read(tmp_path)
+
+
+def test_a_column_without_a_name_that_is_not_read_does_not_matter(tmp_path: Path) -> None:
+    expected = _load(tmp_path).fingerprint
+    _people().to_csv(tmp_path / "people.csv")
+    assert _read(tmp_path).fingerprint == expected
+    with pytest.raises(
+        DataError, match=r"has no column 'hour', only income, .* \(column 1 has no name\): fix the name"
+    ):
+        _read(tmp_path, numbers=["hour"])
+
+
 def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
     people = _people()
