@@ -187,6 +187,6 @@ def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
     if len(names) > _MOST_GROUPS:
         raise DataError(
             f"{path}: the group column {column!r} has {len(names)} different values, at most {_MOST_GROUPS}: "
-            "join values or remove it; if it says which images belong together, name it unit"
+            "join values, cut numbers into bands, or remove it; if it says which images belong together, name it unit"
         )
     return grouping_of(column, _texts(table[column]), names)
