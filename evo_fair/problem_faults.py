@@ -64,6 +64,8 @@ def in_plain_words(fault: Any, whole: Any, name: str = "") -> str:
         if isinstance(given, list) and given and all(isinstance(one, dict) for one in given):
             return f"there is one of them: write [{named}], in single brackets"
         message = "expected a table of keys, such as { key = 1 }"
+    elif kind == "string_type":
+        message = "expected a text in quotes"
     return f"{message}, got {quote(given)}"
 
 

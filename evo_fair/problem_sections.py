@@ -1,5 +1,6 @@
 """The sections of a problem file but `[space]`: what each may hold, with its defaults."""
 
+import json
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -10,6 +11,7 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
@@ -87,6 +89,18 @@ class Data(Section):
             raise ValueError(str(UnknownNameError("data source", source, SOURCES.names(), OWN_PARTS)))
         return source
 
+    @field_validator("fractions", mode="before")
+    @classmethod
+    def _three_shares(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple) or not all(type(share) in (int, float) for share in given):
+            return given  # what is wrong is the kind
+        if len(given) != 3 or not all(0 < share < 1 for share in given):
+            raise ValueError(
+                "expected the shares of training, validation and test part, which add up to 1, such as 0.70, 0.15, "
+                f"0.15, got {quote(given)}"
+            )
+        return given
+
     @model_validator(mode="before")
     @classmethod
     def _own_settings(cls, given: Any) -> Any:
@@ -140,6 +154,18 @@ class Fairness(Section):
 
     group: Text
     report: Texts = ()
+
+    @field_validator("group", "report", mode="before")
+    @classmethod
+    def _each_in_a_text(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuses a list of groupings in the place of one: that may be meant for their intersection."""
+        for one in given if info.field_name == "report" and isinstance(given, list | tuple) else [given]:
+            if isinstance(one, list | tuple) and one and all(isinstance(name, str) for name in one):
+                meant = "*".join(one)
+                raise ValueError(
+                    f"expected one grouping in quotes, got {quote(one)}: write {json.dumps(meant, ensure_ascii=False)}"
+                )
+        return given
 
     @property
     def groupings(self) -> tuple[str, ...]:

@@ -73,6 +73,34 @@ def test_the_example_of_a_list_is_of_what_it_holds_and_of_the_value_where_that_f
     assert refused(tmp_path, content, old, new).endswith(told)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            'group = "class"',
+            'group = ["age", "sex"]',
+            """fairness.group: expected one grouping in quotes, got ['age', 'sex']: write "age*sex\"""",
+        ),
+        ('group = "class"', 'group = ["age"]', """got ['age']: write "age\""""),
+        ('["class"]', '["class", ["age", "sex"]]', """got ['age', 'sex']: write "age*sex\""""),
+        ('group = "class"', "group = 3", "fairness.group: expected a text in quotes, got 3"),
+        ('group = "class"', "group = [3, 4]", "fairness.group: expected a text in quotes, got [3, 4]"),
+        ('["class"]', '["class", 3]', "fairness.report.2: expected a text in quotes, got 3"),
+        ('"a test"', '["a test"]', "title: expected a text in quotes, got ['a test']"),
+    ],
+)
+def test_what_belongs_in_one_text_is_told(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert refused(tmp_path, MINIMAL, old, new).endswith(message)
+
+
+@pytest.mark.parametrize("given", ["[70, 15, 15]", "[0.8, 0.2]", "[0.8, 0.2, 0]", "[1.0, -0.5, 0.5]", "[]"])
+def test_fractions_that_are_no_shares_are_told_with_an_example(tmp_path: Path, given: str) -> None:
+    assert refused(tmp_path, MINIMAL, "[fairness]", f"fractions = {given}\n[fairness]").endswith(
+        "data.fractions: expected the shares of training, validation and test part, which add up to 1, such as 0.70, "
+        f"0.15, 0.15, got {given}"
+    )
+
+
 def test_the_settings_of_a_source_are_refused_in_the_same_words() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(list[str]).validate_python("a")

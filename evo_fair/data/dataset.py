@@ -1,6 +1,7 @@
 """Dataset: inputs, labels, groups and splits of one data set as arrays that nobody changes."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,6 +20,8 @@ __all__ = ["PARTS", "Dataset", "Grouping", "check_samples", "class_grouping", "g
 
 PARTS = ("train", "validation", "test")
 _MOST_GROUPS = 1000
+_FEW_NUMBERS = 8
+"""Groups that are called by numbers, such as types 1 to 6 of skin: more of them, each rare, are values like an age."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,21 +313,38 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> N
                 f"{dataset.name}: grouping {name!r} has fewer than two groups, so nothing to compare: "
                 "drop it, or give the samples of the other group"
             )
-    lacking = []
+    lacking, numbers = [], []
     for name in dict.fromkeys(["class", *groupings]):
         grouping = dataset.grouping(name)
         what = "label" if name == "class" else name
+        found: set[str] = set()
         for number, part in enumerate(PARTS):
             index = grouping.index[(dataset.split == number) & (grouping.index >= 0)]
             sizes = np.bincount(index, minlength=len(grouping.names))
             small = np.flatnonzero(sizes < minimum)
             lacking += [f"{what} {grouping.names[i]!r} has {sizes[i]} in {part}" for i in small]
+            found |= {grouping.names[i] for i in small if _is_number(grouping.names[i])}
+        if name != "class" and len(found) > _FEW_NUMBERS:
+            numbers.append(name)
     if lacking:
         shown = "; ".join(lacking[:4]) + (f"; and {len(lacking) - 4} more" if len(lacking) > 4 else "")
         raise DataError(
-            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: "
+            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: {_in_bands(numbers)}"
             "add samples, join or drop labels or groups, or lower min_samples"
         )
+
+
+def _in_bands(groupings: Sequence[str]) -> str:
+    """What to do about groupings whose groups are numbers such as ages; empty where there are none."""
+    names = " and ".join(map(repr, groupings))
+    return f"cut the numbers of {names} into bands, such as 'under 40' and '40 or more', or " if groupings else ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _intersection(name: str, groupings: list[Grouping]) -> Grouping:

@@ -1,6 +1,7 @@
 """What makes data doubtful without keeping them from being used: it is said, as a `DataWarning`, and left to the user.
 
-Cells that read as if something was missing, one of which may be a group; and images that are in two parts.
+Cells that read as if something was missing, one of which may be a group; values that the names of groups leave out; and
+images that are in two parts.
 """
 
 import json
@@ -13,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import PARTS
-from evo_fair.errors import DataWarning
+from evo_fair.errors import DataWarning, quote
 
-__all__ = ["MISSING_MARKS", "blanked", "say_idle", "say_missing", "say_repeated"]
+__all__ = ["MISSING_MARKS", "blanked", "say_idle", "say_missing", "say_repeated", "say_unnamed"]
 
 MISSING_MARKS = frozenset(
     {"nan", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nat", "none", "null", "nil", "unknown", "unk", "undefined"}
@@ -25,6 +26,7 @@ MISSING_MARKS = frozenset(
 """What programs and people write, in small letters, where a value is missing."""
 
 _SHOWN = 6
+_MOST_UNNAMED = 5
 
 
 def say_missing(
@@ -65,6 +67,29 @@ def say_idle(missing: Sequence[str], found: Collection[str], path: Path) -> None
             f"{path}: no cell is {', '.join(map(repr, idle))}, which missing names: mind capital letters, or take it "
             "out"
         )
+
+
+def say_unnamed(cells: "pd.Series[str]", group: str, names: Collection[str], path: Path, what: str = "row") -> None:
+    """Warns of values of a column that are not among those with `names`: what has one is in no group of `group`.
+
+    An empty cell is no value. `what` is what the table has a line for.
+    """
+    counts = cells[~cells.isin(["", *names])].value_counts()
+    if not (n := int(counts.sum())):
+        return
+    found = sorted(counts.items(), key=lambda one: (-one[1], str(one[0])))
+    shown = [
+        f"{quote(value)} ({count:,})" if len(found) > 1 else quote(value) for value, count in found[:_MOST_UNNAMED]
+    ]
+    if more := len(found) - len(shown):
+        values = f"{', '.join(shown)} or {more:,} other{'s' if more > 1 else ''}"
+    else:
+        values = " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    rows, have, they = (f"{what}s", "have", "they count") if n > 1 else (what, "has", "it counts")
+    _warn(
+        f"{path}: {n:,} {rows} {have} {cells.name} = {values}, which names does not name: {they} in no group of "
+        f"{group}; give a name to each value that is a group"
+    )
 
 
 def say_repeated(

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pandas as pd
 from evo_fair.data.dataset import Dataset, Grouping, class_grouping, grouping_of
 from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
+from evo_fair.data.near_images import near_image
 from evo_fair.data.splits import split_units
-from evo_fair.data.tables import first_line, given_split, read_table, unit_numbers
+from evo_fair.data.tables import check_named, first_line, given_split, near_table, read_table, unit_numbers
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
@@ -46,8 +48,10 @@ def load_image_folder(
     """
     path = folder / TABLE
     if not path.is_file():
-        raise DataError(f"{path} is missing: {_FORM}")
+        near = near_table(path, (".csv", ".tsv", ".txt"), f"rename it to {TABLE}")
+        raise DataError(f"{path} is missing{near or f': {_FORM}'}")
     table = read_table(path, ("file", "label"), _FORM)
+    check_named(table, path)
     images = _files(table, folder, path)
     _refuse(table["label"] == "", path, "the label is empty: give one, or remove the line")
     label_names = tuple(sorted(set(table["label"])))
@@ -95,10 +99,11 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
     images: dict[str, ImageFile] = {}
     _refuse(table["file"] == "", path, "the file is empty: name one, or remove the line")
     plain = _PlainFiles(folder)
-    for number, file in zip(table.index, _texts(table["file"]), strict=True):
-        found = plain.find(file)
+    files = _texts(table["file"])
+    for row, (number, file) in enumerate(zip(table.index, files, strict=True)):
+        found = plain.find(file) or _looked_up(folder, file, f"{path}, line {number}")
         if found is None:
-            found = _looked_up(folder, file, f"{path}, line {number}")
+            raise _missing(folder, files[row:], files, f"{path}, line {number}")
         place, about = found
         if place in images:
             raise DataError(f"{path}, line {number}: the file is in the table a second time: remove the line")
@@ -140,21 +145,40 @@ class _PlainFiles:
             return None
 
 
-def _looked_up(folder: Path, file: str, where: str) -> tuple[str, os.stat_result]:
-    """The same of any file below `folder`; raises `DataError`, beginning with `where`, if there is none."""
+def _looked_up(folder: Path, file: str, where: str) -> tuple[str, os.stat_result] | None:
+    """The same of any file below `folder`; raises `DataError`, beginning with `where`, for one that leads out of it."""
     try:
         place = inside(folder, file)
         if "\\" in file and not place.is_file():  # as Windows writes paths
             place = inside(folder, file.replace("\\", "/"))
     except EvoFairError as reason:
         raise DataError(f"{where}: {reason}") from reason
-    if not place.is_file():
-        raise DataError(f"{where}: {place} is missing: put it there, or remove the line")
-    return str(place), place.stat()
+    return (str(place), place.stat()) if place.is_file() else None
+
+
+def _missing(folder: Path, files: Sequence[str], named: Sequence[str], where: str) -> DataError:
+    """What is wrong where the first of `files` is not in `folder`; `named` are all that the table names."""
+    place = inside(folder, files[0].replace("\\", "/"))
+    more = sum(not _is_there(folder, file) for file in files[1:])
+    also = f", and so {'are the files' if more > 1 else 'is the file'} of {more:,} more line{'s' if more > 1 else ''}"
+    fault = f"{where}: {place} is missing{also if more else ''}"
+    if near := near_image(folder, files[0], set(named)):
+        return DataError(f"{fault}; the folder has {near}: write names with their ending and folder, as they are")
+    return DataError(
+        f"{fault}: " + ("put them there, or remove the lines" if more else "put it there, or remove the line")
+    )
+
+
+def _is_there(folder: Path, file: str) -> bool:
+    for path in dict.fromkeys((file, file.replace("\\", "/"))):
+        with suppress(OSError, ValueError):  # a name too long, or with a NUL, is that of no file
+            if stat.S_ISREG((folder / path).stat().st_mode):
+                return True
+    return False
 
 
 def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
-    if column == "class" or "*" in column or ":" in column or not column:
+    if column == "class" or "*" in column or ":" in column:
         raise DataError(
             f"{path}: {column!r} can't name a group column ('class' are the labels, '*' joins groupings, ':' stands "
             "between a grouping and its group): rename it"
@@ -163,6 +187,6 @@ def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
     if len(names) > _MOST_GROUPS:
         raise DataError(
             f"{path}: the group column {column!r} has {len(names)} different values, at most {_MOST_GROUPS}: "
-            "join values or remove it; if it says which images belong together, name it unit"
+            "join values, cut numbers into bands, or remove it; if it says which images belong together, name it unit"
         )
     return grouping_of(column, _texts(table[column]), names)

@@ -17,9 +17,9 @@ from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import cache_folder
 from evo_fair.lock import held
 
-__all__ = ["ImageFile", "decode_images", "list_folder", "list_zip"]
+__all__ = ["IMAGE_SUFFIXES", "ImageFile", "decode_images", "list_folder", "list_zip"]
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _LARGEST_FILE = 256 * 2**20
 _AHEAD = 8
 """Images a core that are decoded ahead of the one to write."""
@@ -94,7 +94,7 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in _SUFFIXES
+    return path.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _key(images: Sequence[ImageFile]) -> str:

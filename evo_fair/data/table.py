@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import Dataset, Grouping, class_grouping
-from evo_fair.data.doubts import say_idle, say_missing
+from evo_fair.data.doubts import say_idle, say_missing, say_unnamed
 from evo_fair.data.splits import split_units
 from evo_fair.data.table_file import Cells, read_cells
 from evo_fair.data.table_inputs import Vocabulary, fit_inputs
@@ -152,11 +152,14 @@ def _split(
 def _say_doubts(
     cells: Cells, settings: TableSettings, texts: dict[str, "pd.Series[Any]"], missing: Sequence[str] | None
 ) -> None:
-    """Warns of texts that read as if something was missing, or of `missing` ones that no cell holds."""
+    """Warns of values without a name, texts that read as if missing, and `missing` ones that no cell holds."""
+    for name, column in settings.groups.items():
+        if isinstance(column.names, dict):
+            say_unnamed(cells.texts(column.column), name, column.names, cells.path)
     if missing is not None:
         say_idle(missing, cells.blanked, cells.path)
         return
-    groups = {column.column for column in settings.groups.values() if not column.cuts}
+    groups = {column.column for column in settings.groups.values() if not (column.cuts or column.names)}
     label = settings.label.column
     frame = pd.DataFrame({name: cells.texts(name) for name in (*texts, *groups, label)})
     say_missing(frame, list(dict.fromkeys((*texts, *groups))), cells.path, label, "row")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from evo_fair.data.tables import read_table, table_rows
+from evo_fair.data.tables import near_table, read_table, table_rows
 from evo_fair.errors import DataError, EvoFairError, did_you_mean, in_a_line, quote
 from evo_fair.files import inside
 
@@ -91,7 +91,8 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
     if suffix not in _TEXTS + _PARQUET:
         raise DataError(f"{path} is neither CSV nor Parquet: name a file that ends in {', '.join(_TEXTS + _PARQUET)}")
     if not path.exists():
-        raise DataError(f"{path} is missing: put the table there, or fix file under [data.table]")
+        near = near_table(path, _TEXTS + _PARQUET, "fix file under [data.table]")
+        raise DataError(f"{path} is missing{near or ': put the table there, or fix file under [data.table]'}")
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no file"
         raise DataError(f"{path} is {what}: name the table's file under [data.table]")

@@ -1,6 +1,7 @@
 """Reading the tables that users bring: all cells as text, each fault named with its file."""
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -12,9 +13,12 @@ import pandas as pd
 from evo_fair.data.dataset import PARTS
 from evo_fair.errors import DataError, did_you_mean
 
-__all__ = ["first_line", "given_split", "read_table", "table_rows", "unit_numbers"]
+__all__ = ["check_named", "first_line", "given_split", "near_table", "read_table", "table_rows", "unit_numbers"]
 
 _LONGEST_HEADER = 2**20
+_SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+_NAMELESS = re.compile(r"Unnamed: \d+(\.\d+)?")
+"""What pandas calls a column whose header is empty, and so writes where it has read such a table before."""
 
 
 def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "") -> pd.DataFrame:
@@ -47,14 +51,16 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
     except (OSError, ValueError, csv.Error) as reason:  # pandas' ParserError is a ValueError
         text = " ".join(str(reason).split())
         raise DataError(f"{path} can't be read as a table ({text}): {mend}") from reason
-    table.columns = [str(column).strip() for column in table.columns]
+    table.columns = [str(column).strip() or f"Unnamed: {place}" for place, column in enumerate(table.columns)]
     if len(table.columns) == 1 and ";" in table.columns[0] and table.columns[0] not in columns:
         raise DataError(f"{path} has semicolons between its columns: save it with commas or tabs")
     for column in columns:
         if column not in table.columns:
-            known = list(table.columns)
+            known = [name for name in table.columns if not _NAMELESS.fullmatch(name)]
+            unnamed = _nameless(table)
+            note = f" (column {unnamed} has no name)" if unnamed else ""
             raise DataError(
-                f"{path} has no column {column!r}, only {', '.join(known)}: "
+                f"{path} has no column {column!r}, only {', '.join(known)}{note}: "
                 + (f"{renamed}{did_you_mean(column, known)}" if renamed else mend)
             )
     if double := [name for i, name in enumerate(header) if name and name in header[:i]]:  # pandas renames the second
@@ -67,6 +73,33 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
     if filled.empty:
         raise DataError(f"{path} has no rows below its header: {mend}")
     return filled
+
+
+def check_named(table: pd.DataFrame, path: Path) -> None:
+    """Refuses a table of which every column counts, and one has no name; raises `DataError`."""
+    if unnamed := _nameless(table):
+        by_pandas = " (pandas: to_csv(..., index=False))" if unnamed == 1 else ""
+        raise DataError(f"{path}: column {unnamed} has no name: name it or remove it{by_pandas}")
+
+
+def _nameless(table: pd.DataFrame) -> int | None:
+    """The place, from 1, of the first column without a name; None where all have one."""
+    return next((place for place, name in enumerate(table.columns, 1) if _NAMELESS.fullmatch(str(name))), None)
+
+
+def near_table(path: Path, endings: Sequence[str], mend: str) -> str:
+    """The end of a message that says that a table is missing: which one beside it has its name but for the ending.
+
+    That one ends in one of `endings`, and the message in `mend`; else it is a spreadsheet, of which a CSV has to be
+    made. Capitals don't count. Empty where there is none, or several.
+    """
+    stem = path.name.partition(".")[0]
+    beside = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = [one.name for one in beside if one.name.lower().partition(".")[0] == stem.lower() and one.is_file()]
+    for kinds, what in ((tuple(endings), mend), (_SHEETS, f"save it as CSV in UTF-8, named {stem}.csv")):
+        if fits := [name for name in near if name.lower().endswith(kinds)]:
+            return f", but {fits[0]} is there: {what}" if len(fits) == 1 else ""
+    return ""
 
 
 def table_rows(file: TextIO, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:

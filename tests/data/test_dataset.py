@@ -209,6 +209,28 @@ def test_labels_and_groups_with_too_few_samples_are_named() -> None:
     check_samples(_dataset(), ["sex"], 0)
 
 
+@pytest.mark.parametrize(("ages", "advised"), [(9, True), (8, False)])
+def test_rare_groups_called_by_numbers_are_to_be_cut_into_bands(ages: int, advised: bool) -> None:
+    n, parts = 3 * ages, np.arange(3).repeat(ages)
+    age = [f"{40 + i % ages}.5" for i in range(n)]
+    types = [f"type {i % ages}" for i in range(n)]
+    labels = np.arange(n) % ages
+    kinds = tuple(map(str, range(ages)))  # labels such as digits are no bands
+    groupings = {
+        "age": grouping_of("age", age, sorted(set(age))),
+        "type": grouping_of("type", types, sorted(set(types))),
+        "class": class_grouping(labels, kinds),
+    }
+    inputs = np.zeros((n, 1), np.float32)
+    dataset = Dataset("old", inputs, labels, kinds, groupings, parts.astype(np.int8), np.arange(n), (), "none")
+    told = "are needed: cut the numbers of 'age' into bands, such as 'under 40' and '40 or more', or add samples, join"
+    with pytest.raises(DataError) as caught:
+        check_samples(dataset, ["age", "type"], 2)
+    assert (told in str(caught.value)) == advised
+    assert "are needed: add samples, join" in str(caught.value) or advised
+    check_samples(dataset, ["age", "type"], 1)
+
+
 def test_a_grouping_with_a_single_group_is_refused() -> None:
     alone = replace(_dataset(), **_regrouped(grouping_of("site", ["x"] * 6, ("x",))))
     with pytest.raises(DataError, match="'site' has fewer than two groups"):

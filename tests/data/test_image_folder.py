@@ -168,6 +168,14 @@ def _sixteen_bit(folder: Path) -> None:
     ("damage", "message"),
     [
         (lambda f: (f / "labels.csv").unlink(), r"labels\.csv is missing: it needs a header with file,label"),
+        (
+            lambda f: (f / "labels.csv").rename(f / "Labels.CSV") and None,
+            r"labels\.csv is missing, but Labels\.CSV is there: rename it to labels\.csv$",
+        ),
+        (
+            lambda f: (f / "labels.csv").rename(f / "labels.xlsx") and None,
+            r"labels\.csv is missing, but labels\.xlsx is there: save it as CSV in UTF-8, named labels\.csv$",
+        ),
         (_table(""), r"labels\.csv is empty"),
         (_table("file,label\n\n"), r"labels\.csv has no rows"),
         (
@@ -215,14 +223,17 @@ def _sixteen_bit(folder: Path) -> None:
         (_cell(6, "unit", "u4"), r"unit 'u4' is in two splits"),
         (lambda f: (f / "0/4.jpg").write_bytes(b"x"), r"0/4\.jpg does not open: not a JPEG.*take it out of the table"),
         (_sixteen_bit, r"0/0\.jpg does not open: its mode I;16 is not 8 bits a channel; convert it"),
-        (_column("patient_id", str), r"'patient_id' has 60 different values, at most 50: .*name it unit"),
+        (
+            _column("patient_id", str),
+            r"'patient_id' has 60 different values, at most 50: .*cut numbers into bands.*name it unit",
+        ),
         (_column("camera", lambda _: "x"), r"grouping 'camera' has fewer than two groups"),
         (_column("camera", lambda _: ""), r"grouping 'camera' has fewer than two groups"),
         (_column("camera", lambda i: "y" if i == 1 else "x"), r"too few samples \(camera 'y' has 0 in validation"),
         (_column("class", str), r"'class' can't name a group column"),
         (_column("a*b", str), r"'a\*b' can't name a group column"),
         (_column("a:b", str), r"'a:b' can't name a group column"),
-        (_column("", str), r"can't name a group column"),
+        (_column("", str), r"labels\.csv: column 6 has no name: name it or remove it$"),
         (lambda f: _write(f, [[r[0], "cat", *r[2:]] for r in _rows()]), r"1 different label\(s\), expected 2 to 256"),
         (_cell(2, "label", "dog"), r"too few samples \(label 'dog' has 0 in validation; label 'dog' has 0 in test\)"),
     ],
@@ -234,6 +245,55 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, damage: Callable[[Pat
     with pytest.raises(DataError, match=message) as caught:
         _load(folder)
     assert "\n" not in str(caught.value)
+
+
+def _renamed(name: Callable[[str], str], lines: int = 60) -> list[list[str]]:
+    """The rows, the file of the first of them called by something else."""
+    return [[name(row[0]) if i < lines else row[0], *row[1:]] for i, row in enumerate(_rows())]
+
+
+NAMED = "write names with their ending and folder, as they are"
+REMOVE = "put them there, or remove the lines"
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        (_renamed(lambda file: file[:-4]), f"0/0 is missing, and so are the files of 59 more lines; {{}}: {NAMED}"),
+        (_renamed(lambda file: file[2:]), f"0.jpg is missing, and so are the files of 59 more lines; {{}}: {NAMED}"),
+        (
+            _renamed(lambda f: f[:-3] + "PNG", 2),
+            f"0/0.PNG is missing, and so is the file of 1 more line; {{}}: {NAMED}",
+        ),
+        (_renamed(lambda file: file[:-4].replace("/", "\\"), 1), f"0/0 is missing; {{}}: {NAMED}"),
+        (
+            _renamed(lambda file: f"x{file}"),
+            f"x0/0.jpg is missing, and so are the files of 59 more lines; {{}}: {NAMED}",
+        ),
+        (_renamed(lambda file: f"x{file[2:]}"), f"x0.jpg is missing, and so are the files of 59 more lines: {REMOVE}"),
+        (_renamed(lambda file: f"{file}x", 1), "0/0.jpgx is missing: put it there, or remove the line"),
+    ],
+)
+def test_a_file_under_nearly_its_name_is_named_and_the_lines_are_counted(
+    tmp_path: Path, rows: list[list[str]], told: str
+) -> None:
+    _write(tmp_path, rows)
+    with pytest.raises(DataError) as caught:
+        _load(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/labels.csv, line 2: {tmp_path}/")
+    assert str(caught.value).endswith("/" + told.format("the folder has 0/0.jpg"))
+
+
+def test_what_is_there_in_odd_ways_is_not_counted_as_missing(tmp_path: Path) -> None:
+    rows = _renamed(lambda _: "nothing.jpg", 1)
+    (tmp_path / "linked").symlink_to(tmp_path / "1")
+    rows[1][0], rows[2][0], rows[4][0] = "linked/1.jpg", "./0//2.jpg", "0\\4.jpg"
+    rows[6][0], rows[8][0] = "x" * 256, "\0.jpg"
+    _write(tmp_path, rows)
+    with pytest.raises(
+        DataError, match=r"line 2: .*/nothing\.jpg is missing, and so are the files of 2 more lines: put"
+    ):
+        _load(tmp_path)
 
 
 def test_empty_lines_do_not_shift_the_line_that_is_named(tmp_path: Path) -> None:
@@ -368,3 +428,10 @@ def test_the_files_of_a_large_table_are_looked_up_folder_by_folder(
     monkeypatch.setattr(image_folder, "inside", lambda *place: (resolved.append(place), inside(*place))[1])
     assert len(_load(tmp_path)) == 60
     assert len(resolved) == 2, "resolving each of 200,000 files takes half a minute"
+    _write(tmp_path, _renamed(lambda file: file[:-4]))
+    gone_through = []
+    near = image_folder.near_image
+    monkeypatch.setattr(image_folder, "near_image", lambda *place: (gone_through.append(place), near(*place))[1])
+    with pytest.raises(DataError, match="the files of 59 more lines"):
+        _load(tmp_path)
+    assert (len(resolved) <= 6, len(gone_through)) == (True, 1)

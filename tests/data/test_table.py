@@ -3,6 +3,7 @@
 import builtins
 import os
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,14 +101,66 @@ def test_values_get_names_and_those_of_one_name_are_joined(tmp_path: Path) -> No
     assert dataset.label_names == ("air", "food")
     assert dataset.labels[:15].tolist() == [1] * 10 + [0] * 5
     assert dataset.grouping("sex").names == ("male", "female")
+
+
+def test_values_that_names_leaves_out_are_in_no_group_and_told_with_their_counts(tmp_path: Path) -> None:
     partly = {
-        "sex": {"column": "sex", "names": {"f": "women", "m": "men"}},
-        "job": {"column": "job", "names": {"cook": "c", "pilot": "p"}},
+        "sex": {"column": "sex", "names": {"f": "women", "m": "men"}},  # the empty cell is no value
+        "work": {"column": "job", "names": {"cook": "c", "pilot": "p"}},
     }
-    assert (
-        _load(tmp_path, groups=partly, also_inputs=["job"]).grouping("job").index[:15].tolist()
-        == [0] * 5 + [-1] * 5 + [1] * 5
+    with pytest.warns(DataWarning) as said:
+        dataset = _load(tmp_path, groups=partly, also_inputs=["job"])
+    assert dataset.grouping("work").index[:15].tolist() == [0] * 5 + [-1] * 5 + [1] * 5
+    (message,) = (str(one.message) for one in said)
+    assert message == (
+        f"{tmp_path}/people.csv: 40 rows have job = 'baker', which names does not name: they count in no group of "
+        "work; give a name to each value that is a group"
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["d"], "1 row has sex = 'd', which names does not name: it counts in no group of sex;"),
+        (["d", "x", "x"], "3 rows have sex = 'x' (2) or 'd' (1), which names does not name: they count"),
+        (["x", "y", "d"], "3 rows have sex = 'd' (1), 'x' (1) or 'y' (1), which"),
+        (list("aabcdghx"), "8 rows have sex = 'a' (2), 'b' (1), 'c' (1), 'd' (1), 'g' (1) or 2 others, which"),
+        (["unknown"], "1 row has sex = 'unknown', which names does not name"),
+    ],
+)
+def test_up_to_five_values_that_names_leaves_out_are_listed(tmp_path: Path, values: list[str], told: str) -> None:
+    frame = _people()
+    frame.loc[1 : len(values), "sex"] = values
+    named = {"sex": {"column": "sex", "names": {"f": "women", "m": "men"}}}
+    with pytest.warns(DataWarning) as said:
+        _load(tmp_path, frame, groups=named)
+    (message,) = (str(one.message) for one in said)
+    assert message.startswith(f"{tmp_path}/people.csv: {told}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = _load(tmp_path, frame, missing=sorted(set(values)), groups=named)
+    assert dataset.grouping("sex").index[: len(values) + 1].tolist() == [-1] * (len(values) + 1)
+
+
+def test_a_table_under_nearly_its_name_is_named(tmp_path: Path) -> None:
+    _people().to_csv(tmp_path / "People.CSV", index=False)
+    with pytest.raises(
+        DataError, match=r"people\.csv is missing, but People\.CSV is there: fix file under \[data\.table\]$"
+    ):
+        _read(tmp_path)
+    (tmp_path / "People.CSV").rename(tmp_path / "people.xlsx")
+    with pytest.raises(DataError, match=r"but people\.xlsx is there: save it as CSV in UTF-8, named people\.csv$"):
+        _read(tmp_path)
+
+
+def test_a_column_without_a_name_that_is_not_read_does_not_matter(tmp_path: Path) -> None:
+    expected = _load(tmp_path).fingerprint
+    _people().to_csv(tmp_path / "people.csv")
+    assert _read(tmp_path).fingerprint == expected
+    with pytest.raises(
+        DataError, match=r"has no column 'hour', only income, .* \(column 1 has no name\): fix the name"
+    ):
+        _read(tmp_path, numbers=["hour"])
 
 
 def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
