@@ -47,7 +47,7 @@ def operating_point(
             nearest = f"the {end} {names.get(limit.name, limit.name)} is {cost.nearest:g}"
             told = f" is met by no network: {nearest}; {without}"
         elif cost.cost is not None:
-            told = f" costs {cost.cost:g}: {without}"
+            told = f" costs {cost.cost:.3g} of {names.get(choice.goal.name, choice.goal.name)}: {without}"
         else:
             told = f": {without}"
         say(f"limit {cost.limit}{told}")

@@ -133,7 +133,7 @@ function showChoice({ point, kept, costs }, goal, limits) {
   byId("chosen").dataset.id = point === null ? "" : table.ids[point];
   byId("count").textContent = `${kept.length.toLocaleString("en")} of ${table.ids.length.toLocaleString("en")} networks are within all limits.`;
   byId("costs").replaceChildren(...costs.map(({ limit, best, cost }) => {
-    let told = ` costs ${cost === null ? "" : short(cost)}: without it the ${word} ${goal.name} is ${short(best)}`;
+    let told = ` costs ${cost === null ? "" : short(cost)} of ${goal.name}: without it the ${word} ${goal.name} is ${short(best)}`;
     if (best === null) told = ": without it there is still none";
     else if (cost === null) told = `: without it the ${word} ${goal.name} is ${short(best)}`;
     const item = make("li", {}, make("code", { textContent: limitText(limit) }), told);
