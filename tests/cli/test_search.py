@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -197,6 +198,9 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     best = front[front["accuracy"] >= floor].sort_values("latency_ms").iloc[0]
     assert point.returncode == 0, point.stderr
     assert best["id"] in point.stdout
+    assert re.search(
+        r"limit accuracy >= 0\.\d+ costs [\d.e-]+ of latency_ms: without it the lowest latency_ms is", point.stdout
+    )
     assert f"accuracy is read as {best['accuracy']:g} and believed to be 0." in point.stdout
     none = evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout
     assert none.startswith("none")
