@@ -86,6 +86,7 @@ def dense_network(
             load_weights(network, Path(source.weights))
         anew = source.weights is None and not given
         rehearse(network, task, anew, structured)
+        check(network)  # what is refused is not doubted, too
         warn_of_probabilities(name, network, task, listener)
         dense = _trained(task, network, name, listener, check) if anew else Dense(task.settled(network), None, epochs)
         say_doubts(name, dense.network, task, listener, brought=not anew)
