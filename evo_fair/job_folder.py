@@ -42,6 +42,9 @@ __all__ = [
 
 P = TypeVar("P")
 
+_DATA = ("data", "data.fingerprint")
+"""The keys of a hash of all data."""
+
 
 @dataclass(frozen=True)
 class FolderKind:
@@ -164,6 +167,11 @@ class FolderKind:
         before, now = dict(_leaves(there)), dict(_leaves(wanted))
         for key in [*now, *before]:
             if key not in now or key not in before or now[key] != before[key]:
+                if key in _DATA and key in now and key in before:  # of two hashes nobody can tell
+                    raise self.error(
+                        f"the {self.name} in {path} was made with other data: give the same samples, labels and groups "
+                        "with --data, or choose another --out"
+                    )
                 old, new = (quote(side[key]) if key in side else "nothing" for side in (before, now))
                 raise self.error(
                     f"the {self.name} in {path} was made with {key} = {old}, not {new}: "

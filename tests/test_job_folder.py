@@ -1,5 +1,6 @@
 """Folders of jobs: what begins, goes on and is refused, and pieces that are made once."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,16 @@ def test_other_facts_are_refused_by_the_first_that_differs(
         kind.start(tmp_path / "job", FACTS | change, resume=True)
     assert told in str(refused.value)
     assert str(tmp_path / "job") in str(refused.value)
+
+
+@KINDS
+@pytest.mark.parametrize("known", [{"data": "ab12"}, {"data": {"name": "photos", "fingerprint": "ab12"}}])
+def test_other_data_are_told_without_their_hashes(kind: FolderKind, known: dict[str, object], tmp_path: Path) -> None:
+    kind.begin(tmp_path / "job", FACTS | known)
+    other = json.loads(json.dumps(known).replace("ab12", "cd34"))
+    with pytest.raises(kind.error, match=r"was made with other data: give the same samples, .* with --data") as told:
+        kind.start(tmp_path / "job", FACTS | other, resume=True)
+    assert "cd34" not in str(told.value)
 
 
 @KINDS

@@ -182,7 +182,7 @@ def audit(
     # Refuses a folder of something else before anything is trained.
     begun = AUDITS.read(folder) if AUDITS.goes_on(folder, resume) else None
     if begun is not None:
-        known = {"data": data_facts(problem.dataset()), "problem": problem_facts(problem)}
+        known = {"problem": problem_facts(problem), "data": data_facts(problem.dataset())}
         AUDITS.check_settings(folder, known | facts())  # before a network is trained for what has changed
     place = place_of_job(torch_device, begun, listener)
     if any("accuracy[" in limit for limit in limits):

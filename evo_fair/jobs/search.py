@@ -178,7 +178,8 @@ def search(
     check_sources(folder, begun, prepared.sources)
     known = _known(prepared, begun)
     if resume:
-        RUNS.check_settings(folder, known | own)  # before a supernet is trained for what has changed
+        # Before a supernet is trained for what has changed; data that a changed problem makes are told by its key.
+        RUNS.check_settings(folder, {"problem": known["problem"], **known, **own})
     listener.writing(folder)
     origin: SupernetOrigin | OwnOrigin
     header: Header | None = None

@@ -74,7 +74,10 @@ def check_space(run: Run, fingerprint: str) -> None:
 def check_data(run: Run, dataset: Dataset) -> None:
     """Raises `RunError` where the run saw other data."""
     if dataset.fingerprint != run.configuration.get("data", {}).get("fingerprint"):
-        raise RunError(f"the data differ from those that the run in {run.path} saw: give the same with --data")
+        raise RunError(
+            f"the data differ from those that the run in {run.path} saw: give the same samples, labels and groups with "
+            "--data"
+        )
 
 
 def supernet_of(
@@ -82,14 +85,14 @@ def supernet_of(
 ) -> StoredSupernet | None:
     """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
     check_space(run, space.fingerprint)
+    check_data(run, dataset)
     if from_scratch:
-        check_data(run, dataset)
         return None
     wanted = run.configuration.get("supernet", {}).get("sha256")
     stored = find_supernet(problem, dataset, space, device, wanted)
     if stored is None or stored.sha256 != wanted:
         raise RunError(
-            f"the supernet of the run in {run.path} is not there for these data: give the run's data with --data, "
-            f"train it again with 'evo-fair train {problem.argument}', or use --from-scratch"
+            f"the supernet of the run in {run.path} is not there: train it again with 'evo-fair train "
+            f"{problem.argument}' and the same --data, or use --from-scratch"
         )
     return stored
