@@ -149,7 +149,7 @@ def test_a_figure_is_drawn_with_the_label_as_it_is(text: str, tmp_path: Path) ->
         panel.set_xticks([0, 1], [figure_label(text), "b"])
         panel.set_xlabel(figure_label(text))
         panel.annotate(figure_label(text), (0, 0))
-        common_legend(figure, panel, 1)
+        common_legend(figure, [panel], 1)
         (legend,) = figure.legends
         shown = [one.get_text() for one in [*legend.get_texts(), panel.xaxis.label, *panel.texts]]
         assert len(shown) == 3

@@ -95,11 +95,11 @@ def _draw_networks(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
     view = panel.get_xlim(), panel.get_ylim()
     _draw_errors(panel, run, x, y)
     panel.set(xlim=view[0], ylim=view[1])
-    _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})", "unbeaten in this pair")
     whole = points[(run.networks["id"] == run.whole).to_numpy(bool)]
     if np.isfinite(whole).all(1).any():  # one that breaks a limit may have been left unevaluated
         look = {"s": 26, "c": "none", "edgecolors": "black", "marker": "s", "zorder": 6}
         panel.scatter(whole[:, 0], whole[:, 1], label="whole network", **look, **common)
+    _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})", "unbeaten in this pair")
     limits = {limit.name: limit.number for limit in run.limits}
     for axis, line in ((x, panel.axvline), (y, panel.axhline)):
         if axis.name in limits:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis as Ruler
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from evo_fair.errors import EvoFairError, FigureError, in_a_line
@@ -102,13 +103,15 @@ def grid(panels: int) -> tuple[Figure, list[Axes], int]:
 def common_legend(figure: Figure, panels: Sequence[Axes], columns: int, backwards: bool = False) -> None:
     """One legend above all panels, of what is drawn in them, each label once; `backwards` lists the last one first.
 
-    Bars of errors come after all else.
+    Lines come after markers then. Bars of errors come after all else.
     """
     found: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     entries = [(handle, label) for label, handle in found.items()][:: -1 if backwards else 1]
+    if backwards:
+        entries.sort(key=lambda entry: isinstance(entry[0], Line2D))
     entries.sort(key=lambda entry: isinstance(entry[0], ErrorbarContainer))
     handles, labels = [entry[0] for entry in entries], [entry[1] for entry in entries]
     width = min(len(labels), columns + 1 if columns > 1 else 2)

@@ -146,7 +146,7 @@ def test_a_pruned_form_follows_the_whole_network_where_it_is_asked_to(
         agreed[share] = float((onnx_logits(out / f"{name}.onnx", x).argmax(1) == whole).mean())
         assert json.loads((out / f"{name}.json").read_text())["trained"]["distillation"] == share
         assert ("distillation" in RUNS.read(out)["deploy"]) is (share > 0)
-    assert agreed[1.0] > agreed[0.0]
+    assert agreed[1.0] > 0.5, "it saw no label, and what it learnt is the whole network's"
     assert len({(tmp_path / str(share) / f"{name}.onnx").read_bytes() for share in agreed}) == 3
     with pytest.raises(ef.RunError, match=r"was made with deploy.distillation = 0.5, not 1.0"):
         ef.deploy(run, module=network, networks=[name], epochs=2, distillation=1.0, out=tmp_path / "0.5", resume=True)
