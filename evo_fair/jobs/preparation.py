@@ -76,8 +76,8 @@ def prepare(
     dataset = problem.dataset()
     check_samples(dataset, [plan.group], problem.data.min_samples)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    _check_measures(dataset, space, plan)
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
+    _check_measures(dataset, space, plan.group, measures)
     return Prepared(problem, dataset, space, profiles, plan, sources(measures))
 
 
@@ -92,12 +92,12 @@ def check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> N
             )
 
 
-def _check_measures(dataset: Dataset, space: SearchSpace, plan: SearchPlan) -> None:
+def _check_measures(dataset: Dataset, space: SearchSpace, group: str, measures: Sequence[Objective]) -> None:
     """Finds out before any training whether measures have a value on the validation part, and always the same."""
     samples = len(dataset.part("validation"))
-    counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", plan.group)
+    counts = dataset.counts(np.zeros((1, samples), np.uint8), "validation", group)
     ends = space.decode(np.stack([space.smallest(), space.largest()]))
-    for measure in [*plan.objectives, *(limit.objective for limit in plan.constraints)]:
+    for measure in measures:
         if not measure.cheap:
             measure.measure(counts)
         measure.check_steady(ends if measure.cheap else counts)
