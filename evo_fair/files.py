@@ -300,8 +300,28 @@ def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str,
         content = tomllib.loads(text)
         _check_toml(content)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid TOML ({in_a_line(reason)}): fix the file") from reason
+        raise error(f"{path} is not valid TOML ({in_a_line(reason)}){_line_of(reason, text)}: fix the file") from reason
     return content
+
+
+_CURES = {
+    "Invalid value": 'write true and false small, and text in quotes, as "my text"',
+    "Unescaped '\\'": "write / between folders, or the text in single quotes",
+    "Cannot overwrite": "give each key once",
+    "Cannot declare": "give each section once",
+}
+"""What mends the commonest faults of a TOML file, by how Python's parser begins to speak of them."""
+
+
+def _line_of(reason: Exception, text: str) -> str:
+    """What the line of TOML says that the parser names, and what mends it where that is known; or nothing."""
+    fault = str(reason)
+    if not (place := re.search(r"\(at (?:line (\d+),|end of document)", fault)):
+        return ""
+    lines = text.split("\n") if place[1] else text.rstrip().split("\n")
+    line = lines[int(place[1] or 0) - 1].strip()
+    cures = [f"; {cure}" for beginning, cure in _CURES.items() if fault.startswith(beginning)]
+    return ", where it says " + quote(line) + "".join(cures)
 
 
 def _check_toml(value: Any, key: str = "") -> None:

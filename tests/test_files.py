@@ -231,6 +231,26 @@ def test_toml_that_costs_much_is_refused_at_once(content: str, message: str, tmp
     assert time.process_time() - began < 2
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = 1\nname = berlin\n", r"line 2, column 8\)\), where it says 'name = berlin'; .*text in quotes"),
+        ("x = 1\r\n  y = True", "where it says 'y = True'; write true and false small"),
+        ('path = "C:\\photos"', "where it says .*; write / between folders"),
+        ("x = 1\nx = 2", "where it says 'x = 2'; give each key once"),
+        ("[a]\nx = 1\n[b]\n[a]", r"where it says '\[a\]'; give each section once"),
+        ("[data\nx = 1", r"where it says '\[data': fix the file"),
+        ("x = [1,", r"\(at end of document\)\), where it says 'x = \[1,'"),
+        ("x = 1\n\x0c", r"\(at line 2, .*, where it says ''"),
+    ],
+)
+def test_a_fault_in_toml_comes_with_its_line(content: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "faulty.toml"
+    path.write_bytes(content.encode())
+    with pytest.raises(ProblemError, match=f"is not valid TOML .*{message}"):
+        read_toml(path, ProblemError)
+
+
 def test_dots_in_a_text_are_no_key(tmp_path: Path) -> None:
     path = tmp_path / "fine.toml"
     path.write_text(f'x = "{"a.b" * 100}"\n{"a." * 31}b = {-(2**63)}')
