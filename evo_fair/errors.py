@@ -158,7 +158,14 @@ def did_you_mean(name: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, known, n=1)
+    if not close and len(name) >= _LEAST_BEGUN:  # a name that was cut short
+        begun = {one for one in known if one.startswith(name)}
+        close = list(begun) if len(begun) == 1 else []
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+_LEAST_BEGUN = 3
+"""Letters that tell of which name they are the beginning."""
 
 
 _MOST_LISTED = 40

@@ -292,7 +292,7 @@ def parse_json(text: str) -> Any:
 
 def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str, Any]:
     """The content of a TOML file; raises `error` naming the file and line when it can't be read or parsed."""
-    text = read_text(path, error, "TOML", LARGEST_TOML)
+    text = read_text(path, error, "TOML", LARGEST_TOML).removeprefix("\ufeff")  # some editors begin files with it
     if long := _LONG_KEY.search(text):
         line = text.count("\n", 0, long.start()) + 1
         raise error(f"{path}, line {line}: a key of more than {_DEEPEST_KEY} parts: fix the file")
@@ -305,8 +305,11 @@ def read_toml(path: Path, error: type[EvoFairError] = EvoFairError) -> dict[str,
 
 
 _CURES = {
-    "Invalid value": 'write true and false small, and text in quotes, as "my text"',
+    "Invalid value": 'write numbers as 0.5, true and false small, and text in straight quotes, as "my text"',
     "Unescaped '\\'": "write / between folders, or the text in single quotes",
+    "Invalid hex value": "write / between folders, or the text in single quotes",
+    "Expected newline": "write one value a line, numbers with a decimal point, and text in straight quotes",
+    "Expected '=' after a key": "write each line as key = value",
     "Cannot overwrite": "give each key once",
     "Cannot declare": "give each section once",
 }

@@ -79,6 +79,15 @@ def test_of_very_many_names_the_first_are_listed_and_all_may_be_meant() -> None:
     assert "n40" not in message
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("0f8", "; did you mean '0f8bbc376e3d'?"), ("0f", None), ("77a", None), ("", None)],
+)
+def test_the_beginning_of_one_name_alone_is_taken_for_that_one(name: str, told: str | None) -> None:
+    message = str(UnknownNameError("network", name, ["0f8bbc376e3d", "77a0bbc376e3", "77a1bbc376e3"]))
+    assert message.endswith(told or "77a1bbc376e3")
+
+
 @pytest.mark.parametrize("kind", [EvoFairError, RunError, StorageError])
 def test_a_message_that_quotes_much_keeps_its_beginning_and_its_end(kind: type[EvoFairError]) -> None:
     error = kind(f"x.toml: title {'a' * 140_000!r} is too long: fix it")

@@ -234,13 +234,17 @@ def test_toml_that_costs_much_is_refused_at_once(content: str, message: str, tmp
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("x = 1\nname = berlin\n", r"line 2, column 8\)\), where it says 'name = berlin'; .*text in quotes"),
-        ("x = 1\r\n  y = True", "where it says 'y = True'; write true and false small"),
+        ("x = 1\nname = berlin\n", r"line 2, column 8\)\), where it says 'name = berlin'; .*text in straight quotes"),
+        ("x = 1\r\n  y = True", "where it says 'y = True'; .*true and false small"),
         ('path = "C:\\photos"', "where it says .*; write / between folders"),
         ("x = 1\nx = 2", "where it says 'x = 2'; give each key once"),
         ("[a]\nx = 1\n[b]\n[a]", r"where it says '\[a\]'; give each section once"),
         ("[data\nx = 1", r"where it says '\[data': fix the file"),
         ("x = [1,", r"\(at end of document\)\), where it says 'x = \[1,'"),
+        ("x = 0,5", "where it says 'x = 0,5'; .* numbers with a decimal point"),
+        ("x = \u201cage\u201d", "text in straight quotes"),
+        ('path = "C:\\Users"', "write / between folders"),
+        ("x: 1", "write each line as key = value"),
         ("x = 1\n\x0c", r"\(at line 2, .*, where it says ''"),
     ],
 )
@@ -249,6 +253,12 @@ def test_a_fault_in_toml_comes_with_its_line(content: str, message: str, tmp_pat
     path.write_bytes(content.encode())
     with pytest.raises(ProblemError, match=f"is not valid TOML .*{message}"):
         read_toml(path, ProblemError)
+
+
+def test_a_mark_of_the_byte_order_before_toml_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_text("x = 1\n", encoding="utf-8-sig")
+    assert read_toml(path) == {"x": 1}
 
 
 def test_dots_in_a_text_are_no_key(tmp_path: Path) -> None:

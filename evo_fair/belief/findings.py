@@ -77,7 +77,7 @@ def describe_belief(finding: Finding) -> str:
     name, told = finding.name.replace("_", " "), f"about {100 * finding.told:.0f} %"
     beyond = f"networks of equal size and latency probably differ by about {what}"
     if not finding.trained:
-        first = f"{name}: with frozen weights {beyond}."
+        first = f"{name}: before training of their own, {beyond}."
         if finding.size_decides:
             return f"{first} That is too little for the validation part to say which is better: size alone decides."
         return f"{first} The search sees {told} of that. How much is left after training, --trainings finds out."

@@ -30,4 +30,7 @@ def compare(
     comparison = compare_runs(runs, label)
     written = write_comparison(comparison, out)
     say(*comparison_markdown(comparison).split("\n"))
+    for run in comparison.runs:
+        if run.unfinished:
+            say(f"warning: {run.unfinished}")
     say(f"written: {', '.join(str(path) for path in written)}")

@@ -51,5 +51,7 @@ def operating_point(
         else:
             told = f": {without}"
         say(f"limit {cost.limit}{told}")
+    if choice.caution:
+        say(f"warning: {choice.caution}")
     if choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")

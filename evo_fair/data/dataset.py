@@ -22,6 +22,8 @@ PARTS = ("train", "validation", "test")
 _MOST_GROUPS = 1000
 _FEW_NUMBERS = 8
 """Groups that are called by numbers, such as types 1 to 6 of skin: more of them, each rare, are values like an age."""
+_ENOUGH = 7
+"""How many times the fewest samples a part a group needs in all, so that parts drawn evenly have enough of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +315,7 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> N
                 f"{dataset.name}: grouping {name!r} has fewer than two groups, so nothing to compare: "
                 "drop it, or give the samples of the other group"
             )
-    lacking, numbers = [], []
+    lacking, numbers, large = [], [], []
     for name in dict.fromkeys(["class", *groupings]):
         grouping = dataset.grouping(name)
         what = "label" if name == "class" else name
@@ -324,14 +326,29 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> N
             small = np.flatnonzero(sizes < minimum)
             lacking += [f"{what} {grouping.names[i]!r} has {sizes[i]} in {part}" for i in small]
             found |= {grouping.names[i] for i in small if _is_number(grouping.names[i])}
+            large += [told for i in small if (told := _in_large_units(dataset, grouping, int(i), what, minimum))]
         if name != "class" and len(found) > _FEW_NUMBERS:
             numbers.append(name)
     if lacking:
         shown = "; ".join(lacking[:4]) + (f"; and {len(lacking) - 4} more" if len(lacking) > 4 else "")
+        mend = "".join(large[:1]) + _in_bands(numbers)
         raise DataError(
-            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: {_in_bands(numbers)}"
-            "add samples, join or drop labels or groups, or lower min_samples"
+            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: {mend}add samples, "
+            "join or drop labels or groups, or lower min_samples"
         )
+
+
+def _in_large_units(dataset: Dataset, grouping: Grouping, group: int, what: str, minimum: int) -> str:
+    """What to do about a group that has samples enough, but in too few units for all parts; empty for any other."""
+    units = dataset.units[grouping.index == group]
+    different = len(np.unique(units))
+    if len(units) < _ENOUGH * minimum or 2 * different > len(units):
+        return ""
+    shown = "one unit, which is never" if different == 1 else f"{different} units, none of which is"
+    return (
+        f"the {len(units):,} samples of {what} {grouping.names[group]!r} are in {shown} torn across parts: "
+        "give smaller units or none, or "
+    )
 
 
 def _in_bands(groupings: Sequence[str]) -> str:

@@ -182,6 +182,8 @@ def deploy(
     check_front(run.path, run.front, space)
     listener.writing(folder)
     listener.prepared(dataset, space)
+    if run.unfinished:
+        listener.warned(run.unfinished)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)
     configuration = place.facts() | configuration | facts()

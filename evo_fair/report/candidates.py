@@ -1,6 +1,7 @@
 """The networks that an operating point is chosen from: a run's front, an audit's or a pruning's table, any CSV."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
             raise RunError(f"{source} has no network on its front: search on with --resume, or with wider constraints")
         given = minimise is not None or maximise is not None
         goal = minimise if given else "latency_ms"
-        return choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
+        choice = choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
+        return replace(choice, caution=run.unfinished)
     if not (source.is_file() or _table_of(source)):
         raise RunError(
             f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV of networks"

@@ -43,13 +43,15 @@ class Choice:
     """The operating point, or None, with the goal that it is best in and what each limit costs.
 
     `point` is a row as it was measured. `believed` has the columns of the goal and the limits for which what is
-    believed counts instead, each with what is believed of the point, NaN where there is none.
+    believed counts instead, each with what is believed of the point, NaN where there is none. `caution` says what makes
+    the choice provisional; it is empty where nothing does.
     """
 
     goal: Axis
     point: "pd.Series[Any] | None"
     costs: tuple[LimitCost, ...]
     believed: Mapping[str, float]
+    caution: str = ""
 
 
 def operating_point(

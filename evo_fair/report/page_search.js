@@ -172,7 +172,7 @@ function showTable({ point, kept }, goal) {
 
 function showCard() {
   const place = state.card, id = place === null ? null : table.ids[place];
-  byId("card-title").textContent = id === null ? "The network's card" : `Network ${id}`;
+  byId("card-title").textContent = id === null ? "The network's card" : `Card of network ${id}`;
   const parts = [];
   if (id === null) parts.push(make("p", { textContent: "No network is chosen: loosen a limit." }));
   else {
@@ -233,7 +233,7 @@ function groupsOf(place, card) {
 // What labels were taken for: a table, of all samples or of a group that is chosen; the choice stays between networks.
 function confusionOf(card) {
   if (!card) return [];
-  const title = `What it takes labels for (${card.part} part)`;
+  const title = `Which labels it mixes up (${card.part} part)`;
   const part = make("div", { className: "part wide" }, make("h3", { textContent: title }));
   if (!card.confusion.length) {
     part.append(make("p", { className: "note", textContent: "Confusion within groups is not known: the card is of an " +

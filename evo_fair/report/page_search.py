@@ -138,7 +138,7 @@ def _course(networks: pd.DataFrame, axes: tuple[Axis, ...]) -> list[dict[str, An
             best[axis.name] = float(value) if np.isfinite(value) else None
         rows.append(
             {
-                "generation": int(generation),
+                "generation": int(generation) + 1,  # as the terminal counts
                 "networks": len(until),
                 "evaluated": int(until["evaluated"].sum()),
                 "feasible": len(feasible),
@@ -222,4 +222,5 @@ def _caveats(run: Run, front: pd.DataFrame, whole: bool) -> list[str]:
     believed = any(f"{axis.name}{BELIEVED}" in front for axis in run.axes)
     always = [_PREDICTED, _INTERVALS]
     weights = _PRUNED if "network" in run.configuration else _FROZEN
-    return [_CHOSEN_BY, weights, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]
+    ended = [f"{run.unfinished[0].upper()}{run.unfinished[1:]}."] if run.unfinished else []
+    return [*ended, _CHOSEN_BY, weights, *([_BELIEVED] if believed else []), *always, *([] if whole else [_NO_JOURNAL])]

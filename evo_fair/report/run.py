@@ -93,6 +93,18 @@ class Run:
         path = self.path / "findings.txt"
         return read_text(path, RunError).splitlines() if path.exists() else []
 
+    @property
+    def unfinished(self) -> str:
+        """What is to be said of a search that was broken off, in a sentence; empty for one that has ended."""
+        if self._folder.front.exists():
+            return ""
+        budget = self.configuration["search"].get("budget", "?")
+        read = "" if self.beliefs is not None else ", and limits and goals go by what was read, not by what is believed"
+        return (
+            f"the search in {self.path} was broken off with {sum(record.evaluated for record in self.records)} of "
+            f"{budget} networks evaluated: its front may change{read}; go on with the same command and --resume"
+        )
+
     @cached_property
     def networks(self) -> pd.DataFrame:
         """A row a network of the journal; see `networks_frame`. A damaged front beside it is refused."""

@@ -44,6 +44,7 @@ def test_tables_and_figure_are_written_and_said(runs, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "| ours | 1 |" in printed
     assert "| theirs | 100 % |  |" in printed
+    assert printed.count("warning: the search in ") == 2, "neither has got as far as its front"
     assert {path.name for path in (tmp_path / "o").iterdir()} == {
         "attainment.csv",
         "compare.csv",

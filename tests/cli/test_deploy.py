@@ -299,6 +299,16 @@ def test_wrong_input_is_one_line(
     assert not list(tmp_path.glob("deployed/*.onnx"))
 
 
+def test_a_search_that_was_broken_off_is_warned_of(
+    run: Path, ids: list[str], evo_fair: Command, tmp_path: Path
+) -> None:
+    shutil.copytree(run, tmp_path / "begun", ignore=shutil.ignore_patterns("front.csv"))
+    told = evo_fair("deploy", tmp_path / "begun", "--network", ids[0], "--epochs", "0")
+    assert told.returncode == 0, told.stderr
+    assert "warning: the search in" in told.stdout + told.stderr
+    assert "its front may change; go on with" in told.stdout + told.stderr
+
+
 def test_what_is_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "there is no run in /nowhere" in refusal(capsys, "deploy", "/nowhere")
     assert "holds no run.toml" in refusal(capsys, "deploy", tmp_path)

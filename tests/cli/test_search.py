@@ -202,6 +202,12 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
         r"limit accuracy >= 0\.\d+ costs [\d.e-]+ of latency_ms: without it the lowest latency_ms is", point.stdout
     )
     assert f"accuracy is read as {best['accuracy']:g} and believed to be 0." in point.stdout
+    assert "warning" not in point.stdout
+    shutil.copytree(run, tmp_path / "begun", ignore=shutil.ignore_patterns("front.csv", "beliefs.csv"))
+    begun = evo_fair("operating-point", tmp_path / "begun", "--constraint", f"accuracy>={floor}")
+    assert re.search(
+        r"warning: the search in .* was broken off with \d+ of \d+ networks .* by what was read", begun.stdout
+    )
     none = evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout
     assert none.startswith("none")
     assert "limit accuracy >= 1.1 is met by no network: the highest believed accuracy is 0." in none

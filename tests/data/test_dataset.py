@@ -231,6 +231,31 @@ def test_rare_groups_called_by_numbers_are_to_be_cut_into_bands(ages: int, advis
     check_samples(dataset, ["age", "type"], 1)
 
 
+@pytest.mark.parametrize(
+    ("units", "told"),
+    [
+        (
+            np.zeros(42, int),
+            "the 22 samples of label 'no' are in one unit, which is never torn across parts: give smaller",
+        ),
+        (np.arange(42) // 14, "the 22 samples of label 'no' are in 3 units, none of which is torn across parts: give"),
+        (np.arange(42), None),
+    ],
+)
+def test_units_that_are_too_large_for_all_parts_are_named(units: np.ndarray, told: str | None) -> None:
+    sex = grouping_of("sex", ["f", "m"] * 21, ("f", "m"))
+    labels = np.arange(42) // 2 % 2
+    groupings = {"sex": sex, "class": class_grouping(labels, ("no", "yes"))}
+    inputs, split = np.zeros((42, 1), np.float32), np.zeros(42, np.int8)
+    dataset = Dataset("few", inputs, labels, ("no", "yes"), groupings, split, units, (), "none")
+    with pytest.raises(DataError) as caught:
+        check_samples(dataset, ["sex"], 3)
+    assert told in str(caught.value) if told else "unit" not in str(caught.value)
+    with pytest.raises(DataError) as caught:  # more samples would help here
+        check_samples(dataset, ["sex"], 4)
+    assert "unit" not in str(caught.value)
+
+
 def test_a_grouping_with_a_single_group_is_refused() -> None:
     alone = replace(_dataset(), **_regrouped(grouping_of("site", ["x"] * 6, ("x",))))
     with pytest.raises(DataError, match="'site' has fewer than two groups"):

@@ -65,6 +65,7 @@ def test_the_page_holds_the_front_as_it_is(run):
         assert content["table"]["columns"][name] == run.front[name].tolist()
     assert content["limits"] == ["latency_ms <= 9", "accuracy >= 0.6"]
     assert len(content["others"]["ids"]) == 3  # evaluated, off the front
+    assert [row["generation"] for row in content["search"]] == [1, 2, 3]
     assert [row["networks"] for row in content["search"]] == [3, 6, 9]
     assert [row["front"] for row in content["search"]] == [3, 5, 5]
     assert content["search"][-1]["best"] == {"accuracy": 0.9, "unfairness": 0.1, "latency_ms": 2.0}
@@ -182,6 +183,13 @@ def test_caveats_say_whose_weights_they_are(tmp_path, network, told):
     content = inside(write_report(run.path), "content")
     assert any(told in line for line in content["caveats"])
     assert (["network", "mine"] in content["facts"]) is network
+
+
+def test_the_first_caveat_is_that_a_search_was_broken_off(run):
+    first = inside(write_report(run.path), "content")["caveats"][0]
+    assert first == f"T{run.unfinished[1:]}."
+    run.write_front()
+    assert "broken off" not in " ".join(inside(write_report(run.path), "content")["caveats"])
 
 
 def test_the_whole_network_is_among_the_facts_of_a_search_of_its_pruned_forms(tmp_path):

@@ -7,6 +7,9 @@ import tomli_w
 from evo_fair.errors import RunError
 from evo_fair.evolution import create_run, read_front
 from evo_fair.report import load_run
+from evo_fair.report.candidates import choose_in
+
+from .conftest import write_run
 
 
 def numbers(front):
@@ -32,6 +35,17 @@ def test_reading_changes_nothing(run):
 def test_the_front_is_written_beside_the_journal(run):
     run.write_front()
     pd.testing.assert_frame_equal(read_front(run.path / "front.csv"), run.front)
+
+
+def test_a_search_that_was_broken_off_is_called_so_until_its_front_is_written(tmp_path):
+    run = write_run(tmp_path / "ham", budget=300)
+    assert run.unfinished == (
+        f"the search in {run.path} was broken off with 8 of 300 networks evaluated: its front may change, and limits "
+        "and goals go by what was read, not by what is believed; go on with the same command and --resume"
+    )
+    assert choose_in(run.path, []).caution == run.unfinished
+    run.write_front()
+    assert run.unfinished == choose_in(run.path, []).caution == ""
 
 
 @pytest.mark.parametrize(
