@@ -258,7 +258,9 @@ def read_text(
     except OSError as reason:
         raise error(f"cannot read {path}: {reason.strerror or reason}") from reason
     except UnicodeDecodeError as reason:
-        raise error(f"{path} is not valid {kind} ({in_a_line(reason)}): fix or replace the file") from reason
+        raise error(
+            f"{path} is not valid {kind} ({in_a_line(reason)}): save it as text in UTF-8, or replace it"
+        ) from reason
 
 
 def read_json(path: Path, error: type[EvoFairError] = EvoFairError) -> Any:
@@ -314,6 +316,7 @@ _CURES = {
     "Cannot declare": "give each section once",
 }
 """What mends the commonest faults of a TOML file, by how Python's parser begins to speak of them."""
+_LONGEST_LINE = 80
 
 
 def _line_of(reason: Exception, text: str) -> str:
@@ -323,8 +326,9 @@ def _line_of(reason: Exception, text: str) -> str:
         return ""
     lines = text.split("\n") if place[1] else text.rstrip().split("\n")
     line = lines[int(place[1] or 0) - 1].strip()
+    shown = "".join(one if one.isprintable() else "?" for one in line)[:_LONGEST_LINE]  # as it is: quoting doubles \\
     cures = [f"; {cure}" for beginning, cure in _CURES.items() if fault.startswith(beginning)]
-    return ", where it says " + quote(line) + "".join(cures)
+    return f", where it says '{shown}'" + "".join(cures)
 
 
 def _check_toml(value: Any, key: str = "") -> None:

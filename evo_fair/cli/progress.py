@@ -74,8 +74,11 @@ class ProgressBars(Listener):
     def prepared(self, dataset: Dataset, space: SearchSpace | NetworkSpace) -> None:
         """Says how large everything is."""
         parts = ", ".join(f"{len(dataset.part(part)):,} {part}" for part in PARTS)
+        unknown = {name: int((grouping.index < 0).sum()) for name, grouping in dataset.groupings.items()}
+        lacking = ", ".join(f"{name} in {count:,}" for name, count in unknown.items() if count)
         self._say(
-            f"{dataset.name}: {parts} samples; {len(space.gene_names)} genes, {space.magnitude} different networks"
+            f"{dataset.name}: {parts} samples{f' (not known: {lacking})' if lacking else ''}; "
+            f"{len(space.gene_names)} genes, {space.magnitude} different networks"
         )
 
     def waiting(self, reason: str) -> None:

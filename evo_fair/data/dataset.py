@@ -310,9 +310,12 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> N
             samples in a part.
     """
     for name in groupings:
-        if len(dataset.grouping(name).names) < 2:
+        found_names = dataset.grouping(name).names
+        if not found_names:
+            raise DataError(f"{dataset.name}: no sample says its group of {name!r}: fill it in, or drop the grouping")
+        if len(found_names) < 2:
             raise DataError(
-                f"{dataset.name}: grouping {name!r} has fewer than two groups, so nothing to compare: "
+                f"{dataset.name}: grouping {name!r} has one group, {found_names[0]!r}, so nothing to compare: "
                 "drop it, or give the samples of the other group"
             )
     lacking, numbers, large = [], [], []

@@ -5,6 +5,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,8 @@ TABLE = "labels.csv"
 _OWN_COLUMNS = ("file", "label", "split", "unit")
 _TOLD = ("file", "label", "split")
 """Columns in which nothing may be missing."""
+_ACCENTS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
+"""Unicode's forms with accents on their letters, and behind them, as in names of files that come from macOS."""
 _MOST_GROUPS = 50
 _MOST_LABELS = 256  # predictions are uint8
 _FORM = "it needs a header with file,label and a line for each image"
@@ -147,13 +151,20 @@ class _PlainFiles:
 
 def _looked_up(folder: Path, file: str, where: str) -> tuple[str, os.stat_result] | None:
     """The same of any file below `folder`; raises `DataError`, beginning with `where`, for one that leads out of it."""
-    try:
-        place = inside(folder, file)
-        if "\\" in file and not place.is_file():  # as Windows writes paths
-            place = inside(folder, file.replace("\\", "/"))
-    except EvoFairError as reason:
-        raise DataError(f"{where}: {reason}") from reason
-    return (str(place), place.stat()) if place.is_file() else None
+    for written in _written(file):
+        try:
+            place = inside(folder, written)
+        except EvoFairError as reason:
+            raise DataError(f"{where}: {reason}") from reason
+        if place.is_file():
+            return str(place), place.stat()
+    return None
+
+
+def _written(file: str) -> list[str]:
+    """A path as it is, and as other systems write it: with `/`, with accents on their letters or behind them."""
+    ways = (file, file.replace("\\", "/"))
+    return list(dict.fromkeys([*ways, *(normalize(form, way) for form in _ACCENTS for way in ways)]))
 
 
 def _missing(folder: Path, files: Sequence[str], named: Sequence[str], where: str) -> DataError:
@@ -170,7 +181,7 @@ def _missing(folder: Path, files: Sequence[str], named: Sequence[str], where: st
 
 
 def _is_there(folder: Path, file: str) -> bool:
-    for path in dict.fromkeys((file, file.replace("\\", "/"))):
+    for path in _written(file):
         with suppress(OSError, ValueError):  # a name too long, or with a NUL, is that of no file
             if stat.S_ISREG((folder / path).stat().st_mode):
                 return True

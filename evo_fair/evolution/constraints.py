@@ -189,14 +189,21 @@ def _several(text: str) -> list[str]:
         return [f"{between['name']} >= {between['least']}", f"{between['name']} <= {between['most']}"]
     parts = [part.strip() for part in _ALSO.split(text)]
     limits = [part for part in parts if _LIMIT.fullmatch(part) or _STRICT.fullmatch(part)]
-    return parts if len(limits) == len(parts) > 1 else []
+    return [_with_equality(part) for part in parts] if len(limits) == len(parts) > 1 else []
+
+
+def _with_equality(text: str) -> str:
+    """A strict limit as one that can be given; any other text as it is."""
+    strict = _STRICT.fullmatch(text)
+    if strict is None or strict["relation"] not in "<>":
+        return text
+    return f"{strict['name']} {strict['relation']}= {strict['number']}"
 
 
 def _mend(text: str) -> str:
     strict = _STRICT.fullmatch(text)
     if strict is not None and strict["relation"] in "<>":
-        written = f"{strict['name']} {strict['relation']}= {strict['number']}"
-        return f"a value equal to the limit counts as met, so write {written}"
+        return f"a value equal to the limit counts as met, so write {_with_equality(text)}"
     if strict is not None:
         return "only <= and >= are known"
     written = "write a name, <= or >=, and a plain number without a unit, as in 'latency_ms <= 5'"

@@ -8,6 +8,7 @@ nothing is ever replaced by 0 or NaN.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -33,6 +34,7 @@ __all__ = [
     "group_accuracy",
     "mcd",
     "measure_all",
+    "spread_by_chance",
     "unfairness",
     "worst_group_accuracy",
     "worst_group_error",
@@ -177,9 +179,7 @@ def unfairness(counts: Counts) -> Floats:
         >>> round(float(unfairness(counts)[0]), 6)
         0.2
     """
-    by_group = _group_accuracy(counts, "unfairness")
-    distances = np.abs(by_group - _accuracy(counts, "unfairness")[:, None])
-    return np.asarray(distances.sum(axis=1), np.float64)
+    return _distances(_accuracies(counts))
 
 
 def accuracy_gap(counts: Counts) -> Floats:
@@ -194,7 +194,7 @@ def accuracy_gap(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: There are fewer than two groups, or a group has no sample.
     """
-    return _difference(_group_accuracy(counts, "accuracy_gap"))
+    return _difference(_by_group(counts))
 
 
 def demographic_parity_difference(counts: Counts) -> Floats:
@@ -210,10 +210,7 @@ def demographic_parity_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no sample.
     """
-    name = "demographic_parity_difference"
-    positive = _positive(counts, name)
-    selected = counts.values[..., positive].sum(axis=(2, 3))
-    return _difference(_share(selected, _group_totals(counts, name)))
+    return _difference(_selected(counts))
 
 
 def equal_opportunity_difference(counts: Counts) -> Floats:
@@ -229,7 +226,7 @@ def equal_opportunity_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive sample.
     """
-    return _difference(_positive_rate(counts, "equal_opportunity_difference", of_positives=True))
+    return _difference(_opportunity(counts))
 
 
 def equalized_odds_difference(counts: Counts) -> Floats:
@@ -245,8 +242,7 @@ def equalized_odds_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive or no negative sample.
     """
-    true_rate, false_rate = _odds_differences(counts, "equalized_odds_difference")
-    return np.maximum(true_rate, false_rate)
+    return _largest_difference(_odds(counts, "equalized_odds_difference"))
 
 
 def average_odds_difference(counts: Counts) -> Floats:
@@ -262,8 +258,7 @@ def average_odds_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive or no negative sample.
     """
-    true_rate, false_rate = _odds_differences(counts, "average_odds_difference")
-    return (true_rate + false_rate) / 2.0
+    return _mean_difference(_odds(counts, "average_odds_difference"))
 
 
 def cwv(counts: Counts) -> Floats:
@@ -278,7 +273,7 @@ def cwv(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    return np.asarray(_recalls(counts, "cwv").var(axis=1), np.float64)
+    return _variance(_recalls(counts, "cwv"))
 
 
 def mcd(counts: Counts) -> Floats:
@@ -344,6 +339,30 @@ def measure_all(counts: Counts) -> dict[str, Floats | None]:
     return values
 
 
+def spread_by_chance(metric: Metric, counts: Counts, resampled: Counts) -> Floats | None:
+    """How unequal a metric would find groups that are equal, by the noise of resamples alone.
+
+    The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
+    how far rates of groups or labels lie apart. Here they measure it of what each rate
+    of a resample is above the same rate of the samples.
+
+    Args:
+        metric: The metric.
+        counts: The counts of one network.
+        resampled: Its counts on every resample.
+
+    Returns:
+        float64 `[replicates]`, in the metric's unit; None for any other metric.
+
+    Raises:
+        UndefinedMetricError: The metric has no value on these samples.
+    """
+    if metric not in _RATES_AND_SPREAD:
+        return None
+    rates, spread = _RATES_AND_SPREAD[metric]
+    return spread(rates(resampled) - rates(counts))
+
+
 def _share(part: Ints, whole: Ints) -> Floats:
     return np.asarray(part / whole, np.float64)
 
@@ -356,8 +375,25 @@ def _worst(values: Floats) -> Floats:
     return np.asarray(values.min(axis=1), np.float64)
 
 
-def _difference(values: Floats) -> Floats:
-    return np.asarray(values.max(axis=1) - values.min(axis=1), np.float64)
+def _difference(rates: Floats) -> Floats:
+    return np.asarray(rates.max(axis=-1) - rates.min(axis=-1), np.float64)
+
+
+def _largest_difference(rates: Floats) -> Floats:
+    return np.asarray(_difference(rates).max(axis=1), np.float64)
+
+
+def _mean_difference(rates: Floats) -> Floats:
+    return _mean(_difference(rates))
+
+
+def _distances(accuracies: Floats) -> Floats:
+    """The sum of the distances of all but the last from the last."""
+    return np.asarray(np.abs(accuracies[:, :-1] - accuracies[:, -1:]).sum(axis=1), np.float64)
+
+
+def _variance(rates: Floats) -> Floats:
+    return np.asarray(rates.var(axis=1), np.float64)
 
 
 def _accuracy(counts: Counts, metric: str) -> Floats:
@@ -415,14 +451,50 @@ def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> Floats
     return _share(rows[..., predicted].sum(axis=(2, 3)), totals)
 
 
-def _odds_differences(counts: Counts, metric: str) -> tuple[Floats, Floats]:
-    """The differences over the groups in true positive rate and in false positive rate."""
+def _odds(counts: Counts, metric: str) -> Floats:
+    """True positive rates and false positive rates by group: `[networks, 2, groups]`."""
     true_rate = _positive_rate(counts, metric, of_positives=True)
-    false_rate = _positive_rate(counts, metric, of_positives=False)
-    return _difference(true_rate), _difference(false_rate)
+    return np.stack([true_rate, _positive_rate(counts, metric, of_positives=False)], axis=1)
+
+
+def _opportunity(counts: Counts) -> Floats:
+    return _positive_rate(counts, "equal_opportunity_difference", of_positives=True)
+
+
+def _selected(counts: Counts) -> Floats:
+    """The share of each group's samples that is predicted positive."""
+    name = "demographic_parity_difference"
+    positive = _positive(counts, name)
+    selected = counts.values[..., positive].sum(axis=(2, 3))
+    return _share(selected, _group_totals(counts, name))
+
+
+def _by_group(counts: Counts) -> Floats:
+    return _group_accuracy(counts, "accuracy_gap")
+
+
+def _accuracies(counts: Counts) -> Floats:
+    """The accuracy of each group, and of all samples behind them: `[networks, groups + 1]`."""
+    by_group = _group_accuracy(counts, "unfairness")
+    return np.concatenate([by_group, _accuracy(counts, "unfairness")[:, None]], axis=1)
 
 
 def _refuse_empty(totals: Ints, names: tuple[str, ...], metric: str, what: str, lacking: str) -> None:
     for name, empty in zip(names, (totals == 0).any(axis=0), strict=True):
         if empty:
             raise UndefinedMetricError(f"{metric} has no value: {what} {name!r} {lacking}")
+
+
+_RATES_AND_SPREAD: Mapping[Metric, tuple[Callable[[Counts], Floats], Callable[[Floats], Floats]]] = MappingProxyType(
+    {
+        unfairness: (_accuracies, _distances),
+        accuracy_gap: (_by_group, _difference),
+        demographic_parity_difference: (_selected, _difference),
+        equal_opportunity_difference: (_opportunity, _difference),
+        equalized_odds_difference: (partial(_odds, metric="equalized_odds_difference"), _largest_difference),
+        average_odds_difference: (partial(_odds, metric="average_odds_difference"), _mean_difference),
+        cwv: (partial(_recalls, metric="cwv"), _variance),
+        mcd: (partial(_recalls, metric="mcd"), _difference),
+    }
+)
+"""The metrics of inequality: the rates that each looks at, and how far apart it finds them."""

@@ -1,12 +1,15 @@
 """What a log shows of a job."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import evo_fair as ef
 from evo_fair.cli import progress
 from evo_fair.cli.progress import ProgressBars
+from evo_fair.data import Grouping
 
 
 def test_a_log_has_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,6 +35,21 @@ def test_the_folder_is_said_before_the_first_line(capsys: pytest.CaptureFixture[
         bars.pruned("taylor-0.5-0", 1, 1)
         bars.noted("done")
     assert capsys.readouterr().err.splitlines() == ["writes into results/digits", "pruned 1/1: taylor-0.5-0", "done"]
+
+
+@pytest.mark.parametrize(("unknown", "told"), [(0, ""), (2, " (not known: site in 2)")])
+def test_it_is_said_how_many_samples_are_in_no_group(
+    capsys: pytest.CaptureFixture[str], unknown: int, told: str
+) -> None:
+    problem = ef.load_problem("digits")
+    dataset = problem.dataset()
+    site = np.arange(len(dataset), dtype=np.int16) % 2
+    site[:unknown] = -1
+    groupings = {**dataset.groupings, "site": Grouping("site", ("north", "south"), site)}
+    space = problem.search_space(dataset.input_shape, len(dataset.label_names))
+    with ProgressBars() as bars:
+        bars.prepared(replace(dataset, groupings=groupings), space)
+    assert f" test samples{told}; " in capsys.readouterr().err
 
 
 def test_python_shows_what_the_command_line_shows(capsys: pytest.CaptureFixture[str]) -> None:

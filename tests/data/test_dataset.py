@@ -258,8 +258,11 @@ def test_units_that_are_too_large_for_all_parts_are_named(units: np.ndarray, tol
 
 def test_a_grouping_with_a_single_group_is_refused() -> None:
     alone = replace(_dataset(), **_regrouped(grouping_of("site", ["x"] * 6, ("x",))))
-    with pytest.raises(DataError, match="'site' has fewer than two groups"):
+    with pytest.raises(DataError, match="'site' has one group, 'x', so nothing"):
         check_samples(alone, ["site"], 0)
+    nobody = replace(_dataset(), **_regrouped(grouping_of("site", ["?"] * 6, ())))
+    with pytest.raises(DataError, match="six: no sample says its group of 'site': fill it in"):
+        check_samples(nobody, ["site"], 0)
 
 
 def test_an_intersection_of_too_many_groups_is_refused() -> None:

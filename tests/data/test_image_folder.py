@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -227,8 +229,8 @@ def _sixteen_bit(folder: Path) -> None:
             _column("patient_id", str),
             r"'patient_id' has 60 different values, at most 50: .*cut numbers into bands.*name it unit",
         ),
-        (_column("camera", lambda _: "x"), r"grouping 'camera' has fewer than two groups"),
-        (_column("camera", lambda _: ""), r"grouping 'camera' has fewer than two groups"),
+        (_column("camera", lambda _: "x"), r"grouping 'camera' has one group, 'x', so nothing"),
+        (_column("camera", lambda _: ""), r"no sample says its group of 'camera': fill it in"),
         (_column("camera", lambda i: "y" if i == 1 else "x"), r"too few samples \(camera 'y' has 0 in validation"),
         (_column("class", str), r"'class' can't name a group column"),
         (_column("a*b", str), r"'a\*b' can't name a group column"),
@@ -391,6 +393,19 @@ def test_paths_with_backslashes_are_understood(tmp_path: Path) -> None:
     write_table(tmp_path / "labels.csv", [HEADER, *rows])
     with pytest.raises(DataError, match=r"labels\.csv, line 3: '\.\./\.\./a\.jpg' leads out of"):
         _load(tmp_path)
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_are_understood_however_a_system_writes_them(
+    tmp_path: Path, on_disk: Literal["NFC", "NFD"], in_table: Literal["NFC", "NFD"]
+) -> None:
+    rows = _rows()
+    _write(tmp_path)
+    expected = _load(tmp_path).inputs
+    (tmp_path / rows[0][0]).rename(tmp_path / normalize(on_disk, "müla.jpg"))
+    rows[0][0] = normalize(in_table, "müla.jpg")
+    write_table(tmp_path / "labels.csv", [HEADER, *rows])
+    np.testing.assert_array_equal(_load(tmp_path).inputs, expected)
 
 
 def test_paths_of_all_kinds_are_found_and_named_once(tmp_path: Path) -> None:

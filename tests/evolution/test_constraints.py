@@ -61,7 +61,8 @@ def test_what_cannot_be_read_says_how_to_write_it(text, mend):
     [
         ("accuracy>=0.6,unfairness<=0.4", ["accuracy>=0.6", "unfairness<=0.4"]),
         ("accuracy >= 0.6 and unfairness <= 0.4", ["accuracy >= 0.6", "unfairness <= 0.4"]),
-        ("a >= 1; b <= 2 && c < 3", ["a >= 1", "b <= 2", "c < 3"]),
+        ("a >= 1; b <= 2 && c < 3", ["a >= 1", "b <= 2", "c <= 3"]),
+        ("accuracy>0.58 and unfairness<0.05", ["accuracy >= 0.58", "unfairness <= 0.05"]),
         (
             "accuracy[sex:f, m]>=0.6, accuracy[age:x and y]>=0.5",
             ["accuracy[sex:f, m]>=0.6", "accuracy[age:x and y]>=0.5"],

@@ -11,6 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions, error, group_accuracy, unfairness
+from evo_fair.fairness.metrics import ACCURACIES, spread_by_chance
 
 # Two groups with a sample of unknown group in `rest`; rows are true labels, columns predictions; label 1 is positive.
 #   a: 3 of 4 negatives and 1 of 2 positives right     b: 1 of 2 negatives and 4 of 4 positives right
@@ -112,6 +113,29 @@ def test_several_positive_labels_make_one_binary_decision(name: str) -> None:
 )
 def test_a_metric_has_the_value_worked_out_by_hand(name: str, expected: float) -> None:
     assert METRICS[name](HAND) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_chance_does_to_equal_groups_is_what_the_metric_finds_in_resamples_of_them(name: str) -> None:
+    """Two groups alike, that get both labels right equally often: whatever a metric of inequality finds is noise."""
+    alike = Counts(np.full((1, 2, 2, 2), [[30, 10], [10, 30]]), np.zeros((1, 2, 2), int), ("a", "b"), ("n", "y"), (1,))
+    resampled = _random(7, n_groups=2)[3]
+    found = spread_by_chance(METRICS[name], alike, resampled)
+    if name in ACCURACIES:
+        assert found is None
+    else:
+        np.testing.assert_allclose(found, METRICS[name](resampled), atol=1e-12)
+
+
+def test_what_chance_does_is_measured_from_the_samples_own_rates() -> None:
+    """Groups of accuracies 0.9 and 0.5, and resamples with 0.9 and 0.5 (no noise) and with 0.8 and 0.6."""
+
+    def counts(*rights: tuple[int, int]) -> Counts:
+        values = np.array([[[[right, 10 - right], [0, 0]] for right in row] for row in rights])
+        return Counts(values, np.zeros((len(rights), 2, 2), int), ("a", "b"), ("n", "y"))
+
+    found = spread_by_chance(METRICS["unfairness"], counts((9, 5)), counts((9, 5), (8, 6)))
+    np.testing.assert_allclose(found, [0.0, 0.2], atol=1e-12)
 
 
 def test_group_accuracy_leaves_the_unknown_out_and_accuracy_counts_them() -> None:

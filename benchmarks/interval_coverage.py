@@ -1,0 +1,140 @@
+"""How often intervals by bootstrap hold the true unfairness, gap and worst group: simulated groups, no data.
+
+    python benchmarks/interval_coverage.py [--cases 1000] [--replicates 1000]
+
+In each setting groups of stated sizes have stated true accuracies. 1,000 samples are drawn, each gets an interval, and
+what is counted is how many intervals hold the true value, end below it and begin above it. Beside evo_fair's own
+intervals (`evo_fair.fairness.bootstrap.interval`) stand the basic and the percentile interval of the same resamples.
+Writes results/benchmarks/interval_coverage.csv; takes some minutes.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from provenance import made_by, run
+from rich.console import Console
+
+from evo_fair.errors import EvoFairError
+from evo_fair.fairness import METRICS, Counts
+from evo_fair.fairness.bootstrap import interval
+from evo_fair.files import write_text
+
+OUT = Path(__file__).parent.parent / "results" / "benchmarks" / "interval_coverage.csv"
+METRIC_NAMES = ("unfairness", "accuracy_gap", "worst_group_accuracy")
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Groups of `sizes` samples with true `accuracies`."""
+
+    name: str
+    sizes: tuple[int, ...]
+    accuracies: tuple[float, ...]
+
+    @classmethod
+    def even(cls, groups: int, size: int, low: float, high: float) -> "Setting":
+        """Groups of one size whose accuracies lie evenly between two."""
+        shown = f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        accuracies = tuple(np.linspace(low, high, groups).tolist())
+        return cls(f"{groups} groups of {size:,}, {shown}", (size,) * groups, accuracies)
+
+
+SETTINGS = (
+    Setting.even(2, 60, 0.7, 0.7),
+    Setting.even(2, 60, 0.61, 0.66),
+    Setting.even(2, 60, 0.58, 0.68),
+    Setting.even(2, 400, 0.8, 0.85),
+    Setting.even(2, 1000, 0.86, 0.88),
+    Setting("500 and 20, 0.8 and 0.6", (500, 20), (0.8, 0.6)),
+    Setting.even(3, 100, 0.8, 0.8),
+    Setting("3 groups of 100, 0.8, 0.8 and 0.7", (100, 100, 100), (0.8, 0.8, 0.7)),
+    Setting("ages of ham10000, 0.84, 0.88 and 0.66", (287, 650, 551), (0.836, 0.877, 0.664)),
+    Setting.even(5, 400, 0.8, 0.8),
+    Setting.even(5, 400, 0.75, 0.85),
+    Setting.even(10, 36, 0.8, 0.8),
+    Setting.even(10, 36, 0.75, 0.85),
+    Setting.even(10, 36, 0.65, 0.95),
+    Setting("10 groups of 36, 0.8 and one 0.5", (36,) * 10, (0.5, *(0.8,) * 9)),
+    Setting.even(10, 1000, 0.77, 0.83),
+    Setting.even(10, 1000, 0.5, 0.8),
+)
+
+
+def main() -> None:
+    """Simulates, counts, writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=1000, help="samples drawn in each setting (default 1000)")
+    parser.add_argument("--replicates", type=int, default=1000, help="resamples of each (default 1000)")
+    parser.add_argument("--out", type=Path, default=OUT, help="the table; default: that in results/")
+    arguments = parser.parse_args()
+    for name in ("cases", "replicates"):
+        if getattr(arguments, name) < 2:
+            raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 2 or more")
+    table = pd.DataFrame(rows(arguments.cases, arguments.replicates))
+    command = f"benchmarks/interval_coverage.py --cases {arguments.cases} --replicates {arguments.replicates}"
+    text = table.round(4).to_csv(index=False, lineterminator="\n")
+    write_text(arguments.out, f"# {made_by(command, ('numpy',))}\n{text}")
+    shown = table.pivot_table("held", ["metric", "setting"], "interval", sort=False)
+    Console(width=110).print(shown.to_string(float_format="{:.2f}".format), soft_wrap=True, highlight=False)
+
+
+def rows(cases: int, replicates: int) -> Iterator[dict[str, object]]:
+    """A row for each setting, metric and interval."""
+    for number, setting in enumerate(SETTINGS):
+        rng = np.random.default_rng(number)
+        truth = {name: float(METRICS[name](true_counts(setting))[0]) for name in METRIC_NAMES}
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for _ in range(cases):
+            right = rng.binomial(setting.sizes, setting.accuracies)[None]
+            counts = counted(right, setting.sizes)
+            drawn = rng.binomial(setting.sizes, right[0] / setting.sizes, (replicates, len(setting.sizes)))
+            resampled = counted(drawn, setting.sizes)
+            for name in METRIC_NAMES:
+                for kind, ends in intervals(name, counts, resampled).items():
+                    found.setdefault((name, kind), []).append(ends)
+        for (name, kind), ends in found.items():
+            low, high = np.array(ends).T
+            below, above = high < truth[name] - 1e-9, low > truth[name] + 1e-9
+            yield {
+                "setting": setting.name,
+                "metric": name,
+                "interval": kind,
+                "truth": truth[name],
+                "held": 1 - np.mean(below | above),
+                "ends_below": np.mean(below),
+                "begins_above": np.mean(above),
+                "width": np.mean(high - low),
+            }
+
+
+def intervals(name: str, counts: Counts, resampled: Counts) -> dict[str, tuple[float, float]]:
+    """Ours, and the two that statistics books have, none of them below 0."""
+    ours = interval(METRICS[name], counts, resampled)
+    near, far = np.percentile(METRICS[name](resampled), [2.5, 97.5])
+    basic = max(0.0, 2 * ours.value - far), 2 * ours.value - near
+    return {"evo_fair": (ours.low, ours.high), "basic": basic, "percentile": (near, far)}
+
+
+def counted(right: npt.NDArray[np.int64], sizes: tuple[int, ...]) -> Counts:
+    """Counts of samples of one label, of which `right` `[networks, groups]` are predicted right."""
+    values = np.zeros((*right.shape, 2, 2), np.int64)
+    values[..., 0, 0], values[..., 0, 1] = right, np.array(sizes) - right
+    names = tuple(f"group {number}" for number in range(len(sizes)))
+    return Counts(values, np.zeros((len(right), 2, 2), np.int64), names, ("right", "wrong"))
+
+
+def true_counts(setting: Setting) -> Counts:
+    """Counts with exactly the true accuracies: each group a million times its size."""
+    sizes = tuple(1_000_000 * size for size in setting.sizes)
+    return counted(np.rint(np.array(sizes) * setting.accuracies).astype(np.int64)[None], sizes)
+
+
+if __name__ == "__main__":
+    run(main)
