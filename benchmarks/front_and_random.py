@@ -7,8 +7,8 @@ term, with the random networks that benchmarks/proxy_fidelity.py has trained by 
 validation part, whose images chose the front's networks but not the random ones: that can only favour the front.
 Error, error of the worst age band and unfairness are regressed on a quadratic in the logarithm of the predicted
 Raspberry Pi 4 latency, and on whether a network is of a front; the coefficient is the difference at equal latency.
-Random networks above the front's range of latencies are left out. Intervals are 95 % basic bootstraps that draw
-networks and lesions anew. Writes results/benchmarks/front_and_random.csv.
+Random networks above the front's range of latencies are left out. Intervals are 95 % bootstraps that draw networks and
+lesions anew. Writes results/benchmarks/front_and_random.csv.
 """
 
 import argparse

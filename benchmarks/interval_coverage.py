@@ -5,7 +5,8 @@
 In each setting groups of stated sizes have stated true accuracies. 1,000 samples are drawn, each gets an interval, and
 what is counted is how many intervals hold the true value, end below it and begin above it. Beside evo_fair's own
 intervals (`evo_fair.fairness.bootstrap.interval`) stand the basic and the percentile interval of the same resamples.
-Writes results/benchmarks/interval_coverage.csv; takes some minutes.
+Then the same for the difference in unfairness of two networks with different true accuracies, whose mistakes do not
+depend on each other. Writes results/benchmarks/interval_coverage.csv; takes some minutes.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rich.console import Console
 
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS, Counts
-from evo_fair.fairness.bootstrap import interval
+from evo_fair.fairness.bootstrap import ends_of_change, interval
 from evo_fair.files import write_text
 
 OUT = Path(__file__).parent.parent / "results" / "benchmarks" / "interval_coverage.csv"
@@ -66,6 +67,15 @@ SETTINGS = (
     Setting.even(10, 1000, 0.5, 0.8),
 )
 
+PAIRS = (
+    (Setting.even(2, 60, 0.7, 0.7), Setting.even(2, 60, 0.58, 0.68)),
+    (Setting.even(2, 400, 0.8, 0.85), Setting.even(2, 400, 0.82, 0.86)),
+    (SETTINGS[8], Setting("0.84, 0.86 and 0.7", SETTINGS[8].sizes, (0.84, 0.86, 0.7))),
+    (Setting.even(5, 400, 0.8, 0.8), Setting.even(5, 400, 0.7, 0.7)),
+    (Setting.even(10, 36, 0.8, 0.8), Setting.even(10, 36, 0.7, 0.9)),
+    (Setting.even(10, 1000, 0.5, 0.8), Setting.even(10, 1000, 0.6, 0.8)),
+)
+
 
 def main() -> None:
     """Simulates, counts, writes."""
@@ -77,7 +87,8 @@ def main() -> None:
     for name in ("cases", "replicates"):
         if getattr(arguments, name) < 2:
             raise EvoFairError(f"{name} {getattr(arguments, name)} is too few: give 2 or more")
-    table = pd.DataFrame(rows(arguments.cases, arguments.replicates))
+    found = [*rows(arguments.cases, arguments.replicates), *rows_of_pairs(arguments.cases, arguments.replicates)]
+    table = pd.DataFrame(found)
     command = f"benchmarks/interval_coverage.py --cases {arguments.cases} --replicates {arguments.replicates}"
     text = table.round(4).to_csv(index=False, lineterminator="\n")
     write_text(arguments.out, f"# {made_by(command, ('numpy',))}\n{text}")
@@ -100,18 +111,47 @@ def rows(cases: int, replicates: int) -> Iterator[dict[str, object]]:
                 for kind, ends in intervals(name, counts, resampled).items():
                     found.setdefault((name, kind), []).append(ends)
         for (name, kind), ends in found.items():
-            low, high = np.array(ends).T
-            below, above = high < truth[name] - 1e-9, low > truth[name] + 1e-9
-            yield {
-                "setting": setting.name,
-                "metric": name,
-                "interval": kind,
-                "truth": truth[name],
-                "held": 1 - np.mean(below | above),
-                "ends_below": np.mean(below),
-                "begins_above": np.mean(above),
-                "width": np.mean(high - low),
-            }
+            yield row(setting.name, name, kind, truth[name], np.array(ends))
+
+
+def rows_of_pairs(cases: int, replicates: int) -> Iterator[dict[str, object]]:
+    """A row for each pair of networks and interval, of the first one's unfairness minus the second one's."""
+    unfairness = METRICS["unfairness"]
+    for number, pair in enumerate(PAIRS):
+        rng = np.random.default_rng([1, number])
+        first, second = (float(unfairness(true_counts(setting))[0]) for setting in pair)
+        found: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(cases):
+            values, resampled = [], []
+            for setting in pair:
+                right = rng.binomial(setting.sizes, setting.accuracies)[None]
+                drawn = rng.binomial(setting.sizes, right[0] / setting.sizes, (replicates, len(setting.sizes)))
+                values.append(unfairness(counted(right, setting.sizes))[0])
+                resampled.append(unfairness(counted(drawn, setting.sizes)))
+            value, drawn = values[0] - values[1], resampled[0] - resampled[1]
+            near, far = np.percentile(drawn, [2.5, 97.5])
+            kinds = {"basic": (2 * value - far, 2 * value - near), "percentile": (near, far)}
+            for kind, ends in {"evo_fair": tuple(ends_of_change(value, drawn)), **kinds}.items():
+                found.setdefault(kind, []).append(ends)
+        for kind, each in found.items():
+            name = f"{pair[0].name}; {pair[1].name}"
+            yield row(name, "difference in unfairness", kind, first - second, np.array(each))
+
+
+def row(setting: str, metric: str, kind: str, truth: float, ends: Floats) -> dict[str, object]:
+    """How often intervals `[cases, 2]` hold the truth."""
+    low, high = ends.T
+    below, above = high < truth - 1e-9, low > truth + 1e-9
+    return {
+        "setting": setting,
+        "metric": metric,
+        "interval": kind,
+        "truth": truth,
+        "held": 1 - np.mean(below | above),
+        "ends_below": np.mean(below),
+        "begins_above": np.mean(above),
+        "width": np.mean(high - low),
+    }
 
 
 def intervals(name: str, counts: Counts, resampled: Counts) -> dict[str, tuple[float, float]]:

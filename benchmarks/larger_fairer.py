@@ -145,7 +145,7 @@ def correlation(
     rng: np.random.Generator,
     group: str = GROUP,
 ) -> dict[str, float]:
-    """Spearman's correlation of a metric with parameters, with its basic bootstrap interval over lesions and networks.
+    """Spearman's correlation of a metric with parameters, with its bootstrap interval over lesions and networks.
 
     Every resample draws lesions, on which the metric of all networks is taken anew, and then networks.
     """

@@ -2,8 +2,8 @@
 
 Three things are drawn anew in every resample: networks (a pair of the front's and a random one together), units of the
 test part (the same for all networks) and, for each network, the seeds of its trainings. Units cross with networks, so
-this is Owen's pigeonhole bootstrap (2007), whose variance is never too small but for lower-order terms. Intervals are
-basic ones, as in `evo_fair.fairness.bootstrap.ends`: what resampling adds to unfairness, it takes off again.
+this is Owen's pigeonhole bootstrap (2007), whose variance is never too small but for lower-order terms. Intervals
+are those of `evo_fair.fairness.bootstrap.ends_of_change`.
 """
 
 from collections.abc import Sequence

@@ -148,7 +148,26 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
 def ends(
     value: npt.NDArray[np.float64] | float, resampled: npt.NDArray[np.float64], level: float = 0.95
 ) -> npt.NDArray[np.float64]:
-    """The ends of an interval by bootstrap, not below 0: the outer ones of the basic and the percentile interval.
+    """The ends of `ends_of_change`, of values that are never below 0.
+
+    Args:
+        value: The values, float64 `[...]`.
+        resampled: Their values on every resample, float64 `[replicates, ...]`.
+        level: The share of intervals that hold the true value. Default: 0.95.
+
+    Returns:
+        The lower and the upper ends, float64 `[2, ...]`; not below 0, and not above 1
+        or the largest resample, whichever is more.
+    """
+    most = np.maximum(1.0, np.maximum(value, resampled.max(axis=0)))
+    result: npt.NDArray[np.float64] = ends_of_change(value, resampled, level).clip(0.0, most)
+    return result
+
+
+def ends_of_change(
+    value: npt.NDArray[np.float64] | float, resampled: npt.NDArray[np.float64], level: float = 0.95
+) -> npt.NDArray[np.float64]:
+    """The ends of an interval by bootstrap: the outer ones of the basic and the percentile interval.
 
     Both are in Davison and Hinkley 1997, chapter 5. The basic (reverse percentile)
     interval lies as far below the value as the resamples reach above it, and the other
@@ -157,32 +176,20 @@ def ends(
     Where groups differ much less than that, percentiles lie beyond the truth. Where they
     do not, the basic interval ends before it: that of two groups that look equal would
     be a single point, 0. So each end is the one that is farther out.
-    `benchmarks/interval_coverage.py` counts how often the intervals hold the truth. The
-    upper end is cut at 1, or at the largest resample where that is above 1.
+    `benchmarks/interval_coverage.py` counts how often the intervals hold the truth.
 
     Args:
-        value: The values, float64 `[...]`.
+        value: The values, such as differences between two networks, float64 `[...]`.
         resampled: Their values on every resample, float64 `[replicates, ...]`.
         level: The share of intervals that hold the true value. Default: 0.95.
 
     Returns:
         The lower and the upper ends, float64 `[2, ...]`.
     """
-    most = np.maximum(1.0, np.maximum(value, resampled.max(axis=0)))
     tail = 50 * (1 - level)
     percentiles = np.percentile(resampled, [tail, 100 - tail], axis=0)
     basic = 2 * np.asarray(value) - percentiles[::-1]
-    low, high = np.minimum(basic, percentiles)[0], np.maximum(basic, percentiles)[1]
-    return np.stack([low, high]).clip(0.0, most)
-
-
-def ends_of_change(
-    value: npt.NDArray[np.float64] | float, resampled: npt.NDArray[np.float64], level: float = 0.95
-) -> npt.NDArray[np.float64]:
-    """The basic interval (see `ends`) of what can be negative, as differences can, `[2, ...]`: nothing is cut."""
-    tail = 50 * (1 - level)
-    far, near = np.percentile(resampled, [100 - tail, tail], axis=0)
-    return np.stack([2 * value - far, 2 * value - near])
+    return np.stack([np.minimum(basic, percentiles)[0], np.maximum(basic, percentiles)[1]])
 
 
 def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":

@@ -41,7 +41,7 @@ def test_values_are_the_metrics_and_lie_in_their_intervals(dataset: Dataset, pre
 def test_same_seed_same_intervals(dataset: Dataset, predictions: np.ndarray) -> None:
     first, again, other = (Examiner(dataset, "test", ("class",), seed, 300).examine(predictions) for seed in (0, 0, 1))
     assert first == again
-    assert first["accuracy"] != other["accuracy"]
+    assert first != other
 
 
 def test_a_group_that_the_part_lacks_has_no_value(dataset: Dataset, predictions: np.ndarray) -> None:
@@ -85,7 +85,7 @@ def test_changes_are_differences_on_the_same_resamples(dataset: Dataset, predict
 
 
 def test_intervals_of_changes_are_changes_that_can_be(dataset: Dataset, predictions: np.ndarray) -> None:
-    """All but one of a class are lost: a basic interval would go on beyond all of them."""
+    """All but one of a class are lost: the interval would go on beyond all of them."""
     sevens = np.flatnonzero(dataset.labels[dataset.part("test")] == 7)
     before, after = predictions.copy(), predictions.copy()
     before[sevens] = 7

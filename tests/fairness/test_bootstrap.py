@@ -107,7 +107,7 @@ def test_each_end_is_the_outer_one_of_percentile_and_mirrored_percentile_within_
     np.testing.assert_allclose(ends(np.float64(0.6), resampled), [0.025, 1.0])
     np.testing.assert_allclose(ends(np.float64(0.6), resampled / 2 + 0.4), [0.3125, 0.8875])
     np.testing.assert_allclose(ends(np.array([0.4, 0.6]), np.stack([resampled] * 2, 1)), [[0, 0.025], [0.975, 1]])
-    np.testing.assert_allclose(ends_of_change(np.float64(0.4), resampled), [-0.175, 0.775])
+    np.testing.assert_allclose(ends_of_change(np.float64(0.4), resampled), [-0.175, 0.975])
 
 
 @pytest.mark.parametrize("sizes", [(60, 60), (400, 400), (100, 100, 100)])
