@@ -27,6 +27,7 @@ def operating_point(
 ) -> None:
     """Names the non-dominated network that is best in one goal within all limits, or none, and each limit's cost."""
     from evo_fair.evolution import parse_limit
+    from evo_fair.fairness.metrics import ACCURACIES
     from evo_fair.report.candidates import choose_in
 
     choice = choose_in(run, constraint or [], minimise, maximise)
@@ -45,7 +46,9 @@ def operating_point(
             limit = parse_limit(cost.limit)
             end = "highest" if limit.relation == ">=" else "lowest"
             nearest = f"the {end} {names.get(limit.name, limit.name)} is {cost.nearest:g}"
-            told = f" is met by no network: {nearest}; {without}"
+            too_large = limit.number > 1 and limit.name.partition("[")[0] in ACCURACIES
+            mend = f" (it is a share: write {limit.number / 100:g} for {limit.number:g} %)" if too_large else ""
+            told = f" is met by no network: {nearest}{mend}; {without}"
         elif cost.cost is not None:
             told = f" costs {cost.cost:.3g} of {names.get(choice.goal.name, choice.goal.name)}: {without}"
         else:
@@ -53,5 +56,7 @@ def operating_point(
         say(f"limit {cost.limit}{told}")
     if choice.caution:
         say(f"warning: {choice.caution}")
-    if choice.point is not None:
+    if choice.of_test_part:
+        say("accuracies here are of the test part, which has chosen nothing: report them, and choose from the run")
+    elif choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")

@@ -50,7 +50,7 @@ def load_image_folder(
     something was missing; one also says which image is in two parts. Raises `DataError` for whatever is wrong in
     `folder`.
     """
-    path = folder / TABLE
+    path = folder / TABLE if folder.parts else Path.cwd() / TABLE
     if not path.is_file():
         near = near_table(path, (".csv", ".tsv", ".txt"), f"rename it to {TABLE}")
         raise DataError(f"{path} is missing{near or f': {_FORM}'}")
@@ -110,7 +110,11 @@ def _files(table: pd.DataFrame, folder: Path, path: Path) -> list[ImageFile]:
             raise _missing(folder, files[row:], files, f"{path}, line {number}")
         place, about = found
         if place in images:
-            raise DataError(f"{path}, line {number}: the file is in the table a second time: remove the line")
+            first = table.index[list(images).index(place)]
+            raise DataError(
+                f"{path}, line {number}: the file is in the table a second time, after line {first}: remove one of "
+                "them, or name the image that was meant, with its folder"
+            )
         images[place] = ImageFile(Path(place), None, about.st_size, about.st_mtime_ns)
     return list(images.values())
 

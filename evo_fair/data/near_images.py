@@ -12,11 +12,11 @@ _IMAGES = tuple(IMAGE_SUFFIXES)
 
 
 def near_image(folder: Path, file: str, named: Collection[str]) -> str | None:
-    """The path below `folder` of the one image that `file` can mean; None where there is none, or several.
+    """The path below `folder` of the image that `file` can mean, and how many more there are; None where none is.
 
     It has the name of `file` but for capitals, in any folder below. `file` may lack the ending, or have that of another
-    kind of image. Where several have the name, it is the one in the folder that `file` says. One that is among those
-    `named` is meant by its own name. Goes through the folder once.
+    kind of image. Where several have the name, it is the one in the folder that `file` says, perhaps behind others. One
+    that is among those `named` is meant by its own name. Goes through the folder once.
     """
     parent, _, asked = file.replace("\\", "/").lower().removeprefix("./").rpartition("/")
     meant = {asked, _stem(asked)} if _is_image(asked) else {asked}
@@ -26,9 +26,12 @@ def near_image(folder: Path, file: str, named: Collection[str]) -> str | None:
             path = f"{place}/{name}" if place else name
             if path not in named:
                 fits.append((place.lower(), path))
-    if len(fits) > 1 and parent:
-        fits = [(place, path) for place, path in fits if place == parent]
-    return fits[0][1] if len(fits) == 1 else None
+    fits.sort()
+    below = [(place, path) for place, path in fits if place and f"/{parent}".endswith(f"/{place}")]
+    if len(fits) > 1 and below:  # the folder as it is, or behind folders that lead to it
+        fits = [max(below, key=lambda fit: len(fit[0]))]
+    more = f" and {len(fits) - 1:,} more of that name" if len(fits) > 1 else ""
+    return f"{fits[0][1]}{more}" if fits else None
 
 
 def _images(folder: Path) -> Iterator[tuple[str, str]]:

@@ -50,7 +50,10 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
         maximise, minimise = ("sparsity", None) if "sparsity" in networks else (None, _cost_of(networks))
     goal, direction = (minimise, "min") if minimise is not None else (str(maximise), "max")
     axes = table_axes(networks, limits, goal, direction)
-    return choose(networks, limits, minimise=minimise, maximise=maximise, axes=axes)
+    choice = choose(networks, limits, minimise=minimise, maximise=maximise, axes=axes)
+    if {"measured_ms", "accuracy_low"} <= set(networks):  # what `deploy` writes
+        return replace(choice, of_test_part=True)
+    return choice
 
 
 def read_candidates(source: Path) -> pd.DataFrame:

@@ -44,7 +44,7 @@ class Choice:
 
     `point` is a row as it was measured. `believed` has the columns of the goal and the limits for which what is
     believed counts instead, each with what is believed of the point, NaN where there is none. `caution` says what makes
-    the choice provisional; it is empty where nothing does.
+    the choice provisional; it is empty where nothing does. `of_test_part` tells whether accuracies are of the test part.
     """
 
     goal: Axis
@@ -52,6 +52,7 @@ class Choice:
     costs: tuple[LimitCost, ...]
     believed: Mapping[str, float]
     caution: str = ""
+    of_test_part: bool = False
 
 
 def operating_point(
@@ -180,6 +181,8 @@ def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, ax
 def _limit(text: str, networks: pd.DataFrame) -> Limit:
     limit = parse_limit(text)
     names = numeric_columns(networks)
+    if limit.name not in names and (plain := limit.name.removesuffix("_believed")) in names:
+        raise ConstraintError(f"can't use the limit {text!r}: write {plain}, which goes by what is believed")
     if limit.name not in names:
         raise ConstraintError(f"can't use the limit {text!r}: {UnknownNameError('metric', limit.name, names)}")
     return limit

@@ -204,7 +204,7 @@ def _sixteen_bit(folder: Path) -> None:
         (_loop, r"line 2: .*0/0\.jpg'? is (no path that can be looked up|missing)"),
         (_link_outside, r"line 2: '0/0\.jpg' leads out of .*0/0\.jpg is a symbolic link to .*outside\.jpg; put a"),
         (_folder_outside, r"line 2: '0/0\.jpg' leads out of .*zoo/0 is a symbolic link to .*pictures; put a copy"),
-        (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time"),
+        (_cell(4, "file", "0/0.jpg"), r"line 4: the file is in the table a second time, after line 2: remove one"),
         (_cell(4, "file", "0/../0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(4, "file", "./0/0.jpg"), r"line 4: the file is in the table a second time"),
         (_cell(5, "file", ""), r"line 5: the file is empty"),

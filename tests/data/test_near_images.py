@@ -1,4 +1,4 @@
-"""The image that a name without a file may mean: one, or none at all."""
+"""The image that a name without a file may mean: one, several, or none at all."""
 
 from pathlib import Path
 
@@ -19,16 +19,19 @@ from evo_fair.data.near_images import near_image
         ([".hidden/1.png"], "1", [], ".hidden/1.png"),
         (["p.01.png"], "p.01", [], "p.01.png"),
         (["p.png"], "p.01", [], None),  # that is no ending of an image
-        (["1.png", "1.jpg"], "1", [], None),
+        (["1.png", "1.jpg"], "1", [], "1.jpg and 1 more of that name"),
         (["1.png", "1.txt"], "1", [], "1.png"),
-        (["a/1.png", "b/1.png"], "1.png", [], None),
+        (["a/1.png", "b/1.png", "c/1.png"], "1.png", [], "a/1.png and 2 more of that name"),
         (["a/1.png", "b/1.png"], "A/1.jpg", [], "a/1.png"),
-        (["a/1.png", "b/1.png"], "c/1.png", [], None),
+        (["a/1.png", "b/1.png"], "c/1.png", [], "a/1.png and 1 more of that name"),
+        (["a/1.png", "b/1.png", "b/a/1.png"], "photos/b/A/1.png", [], "b/a/1.png"),
+        (["a/1.png", "1.png"], "photos/1.png", [], "1.png and 1 more of that name"),
+        (["ba/1.png", "c/1.png"], "a/1.png", [], "ba/1.png and 1 more of that name"),
         (["1.png"], "1.jpg", ["1.jpg", "1.png"], None),  # the table has that one, too
         (["10.png", "21.png"], "1", [], None),
     ],
 )
-def test_the_one_image_that_has_the_name_is_found(
+def test_what_has_the_name_is_found(
     tmp_path: Path, there: list[str], asked: str, named: list[str], found: str | None
 ) -> None:
     for name in there:

@@ -239,7 +239,9 @@ def test_deployed_networks_are_not_chosen_by_their_test_part(tmp_path):
     pd.DataFrame({"id": ["a", "b"], **figures}).to_csv(tmp_path / "deployed.csv", index=False)
     with pytest.raises(ConstraintError, match="'accuracy' of deployed networks is of the test part"):
         choose_in(tmp_path / "deployed.csv", ["accuracy >= 0.75"])
-    point = choose_in(tmp_path / "deployed.csv", ["measured_ms <= 3"]).point
+    choice = choose_in(tmp_path / "deployed.csv", ["measured_ms <= 3"])
+    assert choice.of_test_part
+    point = choice.point
     assert point is not None
     assert point["id"] == "b"
 
