@@ -58,7 +58,10 @@ def small_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(files, "_shipped_folder", lambda kind: shipped if kind == "problems" else folder(kind))
     monkeypatch.setattr(Figure, "savefig", lambda _, path, **options: Path(path).write_bytes(b"drawn elsewhere"))
     monkeypatch.chdir(tmp_path)
+    labels: dict[str, Any] = {"__name__": "labels"}
     _photos(tmp_path / "photos")
+    for block in blocks(ROOT / "docs" / "how-to" / "labels.md"):
+        exec(compile(block.text, "labels.md", "exec"), labels)
     with restored_afterwards():
         yield
 
