@@ -44,7 +44,7 @@ class Choice:
 
     `point` is a row as it was measured. `believed` has the columns of the goal and the limits for which what is
     believed counts instead, each with what is believed of the point, NaN where there is none. `caution` says what makes
-    the choice provisional; it is empty where nothing does. `of_test_part`: whether accuracies are of it.
+    the choice provisional; it is empty where nothing does. `of_test_part`: are accuracies the test part's?
     """
 
     goal: Axis
