@@ -95,14 +95,14 @@ class Run:
 
     @property
     def unfinished(self) -> str:
-        """What is to be said of a search that was broken off, in a sentence; empty for one that has ended."""
+        """What is to be said of a search that has not ended, in a sentence; empty for one that has."""
         if self._folder.front.exists():
             return ""
         budget = self.configuration["search"].get("budget", "?")
         read = "" if self.beliefs is not None else ", and limits and goals go by what was read, not by what is believed"
         return (
-            f"the search in {self.path} was broken off with {sum(record.evaluated for record in self.records)} of "
-            f"{budget} networks evaluated: its front may change{read}; go on with the same command and --resume"
+            f"the search in {self.path} has not ended: {sum(record.evaluated for record in self.records)} of {budget} "
+            f"networks are evaluated, and its front may change{read}; go on with the same command and --resume"
         )
 
     @cached_property

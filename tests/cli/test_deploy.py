@@ -299,9 +299,7 @@ def test_wrong_input_is_one_line(
     assert not list(tmp_path.glob("deployed/*.onnx"))
 
 
-def test_a_search_that_was_broken_off_is_warned_of(
-    run: Path, ids: list[str], evo_fair: Command, tmp_path: Path
-) -> None:
+def test_a_search_that_has_not_ended_is_warned_of(run: Path, ids: list[str], evo_fair: Command, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "begun", ignore=shutil.ignore_patterns("front.csv"))
     told = evo_fair("deploy", tmp_path / "begun", "--network", ids[0], "--epochs", "0")
     assert told.returncode == 0, told.stderr

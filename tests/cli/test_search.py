@@ -205,9 +205,7 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     assert "warning" not in point.stdout
     shutil.copytree(run, tmp_path / "begun", ignore=shutil.ignore_patterns("front.csv", "beliefs.csv"))
     begun = evo_fair("operating-point", tmp_path / "begun", "--constraint", f"accuracy>={floor}")
-    assert re.search(
-        r"warning: the search in .* was broken off with \d+ of \d+ networks .* by what was read", begun.stdout
-    )
+    assert re.search(r"warning: the search in .* has not ended: \d+ of \d+ networks .* by what was read", begun.stdout)
     none = evo_fair("operating-point", run, "--constraint", "accuracy>=1.1").stdout
     assert none.startswith("none")
     assert "limit accuracy >= 1.1 is met by no network: the highest believed accuracy is 0." in none

@@ -185,11 +185,11 @@ def test_caveats_say_whose_weights_they_are(tmp_path, network, told):
     assert (["network", "mine"] in content["facts"]) is network
 
 
-def test_the_first_caveat_is_that_a_search_was_broken_off(run):
+def test_the_first_caveat_is_that_a_search_has_not_ended(run):
     first = inside(write_report(run.path), "content")["caveats"][0]
     assert first == f"T{run.unfinished[1:]}."
     run.write_front()
-    assert "broken off" not in " ".join(inside(write_report(run.path), "content")["caveats"])
+    assert "has not ended" not in " ".join(inside(write_report(run.path), "content")["caveats"])
 
 
 def test_the_whole_network_is_among_the_facts_of_a_search_of_its_pruned_forms(tmp_path):

@@ -37,11 +37,11 @@ def test_the_front_is_written_beside_the_journal(run):
     pd.testing.assert_frame_equal(read_front(run.path / "front.csv"), run.front)
 
 
-def test_a_search_that_was_broken_off_is_called_so_until_its_front_is_written(tmp_path):
+def test_a_search_without_its_front_has_not_ended(tmp_path):
     run = write_run(tmp_path / "ham", budget=300)
     assert run.unfinished == (
-        f"the search in {run.path} was broken off with 8 of 300 networks evaluated: its front may change, and limits "
-        "and goals go by what was read, not by what is believed; go on with the same command and --resume"
+        f"the search in {run.path} has not ended: 8 of 300 networks are evaluated, and its front may change, "
+        "and limits and goals go by what was read, not by what is believed; go on with the same command and --resume"
     )
     assert choose_in(run.path, []).caution == run.unfinished
     run.write_front()
