@@ -103,10 +103,7 @@ def rows(cases: int, replicates: int) -> Iterator[dict[str, object]]:
         truth = {name: float(METRICS[name](true_counts(setting))[0]) for name in METRIC_NAMES}
         found: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for _ in range(cases):
-            right = rng.binomial(setting.sizes, setting.accuracies)[None]
-            counts = counted(right, setting.sizes)
-            drawn = rng.binomial(setting.sizes, right[0] / setting.sizes, (replicates, len(setting.sizes)))
-            resampled = counted(drawn, setting.sizes)
+            counts, resampled = sampled(setting, replicates, rng)
             for name in METRIC_NAMES:
                 for kind, ends in intervals(name, counts, resampled).items():
                     found.setdefault((name, kind), []).append(ends)
@@ -122,16 +119,9 @@ def rows_of_pairs(cases: int, replicates: int) -> Iterator[dict[str, object]]:
         first, second = (float(unfairness(true_counts(setting))[0]) for setting in pair)
         found: dict[str, list[tuple[float, float]]] = {}
         for _ in range(cases):
-            values, resampled = [], []
-            for setting in pair:
-                right = rng.binomial(setting.sizes, setting.accuracies)[None]
-                drawn = rng.binomial(setting.sizes, right[0] / setting.sizes, (replicates, len(setting.sizes)))
-                values.append(unfairness(counted(right, setting.sizes))[0])
-                resampled.append(unfairness(counted(drawn, setting.sizes)))
-            value, drawn = values[0] - values[1], resampled[0] - resampled[1]
-            near, far = np.percentile(drawn, [2.5, 97.5])
-            kinds = {"basic": (2 * value - far, 2 * value - near), "percentile": (near, far)}
-            for kind, ends in {"evo_fair": tuple(ends_of_change(value, drawn)), **kinds}.items():
+            both = [[unfairness(counts) for counts in sampled(setting, replicates, rng)] for setting in pair]
+            value, drawn = both[0][0][0] - both[1][0][0], both[0][1] - both[1][1]
+            for kind, ends in {"evo_fair": tuple(ends_of_change(value, drawn)), **textbook(value, drawn)}.items():
                 found.setdefault(kind, []).append(ends)
         for kind, each in found.items():
             name = f"{pair[0].name}; {pair[1].name}"
@@ -157,9 +147,21 @@ def row(setting: str, metric: str, kind: str, truth: float, ends: Floats) -> dic
 def intervals(name: str, counts: Counts, resampled: Counts) -> dict[str, tuple[float, float]]:
     """Ours, and the two that statistics books have, none of them below 0."""
     ours = interval(METRICS[name], counts, resampled)
-    near, far = np.percentile(METRICS[name](resampled), [2.5, 97.5])
-    basic = max(0.0, 2 * ours.value - far), 2 * ours.value - near
-    return {"evo_fair": (ours.low, ours.high), "basic": basic, "percentile": (near, far)}
+    others = textbook(ours.value, METRICS[name](resampled))
+    return {"evo_fair": (ours.low, ours.high), **{kind: (max(0.0, low), high) for kind, (low, high) in others.items()}}
+
+
+def textbook(value: float, drawn: Floats) -> dict[str, tuple[float, float]]:
+    """The basic and the percentile interval of a value from its resamples."""
+    near, far = np.percentile(drawn, [2.5, 97.5])
+    return {"basic": (2 * value - far, 2 * value - near), "percentile": (near, far)}
+
+
+def sampled(setting: Setting, replicates: int, rng: np.random.Generator) -> tuple[Counts, Counts]:
+    """The counts of one sample of a setting, and those of its resamples."""
+    right = rng.binomial(setting.sizes, setting.accuracies)[None]
+    drawn = rng.binomial(setting.sizes, right[0] / setting.sizes, (replicates, len(setting.sizes)))
+    return counted(right, setting.sizes), counted(drawn, setting.sizes)
 
 
 def counted(right: npt.NDArray[np.int64], sizes: tuple[int, ...]) -> Counts:
