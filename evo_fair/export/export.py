@@ -25,7 +25,8 @@ __all__ = ["TOLERANCE", "Parity", "check_parity", "export_onnx", "onnx_logits", 
 
 TOLERANCE = 1e-4
 OPSET = 17
-BATCH = 256
+BATCH = 64
+"""Inputs that ONNX Runtime gets at a time: what it computes between layers then stays in the processor's caches."""
 ALONE = 3
 """How many inputs are tried one by one as well."""
 
