@@ -7,13 +7,14 @@ import math
 import os
 import re
 import tomllib
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
-from evo_fair.errors import EvoFairError, StorageError, UnknownNameError, in_a_line, quote
+from evo_fair.errors import DataWarning, EvoFairError, StorageError, UnknownNameError, in_a_line, quote
 
 if TYPE_CHECKING:
     from evo_fair.arrays import Selected
@@ -35,6 +36,7 @@ __all__ = [
     "read_text",
     "read_toml",
     "remove_leftovers",
+    "say_namesake",
     "sha256_of",
     "shipped_names",
     "shipped_or_path",
@@ -81,6 +83,17 @@ def shipped_or_path(name: str, kind: str, suffix: str, what: str) -> Path:
             mend += f" such as {own}, which is there"
         raise UnknownNameError(what, name, shipped, mend)
     return _shipped_folder(kind) / f"{name}{suffix}"
+
+
+def say_namesake(found: Path, what: str) -> None:
+    """Warns where the file `found`, which comes with evo_fair, was named, and one of the user's own is called so."""
+    own = user_path(found.name)
+    if own.is_file() and not own.samefile(found):
+        warnings.warn(
+            f"{found.stem} is the {what} that comes with evo_fair: for the file {own} that is here, write {own}",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def cache_folder(*parts: str) -> Path:

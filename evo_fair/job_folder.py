@@ -97,7 +97,8 @@ class FolderKind:
         if not path.is_dir():
             raise self.error(f"{path} is a file: give a new folder with --out")
         if (path / self.file).is_file():
-            raise self.error(f"{path} exists already: continue its {self.name} with --resume, or choose another --out")
+            begun = "deployment, or add networks to it," if job_in(path) == "deployment" else self.name
+            raise self.error(f"{path} exists already: continue its {begun} with --resume, or choose another --out")
         raise self.error(f"{path} exists already and holds something that is no {self.name}: choose another --out")
 
     def read(self, path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 from evo_fair.arguments import as_path
 from evo_fair.data import SOURCES, Dataset, check_dataset, check_samples, find_data, load_dataset
 from evo_fair.errors import ProblemError, UnknownNameError
-from evo_fair.files import read_toml, shipped_names, shipped_or_path
+from evo_fair.files import read_toml, say_namesake, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.problem_faults import fault_of
 from evo_fair.problem_sections import Data, Fairness, ProxySettings, Search, Text, Training
@@ -64,6 +64,7 @@ class Problem(Section):
     proxy: ProxySettings = ProxySettings()
     search: Search
     _given: Dataset | None = PrivateAttr(None)
+    _file: Path | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -124,7 +125,7 @@ class Problem(Section):
         dataset = self._loaded() if self._given is None else self._given
         self._check_groupings(dataset)
         own = () if self._given is None else dataset.groupings  # those that are loaded were checked then
-        check_samples(dataset, [*own, self.fairness.group], self.data.min_samples)
+        check_samples(dataset, [*own, self.fairness.group], self.data.min_samples, self.data.draw)
         return dataset
 
     def _check_groupings(self, dataset: Dataset) -> None:
@@ -132,7 +133,7 @@ class Problem(Section):
             try:
                 dataset.grouping(name)
             except UnknownNameError as error:
-                raise ProblemError(f"{self.name}: [fairness] {key}: {error}") from error
+                raise ProblemError(f"{self._file or self.name}: [fairness] {key}: {error}") from error
 
     def _loaded(self) -> Dataset:
         settings = self.data
@@ -154,7 +155,7 @@ class Problem(Section):
         try:
             return dataset.with_positive(settings.positive)
         except UnknownNameError as error:
-            raise ProblemError(f"{self.name}: [data] positive: {error}") from error
+            raise ProblemError(f"{self._file or self.name}: [data] positive: {error}") from error
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
         """The search space on inputs of a shape.
@@ -237,9 +238,14 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
         if key in content:
             raise ProblemError(f"{path}: {key} can't be set here: the name is the file's, the folder --data's")
     try:
-        return Problem.model_validate({**content, "name": path.stem, "folder": data})
+        problem = Problem.model_validate({**content, "name": path.stem, "folder": data})
     except ValidationError as error:
         raise ProblemError(f"{path}: {first_fault(error)}") from error
+    if name == path.stem:
+        say_namesake(path, "problem")
+    else:
+        problem._file = path
+    return problem
 
 
 def first_fault(error: ValidationError) -> str:

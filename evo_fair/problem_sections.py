@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from evo_fair.arguments import as_name
-from evo_fair.data import SOURCES, TableSettings, for_sources, says_itself
+from evo_fair.data import SOURCES, Draw, TableSettings, for_sources, says_itself
 from evo_fair.errors import OWN_PARTS, UnknownNameError, quote
 from evo_fair.problem_faults import in_plain_words
 from evo_fair.space.schema import Section
@@ -137,6 +137,11 @@ class Data(Section):
         if self.table is None and "table" in SOURCES[self.source].settings:
             raise ValueError(f"[data.table] is missing: the source {self.source} needs to know what its columns mean")
         return self
+
+    @property
+    def draw(self) -> Draw:
+        """How the parts are drawn where the data do not say which sample is in which."""
+        return Draw(self.fractions, self.split_seed)
 
     @property
     def own_settings(self) -> dict[str, Any]:

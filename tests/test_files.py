@@ -3,11 +3,13 @@
 import errno
 import re
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
-from evo_fair.errors import EvoFairError, ProblemError, ProfileError, StorageError, UnknownNameError
+import evo_fair as ef
+from evo_fair.errors import DataWarning, EvoFairError, ProblemError, ProfileError, StorageError, UnknownNameError
 from evo_fair.files import (
     atomic_write,
     cache_folder,
@@ -18,6 +20,7 @@ from evo_fair.files import (
     read_json,
     read_toml,
     remove_leftovers,
+    say_namesake,
     sha256_of,
     shipped_names,
     shipped_or_path,
@@ -125,6 +128,25 @@ def test_a_path_where_no_file_is_is_said_to_be_that(tmp_path: Path, monkeypatch:
         shipped_or_path("board.json", "hardware_profiles", ".json", "device")
     with pytest.raises(UnknownNameError, match=r"^'\./folder' is a folder: give the path of the problem's \.toml file"):
         shipped_or_path("./folder", "problems", ".toml", "problem")
+
+
+def test_a_file_called_like_one_that_comes_along_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shipped_or_path("faces", "problems", ".toml", "problem")
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_namesake(found, "problem")
+    (tmp_path / "faces.toml").write_text("")
+    told = r"^faces is the problem that comes with evo_fair: for the file faces\.toml that is here, write faces\.toml$"
+    with pytest.warns(DataWarning, match=told):
+        ef.load_problem("faces")
+    (tmp_path / "pixel-3.json").write_text("")
+    with pytest.warns(DataWarning, match="pixel-3 is the device that comes with evo_fair"):
+        ef.load_profile("pixel-3")
+    monkeypatch.chdir(found.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_namesake(found, "problem")
 
 
 def test_a_name_without_the_suffix_of_its_file_is_answered_with_that_file(

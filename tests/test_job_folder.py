@@ -82,6 +82,14 @@ def test_a_job_that_is_there_is_not_begun_again(kind: FolderKind, tmp_path: Path
         kind.start(tmp_path / "job", FACTS, resume=False)
 
 
+def test_networks_can_be_added_to_a_deployment(tmp_path: Path) -> None:
+    RUNS.begin(tmp_path / "deployed", FACTS | {"deploy": {"epochs": 3}})
+    with pytest.raises(
+        RunError, match="exists already: continue its deployment, or add networks to it, with --resume, or"
+    ):
+        RUNS.check_new(tmp_path / "deployed")
+
+
 def test_a_job_that_ended_before_its_first_result_is_begun_again(tmp_path: Path) -> None:
     runs, folder = FolderKind("run", "a search", "run.toml", RunError, log="journal.jsonl"), tmp_path / "job"
     runs.begin(folder, FACTS)

@@ -148,6 +148,8 @@ def _said(error: typer.TyperException) -> str:
     from pydantic import ValidationError
 
     message, cause = error.format_message(), error.__cause__
+    if message.startswith("Got unexpected extra argument"):
+        message += ": name the option that it is for, as in --data FOLDER, or leave it out"
     return f"{message}, got {quote(cause.errors()[0]['input'])}" if isinstance(cause, ValidationError) else message
 
 

@@ -84,7 +84,8 @@ LeaveOutOption = Annotated[
     bool,
     typer.Option(
         "--leave-out",
-        help="With --workers: leave out, with a warning, a piece that ended three workers, instead of ending the job.",
+        help="With --workers: leave out, with a warning, a piece of work that ended three workers, instead of "
+        "ending the job.",
     ),
 ]
 

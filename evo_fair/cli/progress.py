@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evo_fair.cli.interrupts import Check
-from evo_fair.data import PARTS, Dataset
+from evo_fair.data import PARTS, Dataset, Grouping
 from evo_fair.data.progress import heard
 from evo_fair.evolution import Outcome
 from evo_fair.evolution import Progress as Standing
@@ -24,6 +25,9 @@ from evo_fair.tables import plain_console
 
 __all__ = ["ProgressBars", "progress_bars"]
 
+
+_MOST_GROUPS = 12
+"""How many groups of a grouping are named with their sizes."""
 
 _SECONDS_BETWEEN_LINES = 10.0
 """Of steps in a log that are many and short: a calibration's, and images that are decoded."""
@@ -80,6 +84,7 @@ class ProgressBars(Listener):
             f"{dataset.name}: {parts} samples{f' (not known: {lacking})' if lacking else ''}; "
             f"{len(space.gene_names)} genes, {space.magnitude} different networks"
         )
+        self._say("; ".join(_with_sizes(dataset.groupings[name]) for name in _labels_first(dataset)))
 
     def waiting(self, reason: str) -> None:
         """Says for whom."""
@@ -212,6 +217,18 @@ def progress_bars() -> Iterator[Listener]:
     """
     with ProgressBars() as bars:
         yield bars
+
+
+def _labels_first(dataset: Dataset) -> list[str]:
+    return sorted(dataset.groupings, key=lambda name: name != "class")
+
+
+def _with_sizes(grouping: Grouping) -> str:
+    """A grouping with its groups, or the labels, and how many samples each has: `race: white 481, other 62`."""
+    sizes = np.bincount(grouping.index[grouping.index >= 0], minlength=len(grouping.names))
+    shown = [f"{name} {size:,}" for name, size in zip(grouping.names[:_MOST_GROUPS], sizes, strict=False)]
+    more = [f"{len(grouping.names) - _MOST_GROUPS} more"] if len(grouping.names) > _MOST_GROUPS else []
+    return f"{'labels' if grouping.name == 'class' else grouping.name}: {', '.join([*shown, *more])}"
 
 
 def _duration(seconds: float) -> str:

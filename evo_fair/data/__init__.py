@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from evo_fair.blame import blamed
-from evo_fair.data.dataset import PARTS, Dataset, Grouping, check_samples
+from evo_fair.data.alike import say_alike
+from evo_fair.data.dataset import PARTS, Dataset, Grouping
+from evo_fair.data.enough import Draw, check_samples
 from evo_fair.data.locate import find_data
 from evo_fair.data.source import SOURCES, DataRequest, Source
 from evo_fair.data.splits import check_fractions
@@ -22,6 +24,7 @@ __all__ = [
     "SOURCES",
     "DataRequest",
     "Dataset",
+    "Draw",
     "Grouping",
     "Source",
     "TableSettings",
@@ -98,7 +101,8 @@ def load_dataset(
         dataset = replace(dataset, licence=licence)
     if positive is not None:
         dataset = dataset.with_positive(positive)
-    check_samples(dataset, list(dataset.groupings), min_samples)
+    check_samples(dataset, list(dataset.groupings), min_samples, Draw(fractions, seed))
+    say_alike(dataset)
     return dataset
 
 

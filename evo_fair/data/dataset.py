@@ -1,7 +1,6 @@
 """Dataset: inputs, labels, groups and splits of one data set as arrays that nobody changes."""
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,14 +15,10 @@ from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
 
-__all__ = ["PARTS", "Dataset", "Grouping", "check_samples", "class_grouping", "grouping_of"]
+__all__ = ["PARTS", "Dataset", "Grouping", "class_grouping", "grouping_of"]
 
 PARTS = ("train", "validation", "test")
 _MOST_GROUPS = 1000
-_FEW_NUMBERS = 8
-"""Groups that are called by numbers, such as types 1 to 6 of skin: more of them, each rare, are values like an age."""
-_ENOUGH = 7
-"""How many times the fewest samples a part a group needs in all, so that parts drawn evenly have enough of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,7 +219,8 @@ class Dataset:
         parts = [part.strip() for part in name.split("*")]
         for part in parts:
             if part not in self.groupings:
-                raise UnknownNameError("group", part, list(self.groupings), ", or several of them as in 'a*b'")
+                mend = ", or several of them as in 'a*b'; class are the labels"
+                raise UnknownNameError("group", part, list(self.groupings), mend)
         if len(set(parts)) < len(parts):
             raise DataError(f"the intersection {name!r} names a grouping twice: name each once")
         return _intersection("*".join(parts), [self.groupings[part] for part in parts])
@@ -295,76 +291,6 @@ def class_grouping(labels: npt.NDArray[np.int64], label_names: tuple[str, ...]) 
         The grouping.
     """
     return Grouping("class", label_names, labels.astype(np.int16))
-
-
-def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int) -> None:
-    """Refuses data with too few samples of a label or group.
-
-    Args:
-        dataset: The data set.
-        groupings: The groupings to check, beside `class`.
-        minimum: The fewest samples that a label or group may have in each part.
-
-    Raises:
-        DataError: A grouping has fewer than two groups, or a label or group too few
-            samples in a part.
-    """
-    for name in groupings:
-        found_names = dataset.grouping(name).names
-        if not found_names:
-            raise DataError(f"{dataset.name}: no sample says its group of {name!r}: fill it in, or drop the grouping")
-        if len(found_names) < 2:
-            raise DataError(
-                f"{dataset.name}: grouping {name!r} has one group, {found_names[0]!r}, so nothing to compare: "
-                "drop it, or give the samples of the other group"
-            )
-    lacking, numbers, large = [], [], []
-    for name in dict.fromkeys(["class", *groupings]):
-        grouping = dataset.grouping(name)
-        what = "label" if name == "class" else name
-        found: set[str] = set()
-        for number, part in enumerate(PARTS):
-            index = grouping.index[(dataset.split == number) & (grouping.index >= 0)]
-            sizes = np.bincount(index, minlength=len(grouping.names))
-            small = np.flatnonzero(sizes < minimum)
-            lacking += [f"{what} {grouping.names[i]!r} has {sizes[i]} in {part}" for i in small]
-            found |= {grouping.names[i] for i in small if _is_number(grouping.names[i])}
-            large += [told for i in small if (told := _in_large_units(dataset, grouping, int(i), what, minimum))]
-        if name != "class" and len(found) > _FEW_NUMBERS:
-            numbers.append(name)
-    if lacking:
-        shown = "; ".join(lacking[:4]) + (f"; and {len(lacking) - 4} more" if len(lacking) > 4 else "")
-        mend = "".join(large[:1]) + _in_bands(numbers)
-        raise DataError(
-            f"{dataset.name}: too few samples ({shown}), at least {minimum} are needed: {mend}add samples, "
-            "join or drop labels or groups, or lower min_samples"
-        )
-
-
-def _in_large_units(dataset: Dataset, grouping: Grouping, group: int, what: str, minimum: int) -> str:
-    """What to do about a group that has samples enough, but in too few units for all parts; empty for any other."""
-    units = dataset.units[grouping.index == group]
-    different = len(np.unique(units))
-    if len(units) < _ENOUGH * minimum or 2 * different > len(units):
-        return ""
-    shown = "one unit, which is never" if different == 1 else f"{different} units, none of which is"
-    return (
-        f"the {len(units):,} samples of {what} {grouping.names[group]!r} are in {shown} torn across parts: "
-        "give smaller units or none, or "
-    )
-
-
-def _in_bands(groupings: Sequence[str]) -> str:
-    """What to do about groupings whose groups are numbers such as ages; empty where there are none."""
-    names = " and ".join(map(repr, groupings))
-    return f"cut the numbers of {names} into bands, such as 'under 40' and '40 or more', or " if groupings else ""
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _intersection(name: str, groupings: list[Grouping]) -> Grouping:

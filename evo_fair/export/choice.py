@@ -53,5 +53,6 @@ def choose_networks(front: pd.DataFrame, axes: Sequence[Axis], wanted: Sequence[
         return known
     for name in wanted:
         if name not in known:
-            raise UnknownNameError("network of the front", name, known, ", or all")
+            mend = ", or all" + ("; give --network once for each" if "," in name else "")
+            raise UnknownNameError("network of the front", name, known, mend)
     return list(dict.fromkeys(wanted))

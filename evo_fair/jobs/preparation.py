@@ -74,7 +74,7 @@ def prepare(
         initial=initial,
     )
     dataset = problem.dataset()
-    check_samples(dataset, [plan.group], problem.data.min_samples)
+    check_samples(dataset, [plan.group], problem.data.min_samples, problem.data.draw)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
     _check_measures(dataset, space, plan.group, measures)

@@ -13,7 +13,7 @@ import numpy as np
 from evo_fair.arguments import as_path
 from evo_fair.arrays import Bools, Floats, Int32s, Ints
 from evo_fair.errors import ProfileError
-from evo_fair.files import digest, shipped_names, shipped_or_path, write_json
+from evo_fair.files import digest, say_namesake, shipped_names, shipped_or_path, write_json
 from evo_fair.latency.model import Model, layer_ms, make_model, network_ms
 from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileFile, read_profile, read_root
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, WINDOWED, Term, kind_of
@@ -293,7 +293,10 @@ def load_profile(name_or_path: str | Path) -> Profile:
         array([0.63])
     """
     name = str(as_path("device", name_or_path))
-    return Profile(read_profile(shipped_or_path(name, "hardware_profiles", ".json", "device")))
+    path = shipped_or_path(name, "hardware_profiles", ".json", "device")
+    if name == path.stem:
+        say_namesake(path, "device")
+    return Profile(read_profile(path))
 
 
 def known_hash(name: str, sha256: str | None) -> str | None:

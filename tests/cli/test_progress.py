@@ -10,6 +10,7 @@ import evo_fair as ef
 from evo_fair.cli import progress
 from evo_fair.cli.progress import ProgressBars
 from evo_fair.data import Grouping
+from evo_fair.testing import small_dataset, small_space
 
 
 def test_a_log_has_a_line_a_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +51,26 @@ def test_it_is_said_how_many_samples_are_in_no_group(
     with ProgressBars() as bars:
         bars.prepared(replace(dataset, groupings=groupings), space)
     assert f" test samples{told}; " in capsys.readouterr().err
+
+
+def test_it_is_said_which_labels_and_groups_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = small_dataset()
+    n = len(dataset.labels)
+    twenty = Grouping("place", tuple(f"p{i}" for i in range(20)), np.arange(n, dtype=np.int16) % 20)
+    site = Grouping("site", ("north", "south", "no\x1bone"), np.array([0, *[1] * (n - 2), -1], np.int16))
+    sides = np.array([1, *[0] * (n - 1)])
+    classes = Grouping("class", ("left", "right"), sides.astype(np.int16))
+    dataset = replace(
+        dataset,
+        labels=sides,
+        label_names=("left", "right"),
+        groupings={"site": site, "class": classes, "place": twenty},
+    )
+    with ProgressBars() as bars:
+        bars.prepared(dataset, small_space())
+    line = capsys.readouterr().err.splitlines()[1]
+    assert line.startswith(f"labels: left {n - 1}, right 1; site: north 1, south {n - 2}, no\\u001bone 0; place: p0 ")
+    assert line.endswith(f", p11 {(n - 12 + 19) // 20}, 8 more")
 
 
 def test_python_shows_what_the_command_line_shows(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from .conftest import Command, refusal
             "evo-fair: unknown problem 'digit': expected one of acs_income, adult, cifar10, cifar10_lt",
         ),
         (["search", "digits", "--device", "abacus"], "unknown device 'abacus'"),
+        (["search", "digits", "pictures"], "(pictures): name the option that it is for, as in --data FOLDER"),
         (["search", "digits", "--device", "pixel-3", "--device", "pixel-1", "--device", "pixel-3"], "is given twice"),
         (["search", "digits", "--device", "pixel-3", "--device", "pixel-33"], "did you mean 'pixel-3'"),
         (["search", "digits", "--device", "pixel-3", "--objective", "latency_ms[pixel-1]"], "unknown device 'pixel-1'"),

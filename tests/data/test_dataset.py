@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evo_fair.data import PARTS, Dataset, Grouping, check_samples
+from evo_fair.data import PARTS, Dataset, Grouping
 from evo_fair.data.dataset import _intersection, class_grouping, grouping_of
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import accuracy, group_accuracy
@@ -196,73 +196,6 @@ def test_positive_labels_can_be_replaced_by_name() -> None:
     assert _dataset().with_positive(["no"]).positive == (0,)
     with pytest.raises(UnknownNameError, match="unknown positive label 'ja'"):
         _dataset().with_positive(["ja"])
-
-
-def test_labels_and_groups_with_too_few_samples_are_named() -> None:
-    with pytest.raises(DataError) as caught:
-        check_samples(_dataset(), ["sex"], 1)
-    message = str(caught.value)
-    assert (
-        "label 'yes' has 0 in train; label 'no' has 0 in test; sex 'm' has 0 in train; sex 'f' has 0 in test" in message
-    )
-    assert "lower min_samples" in message
-    check_samples(_dataset(), ["sex"], 0)
-
-
-@pytest.mark.parametrize(("ages", "advised"), [(9, True), (8, False)])
-def test_rare_groups_called_by_numbers_are_to_be_cut_into_bands(ages: int, advised: bool) -> None:
-    n, parts = 3 * ages, np.arange(3).repeat(ages)
-    age = [f"{40 + i % ages}.5" for i in range(n)]
-    types = [f"type {i % ages}" for i in range(n)]
-    labels = np.arange(n) % ages
-    kinds = tuple(map(str, range(ages)))  # labels such as digits are no bands
-    groupings = {
-        "age": grouping_of("age", age, sorted(set(age))),
-        "type": grouping_of("type", types, sorted(set(types))),
-        "class": class_grouping(labels, kinds),
-    }
-    inputs = np.zeros((n, 1), np.float32)
-    dataset = Dataset("old", inputs, labels, kinds, groupings, parts.astype(np.int8), np.arange(n), (), "none")
-    told = "are needed: cut the numbers of 'age' into bands, such as 'under 40' and '40 or more', or add samples, join"
-    with pytest.raises(DataError) as caught:
-        check_samples(dataset, ["age", "type"], 2)
-    assert (told in str(caught.value)) == advised
-    assert "are needed: add samples, join" in str(caught.value) or advised
-    check_samples(dataset, ["age", "type"], 1)
-
-
-@pytest.mark.parametrize(
-    ("units", "told"),
-    [
-        (
-            np.zeros(42, int),
-            "the 22 samples of label 'no' are in one unit, which is never torn across parts: give smaller",
-        ),
-        (np.arange(42) // 14, "the 22 samples of label 'no' are in 3 units, none of which is torn across parts: give"),
-        (np.arange(42), None),
-    ],
-)
-def test_units_that_are_too_large_for_all_parts_are_named(units: np.ndarray, told: str | None) -> None:
-    sex = grouping_of("sex", ["f", "m"] * 21, ("f", "m"))
-    labels = np.arange(42) // 2 % 2
-    groupings = {"sex": sex, "class": class_grouping(labels, ("no", "yes"))}
-    inputs, split = np.zeros((42, 1), np.float32), np.zeros(42, np.int8)
-    dataset = Dataset("few", inputs, labels, ("no", "yes"), groupings, split, units, (), "none")
-    with pytest.raises(DataError) as caught:
-        check_samples(dataset, ["sex"], 3)
-    assert told in str(caught.value) if told else "unit" not in str(caught.value)
-    with pytest.raises(DataError) as caught:  # more samples would help here
-        check_samples(dataset, ["sex"], 4)
-    assert "unit" not in str(caught.value)
-
-
-def test_a_grouping_with_a_single_group_is_refused() -> None:
-    alone = replace(_dataset(), **_regrouped(grouping_of("site", ["x"] * 6, ("x",))))
-    with pytest.raises(DataError, match="'site' has one group, 'x', so nothing"):
-        check_samples(alone, ["site"], 0)
-    nobody = replace(_dataset(), **_regrouped(grouping_of("site", ["?"] * 6, ())))
-    with pytest.raises(DataError, match="six: no sample says its group of 'site': fill it in"):
-        check_samples(nobody, ["site"], 0)
 
 
 def test_an_intersection_of_too_many_groups_is_refused() -> None:

@@ -31,6 +31,8 @@ def test_named_networks_come_in_their_order_once() -> None:
 def test_unknown_network_and_empty_front_are_refused() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown network of the front 'fats': .*did you mean 'fast'"):
         choose_networks(FRONT, AXES, ["fats"])
+    with pytest.raises(UnknownNameError, match=r"odd, fast, or all; give --network once for each; did you mean"):
+        choose_networks(FRONT, AXES, ["slow,fast"])
     with pytest.raises(RunError, match="front is empty"):
         choose_networks(FRONT[:0], AXES, None)
 
