@@ -67,7 +67,12 @@ class CompiledLatency:
 
 
 def compile_latency(profile: Profile, space: SearchSpace) -> CompiledLatency:
-    """Compiles what `profile` says of every network in `space`."""
+    """Compiles what `profile` says of every network in `space`.
+
+    Raises `ValueError` for a space in which strides are chosen: what a slot costs there depends on those before it.
+    """
+    if any(name.endswith(".stride") for name in space.gene_names):
+        raise ValueError("a space in which strides are chosen has no tables by slot: use Profile.latency_ms")
     return CompiledLatency(space, _Filler(profile, space.frozen(0)).tables())
 
 

@@ -37,7 +37,7 @@ class Weights:
     def __init__(self, supernet: Supernet, *, half: bool) -> None:
         self._half = half
         self._arrays = {name: tensor.numpy() for name, tensor in supernet.weights.items()}
-        self._raw: dict[tuple[str, Unit], Layer] = {}
+        self._raw: dict[tuple[str, Unit, bool], Layer] = {}
         self._transformed: dict[str, Float32s] = {}
 
     def classifier(self, features: int) -> Layer:
@@ -53,7 +53,7 @@ class Weights:
 
     def raw(self, block: Block, unit: Unit) -> Layer:
         """A unit's layer without its batch norm; remembered, for every calibration needs it."""
-        key = place_of(block, unit), unit
+        key = place_of(block, unit), unit, suits_winograd(*_map_of(block))
         if key not in self._raw:
             self._raw[key] = self.folded(block, unit, _unchanged(unit.c_out))
         return self._raw[key]

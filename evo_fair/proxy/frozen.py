@@ -240,5 +240,5 @@ def _key(prefix: Prefix, units: list[Unit]) -> _Key:
     """All that the statistics of the last of a block's units depend on, but how many of its channels there are."""
     *inner, last = units
     mixed = inner[-1].c_out if inner and not last.depthwise else 0
-    taps = tuple(unit.kernel for unit in units)
+    taps = tuple((unit.kernel, unit.stride) for unit in units)
     return prefix[:-1], place_of(prefix[-1], last), taps, mixed

@@ -57,9 +57,9 @@ class Plan(NamedTuple):
     labels: int
     stem: Int32s  # [choices of the stem's width]; empty for a tabular space
     stem_kernel: int
-    stem_stride: int
+    stem_strides: Int32s  # [choices]; more than one have a gene
     slots: Int32s  # [stages]
-    strides: Int32s  # [stages]
+    strides: Int32s  # [stages, choices]; 0 ends the list, and more than one have a gene
     widths: Int32s  # [stages, choices]
     kinds: Int32s  # [stages, choices], 0 ends the list
     skips: Int32s  # [stages], the kind gene that means no block in slots after the first
@@ -88,9 +88,9 @@ def make_plan(schema: SpaceSchema, input_shape: tuple[int, int, int], labels: in
         labels=labels,
         stem=np.array(schema.stem.widths if schema.stem else (), np.int32),
         stem_kernel=schema.stem.kernel if schema.stem else 0,
-        stem_stride=schema.stem.stride if schema.stem else 1,
+        stem_strides=np.array(schema.stem.strides if schema.stem else (1,), np.int32),
         slots=np.array([stage.slots for stage in stages], np.int32),
-        strides=np.array([stage.stride for stage in stages], np.int32),
+        strides=_padded([stage.strides for stage in stages], 2),
         widths=_padded([stage.widths or (0,) for stage in stages]),
         kinds=_padded([(*(numbers[name] for name in stage.kinds), 0) for stage in stages]),
         skips=np.array([skip_gene(stage.blocks) for stage in stages], np.int32),
@@ -194,12 +194,20 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
     if plan.stem.size:
         stem = rows[0]
         stem[KIND], stem[C_IN], stem[C_OUT] = plan.stem_kind, channels, plan.stem[genome[0]]
-        stem[KERNEL], stem[STRIDE], stem[H_IN], stem[W_IN] = plan.stem_kernel, plan.stem_stride, height, width
-        channels, height, width = stem[C_OUT], _halved(height, plan.stem_stride), _halved(width, plan.stem_stride)
         gene, block = 1, 1
+        stride = plan.stem_strides[0]
+        if plan.stem_strides.size > 1:
+            stride = plan.stem_strides[genome[gene]]
+            gene += 1
+        stem[KERNEL], stem[STRIDE], stem[H_IN], stem[W_IN] = plan.stem_kernel, stride, height, width
+        channels, height, width = stem[C_OUT], _halved(height, stride), _halved(width, stride)
     for s in range(plan.slots.size):
         c_stage = plan.widths[s, genome[gene]]
         gene += 1
+        stride = plan.strides[s, 0]
+        if plan.strides[s, 1]:
+            stride = plan.strides[s, genome[gene]]
+            gene += 1
         for slot in range(plan.slots[s]):
             kind = plan.kinds[s, genome[gene]]
             if slot and genome[gene] == plan.skips[s]:
@@ -208,7 +216,7 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
                 row = rows[block]
                 keep = plan.keep[s, genome[gene + 3]]
                 row[KIND], row[C_IN], row[C_OUT], row[H_IN], row[W_IN] = kind, channels, c_stage, height, width
-                row[STRIDE] = plan.strides[s] if slot == 0 else 1
+                row[STRIDE] = stride if slot == 0 else 1
                 row[KERNEL] = plan.kernels[s, kind, genome[gene + 1]]
                 if row[KERNEL] == 0:  # fewer kernels are open to this kind than to others of the stage
                     row[KERNEL] = plan.kernels[s, kind, 0]
@@ -227,10 +235,10 @@ def _decode(plan: Plan, genome: Genomes, rows: BlockTable) -> None:
 
 @njit(cache=True, inline="always", error_model="numpy")
 def _reduce(plan: Plan, rows: BlockTable, genome: Genomes) -> None:
-    gene = 1 if plan.stem.size else 0
-    block = gene
+    block = 1 if plan.stem.size else 0
+    gene = block + (1 if plan.stem_strides.size > 1 else 0)
     for s in range(plan.slots.size):
-        gene += 1
+        gene += 2 if plan.strides[s, 1] else 1
         for _ in range(plan.slots[s]):
             row = rows[block]
             kind, hidden = row[KIND], row[HIDDEN]

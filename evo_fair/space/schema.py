@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from evo_fair.errors import UnknownNameError
+from evo_fair.errors import UnknownNameError, quote
 from evo_fair.space.kinds import UNPRUNED, Hidden, Kind, find_kind
 
 __all__ = ["Section", "SpaceSchema", "Stage", "Stem"]
@@ -30,6 +30,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _one_or_both(given: object) -> object:
+    if given not in (1, 2, [1, 2], (1, 2)) or isinstance(given, bool | float):
+        raise ValueError(f"expected 1, 2, or [1, 2] where the search is to choose, got {quote(given)}")
+    return given
+
+
+Stride = Annotated[Literal[1, 2] | tuple[Literal[1], Literal[2]], BeforeValidator(_one_or_both)]
+"""A stride, or both for a search to choose from."""
+
+
+def _coarsest_first(stride: Stride) -> tuple[int, ...]:
+    """The strides to choose from, in the order of a gene's values: a larger value is a larger network."""
+    return (2, 1) if isinstance(stride, tuple) else (stride,)
+
+
 def _ascending(name: str, values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
         raise ValueError(f"{name} = {list(values)} must be strictly ascending; use {sorted(set(values))}")
@@ -42,12 +57,17 @@ class Stem(Section):
     Args:
         widths: How many channels it can give, ascending.
         kernel: Its kernel in pixels, 3 or 5. Default: 3.
-        stride: Its stride, 1 or 2. Default: 1.
+        stride: Its stride, 1 or 2, or both to choose from. Default: 1.
     """
 
     widths: ChannelChoices
     kernel: Literal[3, 5] = 3
-    stride: Literal[1, 2] = 1
+    stride: Stride = 1
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides to choose from, as its gene counts them."""
+        return _coarsest_first(self.stride)
 
     @field_validator("widths")
     @classmethod
@@ -64,7 +84,8 @@ class Stage(Section):
             of their own (`IR6_5x5`).
         widths: The stage's possible output channels, ascending. Default: none, for
             tables.
-        stride: The stride of its first block, 1 or 2. Default: 1.
+        stride: The stride of its first block, 1 or 2, or both to choose from. Default:
+            1.
         kernels: A list of kernels for all kinds, or a table by kind: 3 and 5. Default:
             3.
         expansions: By how much blocks can widen inside, ascending. Default: 4.
@@ -76,7 +97,7 @@ class Stage(Section):
     slots: Annotated[int, Field(ge=1, le=16)]
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
     widths: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
-    stride: Literal[1, 2] = 1
+    stride: Stride = 1
     kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
     expansions: Expansions = (4,)
     keep_channels: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
@@ -120,6 +141,11 @@ class Stage(Section):
     def tabular(self) -> bool:
         """Whether its layers are for tables of features."""
         return any(kind.tabular for kind in self.blocks)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The strides to choose from, as its gene counts them."""
+        return _coarsest_first(self.stride)
 
     @property
     def levels(self) -> tuple[int, ...]:

@@ -104,8 +104,12 @@ class SearchSpace:
     def _genes(self) -> Iterator[tuple[str, int, bool]]:
         if self.schema.stem:
             yield "stem.width", len(self.schema.stem.widths), True
+            if len(self.schema.stem.strides) > 1:
+                yield "stem.stride", len(self.schema.stem.strides), True
         for s, stage in enumerate(self.schema.stage, 1):
             yield f"stage{s}.width", max(1, len(stage.widths)), True
+            if len(stage.strides) > 1:
+                yield f"stage{s}.stride", len(stage.strides), True
             kinds = stage.blocks
             kernels = max(len(stage.kernels_of(kind)) for kind in kinds)
             for slot in range(1, stage.slots + 1):
@@ -169,7 +173,7 @@ class SearchSpace:
                         hidden=levels[-1] if levels else 0,
                         c_out=width,
                         kernel=stage.kernels_of(kind)[-1],
-                        stride=stage.stride if slot == 1 else 1,
+                        stride=stage.strides[-1] if slot == 1 else 1,
                         shortcut=kind.shortcuts[slot > 1],
                         h_in=0,
                         w_in=0,
@@ -325,7 +329,7 @@ class SearchSpace:
             The number of canonical genomes.
         """
         stem, frozen = self.schema.stem, self.header
-        before = dict.fromkeys(stem.widths if stem else self.input_shape[:1], 1)
+        before = dict.fromkeys(stem.widths if stem else self.input_shape[:1], len(stem.strides) if stem else 1)
         if stem and frozen:
             before, frozen = {stem.widths[-1]: 1}, frozen - 1
         for stage in self.schema.stage:
@@ -333,7 +337,7 @@ class SearchSpace:
             frozen -= here
             widths = stage.widths or (0,)
             before = {
-                width: (1 if here else sum(ways * _choices(stage, c_in, width, 1) for c_in, ways in before.items()))
+                width: (1 if here else sum(_first(stage, c_in, width) * ways for c_in, ways in before.items()))
                 * (1 + _choices(stage, width, width, 2)) ** (stage.slots - max(here, 1))
                 for width in (widths[-1:] if here else widths)
             }
@@ -346,6 +350,11 @@ class SearchSpace:
 
     def __repr__(self) -> str:
         return f"SearchSpace({len(self.gene_names)} genes, {self.magnitude} networks)"
+
+
+def _first(stage: Stage, c_in: int, width: int) -> int:
+    """How many different blocks a stage can begin with between `c_in` and `width` channels."""
+    return len(stage.strides) * _choices(stage, c_in, width, 1)
 
 
 def _choices(stage: Stage, c_in: int, width: int, slot: int) -> int:

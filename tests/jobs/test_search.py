@@ -1,5 +1,6 @@
 """The Python API as a user meets it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -281,3 +282,21 @@ def test_the_second_search_of_a_folder_hears_who_holds_it(problem_file: Path, tm
     assert all(f"a search (process {os.getpid()} on " in str(error) for error in refused)
     assert (tmp_path / "run" / "networks" / ".x.1.tmp.onnx").exists()
     assert not (tmp_path / "run" / ".lock").exists()
+
+
+def test_strides_that_are_chosen_go_the_whole_way(problem_file: Path, tmp_path: Path) -> None:
+    """Networks of several resolutions come from one supernet, and what is written is checked against torch."""
+    problem = tmp_path / "strided.toml"
+    problem.write_text(problem_file.read_text().replace("stride = 2", "stride = [1, 2]"))
+    run = ef.search(problem, device="raspberry-pi-4", out=tmp_path / "run")
+    cards = [json.loads((run.path / "networks" / f"{name}.json").read_text()) for name in run.front["id"]]
+    strides = {(card["genome"]["stem.stride"], card["genome"]["stage1.stride"]) for card in cards}
+    assert len(strides) > 1
+    for card in cards:
+        stem, first = card["architecture"][:2]
+        assert (stem["stride"], first["stride"]) == (
+            2 - card["genome"]["stem.stride"],
+            2 - card["genome"]["stage1.stride"],
+        )
+        assert (first["h_in"], first["w_in"]) == (8 // stem["stride"],) * 2
+        assert card["onnx"]["parity"]["samples"] > 100

@@ -6,7 +6,7 @@ import pytest
 from evo_fair.latency import load_profile
 from evo_fair.latency.compiled import compile_latency
 from evo_fair.problem import load_problem
-from evo_fair.space import SearchSpace
+from evo_fair.space import SearchSpace, SpaceSchema
 
 
 def drawn(space: SearchSpace, n: int, seed: int = 0) -> np.ndarray:
@@ -69,3 +69,10 @@ def test_a_gene_out_of_range_is_named(gene: int, value: int, space: SearchSpace)
 def test_genomes_of_another_length_are_refused(space: SearchSpace) -> None:
     with pytest.raises(ValueError, match="genomes are integers"):
         compile_latency(load_profile("pixel-3"), space).latency_ms(np.zeros((2, 3), np.int16))
+
+
+def test_a_space_in_which_strides_are_chosen_is_refused() -> None:
+    stage = {"slots": 1, "kinds": ["CB"], "widths": [8], "stride": [1, 2]}
+    space = SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]}), (3, 8, 8), 2)
+    with pytest.raises(ValueError, match="a space in which strides are chosen has no tables by slot: use Profile"):
+        compile_latency(load_profile("pixel-3"), space)

@@ -13,12 +13,14 @@ from evo_fair.proxy.tiles import BF16
 from evo_fair.space import Block, SearchSpace
 
 WIDER = "digits, all kinds with kernels of 3 and 5"
+STRIDED = "digits, all strides of 1 or 2"
 SPACES = {
     "digits": ((1, 8, 8), 10),
     "ham10000": ((3, 32, 32), 7),
     "adult": ((21,), 2),
     "nas_bench_macro": ((3, 8, 8), 10),
     WIDER: ((1, 8, 8), 10),
+    STRIDED: ((1, 10, 9), 10),
 }
 
 
@@ -30,6 +32,10 @@ def proxy_of(name: str, threads: int = 1, samples: int = 30, precision: str = "f
     if name == WIDER:
         wide = [stage.model_copy(update={"kernels": dict.fromkeys(stage.kinds, (3, 5))}) for stage in schema.stage]
         schema = schema.model_copy(update={"stage": tuple(wide)})
+    if name == STRIDED:
+        open_to = {"stride": (1, 2)}
+        stages = tuple(stage.model_copy(update=open_to) for stage in schema.stage)
+        schema = schema.model_copy(update={"stem": schema.stem.model_copy(update=open_to), "stage": stages})
     space = SearchSpace(schema, shape, labels)
     channels = shape[0]
     mean, scale = rng.normal(100, 10, channels).astype(np.float32), np.full(channels, 0.02, np.float32)

@@ -16,6 +16,16 @@ def mixed() -> SearchSpace:
 
 
 @pytest.fixture(scope="session")
+def strided() -> SearchSpace:
+    """Strides are chosen: those of the stem and of the second stage."""
+    first = {"slots": 2, "kinds": ["MB", "CB"], "widths": [8, 16], "stride": 2, "keep_channels": [8, 16]}
+    second = {"slots": 2, "kinds": ["RB", "DB"], "widths": [8], "stride": [1, 2], "keep_channels": [4, 8]}
+    stem = {"widths": [8, 16], "stride": [1, 2]}
+    schema = SpaceSchema.model_validate({"channel_multiple": 4, "stem": stem, "stage": [first, second]})
+    return SearchSpace(schema, (3, 12, 10), 4)
+
+
+@pytest.fixture(scope="session")
 def space() -> SearchSpace:
     schema = SpaceSchema.model_validate(
         {

@@ -88,6 +88,23 @@ def test_tabular_space_is_a_chain_of_linear_layers(tabular: SearchSpace) -> None
     assert table[1, :3, :3].tolist() == [[Op.LINEAR, 5, 8], [Op.LINEAR, 8, 2], [0, 0, 0]]
 
 
+def test_strides_that_are_chosen_have_genes_and_change_all_that_follows(strided: SearchSpace) -> None:
+    assert strided.gene_names[:3] == ("stem.width", "stem.stride", "stage1.width")
+    assert strided.gene_names[11:13] == ("stage2.width", "stage2.stride")
+    fine, coarse = strided.largest(), strided.largest()
+    assert (fine[1], fine[12]) == (1, 1)
+    coarse[[1, 12]] = 0
+    for genome, stem, second, sizes in (
+        (fine, 1, 1, [(12, 10), (12, 10), (6, 5), (6, 5), (6, 5)]),
+        (coarse, 2, 2, [(12, 10), (6, 5), (3, 3), (3, 3), (2, 2)]),
+    ):
+        blocks = strided.architecture(genome)
+        assert [block.stride for block in blocks] == [stem, 2, 1, second, 1]
+        assert [(block.h_in, block.w_in) for block in blocks] == sizes
+    sizes_of = params(strided.decode([fine, coarse]))
+    assert sizes_of[0] == sizes_of[1], "the same weights"
+
+
 def test_unused_genes_do_not_count(space: SearchSpace) -> None:
     variants = [MB_THEN_SKIP, [*MB_THEN_SKIP[:7], 0, 0, 0]]
     assert len(set(space.ids(variants))) == 1
@@ -99,7 +116,7 @@ def test_expansions_that_keep_the_same_channels_are_one_network(space: SearchSpa
     assert len(set(space.ids([wide, narrow]))) == 1
 
 
-@pytest.mark.parametrize("name", ["space", "tabular", "mixed"])
+@pytest.mark.parametrize("name", ["space", "tabular", "mixed", "strided"])
 def test_canonical_form_is_one_to_one_with_networks(name: str, request: pytest.FixtureRequest) -> None:
     space: SearchSpace = request.getfixturevalue(name)
     grid = np.indices(space.cardinalities).reshape(len(space.gene_names), -1).T
@@ -151,7 +168,9 @@ def test_input_shape_must_fit_the_space(space: SearchSpace) -> None:
         SearchSpace(space.schema, (30,), 2)
 
 
-@pytest.mark.parametrize(("name", "blocks"), [("space", 1), ("space", 2), ("tabular", 1)])
+@pytest.mark.parametrize(
+    ("name", "blocks"), [("space", 1), ("space", 2), ("tabular", 1), ("strided", 1), ("strided", 2), ("strided", 4)]
+)
 def test_a_frozen_header_leaves_exactly_the_networks_that_have_it(
     name: str, blocks: int, request: pytest.FixtureRequest
 ) -> None:
