@@ -177,7 +177,7 @@ def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Seri
         _use(card),
         _data(card, licence),
         _groups(card),
-        *([] if deployed is None else [_deployed(deployed)]),
+        *([] if deployed is None else [_deployed(deployed, card)]),
         _latency(card, deployed),
         _limits(weights),
         _made(run, raw, weights),
@@ -226,12 +226,20 @@ def _groups(card: Card) -> str:
     return "\n\n".join(parts)
 
 
-def _deployed(row: "pd.Series[Any]") -> str:
-    """Every figure of the test part that has an interval."""
+def _deployed(row: "pd.Series[Any]", card: Card) -> str:
+    """Every figure of the test part that has an interval; of accuracies the samples, where the card knows them."""
     names = [str(name) for name in row.index if f"{name}_low" in row.index and pd.notna(row[name])]
-    lines = [(name, f"{row[name]:.4g}", _range(row[f"{name}_low"], row[f"{name}_high"])) for name in names]
-    table = markdown_table(("figure", "value", "95 % interval"), lines).rstrip()
-    return f"## On the test part\n\nThis part chose nothing. Intervals draw whole units, such as persons.\n\n{table}"
+    known = {name: figure.samples for name, figure in card.test.get("fp32", {}).items() if figure.samples is not None}
+    samples = {name: f"{known[name]:,}" if name in known else "" for name in names}
+    lines = [
+        (name, *([samples[name]] if known else []), f"{row[name]:.4g}", _range(row[f"{name}_low"], row[f"{name}_high"]))
+        for name in names
+    ]
+    head = ("figure", *(["samples"] if known else []), "value", "95 % interval")
+    told = "This part chose nothing. Intervals draw whole units, such as persons."
+    if known:
+        told += " Those of groups that are all right or all wrong are Wilson's."
+    return f"## On the test part\n\n{told}\n\n{markdown_table(head, lines).rstrip()}"
 
 
 def _latency(card: Card, deployed: "pd.Series[Any] | None") -> str:

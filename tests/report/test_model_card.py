@@ -66,6 +66,21 @@ def test_a_deployed_network_brings_its_test_part_and_times(run, name):
     assert "| accuracy | 0.9 |" in test
 
 
+def test_figures_of_the_test_part_say_of_how_many_samples_they_are(run, name):
+    write_network(run.path / "deployed", name)
+    heads = [f"{figure}{end}" for figure in ("accuracy[sex:m]", "unfairness[sex]") for end in ("", "_low", "_high")]
+    row = f"{name},front,fp32,0.5,1.0,0.7575,1.0,0.1,0.0,0.2"
+    run.path.joinpath("deployed.csv").write_text(",".join(["id,role,precision,measured_ms", *heads]) + f"\n{row}\n")
+    path = run.path / "deployed" / f"{name}.json"
+    figure = {"value": 1.0, "low": 0.7575, "high": 1.0}
+    test = {"fp32": {"accuracy[sex:m]": figure | {"samples": 12}, "unfairness[sex]": figure}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"test": test}))
+    text = write_model_card(run.path, name).joinpath("README.md").read_text()
+    assert "| figure | samples | value | 95 % interval |" in text
+    assert "| accuracy[sex:m] | 12 | 1 | 0.7575 to 1 |" in text
+    assert "| unfairness[sex] |  | 0.1 | 0 to 0.2 |" in text
+
+
 def test_text_from_outside_does_no_harm(run):
     name = str(run.front["id"][0])
     write_network(run.path / "networks", name, EVIL, licence=f"{EVIL}: ours\n---\n")
