@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evo_fair.show import say
+from evo_fair.show import counted, say
 
 __all__ = ["operating_point"]
 
@@ -35,6 +35,9 @@ def operating_point(
         say("none: no network of the front is within all limits")
     else:
         say(*choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False).split("\n"))
+        if choice.worst_groups:
+            groups = ", and ".join(f"{name}, {counted(n, 'sample')}" for name, n in choice.worst_groups.items())
+            say(f"worst_group_accuracy is that of {groups} of the validation part")
         for name, value in choice.believed.items():
             say(f"{name} is read as {choice.point[name]:g} and believed to be {value:g}, which is what counts")
     names = {name: f"believed {name}" for name in choice.believed}
