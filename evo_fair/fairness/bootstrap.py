@@ -170,11 +170,11 @@ def ends(
 
 
 def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Floats:
-    """The ends of `ends`, of the accuracy of each group; Wilson's where those would be a single point.
+    """The ends of `ends`, of the accuracy of each group; Wilson's for a group that is all right or all wrong.
 
-    All resamples of a group are right where all of its samples are, and wrong where all
-    are: so many samples may be so by chance. There the end is Wilson's of that number
-    of samples, which takes them as independent.
+    Such a group is so in every resample, which would make its interval a single point,
+    though a few samples are easily so by chance. Wilson's interval takes its samples as
+    independent.
 
     Args:
         counts: The counts of one network.
