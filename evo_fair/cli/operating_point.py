@@ -1,11 +1,14 @@
 """`evo-fair operating-point`: the best network under declared limits, and what each limit costs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evo_fair.show import say
+from evo_fair.show import counted, say
+
+if TYPE_CHECKING:
+    from evo_fair.report.operating_point import Choice
 
 __all__ = ["operating_point"]
 
@@ -31,12 +34,7 @@ def operating_point(
     from evo_fair.report.candidates import choose_in
 
     choice = choose_in(run, constraint or [], minimise, maximise)
-    if choice.point is None:
-        say("none: no network of the front is within all limits")
-    else:
-        say(*choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False).split("\n"))
-        for name, value in choice.believed.items():
-            say(f"{name} is read as {choice.point[name]:g} and believed to be {value:g}, which is what counts")
+    _say_point(choice)
     names = {name: f"believed {name}" for name in choice.believed}
     better = "highest" if choice.goal.direction == "max" else "lowest"
     goal = f"{better} {names.get(choice.goal.name, choice.goal.name)}"
@@ -60,3 +58,16 @@ def operating_point(
         say("accuracies here are of the test part, which has chosen nothing: report them, and choose from the run")
     elif choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")
+
+
+def _say_point(choice: "Choice") -> None:
+    """The network's figures, whose the worst group's accuracy is, and what is believed of the network."""
+    if choice.point is None:
+        say("none: no network of the front is within all limits")
+        return
+    say(*choice.point.dropna().drop("genome", errors="ignore").to_string(dtype=False).split("\n"))
+    if choice.worst_groups:
+        groups = ", and ".join(f"{name}, {counted(n, 'sample')}" for name, n in choice.worst_groups.items())
+        say(f"worst_group_accuracy is that of {groups} of the validation part")
+    for name, value in choice.believed.items():
+        say(f"{name} is read as {choice.point[name]:g} and believed to be {value:g}, which is what counts")

@@ -14,8 +14,8 @@ from evo_fair.fairness.bootstrap import (
     AT_ONCE,
     Interval,
     draw_weights,
-    ends,
     ends_of_change,
+    ends_of_groups,
     interval,
     resampled_counts,
 )
@@ -91,6 +91,16 @@ class Examiner:
             low, high = ends_of_change(value, np.concatenate(drawn)).clip(-1.0, 1.0)
         return {name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
 
+    def samples(self) -> dict[str, int]:
+        """How many samples of the part each accuracy of `examine` is of: all, and those of each group, by its name."""
+        found = {"accuracy": len(self._samples)}
+        for grouping in self.groupings:
+            known = self.dataset.grouping(grouping)
+            index = known.index[self._samples]
+            sizes = np.bincount(index[index >= 0], minlength=len(known.names)).tolist()
+            found |= {_accuracy_of(grouping, name): size for name, size in zip(known.names, sizes, strict=True)}
+        return found
+
     def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:
         """The counts of one network's predictions `[samples]` on every resample; None where a group is too small.
 
@@ -147,13 +157,17 @@ def _groups(grouping: str, counts: Counts, resampled: Counts | None) -> Examinat
         if resampled is None:
             low, high = np.full((2, len(values)), np.nan)
         else:
-            low, high = ends(values, group_accuracy(resampled))
+            low, high = ends_of_groups(counts, resampled)
     except UndefinedMetricError:
         return {}
     return {
-        f"accuracy[{grouping}:{group}]": Interval(float(values[i]), float(low[i]), float(high[i]))
+        _accuracy_of(grouping, group): Interval(float(values[i]), float(low[i]), float(high[i]))
         for i, group in enumerate(counts.group_names)
     }
+
+
+def _accuracy_of(grouping: str, group: str) -> str:
+    return f"accuracy[{grouping}:{group}]"
 
 
 def _members(
@@ -161,5 +175,5 @@ def _members(
 ) -> tuple[list[str], npt.NDArray[np.float64]]:
     """What accuracies are called, and 1 for the samples that each is of, `[names, samples]`: all, then each group's."""
     there = [number for number in range(len(names)) if (index == number).any()]
-    called = ["accuracy", *(f"accuracy[{grouping}:{names[number]}]" for number in there)]
+    called = ["accuracy", *(_accuracy_of(grouping, names[number]) for number in there)]
     return called, np.stack([np.ones(len(index)), *((index == number).astype(np.float64) for number in there)])

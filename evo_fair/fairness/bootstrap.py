@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from evo_fair.arrays import Ints
+from evo_fair.arrays import Floats, Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
-from evo_fair.fairness.metrics import Metric, spread_by_chance
+from evo_fair.fairness.metrics import Metric, group_accuracy, spread_by_chance, worst_group_accuracy
+from evo_fair.fairness.wilson import wilson_ends
 
-__all__ = ["Interval", "draw_weights", "ends", "ends_of_change", "interval", "resampled_counts"]
+__all__ = ["Interval", "draw_weights", "ends", "ends_of_change", "ends_of_groups", "interval", "resampled_counts"]
 
 
 AT_ONCE = 2**24
@@ -123,7 +124,8 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
 
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `spread_by_chance`, the interval begins
-    at 0.
+    at 0. Where the worst group is all right or all wrong, the interval reaches from the
+    lowest lower to the lowest upper end of `ends_of_groups`.
 
     Args:
         metric: The metric.
@@ -142,6 +144,9 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
     chance = spread_by_chance(metric, counts, resampled)
     if chance is not None and value <= np.percentile(chance, 50 * (1 + level)):
         low = 0.0
+    if metric is worst_group_accuracy and value in (0.0, 1.0):
+        of_groups = ends_of_groups(counts, resampled, level).min(axis=1)
+        low, high = min(low, of_groups[0]), max(high, of_groups[1])
     return Interval(value, float(low), float(high))
 
 
@@ -162,6 +167,34 @@ def ends(
     most = np.maximum(1.0, np.maximum(value, resampled.max(axis=0)))
     result: npt.NDArray[np.float64] = ends_of_change(value, resampled, level).clip(0.0, most)
     return result
+
+
+def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Floats:
+    """The ends of `ends`, of the accuracy of each group; Wilson's for a group that is all right or all wrong.
+
+    Such a group is so in every resample, which would make its interval a single point,
+    though a few samples are easily so by chance. Wilson's interval takes its samples as
+    independent.
+
+    Args:
+        counts: The counts of one network.
+        resampled: Its counts on every resample.
+        level: The share of intervals that hold the true value. Default: 0.95.
+
+    Returns:
+        The lower and the upper ends, float64 `[2, groups]`.
+
+    Raises:
+        UndefinedMetricError: A group has no sample.
+    """
+    found = ends(group_accuracy(counts)[0], group_accuracy(resampled), level)
+    samples = counts.values[0].sum(axis=(1, 2))
+    correct = np.trace(counts.values[0], axis1=1, axis2=2)
+    alike = (correct == 0) | (correct == samples)
+    if alike.any():
+        low, high = wilson_ends(correct[alike], samples[alike], level)
+        found[:, alike] = np.minimum(found[0, alike], low), np.maximum(found[1, alike], high)  # 1 may be 1 - 1e-16
+    return found
 
 
 def ends_of_change(

@@ -2,8 +2,9 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,12 +53,15 @@ def write_timings_and_table(
         "drift": timings.drift,
     }
     write_json(workshop.folder / "timing.json", conditions)
-    groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
-    examiner = Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
-    table = deployed_table(networks, timings, profiles, examiner)
+    table = deployed_table(networks, timings, profiles, _examiner(workshop))
     if workshop.even_groups is not None:
         _add_evenness(workshop, table)
     return table
+
+
+def _examiner(workshop: Workshop) -> Examiner:
+    groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
+    return Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
 
 
 def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
@@ -85,11 +89,12 @@ def complete_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
     """Completes each network's card by what the search said of it, and by what the test part says.
 
     `searched` has each objective's measured value, and what was believed of it where that is known. `test` has, by
-    precision, the figures with their intervals.
+    precision, the figures with their intervals, and of accuracies the number of samples.
     """
     believed, axes = run.believed(), [axis.name for axis in run.axes]
     searched = {str(row["id"]): {name: float(row[name]) for name in axes} for row in run.front.to_dict("records")}
     names = [str(name) for name in rows if f"{name}_low" in rows]
+    samples = _examiner(workshop).samples()
     for network, own in rows.groupby("id", sort=False):
         path = inside(workshop.folder, f"{network}.json")
         card = read_json(path, RunError)
@@ -98,18 +103,16 @@ def complete_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
             "believed": believed.get(str(network), {}),
         }
         card["test"] = {
-            str(row["precision"]): {
-                name: {end: _plain(row[column]) for end, column in _ends(name).items()}
-                for name in names
-                if pd.notna(row[name])
-            }
+            str(row["precision"]): {name: _figure(row, name, samples) for name in names if pd.notna(row[name])}
             for row in own.to_dict("records")
         }
         write_json(path, card)
 
 
-def _ends(name: str) -> dict[str, str]:
-    return {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+def _figure(row: Mapping[Any, Any], name: str, samples: Mapping[str, int]) -> dict[str, float | None]:
+    ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+    found = {end: _plain(row[column]) for end, column in ends.items()}
+    return found | ({"samples": samples[name]} if name in samples else {})
 
 
 def _plain(number: float) -> float | None:

@@ -10,12 +10,14 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from evo_fair.csv_tables import as_numbers, check_numbers, parse_table
-from evo_fair.errors import ConstraintError, RunError, quote
+from evo_fair.errors import ConstraintError, EvoFairError, RunError, quote
 from evo_fair.evolution import parse_limit
-from evo_fair.files import read_text
+from evo_fair.files import inside, read_text
 from evo_fair.job_folder import such_as
+from evo_fair.report.network_cards import read_card
 from evo_fair.report.operating_point import Choice, choose, table_axes
-from evo_fair.report.run import load_run
+from evo_fair.report.page_sheet import text_at
+from evo_fair.report.run import Run, load_run
 
 __all__ = ["choose_in", "read_candidates"]
 
@@ -38,7 +40,7 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
         given = minimise is not None or maximise is not None
         goal = minimise if given else "latency_ms"
         choice = choose(run.front, limits, minimise=goal, maximise=maximise, axes=run.axes)
-        return replace(choice, caution=run.unfinished)
+        return replace(choice, caution=run.unfinished, worst_groups=_worst_groups(run, choice.point))
     if not (source.is_file() or _table_of(source)):
         raise RunError(
             f"there is no run in {source}, and no audit or pruning: give the folder of one, or a CSV of networks"
@@ -54,6 +56,25 @@ def choose_in(source: Path, limits: Sequence[str], minimise: str | None = None, 
     if {"measured_ms", "accuracy_low"} <= set(networks):  # what `deploy` writes
         return replace(choice, of_test_part=True)
     return choice
+
+
+def _worst_groups(run: Run, point: "pd.Series[Any] | None") -> dict[str, int]:
+    """The groups whose accuracy is the point's `worst_group_accuracy`, with their samples, as its card has them.
+
+    Empty where there is no such card, or it says something else.
+    """
+    worst = None if point is None else point.get("worst_group_accuracy")
+    if point is None or worst is None:
+        return {}
+    grouping = text_at(run.configuration, "search", "group")
+    try:
+        groups = read_card(inside(run.path / "networks", f"{point['id']}.json")).groups.get(grouping, {})
+    except EvoFairError:  # not written yet, or damaged: nothing that a choice depends on
+        return {}
+    accuracies = {name: group.correct / group.samples for name, group in groups.items() if group.samples}
+    if not np.isclose(min(accuracies.values(), default=np.nan), worst):
+        return {}
+    return {f"{grouping}:{name}": groups[name].samples for name, one in accuracies.items() if np.isclose(one, worst)}
 
 
 def read_candidates(source: Path) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from evo_fair.evolution.devices import LATENCY, latency_on
 from evo_fair.evolution.front import BELIEVED
 from evo_fair.files import atomic_write, inside, is_recorded, is_trace, read_cached_json, read_json, write_text
 from evo_fair.latency.onnx_file import open_onnx
+from evo_fair.report.model_example import example_script, example_use
 from evo_fair.report.network_cards import Card, group_rows, read_card
 from evo_fair.report.run import Run, load_run
 from evo_fair.show import markdown, markdown_table
@@ -33,34 +34,6 @@ _LICENCES = (
     (r"^CC0\b", "cc0-1.0"),
 )
 """How a data set's licence begins, and what Hugging Face calls it."""
-
-_EXAMPLE = '''"""Loads the network beside this file with ONNX Runtime and names the label of each input."""
-
-import json
-from pathlib import Path
-
-import numpy as np
-import onnxruntime
-
-FOLDER = Path(__file__).parent
-CARD = json.loads((FOLDER / "card.json").read_text(encoding="utf-8"))
-
-
-def predict(x):
-    """The labels of inputs `[batch, ...]`, raw values as the card's `input` describes them."""
-    entry = CARD["input"]
-    x = np.asarray(x, np.float32)
-    if "columns" not in entry:  # a table's file prepares its columns itself
-        shape = (-1, *[1] * (len(entry["shape"]) - 1))
-        x = (x - np.float32(entry["mean"]).reshape(shape)) * np.float32(entry["scale"]).reshape(shape)
-    session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {session.get_inputs()[0].name: x})
-    return [CARD["labels"][number] for number in logits.argmax(1)]
-
-
-if __name__ == "__main__":
-    print(predict(np.zeros((1, *CARD["input"]["shape"]), np.float32)))
-'''
 
 
 def write_model_card(folder: str | Path, network: str, out: str | Path | None = None) -> Path:
@@ -110,7 +83,7 @@ def write_model_card(folder: str | Path, network: str, out: str | Path | None = 
     for file, origin in ((_FACTS, card_path), ("model.onnx", model)):  # the facts first: they say whose card it is
         with atomic_write(target / file) as temporary:
             shutil.copyfile(origin, temporary)
-    write_text(target / "example.py", _EXAMPLE)
+    write_text(target / "example.py", example_script(card.input))
     write_text(target / "README.md", text)
     return target
 
@@ -177,7 +150,7 @@ def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Seri
         _use(card),
         _data(card, licence),
         _groups(card),
-        *([] if deployed is None else [_deployed(deployed)]),
+        *([] if deployed is None else [_deployed(deployed, card)]),
         _latency(card, deployed),
         _limits(weights),
         _made(run, raw, weights),
@@ -198,9 +171,8 @@ def _use(card: Card) -> str:
     return (
         "## Intended use\n\nResearch, and devices with little memory and time, on inputs like those of "
         f"{markdown(card.data.name) if card.data else 'its data'}. It is not meant for decisions about people without "
-        "a check of its own on the people concerned.\n\n"
-        "```python\nfrom example import predict\n\nlabels = predict(inputs)  # [batch, ...], raw values\n```\n\n"
-        "`example.py` needs NumPy and ONNX Runtime. `card.json` says what goes in, and holds every figure."
+        f"a check of its own on the people concerned.\n\n{example_use(card.input)} "
+        "`card.json` says what goes in, and holds every figure."
     )
 
 
@@ -226,12 +198,20 @@ def _groups(card: Card) -> str:
     return "\n\n".join(parts)
 
 
-def _deployed(row: "pd.Series[Any]") -> str:
-    """Every figure of the test part that has an interval."""
+def _deployed(row: "pd.Series[Any]", card: Card) -> str:
+    """Every figure of the test part that has an interval; of accuracies the samples, where the card knows them."""
     names = [str(name) for name in row.index if f"{name}_low" in row.index and pd.notna(row[name])]
-    lines = [(name, f"{row[name]:.4g}", _range(row[f"{name}_low"], row[f"{name}_high"])) for name in names]
-    table = markdown_table(("figure", "value", "95 % interval"), lines).rstrip()
-    return f"## On the test part\n\nThis part chose nothing. Intervals draw whole units, such as persons.\n\n{table}"
+    known = {name: figure.samples for name, figure in card.test.get("fp32", {}).items() if figure.samples is not None}
+    samples = {name: f"{known[name]:,}" if name in known else "" for name in names}
+    lines = [
+        (name, *([samples[name]] if known else []), f"{row[name]:.4g}", _range(row[f"{name}_low"], row[f"{name}_high"]))
+        for name in names
+    ]
+    head = ("figure", *(["samples"] if known else []), "value", "95 % interval")
+    told = "This part chose nothing. Intervals draw whole units, such as persons."
+    if known:
+        told += " Those of groups that are all right or all wrong are Wilson's."
+    return f"## On the test part\n\n{told}\n\n{markdown_table(head, lines).rstrip()}"
 
 
 def _latency(card: Card, deployed: "pd.Series[Any] | None") -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from statsmodels.stats.proportion import proportion_confint
 
 from evo_fair.errors import EvoFairError, RunError, quote
+from evo_fair.fairness.wilson import wilson_ends
 from evo_fair.files import inside, read_json
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.onnx_graph import read_onnx
@@ -41,8 +41,8 @@ class Group(_Part):
         """Wilson's 95 % interval of the accuracy; None for a group without samples."""
         if not self.samples:
             return None
-        low, high = proportion_confint(self.correct, self.samples, method="wilson")
-        return float(low), float(high)
+        low, high = wilson_ends(self.correct, self.samples).tolist()
+        return low, high
 
 
 class _Data(_Part):
@@ -99,18 +99,22 @@ class CardSearched(_Part):
 
 
 class Figure(_Part):
-    """A figure with the ends of its 95 % interval, None where those are not known."""
+    """A figure with the ends of its 95 % interval, None where those are not known.
+
+    Accuracies of cards have the number of `samples`, but for cards of an earlier version.
+    """
 
     value: float
     low: float | None
     high: float | None
+    samples: int | None = Field(default=None, ge=0)
 
 
 class Card(_Part):
     """What is read of a network's card; see `evo_fair.export.network_card`.
 
     `device` is the first of several `devices`. Cards of an earlier version have no `confusion`, and those that were not
-    deployed no `searched`.
+    deployed no `searched` and no `test`, the figures of the test part by precision.
     """
 
     id: str
@@ -126,6 +130,7 @@ class Card(_Part):
     labels: list[str] = []
     confusion: CardConfusion | None = None
     searched: CardSearched | None = None
+    test: dict[str, dict[str, Figure]] = {}
     onnx: _File
 
 

@@ -1,7 +1,7 @@
 """The operating point: the network to deploy, under limits that were declared before looking, and what they cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,8 @@ class Choice:
     `point` is a row as it was measured. `believed` has the columns of the goal and the limits for which what is
     believed counts instead, each with what is believed of the point, NaN where there is none. `caution` says what makes
     the choice provisional; it is empty where nothing does. `of_test_part`: are accuracies the test part's?
+    `worst_groups` are the groups whose accuracy is the worst group's, with their samples in the validation part, where
+    those are known.
     """
 
     goal: Axis
@@ -53,6 +55,7 @@ class Choice:
     believed: Mapping[str, float]
     caution: str = ""
     of_test_part: bool = False
+    worst_groups: Mapping[str, int] = field(default_factory=dict)
 
 
 def operating_point(

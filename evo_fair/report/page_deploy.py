@@ -1,6 +1,6 @@
 """The report of a deployment: the trained networks, what the search believed of them, and for whom they work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def deployment_sheet(folder: Path) -> Sheet:
     parts = {
         "networks": ("The trained networks", _networks(table, group)),
         "searched": ("Beside what the search believed", before),
-        "groups": ("For whom they work", _groups(table)),
+        "groups": ("For whom they work", _groups(table, cards)),
         "made": ("How they were made", section(facts=_facts(folder, configuration))),
         "caveats": ("What the figures can't say", section(lines=_CAVEATS)),
     }
@@ -211,9 +211,10 @@ def _order(title: str, before: Any, after: Any) -> str:
 # ---- groups
 
 
-def _groups(table: pd.DataFrame) -> dict[str, Any]:
-    """By grouping: the accuracy of every group for every network."""
+def _groups(table: pd.DataFrame, cards: Mapping[str, Card]) -> dict[str, Any]:
+    """By grouping: the accuracy of every group for every network, and its samples where the cards know them."""
     figures, tables = [], []
+    known = _samples(cards)
     rows = table[table["accuracy"].notna()].reset_index(drop=True) if "accuracy" in table else table[:0]
     called = [f"{row['id']}, {row['precision']}" for row in rows.to_dict("records")]
     for grouping, columns in groups_in(table).items():
@@ -225,16 +226,37 @@ def _groups(table: pd.DataFrame) -> dict[str, Any]:
             figures.append(rows_figure("groups", title, list(columns), "accuracy", series))
         cells = [[_percents(row, column) for row in rows.to_dict("records")] for column in columns.values()]
         title = f"Accuracy by {grouping}, test part"
-        tables.append(_narrow(title, list(columns), called, cells))
-    return section(figures=figures, tables=tables)
+        samples = [number(known.get(column)) for column in columns.values()] if known else []
+        tables.append(_narrow(title, list(columns), samples, called, cells))
+    return section(text=[_GROUPS] if known else [], figures=figures, tables=tables)
 
 
-def _narrow(title: str, groups: list[str], networks: list[str], cells: list[list[str]]) -> SheetTable:
-    """A table of groups by networks, `cells` `[groups, networks]`, with what is fewer side by side."""
+_GROUPS = (
+    "A group of few samples says little, whatever its accuracy. Intervals of groups that are all right or all wrong "
+    "are Wilson's, which take samples as independent."
+)
+
+
+def _samples(cards: Mapping[str, Card]) -> dict[str, int]:
+    """How many samples of the test part each accuracy is of; the same for all networks, and unknown to old cards."""
+    figures = (figures for card in cards.values() for figures in card.test.values())
+    return {name: one.samples for each in figures for name, one in each.items() if one.samples is not None}
+
+
+def _narrow(
+    title: str, groups: list[str], samples: list[str], networks: list[str], cells: list[list[str]]
+) -> SheetTable:
+    """A table of groups by networks, `cells` `[groups, networks]`, with what is fewer side by side.
+
+    `samples` are those of each group, or empty where they are not known.
+    """
     if len(networks) <= len(groups):
-        rows = [[name, *line] for name, line in zip(groups, cells, strict=True)]
-        return SheetTable(title, ["group", *networks], rows)
+        lines = [[one, *line] for one, line in zip(samples, cells, strict=True)] if samples else cells
+        rows = [[name, *line] for name, line in zip(groups, lines, strict=True)]
+        return SheetTable(title, ["group", *(["samples"] if samples else []), *networks], rows)
     rows = [[name, *line] for name, line in zip(networks, zip(*cells, strict=True), strict=True)]
+    if samples:
+        groups = [f"{name} ({one} samples)" for name, one in zip(groups, samples, strict=True)]
     return SheetTable(title, ["network", *groups], rows)
 
 

@@ -99,7 +99,8 @@ def test_training_on_helps_a_supernet_of_two_epochs(whole: Path) -> None:
     assert accuracy[0] > accuracy[4] + 0.02
 
 
-def test_cards_say_what_the_test_part_says(whole: Path, ids: list[str]) -> None:
+def test_cards_say_what_the_test_part_says(whole: Path, ids: list[str], problem_file: Path) -> None:
+    dataset = ef.load_problem(str(problem_file)).dataset()
     rows = table(whole / "deployed.csv").set_index(["id", "precision", "role"])
     for name in ids:
         card = json.loads((whole / f"{name}.json").read_text())
@@ -112,6 +113,10 @@ def test_cards_say_what_the_test_part_says(whole: Path, ids: list[str]) -> None:
                 assert found["value"] == pytest.approx(row[metric])
                 for end in ("low", "high"):
                     assert found[end] == pytest.approx(row[f"{metric}_{end}"])
+            labels = dataset.labels[dataset.part("test")]
+            assert figures["accuracy"]["samples"] == len(labels)
+            assert figures["accuracy[class:3]"]["samples"] == (labels == 3).sum()
+            assert "samples" not in figures["unfairness[class]"]
 
 
 def test_resume_keeps_what_is_there_and_adds_networks(run: Path, whole: Path, ids: list[str], tmp_path: Path) -> None:

@@ -44,6 +44,35 @@ def test_same_seed_same_intervals(dataset: Dataset, predictions: np.ndarray) -> 
     assert first != other
 
 
+def test_a_group_without_an_error_has_an_interval_by_its_number_of_samples(
+    dataset: Dataset, predictions: np.ndarray
+) -> None:
+    """Wilson's interval of n right of n begins at n / (n + z^2), with z^2 = 3.8415."""
+    labels = dataset.labels[dataset.part("test")]
+    examiner = Examiner(dataset, "test", ("class",), seed=0, replicates=300)
+    before = examiner.examine(predictions)
+    found = examiner.examine(np.where(labels == 7, labels, predictions).astype(np.uint8))
+    sevens = examiner.samples()["accuracy[class:7]"]
+    assert sevens == (labels == 7).sum()
+    assert found["accuracy[class:7]"] == pytest.approx((1.0, sevens / (sevens + 3.8415), 1.0), abs=1e-6)
+    assert found["accuracy[class:3]"] == before["accuracy[class:3]"], "others are as they were"
+    assert examiner.examine(labels.astype(np.uint8))["worst_group_accuracy[class]"].low < 1.0
+
+
+def test_samples_of_groups_are_those_of_the_part(dataset: Dataset) -> None:
+    test = dataset.part("test")
+    index = np.full(len(dataset), -1)
+    index[test[:5]] = 1
+    index[test[5:8]] = 0
+    samples = Examiner(grouped(dataset, index), "test", ("odd",), seed=0).samples()
+    assert samples == {
+        "accuracy": len(test),
+        "accuracy[odd:even]": 3,
+        "accuracy[odd:odd]": 5,
+        "accuracy[odd:rare]": 0,
+    }
+
+
 def test_a_group_that_the_part_lacks_has_no_value(dataset: Dataset, predictions: np.ndarray) -> None:
     with_empty = grouped(dataset, dataset.labels % 2)
     found = Examiner(with_empty, "test", ("class", "odd"), seed=0, replicates=100).examine(predictions)

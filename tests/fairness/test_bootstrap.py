@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from evo_fair.errors import UndefinedMetricError
-from evo_fair.fairness import METRICS, Counts, bootstrap, count_predictions
-from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, interval, resampled_counts
+from evo_fair.fairness import METRICS, Counts, bootstrap, count_predictions, group_accuracy
+from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, ends_of_groups, interval, resampled_counts
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
@@ -154,6 +154,50 @@ def test_equal_groups_are_not_called_unfair(metric: str) -> None:
         assert found.value > 0.1
         lows.append(found.low)
     assert np.mean(np.array(lows) == 0.0) >= 0.9
+
+
+def of_groups(right: list[int], wrong: list[int]) -> tuple[Counts, Counts]:
+    """The counts of groups of one label with so many right and wrong, and those of 500 resamples."""
+    cells = np.array([right, wrong]).T
+    groups = np.repeat(np.arange(len(right)), cells.sum(axis=1))
+    predictions = np.repeat(np.tile([0, 1], len(right)), cells.ravel()).astype(np.uint8)
+    labels = np.zeros(len(groups), np.int64)
+    values, rest = count_predictions(predictions[None], labels, groups, len(right), 2)
+    counts = Counts(values, rest, tuple("abcdef"[: len(right)]), ("no", "yes"))
+    weights = draw_weights(np.arange(len(groups)), 500, np.random.default_rng(0), (groups,))
+    return counts, resampled_counts(weights, predictions, labels, groups, counts)
+
+
+def test_groups_without_an_error_or_with_errors_alone_are_bounded_by_their_number_of_samples() -> None:
+    """Wilson's interval of 12 of 12 begins at 12 / (12 + z^2), that of 0 of 8 ends at z^2 / (8 + z^2)."""
+    counts, resampled = of_groups([12, 0, 30], [0, 8, 20])
+    low, high = ends_of_groups(counts, resampled)
+    assert (high[0], low[1]) == (1.0, 0.0), "the value lies in its interval"
+    np.testing.assert_allclose([low[0], high[0]], [12 / 15.8415, 1.0], atol=1e-5)
+    np.testing.assert_allclose([low[1], high[1]], [0.0, 3.8415 / 11.8415], atol=1e-5)
+    by_bootstrap = ends(np.array([1.0, 0.0, 0.6]), group_accuracy(resampled))
+    assert (by_bootstrap[0, :2] == by_bootstrap[1, :2]).all()
+    assert (low[2], high[2]) == tuple(by_bootstrap[:, 2])
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        ([12, 40], [0, 0], (1.0, 12 / 15.8415, 1.0)),  # the smaller group may be the worse one
+        ([0, 40], [8, 0], (0.0, 0.0, 3.8415 / 11.8415)),
+    ],
+)
+def test_a_worst_group_that_is_all_right_or_all_wrong_has_an_interval_and_no_point(
+    right: list[int], wrong: list[int], expected: tuple[float, float, float]
+) -> None:
+    found = interval(METRICS["worst_group_accuracy"], *of_groups(right, wrong))
+    assert tuple(found) == pytest.approx(expected, abs=1e-5)
+
+
+def test_other_worst_groups_have_the_interval_of_the_bootstrap() -> None:
+    counts, resampled = of_groups([12, 30], [0, 20])
+    worst = METRICS["worst_group_accuracy"]
+    assert interval(worst, counts, resampled)[1:] == tuple(ends(0.6, worst(resampled)))
 
 
 def test_unequal_groups_are_called_so() -> None:

@@ -1,10 +1,15 @@
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from evo_fair.data.decoding import decode_pixels
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError
 from evo_fair.report.model_card import write_model_card
 from tests.cli.conftest import refusal
@@ -48,6 +53,108 @@ def test_the_loading_example_runs_from_the_folder_alone(run, name, tmp_path):
     assert subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip() == "['dark']"
 
 
+def _run_example(folder, *arguments):
+    command = [sys.executable, str(folder / "example.py"), *map(str, arguments)]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def _example(folder, shape):
+    """The names of the example of a network that takes such a shape; its file is left as it is."""
+    path = folder / "card.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"input": card["input"] | {"shape": list(shape)}}))
+    return runpy.run_path(str(folder / "example.py"))
+
+
+def _pictures(folder):
+    """Files of every kind that a reader can get wrong, with edges to see it: turned, transparent, grey, and others."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (37, 53, 4), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    images = {
+        "turned.jpg": (Image.fromarray(noise[..., :3]), {"exif": exif}),
+        "transparent.png": (Image.fromarray(noise), {}),
+        "grey.jpg": (Image.fromarray(noise[..., 0]), {}),
+        "grey_transparent.png": (Image.fromarray(noise[..., :2], "LA"), {}),
+        "palette.png": (Image.fromarray(noise[..., :3]).quantize(16), {"transparency": 3}),
+        "printed.jpg": (Image.fromarray(noise, "CMYK"), {}),
+        "small.png": (Image.fromarray(noise[:3, :2, :3]), {}),
+    }
+    for name, (image, options) in images.items():
+        image.save(folder / name, **options)
+    return [folder / name for name in images]
+
+
+def test_the_example_reads_pictures_as_evo_fair_does(run, name, tmp_path):
+    folder = write_model_card(run.path, name)
+    read = _example(folder, (3, 16, 16))["read_picture"]
+    for path in _pictures(tmp_path):
+        expected = decode_pixels(path.read_bytes(), 16)
+        assert expected.std() > 10, "nothing to see"
+        assert read(path).dtype == np.uint8
+        np.testing.assert_array_equal(read(path), expected, err_msg=path.name)
+
+
+def test_the_example_reads_pictures_in_grey_for_one_channel(run, name, tmp_path):
+    """Each channel of a grey picture is the grey one; of a colour it is its luma (ITU-R 601-2)."""
+    read = _example(write_model_card(run.path, name), (1, 16, 16))["read_picture"]
+    for path in _pictures(tmp_path):
+        expected = decode_pixels(path.read_bytes(), 16)
+        grey = expected[:1] if path.name.startswith("grey") else np.tensordot([0.299, 0.587, 0.114], expected, 1)[None]
+        assert read(path).shape == (1, 16, 16)
+        np.testing.assert_allclose(read(path), grey, atol=0 if path.name.startswith("grey") else 1)
+
+
+def test_the_example_is_asked_for_files_and_prints_labels_with_probabilities(run, name, tmp_path):
+    """Logits are 0 and the sum of (value - 100) / 8 over four values: at 90 the share of light is 1 / (1 + e^5)."""
+    folder = write_model_card(run.path, name)
+    for value in (90, 110):
+        Image.new("L", (9, 5), value).save(tmp_path / f"{value}.png")
+    files = [tmp_path / "90.png", tmp_path / "110.png"]
+    done = _run_example(folder, *files)
+    assert done.stdout.splitlines() == [f"{files[0]}: dark, 99.3 %", f"{files[1]}: light, 99.3 %"], done.stderr
+    text = folder.joinpath("README.md").read_text()
+    assert "python example.py picture.jpg" in text
+    assert "predict([read_picture(" in text
+    assert "as grey of 2 x 2 pixels" in text
+
+
+def test_the_example_refuses_what_is_no_picture_and_other_shapes_in_a_line(run, name, tmp_path):
+    folder = write_model_card(run.path, name)
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    (tmp_path / "text.jpg").write_text("text")
+    for file, told in (
+        ("deep.png", "is not 8 bits a channel"),
+        ("text.jpg", "cannot identify"),
+        ("none.jpg", "No such"),
+    ):
+        done = _run_example(folder, tmp_path / file)
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert f"{file} can't be read: " in done.stderr
+        assert told in done.stderr
+    predict = runpy.run_path(str(folder / "example.py"))["predict"]
+    for shape in ((1, 2, 2, 1), (2, 2), (1, 2, 2)):
+        told = rf"shape \[batch, 1, 2, 2\] \(channels, height, width\), got {re.escape(str(list(shape)))}: read_picture"
+        with pytest.raises(ValueError, match=told):
+            predict(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("changed", "pictures"),
+    [({"shape": [3]}, False), ({"shape": [2, 8, 8]}, False), ({"shape": [3, 8, 8]}, True), ({"columns": {}}, False)],
+)
+def test_a_network_that_takes_no_pictures_has_the_example_for_arrays(run, name, changed, pictures):
+    path = run.path / "networks" / f"{name}.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"input": card["input"] | changed}))
+    folder = write_model_card(run.path, name)
+    for file in ("example.py", "README.md"):
+        assert ("read_picture" in folder.joinpath(file).read_text()) is pictures
+
+
 def test_a_deployed_network_brings_its_test_part_and_times(run, name):
     write_network(run.path / "deployed", name, grouping="age")
     table = (
@@ -64,6 +171,21 @@ def test_a_deployed_network_brings_its_test_part_and_times(run, name):
     assert "On the validation part, with Wilson intervals" in by_group
     assert "| female | 10 |" in by_group
     assert "| accuracy | 0.9 |" in test
+
+
+def test_figures_of_the_test_part_say_of_how_many_samples_they_are(run, name):
+    write_network(run.path / "deployed", name)
+    heads = [f"{figure}{end}" for figure in ("accuracy[sex:m]", "unfairness[sex]") for end in ("", "_low", "_high")]
+    row = f"{name},front,fp32,0.5,1.0,0.7575,1.0,0.1,0.0,0.2"
+    run.path.joinpath("deployed.csv").write_text(",".join(["id,role,precision,measured_ms", *heads]) + f"\n{row}\n")
+    path = run.path / "deployed" / f"{name}.json"
+    figure = {"value": 1.0, "low": 0.7575, "high": 1.0}
+    test = {"fp32": {"accuracy[sex:m]": figure | {"samples": 12}, "unfairness[sex]": figure}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"test": test}))
+    text = write_model_card(run.path, name).joinpath("README.md").read_text()
+    assert "| figure | samples | value | 95 % interval |" in text
+    assert "| accuracy[sex:m] | 12 | 1 | 0.7575 to 1 |" in text
+    assert "| unfairness[sex] |  | 0.1 | 0 to 0.2 |" in text
 
 
 def test_text_from_outside_does_no_harm(run):

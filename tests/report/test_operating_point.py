@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from evo_fair.cli import main
 from evo_fair.errors import ConstraintError, RunError, UnknownNameError
+from evo_fair.evolution import create_run, describe
 from evo_fair.evolution.objectives import Axis
 from evo_fair.report import operating_point
 from evo_fair.report.candidates import choose_in
 from evo_fair.report.operating_point import choose, table_axes
 
-from .conftest import NETWORKS, write_run
+from .conftest import AXES as RUN_AXES
+from .conftest import NETWORKS, record, write_run
+from .folders import write_network
 
 AXES = (Axis("accuracy", "max"), Axis("latency_ms"), Axis("size"))
 
@@ -167,6 +174,47 @@ def test_a_goal_is_needed_and_has_a_direction():
         choose(TABLE, [], minimise="sparsity")
     with pytest.raises(ConstraintError, match="better the lower"):
         choose(TABLE.assign(cwv=0.1), [], maximise="cwv")
+
+
+def _with_worst(path, groups, worst=2 / 3):
+    """A run of one network whose worst group of race is right in `worst`, and its card with `groups`."""
+    run = create_run(path, {"search": {"objectives": describe(RUN_AXES), "constraints": [], "group": "race"}})
+    found = record(0, *NETWORKS[0])
+    found = replace(found, metrics={**found.metrics, "worst_group_accuracy": worst})
+    run.journal.write_bytes(found.line())
+    write_network(path / "networks", found.id)
+    card = path / "networks" / f"{found.id}.json"
+    told = {name: {"samples": samples, "correct": correct} for name, (samples, correct) in groups.items()}
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"groups": {"race": told}}))
+    return card
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ({"other": (12, 8), "white": (300, 290), "nobody": (0, 0)}, "race:other, 12 samples"),
+        ({"other": (12, 8), "white": (1, 1), "black": (3, 2)}, "race:other, 12 samples, and race:black, 3 samples"),
+        ({"other": (12, 9), "white": (300, 290)}, None),  # not what the run has read
+        ({}, None),
+    ],
+)
+def test_it_is_said_whose_the_worst_accuracy_is_and_of_how_many_samples(tmp_path, capsys, groups, told):
+    _with_worst(tmp_path / "run", groups)
+    with pytest.raises(SystemExit):
+        main(["operating-point", str(tmp_path / "run")])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("worst_group_accuracy is")]
+    assert lines == ([] if told is None else [f"worst_group_accuracy is that of {told} of the validation part"])
+
+
+@pytest.mark.parametrize("content", [None, "{"])
+def test_without_its_card_nothing_is_said_of_the_worst_group(tmp_path, content):
+    card = _with_worst(tmp_path / "run", {"other": (12, 8)})
+    assert choose_in(tmp_path / "run", []).worst_groups == {"race:other": 12}
+    assert choose_in(tmp_path / "run", ["latency_ms <= 0"]).worst_groups == {}
+    card.unlink() if content is None else card.write_text(content)
+    choice = choose_in(tmp_path / "run", [])
+    assert choice.point is not None
+    assert choice.worst_groups == {}
 
 
 def test_tables_are_read_from_files_and_folders(tmp_path, run):

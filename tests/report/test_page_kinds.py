@@ -210,6 +210,32 @@ def test_a_deployment_puts_the_search_beside_the_trained_networks(tmp_path):
     assert tables(path)["Accuracy by sex, test part"][3] == ["b, fp32", "90.0 %"]
 
 
+def _with_samples(folder, samples, named="accuracy[sex:female]"):
+    """The folder of a deployment whose cards say of how many samples an accuracy of the test part is."""
+    for name in ("a", "b"):
+        path = folder / f"{name}.json"
+        figure = {"value": 0.7, "low": 0.6, "high": None, "samples": samples}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"test": {"fp32": {named: figure}}}))
+    return folder
+
+
+def test_a_deployment_says_how_many_samples_groups_have(tmp_path):
+    """Three networks of one group are rows; one network of it is a column."""
+    folder = _with_samples(write_deployment(tmp_path / "run"), 1200)
+    assert tables(write_report(folder))["Accuracy by sex, test part"][0] == ["network", "female (1,200 samples)"]
+    rows = folder.joinpath("deployed.csv").read_text().splitlines()
+    folder.joinpath("deployed.csv").write_text("\n".join(rows[:2]) + "\n")
+    assert tables(write_report(folder))["Accuracy by sex, test part"] == [
+        ["group", "samples", "a, fp32"],
+        ["female", "1,200", "70.0 % (60.0 to 80.0 %)"],
+    ]
+
+
+def test_cards_without_the_number_of_samples_are_shown_without_it(tmp_path):
+    shown = tables(write_report(write_deployment(tmp_path / "run")))["Accuracy by sex, test part"]
+    assert shown[0] == ["network", "female"]
+
+
 def test_of_one_network_no_order_is_told(tmp_path):
     folder = write_deployment(tmp_path / "run")
     lines = folder.joinpath("deployed.csv").read_text().splitlines()
