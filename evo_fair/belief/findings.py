@@ -86,7 +86,7 @@ def describe_belief(finding: Finding) -> str:
     if np.isnan(finding.tau):
         return f"{first} The search may see {told} of that: there are too few trainings to check it."
     ranks = (
-        f"rank correlation with trainings that were left out {finding.tau:.2f}, that of size alone "
+        f"each trained network predicted from the others: rank correlation {finding.tau:.2f}, from their size alone "
         f"{finding.size_tau:.2f}"
     )
     if finding.size_decides:

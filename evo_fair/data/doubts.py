@@ -30,19 +30,23 @@ _MOST_UNNAMED = 5
 
 
 def say_missing(
-    table: pd.DataFrame, columns: Sequence[str], path: Path, label: str = "label", what: str = "image"
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    path: Path,
+    label: str = "label",
+    what: str = "image",
+    named: Sequence[str] = (),
 ) -> None:
     """Warns of values of `columns`, and of labels, that are taken as they are and read as if something was missing.
 
-    `label` is the labels' column, `what` a row of the table is.
+    `label` is the labels' column, `what` a row of the table is. `named` are texts that `missing` names already.
     """
     if found := [one for column in columns for one in _missing_in(table[column])]:
-        names = ", ".join(
-            json.dumps(value, ensure_ascii=False) for value in dict.fromkeys(value for _, value, _ in found)
-        )
+        values = dict.fromkeys([*named, *(value for _, value, _ in found)])
+        names = ", ".join(json.dumps(value, ensure_ascii=False) for value in values)
         _warn(
             f"{path}: {_listed(found, what)} taken for values like any other: if they mean that it is not known, "
-            f"set missing = [{names}] under [data] of the problem, and if not, missing = []"
+            f"set missing = [{names}] under [data] of the problem{'' if named else ', and if not, missing = []'}"
         )
     if found := _missing_in(table[label]):
         _warn(f"{path}: {_listed(found, what)} taken for a label like any other: remove the lines if it is none")

@@ -1,5 +1,6 @@
 """Whether data have samples enough of every label and group in every part, and what helps where they have not."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -9,13 +10,14 @@ import numpy.typing as npt
 
 from evo_fair.data.alike import alike_names
 from evo_fair.data.dataset import PARTS, Dataset, Grouping
+from evo_fair.data.doubts import MISSING_MARKS
 from evo_fair.data.splits import split_units
 from evo_fair.errors import DataError, quote
 
 __all__ = ["Draw", "check_samples"]
 
 _FEW_NUMBERS = 8
-"""Groups that are called by numbers, such as types 1 to 6 of skin: more of them, each rare, are values like an age."""
+"""Groups that are called by numbers, such as types 1 to 6 of skin: more of them, some rare, are values like an age."""
 _ENOUGH = 7
 """How many times the fewest samples a part a group needs in all, so that parts drawn evenly have enough of it."""
 _SHOWN = 4
@@ -85,6 +87,7 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int, draw
     shown = "; ".join(f"{lack.what} has {lack.samples} in {lack.part}" for lack in lacking[:_SHOWN])
     more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
     mends = (
+        _not_known(lacking),
         _spelt_alike(dataset.groupings),
         next((told for lack in lacking if (told := _in_large_units(dataset, lack, minimum))), ""),
         _in_bands(lacking),
@@ -122,6 +125,14 @@ def _lacking(groupings: Sequence[Grouping], split: npt.NDArray[np.int8], minimum
                 yield _Lack(grouping, group, part, int(sizes[group]))
 
 
+def _not_known(lacking: Sequence[_Lack]) -> str:
+    """What to do about rare groups whose names read as if something was missing; empty where there are none."""
+    names = dict.fromkeys(lack.grouping.names[lack.group] for lack in lacking if lack.grouping.name != "class")
+    if found := [json.dumps(name, ensure_ascii=False) for name in names if name.lower() in MISSING_MARKS]:
+        return f"name {', '.join(found)} in missing = [...] under [data] if it means that the group is not known"
+    return ""
+
+
 def _spelt_alike(groupings: Mapping[str, Grouping]) -> str:
     """What to do about groups, or labels, that are probably the same one in two spellings; empty where none are."""
     for grouping in groupings.values():
@@ -142,11 +153,8 @@ def _in_large_units(dataset: Dataset, lack: _Lack, minimum: int) -> str:
 
 def _in_bands(lacking: Sequence[_Lack]) -> str:
     """What to do about groupings whose groups are numbers such as ages; empty where there are none."""
-    rare: dict[str, set[str]] = {}
-    for lack in lacking:
-        if lack.grouping.name != "class" and _is_number(name := lack.grouping.names[lack.group]):
-            rare.setdefault(lack.grouping.name, set()).add(name)
-    names = " and ".join(repr(name) for name, groups in rare.items() if len(groups) > _FEW_NUMBERS)
+    rare = dict.fromkeys(lack.grouping for lack in lacking if lack.grouping.name != "class")
+    names = " and ".join(repr(one.name) for one in rare if sum(map(_is_number, one.names)) > _FEW_NUMBERS)
     return f"cut the numbers of {names} into bands, such as 'under 40' and '40 or more'" if names else ""
 
 

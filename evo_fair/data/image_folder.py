@@ -64,10 +64,10 @@ def load_image_folder(
     number_of = {label: number for number, label in enumerate(label_names)}
     labels = np.array([number_of[label] for label in _texts(table["label"])], np.int64)
     open_columns = [column for column in table.columns if column not in _TOLD]
-    if missing is None:
-        say_missing(table, open_columns, path)
-    else:
+    if missing is not None:
         table = blanked(table, open_columns, missing, path)
+    if missing is None or missing:
+        say_missing(table, open_columns, path, named=missing or ())
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
     units = unit_numbers(table["unit"]) if "unit" in table else np.arange(len(table))
     if "split" in table:

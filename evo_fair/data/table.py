@@ -158,11 +158,12 @@ def _say_doubts(
             say_unnamed(cells.texts(column.column), name, column.names, cells.path)
     if missing is not None:
         say_idle(missing, cells.blanked, cells.path)
-        return
+        if not missing:
+            return
     groups = {column.column for column in settings.groups.values() if not (column.cuts or column.names)}
     label = settings.label.column
     frame = pd.DataFrame({name: cells.texts(name) for name in (*texts, *groups, label)})
-    say_missing(frame, list(dict.fromkeys((*texts, *groups))), cells.path, label, "row")
+    say_missing(frame, list(dict.fromkeys((*texts, *groups))), cells.path, label, "row", missing or ())
 
 
 def _check_number(cells: Cells, column: str, train: npt.NDArray[np.float64]) -> None:

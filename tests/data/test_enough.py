@@ -144,6 +144,18 @@ def test_names_that_are_spelt_almost_alike_are_told(race: list[str], labels: tup
     assert told in message if told else "alike" not in message
 
 
+def test_rare_groups_that_read_as_missing_are_told() -> None:
+    told = 'are needed: name "Unknown", "nan" in missing = [...] under [data] if it means that the group is not known,'
+    assert told in _refusal(_drawn(["nan"] * 5 + ["Unknown"] * 5 + ["x", "y"] * 60), None)
+    assert "missing" not in _refusal(_drawn(["nan", "x"] * 200 + ["z"] * 5), None)  # it has enough
+
+
+def test_numbers_are_to_be_cut_though_a_few_are_frequent() -> None:
+    ages = [f"{age}.0" for age in range(20, 70, 5)]
+    message = _refusal(_drawn([*ages[:8] * 60, *ages[8:]]), None)
+    assert "are needed: cut the numbers of 'race' into bands" in message
+
+
 def test_a_refusal_names_four_at_most() -> None:
     message = _refusal(_drawn(["a", "b", "c", "d"] * 3), None)
     assert Counter(message)[";"] == 4

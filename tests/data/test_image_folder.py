@@ -341,6 +341,15 @@ def test_what_missing_names_is_in_no_group(tmp_path: Path) -> None:
     assert (site.index[6:] >= 0).all()
 
 
+def test_values_that_read_as_missing_are_said_beside_those_that_missing_names(tmp_path: Path) -> None:
+    _with_sites(tmp_path, *MISSING, "nan")
+    with pytest.warns(DataWarning) as said:
+        _load(tmp_path, min_samples=0, missing=["unknown", "?"])
+    (message,) = (str(one.message) for one in said)
+    assert "site 'nan' (2 images), site 'N/A' (1 image), site 'none' (1 image) are taken for values like any" in message
+    assert message.endswith('set missing = ["unknown", "?", "nan", "N/A", "none"] under [data] of the problem')
+
+
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_an_empty_missing_says_that_these_are_groups(tmp_path: Path) -> None:
     _with_sites(tmp_path, "", "none", "none")
@@ -356,13 +365,17 @@ def test_units_and_labels_that_read_as_missing_are_said(tmp_path: Path) -> None:
         assert len(np.unique(_load(tmp_path, min_samples=0).units)) == 21
     assert ["unit 'N/A' (2 images)" in str(one.message) for one in said] == [True, False]
     assert ["label 'nan' (1 image) is taken for a label" in str(one.message) for one in said] == [False, True]
-    assert len(np.unique(_load(tmp_path, min_samples=0, missing=["N/A"]).units)) == 22
+    with pytest.warns(DataWarning, match="label 'nan'"):
+        assert len(np.unique(_load(tmp_path, min_samples=0, missing=["N/A"]).units)) == 22
 
 
 def test_a_missing_text_that_no_cell_holds_is_said(tmp_path: Path) -> None:
     _with_sites(tmp_path, "", "Unknown")
-    with pytest.warns(DataWarning, match="no group or unit is called 'unknown', which missing names: mind capital"):
+    with pytest.warns(DataWarning) as said:
         _load(tmp_path, min_samples=0, missing=["unknown"])
+    idle, other = (str(one.message) for one in said)
+    assert "no group or unit is called 'unknown', which missing names: mind capital" in idle
+    assert "site 'Unknown' (1 image) is taken for values like any other" in other
 
 
 @pytest.mark.parametrize(("source", "missing"), [("digits", ["nan"]), ("image_folder", "nan")])
