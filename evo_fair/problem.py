@@ -1,5 +1,7 @@
 """Problems: TOML files that name a data set, its groups, a search space, a training recipe and default objectives."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -7,7 +9,7 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 
 from evo_fair.arguments import as_path
 from evo_fair.data import SOURCES, Dataset, check_dataset, check_samples, find_data, load_dataset
-from evo_fair.errors import ProblemError, UnknownNameError
+from evo_fair.errors import ConstraintError, ProblemError, UnknownNameError
 from evo_fair.files import read_toml, say_namesake, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.problem_faults import fault_of
@@ -130,10 +132,27 @@ class Problem(Section):
 
     def _check_groupings(self, dataset: Dataset) -> None:
         for key, name in [("group", self.fairness.group), *(("report", name) for name in self.fairness.report)]:
-            try:
+            with self.at_fault(f"[fairness] {key}"):
                 dataset.grouping(name)
-            except UnknownNameError as error:
-                raise ProblemError(f"{self._file or self.name}: [fairness] {key}: {error}") from error
+
+    @contextmanager
+    def at_fault(self, key: str) -> Iterator[None]:
+        """Says of a name that is unknown, or a limit that is wrong, where the problem has it.
+
+        Args:
+            key: Where that is, such as `[search] device`.
+
+        Returns:
+            A context manager, for the block that uses the name.
+
+        Raises:
+            ProblemError: The name or limit is wrong; the message begins with the
+                problem's file and the key.
+        """
+        try:
+            yield
+        except (UnknownNameError, ConstraintError) as error:
+            raise ProblemError(f"{self._file or self.name}: {key}: {error}") from error
 
     def _loaded(self) -> Dataset:
         settings = self.data
@@ -152,10 +171,8 @@ class Problem(Section):
         )
         if settings.positive is None:
             return dataset
-        try:
+        with self.at_fault("[data] positive"):
             return dataset.with_positive(settings.positive)
-        except UnknownNameError as error:
-            raise ProblemError(f"{self._file or self.name}: [data] positive: {error}") from error
 
     def search_space(self, input_shape: tuple[int, ...], labels: int) -> SearchSpace:
         """The search space on inputs of a shape.

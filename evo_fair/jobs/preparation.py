@@ -1,6 +1,7 @@
 """What a search needs, loaded and checked before anything long begins."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,12 +57,15 @@ def prepare(
     """
     problem = as_problem(problem)
     defaults = problem.search
-    profiles = load_devices(defaults.device if device is None else device, recorded)
+    with _own(problem, "device", device):
+        profiles = load_devices(defaults.device if device is None else device, recorded)
     wanted = objectives_on(profiles, defaults.objectives) if objectives is None else objectives
     limited = defaults.constraints if constraints is None else constraints
     devices = searched_devices(profiles, wanted, limited)
-    goals = resolve(wanted, devices)
-    limits = resolve_constraints(limited, devices, objectives=goals)
+    with _own(problem, "objectives", objectives):
+        goals = resolve(wanted, devices)
+    with _own(problem, "constraints", constraints):
+        limits = resolve_constraints(limited, devices, objectives=goals)
     plan = SearchPlan(
         objectives=goals,
         group=problem.fairness.chosen(group),
@@ -79,6 +83,11 @@ def prepare(
     measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
     _check_measures(dataset, space, plan.group, measures)
     return Prepared(problem, dataset, space, profiles, plan, sources(measures))
+
+
+def _own(problem: Problem, key: str, given: object) -> AbstractContextManager[None]:
+    """A block in which what is wrong is the problem's own, unless it was given instead."""
+    return problem.at_fault(f"[search] {key}") if given is None else nullcontext()
 
 
 def check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:

@@ -300,3 +300,28 @@ def test_strides_that_are_chosen_go_the_whole_way(problem_file: Path, tmp_path: 
         )
         assert (first["h_in"], first["w_in"]) == (8 // stem["stride"],) * 2
         assert card["onnx"]["parity"]["samples"] > 100
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('device = "raspbery-pi-4"', r"tiny\.toml: \[search\] device: unknown device 'raspbery-pi-4'"),
+        (
+            'constraints = ["latency_m <= 3"]',
+            r"tiny\.toml: \[search\] constraints: can't use the constraint 'latency_m",
+        ),
+        ('objectives = ["eror"]', r"tiny\.toml: \[search\] objectives: unknown objective 'eror'"),
+    ],
+)
+def test_names_that_the_problem_file_has_wrong_are_said_with_file_and_key(
+    line: str, told: str, problem_file: Path, tmp_path: Path
+) -> None:
+    kept = [one for one in problem_file.read_text().splitlines() if not one.startswith(line.split()[0])]
+    problem = tmp_path / "tiny.toml"
+    problem.write_text("\n".join([*kept, line]))
+    with pytest.raises(ef.ProblemError, match=told):
+        ef.search(problem, out=tmp_path / "run")
+    given = {"device": "abacus", "constraints": ["latncy <= 3"], "objectives": ["eror"]}
+    with pytest.raises(ef.EvoFairError) as caught:
+        ef.search(problem_file, out=tmp_path / "run", **{line.split()[0]: given[line.split()[0]]})
+    assert "toml" not in str(caught.value).split(":")[0], "what was given is not the file's"
