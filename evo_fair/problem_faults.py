@@ -13,6 +13,15 @@ from evo_fair.errors import did_you_mean, quote
 __all__ = ["fault_of", "in_plain_words"]
 
 _LONGEST_EXAMPLE = 40
+_GROUP = 'group = "class", which compares the labels, or the name of a column of groups'
+_TO_WRITE = {
+    "title": 'write title = "..." at the top of the file, a sentence on what it is about',
+    "data": 'write [data] and below it source = "image_folder", or another source',
+    "data.source": 'write source = "image_folder", or another source',
+    "fairness": f"write [fairness] and below it {_GROUP}",
+    "fairness.group": f"write {_GROUP}",
+}
+"""What is to be written where a key of a problem file is missing that needs an explanation."""
 _OF_SEVERAL = re.compile(r"(tuple|dict)\[")
 """What pydantic adds to a place whose value may be of several kinds."""
 
@@ -52,7 +61,10 @@ def in_plain_words(fault: Any, whole: Any, name: str = "") -> str:
     """
     kind, given = fault["type"], fault["input"]
     message = str(fault["msg"]).removeprefix("Value error, ")
-    if kind in ("value_error", "missing"):
+    if kind == "missing":
+        place = ".".join(map(str, fault["loc"]))
+        return f"it is missing: {_TO_WRITE.get(place, 'add it')}"
+    if kind == "value_error":
         return message
     wanted = _kind_at(whole, fault["loc"])
     named = ".".join([*([name] if name else []), *(part for part in fault["loc"] if isinstance(part, str))])

@@ -93,7 +93,17 @@ def test_a_problem_names_one_device_or_several(
         ("[search]", '[search]\ndevice = ["a", 4]', "search.device: ['a', 4] is no device"),
         ("[search]", "[search]\ndevice = [a, b]", "is not valid TOML"),
         ("title", "titel", "titel: there is no such key"),
-        ("title =", "# title =", "title: Field required"),
+        ("title =", "# title =", "title: it is missing: write title = "),
+        (
+            '[fairness]\ngroup = "class"\nreport = ["class"]\n',
+            "",
+            'fairness: it is missing: write [fairness] and below it group = "class", which',
+        ),
+        (
+            'group = "class"\n',
+            "",
+            'fairness.group: it is missing: write group = "class", which compares the labels, or',
+        ),
         ("[fairness]", "[data.more]\n[fairness]", "data.more: there is no such key: fix its name, or take it out"),
         (
             "[fairness]",

@@ -54,7 +54,9 @@ def resumable(command: str, state: Callable[[], str]) -> Iterator[Check]:
         signal.signal(signal.SIGINT, interrupt)
     try:
         yield check
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as stop:
+        if isinstance(stop, SystemError) and not unseen:  # compiled code that was interrupted raises it instead
+            raise
         if ours:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would end what is said here
         say(f"interrupted; {state()}, go on with: {command}", err=True)

@@ -149,7 +149,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> Cells:
         import pyarrow.parquet
     except ImportError as reason:
         raise DataError(
-            f"{path} is Parquet, for which pyarrow is missing: 'pip install evo-fair[parquet]' brings it, or save the "
+            f"{path} is Parquet, for which pyarrow is missing: pip install 'evo-fair[parquet]' brings it, or save the "
             "table as CSV"
         ) from reason
     with _reading_parquet(path):

@@ -177,8 +177,8 @@ def deploy(
         stored = supernet_of(run, problem, dataset, space, from_scratch, place)
     else:
         space = own.space
-        check_space(run, space.fingerprint)
         check_data(run, dataset)
+        check_space(run, space.fingerprint)
     check_front(run.path, run.front, space)
     listener.writing(folder)
     listener.prepared(dataset, space)

@@ -84,8 +84,8 @@ def supernet_of(
     run: Run, problem: Problem, dataset: Dataset, space: SearchSpace, from_scratch: bool, device: TorchDevice
 ) -> StoredSupernet | None:
     """The supernet that the run was searched with, None where none is needed; refuses other data than the run's."""
+    check_data(run, dataset)  # other labels make another space, too
     check_space(run, space.fingerprint)
-    check_data(run, dataset)
     if from_scratch:
         return None
     wanted = run.configuration.get("supernet", {}).get("sha256")

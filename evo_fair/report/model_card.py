@@ -132,7 +132,7 @@ def _model_card(run: Run, card: Card, raw: Mapping[str, Any], deployed: "pd.Seri
         from huggingface_hub import ModelCard, ModelCardData
     except ImportError as reason:
         raise EvoFairError(
-            "a model card is written by huggingface_hub, which is missing: 'pip install evo-fair[hub]' brings it"
+            "a model card is written by huggingface_hub, which is missing: pip install 'evo-fair[hub]' brings it"
         ) from reason
     licence = card.data.licence if card.data else ""
     known = next((short for pattern, short in _LICENCES if re.match(pattern, licence)), None)

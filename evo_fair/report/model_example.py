@@ -97,14 +97,14 @@ def predict(x):
 
 
 def main(paths):
-    """Prints the label of each picture with its probability; without a picture, the label of a black one."""
+    """Prints the label of each picture with its probability."""
     if not paths:
-        print(predict(np.zeros((1, *SHAPE), np.float32)))
+        sys.exit("give files of pictures: python example.py picture.jpg [more.jpg ...]")
     for path in paths:
         try:
             x = read_picture(path)
         except Exception as reason:  # Pillow raises errors of many kinds for a file that is damaged
-            sys.exit(f"{path} can't be read: {reason}")
+            sys.exit(f"{path} can't be read: {reason}; give files, those with blanks in their names in quotes")
         (shares,) = probabilities([x])
         print(f"{path}: {CARD['labels'][shares.argmax()]}, {100 * shares.max():.1f} %")
 

@@ -68,7 +68,7 @@ def _check_installed() -> None:
         import bokeh  # noqa: F401  # the drawing library is an extra
     except ImportError as reason:
         raise EvoFairError(
-            "a report is drawn by Bokeh, which is missing: 'pip install evo-fair[report]' brings it"
+            "a report is drawn by Bokeh, which is missing: pip install 'evo-fair[report]' brings it"
         ) from reason
 
 

@@ -47,6 +47,21 @@ def test_interrupt_that_a_library_swallows_comes_back_at_the_next_step(capsys: p
     assert capsys.readouterr().err.endswith("interrupted; saved, go on with: evo-fair deploy x\n")
 
 
+def test_an_interrupt_that_compiled_code_makes_another_error_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def work(interrupted: bool) -> None:
+        with resumable("evo-fair search x", lambda: "saved"):
+            if interrupted:
+                interrupt_swallowed()
+            raise SystemError("<function _numba_unpickle> returned a result with an exception set")
+
+    with pytest.raises(SystemExit) as ended:
+        work(interrupted=True)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted; saved, go on with: evo-fair search x\n"
+    with pytest.raises(SystemError, match="with an exception set"):
+        work(interrupted=False)
+
+
 def test_interrupt_while_numba_compiles_comes_when_it_has_done_so(capsys: pytest.CaptureFixture[str]) -> None:
     reached = []
 

@@ -50,7 +50,9 @@ def test_the_loading_example_runs_from_the_folder_alone(run, name, tmp_path):
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['dark', 'light']"
     alone = [sys.executable, str(folder / "example.py")]
-    assert subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.strip() == "['dark']"
+    bare = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (bare.returncode, bare.stdout) == (1, "")
+    assert bare.stderr.strip() == "give files of pictures: python example.py picture.jpg [more.jpg ...]"
 
 
 def _run_example(folder, *arguments):
@@ -246,7 +248,7 @@ def test_a_search_that_was_killed_is_to_be_gone_on_with(run, name):
 
 def test_without_huggingface_hub_it_says_what_brings_it(run, name, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(EvoFairError, match=r"pip install evo-fair\[hub\]"):
+    with pytest.raises(EvoFairError, match=r"pip install 'evo-fair\[hub\]'"):
         write_model_card(run.path, name)
 
 
