@@ -154,7 +154,7 @@ def test_data_that_do_not_suit_the_problem_are_refused(given: ef.Problem) -> Non
     )
     with pytest.raises(ef.ProblemError, match="the data are a table, which the space of stripes is not for"):
         given.with_data(table)
-    with pytest.raises(ef.ProblemError, match=r"stripes: \[fairness\] group: unknown group 'site'"):
+    with pytest.raises(ef.ProblemError, match=r"stripes\.toml: \[fairness\] group: unknown group 'site'"):
         given.with_data(ef.load_problem("digits").dataset())
 
 

@@ -374,7 +374,7 @@ def test_without_pyarrow_the_line_says_what_to_install(tmp_path: Path, monkeypat
 
     (tmp_path / "people.parquet").write_bytes(b"PAR1")
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(DataError, match=r"'pip install evo-fair\[parquet\]' brings it, or save the table as CSV"):
+    with pytest.raises(DataError, match=r"pip install 'evo-fair\[parquet\]' brings it, or save the table as CSV"):
         _read(tmp_path, file="people.parquet")
 
 

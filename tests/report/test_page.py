@@ -263,7 +263,7 @@ def test_a_report_is_html(run, name, tmp_path):
 
 def test_without_bokeh_it_says_what_brings_it(run, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "bokeh", None)
-    with pytest.raises(EvoFairError, match=r"pip install evo-fair\[report\]"):
+    with pytest.raises(EvoFairError, match=r"pip install 'evo-fair\[report\]'"):
         write_report(run.path)
 
 
