@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from evo_fair.cli.interrupts import Check
@@ -225,10 +224,10 @@ def _labels_first(dataset: Dataset) -> list[str]:
 
 def _with_sizes(grouping: Grouping) -> str:
     """A grouping with its groups, or the labels, and how many samples each has: `race: white 481, other 62`."""
-    sizes = np.bincount(grouping.index[grouping.index >= 0], minlength=len(grouping.names))
-    shown = [f"{name} {size:,}" for name, size in zip(grouping.names[:_MOST_GROUPS], sizes, strict=False)]
-    more = [f"{len(grouping.names) - _MOST_GROUPS} more"] if len(grouping.names) > _MOST_GROUPS else []
-    return f"{'labels' if grouping.name == 'class' else grouping.name}: {', '.join([*shown, *more])}"
+    told = [f"{name} {size:,}" for name, size in zip(grouping.names, grouping.sizes, strict=True)]
+    if len(told) > _MOST_GROUPS:
+        told[_MOST_GROUPS:] = [f"{len(told) - _MOST_GROUPS} more"]
+    return f"{'labels' if grouping.name == 'class' else grouping.name}: {', '.join(told)}"
 
 
 def _duration(seconds: float) -> str:

@@ -5,8 +5,6 @@ import unicodedata
 import warnings
 from collections.abc import Sequence
 
-import numpy as np
-
 from evo_fair.data.dataset import Dataset
 from evo_fair.errors import DataWarning, quote
 
@@ -36,9 +34,9 @@ def say_alike(dataset: Dataset) -> None:
         dataset: The data set.
     """
     for name, grouping in dataset.groupings.items():
-        sizes = dict(zip(grouping.names, np.bincount(grouping.index[grouping.index >= 0]).tolist(), strict=False))
+        sizes = dict(zip(grouping.names, grouping.sizes.tolist(), strict=True))
         for one, other in alike_names(grouping.names):
-            told = " and ".join(f"{quote(spelt)} (of {sizes.get(spelt, 0):,})" for spelt in (one, other))
+            told = " and ".join(f"{quote(spelt)} (of {sizes[spelt]:,})" for spelt in (one, other))
             what = "labels" if name == "class" else f"groups of {name!r}"
             warnings.warn(
                 f"{dataset.name}: the {what} {told} samples are spelt almost alike: if they are one, spell them alike",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from evo_fair.arrays import RawInputs, Selected
+from evo_fair.arrays import Ints, RawInputs, Selected
 from evo_fair.data.table_inputs import RawColumns
 from evo_fair.errors import DataError, UnknownNameError
 from evo_fair.fairness import Counts, count_predictions
@@ -49,6 +49,11 @@ class Grouping:
             raise ValueError(f"grouping {self.name!r} points outside its {len(self.names)} groups: use -1 for unknown")
         if len(set(self.names)) < len(self.names):
             raise ValueError(f"grouping {self.name!r} has two groups of one name in {list(self.names)}: name each once")
+
+    @property
+    def sizes(self) -> Ints:
+        """How many samples each group has, int64 `[groups]`."""
+        return np.bincount(self.index[self.index >= 0], minlength=len(self.names))
 
 
 @dataclass(frozen=True, eq=False)

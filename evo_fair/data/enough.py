@@ -161,8 +161,7 @@ def _in_bands(lacking: Sequence[_Lack]) -> str:
 def _another_seed(dataset: Dataset, groupings: Sequence[Grouping], minimum: int, draw: Draw | None) -> str:
     """A seed that draws parts with enough of everything, where chance alone is to blame; empty where none does."""
     checked = dict.fromkeys(chain(groupings, dataset.groupings.values()))
-    totals = [np.bincount(one.index[one.index >= 0], minlength=len(one.names)) for one in checked]
-    if draw is None or any((total < len(PARTS) * minimum).any() for total in totals):
+    if draw is None or any((grouping.sizes < len(PARTS) * minimum).any() for grouping in checked):
         return ""
     if not np.array_equal(draw.parts(dataset, draw.seed), dataset.split):
         return ""

@@ -37,6 +37,11 @@ def test_a_value_outside_the_groups_is_unknown() -> None:
     assert _dataset().grouping("class").names == ("no", "yes")
 
 
+def test_a_grouping_counts_the_samples_of_its_groups() -> None:
+    assert _dataset().grouping("sex").sizes.tolist() == [3, 2]
+    assert grouping_of("site", ["?", "?", "x"], ("x", "y")).sizes.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("name", "names", "index"),
     [
