@@ -163,6 +163,7 @@ def deploy(
             listener=bars,
         )
     _show(table)
+    _say_worst_groups(table)
     _show_evenness(table)
     say_unpredicted(run, table, device or ())
     say(f"the networks: {folder}; every figure: {(out or run) / 'deployed.csv'}")
@@ -209,6 +210,24 @@ def _show(table: "pd.DataFrame") -> None:
             *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
         )
     print_table(shown)
+
+
+def _say_worst_groups(table: "pd.DataFrame") -> None:
+    """Says which group of the run's own grouping is the worst one, of which networks; 8-bit forms are in the CSV."""
+    start = "worst_group_accuracy["
+    worst = next((str(name) for name in table if str(name).startswith(start)), None)  # its own grouping comes first
+    if worst is None:
+        return
+    grouping = worst[len(start) : -1]
+    groups = [str(name) for name in table if str(name).startswith(f"accuracy[{grouping}:") and f"{name}_low" in table]
+    networks: dict[str, list[str]] = {}
+    for row in table[table["precision"] == "fp32"].to_dict("records"):
+        for name in groups:
+            if row[name] == row[worst]:
+                networks.setdefault(name[len(f"accuracy[{grouping}:") : -1], []).append(row["id"])
+    told = "; ".join(f"{group!r} of {', '.join(ids)}" for group, ids in networks.items())
+    if told:
+        say(f"the worst group of {grouping}: {told}")
 
 
 def _show_evenness(table: "pd.DataFrame") -> None:

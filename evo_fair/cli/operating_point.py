@@ -38,6 +38,8 @@ def operating_point(
     names = {name: f"believed {name}" for name in choice.believed}
     better = "highest" if choice.goal.direction == "max" else "lowest"
     goal = f"{better} {names.get(choice.goal.name, choice.goal.name)}"
+    if choice.point is not None and minimise is None and maximise is None:
+        say(f"it has the {goal} within the limits; --minimise or --maximise names another goal{_another_goal(choice)}")
     for cost in choice.costs:
         without = "without it there is still none" if cost.best is None else f"without it the {goal} is {cost.best:g}"
         if cost.nearest is not None:
@@ -58,6 +60,14 @@ def operating_point(
         say("accuracies here are of the test part, which has chosen nothing: report them, and choose from the run")
     elif choice.point is not None:
         say("these figures come from the samples that chose the network: on other samples it may break a limit")
+
+
+def _another_goal(choice: "Choice") -> str:
+    """An example of another goal; empty where there is none, as for figures of a test part, which choose nothing."""
+    for name, option in (("error", "minimise"), ("accuracy", "maximise")):
+        if choice.point is not None and name in choice.point and name != choice.goal.name and not choice.of_test_part:
+            return f", such as --{option} {name}"
+    return ""
 
 
 def _say_point(choice: "Choice") -> None:

@@ -22,6 +22,8 @@ MISSING_MARKS = frozenset(
     {"nan", "na", "n/a", "n.a.", "n.a", "#n/a", "<na>", "nat", "none", "null", "nil", "unknown", "unk", "undefined"}
     | {"unspecified", "not specified", "not available", "not reported", "not known", "missing", "empty", "?", "-", "--"}
     | {".", "-99", "-999", "-9999"}
+    | {"unbekannt", "keine angabe", "k.a.", "k. a.", "inconnu", "inconnue", "desconocido", "desconocida", "onbekend"}
+    | {"sconosciuto", "sconosciuta", "desconhecido", "desconhecida", "nieznany", "okänd", "неизвестно", "未知", "不明"}
 )
 """What programs and people write, in small letters, where a value is missing."""
 

@@ -25,7 +25,7 @@ __all__ = ["load_image_folder"]
 TABLE = "labels.csv"
 _OWN_COLUMNS = ("file", "label", "split", "unit")
 _TOLD = ("file", "label", "split")
-"""Columns in which nothing may be missing."""
+"""Columns in which nothing is a group or a unit that is not known."""
 _ACCENTS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 """Unicode's forms with accents on their letters, and behind them, as in names of files that come from macOS."""
 _MOST_GROUPS = 50
@@ -43,12 +43,12 @@ def load_image_folder(
 ) -> Dataset:
     """Inputs uint8 `[images, 3, image_size, image_size]`; `labels.csv` in `folder` says what they are.
 
-    Its columns: `file` (a path below `folder`) and `label`; optional `split` (train, validation or test) and `unit`
-    (images that must not be torn across splits, such as those of one patient); every other column is a grouping. An
-    empty cell, or one of the texts in `missing`, means that the group or unit is unknown: the image is in no group of
-    that grouping, and is a unit of its own. Without `missing`, a `DataWarning` names the values that read as if
-    something was missing; one also says which image is in two parts. Raises `DataError` for whatever is wrong in
-    `folder`.
+    Its columns: `file` (a path below `folder`) and `label`; optional `split` (train, validation or test, or empty where
+    the part is drawn, see `given_split`) and `unit` (images that must not be torn across splits, such as those of one
+    patient); every other column is a grouping. An empty cell, or one of the texts in `missing`, means that the group or
+    unit is unknown: the image is in no group of that grouping, and is a unit of its own. Without `missing`, a
+    `DataWarning` names the values that read as if something was missing; one also says which image is in two parts.
+    Raises `DataError` for whatever is wrong in `folder`.
     """
     path = folder / TABLE if folder.parts else Path.cwd() / TABLE
     if not path.is_file():
@@ -71,7 +71,8 @@ def load_image_folder(
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
     units = unit_numbers(table["unit"]) if "unit" in table else np.arange(len(table))
     if "split" in table:
-        split = given_split(table["split"], units, table.get("unit"), path, "line", "images")
+        given = (labels, units, table.get("unit"), path, "line", "images")
+        split = given_split(table["split"], *given, fractions, rng)
     else:
         split = split_units(labels, units, fractions, rng)
     decoded = decode_images("image_folder", images, image_size)

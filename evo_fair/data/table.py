@@ -146,7 +146,8 @@ def _split(
     if settings.split is None:
         return split_units(labels, units, fractions, rng)
     unit_cells = cells.texts(settings.unit) if settings.unit else None
-    return given_split(cells.texts(settings.split), units, unit_cells, cells.path, cells.counted, "rows")
+    given = (labels, units, unit_cells, cells.path, cells.counted, "rows")
+    return given_split(cells.texts(settings.split), *given, fractions, rng)
 
 
 def _say_doubts(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.data.dataset import PARTS
+from evo_fair.data.splits import split_units
 from evo_fair.errors import DataError, did_you_mean
 
 __all__ = ["check_named", "first_line", "given_split", "near_table", "read_table", "table_rows", "unit_numbers"]
@@ -138,34 +139,58 @@ def unit_numbers(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
 
 def given_split(
     cells: "pd.Series[str]",
+    labels: npt.NDArray[np.int64],
     units: npt.NDArray[np.int64],
     unit_cells: "pd.Series[str] | None",
     path: Path,
     counted: str,
     what: str,
+    fractions: Sequence[float],
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.int8]:
     """The part of each sample, int8 `[samples]`, that the table `path` gives; `counted` is what its index counts.
 
-    Raises `DataError` for a cell that names no part, for a part that no sample is in, and for a unit whose samples,
-    called `what`, are in two.
+    A sample whose cell is "" is in the part of its unit. Where that has none, it is drawn, as `split_units` draws, for
+    the parts that no cell names, by their shares in `fractions`.
+
+    Raises `DataError` for a cell that names no part, for a part that no sample is in, for an empty cell where all parts
+    are named, and for a unit whose samples, called `what`, are in two.
     """
     where = f"{path}, {counted}"
-    wrong = ~cells.isin(PARTS)
+    unsaid = cells == ""
+    wrong = ~cells.isin(PARTS) & ~unsaid
     if wrong.any():
         value = cells[wrong].iloc[0]
         raise DataError(f"{where} {first_line(wrong)}: split {value!r}, expected one of {', '.join(PARTS)}")
-    if absent := [part for part in PARTS if not (cells == part).any()]:
+    absent = [part for part in PARTS if not (cells == part).any()]
+    if absent and not unsaid.any():
         found = " and ".join(part for part in PARTS if part not in absent)
         raise DataError(
-            f"{path}: no {counted} has the split {' or '.join(map(repr, absent))}, only {found}: give "
-            f"{what} to each of {', '.join(PARTS)}, or leave split out to have the parts drawn"
+            f"{path}: no {counted} has the split {' or '.join(map(repr, absent))}, only {found}: give {what} to each "
+            f"of {', '.join(PARTS)}, empty the cells of {what} from which the rest is to be drawn, or leave split out "
+            "to have all parts drawn"
         )
-    split = np.array([PARTS.index(part) for part in cells], np.int8)
-    first = split[np.unique(units, return_index=True)[1]]
-    torn = pd.Series(split != first[units], index=cells.index)
-    if unit_cells is not None and torn.any():
+    if unsaid.any() and not absent:
         raise DataError(
-            f"{where} {first_line(torn)}: unit {unit_cells[torn].iloc[0]!r} is in two splits: give all its {what} the "
-            "same one"
+            f"{where} {first_line(unsaid)}: the split is empty, and all of {', '.join(PARTS)} are named: give one; "
+            "where a part is named by no cell, empty ones are drawn for it"
         )
+    split = np.array([PARTS.index(part) if part else -1 for part in cells], np.int8)
+    told = split >= 0
+    part_of = np.full(int(units.max(initial=-1)) + 1, -1, np.int8)
+    named, first = np.unique(units[told], return_index=True)
+    part_of[named] = split[told][first]
+    torn = pd.Series(told & (split != part_of[units]), index=cells.index)
+    if unit_cells is not None and torn.any():
+        different = len(np.unique(units[torn]))
+        also = f", and so {'are' if different > 2 else 'is'} {different - 1:,} more" if different > 1 else ""
+        raise DataError(
+            f"{where} {first_line(torn)}: unit {unit_cells[torn].iloc[0]!r} is in two splits{also}: give all {what} of "
+            "a unit the same one"
+        )
+    split = part_of[units]
+    if (drawn := split < 0).any():
+        shares = [fractions[PARTS.index(part)] for part in absent]
+        parts = np.array([PARTS.index(part) for part in absent], np.int8)
+        split[drawn] = parts[split_units(labels[drawn], units[drawn], shares, rng)]
     return split

@@ -12,8 +12,9 @@ from evo_fair.jobs.listener import Listener
 from evo_fair.nets.predict import predict_logits
 from evo_fair.problem import Training
 from evo_fair.pruning.task import Task
+from evo_fair.show import counted
 
-__all__ = ["ConstantAnswer", "how_to_learn_more", "say_doubts", "warn_of_probabilities"]
+__all__ = ["ConstantAnswer", "how_to_learn_more", "say_doubts", "warn_of_few_steps", "warn_of_probabilities"]
 
 LEAST_STEPS = 700
 """Steps of a training below which it mostly learns little; those of the problems that ship take more."""
@@ -54,8 +55,7 @@ class ConstantAnswer:
 
 def how_to_learn_more(training: Training, dataset: Dataset) -> str:
     """What to do where no network that this training made does better than a constant answer, in sentences."""
-    samples = len(dataset.part("train"))
-    steps = training.epochs * (samples // min(training.batch_size, samples))
+    samples, steps = len(dataset.part("train")), _steps(training, dataset)
     if steps < LEAST_STEPS:
         told = f"The training had {steps:,} steps, and fewer than {LEAST_STEPS} are mostly too few"
         return f"{told}: raise epochs, or lower batch_size."
@@ -63,6 +63,21 @@ def how_to_learn_more(training: Training, dataset: Dataset) -> str:
         f"The training had {steps:,} steps. If its loss hardly fell, raise epochs. If it fell well, the networks know "
         f"the {samples:,} training samples by heart, or those of the validation part are too few to tell: give more."
     )
+
+
+def warn_of_few_steps(training: Training, dataset: Dataset, listener: Listener) -> None:
+    """Warns of a supernet's `training` that is too short to learn much, before it begins or is relied upon."""
+    if (steps := _steps(training, dataset)) < LEAST_STEPS:
+        listener.warned(
+            f"the supernet's training has {counted(steps, 'step')} ({counted(training.epochs, 'epoch')}, "
+            f"{len(dataset.part('train')):,} training samples in batches of {training.batch_size:,}), and fewer than "
+            f"{LEAST_STEPS} are mostly too few: raise epochs, or lower batch_size, in [training]"
+        )
+
+
+def _steps(training: Training, dataset: Dataset) -> int:
+    samples = len(dataset.part("train"))
+    return training.epochs * (samples // min(training.batch_size, samples))
 
 
 def warn_of_probabilities(name: str, network: nn.Module, task: Task, listener: Listener) -> None:

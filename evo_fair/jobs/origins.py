@@ -8,6 +8,7 @@ from typing import Any
 
 from evo_fair.data import Dataset
 from evo_fair.export.card import write_frozen
+from evo_fair.jobs.guessing import warn_of_few_steps
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers
 from evo_fair.jobs.workers.populations import PredictingWork
@@ -106,6 +107,7 @@ def supernet_origin(
     """
     choice = check_header(freeze_header, space)
     listener.prepared(dataset, space)
+    warn_of_few_steps(problem.training.of_supernet(), dataset, listener)
     hears = (listener.training, listener.training_resumed, listener.waiting)
     supernet = ensure_supernet(problem, dataset, space, *hears, device)
     header: Header | None = None

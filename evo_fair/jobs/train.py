@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evo_fair.arguments import as_path
+from evo_fair.jobs.guessing import warn_of_few_steps
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets.device import open_device
 from evo_fair.problem import Problem, as_problem
@@ -48,5 +49,6 @@ def train(
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener.prepared(dataset, space)
+    warn_of_few_steps(problem.training.of_supernet(), dataset, listener)
     folder = None if out is None else as_path("out", out)
     return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed, place)

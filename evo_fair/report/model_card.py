@@ -238,7 +238,7 @@ def _predicted(card: Card) -> dict[str, float]:
 
 def _limits(weights: str) -> str:
     told = {
-        _ALONE: "- The network was trained on its own; the figures of the validation part helped to choose it.",
+        _ALONE: "- The weights are from a training of this network alone. The validation part helped to choose it.",
         _SHARED: "- The weights are those of a shared supernet: a training of its own changes what it gets right.",
         _PRUNED: "- The weights are those of a larger network, pruned: training changes what it gets right.",
     }

@@ -25,8 +25,10 @@ _READ = ("accuracy", "worst_group_accuracy")
 def front_table(run: Run, rows: int = 20) -> Table:
     """The front of a run for the terminal; of a longer one `rows` networks spread evenly over it."""
     shown = _spread(run.front, rows)
-    left_out = f"; {len(shown)} of them shown, all in front.csv" if len(shown) < len(run.front) else ""
-    table = Table(f"{counted(len(run.front), 'network')} on the front{left_out}")
+    title = f"{counted(len(run.front), 'network')} on the front"
+    if len(shown) < len(run.front):
+        title = f"{title}, all in front.csv; {len(shown)} shown, spread evenly over it"
+    table = Table(title)
     for number, heading in enumerate(_headings(run.front, run.axes)):
         table.add_column(heading, justify="right" if number else "left")
     for cells in _cells(shown, run.axes):

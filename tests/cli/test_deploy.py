@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -217,9 +218,14 @@ def test_even_groups_moves_the_files_outputs_and_says_so(
     }.items():
         assert rows[column].tolist() == pytest.approx([value, value, np.nan], nan_ok=True)
     assert not {"even_groups", "even_strength"} & set(table(plain / "deployed.csv"))
-    assert f"{name}: outputs moved at a strength of {evened['strength']:g}; on" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"{name}: outputs moved at a strength of {evened['strength']:g}; on" in printed
+    (first, *_) = rows[rows["precision"] == "fp32"].to_dict("records")
+    worst = first["worst_group_accuracy[class]"]
+    (group, *_) = (label for label in dataset.label_names if first[f"accuracy[class:{label}]"] == worst)
+    told = printed[printed.index("the worst group of class: ") :]
+    assert re.search(rf"'{group}' of {name}(, {name})?\b", told)
+    assert told.count("' of ") < len(dataset.label_names)
     for other, said in ((0.05, "0.05"), (None, "nothing")):
         with pytest.raises(RunError, match=rf"made with deploy.even_groups = 0.02, not {said}"):
             ef.deploy(run, networks=[name], epochs=1, even_groups=other, int8=True, out=even, resume=True)

@@ -198,6 +198,8 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     best = front[front["accuracy"] >= floor].sort_values("latency_ms").iloc[0]
     assert point.returncode == 0, point.stderr
     assert best["id"] in point.stdout
+    goal = "it has the lowest latency_ms within the limits; --minimise or --maximise names another goal"
+    assert f"{goal}, such as --minimise error\n" in point.stdout
     assert re.search(r"^worst_group_accuracy is that of class:\d, .*\d+ samples? of the validation", point.stdout, re.M)
     assert re.search(
         r"limit accuracy >= 0\.\d+ costs [\d.e-]+ of latency_ms: without it the lowest latency_ms is", point.stdout

@@ -65,6 +65,45 @@ def test_without_a_split_whole_units_are_split(tmp_path: Path) -> None:
         assert len(set(dataset.split[3 * unit : 3 * unit + 3])) == 1
 
 
+def test_a_part_that_no_cell_names_is_drawn_from_the_images_that_have_none(tmp_path: Path) -> None:
+    rows = _rows()
+    tested = [i for i, row in enumerate(rows) if row[3] == "test"]
+    for i, row in enumerate(rows):
+        row[3] = "test" if i in tested[1:] else ""  # the first goes with its unit
+    _write(tmp_path, rows)
+    dataset = _load(tmp_path)
+    assert dataset.part("test").tolist() == tested
+    assert [len(dataset.part(part)) for part in PARTS[:2]] == pytest.approx([48 * 65 / 80, 48 * 15 / 80], abs=3)
+    for unit in range(20):
+        assert len(set(dataset.split[3 * unit : 3 * unit + 3])) == 1
+    again = _load(tmp_path, seed=1)
+    assert again.part("test").tolist() == tested
+    assert again.part("train").tolist() != dataset.part("train").tolist()
+
+
+def test_all_images_without_a_part_are_drawn_for_the_only_one_that_is_not_named(tmp_path: Path) -> None:
+    rows = _rows()
+    for row in rows:
+        row[3] = "" if row[3] == "validation" else row[3]
+    _write(tmp_path, rows)
+    assert [PARTS[part] for part in _load(tmp_path).split] == [row[3] for row in _rows()]
+
+
+def test_a_column_of_empty_splits_is_as_none(tmp_path: Path) -> None:
+    _write(tmp_path, [[*row[:3], "", row[4]] for row in _rows()])
+    drawn = _load(tmp_path).split
+    _write(tmp_path, columns=("file", "label", "site", "unit"))
+    assert drawn.tolist() == _load(tmp_path).split.tolist()
+
+
+def test_all_units_in_two_splits_are_counted(tmp_path: Path) -> None:
+    rows = _rows()
+    rows[4][3], rows[19][3], rows[20][3] = "test", "train", "train"  # of u1 and u6
+    _write(tmp_path, rows)
+    with pytest.raises(DataError, match=r"unit 'u1' is in two splits, and so is 1 more: give all images of a unit"):
+        _load(tmp_path)
+
+
 def test_without_units_each_image_is_its_own(tmp_path: Path) -> None:
     _write(tmp_path, columns=("file", "label"))
     dataset = _load(tmp_path)
@@ -214,14 +253,16 @@ def _sixteen_bit(folder: Path) -> None:
             _split_of({"validation": "test"}),
             (
                 r"labels\.csv: no line has the split 'validation', only train and test: give images to each of train, "
-                "validation, test, or leave split out to have the parts drawn$"
+                "validation, test, empty the cells of images from which the rest is to be drawn, or leave split out to "
+                "have all parts drawn$"
             ),
         ),
         (
             _split_of({"train": "test", "validation": "test"}),
             r"labels\.csv: no line has the split 'train' or 'validation', only test",
         ),
-        (_cell(6, "split", "test"), r"line \d: unit 'u1' is in two splits"),
+        (_cell(6, "split", "test"), r"line \d: unit 'u1' is in two splits: give all images of a unit the same one$"),
+        (_cell(6, "split", ""), r"line 6: the split is empty, and all of train, validation, test are named: give one;"),
         (_cell(6, "unit", "u4"), r"unit 'u4' is in two splits"),
         (lambda f: (f / "0/4.jpg").write_bytes(b"x"), r"0/4\.jpg does not open: not a JPEG.*take it out of the table"),
         (_sixteen_bit, r"0/0\.jpg does not open: its mode I;16 is not 8 bits a channel; convert it"),

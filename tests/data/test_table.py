@@ -235,7 +235,7 @@ def _with(column: str, row: int, value: object) -> Callable[[pd.DataFrame], pd.D
             lambda frame: frame.assign(part="test"),
             {"split": "part"},
             ("people.csv: no line has the split 'train' or 'validation', only test: give rows to each of train, "
-            "validation, test, or leave split out to have the parts drawn"),
+            "validation, test, empty the cells of rows from which the rest is to be drawn, or leave split out to have"),
         ),
         (
             lambda frame: frame.assign(part=frame["part"].replace("validation", "test")),

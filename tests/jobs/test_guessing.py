@@ -9,7 +9,13 @@ import torch
 from torch import nn
 
 import evo_fair as ef
-from evo_fair.jobs.guessing import ConstantAnswer, how_to_learn_more, say_doubts, warn_of_probabilities
+from evo_fair.jobs.guessing import (
+    ConstantAnswer,
+    how_to_learn_more,
+    say_doubts,
+    warn_of_few_steps,
+    warn_of_probabilities,
+)
 from evo_fair.pruning.task import Task
 
 from ..own.conftest import digits_task
@@ -71,6 +77,19 @@ def test_what_to_do_where_networks_guess_depends_on_how_long_they_were_trained(
     training: Any = SimpleNamespace(epochs=epochs, batch_size=batch)
     dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))
     assert how_to_learn_more(training, dataset).startswith(told)
+
+
+@pytest.mark.parametrize(("epochs", "warned"), [(87, True), (88, False)])
+def test_a_supernet_of_few_steps_is_warned_of(epochs: int, warned: bool) -> None:
+    training: Any = SimpleNamespace(epochs=epochs, batch_size=64)
+    dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))  # 8 steps an epoch
+    heard = Heard()
+    warn_of_few_steps(training, dataset, heard)
+    told = (
+        "the supernet's training has 696 steps (87 epochs, 520 training samples in batches of 64), and fewer than 700 "
+        "are mostly too few: raise epochs, or lower batch_size, in [training]"
+    )
+    assert heard.warnings == [told] * warned
 
 
 def test_it_is_said_how_often_a_network_is_right(knowing: nn.Module, task: Task) -> None:

@@ -30,7 +30,7 @@ def test_the_terminal_table_names_the_networks(run):
 
 def test_a_long_front_is_thinned_evenly_and_says_so(run):
     text = printed(front_table(run, rows=3))
-    assert "3 of them shown, all in front.csv" in text
+    assert "5 networks on the front, all in front.csv; 3 shown, spread evenly over it" in " ".join(text.split())
     assert [name[-1] for name in run.front["id"] if name in text] == ["0", "2", "4"]
 
 
