@@ -1,6 +1,7 @@
 """What a search gains: networks of its front against random and known ones of equal latency, all trained alike.
 
     python benchmarks/search_gain.py PROBLEM --run RUN [--data DIR] [--limit MINUTES] [--threads N] [--report]
+                                     [--beside RESULTS]
 
 PROBLEM is ham10000, faces, cifar10 or another problem with images and at most ten labels; RUN the folder of a search on
 it, whose front is judged. Trained are
@@ -21,13 +22,16 @@ A finished training is a file in results/benchmarks/search_gain/PROBLEM/units/ (
 checkpoint in work/ beside it: the script goes on where it was broken off, or where `--limit` ended it. The networks
 are in networks.json there, so that --run is needed only the first time, or for another front: what was trained for
 the former one stays, and counts where it is chosen again. Writes table.csv, comparison.csv and gain.png, .pdf.
+
+--beside names the results of another problem that has the same data and recipe, but another space: the front judged
+there is a further row of the comparison, as a family of known networks is. Nothing of it is trained here.
 """
 
 import argparse
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--limit", type=float, help="minutes after which no epoch begins; default: none")
     parser.add_argument("--threads", type=int, default=1, help="trainings beside each other, a thread each")
+    parser.add_argument("--beside", type=Path, help="the folder of such results on the same data with another space")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--out", type=Path, help=f"default: {RESULTS.relative_to(RESULTS.parents[2])}/PROBLEM")
     parser.add_argument("--work", type=Path, help="for checkpoints; default: work/ in --out")
@@ -83,10 +88,11 @@ def main() -> None:
     candidates = chosen(place, device, arguments)
     epochs = place.problem.training.epochs if arguments.epochs is None else arguments.epochs
     units = planned(candidates, epochs, arguments.seeds)
+    beside = {} if arguments.beside is None else front_beside(place, arguments.beside, epochs, arguments.seeds)
     if not arguments.report:
         until = float("inf") if arguments.limit is None else began + 60 * arguments.limit
         train(arguments, place, units, until)
-    report(place, candidates, units, device.name)
+    report(place, candidates, units, device.name, beside)
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -151,6 +157,25 @@ def front_of(place: Workplace, folder: Path) -> Ints:
         raise RunError(f"the front in {folder} is empty: search again with wider constraints")
     _, first = np.unique(canonical := place.space.canonical(genomes), axis=0, return_index=True)
     return np.asarray(canonical[np.sort(first)])
+
+
+def front_beside(
+    place: Workplace, folder: Path, epochs: int, seeds: list[int]
+) -> dict[Candidate, list[dict[str, Any]]]:
+    """The front that the results in `folder` judged, and what each of its trainings gave.
+
+    Its role is `front of NAME`. Raises `RunError` where a training is missing or is of other data or another recipe,
+    since the comparison would be of more than the space.
+    """
+    path = folder / "networks.json"
+    if not path.is_file():
+        raise RunError(f"{path} does not exist: --beside takes a folder that this script wrote")
+    found = {}
+    for stored in map(Candidate.of, read_json(path, RunError)["networks"]):
+        if stored.role == FRONT:
+            one = replace(stored, role=f"front of {folder.name}", pair=None)
+            found[one] = [place.of_another_space(folder, Unit(stored.name, epochs, seed)) for seed in seeds]
+    return found
 
 
 def pairs_of(space: SearchSpace, device: Profile, front: Ints, networks: int, draws: int) -> list[Candidate]:

@@ -1,5 +1,6 @@
 """The report of `search_gain`: what finished trainings reach on the test part, compared at equal latency."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,17 @@ REPLICATES = 2000
 Row = dict[str, Any]
 
 
-def report(place: Workplace, candidates: list[Candidate], units: list[tuple[Unit, Candidate]], device: str) -> None:
+def report(
+    place: Workplace,
+    candidates: list[Candidate],
+    units: list[tuple[Unit, Candidate]],
+    device: str,
+    beside: Mapping[Candidate, list[Row]] | None = None,
+) -> None:
     """Writes table, comparison and figure of the networks of which all units are finished; says what is missing.
 
-    `device` names whose latency it is. While fewer than three pairs are finished nothing is written; raises `RunError`
-    where nothing more can be finished.
+    `device` names whose latency it is; `beside` are networks of another space with the facts of their units. While
+    fewer than three pairs are finished nothing is written; raises `RunError` where nothing more can be finished.
     """
     finished, missing, diverged = sorted_out(place, candidates, units)
     whole = paired(candidates, set(finished))
@@ -59,6 +66,8 @@ def report(place: Workplace, candidates: list[Candidate], units: list[tuple[Unit
             print(found)
             return
         raise RunError(f"{found}: give more --networks, or see why trainings diverge")
+    whole += beside or {}
+    finished |= {candidate.name: facts for candidate, facts in (beside or {}).items()}
     trained = measured(place, whole, finished)
     table, comparison = table_of(whole, trained), comparisons(whole, trained)
     seeds = trained["accuracy"].points.shape[1]

@@ -118,6 +118,22 @@ class Workplace:
             raise RunError(f"{path} was trained on other data or by another recipe: remove it, or give another --out")
         return facts
 
+    def of_another_space(self, folder: Path, unit: Unit) -> dict[str, Any]:
+        """The facts of a unit that lies in `folder`, of a network of another space on the same data by the same recipe.
+
+        Raises `RunError` where it is missing, diverged or is of other data or another recipe.
+        """
+        path = folder / "units" / f"{unit.name}.json"
+        if not path.is_file():
+            raise RunError(f"{path} is missing: train that front first, with as many epochs and the same seeds")
+        facts: dict[str, Any] = read_json(path, RunError)
+        own = {"recipe": self.recipe(unit).of_one_network(), "data": self.dataset.fingerprint}
+        if "diverged" in facts or {name: facts.get("made_of", {}).get(name) for name in own} != own:
+            raise RunError(
+                f"{path} diverged, or was trained on other data or by another recipe than {self.problem.name}"
+            )
+        return facts
+
     def make(self, unit: Unit, candidate: Candidate, until: float = float("inf")) -> dict[str, Any] | None:
         """Trains a unit unless it is there, writes what it predicts, and returns its facts.
 

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +281,15 @@ def test_the_whole_way_from_a_run_to_the_comparison(
     start("--run", run, "--report")
     assert [path.stat().st_mtime_ns for path in units] == changed
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == written
+    start("--report", "--beside", out)
+    beside = (
+        pd.read_csv(out / "comparison.csv", comment="#")
+        .set_index("front_minus")
+        .loc["front of out of the same latency"]
+    )
+    assert beside["metric"].tolist() == ["accuracy", "worst_group_accuracy", "unfairness"]
+    assert beside["networks"].tolist() == [3, 3, 3]
+    assert beside["difference"].tolist() == pytest.approx([0, 0, 0])  # a front has nothing more than itself
     facts = read_json(units[0])
     write_json(units[0], {**facts, "made_of": {**facts["made_of"], "data": "others"}})
     with pytest.raises(RunError, match="was trained on other data or by another recipe: remove it"):
@@ -326,6 +336,31 @@ def test_a_training_that_the_limit_ended_goes_on_to_the_same_predictions(
     assert whole is not None
     assert (resumed["validation"], resumed["test"]) == (whole["validation"], whole["test"])
     assert not (broken.work / f"{unit.name}.safetensors").exists()
+
+
+def test_a_front_beside_has_to_be_of_the_same_data_and_recipe(lamps: Path, tmp_path: Path) -> None:
+    place, folder = place_of(lamps, tmp_path), tmp_path / "others"
+    unit = Unit("small", 2, 0)
+    with pytest.raises(RunError, match=r"networks\.json does not exist: --beside takes a folder"):
+        search_gain.front_beside(place, folder, 2, [0])
+    candidates = [Candidate("small", "front", 1.0, 1, 1, (0,), 0), Candidate("any", "random", 1.0, 1, 1, (0,), 0)]
+    write_json(folder / "networks.json", {"networks": [asdict(one) for one in candidates]})
+    with pytest.raises(RunError, match=r"small\.e2\.s0\.json is missing: train that front first"):
+        search_gain.front_beside(place, folder, 2, [0])
+    made_of = {**place.made_of(unit, candidates[0]), "space": "another", "genome": [9, 9]}
+    path, told = folder / "units" / f"{unit.name}.json", {"made_of": made_of, "test": "01"}
+    write_json(path, told)
+    assert search_gain.front_beside(place, folder, 2, [0]) == {
+        Candidate("small", "front of others", 1.0, 1, 1, (0,), None): [told]
+    }
+    for wrong in (
+        {"made_of": {**made_of, "data": "other"}},
+        {"made_of": {**made_of, "recipe": {}}},
+        {"diverged": "so"},
+    ):
+        write_json(path, told | wrong)
+        with pytest.raises(RunError, match="diverged, or was trained on other data or by another recipe than lamps"):
+            search_gain.front_beside(place, folder, 2, [0])
 
 
 def test_a_run_on_another_space_data_or_group_is_refused(lamps: Path, tmp_path: Path) -> None:
