@@ -213,21 +213,20 @@ def _show(table: "pd.DataFrame") -> None:
 
 
 def _say_worst_groups(table: "pd.DataFrame") -> None:
-    """Says which group of the run's own grouping is the worst one, of which networks; 8-bit forms are in the CSV."""
+    """Says which group of each grouping is the worst one, of which networks; 8-bit forms are left to the CSV."""
     start = "worst_group_accuracy["
-    worst = next((str(name) for name in table if str(name).startswith(start)), None)  # its own grouping comes first
-    if worst is None:
-        return
-    grouping = worst[len(start) : -1]
-    groups = [str(name) for name in table if str(name).startswith(f"accuracy[{grouping}:") and f"{name}_low" in table]
-    networks: dict[str, list[str]] = {}
-    for row in table[table["precision"] == "fp32"].to_dict("records"):
-        for name in groups:
-            if row[name] == row[worst]:
-                networks.setdefault(name[len(f"accuracy[{grouping}:") : -1], []).append(row["id"])
-    told = "; ".join(f"{group!r} of {', '.join(ids)}" for group, ids in networks.items())
-    if told:
-        say(f"the worst group of {grouping}: {told}")
+    for worst in (str(name) for name in table if str(name).startswith(start) and f"{name}_low" in table):
+        grouping = worst[len(start) : -1]
+        before = f"accuracy[{grouping}:"
+        groups = [str(name) for name in table if str(name).startswith(before) and f"{name}_low" in table]
+        networks: dict[str, list[str]] = {}
+        for row in table[table["precision"] == "fp32"].to_dict("records"):
+            for name in groups:
+                if row[name] == row[worst]:
+                    networks.setdefault(name[len(before) : -1], []).append(f"{row['id']} ({row[name]:.3f})")
+        told = "; ".join(f"{group!r} of {', '.join(ids)}" for group, ids in networks.items())
+        if told:
+            say(f"the worst group of {grouping}: {told}")
 
 
 def _show_evenness(table: "pd.DataFrame") -> None:

@@ -21,6 +21,8 @@ _FEW_NUMBERS = 8
 _ENOUGH = 7
 """How many times the fewest samples a part a group needs in all, so that parts drawn evenly have enough of it."""
 _SHOWN = 4
+_CODES = frozenset({"-1", "-9", "9", "99", "999", "9999"})
+"""Codes that often mean `not known`; unlike `MISSING_MARKS` they may as well be groups."""
 _MOST_SEEDS = 20
 _MOST_DRAWN = 4_000_000
 """How many samples are drawn anew, at most, to find a seed that helps: a second's work."""
@@ -127,10 +129,17 @@ def _lacking(groupings: Sequence[Grouping], split: npt.NDArray[np.int8], minimum
 
 def _not_known(lacking: Sequence[_Lack]) -> str:
     """What to do about rare groups whose names read as if something was missing; empty where there are none."""
-    names = dict.fromkeys(lack.grouping.names[lack.group] for lack in lacking if lack.grouping.name != "class")
-    if found := [json.dumps(name, ensure_ascii=False) for name in names if name.lower() in MISSING_MARKS]:
+    names = dict.fromkeys(
+        lack.grouping.names[lack.group] for lack in lacking if lack.grouping.name != "class" and _reads_as_missing(lack)
+    )
+    if found := [json.dumps(name, ensure_ascii=False) for name in names]:
         return f"name {', '.join(found)} in missing = [...] under [data] if it means that the group is not known"
     return ""
+
+
+def _reads_as_missing(lack: _Lack) -> bool:
+    name = lack.grouping.names[lack.group].lower()
+    return name in MISSING_MARKS or (name in _CODES and not _has_many_numbers(lack.grouping))
 
 
 def _spelt_alike(groupings: Mapping[str, Grouping]) -> str:
@@ -154,8 +163,12 @@ def _in_large_units(dataset: Dataset, lack: _Lack, minimum: int) -> str:
 def _in_bands(lacking: Sequence[_Lack]) -> str:
     """What to do about groupings whose groups are numbers such as ages; empty where there are none."""
     rare = dict.fromkeys(lack.grouping for lack in lacking if lack.grouping.name != "class")
-    names = " and ".join(repr(one.name) for one in rare if sum(map(_is_number, one.names)) > _FEW_NUMBERS)
+    names = " and ".join(repr(one.name) for one in rare if _has_many_numbers(one))
     return f"cut the numbers of {names} into bands, such as 'under 40' and '40 or more'" if names else ""
+
+
+def _has_many_numbers(grouping: Grouping) -> bool:
+    return sum(map(_is_number, grouping.names)) > _FEW_NUMBERS
 
 
 def _another_seed(dataset: Dataset, groupings: Sequence[Grouping], minimum: int, draw: Draw | None) -> str:

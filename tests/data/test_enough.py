@@ -150,6 +150,13 @@ def test_rare_groups_that_read_as_missing_are_told() -> None:
     assert "missing" not in _refusal(_drawn(["nan", "x"] * 200 + ["z"] * 5), None)  # it has enough
 
 
+def test_a_rare_code_among_few_may_be_missing() -> None:
+    told = 'are needed: name "9" in missing = [...] under [data] if it means that the group is not known, or'
+    assert told in _refusal(_drawn(["1", "2"] * 60 + ["9"] * 5), None)
+    ages = [str(age) for age in range(2, 12)] * 5
+    assert "missing" not in _refusal(_drawn(ages), None)
+
+
 def test_numbers_are_to_be_cut_though_a_few_are_frequent() -> None:
     ages = [f"{age}.0" for age in range(20, 70, 5)]
     message = _refusal(_drawn([*ages[:8] * 60, *ages[8:]]), None)
