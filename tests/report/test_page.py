@@ -386,6 +386,8 @@ def test_the_page_asks_nobody_and_obeys_no_label(tmp_path, browser, width):
     assert tab.run("typeof window.bad") == "undefined"
     assert tab.run("document.querySelectorAll('img, main b:not([style])').length") == 0
     assert tab.run("document.documentElement.scrollWidth") <= width
+    tab.run("document.getElementById('more-limits').append(new Option('of a long name '.repeat(9)))")
+    assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.errors == []
 
 
