@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from joblib import cpu_count
 
 from evo_fair.data.decoding import decode_pixels, quiet
 from evo_fair.data.image_cache import DecodedImages, read_images, write_images
+from evo_fair.data.progress import tell
 from evo_fair.errors import DataError, in_a_line
 from evo_fair.files import cache_folder
 from evo_fair.lock import held
@@ -21,6 +23,9 @@ __all__ = ["IMAGE_SUFFIXES", "ImageFile", "decode_images", "list_folder", "list_
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 _LARGEST_FILE = 256 * 2**20
+_MOST_DAMAGED = 1000
+"""Damaged images, beside the first, after which no more are looked for: something is wrong with all of them."""
+_SHOWN = 5
 _AHEAD = 8
 """Images a core that are decoded ahead of the one to write."""
 
@@ -43,6 +48,13 @@ class ImageFile:
 
     def __str__(self) -> str:
         return f"{self.member} in {self.path}" if self.member else str(self.path)
+
+
+class _Damaged(NamedTuple):
+    """An image that can't be read, and why: a `fault` to stand behind its name."""
+
+    image: ImageFile
+    fault: str
 
 
 def list_zip(path: Path) -> dict[str, ImageFile]:
@@ -71,8 +83,8 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
 
     Comes from the cache where these files were decoded before and the cache is whole: the key covers their names, sizes
     and CRCs (paths and times of change outside archives) and the image size. A decoding that was broken off goes on
-    where it stood. Raises `DataError` naming the image that
-    doesn't open or is too large, and `StorageError` if the cache can't be written.
+    where it stood. Raises `DataError` naming the images that don't open or are too large, and `StorageError` if the
+    cache can't be written.
     """
     if not 8 <= image_size <= 1024:
         raise DataError(f"image_size {image_size}: expected 8 to 1024 pixels")
@@ -86,7 +98,7 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
         if cached is not None:
             return cached
         with quiet():
-            write_images(path, shape, lambda done: _decoded(images[done:], image_size))
+            write_images(path, shape, lambda done: _decoded(images, done, image_size))
         written = read_images(path, shape)
     if written is None:
         raise DataError(f"the cache {path} changed while it was written: run it again")
@@ -104,23 +116,52 @@ def _key(images: Sequence[ImageFile]) -> str:
     return total.hexdigest()[:20]
 
 
-def _decoded(images: Sequence[ImageFile], image_size: int) -> Iterator[bytes]:
-    """The pixels of each image in order; threads, since Pillow decodes outside Python's lock."""
+def _decoded(images: Sequence[ImageFile], done: int, image_size: int) -> Iterator[bytes]:
+    """The pixels of each image after the first `done`, in order; threads, since Pillow decodes outside Python's lock.
+
+    After one that is damaged the others are looked at as well, so that all are named at once.
+    """
     with ExitStack() as stack:
         archives = {
             path: stack.enter_context(_open_zip(path)) for path in dict.fromkeys(i.path for i in images if i.member)
         }
         pool = stack.enter_context(ThreadPoolExecutor(cpu_count()))
         stack.callback(pool.shutdown, cancel_futures=True)
-        yield from _in_order(pool, _decoder(archives, image_size), images)
+        damaged: list[_Damaged] = []
+        for number, found in enumerate(_in_order(pool, _decoder(archives, image_size), images[done:]), done + 1):
+            if isinstance(found, _Damaged):
+                damaged.append(found)
+                if len(damaged) > _MOST_DAMAGED or found.image.member:
+                    break
+            elif not damaged:
+                yield found
+            if damaged:
+                tell(number, len(images))
+        if damaged:
+            raise _refusal(damaged)
+
+
+def _refusal(damaged: Sequence[_Damaged]) -> DataError:
+    """The error that names the first of the damaged images, and says how many more there are."""
+    first, *others = damaged
+    if first.image.member:
+        return DataError(f"{first.image} {first.fault}; get {first.image.path.name} again")
+    if not others:
+        return DataError(f"{first.image} {first.fault}; replace the file, or take its line out of the table")
+    more = f"more than {_MOST_DAMAGED}" if len(others) == _MOST_DAMAGED else f"{len(others):,}"
+    named = ", ".join(str(one.image) for one in others[:_SHOWN])
+    return DataError(
+        f"{first.image} {first.fault}; {more} more can't be read: {named}{', ...' if len(others) > _SHOWN else ''}; "
+        "replace these files, or take their lines out of the table"
+    )
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, function: Callable[[ImageFile], bytes], images: Sequence[ImageFile]
-) -> Iterator[bytes]:
+    pool: ThreadPoolExecutor, function: Callable[[ImageFile], bytes | _Damaged], images: Sequence[ImageFile]
+) -> Iterator[bytes | _Damaged]:
     """What `function` makes of each image, in order; few results wait for an image before them that takes long."""
     ahead = _AHEAD * cpu_count()
-    waiting: deque[Future[bytes]] = deque()
+    waiting: deque[Future[bytes | _Damaged]] = deque()
     for image in images:
         waiting.append(pool.submit(function, image))
         if len(waiting) > ahead:
@@ -129,16 +170,15 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _decoder(archives: dict[Path, ZipFile], image_size: int) -> Callable[[ImageFile], bytes]:
-    def decode(image: ImageFile) -> bytes:
-        mend = f"get {image.path.name} again" if image.member else "replace the file, or take it out of the table"
+def _decoder(archives: dict[Path, ZipFile], image_size: int) -> Callable[[ImageFile], bytes | _Damaged]:
+    def decode(image: ImageFile) -> bytes | _Damaged:
         if image.size > _LARGEST_FILE:
-            raise DataError(f"{image} has {image.size} bytes, at most {_LARGEST_FILE} are read: {mend}")
+            return _Damaged(image, f"has {image.size} bytes, at most {_LARGEST_FILE} are read")
         try:
             content = archives[image.path].read(image.member) if image.member else image.path.read_bytes()
             return decode_pixels(content, image_size).tobytes()
         except Exception as reason:  # zip and image readers raise errors of many kinds on damaged files
-            raise DataError(f"{image} does not open: {in_a_line(reason)}; {mend}") from reason
+            return _Damaged(image, f"does not open: {in_a_line(reason)}")
 
     return decode
 

@@ -1,6 +1,6 @@
 """The user's own images with a labels.csv."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 from unicodedata import normalize
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evo_fair.data import PARTS, Dataset, image_folder, images, load_dataset
+from evo_fair.data import PARTS, Dataset, image_folder, images, load_dataset, progress
 from evo_fair.errors import DataError, DataWarning, EvoFairError
 
 from .fakes import encoded, jpeg, write_table
@@ -264,7 +264,10 @@ def _sixteen_bit(folder: Path) -> None:
         (_cell(6, "split", "test"), r"line \d: unit 'u1' is in two splits: give all images of a unit the same one$"),
         (_cell(6, "split", ""), r"line 6: the split is empty, and all of train, validation, test are named: give one;"),
         (_cell(6, "unit", "u4"), r"unit 'u4' is in two splits"),
-        (lambda f: (f / "0/4.jpg").write_bytes(b"x"), r"0/4\.jpg does not open: not a JPEG.*take it out of the table"),
+        (
+            lambda f: (f / "0/4.jpg").write_bytes(b"x"),
+            r"0/4\.jpg does not open: not a JPEG.*take its line out of the ta",
+        ),
         (_sixteen_bit, r"0/0\.jpg does not open: its mode I;16 is not 8 bits a channel; convert it"),
         (
             _column("patient_id", str),
@@ -288,6 +291,28 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, damage: Callable[[Pat
     with pytest.raises(DataError, match=message) as caught:
         _load(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "told"),
+    [
+        ([4, 7], r"0/4\.jpg does not open: not a JPEG.*; 1 more can't be read: .*1/7\.jpg; replace these files, or"),
+        (range(1, 60), r"1/1\.jpg does not open: .*; 58 more can't be read: .*1/3\.jpg, .*0/6\.jpg, \.\.\.; replace"),
+    ],
+)
+def test_all_damaged_images_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: Sequence[int], told: str
+) -> None:
+    _write(tmp_path)
+    for number in damaged:
+        (tmp_path / f"{number % 2}/{number}.jpg").write_bytes(b"x")
+    heard: list[int] = []
+    with progress.heard(lambda done, images: heard.append(done)), pytest.raises(DataError, match=told):
+        _load(tmp_path)
+    assert heard == list(range(1, 61))
+    monkeypatch.setattr(images, "_MOST_DAMAGED", 1)
+    with pytest.raises(DataError, match="more than 1 more" if len(damaged) > 2 else "1 more can't be read"):
+        _load(tmp_path)
 
 
 def _renamed(name: Callable[[str], str], lines: int = 60) -> list[list[str]]:

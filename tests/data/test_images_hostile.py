@@ -81,7 +81,7 @@ def test_a_file_and_a_member_of_too_many_bytes_are_refused_unread(
     (tmp_path / "large.bmp").write_bytes(bytes(10_001))
     monkeypatch.setattr(ZipFile, "read", lambda *_: pytest.fail("it was read"))
     for found, mend in ((list_zip(tmp_path / "a.zip"), "get a.zip again"), (list_folder(tmp_path), "replace the file")):
-        with pytest.raises(DataError, match=f"has 10001 bytes, at most 10000 are read: {mend}"):
+        with pytest.raises(DataError, match=f"has 10001 bytes, at most 10000 are read; {mend}"):
             decode_images("hostile", list(found.values()), 64)
 
 
