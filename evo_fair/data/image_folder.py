@@ -16,7 +16,7 @@ from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
 from evo_fair.data.near_images import near_image
 from evo_fair.data.splits import split_units
-from evo_fair.data.tables import check_named, first_line, given_split, near_table, read_table, unit_numbers
+from evo_fair.data.tables import GivenSplit, check_named, first_line, near_table, read_table, unit_numbers
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
@@ -44,7 +44,7 @@ def load_image_folder(
     """Inputs uint8 `[images, 3, image_size, image_size]`; `labels.csv` in `folder` says what they are.
 
     Its columns: `file` (a path below `folder`) and `label`; optional `split` (train, validation or test, or empty where
-    the part is drawn, see `given_split`) and `unit` (images that must not be torn across splits, such as those of one
+    the part is drawn, see `GivenSplit`) and `unit` (images that must not be torn across splits, such as those of one
     patient); every other column is a grouping. An empty cell, or one of the texts in `missing`, means that the group or
     unit is unknown: the image is in no group of that grouping, and is a unit of its own. Without `missing`, a
     `DataWarning` names the values that read as if something was missing; one also says which image is in two parts.
@@ -71,8 +71,8 @@ def load_image_folder(
     groupings = {column: _grouping(table, column, path) for column in table.columns if column not in _OWN_COLUMNS}
     units = unit_numbers(table["unit"]) if "unit" in table else np.arange(len(table))
     if "split" in table:
-        given = (labels, units, table.get("unit"), path, "line", "images")
-        split = given_split(table["split"], *given, fractions, rng)
+        given = GivenSplit(table["split"], units, table.get("unit"), path, "line", "images")
+        split = given.parts(labels, fractions, rng)
     else:
         split = split_units(labels, units, fractions, rng)
     decoded = decode_images("image_folder", images, image_size)

@@ -14,7 +14,7 @@ from evo_fair.data.splits import split_units
 from evo_fair.data.table_file import Cells, read_cells
 from evo_fair.data.table_inputs import Vocabulary, fit_inputs
 from evo_fair.data.table_settings import Column, TableSettings
-from evo_fair.data.tables import given_split, unit_numbers
+from evo_fair.data.tables import GivenSplit, unit_numbers
 from evo_fair.errors import DataError, quote
 
 __all__ = ["load_table"]
@@ -146,8 +146,8 @@ def _split(
     if settings.split is None:
         return split_units(labels, units, fractions, rng)
     unit_cells = cells.texts(settings.unit) if settings.unit else None
-    given = (labels, units, unit_cells, cells.path, cells.counted, "rows")
-    return given_split(cells.texts(settings.split), *given, fractions, rng)
+    given = GivenSplit(cells.texts(settings.split), units, unit_cells, cells.path, cells.counted, "rows")
+    return given.parts(labels, fractions, rng)
 
 
 def _say_doubts(

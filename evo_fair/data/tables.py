@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -14,7 +15,7 @@ from evo_fair.data.dataset import PARTS
 from evo_fair.data.splits import split_units
 from evo_fair.errors import DataError, did_you_mean
 
-__all__ = ["check_named", "first_line", "given_split", "near_table", "read_table", "table_rows", "unit_numbers"]
+__all__ = ["GivenSplit", "check_named", "first_line", "near_table", "read_table", "table_rows", "unit_numbers"]
 
 _LONGEST_HEADER = 2**20
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
@@ -137,60 +138,76 @@ def unit_numbers(cells: "pd.Series[str]") -> npt.NDArray[np.int64]:
     return pd.factorize(np.array(own, object), sort=True)[0].astype(np.int64)
 
 
-def given_split(
-    cells: "pd.Series[str]",
-    labels: npt.NDArray[np.int64],
-    units: npt.NDArray[np.int64],
-    unit_cells: "pd.Series[str] | None",
-    path: Path,
-    counted: str,
-    what: str,
-    fractions: Sequence[float],
-    rng: np.random.Generator,
-) -> npt.NDArray[np.int8]:
-    """The part of each sample, int8 `[samples]`, that the table `path` gives; `counted` is what its index counts.
+@dataclass(frozen=True)
+class GivenSplit:
+    """The column of the table `path` that says in which part each sample is, as texts; "" where it does not say.
 
-    A sample whose cell is "" is in the part of its unit. Where that has none, it is drawn, as `split_units` draws, for
-    the parts that no cell names, by their shares in `fractions`.
-
-    Raises `DataError` for a cell that names no part, for a part that no sample is in, for an empty cell where all parts
-    are named, and for a unit whose samples, called `what`, are in two.
+    `units` are those of the samples, int64 `[samples]`, and `unit_cells` what the table calls them, where it does.
+    `counted` is what the table's index counts, and `what` samples are called.
     """
-    where = f"{path}, {counted}"
-    unsaid = cells == ""
-    wrong = ~cells.isin(PARTS) & ~unsaid
-    if wrong.any():
-        value = cells[wrong].iloc[0]
-        raise DataError(f"{where} {first_line(wrong)}: split {value!r}, expected one of {', '.join(PARTS)}")
-    absent = [part for part in PARTS if not (cells == part).any()]
-    if absent and not unsaid.any():
-        found = " and ".join(part for part in PARTS if part not in absent)
-        raise DataError(
-            f"{path}: no {counted} has the split {' or '.join(map(repr, absent))}, only {found}: give {what} to each "
-            f"of {', '.join(PARTS)}, empty the cells of {what} from which the rest is to be drawn, or leave split out "
-            "to have all parts drawn"
-        )
-    if unsaid.any() and not absent:
-        raise DataError(
-            f"{where} {first_line(unsaid)}: the split is empty, and all of {', '.join(PARTS)} are named: give one; "
-            "where a part is named by no cell, empty ones are drawn for it"
-        )
-    split = np.array([PARTS.index(part) if part else -1 for part in cells], np.int8)
-    told = split >= 0
-    part_of = np.full(int(units.max(initial=-1)) + 1, -1, np.int8)
-    named, first = np.unique(units[told], return_index=True)
-    part_of[named] = split[told][first]
-    torn = pd.Series(told & (split != part_of[units]), index=cells.index)
-    if unit_cells is not None and torn.any():
-        different = len(np.unique(units[torn]))
-        also = f", and so {'are' if different > 2 else 'is'} {different - 1:,} more" if different > 1 else ""
-        raise DataError(
-            f"{where} {first_line(torn)}: unit {unit_cells[torn].iloc[0]!r} is in two splits{also}: give all {what} of "
-            "a unit the same one"
-        )
-    split = part_of[units]
-    if (drawn := split < 0).any():
-        shares = [fractions[PARTS.index(part)] for part in absent]
-        parts = np.array([PARTS.index(part) for part in absent], np.int8)
-        split[drawn] = parts[split_units(labels[drawn], units[drawn], shares, rng)]
-    return split
+
+    cells: "pd.Series[str]"
+    units: npt.NDArray[np.int64]
+    unit_cells: "pd.Series[str] | None"
+    path: Path
+    counted: str
+    what: str
+
+    def parts(
+        self, labels: npt.NDArray[np.int64], fractions: Sequence[float], rng: np.random.Generator
+    ) -> npt.NDArray[np.int8]:
+        """The part of each sample, int8 `[samples]`.
+
+        A sample whose cell is empty is in the part of its unit. Where that has none, it is drawn, as `split_units`
+        draws, for the parts that no cell names, by their shares in `fractions`.
+
+        Raises `DataError` for a cell that names no part, for a part that no sample is in, for an empty cell where all
+        parts are named, and for a unit whose samples are in two.
+        """
+        absent = [part for part in PARTS if not (self.cells == part).any()]
+        self._check(absent)
+        split = self._with_their_units(np.array([PARTS.index(part) if part else -1 for part in self.cells], np.int8))
+        if (drawn := split < 0).any():
+            numbers = np.array([PARTS.index(part) for part in absent], np.int8)
+            shares = [fractions[number] for number in numbers]
+            split[drawn] = numbers[split_units(labels[drawn], self.units[drawn], shares, rng)]
+        return split
+
+    def _check(self, absent: Sequence[str]) -> None:
+        """Refuses cells that name no part, and parts that get no sample."""
+        empty = self.cells == ""
+        wrong = ~self.cells.isin(PARTS) & ~empty
+        if wrong.any():
+            value = self.cells[wrong].iloc[0]
+            raise DataError(f"{self._line(wrong)}: split {value!r}, expected one of {', '.join(PARTS)}")
+        if absent and not empty.any():
+            found = " and ".join(part for part in PARTS if part not in absent)
+            raise DataError(
+                f"{self.path}: no {self.counted} has the split {' or '.join(map(repr, absent))}, only {found}: give "
+                f"{self.what} to each of {', '.join(PARTS)}, empty the cells of {self.what} from which the rest is to "
+                "be drawn, or leave split out to have all parts drawn"
+            )
+        if empty.any() and not absent:
+            raise DataError(
+                f"{self._line(empty)}: the split is empty, and all of {', '.join(PARTS)} are named: give one; where a "
+                "part is named by no cell, empty ones are drawn for it"
+            )
+
+    def _with_their_units(self, split: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+        """The parts of the samples with those of their units in the place of -1, which stays where a unit has none."""
+        told = split >= 0
+        part_of = np.full(int(self.units.max(initial=-1)) + 1, -1, np.int8)
+        named, first = np.unique(self.units[told], return_index=True)
+        part_of[named] = split[told][first]
+        torn = pd.Series(told & (split != part_of[self.units]), index=self.cells.index)
+        if self.unit_cells is not None and torn.any():
+            others = len(np.unique(self.units[torn])) - 1
+            also = f", and so {'are' if others > 1 else 'is'} {others:,} more" if others else ""
+            raise DataError(
+                f"{self._line(torn)}: unit {self.unit_cells[torn].iloc[0]!r} is in two splits{also}: give all "
+                f"{self.what} of a unit the same one"
+            )
+        return part_of[self.units]
+
+    def _line(self, wrong: "pd.Series[bool]") -> str:
+        return f"{self.path}, {self.counted} {first_line(wrong)}"

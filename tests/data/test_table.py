@@ -87,6 +87,22 @@ def test_whole_units_are_split(tmp_path: Path) -> None:
     assert np.bincount(split[:, 0]).tolist() == pytest.approx([26, 6, 8], abs=1)
 
 
+def test_a_part_that_the_column_never_names_is_drawn_from_its_empty_cells(tmp_path: Path) -> None:
+    people = _people()
+    tested = people["part"] == "test"
+    people["part"] = people["part"].where(tested, "")
+    dataset = _load(tmp_path, people, split="part", unit="household")
+    assert dataset.part("test").tolist() == np.flatnonzero(tested).tolist()
+    assert (np.diff(dataset.split.reshape(-1, 3), axis=1) == 0).all()
+    drawn = [len(dataset.part(part)) for part in PARTS[:2]]
+    assert drawn == pytest.approx([(~tested).sum() * 65 / 80, (~tested).sum() * 15 / 80], abs=3)
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    people["part"] = people["part"].where(tested, None)
+    people.to_parquet(tmp_path / "people.parquet")
+    again = _read(tmp_path, file="people.parquet", split="part", unit="household")
+    assert again.split.tolist() == dataset.split.tolist()
+
+
 def test_values_get_names_and_those_of_one_name_are_joined(tmp_path: Path) -> None:
     job = {"column": "job", "names": {"pilot": "air", "cook": "food", "baker": "food"}}
     frame = _people()
