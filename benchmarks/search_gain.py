@@ -88,7 +88,7 @@ def main() -> None:
     candidates = chosen(place, device, arguments)
     epochs = place.problem.training.epochs if arguments.epochs is None else arguments.epochs
     units = planned(candidates, epochs, arguments.seeds)
-    beside = {} if arguments.beside is None else front_beside(place, arguments.beside, epochs, arguments.seeds)
+    beside = {} if arguments.beside is None else front_beside(place, device, arguments.beside, epochs, arguments.seeds)
     if not arguments.report:
         until = float("inf") if arguments.limit is None else began + 60 * arguments.limit
         train(arguments, place, units, until)
@@ -160,18 +160,21 @@ def front_of(place: Workplace, folder: Path) -> Ints:
 
 
 def front_beside(
-    place: Workplace, folder: Path, epochs: int, seeds: list[int]
+    place: Workplace, device: Profile, folder: Path, epochs: int, seeds: list[int]
 ) -> dict[Candidate, list[dict[str, Any]]]:
     """The front that the results in `folder` judged, and what each of its trainings gave.
 
-    Its role is `front of NAME`. Raises `RunError` where a training is missing or is of other data or another recipe,
-    since the comparison would be of more than the space.
+    Its role is `front of NAME`. Raises `RunError` where its latencies are of another device, or a training is missing,
+    diverged or is of other data or another recipe, since the comparison would be of more than the space.
     """
     path = folder / "networks.json"
     if not path.is_file():
         raise RunError(f"{path} does not exist: --beside takes a folder that this script wrote")
+    chosen = read_json(path, RunError)
+    if chosen.get("made_of", {}).get("device") != device.sha256:
+        raise RunError(f"{path} has latencies of another device than {device.name}: give that one with --device")
     found = {}
-    for stored in map(Candidate.of, read_json(path, RunError)["networks"]):
+    for stored in map(Candidate.of, chosen["networks"]):
         if stored.role == FRONT:
             one = replace(stored, role=f"front of {folder.name}", pair=None)
             found[one] = [place.of_another_space(folder, Unit(stored.name, epochs, seed)) for seed in seeds]

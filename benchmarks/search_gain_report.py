@@ -71,9 +71,10 @@ def report(
     trained = measured(place, whole, finished)
     table, comparison = table_of(whole, trained), comparisons(whole, trained)
     seeds = trained["accuracy"].points.shape[1]
+    given = f"{place.problem.name} --run RUN{' --beside RESULTS' if beside else ''}"
     head = made_by(
-        f"python benchmarks/search_gain.py {place.problem.name} --run RUN; test part, {seeds} seeds, "
-        f"{units[0][0].epochs} epochs, group {place.problem.fairness.group}, milliseconds predicted for {device}",
+        f"python benchmarks/search_gain.py {given}; test part, {seeds} seeds, {units[0][0].epochs} epochs, "
+        f"group {place.problem.fairness.group}, milliseconds predicted for {device}",
         ("numpy", "torch"),
     )
     for name, rows in (("table", table), ("comparison", comparison)):

@@ -223,8 +223,9 @@ def _say_worst_groups(table: "pd.DataFrame") -> None:
         for row in table[table["precision"] == "fp32"].to_dict("records"):
             for name in groups:
                 if row[name] == row[worst]:
-                    networks.setdefault(name[len(before) : -1], []).append(f"{row['id']} ({row[name]:.3f})")
-        told = "; ".join(f"{group!r} of {', '.join(ids)}" for group, ids in networks.items())
+                    right = _interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+                    networks.setdefault(name[len(before) : -1], []).append(f"{row['id']}, {right}")
+        told = "; ".join(f"{group!r} of {' and '.join(those)}" for group, those in networks.items())
         if told:
             say(f"the worst group of {grouping}: {told}")
 

@@ -39,7 +39,8 @@ def operating_point(
     better = "highest" if choice.goal.direction == "max" else "lowest"
     goal = f"{better} {names.get(choice.goal.name, choice.goal.name)}"
     if choice.point is not None and minimise is None and maximise is None:
-        say(f"it has the {goal} within the limits; --minimise or --maximise names another goal{_another_goal(choice)}")
+        within = " within the limits" if choice.costs else ""
+        say(f"it has the {goal}{within}; --minimise or --maximise names another goal{_another_goal(choice)}")
     for cost in choice.costs:
         without = "without it there is still none" if cost.best is None else f"without it the {goal} is {cost.best:g}"
         if cost.nearest is not None:

@@ -22,7 +22,7 @@ _ENOUGH = 7
 """How many times the fewest samples a part a group needs in all, so that parts drawn evenly have enough of it."""
 _SHOWN = 4
 _CODES = frozenset({"-1", "-9", "9", "99", "999", "9999"})
-"""Codes that often mean `not known`; unlike `MISSING_MARKS` they may as well be groups."""
+"""Codes that often mean `not known`, or are a group, or a number in another column."""
 _MOST_SEEDS = 20
 _MOST_DRAWN = 4_000_000
 """How many samples are drawn anew, at most, to find a seed that helps: a second's work."""
@@ -90,6 +90,7 @@ def check_samples(dataset: Dataset, groupings: Sequence[str], minimum: int, draw
     more = f"; and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
     mends = (
         _not_known(lacking),
+        _coded(lacking),
         _spelt_alike(dataset.groupings),
         next((told for lack in lacking if (told := _in_large_units(dataset, lack, minimum))), ""),
         _in_bands(lacking),
@@ -129,17 +130,22 @@ def _lacking(groupings: Sequence[Grouping], split: npt.NDArray[np.int8], minimum
 
 def _not_known(lacking: Sequence[_Lack]) -> str:
     """What to do about rare groups whose names read as if something was missing; empty where there are none."""
-    names = dict.fromkeys(
-        lack.grouping.names[lack.group] for lack in lacking if lack.grouping.name != "class" and _reads_as_missing(lack)
-    )
-    if found := [json.dumps(name, ensure_ascii=False) for name in names]:
+    names = dict.fromkeys(lack.grouping.names[lack.group] for lack in lacking if lack.grouping.name != "class")
+    if found := [json.dumps(name, ensure_ascii=False) for name in names if name.lower() in MISSING_MARKS]:
         return f"name {', '.join(found)} in missing = [...] under [data] if it means that the group is not known"
     return ""
 
 
-def _reads_as_missing(lack: _Lack) -> bool:
-    name = lack.grouping.names[lack.group].lower()
-    return name in MISSING_MARKS or (name in _CODES and not _has_many_numbers(lack.grouping))
+def _coded(lacking: Sequence[_Lack]) -> str:
+    """What to do about a rare group whose name is a code that can mean that it is not known; empty for others.
+
+    In `missing` such a code would be blanked in other columns, too.
+    """
+    for lack in lacking:
+        grouping, name = lack.grouping, lack.grouping.names[lack.group]
+        if grouping.name != "class" and name.removesuffix(".0") in _CODES and not _has_many_numbers(grouping):
+            return f"empty the cells of {grouping.name!r} that say {quote(name)} if it means that it is not known"
+    return ""
 
 
 def _spelt_alike(groupings: Mapping[str, Grouping]) -> str:

@@ -131,7 +131,7 @@ def _decoded(images: Sequence[ImageFile], done: int, image_size: int) -> Iterato
         for number, found in enumerate(_in_order(pool, _decoder(archives, image_size), images[done:]), done + 1):
             if isinstance(found, _Damaged):
                 damaged.append(found)
-                if len(damaged) > _MOST_DAMAGED or found.image.member:
+                if len(damaged) > _MOST_DAMAGED or found.image.member:  # the first one, and so many more
                     break
             elif not damaged:
                 yield found
@@ -148,7 +148,7 @@ def _refusal(damaged: Sequence[_Damaged]) -> DataError:
         return DataError(f"{first.image} {first.fault}; get {first.image.path.name} again")
     if not others:
         return DataError(f"{first.image} {first.fault}; replace the file, or take its line out of the table")
-    more = f"more than {_MOST_DAMAGED}" if len(others) == _MOST_DAMAGED else f"{len(others):,}"
+    more = f"{'at least ' if len(others) >= _MOST_DAMAGED else ''}{len(others):,}"
     named = ", ".join(str(one.image) for one in others[:_SHOWN])
     return DataError(
         f"{first.image} {first.fault}; {more} more can't be read: {named}{', ...' if len(others) > _SHOWN else ''}; "

@@ -171,7 +171,17 @@ class GivenSplit:
             numbers = np.array([PARTS.index(part) for part in absent], np.int8)
             shares = [fractions[number] for number in numbers]
             split[drawn] = numbers[split_units(labels[drawn], self.units[drawn], shares, rng)]
+        self._check_drawn(split, absent)
         return split
+
+    def _check_drawn(self, split: npt.NDArray[np.int8], absent: Sequence[str]) -> None:
+        """Refuses a part to be drawn that too few units are left for."""
+        if lacking := [part for part in absent if not (split == PARTS.index(part)).any()]:
+            named = " and ".join(part for part in PARTS if part not in absent)
+            raise DataError(
+                f"{self.path}: too few {self.what} with an empty split are of a unit that is in no part yet to draw "
+                f"{' and '.join(lacking)} from: {f'leave units out of {named}, or ' if named else ''}add {self.what}"
+            )
 
     def _check(self, absent: Sequence[str]) -> None:
         """Refuses cells that name no part, and parts that get no sample."""

@@ -25,6 +25,7 @@ from evo_fair.job_folder import Piece
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.supernet import supernet_for
 from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.lock import one_job
@@ -33,7 +34,7 @@ from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxySource, calibration_samples
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet
+from evo_fair.proxy.supernets import StoredSupernet
 from evo_fair.pruning import CRITERIA, Samples
 from evo_fair.space import SearchSpace
 
@@ -72,9 +73,7 @@ def audit_proxy(
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener = listener or Listener()
     listener.writing(out)
-    listener.prepared(dataset, space)
-    hears = (listener.training, listener.training_resumed, listener.waiting)
-    supernet = ensure_supernet(problem, dataset, space, *hears, device)
+    supernet = supernet_for(problem, dataset, space, device, listener)
     orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)
     for order in _orders_of(grid):
         orders.supernet(order)

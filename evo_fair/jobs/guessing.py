@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from torch import nn
@@ -53,31 +53,46 @@ class ConstantAnswer:
         )
 
 
-def how_to_learn_more(training: Training, dataset: Dataset) -> str:
-    """What to do where no network that this training made does better than a constant answer, in sentences."""
-    samples, steps = len(dataset.part("train")), _steps(training, dataset)
-    if steps < LEAST_STEPS:
-        told = f"The training had {steps:,} steps, and fewer than {LEAST_STEPS} are mostly too few"
-        return f"{told}: raise epochs, or lower batch_size."
+def how_to_learn_more(training: Training, dataset: Dataset, *, supernet: bool = False) -> str:
+    """What to do where no network that this training made does better than a constant answer, in sentences.
+
+    `supernet`: was it a supernet's?
+    """
+    samples, schedule = len(dataset.part("train")), _Schedule.of(training, dataset, supernet)
+    if schedule.steps < LEAST_STEPS:
+        told = f"The training had {schedule.steps:,} steps, and fewer than {LEAST_STEPS} are mostly too few"
+        return f"{told}: raise {schedule.key}, or lower batch_size."
     return (
-        f"The training had {steps:,} steps. If its loss hardly fell, raise epochs. If it fell well, the networks know "
-        f"the {samples:,} training samples by heart, or those of the validation part are too few to tell: give more."
+        f"The training had {schedule.steps:,} steps. If its loss hardly fell, raise {schedule.key}. If it fell well, "
+        f"the networks know the {samples:,} training samples by heart, or those of the validation part are too few to "
+        "tell: give more."
     )
 
 
 def warn_of_few_steps(training: Training, dataset: Dataset, listener: Listener) -> None:
-    """Warns of a supernet's `training` that is too short to learn much, before it begins or is relied upon."""
-    if (steps := _steps(training, dataset)) < LEAST_STEPS:
+    """Warns of a recipe whose supernet is trained too shortly to learn much."""
+    schedule = _Schedule.of(training, dataset, supernet=True)
+    if schedule.steps < LEAST_STEPS:
         listener.warned(
-            f"the supernet's training has {counted(steps, 'step')} ({counted(training.epochs, 'epoch')}, "
+            f"the supernet's training has {counted(schedule.steps, 'step')} ({counted(schedule.epochs, 'epoch')}, "
             f"{len(dataset.part('train')):,} training samples in batches of {training.batch_size:,}), and fewer than "
-            f"{LEAST_STEPS} are mostly too few: raise epochs, or lower batch_size, in [training]"
+            f"{LEAST_STEPS} are mostly too few: raise {schedule.key}, or lower batch_size, in [training]"
         )
 
 
-def _steps(training: Training, dataset: Dataset) -> int:
-    samples = len(dataset.part("train"))
-    return training.epochs * (samples // min(training.batch_size, samples))
+class _Schedule(NamedTuple):
+    """How long a training is, and the key of `[training]` that says so."""
+
+    steps: int
+    epochs: int
+    key: str
+
+    @classmethod
+    def of(cls, training: Training, dataset: Dataset, supernet: bool) -> Self:
+        """That of a network's training, or of the supernet's."""
+        key = "epochs" if training.supernet_epochs is None or not supernet else "supernet_epochs"
+        epochs, samples = getattr(training, key), len(dataset.part("train"))
+        return cls(epochs * (samples // min(training.batch_size, samples)), epochs, key)
 
 
 def warn_of_probabilities(name: str, network: nn.Module, task: Task, listener: Listener) -> None:

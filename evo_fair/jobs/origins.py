@@ -8,8 +8,8 @@ from typing import Any
 
 from evo_fair.data import Dataset
 from evo_fair.export.card import write_frozen
-from evo_fair.jobs.guessing import warn_of_few_steps
 from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.supernet import supernet_for
 from evo_fair.jobs.workers import Workers
 from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.jobs.writing import FrontNetwork, Written, in_threads
@@ -19,7 +19,7 @@ from evo_fair.nets.inputs import Normalised, Scaling
 from evo_fair.problem import Problem
 from evo_fair.proxy import PROXY_CODE, ProxyEvaluator, ProxySource, calibration_samples
 from evo_fair.proxy.header import Header, check_header, find_header
-from evo_fair.proxy.supernets import StoredSupernet, ensure_supernet, proxy_source
+from evo_fair.proxy.supernets import StoredSupernet, proxy_source
 from evo_fair.proxy.together import make_networks, threads_for
 from evo_fair.space import SearchSpace
 
@@ -106,10 +106,7 @@ def supernet_origin(
     The origin's space has the header's blocks frozen; see `jobs.search` for what is asked.
     """
     choice = check_header(freeze_header, space)
-    listener.prepared(dataset, space)
-    warn_of_few_steps(problem.training.of_supernet(), dataset, listener)
-    hears = (listener.training, listener.training_resumed, listener.waiting)
-    supernet = ensure_supernet(problem, dataset, space, *hears, device)
+    supernet = supernet_for(problem, dataset, space, device, listener)
     header: Header | None = None
     if choice != "off":
         header = find_header(choice, problem, dataset, space, supernet.path, group)

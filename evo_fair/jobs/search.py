@@ -20,6 +20,7 @@ from evo_fair.job_folder import RUNS
 from evo_fair.jobs.devices import device_facts
 from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
+from evo_fair.jobs.guessing import how_to_learn_more
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
@@ -32,7 +33,7 @@ from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
 from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.plugins import check_facts, facts
-from evo_fair.problem import Problem, Training
+from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
 from evo_fair.proxy.header import Header
 from evo_fair.report import Run, load_run
@@ -239,12 +240,10 @@ def search(
                 team,
                 place,
             )
-            training: Training | None = prepared.problem.training
-            if brought is None:
-                training = prepared.problem.training.of_supernet()
-            elif brought.brings_weights:
-                training = None
-            write_findings(folder, evidence, belief, prepared.dataset, training)
+            mend = "Give a network that was trained on these data, or its weights."
+            if brought is None or not brought.brings_weights:
+                mend = how_to_learn_more(prepared.problem.training, prepared.dataset, supernet=brought is None)
+            write_findings(folder, evidence, belief, prepared.dataset, mend)
     result = load_run(folder)
     result.write_front()
     write_front_networks(run.networks, result, prepared, origin, jobs, listener)

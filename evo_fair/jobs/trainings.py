@@ -32,12 +32,12 @@ from evo_fair.export.alone import TRAININGS, AloneTraining, Beginning
 from evo_fair.export.tuning import Tuning
 from evo_fair.files import remove_leftovers, write_text
 from evo_fair.jobs.evidence import Evidence
-from evo_fair.jobs.guessing import ConstantAnswer, how_to_learn_more
+from evo_fair.jobs.guessing import ConstantAnswer
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.trainer import trainer
 from evo_fair.jobs.workers import Team
 from evo_fair.nets.device import CPU, TorchDevice
-from evo_fair.problem import Problem, Training
+from evo_fair.problem import Problem
 from evo_fair.show import counted
 from evo_fair.space import SearchSpace
 
@@ -174,20 +174,17 @@ def train_chosen(
                 listener.trained(len(done), trainings)
 
 
-def write_findings(
-    folder: Path, evidence: Evidence, belief: Belief, dataset: Dataset, training: Training | None
-) -> None:
+def write_findings(folder: Path, evidence: Evidence, belief: Belief, dataset: Dataset, mend: str) -> None:
     """Writes `findings.txt`: in plain words, how far networks of equal size differ, and what of it can be told.
 
     It also says so where no network is believed to be clearly right more often than one that always gives the same
-    answer. `training` is what made the weights, None where the user brought them.
+    answer, and with `mend` what to do then.
     """
     lines = [describe_belief(find(belief, goal, place)) for place, goal in enumerate(evidence.goals)]
     warning = _no_better_than_one_answer(evidence, belief, dataset)
     if warning:
-        mend = "Give a network that was trained on these data, or its weights."
-        warning = f"{warning} {mend if training is None else how_to_learn_more(training, dataset)}\n"
-    write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines) + warning)
+        lines.append(f"{warning} {mend}")
+    write_text(folder / "findings.txt", "".join(f"{line}\n" for line in lines))
 
 
 def _no_better_than_one_answer(evidence: Evidence, belief: Belief, dataset: Dataset) -> str:

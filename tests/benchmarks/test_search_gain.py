@@ -339,18 +339,23 @@ def test_a_training_that_the_limit_ended_goes_on_to_the_same_predictions(
 
 
 def test_a_front_beside_has_to_be_of_the_same_data_and_recipe(lamps: Path, tmp_path: Path) -> None:
-    place, folder = place_of(lamps, tmp_path), tmp_path / "others"
+    place, folder, device = place_of(lamps, tmp_path), tmp_path / "others", load_profile("raspberry-pi-4")
     unit = Unit("small", 2, 0)
     with pytest.raises(RunError, match=r"networks\.json does not exist: --beside takes a folder"):
-        search_gain.front_beside(place, folder, 2, [0])
+        search_gain.front_beside(place, device, folder, 2, [0])
     candidates = [Candidate("small", "front", 1.0, 1, 1, (0,), 0), Candidate("any", "random", 1.0, 1, 1, (0,), 0)]
-    write_json(folder / "networks.json", {"networks": [asdict(one) for one in candidates]})
+    facts = {"networks": [asdict(one) for one in candidates]}
+    for other in ({}, {"made_of": {"device": load_profile("odroid-n2-plus").sha256}}):
+        write_json(folder / "networks.json", facts | other)
+        with pytest.raises(RunError, match="has latencies of another device than raspberry-pi-4: give that one"):
+            search_gain.front_beside(place, device, folder, 2, [0])
+    write_json(folder / "networks.json", facts | {"made_of": {"device": device.sha256}})
     with pytest.raises(RunError, match=r"small\.e2\.s0\.json is missing: train that front first"):
-        search_gain.front_beside(place, folder, 2, [0])
+        search_gain.front_beside(place, device, folder, 2, [0])
     made_of = {**place.made_of(unit, candidates[0]), "space": "another", "genome": [9, 9]}
     path, told = folder / "units" / f"{unit.name}.json", {"made_of": made_of, "test": "01"}
     write_json(path, told)
-    assert search_gain.front_beside(place, folder, 2, [0]) == {
+    assert search_gain.front_beside(place, device, folder, 2, [0]) == {
         Candidate("small", "front of others", 1.0, 1, 1, (0,), None): [told]
     }
     for wrong in (
@@ -360,7 +365,7 @@ def test_a_front_beside_has_to_be_of_the_same_data_and_recipe(lamps: Path, tmp_p
     ):
         write_json(path, told | wrong)
         with pytest.raises(RunError, match="diverged, or was trained on other data or by another recipe than lamps"):
-            search_gain.front_beside(place, folder, 2, [0])
+            search_gain.front_beside(place, device, folder, 2, [0])
 
 
 def test_a_run_on_another_space_data_or_group_is_refused(lamps: Path, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_even_groups_moves_the_files_outputs_and_says_so(
     worst = first["worst_group_accuracy[class]"]
     (group, *_) = (label for label in dataset.label_names if first[f"accuracy[class:{label}]"] == worst)
     told = printed[printed.index("the worst group of class: ") :]
-    assert f"'{group}' of {name} ({worst:.3f})" in told
+    assert f"'{group}' of {name}, {worst:.3f} [" in told
     assert told.count("' of ") < len(dataset.label_names)
     for other, said in ((0.05, "0.05"), (None, "nothing")):
         with pytest.raises(RunError, match=rf"made with deploy.even_groups = 0.02, not {said}"):

@@ -151,10 +151,11 @@ def test_rare_groups_that_read_as_missing_are_told() -> None:
 
 
 def test_a_rare_code_among_few_may_be_missing() -> None:
-    told = 'are needed: name "9" in missing = [...] under [data] if it means that the group is not known, or'
-    assert told in _refusal(_drawn(["1", "2"] * 60 + ["9"] * 5), None)
+    for code in ("9", "-9.0"):
+        told = f"are needed: empty the cells of 'race' that say '{code}' if it means that it is not known, or"
+        assert told in _refusal(_drawn(["1", "2"] * 60 + [code] * 5), None)
     ages = [str(age) for age in range(2, 12)] * 5
-    assert "missing" not in _refusal(_drawn(ages), None)
+    assert "not known" not in _refusal(_drawn(ages), None)
 
 
 def test_numbers_are_to_be_cut_though_a_few_are_frequent() -> None:

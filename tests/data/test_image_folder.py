@@ -89,6 +89,20 @@ def test_all_images_without_a_part_are_drawn_for_the_only_one_that_is_not_named(
     assert [PARTS[part] for part in _load(tmp_path).split] == [row[3] for row in _rows()]
 
 
+@pytest.mark.parametrize("units", [True, False])
+def test_a_part_that_nothing_is_left_to_draw_is_refused(tmp_path: Path, units: bool) -> None:
+    rows = _rows()
+    for i, row in enumerate(rows):
+        row[3] = "test" if i % 3 == 0 or (i and not units) else ""  # an image of each unit, or all but one
+    _write(tmp_path, rows if units else [[*rows[0][:3], "", ""], *([*row[:4], ""] for row in rows[1:])])
+    lacking = "train and validation" if units else "validation"
+    told = (
+        rf"too few images with an empty split are of a unit .* to draw {lacking} from: leave units out of test, or add"
+    )
+    with pytest.raises(DataError, match=told):
+        _load(tmp_path)
+
+
 def test_a_column_of_empty_splits_is_as_none(tmp_path: Path) -> None:
     _write(tmp_path, [[*row[:3], "", row[4]] for row in _rows()])
     drawn = _load(tmp_path).split
@@ -311,7 +325,7 @@ def test_all_damaged_images_are_told_at_once(
         _load(tmp_path)
     assert heard == list(range(1, 61))
     monkeypatch.setattr(images, "_MOST_DAMAGED", 1)
-    with pytest.raises(DataError, match="more than 1 more" if len(damaged) > 2 else "1 more can't be read"):
+    with pytest.raises(DataError, match="; at least 1 more can't be read: "):
         _load(tmp_path)
 
 

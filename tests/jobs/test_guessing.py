@@ -16,6 +16,7 @@ from evo_fair.jobs.guessing import (
     warn_of_few_steps,
     warn_of_probabilities,
 )
+from evo_fair.problem import Training
 from evo_fair.pruning.task import Task
 
 from ..own.conftest import digits_task
@@ -74,20 +75,23 @@ def test_a_constant_answer_is_the_commonest_label_of_the_validation_part() -> No
 def test_what_to_do_where_networks_guess_depends_on_how_long_they_were_trained(
     epochs: int, batch: int, told: str
 ) -> None:
-    training: Any = SimpleNamespace(epochs=epochs, batch_size=batch)
+    training = Training(epochs=epochs, batch_size=batch, supernet_epochs=1)
     dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))
     assert how_to_learn_more(training, dataset).startswith(told)
+    of_supernet = how_to_learn_more(training, dataset, supernet=True)
+    assert "too few: raise supernet_epochs, or lower batch_size." in of_supernet
 
 
+@pytest.mark.parametrize("key", ["epochs", "supernet_epochs"])
 @pytest.mark.parametrize(("epochs", "warned"), [(87, True), (88, False)])
-def test_a_supernet_of_few_steps_is_warned_of(epochs: int, warned: bool) -> None:
-    training: Any = SimpleNamespace(epochs=epochs, batch_size=64)
+def test_a_supernet_of_few_steps_is_warned_of(epochs: int, warned: bool, key: str) -> None:
+    training = Training.model_validate({"batch_size": 64, "epochs": 9, key: epochs})
     dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))  # 8 steps an epoch
     heard = Heard()
     warn_of_few_steps(training, dataset, heard)
     told = (
         "the supernet's training has 696 steps (87 epochs, 520 training samples in batches of 64), and fewer than 700 "
-        "are mostly too few: raise epochs, or lower batch_size, in [training]"
+        f"are mostly too few: raise {key}, or lower batch_size, in [training]"
     )
     assert heard.warnings == [told] * warned
 
