@@ -141,7 +141,7 @@ def test_a_changed_recipe_is_refused_by_its_name_before_anything_is_trained(
     path = tmp_path / "tiny.toml"
     path.write_text((kept / "tiny.toml").read_text().replace("epochs = 2", "epochs = 9"))
     problem, out = ef.load_problem(str(path)), kept / folder
-    for place in ("origins.ensure_supernet", "audit_supernet.ensure_supernet", "prune.dense_network"):
+    for place in ("supernet.ensure_supernet", "prune.dense_network"):
         monkeypatch.setattr(f"evo_fair.jobs.{place}", None)  # calling it would fail
     monkeypatch.setattr("evo_fair.jobs.audit.dense_network", None)
     told = r"was made with problem\.training\.epochs = 2, not 9: resume it with the same settings"
