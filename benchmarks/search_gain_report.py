@@ -29,7 +29,7 @@ from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import ends
 from evo_fair.files import write_text
 from evo_fair.report.style import common_legend, grid, looks, save_figure
-from evo_fair.show import figure_label
+from evo_fair.show import counted, figure_label
 
 __all__ = ["report"]
 
@@ -73,7 +73,7 @@ def report(
     seeds = trained["accuracy"].points.shape[1]
     given = f"{place.problem.name} --run RUN{' --beside RESULTS' if beside else ''}"
     head = made_by(
-        f"python benchmarks/search_gain.py {given}; test part, {seeds} seeds, {units[0][0].epochs} epochs, "
+        f"python benchmarks/search_gain.py {given}; test part, {counted(seeds, 'seed')}, {units[0][0].epochs} epochs, "
         f"group {place.problem.fairness.group}, milliseconds predicted for {device}",
         ("numpy", "torch"),
     )
