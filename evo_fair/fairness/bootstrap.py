@@ -13,7 +13,14 @@ from scipy import sparse
 from evo_fair.arrays import Floats, Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
-from evo_fair.fairness.metrics import Metric, group_accuracy, spread_by_chance, worst_group_accuracy
+from evo_fair.fairness.metrics import (
+    Metric,
+    accuracy,
+    balanced_accuracy,
+    group_accuracy,
+    spread_by_chance,
+    worst_group_accuracy,
+)
 from evo_fair.fairness.wilson import wilson_ends
 
 __all__ = ["Interval", "draw_weights", "ends", "ends_of_change", "ends_of_groups", "interval", "resampled_counts"]
@@ -124,8 +131,9 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
 
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `spread_by_chance`, the interval begins
-    at 0. Where the worst group is all right or all wrong, the interval reaches from the
-    lowest lower to the lowest upper end of `ends_of_groups`.
+    at 0. An accuracy of 0 or 1 is so in every resample: its interval is Wilson's of all
+    samples, for balanced accuracy the mean of the labels' own. That of the worst group
+    reaches from the lowest lower to the lowest upper end of `ends_of_groups`.
 
     Args:
         metric: The metric.
@@ -144,9 +152,9 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
     chance = spread_by_chance(metric, counts, resampled)
     if chance is not None and value <= np.percentile(chance, 50 * (1 + level)):
         low = 0.0
-    if metric is worst_group_accuracy and value in (0.0, 1.0):
-        of_groups = ends_of_groups(counts, resampled, level).min(axis=1)
-        low, high = min(low, of_groups[0]), max(high, of_groups[1])
+    if value in (0.0, 1.0) and metric in (accuracy, balanced_accuracy, worst_group_accuracy):
+        least, most = _ends_of_all_alike(metric, counts, resampled, level)
+        low, high = min(low, least), max(high, most)
     return Interval(value, float(low), float(high))
 
 
@@ -223,6 +231,16 @@ def ends_of_change(
     percentiles = np.percentile(resampled, [tail, 100 - tail], axis=0)
     basic = 2 * np.asarray(value) - percentiles[::-1]
     return np.stack([np.minimum(basic, percentiles)[0], np.maximum(basic, percentiles)[1]])
+
+
+def _ends_of_all_alike(metric: Metric, counts: Counts, resampled: Counts, level: float) -> Floats:
+    """The ends for a kind of accuracy that is 0 or 1, and so has no spread on resamples: float64 `[2]`."""
+    if metric is worst_group_accuracy:
+        return np.asarray(ends_of_groups(counts, resampled, level).min(axis=1))
+    confusion = counts.overall[0]
+    if metric is accuracy:
+        return wilson_ends(int(np.trace(confusion)), int(confusion.sum()), level)
+    return np.asarray(wilson_ends(np.diagonal(confusion), confusion.sum(axis=1), level).mean(axis=1))
 
 
 def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":

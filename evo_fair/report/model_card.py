@@ -210,7 +210,7 @@ def _deployed(row: "pd.Series[Any]", card: Card) -> str:
     head = ("figure", *(["samples"] if known else []), "value", "95 % interval")
     told = "This part chose nothing. Intervals draw whole units, such as persons."
     if known:
-        told += " Those of groups that are all right or all wrong are Wilson's."
+        told += " Where all are right, or all wrong, they are Wilson's."
     return f"## On the test part\n\n{told}\n\n{markdown_table(head, lines).rstrip()}"
 
 

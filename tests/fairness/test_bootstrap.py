@@ -194,6 +194,23 @@ def test_a_worst_group_that_is_all_right_or_all_wrong_has_an_interval_and_no_poi
     assert tuple(found) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("accuracy", 40 / 43.8415),
+        ("balanced_accuracy", (10 / 13.8415 + 30 / 33.8415) / 2),  # of ten samples of one label, thirty of the other
+    ],
+)
+def test_a_network_without_an_error_has_an_interval_and_no_point(name: str, expected: float) -> None:
+    labels, groups = np.repeat([0, 1], [10, 30]), np.arange(40) % 2
+    predictions = labels.astype(np.uint8)
+    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
+    counts = Counts(values, rest, ("a", "b"), ("no", "yes"))
+    weights = draw_weights(np.arange(40), 500, np.random.default_rng(0), (labels, groups))
+    found = interval(METRICS[name], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    assert tuple(found) == pytest.approx((1.0, expected, 1.0), abs=1e-5)
+
+
 def test_other_worst_groups_have_the_interval_of_the_bootstrap() -> None:
     counts, resampled = of_groups([12, 30], [0, 20])
     worst = METRICS["worst_group_accuracy"]
