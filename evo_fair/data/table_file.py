@@ -201,6 +201,8 @@ def _parquet_column(path: Path, column: str) -> "pd.Series[Any]":
             return _of_dictionary(path, column, chunks)
         if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind):
             return _of_dictionary(path, column, chunks.dictionary_encode())
+        if pyarrow.types.is_null(kind):  # a column without any value
+            return pd.Series(np.full(len(chunks), "", object))
         if pyarrow.types.is_boolean(kind):
             return pd.Series(chunks.to_pandas()).map({True: "True", False: "False"}).astype(object).fillna("")
         if pyarrow.types.is_integer(kind) and _is_beyond_floats(chunks):

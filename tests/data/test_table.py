@@ -190,6 +190,15 @@ def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
     assert dataset.fingerprint == expected.fingerprint
 
 
+def test_a_parquet_column_without_a_value_is_read_as_that_of_a_csv_is(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    people = _people().assign(part="")
+    expected = _load(tmp_path, people, split="part", unit="household")
+    people.assign(part=None).to_parquet(tmp_path / "people.parquet")
+    dataset = _read(tmp_path, file="people.parquet", split="part", unit="household")
+    assert dataset.fingerprint == expected.fingerprint
+
+
 def test_tabs_marks_of_order_and_spaces_are_read(tmp_path: Path) -> None:
     expected = _load(tmp_path).fingerprint
     text = (tmp_path / "people.csv").read_text().replace(",", "\t ")
