@@ -46,7 +46,7 @@ def report(
     candidates: list[Candidate],
     units: list[tuple[Unit, Candidate]],
     device: str,
-    beside: Mapping[Candidate, list[Row]] | None = None,
+    beside: Mapping[Candidate, list[Row]],
 ) -> None:
     """Writes table, comparison and figure of the networks of which all units are finished; says what is missing.
 
@@ -66,8 +66,8 @@ def report(
             print(found)
             return
         raise RunError(f"{found}: give more --networks, or see why trainings diverge")
-    whole += beside or {}
-    finished |= {candidate.name: facts for candidate, facts in (beside or {}).items()}
+    whole += beside
+    finished |= {candidate.name: facts for candidate, facts in beside.items()}
     trained = measured(place, whole, finished)
     table, comparison = table_of(whole, trained), comparisons(whole, trained)
     seeds = trained["accuracy"].points.shape[1]
