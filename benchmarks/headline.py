@@ -19,6 +19,9 @@ What is finished lies in --out, by default results/headline/: units/ (a file a t
 candidates.json (the networks of the fronts, chosen once from each --run's front.csv: remove it to choose anew) and
 timing.json. Any checkout goes on from there; --work holds checkpoints, weights and ONNX files. The report is beside it:
 table.csv (every variant), README.md (the table) and pareto.png and .pdf.
+
+What `search_gain.py` trained in --gain stands in the table, too: the front of a search with trainings, and MobileNetV2
+and ResNet-18 scaled in width, all from nothing, plainly and by the same recipe.
 """
 
 import argparse
@@ -27,10 +30,10 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
+from headline_gain import judged_genomes
 from headline_report import report, time_all
-from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units
+from headline_units import OPTIONS, REFERENCE_NAMES, STARTS, Genomes, Unit, Workplace, finished_units
 from headline_variants import BASELINE, BASELINE_WAYS, DEVICES, FASTER, SLOWEST, SMALLER
 from provenance import run
 from rich.console import Console
@@ -49,7 +52,8 @@ from evo_fair.space import SearchSpace
 ROOT = Path(__file__).parent.parent
 RUNS = [ROOT / "results" / "ham10000" / name for name in (".", "0.97ms", "1.70ms")]
 
-Genomes = dict[str, npt.NDArray[np.int16]]
+GAIN = ROOT / "results" / "benchmarks" / "search_gain" / "ham10000"
+
 Variants = dict[str, tuple[tuple[str, str], ...]]  # start and option, by network
 
 
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=ROOT / "results" / "headline", help="for what is finished, table, text and figure"
     )
+    parser.add_argument("--gain", type=Path, default=GAIN, help="results of search_gain, whose trainings count, too")
     parser.add_argument("--only", choices=("train", "time", "report"), action="append")
     parser.add_argument("--epochs", type=int, help="for every network alike; by default the problem's recipe's")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -102,9 +107,11 @@ def workplace(arguments: argparse.Namespace) -> Workplace:
     supernet = Supernet.load(stored.path, space)
     trained = ((unit, facts["made_of"]["genome"]) for unit, facts in finished_units(arguments.out / "units"))
     genomes = {unit.network: np.array(genome, np.int16) for unit, genome in trained if genome is not None}
-    genomes |= read_candidates(arguments.out, space)
+    genomes |= judged_genomes(arguments.gain) | read_candidates(arguments.out, space)
     weight = arguments.fairness_weight
-    return Workplace(arguments.out, arguments.work, problem, dataset, space, stored, supernet, genomes, weight)
+    return Workplace(
+        arguments.out, arguments.work, problem, dataset, space, stored, supernet, genomes, weight, arguments.gain
+    )
 
 
 def with_candidates(place: Workplace, arguments: argparse.Namespace) -> tuple[Workplace, list[str]]:

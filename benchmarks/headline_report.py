@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from headline_gain import finished_trainings
 from headline_text import headline_markdown
-from headline_units import REFERENCE_NAMES, Workplace, finished_units
+from headline_units import REFERENCE_NAMES, Workplace
 from headline_variants import (
     BASELINE,
     BY_GROUP,
@@ -48,7 +49,7 @@ NAMES_APART = 1.14
 
 def time_all(place: Workplace) -> None:
     """Times every network of a finished unit, interleaved in one run, and keeps the medians."""
-    names = dict.fromkeys(unit.network for unit, _ in finished_units(place.units))
+    names = dict.fromkeys(unit.network for unit, _ in finished_trainings(place))
     files = {name: place.architecture(name) for name in names}
     if not files:
         raise RunError(f"no training is finished in {place.units}: run the stage train first")

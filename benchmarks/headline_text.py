@@ -54,8 +54,10 @@ def headline_markdown(
         f"Every network was trained at {pixels} pixels by the problem's recipe for {epochs} epochs. No weights were "
         "pretrained. Networks 'from the supernet' go on from its weights, which had as many epochs before, for all "
         "networks of the space at once. A network 'trained further' goes on from its own weights (seed 0), which had "
-        f"as many epochs before. Figures are means over {means} seed(s), with 95 % intervals by bootstrap over lesions "
-        "and seeds. The validation part alone decided the roles."
+        "as many epochs before. MobileNetV2 and ResNet-18 in other widths, such as mobilenet-v2-0.25, and the front of "
+        "a search with trainings, from nothing alone, were trained by `benchmarks/search_gain.py`. Figures are means "
+        f"over {means} seed(s), with 95 % intervals by bootstrap over lesions and seeds. The validation part alone "
+        "decided the roles."
     )
     explained = (
         "`table.csv` holds every variant that was trained, with its intervals, `sex` beside `age_band`. The figure "

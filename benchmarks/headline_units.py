@@ -24,7 +24,7 @@ from evo_fair.nets import Network, Supernet
 from evo_fair.nets.fair_training import FAIR_TRAINING_CODE
 from evo_fair.nets.fit import initialise
 from evo_fair.nets.inputs import Scaling
-from evo_fair.nets.reference import REFERENCES
+from evo_fair.nets.reference import REFERENCES, build_reference
 from evo_fair.problem import Problem, Training
 from evo_fair.proxy import calibration_samples, predict_logits
 from evo_fair.proxy.supernets import StoredSupernet
@@ -35,6 +35,8 @@ REFERENCE_NAMES = tuple(REFERENCES)
 OPTIONS = ("plain", "fair", "balanced")
 STARTS = ("scratch", "tuned")
 PARTS = ("validation", "test")
+
+Genomes = dict[str, npt.NDArray[np.int16]]
 
 
 @dataclass(frozen=True, order=True)
@@ -60,7 +62,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What units are trained with and on; finished ones are kept in `out`, all else in `work`."""
+    """What units are trained with and on; finished ones are kept in `out`, all else in `work`.
+
+    `gain` are results of `search_gain`, whose trainings stand beside them.
+    """
 
     out: Path
     work: Path
@@ -69,8 +74,9 @@ class Workplace:
     space: SearchSpace
     stored: StoredSupernet
     supernet: Supernet
-    genomes: dict[str, npt.NDArray[np.int16]]
+    genomes: Genomes
     fairness_weight: float
+    gain: Path
 
     @property
     def units(self) -> Path:
@@ -116,7 +122,7 @@ class Workplace:
         if ours:
             network: nn.Module = Network(self.space.architecture(self.genomes[unit.network]), self.space.labels)
         else:
-            network = REFERENCES[unit.network](len(self.dataset.label_names))
+            network = build_reference(unit.network, len(self.dataset.label_names))
         initialise(network, torch.Generator().manual_seed(unit.seed))
         return network
 

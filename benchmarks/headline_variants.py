@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, finished_units, labels_of
+from headline_gain import finished_trainings
+from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, labels_of
 
 from evo_fair.errors import RunError
 from evo_fair.export.examine import Examiner
@@ -17,6 +18,7 @@ from evo_fair.files import read_json
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
+from evo_fair.nets.reference import is_reference
 
 BASELINE = "mobilenet-v2"
 BASELINE_WAYS = tuple(product(STARTS, ("plain", "fair")))  # starts and options in which it is trained
@@ -27,6 +29,7 @@ BY_GROUP = ("worst_group_accuracy", "unfairness")
 SMALLER, FASTER, FAIRER = 5.28, 5.75, 0.1514  # FaHaNa's figures (arXiv 2202.11317)
 SLOWEST = 5.0  # the fifth of 'fair'
 REPLICATES = 2000
+LEAST_SEEDS = 2  # of a variant with a role
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,7 +50,7 @@ class Variant:
     @property
     def ours(self) -> bool:
         """Whether it is of the front."""
-        return self.network not in REFERENCE_NAMES
+        return not is_reference(self.network)
 
     @property
     def title(self) -> str:
@@ -57,7 +60,7 @@ class Variant:
 
 def title_of(network: str, start: str, option: str) -> str:
     """What the table calls a network that was trained so."""
-    tuned = ", trained further" if network in REFERENCE_NAMES else ", from the supernet"
+    tuned = ", trained further" if is_reference(network) else ", from the supernet"
     how = {"plain": "", "fair": ", fairness term", "balanced": ", balanced groups"}[option]
     return f"{network}{tuned if start == 'tuned' else ''}{how}"
 
@@ -65,7 +68,7 @@ def title_of(network: str, start: str, option: str) -> str:
 def read_variants(place: Workplace, epochs: int) -> list[Variant]:
     """What was trained for so many epochs, known networks first; raises `RunError` where that was on other data."""
     grouped: dict[tuple[str, str, str], list[tuple[Unit, dict[str, Any]]]] = {}
-    for unit, facts in finished_units(place.units):
+    for unit, facts in finished_trainings(place):
         if facts["made_of"]["data"] != place.dataset.fingerprint:
             raise RunError(
                 f"{place.units / unit.name}.json was trained on other data: give those with --data, or another --out"
@@ -83,11 +86,15 @@ def read_variants(place: Workplace, epochs: int) -> list[Variant]:
         predicted = {profile.name: predict(graph, profile).latency_ms for profile in profiles}
         milliseconds = float(measured.get(network, np.nan))
         variants.append(Variant(network, start, option, units, found[0][1], labels, predicted, milliseconds))
-    order = {name: i for i, name in enumerate(REFERENCE_NAMES)}
-    return sorted(
-        variants,
-        key=lambda v: (order.get(v.network, 99), v.facts["params"], v.network, v.start, OPTIONS.index(v.option)),
-    )
+    return sorted(variants, key=_place)
+
+
+def _place(variant: Variant) -> tuple[Any, ...]:
+    """Known networks come first, what they are in other widths behind each, then those of fronts by size."""
+    families = [variant.network.startswith(name) for name in REFERENCE_NAMES]
+    family = families.index(True) if any(families) else len(families)
+    scaled = variant.network not in REFERENCE_NAMES
+    return family, scaled, variant.facts["params"], variant.network, variant.start, OPTIONS.index(variant.option)
 
 
 def like_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
@@ -99,11 +106,11 @@ def like_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
 def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
     """The variants of ours with a role, by means over seeds on the validation part alone.
 
-    Only variants with as many seeds as the baseline take part; a role that none fulfils is missing.
+    Only variants with two seeds or more take part, where the baseline has them; a role that none fulfils is missing.
     """
     device = DEVICES[0]
     means = {v.title: _validation(v, place) for v in variants}
-    ours = [v for v in variants if v.ours and len(v.units) >= len(base.units)]
+    ours = [v for v in variants if v.ours and len(v.units) >= min(LEAST_SEEDS, len(base.units))]
     floor, size, pace = means[base.title]["accuracy"], base.facts["params"], base.predicted_ms[device]
 
     def unfair(variant: Variant) -> float:

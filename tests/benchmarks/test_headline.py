@@ -42,7 +42,8 @@ def digits(problem: Problem, dataset: Dataset, space: SearchSpace, stored: Store
     """An empty workplace on the digits, where the network 'ours' is the smallest."""
     supernet = Supernet.load(stored.path, space)
     genomes = {"ours": space.smallest()}
-    return Workplace(tmp_path / "out", tmp_path / "work", problem, dataset, space, stored, supernet, genomes, 0.5)
+    out, work, gain = (tmp_path / name for name in ("out", "work", "gain"))
+    return Workplace(out, work, problem, dataset, space, stored, supernet, genomes, 0.5, gain)
 
 
 def test_each_aim_names_its_best_network_that_no_other_aim_took() -> None:
@@ -111,7 +112,7 @@ def test_candidates_and_named_networks_are_trained_together(
     front = FRONT[:1].assign(id="named", genome=" ".join(map(str, large)))
     monkeypatch.setattr(headline, "read_front", lambda _path: front)
     write_json(tmp_path / "candidates.json", {"space": space.fingerprint, "genomes": {"kept": small}})
-    place = Workplace(tmp_path, tmp_path / "work", *[None] * 2, space, None, None, {}, 1.0)  # type: ignore[arg-type]
+    place = Workplace(tmp_path, tmp_path / "work", *[None] * 2, space, None, None, {}, 1.0, tmp_path)  # type: ignore[arg-type]
     asked = Namespace(run=[tmp_path], networks=["ours", "named", "squeezenet"], candidates=2)
     found, ours = with_candidates(place, asked)
     assert ours == ["kept", "named"]
@@ -125,7 +126,7 @@ def test_candidates_and_named_networks_are_trained_together(
 
 def test_a_finished_training_is_read_with_what_it_predicts(tmp_path: Path) -> None:
     unit = Unit("abc", "scratch", "plain", 7, 0)
-    place = Workplace(tmp_path, tmp_path / "work", *[None] * 7)  # type: ignore[arg-type]
+    place = Workplace(tmp_path, tmp_path / "work", *[None] * 8)  # type: ignore[arg-type]
     assert list(finished_units(place.units)) == []
     facts = {"network": "abc", "start": "scratch", "option": "plain", "epochs": 7, "seed": 0, "test": "0613"}
     write_json(place.units / f"{unit.name}.json", facts)
@@ -148,8 +149,8 @@ def test_a_known_network_is_tuned_from_one_plain_training_for_all_seeds(
         bias += 1
 
     monkeypatch.setattr(headline_units, "train_network", train)
-    monkeypatch.setitem(
-        headline_units.REFERENCES, "squeezenet", lambda n: nn.Sequential(nn.Flatten(), nn.Linear(64, n))
+    monkeypatch.setattr(
+        headline_units, "build_reference", lambda _name, n: nn.Sequential(nn.Flatten(), nn.Linear(64, n))
     )
     facts = digits.make(Unit("squeezenet", "tuned", "fair", 2, 1))
     digits.make(Unit("squeezenet", "tuned", "plain", 2, 2))
