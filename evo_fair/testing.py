@@ -390,7 +390,7 @@ def check_onnx_operator(
     import onnx
 
     from evo_fair.latency.onnx_rows import row_of
-    from evo_fair.latency.onnx_values import Value
+    from evo_fair.latency.onnx_value import Value
 
     with _said("operator"):
         domain, _, kind = name.rpartition(".")

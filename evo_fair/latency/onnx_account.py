@@ -12,7 +12,8 @@ from evo_fair.latency.liveness import Liveness
 from evo_fair.latency.onnx_file import Shape, quoted
 from evo_fair.latency.onnx_layers import GraphLayer, StandIn, UnknownOperator
 from evo_fair.latency.onnx_params import Parameters
-from evo_fair.latency.onnx_values import Value, is_foreign
+from evo_fair.latency.onnx_value import Value
+from evo_fair.latency.onnx_values import is_foreign
 
 __all__ = ["Account", "WalkStep"]
 
@@ -65,10 +66,9 @@ class Account:
         self.other_params += params
         kind = quoted(kind)[1:-1]
         before = self._unknown.get((kind, reason))
-        nodes, share, more = (before.nodes, before.share, before.params) if before else (0, 0.0, 0)
-        self._unknown[kind, reason] = UnknownOperator(
-            kind, nodes + 1, share + values, more + params, multiplies, hides_params or is_foreign(node), reason
-        )
+        hides_params = hides_params or is_foreign(node)
+        found = UnknownOperator(kind, 1, float(values), params, multiplies, hides_params, reason)
+        self._unknown[kind, reason] = found if before is None else before.joined(found)
 
     def unknown(self) -> tuple[UnknownOperator, ...]:
         """The operators that are not in the total, with their shares of all traffic, the largest first."""
@@ -99,10 +99,11 @@ class Account:
         return sum(layer.macs * layer.repeats for layer in self.layers[mark.layers :])
 
     def repeat(self, mark: "Mark", times: int) -> None:
-        """Makes the layers that came after `mark` run so many times."""
+        """Makes the layers that came after `mark`, and the steps, run so many times."""
         self.layers[mark.layers :] = [
             replace(layer, repeats=layer.repeats * times) for layer in self.layers[mark.layers :]
         ]
+        self.steps[mark.steps :] = [replace(step, macs=step.macs * times) for step in self.steps[mark.steps :]]
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,8 @@ class Mark:
     def layers(self) -> int:
         """How many layers there were."""
         return self.lengths[0]
+
+    @property
+    def steps(self) -> int:
+        """How many steps there were."""
+        return self.lengths[1]

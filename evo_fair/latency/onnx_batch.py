@@ -81,6 +81,8 @@ def _is_batch(one: Sequence[WalkStep], many: Sequence[WalkStep], size: int) -> t
         if None in reads or None in makes:
             return False, False
         if not any(axis is not None and axis >= 0 for axis in reads):
+            if b.macs not in (a.macs, size * a.macs):
+                return False, False
             continue
         seen = True
         if a.mixed is not None:

@@ -16,7 +16,7 @@ from evo_fair.errors import EvoFairError
 from evo_fair.latency.onnx_account import Account
 from evo_fair.latency.onnx_file import InputShapeError, OnnxFile, Shape
 from evo_fair.latency.onnx_params import holds_parameters
-from evo_fair.latency.onnx_values import Value, attributes_of
+from evo_fair.latency.onnx_value import Value, attributes_of
 
 __all__ = ["CONTROL", "GraphWalk", "ValueScope", "walk_control"]
 

@@ -285,13 +285,14 @@ def settle(file: OnnxFile, wanted: ShapeOption | None) -> Inputs:
     shapes: dict[str, Shape] = {}
     order = [main, *(name for name in dims if name != main)] if main is not None else list(dims)
     for name in order:
-        shapes[name] = given[name] if name in given else _settled(path, name, dims[name], bound, main, shapes)
+        first = shapes[main][0] if main in shapes and _shares_axis(dims[name], dims[main]) else None
+        shapes[name] = given[name] if name in given else _settled(path, name, dims[name], bound, main, first)
     shapes = {name: shapes[name] for name in dims}
     if main is None:
         return Inputs(shapes, None, frozenset(), free=False, fixed=True, stated=True)
     axes = dims[main]
     fixed = bool(axes) and isinstance(axes[0], int) and axes[0] > 0 and axes[0] == shapes[main][0]  # type: ignore[index]
-    free = main not in given and not fixed
+    free = main not in given and not fixed and axes is not None and axes[0] not in bound
     size = shapes[main][0]
     batched = frozenset(
         name
@@ -300,6 +301,14 @@ def settle(file: OnnxFile, wanted: ShapeOption | None) -> Inputs:
     )
     stated = all(dims[name] == list(shape) for name, shape in shapes.items())
     return Inputs(shapes, main, batched, free, fixed, stated)
+
+
+def _shares_axis(dims: _Dims | None, main: _Dims | None) -> bool:
+    """Whether the first axis of an input is that of the main one: both are open, and not by two names."""
+    if not dims or not main:
+        return False
+    names = {dims[0], main[0]}
+    return all(isinstance(name, str) for name in names) and len(names - {""}) < 2
 
 
 def _is_fixed(dims: _Dims | None) -> bool:
@@ -329,6 +338,8 @@ def _given(
     if "" in named:
         if main is None:
             raise InputShapeError(f"{path} has scalar inputs alone: leave --input-shape away")
+        if main in named:
+            raise InputShapeError(f"--input-shape gives the shape of {quoted(main)} twice: give it once")
         named = {main: named.pop(""), **named}
     for name in named:
         if name not in dims:
@@ -355,23 +366,24 @@ def _settled(
     dims: _Dims | None,
     bound: Mapping[str, int],
     main: str | None,
-    before: Mapping[str, Shape],
+    first: int | None,
 ) -> Shape:
-    """The shape of an input that nobody gave."""
+    """The shape of an input that nobody gave; `first` is the size of its first axis where that is the main input's."""
     if dims is None:
         raise OpenShapeError(
             f"{path} has an input {quoted(name)} of unknown shape: give --input-shape, such as {name[:80]}=1,3,224,224"
         )
     sizes = [bound.get(size, 0) if isinstance(size, str) else size for size in dims]
     if sizes and not sizes[0]:
-        leading = main is not None and main in before and before[main] and isinstance(dims[0], str)
-        sizes[0] = before[main][0] if leading and main is not None else 1
+        sizes[0] = 1 if name == main else first or 0
     if not all(sizes):
         free = ", ".join(
             (dim or "?")[:80] if not size and isinstance(dim, str) else str(size)
             for dim, size in zip(dims, sizes, strict=True)
         )
-        example = "1,3,224,224" if name == main else f"{name[:80]}=1,3,224,224"
+        usual = (1, 3, 224, 224) if len(sizes) == 4 else (16,) * len(sizes)
+        example = ",".join(str(size or usual[axis]) for axis, size in enumerate(sizes))
+        example = example if name == main else f"{name[:80]}={example}"
         raise OpenShapeError(
             f"{path} has an input {quoted(name)} of dynamic shape ({free}): give --input-shape, such as {example}"
         )

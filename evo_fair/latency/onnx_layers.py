@@ -1,6 +1,6 @@
 """What is read from an ONNX graph: layers, what could not be turned into any, and what that leaves out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,17 @@ class UnknownOperator:
     multiplies: bool = True
     hides_params: bool = False
     reason: str = ""
+
+    def joined(self, other: "UnknownOperator") -> "UnknownOperator":
+        """The nodes of both, which share operator and reason: what one of them may hide, all may."""
+        return replace(
+            self,
+            nodes=self.nodes + other.nodes,
+            share=self.share + other.share,
+            params=self.params + other.params,
+            multiplies=self.multiplies or other.multiplies,
+            hides_params=self.hides_params or other.hides_params,
+        )
 
 
 @dataclass(frozen=True)

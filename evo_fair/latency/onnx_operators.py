@@ -12,7 +12,8 @@ from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import ProfileError, UnknownNameError, quote
 from evo_fair.latency.onnx_file import MOST_RANK, Shape
 from evo_fair.latency.onnx_rows import Row
-from evo_fair.latency.onnx_values import LARGEST_TENSOR, Value, attributes_of
+from evo_fair.latency.onnx_value import Value, attributes_of
+from evo_fair.latency.onnx_values import LARGEST_TENSOR
 from evo_fair.layers import Op, macs
 from evo_fair.registries import OPERATORS, without_brackets
 

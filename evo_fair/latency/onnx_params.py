@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from evo_fair.latency.onnx_rows import CONVOLUTIONS, MATRICES, RECURRENT, Row, weights_of
-from evo_fair.latency.onnx_values import Value
+from evo_fair.latency.onnx_value import Value
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, VIEWS
 
 __all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias", "parts_of"]
@@ -19,7 +19,14 @@ NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot
 SAME_PARAMETERS = VIEWS | CASTS | {"Transpose", "DequantizeLinear"}
 CUTS = frozenset({"Split", "Slice", "Gather"})
 FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
-BIASES = {"QLinearConv": 8, "QGemm": 6, "DeformConv": 3}
+BIASES = {
+    "QLinearConv": 8,
+    "QGemm": 6,
+    "DeformConv": 3,
+    "DynamicQuantizeMatMul": 4,
+    "MatMulIntegerToFloat": 6,
+    "MatMulNBits": 5,
+}
 """Which input of an operator is its bias, where it is not the third."""
 WITHOUT_BIAS = frozenset({"ConvInteger"})
 PARAMETER_TYPES = frozenset(
@@ -37,20 +44,36 @@ def holds_parameters(value: Value | None) -> bool:
 
 def may_take_a_bias(kind: str) -> bool:
     """Whether an addition right behind a node is its bias, for want of an input for one."""
-    return kind in MATRICES and "Gemm" not in kind
+    return (kind in MATRICES and "Gemm" not in kind) or kind in WITHOUT_BIAS
 
 
 def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> tuple[tuple[str, int, int], ...]:
     """Which stored tensors a constant is cut from or joined of, by name, size and how many values of each are its.
 
-    Nothing where its values are new ones.
+    Nothing where its values are new ones, made of stored tensors alone. What is made of a stored tensor and of sizes,
+    as a state of zeros by weights is, holds no more than that tensor, however many samples it is for.
     """
     if kind == "Concat":
-        return tuple(part for value in inputs if value is not None for part in _parts(value))
-    if kind not in CUTS or not inputs or inputs[0] is None:
+        return _joined(inputs)
+    if kind in CUTS and inputs and inputs[0] is not None:
+        whole = _parts(inputs[0])
+        return ((*whole[0][:2], output.size),) if len(whole) == 1 else ()
+    others = [value for value in inputs if value is not None and not holds_parameters(value)]
+    if not any(value.size > 1 for value in others):
         return ()
-    whole = _parts(inputs[0])
-    return ((*whole[0][:2], output.size),) if len(whole) == 1 else ()
+    whole = _joined([value for value in inputs if holds_parameters(value)])
+    if kind in CONVOLUTIONS | MATRICES or sum(values for _, _, values in whole) <= output.size:
+        return whole
+    return ()
+
+
+def _joined(values: Sequence[Value | None]) -> tuple[tuple[str, int, int], ...]:
+    """The parts of several constants, each stored tensor once."""
+    found: dict[str, tuple[int, int]] = {}
+    for value in values:
+        for name, size, taken in _parts(value) if value is not None else ():
+            found[name] = (size, min(size, taken + found.get(name, (0, 0))[1]))
+    return tuple((name, *sizes) for name, sizes in found.items())
 
 
 def _parts(value: Value) -> tuple[tuple[str, int, int], ...]:
@@ -93,9 +116,9 @@ class Parameters:
         if kind in CONVOLUTIONS | MATRICES:
             weight = weights_of(kind, inputs)
             params = self._count(weight) if weight is not None else 0
+            bias = _bias_of(kind, inputs) if kind in BIASES or not may_take_a_bias(kind) else None
             if may_take_a_bias(kind):
-                return params  # an addition behind it is its bias
-            bias = _bias_of(kind, inputs)
+                return params + (self._count(bias) if bias is not None else 0)  # an addition behind it is its bias
             if weight is None or not params:  # its weights are another's
                 return self._count(bias) if bias is not None else 0
             if bias is not None:
@@ -104,14 +127,25 @@ class Parameters:
             return params + row.row[2]
         if kind in NO_PARAMETERS:
             return 0
+        if kind == "MatMulNBits":
+            return self._of_packed(inputs, row)
         chosen = inputs
         if kind == "BatchNormalization":
             chosen = inputs[1:3]  # the statistics fold into them
         elif kind in FIRST_ALONE:
             chosen = inputs[:1]
         elif kind in RECURRENT:
-            chosen = inputs[1:4]  # what follows are states
+            chosen = (*inputs[1:4], *inputs[7:8])  # between them are lengths and states, behind them peepholes
         return sum(self.table(value) for value in chosen if value is not None)
+
+    def _of_packed(self, inputs: Sequence[Value | None], row: Row) -> int:
+        """The weights of a product that holds several in a byte, and its bias; their scales are no parameters."""
+        bias, weight = _bias_of("MatMulNBits", inputs), inputs[1]
+        params = self._count(bias) if bias is not None else 0
+        if weight is None or weight.origin in self.counted:
+            return params
+        self.counted[weight.origin] = row.row[1] * row.row[2]
+        return params + self.counted[weight.origin]
 
     def table(self, value: Value) -> int:
         """The parameters in a constant that is no convolution's or product's: scalars and what is computed are none."""

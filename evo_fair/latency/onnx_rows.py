@@ -11,7 +11,9 @@ from math import isqrt, prod
 import onnx
 
 from evo_fair.latency.onnx_file import InputShapeError, Shape
-from evo_fair.latency.onnx_values import UNPRICED, Value, attributes_of
+from evo_fair.latency.onnx_microsoft import matrix_operand
+from evo_fair.latency.onnx_value import Value, attributes_of
+from evo_fair.latency.onnx_values import UNPRICED
 from evo_fair.layers import Op
 from evo_fair.registries import OPERATORS
 
@@ -41,7 +43,7 @@ _MAPS = """
     ThresholdedRelu Shrink And Or Xor Not Equal Greater GreaterOrEqual Less LessOrEqual IsNaN IsInf CumSum Mean
     BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitShift QuantizeLinear DequantizeLinear DynamicQuantizeLinear
     BiasGelu FastGelu QuickGelu SkipLayerNormalization SimplifiedLayerNormalization SkipSimplifiedLayerNormalization
-    QLinearSigmoid QLinearLeakyRelu QLinearSoftmax RotaryEmbedding
+    EmbedLayerNormalization QLinearSigmoid QLinearLeakyRelu QLinearSoftmax RotaryEmbedding
 """
 _MOVES = """
     Concat Split Slice Transpose Pad Resize Upsample DepthToSpace SpaceToDepth Gather Expand Tile GatherElements
@@ -174,13 +176,13 @@ def _product(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Seque
     options = attributes_of(node)
     if not left or not right:
         raise InputShapeError("a matrix product of a scalar")
-    c_in = left[-2] if options.get("transA") and len(left) > 1 else left[-1]
-    inner = right[-1] if len(right) == 1 or options.get("transB") else right[-2]
+    left, right = matrix_operand(left, options, "A"), matrix_operand(right, options, "B")
+    c_in, inner = left[-1], right[-1] if len(right) == 1 else right[-2]
     if c_in != inner:
         raise InputShapeError(f"its operands have {c_in} columns and {inner} rows")
     values = prod(out)
     if _is_constant(inputs[0]) and not _is_constant(inputs[second]):  # weights from the left
-        c_out = 1 if len(left) == 1 else left[-1] if options.get("transA") else left[-2]
+        c_out = 1 if len(left) == 1 else left[-2]
     else:
         c_out = out[-1] if out and len(right) > 1 else 1
     return _matrix(max(1, values // max(c_out, 1)), c_in, c_out)
@@ -313,25 +315,44 @@ def _attention(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Seq
     del outputs
     options = attributes_of(node)
     q = shape_of(inputs, 0)
+    past = _steps_before(kind, inputs)
     if kind == "com.microsoft.Attention":
         w = shape_of(inputs, 1)
-        hidden = w[-1] // 3
-        samples, steps = q[0], q[1]
-        projected = samples * steps * q[2] * w[-1]
-        return Row(_matrix(samples * steps, q[2], w[-1]).row, projected + 2 * samples * steps * steps * hidden, True)
+        of_queries, _, of_values = options.get("qkv_hidden_sizes") or [w[-1] // 3] * 3
+        rows, keys = q[0] * q[1], q[1] + past
+        macs = rows * q[2] * w[-1] + rows * keys * (of_queries + of_values)
+        return Row(_matrix(rows, q[2], w[-1]).row, macs, stands_in=True)
+    if len(q) == 5:  # samples, steps, heads, queries with keys and values, features of a head
+        queries, keys, width = q[0] * q[1], q[1] + past, 2 * q[2] * q[4]
+        return Row(_matrix(queries, width, keys).row, queries * keys * width, stands_in=True)
     k, v = shape_of(inputs, 1), shape_of(inputs, 2)
     if len(q) == 4 and len(k) == 4 and len(v) == 4:  # samples, heads, steps, features of a head
-        queries, keys = q[0] * q[1] * q[2], k[2]
-        macs, width = queries * keys * (q[3] + v[3]), q[3] + v[3]
+        queries, keys, width = q[0] * q[1] * q[2], k[2] + past, q[3] + v[3]
     elif len(q) == 3 and len(k) == 3 and len(v) == 3:  # samples, steps, features of all heads
         heads = int(options.get("num_heads", options.get("q_num_heads", 1)))
         kv_heads = int(options.get("kv_num_heads", heads))
-        queries, keys = q[0] * q[1], k[1]
-        width = q[2] + v[2] * heads // max(kv_heads, 1)
-        macs = queries * keys * width
+        queries, keys, width = q[0] * q[1], k[1] + past, q[2] + v[2] * heads // max(kv_heads, 1)
+    elif len(q) == 3 and len(k) == 4 and len(v) == 4:  # keys and values of another sequence, by heads
+        queries, keys, width = q[0] * q[1], k[2], q[2] + v[1] * v[3]
     else:
         raise InputShapeError("attention takes queries, keys and values of three or four axes each")
-    return Row(_matrix(queries, width, keys).row, macs, stands_in=True)
+    return Row(_matrix(queries, width, keys).row, queries * keys * width, stands_in=True)
+
+
+_PAST = {"Attention": (4, 2), "MultiHeadAttention": (6, 2), "com.microsoft.Attention": (4, 3)}
+"""Of an attention, the input that holds keys of earlier steps, and its axis of these."""
+
+
+def _steps_before(kind: str, inputs: NodeValues) -> int:
+    """How many earlier steps an attention also looks at, whose keys and values it is given."""
+    place, axis = _PAST[kind]
+    past = inputs[place] if place < len(inputs) else None
+    if past is None:
+        return 0
+    shape = _known(past)
+    if len(shape) <= axis:
+        raise InputShapeError(f"keys of earlier steps have {len(shape)} axes")
+    return shape[axis]
 
 
 def _side(area: int) -> int:

@@ -5,8 +5,8 @@ shape arithmetic of exporters (Shape, Gather, Concat, Reshape). Small constants 
 implementation. Both work on little, however large the tensors are that a file speaks of.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -16,9 +16,12 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from evo_fair.latency.onnx_file import MOST_RANK, OF_FUNCTION, InputShapeError, OnnxFile, Shape
+from evo_fair.latency.onnx_microsoft import ALIASES, KEEP_SHAPE, MICROSOFT, WHOLE_NAMES, infer_microsoft, keep_shape
+from evo_fair.latency.onnx_sequences import SEQUENCES, infer_sequence
+from evo_fair.latency.onnx_value import Value, attributes_of
 from evo_fair.registries import OPERATORS
 
-__all__ = ["LARGEST_TENSOR", "UNPRICED", "Value", "attributes_of", "canonical", "infer", "initial", "is_foreign"]
+__all__ = ["LARGEST_TENSOR", "UNPRICED", "canonical", "infer", "initial", "is_foreign"]
 
 MOST_FOLDED = 4096  # values of a constant that is computed; shape arithmetic has a few, index tables some hundreds
 LARGEST_TENSOR = 2**44
@@ -33,97 +36,25 @@ FOLDABLE = frozenset(_FOLDABLE_NAMES.split())
 # Standard operators without a price, and without multiply-accumulates: MACs are complete without them.
 _UNPRICED_NAMES = """
     NonMaxSuppression TopK NonZero Unique GridSample RoiAlign MaxRoiPool MaxUnpool Col2Im AffineGrid Det ImageDecoder
-    StringNormalizer TfIdfVectorizer SequenceAt SequenceConstruct SequenceEmpty SequenceErase SequenceInsert
-    SequenceLength SplitToSequence Optional OptionalGetElement OptionalHasElement
+    StringNormalizer TfIdfVectorizer
 """
-UNPRICED = frozenset(_UNPRICED_NAMES.split())
-# Operators that ONNX Runtime or exporters of later versions have, as those of ONNX that they are made of.
-_ALIASES = {
-    "FusedConv": ("Conv", 3, ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")),
-    "FusedGemm": ("Gemm", 3, ("alpha", "beta", "transA", "transB")),
-    "QLinearAveragePool": ("AveragePool", 1, ("auto_pad", "ceil_mode", "kernel_shape", "pads", "strides")),
-}
-_KEEP_SHAPE_NAMES = """
-    GroupNormalization BiasGelu FastGelu QuickGelu QLinearSigmoid QLinearLeakyRelu QLinearSoftmax
-    SkipLayerNormalization SimplifiedLayerNormalization SkipSimplifiedLayerNormalization QuantizeLinear
-    DequantizeLinear RotaryEmbedding
-"""
-_KEEP_SHAPE = frozenset(_KEEP_SHAPE_NAMES.split())
-_OWN_NAMES = """
-    FusedMatMul TransposeMatMul DynamicQuantizeMatMul MatMulIntegerToFloat MatMulNBits Attention MultiHeadAttention
-    QGemm QLinearAdd QLinearMul QLinearConcat QLinearGlobalAveragePool
-"""
-_MICROSOFT = frozenset(_OWN_NAMES.split()) | frozenset(_ALIASES) | (_KEEP_SHAPE - {"GroupNormalization"})
-_WHOLE = {"Attention": "com.microsoft.Attention", "RotaryEmbedding": "com.microsoft.RotaryEmbedding"}
-
-
-@dataclass
-class Value:
-    """A tensor: its shape where it is known, its content where it is a small constant, and what a reader notes of it.
-
-    `constant` says that it does not depend on the content of the network's inputs. `origin` names the parameters that
-    it holds, the same for those that share them; `parts` are the stored tensors that it is cut from or joined of, each
-    with its size and how many values are its. `layer` is the layer that made it, -1 for an input; `fusable` says
-    that an activation behind it joins that layer; `gated` is what a gate such as a sigmoid was computed from.
-    """
-
-    key: str
-    shape: Shape | None = None
-    dtype: int = TensorProto.FLOAT
-    data: npt.NDArray[Any] | None = None
-    constant: bool = False
-    origin: str = ""
-    layer: int = -1
-    fusable: bool = False
-    gated: str | None = None
-    stored: bool = False  # constant that the file holds, not one that is computed
-    parts: tuple[tuple[str, int, int], ...] = ()
-    type_proto: onnx.TypeProto | None = field(default=None, repr=False)
-    tensor_proto: onnx.TensorProto | None = field(default=None, repr=False)
-
-    @property
-    def size(self) -> int:
-        """How many values it holds, 0 where that is not known."""
-        return 0 if self.shape is None else prod(self.shape)
-
-    def as_type(self) -> onnx.TypeProto:
-        """Its type and shape as ONNX writes them."""
-        if self.type_proto is None:
-            self.type_proto = helper.make_tensor_type_proto(self.dtype or TensorProto.FLOAT, self.shape)
-        return self.type_proto
-
-    def as_tensor(self) -> onnx.TensorProto:
-        """Its content as ONNX writes it."""
-        if self.tensor_proto is None:
-            self.tensor_proto = numpy_helper.from_array(np.asarray(self.data))
-        return self.tensor_proto
+UNPRICED = frozenset(_UNPRICED_NAMES.split()) | (SEQUENCES - {"ConcatFromSequence"})
 
 
 def canonical(node: onnx.NodeProto) -> str:
     """The name of a node's operator: plain for those that ONNX defines, and for some that ONNX Runtime does."""
     if node.domain in PLAIN_DOMAINS:
         return node.op_type
-    if node.domain == "com.microsoft" and node.op_type in _MICROSOFT:
-        return _WHOLE.get(node.op_type, node.op_type)
+    if node.domain == "com.microsoft" and node.op_type in MICROSOFT:
+        return WHOLE_NAMES.get(node.op_type, node.op_type)
     return f"{node.domain}.{node.op_type}"
 
 
 def is_foreign(node: onnx.NodeProto) -> bool:
     """Whether an operator is neither ONNX's nor one that is known of ONNX Runtime: it may hide anything."""
     if node.domain in PLAIN_DOMAINS:
-        return not onnx.defs.has(node.op_type) and node.op_type not in _MICROSOFT
-    return not (node.domain == "com.microsoft" and node.op_type in _MICROSOFT)
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, Any]:
-    """A node's attributes as Python values."""
-    return dict(_attribute_values(node))
-
-
-def _attribute_values(node: onnx.NodeProto) -> Iterator[tuple[str, Any]]:
-    for attribute in node.attribute:
-        if attribute.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            yield attribute.name, helper.get_attribute_value(attribute)
+        return not onnx.defs.has(node.op_type) and node.op_type not in MICROSOFT
+    return not (node.domain == "com.microsoft" and node.op_type in MICROSOFT)
 
 
 def initial(tensor: onnx.TensorProto, key: str) -> Value:
@@ -223,22 +154,30 @@ def _infer_shapes(
         settle(node, inputs, outputs)
         if outputs[0].shape is not None:
             return
+    if kind in SEQUENCES:
+        infer_sequence(node, kind, inputs, outputs[0])
+        return
     asked, used = node, inputs
-    if kind in _ALIASES and node.domain == "com.microsoft":
-        operator, count, kept = _ALIASES[kind]
+    if kind in ALIASES and node.domain == "com.microsoft":
+        operator, count, kept = ALIASES[kind]
         asked = helper.make_node(operator, node.input[:count], node.output[:1])
         asked.attribute.extend(attribute for attribute in node.attribute if attribute.name in kept)
-        used = inputs[:count]
-    elif (node.domain == "com.microsoft" and kind in _MICROSOFT) or kind.startswith("com.microsoft."):
-        _infer_microsoft(node, kind, inputs, outputs)
+        # onnx knows its own operators on floats alone
+        used = [replace(value, dtype=TensorProto.FLOAT, type_proto=None) if value else None for value in inputs[:count]]
+    elif (node.domain == "com.microsoft" and kind in MICROSOFT) or kind.startswith("com.microsoft."):
+        infer_microsoft(node, kind, inputs, outputs)
         return
+    elif kind == "STFT" and "onesided" not in attributes_of(node):  # onnx's inference takes its default for 0
+        asked = onnx.NodeProto()
+        asked.CopyFrom(node)
+        asked.attribute.append(helper.make_attribute("onesided", 1))
     domain = "" if asked.domain in PLAIN_DOMAINS else asked.domain
     version = file.opsets.get(domain, 1)
     try:
         schema = onnx.defs.get_schema(asked.op_type, version, domain)
     except Exception:  # an operator that onnx does not know
-        if node.domain in PLAIN_DOMAINS and node.op_type in _KEEP_SHAPE:
-            _keep_shape(inputs, outputs)
+        if node.domain in PLAIN_DOMAINS and node.op_type in KEEP_SHAPE:
+            keep_shape(inputs, outputs)
         return
     types = {name: value.as_type() for name, value in zip(asked.input, used, strict=True) if value is not None}
     data = {
@@ -267,8 +206,10 @@ def _infer_shapes(
                 output.shape = tuple(int(dim.dim_value) for dim in tensor.shape.dim)
                 if any(size < 0 for size in output.shape):
                     raise InputShapeError(f"it makes a tensor of the shape {output.shape[:8]}")
-    if outputs[0].shape is None and kind in _KEEP_SHAPE:
-        _keep_shape(inputs, outputs)
+    if asked is not node and kind in ALIASES and inputs[0] is not None:
+        outputs[0].dtype = inputs[0].dtype
+    if outputs[0].shape is None and kind in KEEP_SHAPE:
+        keep_shape(inputs, outputs)
 
 
 def _by(shape: Shape) -> str:
@@ -277,53 +218,6 @@ def _by(shape: Shape) -> str:
 
 def _plain(error: Exception) -> str:
     return " ".join(str(error).replace("[ShapeInferenceError]", "").split())[:150]
-
-
-def _keep_shape(inputs: Sequence[Value | None], outputs: list[Value]) -> None:
-    if inputs and inputs[0] is not None:
-        outputs[0].shape, outputs[0].dtype = inputs[0].shape, outputs[0].dtype or inputs[0].dtype
-
-
-def _infer_microsoft(node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], outputs: list[Value]) -> None:
-    """Shapes of ONNX Runtime's own operators, as its documentation (ContribOperators.md) gives them."""
-    first = inputs[0].shape if inputs and inputs[0] is not None else None
-    if first is None:
-        return
-    shape: Shape | None = None
-    options = attributes_of(node)
-    if kind in _KEEP_SHAPE or kind == "com.microsoft.RotaryEmbedding":
-        shape = first
-    elif kind in ("FusedMatMul", "TransposeMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm"):
-        right = _need(inputs, 3 if kind == "QGemm" else 1)
-        left = (*first[:-2], first[-1], first[-2]) if options.get("transA") and len(first) > 1 else first
-        right = (*right[:-2], right[-1], right[-2]) if options.get("transB") and len(right) > 1 else right
-        if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
-            raise InputShapeError(f"shapes {left} and {right} do not fit together")
-        shape = (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
-    elif kind == "MatMulNBits":
-        shape = (*first[:-1], int(options["N"]))
-    elif kind in ("QLinearAdd", "QLinearMul"):
-        shape = np.broadcast_shapes(first, _need(inputs, 3))
-    elif kind == "QLinearGlobalAveragePool":
-        last = bool(options.get("channels_last"))
-        shape = (first[0], *([1] * (len(first) - 2)), first[-1]) if last else (*first[:2], *([1] * (len(first) - 2)))
-    elif kind == "QLinearConcat":
-        parts = [_need(inputs, i) for i in range(2, len(inputs), 3)]
-        axis = int(options["axis"]) % len(parts[0])
-        shape = tuple(sum(p[a] for p in parts) if a == axis else size for a, size in enumerate(parts[0]))
-    elif kind == "com.microsoft.Attention":
-        sizes = options.get("qkv_hidden_sizes")
-        shape = (*first[:-1], int(sizes[2]) if sizes else _need(inputs, 1)[-1] // 3)
-    elif kind == "MultiHeadAttention" and len(inputs) > 2:
-        shape = (*first[:2], _need(inputs, 2)[-1])
-    outputs[0].shape, outputs[0].dtype = shape, inputs[0].dtype if inputs[0] is not None else 0
-
-
-def _need(inputs: Sequence[Value | None], index: int) -> Shape:
-    value = inputs[index]
-    if value is None or value.shape is None:
-        raise ValueError(f"input {index} has no shape")
-    return value.shape
 
 
 def _fold(file: OnnxFile, node: onnx.NodeProto, inputs: Sequence[Value | None], outputs: list[Value]) -> None:

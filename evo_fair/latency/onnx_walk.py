@@ -29,7 +29,8 @@ from evo_fair.latency.onnx_rows import (
     image_of,
     row_of,
 )
-from evo_fair.latency.onnx_values import Value, canonical, infer, initial, is_foreign
+from evo_fair.latency.onnx_value import Value
+from evo_fair.latency.onnx_values import canonical, infer, initial, is_foreign
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, name_of
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS

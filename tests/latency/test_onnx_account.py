@@ -4,7 +4,7 @@ import onnx
 
 from evo_fair.latency.onnx_account import Account
 from evo_fair.latency.onnx_layers import GraphLayer
-from evo_fair.latency.onnx_values import Value
+from evo_fair.latency.onnx_value import Value
 from evo_fair.layers import Op
 
 NODE = onnx.helper.make_node("Strange", ["x", "w"], ["y"], "strange", domain="far.away")
@@ -66,3 +66,12 @@ def test_a_body_that_runs_more_often_multiplies_what_came_after_the_mark_alone()
     account.repeat(mark, 2)
     assert [one.repeats for one in account.layers] == [1, 8, 8]
     assert account.macs_since(mark) == 40
+
+
+def test_what_one_node_of_an_operator_may_hide_all_may() -> None:
+    for first, second in ((True, False), (False, True)):
+        account = Account()
+        account.name_unknown(OTHER, "If", 0, multiplies=first, hides_params=second, reason="the data decide")
+        account.name_unknown(OTHER, "If", 0, multiplies=second, hides_params=first, reason="the data decide")
+        (told_of,) = account.unknown()
+        assert (told_of.nodes, told_of.multiplies, told_of.hides_params) == (2, True, True)

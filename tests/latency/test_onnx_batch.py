@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from onnx import helper
@@ -91,3 +92,30 @@ def test_a_file_for_one_sample_alone_is_read_as_such(tmp_path: Path) -> None:
     constants = [*weights(w=(4, 3, 1, 1), v=(64, 2)), *integers(flat=[1, 64])]
     save(tmp_path / "x.onnx", nodes, constants, {"x": ["N", 3, 4, 4]})
     assert read_onnx(tmp_path / "x.onnx").macs == 4 * 3 * 16 + 128
+
+
+def test_a_loop_that_runs_once_for_each_row_is_no_batch(tmp_path: Path) -> None:
+    """Each of n passes multiplies all n rows."""
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["h", "w"], ["g"]), helper.make_node("Identity", ["c"], ["on"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", onnx.TensorProto.INT64, []),
+            helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("h", onnx.TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", onnx.TensorProto.BOOL, []),
+            helper.make_tensor_value_info("g", onnx.TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "first"], ["n"]),
+        helper.make_node("Loop", ["n", "", "x"], ["y"], body=body),
+    ]
+    save(tmp_path / "x.onnx", nodes, [*weights(w=(8, 8)), *integers(first=0)], {"x": ["N", 8]})
+    graph = read_onnx(tmp_path / "x.onnx", (20, 8))
+    assert (graph.batch, graph.macs) == (None, 20 * 20 * 8 * 8)
+    with pytest.raises(InputShapeError, match="give --input-shape with a size for it"):
+        read_onnx(tmp_path / "x.onnx")

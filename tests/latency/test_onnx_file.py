@@ -126,3 +126,30 @@ def test_an_input_that_nothing_settles_is_asked_for_by_name(tmp_path: Path) -> N
 def test_an_unknown_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputShapeError, match=r"names the input 'z': .* has the inputs 'x'"):
         inputs_of(tmp_path / "x.onnx", {"x": [1, 3]}, {"z": (1, 3)})
+
+
+def two(path: Path, a: list[int | str], b: list[int | str]) -> Path:
+    nodes = [helper.make_node("MatMul", ["a", "w"], ["c"]), helper.make_node("MatMul", ["b", "w"], ["d"])]
+    nodes.append(helper.make_node("Concat", ["c", "d"], ["y"], axis=0))
+    save(path, nodes, weights(w=(16, 4)), {"a": a, "b": b})
+    return path
+
+
+def test_an_open_axis_of_another_name_is_asked_for(tmp_path: Path) -> None:
+    for number, first in enumerate(([3, 16], ["N", 16])):
+        path = two(tmp_path / f"{number}.onnx", first, ["points", 16])
+        given = {} if number == 0 else {"a": (3, 16)}
+        with pytest.raises(InputShapeError, match=r"an input 'b' of dynamic shape \(points, 16\): .* such as b=16,16"):
+            read_onnx(path, given or None)
+        assert read_onnx(path, {**given, "b": (7, 16)}).macs == (3 + 7) * 16 * 4
+
+
+def test_a_size_given_by_the_other_input_of_its_name_is_no_free_batch(tmp_path: Path) -> None:
+    graph = read_onnx(two(tmp_path / "x.onnx", ["N", 16], ["N", 16]), {"b": (4, 16)})
+    assert dict(graph.inputs) == {"a": (4, 16), "b": (4, 16)}
+
+
+def test_a_shape_that_is_given_twice_is_refused(tmp_path: Path) -> None:
+    path = two(tmp_path / "x.onnx", ["N", 16], ["N", 16])
+    with pytest.raises(InputShapeError, match="gives the shape of 'a' twice"):
+        read_onnx(path, {"": (2, 16), "a": (3, 16)})

@@ -238,30 +238,30 @@ def test_an_unknown_operator_is_listed_with_its_traffic(tmp_path: Path) -> None:
     assert [u.share for u in graph.unknown] == [pytest.approx(800 / 3200)] * 2
 
 
-GELU = [
+SWIRL = [
     helper.make_node("Conv", ["x", "w"], ["c"]),
-    helper.make_node("Gelu", ["c"], ["g"], domain="com.microsoft"),
+    helper.make_node("Swirl", ["c"], ["g"], domain="com.microsoft"),
     helper.make_node("Conv", ["g", "v"], ["d"], strides=[2, 2]),
-    helper.make_node("Gelu", ["d"], ["e"], domain="com.microsoft"),
+    helper.make_node("Swirl", ["d"], ["e"], domain="com.microsoft"),
     helper.make_node("Conv", ["e", "u"], ["y"]),
 ]
 
 
-def gelu(path: Path, batch: int | str = 1, **stated: tuple[int, ...]) -> Path:
+def swirl(path: Path, batch: int | str = 1, **stated: tuple[int, ...]) -> Path:
     """A network of three convolutions with two operators between that ONNX knows nothing of."""
     weights = {"w": (16, 8, 1, 1), "v": (16, 16, 3, 3), "u": (4, 16, 1, 1)}
     tensors = [onnx.numpy_helper.from_array(np.zeros(size, np.float32), name) for name, size in weights.items()]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (batch, 8, 10, 10))
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in stated.items()]
-    graph = helper.make_graph(GELU, "g", [x], [y], tensors, value_info=values)
+    graph = helper.make_graph(SWIRL, "g", [x], [y], tensors, value_info=values)
     domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
     onnx.save(helper.make_model(graph, opset_imports=domains), path)
     return path
 
 
 def test_shapes_that_the_file_states_reach_behind_an_unknown_operator(tmp_path: Path) -> None:
-    path = gelu(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4))
+    path = swirl(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4))
     expected = [
         (Op.CONV, 8, 16, 1, 1, 1, 10, 10),
         (Op.CONV, 16, 16, 3, 2, 1, 8, 8),  # inferred from g: 10x10 leaves 4x4
@@ -273,9 +273,9 @@ def test_shapes_that_the_file_states_reach_behind_an_unknown_operator(tmp_path: 
 
 def test_shapes_that_are_stated_for_another_input_do_not_count(tmp_path: Path) -> None:
     stated = {"g": (7, 16, 10, 10), "e": (7, 16, 4, 4)}
-    for path, shape in ((gelu(tmp_path / "a.onnx", 7, **stated), (1, 8, 10, 10)), (gelu(tmp_path / "b.onnx"), None)):
+    for path, shape in ((swirl(tmp_path / "a.onnx", 7, **stated), (1, 8, 10, 10)), (swirl(tmp_path / "b.onnx"), None)):
         with pytest.raises(
-            EvoFairError, match=r"'g' can't be told .* for want of that of 'g', which com\.microsoft\.Gelu makes"
+            EvoFairError, match=r"'g' can't be told .* for want of that of 'g', which com\.microsoft\.Swirl makes"
         ):
             read_onnx(path, shape)
 
@@ -358,7 +358,7 @@ def test_a_long_skip_is_alive_all_the_way(tmp_path: Path) -> None:
 
 
 def test_what_is_unknown_takes_room_where_its_shape_is_stated(tmp_path: Path) -> None:
-    graph = read_onnx(gelu(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4)))
+    graph = read_onnx(swirl(tmp_path / "x.onnx", g=(1, 16, 10, 10), e=(1, 16, 4, 4)))
     assert graph.peak_values == 2 * 16 * 100  # c and g
 
 

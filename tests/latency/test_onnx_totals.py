@@ -1,6 +1,7 @@
 """Totals of graphs that are no plain chains: shared weights, several inputs, branches that meet, loops in loops."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -307,3 +308,77 @@ def test_parameters_of_both_branches_count(tmp_path: Path) -> None:
         assert graph.macs == 2 * MACS
         assert graph.macs_at_least
         assert graph.params == 3 * WEIGHTS
+
+
+def state_of_zeros(path: Path) -> None:
+    """A step of a recurrent cell from a state of zeros, as many as there are samples: x w + 0 v, then again by v."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], end=1),
+        helper.make_node("Concat", ["s", "n"], ["size"], axis=0),
+        helper.make_node("ConstantOfShape", ["size"], ["h0"]),
+        helper.make_node("MatMul", ["h0", "v"], ["hv"]),
+        helper.make_node("MatMul", ["x", "w"], ["xw"]),
+        helper.make_node("Add", ["xw", "hv"], ["a"]),
+        helper.make_node("Tanh", ["a"], ["h1"]),
+        helper.make_node("MatMul", ["h1", "v"], ["y"]),
+    ]
+    tensors = [tensor("w", 8, 16), tensor("v", 16, 16), whole("n", 16)]
+    graph = helper.make_graph(nodes, "g", [entry("x", ["N", 8])], [entry("y", None)], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def token_for_each_sample(path: Path) -> None:
+    """A learned token, repeated for each sample, before the others."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], end=1),
+        helper.make_node("Concat", ["s", "n"], ["size"], axis=0),
+        helper.make_node("Expand", ["token", "size"], ["t"]),
+        helper.make_node("Concat", ["t", "x"], ["j"], axis=1),
+        helper.make_node("MatMul", ["j", "w"], ["y"]),
+    ]
+    tensors = [tensor("token", 1, 1, 8), tensor("w", 8, 4), whole("n", 1, 8)]
+    graph = helper.make_graph(nodes, "g", [entry("x", ["N", 5, 8])], [entry("y", None)], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "params"),
+    [(state_of_zeros, (8,), 8 * 16 + 16 * 16 + 16), (token_for_each_sample, (5, 8), 8 + 8 * 4)],
+)
+def test_a_network_has_as_many_parameters_however_many_samples_it_gets(
+    build: Callable[[Path], None], shape: tuple[int, ...], params: int, tmp_path: Path
+) -> None:
+    build(tmp_path / "x.onnx")
+    found = {samples: read_onnx(tmp_path / "x.onnx", (samples, *shape)).params for samples in (1, 2, 64)}
+    assert len(set(found.values())) == 1
+    assert found[1] <= params
+
+
+def test_a_constant_that_is_joined_with_itself_often_is_read_at_once(tmp_path: Path) -> None:
+    names = ["w", *(f"j{i}" for i in range(40))]
+    nodes = [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in pairwise(names)]
+    nodes.append(helper.make_node("Slice", [names[-1], "from", "to"], ["one"]))
+    nodes.append(helper.make_node("Add", ["x", "one"], ["y"]))
+    tensors = [tensor("w", 3), whole("from", 0), whole("to", 3)]
+    graph = helper.make_graph(nodes, "g", [entry("x", [1, 3])], [entry("y", None)], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == 3
+
+
+def test_peepholes_are_parameters_and_an_addition_is_the_bias_of_a_convolution_of_integers(tmp_path: Path) -> None:
+    shapes = [(1, 64, 8), (1, 64, 16), (1, 128)]
+    tensors = [tensor(name, *size) for name, size in zip("wrb", shapes, strict=True)]
+    node = helper.make_node("LSTM", ["x", "w", "r", "b", "", "", "", "p"], ["y"], hidden_size=16)
+    graph = helper.make_graph([node], "g", [entry("x", [5, 1, 8])], [entry("y", None)], [*tensors, tensor("p", 1, 48)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == 64 * 8 + 64 * 16 + 128 + 48
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        helper.make_node("ConvInteger", ["q", "k", "z"], ["i"]),
+        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "s"], ["m"]),
+        helper.make_node("Add", ["m", "c"], ["y"]),
+    ]
+    kernel = numpy_helper.from_array(np.ones((4, C, 3, 3), np.uint8), "k")
+    onnx.save(model(nodes, ["x"], "y", [kernel, tensor("c", 1, 4, 1, 1)]), tmp_path / "y.onnx")
+    assert read_onnx(tmp_path / "y.onnx").params == 4 * C * 9 + 4

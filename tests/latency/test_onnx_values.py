@@ -103,3 +103,17 @@ def test_what_is_drawn_at_random_is_no_constant(tmp_path: Path) -> None:
     ]
     save(tmp_path / "x.onnx", nodes, weights(w=(8, 8, 1, 1)), {"x": [1, 8, 4, 4]})
     assert [layer.operator for layer in read_onnx(tmp_path / "x.onnx").layers] == ["RandomNormal", "Conv", "Add"]
+
+
+def test_a_spectrum_is_onesided_unless_told_otherwise(tmp_path: Path) -> None:
+    constants = [numpy_helper.from_array(np.array(n, np.int64), name) for name, n in (("step", 10), ("length", 20))]
+    constants += weights(w=(11, 4))
+    for number, (options, bins) in enumerate((({}, 11), ({"onesided": 1}, 11))):
+        nodes = [
+            helper.make_node("STFT", ["x", "step", "", "length"], ["s"], **options),
+            helper.make_node("ReduceSum", ["s", "last"], ["r"], keepdims=0),
+            helper.make_node("MatMul", ["r", "w"], ["y"]),
+        ]
+        path = tmp_path / f"{number}.onnx"
+        save(path, nodes, [*constants, *integers(last=[-1])], {"x": [1, 100, 1]})
+        assert read_onnx(path).macs == 9 * bins * 4
