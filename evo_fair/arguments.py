@@ -102,6 +102,8 @@ def as_path(name: str, value: object) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or not os.fspath(value):
         raise EvoFairError(f"{name} {quote(value)} is no path: give a text or a pathlib.Path")
+    if "\0" in os.fspath(value):
+        raise EvoFairError(f"{name} {quote(os.fspath(value))} holds a NUL, which no path can: give another")
     return Path(value)
 
 

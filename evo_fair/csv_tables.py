@@ -14,7 +14,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from evo_fair.errors import EvoFairError, in_a_line, quote
 from evo_fair.files import read_text
 
-__all__ = ["as_numbers", "check_filled", "check_numbers", "parse_table", "read_table_of_numbers"]
+__all__ = ["as_numbers", "check_filled", "check_numbers", "number_in", "parse_table", "read_table_of_numbers"]
 
 
 def read_table_of_numbers(
@@ -97,15 +97,16 @@ def check_numbers(
 
 def as_numbers(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
     """A column of texts as numbers `[rows]`; NaN for what is none, infinity for those beyond the range of floats."""
+    return np.array([number_in(cell) for cell in column], np.float64)
 
-    def number(cell: object) -> float:
-        if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # Python reads those, a table does not
-            return np.nan
-        try:
-            return float(cell)  # type: ignore[arg-type]
-        except OverflowError:
-            return np.inf
-        except (TypeError, ValueError):
-            return np.nan
 
-    return np.array([number(cell) for cell in column], np.float64)
+def number_in(cell: object) -> float:
+    """A cell as a number; NaN for what is none, infinity for one beyond the range of floats."""
+    if isinstance(cell, str) and ("_" in cell or not cell.isascii()):  # Python reads those, a table does not
+        return np.nan
+    try:
+        return float(cell)  # type: ignore[arg-type]
+    except OverflowError:
+        return np.inf
+    except (TypeError, ValueError):
+        return np.nan

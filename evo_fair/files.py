@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import stat
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,6 +41,7 @@ __all__ = [
     "sha256_of",
     "shipped_names",
     "shipped_or_path",
+    "size_of",
     "storage_errors",
     "user_path",
     "write_bytes",
@@ -259,12 +261,20 @@ _LONG_KEY = re.compile(rf"(?:^|[\[{{,])[ \t]*+{_PART}(?:[ \t]*+\.[ \t]*+{_PART})
 """A dotted key of more parts, for which Python's parser takes the square of their number: a minute for 200 kB."""
 
 
+def size_of(path: Path, error: type[EvoFairError] = EvoFairError) -> int:
+    """How many bytes a file has; raises `error` for a pipe or a device, which may have no end, or never begin."""
+    about = path.stat()
+    if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+        raise error(f"{path} is a pipe or a device, and no file: put the file in its place")
+    return about.st_size
+
+
 def read_text(
     path: Path, error: type[EvoFairError] = EvoFairError, kind: str = "text", largest: int = LARGEST_TEXT
 ) -> str:
     """The content of a file in UTF-8, of a `kind` such as JSON; raises `error` if it can't be read or is too large."""
     try:
-        size = path.stat().st_size
+        size = size_of(path, error)
         if size > largest:
             raise error(f"{path} has {size:,} bytes, and at most {largest:,} are read: is it the right file?")
         return path.read_text(encoding="utf-8")

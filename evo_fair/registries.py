@@ -173,7 +173,8 @@ _COLUMNS = {"id", "generation", "genome", "evaluated", "feasible", "front", "vio
 
 
 def _refused_objective(name: str) -> str:
-    return "means something else in journals and fronts" if name in _COLUMNS else ""
+    taken = name in _COLUMNS or name.endswith(("_believed", "_uncertainty"))
+    return "means something else in journals and fronts" if taken else ""
 
 
 def _refused_criterion(name: str) -> str:

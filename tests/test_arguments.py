@@ -98,3 +98,8 @@ def test_a_text_is_a_text() -> None:
     assert type(as_text("group", np.str_("sex"))) is str
     with pytest.raises(EvoFairError, match="group 3 is no text"):
         as_text("group", 3)
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(EvoFairError, match=r"out 'a.x00b' holds a NUL"):
+        as_path("out", "a\0b")

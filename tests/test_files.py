@@ -1,6 +1,7 @@
 """Files: what is written is whole or not there, and what is read is refused by name and line when it is damaged."""
 
 import errno
+import os
 import re
 import time
 import warnings
@@ -310,3 +311,11 @@ def test_leftovers_of_others_stay_in_a_folder_that_is_not_ours(tmp_path: Path) -
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, "a.json", "a.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.1.tmp.json", ".theirs.tmp"]
+
+
+def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(EvoFairError, match=rf"{name}\.json is a pipe or a device, and no file"):
+            read_json(tmp_path / f"{name}.json")

@@ -1,6 +1,7 @@
 """Decoding one image into pixels: what it would cost is known, and limited, before a pixel is decoded."""
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -30,9 +31,15 @@ _SCAN = b"\xff\xda"
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keeps Pillow's warnings to itself: what is wrong with an image is said by its error. For one thread at a time."""
+    pillow = logging.getLogger("PIL")
+    before = pillow.level
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
+        pillow.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            pillow.setLevel(before)
 
 
 class _Budget:

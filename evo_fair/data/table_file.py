@@ -237,7 +237,8 @@ def _of_dictionary(path: Path, column: str, chunks: Any) -> "pd.Series[Any]":
             "the column out"
         )
     codes = whole.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    return pd.Series(np.array([*(word.strip() for word in words), ""], object)[codes])
+    plain = [word.strip().replace("\r\n", "\n").replace("\r", "\n") for word in words]
+    return pd.Series(np.array([*plain, ""], object)[codes])
 
 
 def _without(cells: Cells, missing: Sequence[str]) -> Cells:

@@ -69,12 +69,18 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
         raise DataError(f"{path} has two columns {double[0]!r}: {mend}")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index
         raise DataError(f"{path} has more cells in a line than columns in its header: {mend}")
-    cells = pd.DataFrame({column: table[column].fillna("").str.strip() for column in table.columns})
+    cells = pd.DataFrame({column: _plain(table[column]) for column in table.columns})
     cells.index = pd.Index(lines) if len(lines) == len(cells) else pd.RangeIndex(2, len(cells) + 2)
     filled = cells[(cells != "").any(axis=1)]
     if filled.empty:
         raise DataError(f"{path} has no rows below its header: {mend}")
     return filled
+
+
+def _plain(column: "pd.Series[str]") -> "pd.Series[str]":
+    """A column's cells without blanks around them, each line break in them a single character."""
+    cells = column.fillna("").str.strip()
+    return cells.str.replace("\r\n?", "\n", regex=True) if cells.str.contains("\r", regex=False).any() else cells
 
 
 def check_named(table: pd.DataFrame, path: Path) -> None:

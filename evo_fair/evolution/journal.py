@@ -13,7 +13,7 @@ from evo_fair.evolution.evaluator import Space
 from evo_fair.evolution.genomes import wrong_network
 from evo_fair.evolution.objectives import Axis
 from evo_fair.evolution.record import Record, parse_line
-from evo_fair.files import storage_errors
+from evo_fair.files import size_of, storage_errors
 
 __all__ = ["FORMAT", "Journal", "check_objectives", "check_records", "damaged", "read_journal"]
 
@@ -188,6 +188,7 @@ class Journal:
 
 def _read(path: Path) -> bytes:
     try:
+        size_of(path, RunError)
         return path.read_bytes()
     except FileNotFoundError:
         return b""

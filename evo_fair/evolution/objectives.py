@@ -188,7 +188,10 @@ class Objective(Axis):
             given, other = "the layer table", "without cheap=True counts"
         with blamed("objective", self.name, ObjectiveError, f"fix it; it is given {given}, and {other}"):
             try:
-                return np.asarray(self.function(source))
+                values = self.function(source)
+                if isinstance(values, np.ma.MaskedArray):  # beneath a mask lies any number
+                    values = np.ma.filled(values.astype(np.float64), np.nan)
+                return np.asarray(values)
             except ValueError as reason:
                 if "read-only" not in str(reason):
                     raise

@@ -20,7 +20,7 @@ from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_networ
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import data_facts, problem_facts
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.workers import Workers, ready_workers
 from evo_fair.lock import one_job
@@ -178,7 +178,7 @@ def audit(
     _check_kind(one, networks=networks, jobs=jobs, structure=structures, treatment=treatments, epochs=epochs)
     limits, imbalance = as_texts("constraints", constraints), as_text("imbalance", imbalance)
     check_wishes(imbalance, limits, "network" if one else "proxy")
-    problem, folder, listener = as_problem(problem), as_path("out", out), listener or Listener()
+    problem, folder, listener = as_problem(problem), as_path("out", out), as_listener(listener)
     # Refuses a folder of something else before anything is trained.
     begun = AUDITS.read(folder) if AUDITS.goes_on(folder, resume) else None
     if begun is not None:

@@ -18,7 +18,7 @@ from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.lock import one_job
 from evo_fair.nets.device import CPU, TorchDevice
@@ -147,7 +147,7 @@ def audit_network(
     folder = start_audit(out, configuration, plan_of(grid, name), resume)
     criteria = {name: criterion_named(name) for name in grid.criteria}
     measuring = _Measuring(dense, task, grid.epochs, criteria, parameters_of(dense.network)["nonzero_params"])
-    pilots, listener = 1 + len(grid.treatments), listener or Listener()
+    pilots, listener = 1 + len(grid.treatments), as_listener(listener)
     with open_team(workers, out, listener) as team:
         run_parts(folder, dataset, PART, group, groupings, measuring.part, 1, minutes, listener, pilots, team)
     _facts(dense.network, task, name, groupings).write(folder.path / "dense.npz")

@@ -24,7 +24,7 @@ from evo_fair.files import cache_folder, digest, sha256_of
 from evo_fair.job_folder import Piece
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.supernet import supernet_for
 from evo_fair.jobs.workers import Workers, open_team
 from evo_fair.jobs.workers.populations import PredictingWork
@@ -71,7 +71,7 @@ def audit_proxy(
     groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
     check_samples(dataset, groupings, 1)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    listener = listener or Listener()
+    listener = as_listener(listener)
     listener.writing(out)
     supernet = supernet_for(problem, dataset, space, device, listener)
     orders = _Orders(supernet, space, dataset, group, problem.proxy.calibration_samples)

@@ -8,7 +8,7 @@ from evo_fair.arguments import as_number, as_path, as_text, as_whole
 from evo_fair.data import SOURCES
 from evo_fair.errors import ProfileError, check_list
 from evo_fair.jobs.kit import campaign_for_run
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.latency import Profile, load_profile
 from evo_fair.latency.calibrate import Provenance
 from evo_fair.latency.calibrate import calibrate as fit_profile
@@ -132,7 +132,7 @@ def calibrate(
     threads, seed = as_whole("threads", threads), as_whole("seed", seed)
     check_list("carry_from", carry_from)
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
-    hearer = _Hearer(listener or Listener())
+    hearer = _Hearer(as_listener(listener))
     pairs = _pairs(_listed(layers), _listed(latency))
     if not pairs:
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})

@@ -15,7 +15,7 @@ from evo_fair.evolution.journal import check_records
 from evo_fair.files import cache_folder, digest, is_recorded, read_json, sha256_of, write_bytes
 from evo_fair.job_folder import Piece
 from evo_fair.jobs.guessing import say_doubts, warn_of_probabilities
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.reference import find_reference, train_references
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets import Network, Step, Supernet, initialise
@@ -77,7 +77,7 @@ def dense_network(
     whole way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of
     the kind that fits for wrong input.
     """
-    listener, epochs = listener or Listener(), task.recipe.epochs
+    listener, epochs = as_listener(listener), task.recipe.epochs
     if source.module is not None:
         given = isinstance(source.module, nn.Module)
         name = type(source.module).__name__ if given else str(source.module).rpartition(":")[2]

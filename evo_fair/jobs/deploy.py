@@ -21,7 +21,7 @@ from evo_fair.files import remove_leftovers, write_text
 from evo_fair.job_folder import RUNS, other_job
 from evo_fair.jobs.deployed_tables import complete_cards, write_timings_and_table
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.searched_run import (
     check_data,
@@ -148,7 +148,7 @@ def deploy(
     learning_rate, distillation = as_number("learning_rate", learning_rate), as_number("distillation", distillation)
     weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
     workers = ready_workers(workers)
-    listener = listener or Listener()
+    listener = as_listener(listener)
     run = run if isinstance(run, Run) else load_run(run)
     folder = run.path / "deployed" if out is None else as_path("out", out)
     begun = RUNS.read(folder) if RUNS.goes_on(folder, resume) else None

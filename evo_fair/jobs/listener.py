@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from evo_fair.errors import EvoFairError, quote
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
     from evo_fair.own import NetworkSpace
     from evo_fair.space import SearchSpace
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "as_listener"]
 
 
 class Listener:
@@ -179,3 +181,16 @@ class Listener:
         Args:
             line: What it is, in a sentence.
         """
+
+
+def as_listener(given: Listener | None) -> Listener:
+    """The listener that was given, or one that hears nothing; raises `EvoFairError` for anything else.
+
+    Args:
+        given: What the caller of a job gave.
+    """
+    if given is None:
+        return Listener()
+    if not isinstance(given, Listener):
+        raise EvoFairError(f"listener {quote(given)} is no evo_fair.Listener: give an instance of one, or leave it out")
+    return given

@@ -15,7 +15,7 @@ from evo_fair.data import check_samples
 from evo_fair.files import remove_leftovers
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import problem_facts, version_facts
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.prune_settings import PruneSettings, PruneUnit
 from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
@@ -180,7 +180,7 @@ def prune_network(
     Raises:
         EvoFairError: The input is wrong; the error's kind says what of it.
     """
-    problem, listener, folder = as_problem(problem), listener or Listener(), as_path("out", out)
+    problem, listener, folder = as_problem(problem), as_listener(listener), as_path("out", out)
     workers = ready_workers(workers)
     profile = load_profile(problem.search.devices[0] if device is None else device)
     begun = None

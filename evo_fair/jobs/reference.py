@@ -21,7 +21,7 @@ from evo_fair.fairness import METRICS
 from evo_fair.fairness.summary import group_summary
 from evo_fair.files import cache_folder, digest, read_json, remove_leftovers, sha256_of, write_bytes, write_json
 from evo_fair.job_folder import Piece
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.workers import Workers, make_files, open_team, ready_workers
 from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
@@ -109,7 +109,7 @@ def train_references(
     Those that are there already, trained by the same recipe, seed and data, are kept, unless they are to be trained
     `again`. One that no worker survives can be left out, see `Workers`.
     """
-    listener, team_wanted = listener or Listener(), ready_workers(workers)
+    listener, team_wanted = as_listener(listener), ready_workers(workers)
     networks, seed = as_texts("networks", networks), as_whole("seed", 0 if seed is None else seed)
     place = open_device(torch_device)
     for network in networks:

@@ -21,7 +21,7 @@ from evo_fair.jobs.devices import device_facts
 from evo_fair.jobs.evidence import gather
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.guessing import how_to_learn_more
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
 from evo_fair.jobs.places import place_of_job
@@ -42,6 +42,7 @@ from evo_fair.space import SearchSpace
 __all__ = ["search"]
 
 VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
+_MOST_JOBS = 1024
 
 
 @one_job("a search", lambda given: as_path("out", given["out"]))
@@ -153,7 +154,7 @@ def search(
     for name, given in (("seed", seed), ("freeze_header", freeze_header), ("trainings", trainings)):
         if given is None:
             raise EvoFairError(f"{name} is None: give one, or leave it out")
-    listener = listener or Listener()
+    listener = as_listener(listener)
     folder = as_path("out", out)
     begun: dict[str, Any] = {}
     recorded: dict[str, str] = {}
@@ -261,6 +262,8 @@ def _checked_jobs(jobs: int | None) -> int:
         return int(joblib.cpu_count())
     if jobs < 1:
         raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
+    if jobs > _MOST_JOBS:
+        raise EvoFairError(f"jobs {jobs} is too many: give at most {_MOST_JOBS:,}, or leave it out for all cores")
     return jobs
 
 

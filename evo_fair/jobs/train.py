@@ -4,7 +4,7 @@ from pathlib import Path
 
 from evo_fair.arguments import as_path
 from evo_fair.jobs.guessing import warn_of_few_steps
-from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.nets.device import open_device
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy.supernets import StoredSupernet, train_and_store
@@ -44,7 +44,7 @@ def train(
         >>> stored.path.suffix
         '.safetensors'
     """
-    listener, place = listener or Listener(), open_device(torch_device)
+    listener, place = as_listener(listener), open_device(torch_device)
     problem = as_problem(problem)
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.arguments import as_path
+from evo_fair.csv_tables import number_in
 from evo_fair.errors import ProfileError
-from evo_fair.files import write_text
+from evo_fair.files import size_of, write_text
 from evo_fair.layers import COLUMNS, LayerTable, Op
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
 _OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
 _LARGEST = 2**24
 _MOST_WORK = 2**48
+_SHORTEST_MS, _LONGEST_MS = 1e-6, 1e9  # a nanosecond, eleven days
 """Products of a layer's sizes at most: a day's work for a board, and sums of thousands stay whole numbers."""
 
 
@@ -104,12 +106,12 @@ def read_latency(path: str | Path) -> dict[str, float]:
     latency: dict[str, float] = {}
     for line, row in _rows(path, ("network", "latency_ms")):
         name, text = row["network"], row["latency_ms"]
-        try:
-            value = float(text)
-        except ValueError:
-            value = np.nan
-        if not (0 < value < np.inf):
-            raise ProfileError(f"{path}, line {line}: latency_ms of {name!r} is {text!r}: give a positive number of ms")
+        value = number_in(text)
+        if not _SHORTEST_MS <= value <= _LONGEST_MS:
+            raise ProfileError(
+                f"{path}, line {line}: latency_ms of {name!r} is {text!r}: give a number of milliseconds, from "
+                f"{_SHORTEST_MS:g} to {_LONGEST_MS:g}"
+            )
         if name in latency:
             raise ProfileError(f"{path}, line {line}: network {name!r} appears twice: give one latency a network")
         latency[name] = value
@@ -166,6 +168,7 @@ def _write(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
     """Line number and the stripped text of `columns`, a row a line; further columns are ignored."""
     try:
+        size_of(path, ProfileError)
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
@@ -174,6 +177,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str
                 )
             rows = []
             for row in reader:
+                if None in row:  # cells without a column, as a decimal comma makes them
+                    raise ProfileError(
+                        f"{path}, line {reader.line_num} has {len(row) - 1 + len(row[None])} cells, and its header "
+                        f"{len(row) - 1}: write decimals with a point, and texts with commas in quotes"
+                    )
                 if any(not isinstance(row[column], str) or not row[column].strip() for column in columns):
                     raise ProfileError(
                         f"{path}, line {reader.line_num}: a value is missing: each row needs {','.join(columns)}"

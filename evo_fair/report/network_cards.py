@@ -59,7 +59,7 @@ class CardInput(_Part):
     shape: list[int]
     mean: list[float]
     scale: list[float]
-    columns: dict[str, Any] | None = None
+    columns: list[dict[str, Any]] | None = None
 
     @model_validator(mode="after")
     def _a_scale_for_each_mean(self) -> Self:

@@ -60,3 +60,10 @@ def test_a_column_that_is_wanted_may_be_the_one_without_a_name(tmp_path: Path) -
     path.write_text(",label\na,b\n")
     with pytest.raises(DataError, match=r"has no column 'file', only label \(column 1 has no name\): fix it$"):
         read_table(path, ("file",), "fix it")
+
+
+def test_a_return_within_a_cell_is_a_line_break(tmp_path: Path) -> None:
+    """A front has groups in its header, where a lone return would end the line for whoever reads it."""
+    path = tmp_path / "labels.csv"
+    path.write_bytes(b'file,label\nx.png,"a\rb"\ny.png,"c\r\nd"\nz.png,e\n')
+    assert read_table(path, ("file",), RENAME)["label"].tolist() == ["a\nb", "c\nd", "e"]

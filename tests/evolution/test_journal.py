@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,12 @@ def journal(tmp_path):
 def test_records_read_back_exactly(journal):
     assert read_journal(journal) == [record(1), record(2), record(3, 1)]
     assert journal.read_bytes() == b"".join(r.line() for r in read_journal(journal))
+
+
+def test_a_pipe_in_its_place_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "journal.jsonl")
+    with pytest.raises(RunError, match=r"journal\.jsonl is a pipe or a device"):
+        read_journal(tmp_path / "journal.jsonl")
 
 
 def test_a_line_is_json_without_blanks():

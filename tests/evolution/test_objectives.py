@@ -131,6 +131,13 @@ def test_a_wrong_result_is_refused_with_the_name(result, told):
     assert "'mine'" in str(caught.value)
 
 
+def test_numbers_beneath_a_mask_are_none():
+    def masked(counts):
+        return np.ma.masked_array(np.arange(7), mask=[True] + [False] * 6)
+
+    np.testing.assert_array_equal(Objective("mine", function=masked).measure(COUNTS), [np.nan, 1, 2, 3, 4, 5, 6])
+
+
 def test_an_undefined_metric_says_which_objective():
     def undefined(counts):
         raise UndefinedMetricError("no positives")
@@ -145,7 +152,9 @@ def test_a_second_entry_under_one_name_is_refused(own):
         register(Objective("twice", function=len))
 
 
-@pytest.mark.parametrize("name", ["error", "latency_ms", "genome", "front", "worst class", ""])
+@pytest.mark.parametrize(
+    "name", ["error", "latency_ms", "genome", "front", "error_believed", "my_uncertainty", "worst class", ""]
+)
 def test_taken_and_impossible_names_are_refused(name):
     with pytest.raises(ObjectiveError):
         register(Objective(name, function=len))

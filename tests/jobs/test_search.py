@@ -64,6 +64,8 @@ def test_one_name_where_a_list_belongs_is_refused(tmp_path: Path) -> None:
         ("seed is None", {"seed": None}),
         ("seed -1 is negative", {"seed": np.int64(-1)}),
         ("jobs 0 is too few", {"jobs": np.int64(0)}),
+        ("jobs 1000000 is too many", {"jobs": 10**6}),
+        ("listener 3 is no evo_fair.Listener", {"listener": 3}),
         ("objectives = 3 is a single one: give a list", {"objectives": 3}),
         ("objectives: item 1 None is no text", {"objectives": [None]}),
         ("constraints = 0.5 is a single one: give a list", {"constraints": np.float32(0.5)}),

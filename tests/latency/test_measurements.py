@@ -1,5 +1,6 @@
 """Measurements as CSV: what is read back is what was written, and damage is named by file and line."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +74,16 @@ def test_damaged_layers_are_refused(content: str, message: str, tmp_path: Path) 
     ("content", "message"),
     [
         ("network,ms\na,1\n", "line 1: column 'latency_ms' is missing"),
-        ("network,latency_ms\na,1.5\nb,-2\n", "line 3: latency_ms of 'b' is '-2': give a positive number"),
+        ("network,latency_ms\na,1.5\nb,-2\n", "line 3: latency_ms of 'b' is '-2': give a number of milliseconds"),
         ("network,latency_ms\na,0\n", "line 2: latency_ms of 'a' is '0'"),
         ("network,latency_ms\na,fast\n", "line 2: latency_ms of 'a' is 'fast'"),
         ("network,latency_ms\na,inf\n", "line 2: latency_ms of 'a' is 'inf'"),
         ("network,latency_ms\na,nan\n", "line 2: latency_ms of 'a' is 'nan'"),
+        ("network,latency_ms\na,1e308\n", "line 2: latency_ms of 'a' is '1e308'"),
+        ("network,latency_ms\na,1e-200\n", "line 2: latency_ms of 'a' is '1e-200'"),
+        ("network,latency_ms\na,1_0\n", "line 2: latency_ms of 'a' is '1_0'"),
+        ("network,latency_ms\na,\uff15\n", "line 2: latency_ms of 'a' is '\uff15'"),
+        ("network,latency_ms\na,1,5\n", "line 2 has 3 cells, and its header 2: write decimals with a point"),
         ("network,latency_ms\na,1\na,2\n", "line 3: network 'a' appears twice"),
         ("network,latency_ms\na,\n", "line 2: a value is missing"),
         ("network,latency_ms\n", "holds no latencies"),
@@ -113,3 +119,9 @@ def test_networks_that_were_not_timed_are_left_out(tmp_path: Path) -> None:
     assert measured.table[0, 0].tolist() == [2, 8, 8, 3, 1, 8, 16, 16]
     with pytest.raises(ProfileError, match="times 1 networks, too few to fit a profile: measure at least 8"):
         read_measurements(layers, latency, fewest=8)
+
+
+def test_pipes_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "latency.csv")
+    with pytest.raises(ProfileError, match=r"latency\.csv is a pipe or a device, and no file"):
+        read_latency(tmp_path / "latency.csv")

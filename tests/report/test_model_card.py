@@ -146,7 +146,7 @@ def test_the_example_refuses_what_is_no_picture_and_other_shapes_in_a_line(run, 
 
 @pytest.mark.parametrize(
     ("changed", "pictures"),
-    [({"shape": [3]}, False), ({"shape": [2, 8, 8]}, False), ({"shape": [3, 8, 8]}, True), ({"columns": {}}, False)],
+    [({"shape": [3]}, False), ({"shape": [2, 8, 8]}, False), ({"shape": [3, 8, 8]}, True), ({"columns": []}, False)],
 )
 def test_a_network_that_takes_no_pictures_has_the_example_for_arrays(run, name, changed, pictures):
     path = run.path / "networks" / f"{name}.json"

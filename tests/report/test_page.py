@@ -169,7 +169,7 @@ def test_a_card_says_whether_its_file_prepares_columns(tmp_path, table):
     write_network(tmp_path, "n")
     path = tmp_path / "n.json"
     card = json.loads(path.read_text())
-    card["input"] |= {"columns": {"numbers": []}} if table else {}
+    card["input"] |= {"columns": [{"name": "age", "kind": "number"}]} if table else {}
     path.write_text(json.dumps(card))
     assert network_cards(tmp_path, ["n"], {})["n"]["prepares_columns"] is table
 
