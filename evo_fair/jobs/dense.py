@@ -25,7 +25,7 @@ from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.supernets import find_supernet
-from evo_fair.pruning.given import copy_of_module, load_module, load_weights
+from evo_fair.pruning.given import copy_of_module, load_module, load_weights, settings_of, source_of
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.report import load_run
 from evo_fair.space import SearchSpace
@@ -120,7 +120,8 @@ def _trained(
     initialise(network, torch.Generator().manual_seed(recipe.seed))
     task.check_outputs(network)
     early = state_of(network)
-    what = (task.fingerprint(network), repr(network))  # dropout, say, is in neither tensors nor outputs
+    # Dropout, say, is in neither tensors nor outputs.
+    what = (task.fingerprint(network), source_of(network), settings_of(network))
     layout = ["contiguous"] if has_own_inputs(network) else []  # it rounds as its memory lies
     where = task.device.facts().values()
     key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout, *where)

@@ -47,10 +47,9 @@ from evo_fair.own import (
 )
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
-from evo_fair.pruning.given import load_weights
+from evo_fair.pruning.given import load_weights, source_of
 from evo_fair.pruning.refine import output_bias
 from evo_fair.pruning.task import Task, content_of
-from evo_fair.sources import source_hash
 
 __all__ = ["GivenNetwork", "OwnOrigin", "check_network_precision", "network_to_search", "own_of_run"]
 
@@ -316,14 +315,6 @@ def own_of_run(
     if orders is None or _ranking(orders) != told.get("ranking"):
         raise RunError(f"{folder / FOLDER / ORDERS} is not what the run was searched with: restore the file")
     return OwnOrigin(str(name), bool(told.get("reference")), problem, task, open_network(network, task, orders))
-
-
-def source_of(network: nn.Module) -> str:
-    """A hash of what a network's layers are, and of the source of those that are not torch's or evo_fair's own."""
-    kinds = {type(module) for module in network.modules()}
-    own = {kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", "evo_fair")}
-    named = sorted((kind.__qualname__, source_hash(kind)) for kind in own)
-    return digest(repr(network), repr(named))
 
 
 def _ranking(orders: Orders) -> str:

@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from safetensors.torch import load
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from evo_fair.errors import EvoFairError, NonFiniteError, PruningError
 from evo_fair.export.export import check_parity, export_onnx
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.failures import failure
+from evo_fair.nets.randomness import random_numbers_as_before, random_states, seed_everything
 from evo_fair.nets.threads import torch_threads
 from evo_fair.proxy import predict_logits
 from evo_fair.pruning.removal import remove_channels
@@ -34,7 +36,10 @@ __all__ = ["rehearse"]
 
 SAMPLES = 8
 BATCH = 4
-REPEATS = 32
+MANY = 8
+"""How many times the samples make a large batch."""
+
+REPEATS = 200
 """How often a network is evaluated that draws random numbers, which need not have a say in what it computes."""
 
 SECONDS = 60.0
@@ -54,15 +59,16 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
     `PruningError` for the first thing that fails, on one line that names the layer where that is known, and a way out.
     """
     rest = _trying("fails a trial of all that will be done to it", "let its forward take batches of any size")
-    with rest, torch.random.fork_rng(devices=[]), torch_threads(1), warnings.catch_warnings():
+    forked = torch.random.fork_rng(devices=[])
+    with rest, forked, random_numbers_as_before(), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.manual_seed(task.recipe.seed)
+        seed_everything(task.recipe.seed)
         mend = "keep no tensor with a gradient, open file or lock in its attributes, nor torch's old weight_norm"
-        with _trying("can't be copied", mend):
-            copy.deepcopy(network)
         try:
             with time_limit(SECONDS):
                 _materialise(network, task)
+                with _trying("can't be copied", mend):
+                    copy.deepcopy(network)
                 task.check_outputs(network)
         except OutOfTime as error:
             raise PruningError(
@@ -88,7 +94,7 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
 
 def _materialise(network: nn.Module, task: Task) -> None:
     """Runs a network once that learns the sizes of its layers from its first input."""
-    if any(isinstance(tensor, nn.UninitializedParameter) for tensor in network.parameters()):
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
         with _trying("does not run", "fix its forward"), torch.no_grad(), training_mode(network, False):
             network(task.example)
 
@@ -100,14 +106,14 @@ def _trying(what: str, mend: str) -> Iterator[None]:
         yield
     except EvoFairError:
         raise
-    except Exception as error:  # a user's module can fail in any way
+    except (Exception, SystemExit) as error:  # a user's module can fail in any way
         raise PruningError(f"the network {what} ({failure(error)}): {mend}") from error
 
 
 def _check_repeats(network: nn.Module, x: torch.Tensor) -> None:
-    state = torch.random.get_rng_state()
+    state = random_states()
     first, outputs = _outputs(network, x)
-    repeats = 2 if torch.equal(state, torch.random.get_rng_state()) else REPEATS
+    repeats = 2 if random_states() == state else REPEATS
     for _ in range(repeats):
         again, others = _outputs(network, x)
         if not _same(first, again):
@@ -136,6 +142,9 @@ def _check_alone(network: nn.Module, x: torch.Tensor) -> None:
                 f"the network answers for a sample by what else is in its batch{layer}: in evaluation mode use no "
                 "statistics of the batch, and let no operation mix samples"
             )
+    many, _ = _outputs(network, x.repeat(MANY, *[1] * (x.dim() - 1)))
+    if many.shape[:1] != (MANY * len(x),) or not _same(together, many[: len(x)]):
+        raise PruningError(f"the network answers for a sample in a batch of {MANY * len(x)} in another way: {mend}")
 
 
 def _trained_a_little(network: nn.Module, task: Task) -> nn.Module:

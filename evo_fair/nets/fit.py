@@ -30,6 +30,7 @@ from evo_fair.nets.distillation import Teacher
 from evo_fair.nets.inputs import TrainingInputs
 from evo_fair.nets.layout import channels_last
 from evo_fair.nets.memory import keep_memory
+from evo_fair.nets.randomness import random_numbers_as_before, seed_everything
 from evo_fair.nets.recipe import Step, check_finite, epoch_of, mean_of, one_cycle, optimiser
 from evo_fair.nets.strides import strides_first
 from evo_fair.nets.threads import torch_threads
@@ -101,6 +102,7 @@ def fit(
         torch_threads(1),
         device.at_work(),
         device.forked_rng(),
+        random_numbers_as_before(),
         strides_first(network),
         device.holding(network),
         device.holding(teacher.network) if teacher else nullcontext(),
@@ -109,7 +111,7 @@ def fit(
         if found:
             restore_momentum(sgd, numbered, found.tensors)
         while epoch < recipe.epochs:
-            torch.manual_seed(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
+            seed_everything(int(rng.integers(2**63)))  # for dropout, which knows no generator of its own
             order = draw(rng) if draw else rng.permutation(len(labels))
             batch = min(recipe.batch_size, len(order))
             steps = len(order) // batch
@@ -176,21 +178,23 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
         elif isinstance(module, nn.Linear):
             gain = 2 if module.bias is None else 1
             _fill(module, (gain / module.in_features) ** 0.5, generator)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _frozen(module.weight):
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and not _frozen(module, "weight"):
             module.reset_parameters()
 
 
 def _fill(module: nn.Conv2d | nn.Linear, deviation: float, generator: torch.Generator) -> None:
     # In one order, whatever the weight's layout, and by the generator wherever the weight is.
     drawn = torch.randn(module.weight.shape, generator=generator, device=generator.device).to(module.weight.device)
-    if not _frozen(module.weight):
+    if not _frozen(module, "weight"):
         module.weight.copy_(drawn * deviation)
-    if module.bias is not None and not _frozen(module.bias):
+    if module.bias is not None and not _frozen(module, "bias"):
         module.bias.zero_()
 
 
-def _frozen(tensor: torch.Tensor | None) -> bool:
-    return isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+def _frozen(module: nn.Module, name: str) -> bool:
+    """Whether a tensor of a module is not trained: a parameter that is said so, or a buffer, as a fixed filter is."""
+    tensor = getattr(module, name)
+    return name in module._buffers or (isinstance(tensor, nn.Parameter) and not tensor.requires_grad)
 
 
 def _identity(

@@ -32,4 +32,5 @@ def channels_last(network: nn.Module) -> nn.Module:
 
 
 def _copied(_module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(x.clone(memory_format=torch.contiguous_format) for x in inputs)
+    """Copies of the tensors; the exporter also hands over what an argument is by default."""
+    return tuple(x.clone(memory_format=torch.contiguous_format) if isinstance(x, torch.Tensor) else x for x in inputs)

@@ -141,7 +141,7 @@ def calibrate(
     network.eval()
     if not norms:
         return
-    hooks = [norm.register_forward_pre_hook(take) for norm in norms]
+    hooks = [norm.register_forward_pre_hook(take, with_kwargs=True) for norm in norms]
     try:
         forward(network, x)
     finally:
@@ -151,13 +151,12 @@ def calibrate(
 
 def _taking(
     statistics: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-) -> Callable[[nn.Module, tuple[torch.Tensor]], None]:
-    def take(norm: nn.Module, arguments: tuple[torch.Tensor]) -> None:
-        norm.running_mean, norm.running_var = statistics(arguments[0])
+) -> Callable[[nn.Module, tuple[torch.Tensor, ...], dict[str, torch.Tensor]], None]:
+    def take(norm: nn.Module, arguments: tuple[torch.Tensor, ...], named: dict[str, torch.Tensor]) -> None:
+        norm.running_mean, norm.running_var = statistics(*arguments, *named.values())
 
     return take
 
 
-def _take_statistics(norm: nn.Module, arguments: tuple[torch.Tensor]) -> None:
-    """Gives a batch norm the statistics of its input; torch's own training mode would store the unbiased variance."""
-    norm.running_mean, norm.running_var = mean_and_variance(arguments[0])
+_take_statistics = _taking(mean_and_variance)
+"""Gives a batch norm the statistics of its input; torch's own training mode would store the unbiased variance."""

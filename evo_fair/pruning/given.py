@@ -5,6 +5,8 @@ import copy
 import importlib.util
 import inspect
 import io
+import os
+import re
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
@@ -16,13 +18,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from evo_fair.errors import PruningError, in_a_line, quote
-from evo_fair.files import user_path
+from evo_fair.files import digest, user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
+from evo_fair.sources import source_hash
 
-__all__ = ["copy_of_module", "given_modules", "load_module", "load_weights"]
+__all__ = ["copy_of_module", "given_modules", "load_module", "load_weights", "settings_of", "source_of"]
 
 _WRAPPERS = ("module.", "_orig_mod.")
 """What `DataParallel` and `torch.compile` put before the names of a network's tensors."""
@@ -35,6 +39,9 @@ _MOST_NAMED = 4
 
 _MODULE = "_evo_fair_given_"
 """How the modules of such files are called."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object lies in memory, as in the text that stands for a function."""
 
 _beside: set[str] = set()
 """Modules that were imported from beside the file that was loaded last; the next one may have others of their names."""
@@ -124,7 +131,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
         path: The file.
     """
     if not path.is_file():
-        raise PruningError(f"the weights {path} do not exist: name a .safetensors file")
+        fault = "are a folder" if path.is_dir() else "do not exist"
+        raise PruningError(f"the weights {path} {fault}: name a .safetensors file")
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
     except (OSError, SafetensorError, ValueError) as error:
@@ -139,6 +147,10 @@ def load_weights(network: nn.Module, path: Path) -> None:
         ):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     tensors = _under_all_names(tensors, known)
+    for own, tensor in tensors.items():
+        if own in known and known[own].is_floating_point() and not tensor.is_floating_point():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise PruningError(f"{path}: {quote(own)} is {kind}, and the network's is of real numbers: convert it")
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -225,6 +237,46 @@ def _refuse_pickle(path: Path) -> None:
         )
 
 
+def source_of(network: nn.Module) -> str:
+    """A hash of what a network's layers are, and of the source of those that are not torch's or evo_fair's own.
+
+    Args:
+        network: The network.
+    """
+    named = sorted((kind.__qualname__, source_hash(kind)) for kind in _own_kinds(network))
+    return digest(_ADDRESS.sub("", repr(network)), repr(named))
+
+
+def settings_of(network: nn.Module) -> str:
+    """A hash of what else a network's training may depend on: plain attributes, and the files that its layers are in.
+
+    Args:
+        network: The network.
+    """
+    kept = [
+        (name, key, value)
+        for name, module in network.named_modules()
+        for key, value in sorted(vars(module).items())
+        if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple)
+    ]
+    files = sorted({file for kind in _own_kinds(network) if (file := _file_of(kind)) is not None})
+    return digest(_ADDRESS.sub("", repr(kept)), *files)
+
+
+def _own_kinds(network: nn.Module) -> set[type[nn.Module]]:
+    kinds = {type(module) for module in network.modules()}
+    return {kind for kind in kinds if kind.__module__.partition(".")[0] not in ("torch", "evo_fair")}
+
+
+def _file_of(kind: type[nn.Module]) -> Path | None:
+    """The file that a class is written in; None where it is in none, as in a notebook."""
+    try:
+        path = Path(inspect.getsourcefile(kind) or "")
+    except (OSError, TypeError):
+        return None
+    return path if path.is_file() else None
+
+
 @contextlib.contextmanager
 def _as_a_script(path: Path) -> Iterator[None]:
     """A block in which Python is set up as for `python path`; what lies beside the file stays within reach."""
@@ -234,12 +286,18 @@ def _as_a_script(path: Path) -> Iterator[None]:
     _beside.clear()
     sys.path[:] = [folder, *(known for known in sys.path if known != folder)]
     importlib.invalidate_caches()
-    before, arguments = set(sys.modules), sys.argv
+    before, arguments, place = set(sys.modules), sys.argv, Path.cwd()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
     sys.argv = [str(path)]
     try:
         yield
     finally:
         sys.argv = arguments
+        os.chdir(place)
+        torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
+        sys.path[:] = [*(known for known in sys.path if known != folder), folder]  # ours go first from here on
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)
             if origin and Path(origin).resolve().is_relative_to(folder):
@@ -291,6 +349,19 @@ def _plain(network: Any, place: str) -> nn.Module:
         raise PruningError(
             f"{place} returns a compiled {type(network).__name__}: return the module that it is made from"
         )
-    if any(tensor.is_meta for tensor in network.parameters()):
+    try:
+        tensors = [*network.parameters(), *network.buffers()]
+        found = network.cpu() if not any(tensor.is_meta for tensor in tensors) else None
+    except Exception as error:  # a user's module can override anything, and hold itself
+        why = "it holds itself" if isinstance(error, RecursionError) else in_a_line(error)
+        raise PruningError(
+            f"{place} returns a network whose layers can't be gone through ({why}): keep no layer among the layers "
+            "that it has itself, and leave torch's own methods as they are"
+        ) from error
+    if found is None:
         raise PruningError(f"{place} returns a network on the device 'meta', without weights: make it on the CPU")
-    return network.cpu()
+    if any(not is_lazy(tensor) and tensor.is_inference() for tensor in tensors):
+        raise PruningError(
+            f"{place} makes its network under torch.inference_mode(), so that it can't be trained: make it outside"
+        )
+    return found

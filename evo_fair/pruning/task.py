@@ -433,6 +433,9 @@ class Task:
                 f"the network's outputs for {len(self.example)} samples are {got}, but {self.dataset.name} has "
                 f"{labels} labels: it has to return logits of the shape {[len(self.example), labels]}"
             )
+        if logits.dtype != torch.float32:
+            kind = str(logits.dtype).removeprefix("torch.")
+            raise PruningError(f"the network's outputs are {kind}, not float32: let its forward return logits.float()")
         if not bool(logits.isfinite().all()):
             raise PruningError("the network's outputs are not finite: check its weights")
 

@@ -25,7 +25,8 @@ def breaking_groups(
     """The groups without some channels of which the network does not compute what it does with those at 0, and why.
 
     Each is tried without its first channel, its last, every second, both halves and a
-    random half, since a slice or a shuffle may be right for some of them only. The
+    random half, and with one or two alone, since a slice or a shuffle may be right for
+    some of them only. The
     trials run on a copy with random weights: branches that are 0 when training begins,
     as behind a batch norm whose scale starts at 0, would hide what goes wrong in them.
 
@@ -66,6 +67,8 @@ def _patterns(groups: Mapping[str, ChannelGroup]) -> Iterator[Keep]:
     yield {name: np.arange(size) < (size + 1) // 2 for name, size in sizes.items()}
     yield {name: np.arange(size) >= size // 2 for name, size in sizes.items()}
     yield {name: _half(size, rng) for name, size in sizes.items()}
+    yield {name: np.arange(size) == 0 for name, size in sizes.items()}
+    yield {name: np.arange(size) >= size - 2 for name, size in sizes.items()}
 
 
 def _half(size: int, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -291,3 +291,12 @@ def test_frozen_weights_stay_as_they_are(space: SearchSpace) -> None:
     initialise(network, torch.Generator().manual_seed(0))
     same = [torch.equal(*pair) for pair in zip(before, network.state_dict().values(), strict=True)]
     assert same == [True] * 7 + [False] * 2
+
+
+def test_a_filter_that_is_kept_as_a_buffer_stays_as_it_is() -> None:
+    blur = nn.Conv2d(1, 1, 3, bias=False)
+    weight = torch.full_like(blur.weight, 1 / 9).detach()
+    del blur.weight
+    blur.register_buffer("weight", weight.clone())
+    initialise(blur, torch.Generator().manual_seed(0))
+    assert torch.equal(blur.weight, weight)

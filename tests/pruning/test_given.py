@@ -10,7 +10,7 @@ from safetensors.torch import save_file, save_model
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.pruning.given import load_module, load_weights
+from evo_fair.pruning.given import load_module, load_weights, settings_of, source_of
 
 PLAIN = "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Flatten(), nn.Linear(4, {width}))\n"
 
@@ -184,3 +184,61 @@ def test_inputs_are_the_networks_own() -> None:
     assert channels_last(network)[0].weight.is_contiguous()  # type: ignore[index]
     plain = channels_last(nn.Sequential(nn.Conv2d(3, 4, 3)))
     assert not plain[0].weight.is_contiguous()  # type: ignore[index]
+
+
+def test_what_a_file_sets_for_torch_and_where_it_goes_is_undone(tmp_path: Path) -> None:
+    """A folder that is left at the front of the path would have its onnx.py imported in the place of ours."""
+    sets = "import os\nimport torch\nos.chdir('/')\ntorch.set_default_dtype(torch.float64)\n"
+    place = Path.cwd()
+    load_module(f"{written(tmp_path, sets + PLAIN.format(width=3))}:network")
+    assert (Path.cwd(), torch.get_default_dtype()) == (place, torch.float32)
+    assert sys.path.index(str(tmp_path)) == len(sys.path) - 1
+
+
+DROPPING = """\
+from torch import nn
+from torch.nn import functional
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+        self.act, self.rate = functional.relu, {kept}
+
+    def extra_repr(self):
+        return str(self.act)
+
+    def forward(self, x):
+        return functional.dropout(self.act(self.layer(x)), {rate}, self.training)
+
+
+def network():
+    return Net()
+"""
+
+
+def test_the_code_of_a_network_and_what_it_keeps_are_told_from_others(tmp_path: Path) -> None:
+    """Rates of dropout are in no tensor, and make another training."""
+    settings, sources = set(), set()
+    for number, (rate, kept) in enumerate(((0.1, 1), (0.1, 1), (0.7, 1), (0.1, 2))):
+        path = written(tmp_path / str(number), DROPPING.format(rate=rate, kept=kept))
+        network = load_module(f"{path}:network")
+        settings.add(settings_of(network))
+        sources.add(source_of(network))
+        assert (settings_of(network), source_of(network)) == (
+            settings_of(load_module(f"{path}:network")),
+            source_of(load_module(f"{path}:network")),
+        )
+    assert len(settings) == 3
+    assert len(sources) == 3
+
+
+def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Linear(4, 3))
+    tensors = {name: tensor.to(torch.int8) for name, tensor in network.state_dict().items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(PruningError, match="is int8, and the network's is of real numbers: convert it"):
+        load_weights(network, tmp_path / "w.safetensors")
+    with pytest.raises(PruningError, match=r"are a folder: name a \.safetensors file"):
+        load_weights(network, tmp_path)

@@ -402,3 +402,51 @@ class LayerScale(nn.Module):
 def channels_last():
     """Its owner wants it so."""
     return sequential().to(memory_format=torch.channels_last)
+
+
+class WithOptions(nn.Module):
+    """A forward with arguments beside its input, layers that are called by keyword, and a stride that it asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv2d(1, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.down = nn.Conv2d(8, 8, 1, 2)
+        self.f = nn.Linear(8, 10)
+
+    def forward(self, x, mask=None, *, scale=1.0):
+        y = F.relu(self.norm(input=self.c(input=x)))
+        y = F.relu(self.down(input=y))
+        if mask is not None:
+            y = y * mask
+        return self.f(y.mean((2, 3))) * scale
+
+
+class Gated(nn.Module):
+    """The largest of all channels is added to each, so that none of them can leave."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv2d(1, 8, 3, padding=1)
+        self.d = nn.Conv2d(8, 12, 3, padding=1)
+        self.f = nn.Linear(12, 10)
+
+    def forward(self, x):
+        y = self.c(x)
+        y = F.relu(y) + y.amax(1, keepdim=True)
+        return self.f(F.relu(self.d(y)).mean((2, 3)))
+
+
+class Winners(nn.Module):
+    """Four winners of all channels are found, for which four have to be there."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Conv2d(1, 8, 3, padding=1)
+        self.d = nn.Conv2d(8, 12, 3, padding=1)
+        self.f = nn.Linear(12, 10)
+
+    def forward(self, x):
+        y = F.relu(self.c(x))
+        y = y * (y >= y.topk(4, 1).values[:, -1:])
+        return self.f(F.relu(self.d(y)).mean((2, 3)))

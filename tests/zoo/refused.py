@@ -1,5 +1,7 @@
 """Networks that can't be taken as they are; each has to be refused on one line before anything is trained."""
 
+import random
+import sys
 import time
 
 import torch
@@ -272,3 +274,55 @@ def leaving():
 
 
 not_callable = 3
+
+
+class RarePython(Base):
+    """Draws from Python's own generator, and seldom does anything with it."""
+
+    def forward(self, x):
+        made = super().forward(x)
+        return made * 2 if random.random() < 0.05 else made
+
+
+class LargeBatches(Base):
+    """Does something else in batches as they are trained and evaluated in."""
+
+    def forward(self, x):
+        made = super().forward(x)
+        return made * 1.5 if len(x) > 16 else made
+
+
+class Halves(Base):
+    def forward(self, x):
+        return super().forward(x).bfloat16()
+
+
+class Exiting(Base):
+    def forward(self, x):
+        if len(x) == 3:
+            sys.exit("no such batch")
+        return super().forward(x)
+
+
+class Cyclic(Base):
+    """Holds itself, by way of its child."""
+
+    def __init__(self):
+        super().__init__()
+        self.c.parent = self
+
+
+class Listing(Base):
+    def named_parameters(self):
+        return [("c", self.c.weight)]
+
+
+def on_meta():
+    network = Base()
+    network.register_buffer("table", torch.zeros(3, device="meta"))
+    return network
+
+
+@torch.inference_mode()
+def in_inference():
+    return Base()

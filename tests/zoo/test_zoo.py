@@ -61,6 +61,9 @@ RIGHT = {
         "PixelShuffle": "c1",
         "Interpolated": "c0",
         "LayerScale": "c1",
+        "WithOptions": "c down",
+        "Gated": "d",
+        "Winners": "d",
     },
     "sequences.py": {
         "RowLstm": "hidden",
@@ -130,6 +133,14 @@ REFUSED = {
     "raising": "fails with RuntimeError: first line second line [/red]",
     "leaving": "ends the process (exit no GPU here)",
     "not_callable": "has no function 'not_callable'",
+    "RarePython": "computes something else each time it is evaluated",
+    "LargeBatches": "answers for a sample in a batch of 64 in another way",
+    "Halves": "outputs are bfloat16, not float32: let its forward return logits.float()",
+    "Exiting": "does not run on a batch of 3 (no such batch",
+    "Cyclic": "layers can't be gone through (it holds itself)",
+    "Listing": "layers can't be gone through (Listing.named_parameters() got an unexpected keyword argument",
+    "on_meta": "returns a network on the device 'meta', without weights",
+    "in_inference": "makes its network under torch.inference_mode(), so that it can't be trained",
 }
 
 REFUSED_ELSEWHERE = {
