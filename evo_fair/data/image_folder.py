@@ -51,6 +51,8 @@ def load_image_folder(
     Raises `DataError` for whatever is wrong in `folder`.
     """
     path = folder / TABLE if folder.parts else Path.cwd() / TABLE
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is {'a folder' if path.is_dir() else 'no file'}: put the table in its place")
     if not path.is_file():
         near = near_table(path, (".csv", ".tsv", ".txt"), f"rename it to {TABLE}")
         raise DataError(f"{path} is missing{near or f': {_FORM}'}")

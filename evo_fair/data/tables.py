@@ -35,7 +35,11 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
             separator = _separator(file)
             rows = table_rows(file, separator)
             header = [name.strip() for name in next(rows, (1, []))[1]]
-            lines = [line for line, _ in rows]
+            lines, cut = [], ""
+            for line, row in rows:
+                lines.append(line)
+                if not cut and len(row) < len(header) and any(cell.strip() for cell in row):
+                    cut = f"{path}, line {line} has {len(row)} cells, and its header {len(header)}: fix the line"
         table = pd.read_csv(
             path,
             sep=separator,
@@ -69,6 +73,8 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
         raise DataError(f"{path} has two columns {double[0]!r}: {mend}")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus cell for an index
         raise DataError(f"{path} has more cells in a line than columns in its header: {mend}")
+    if cut:  # its last columns would be taken for empty
+        raise DataError(cut)
     cells = pd.DataFrame({column: _plain(table[column]) for column in table.columns})
     cells.index = pd.Index(lines) if len(lines) == len(cells) else pd.RangeIndex(2, len(cells) + 2)
     filled = cells[(cells != "").any(axis=1)]

@@ -63,6 +63,8 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
     with rest, forked, random_numbers_as_before(), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seed_everything(task.recipe.seed)
+        if network.train(network.training) is not network:
+            raise PruningError("the network's train() does not return it, as torch's does: end it with return self")
         mend = "keep no tensor with a gradient, open file or lock in its attributes, nor torch's old weight_norm"
         try:
             with time_limit(SECONDS):

@@ -86,6 +86,8 @@ def load_module(place: str) -> nn.Module:
         raise
     except ImportError as error:
         mend = "install what it imports, or put it beside the file"
+        if "relative import" in str(error):
+            mend = "import what lies beside it by its plain name, or name the network as package.module:function"
         raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; {mend}") from error
     except Exception as error:  # the user's own code can fail in any way
         raise PruningError(f"{place} fails with {type(error).__name__}: {in_a_line(error)}; fix it") from error

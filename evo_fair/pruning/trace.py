@@ -46,6 +46,11 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
         if isinstance(module, nn.Conv2d | nn.Linear) and f"{name}.weight".lstrip(".") in parameters
     )
     if not weights:
+        if any(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules()):
+            raise PruningError(
+                "all convolutions and linear layers of the network compute their weights, as weight norm does: take "
+                "that off first, as torch.nn.utils.parametrize.remove_parametrizations does"
+            )
         raise PruningError("the network has no convolution and no linear layer: there is nothing to prune")
     try:
         with torch.enable_grad(), warnings.catch_warnings(), time_limit(SECONDS):

@@ -199,6 +199,11 @@ def _column(name: str, value: Callable[[int], str]) -> Callable[[Path], None]:
     return add
 
 
+def _in_the_tables_place(folder: Path) -> None:
+    (folder / "labels.csv").unlink()
+    (folder / "labels.csv").mkdir()
+
+
 def _link_outside(folder: Path) -> None:
     (folder.parent / "outside.jpg").write_bytes(jpeg(0))
     (folder / "0/0.jpg").unlink()
@@ -231,6 +236,7 @@ def _sixteen_bit(folder: Path) -> None:
             lambda f: (f / "labels.csv").rename(f / "labels.xlsx") and None,
             r"labels\.csv is missing, but labels\.xlsx is there: save it as CSV in UTF-8, named labels\.csv$",
         ),
+        (_in_the_tables_place, r"labels\.csv is a folder: put the table in its place"),
         (_table(""), r"labels\.csv is empty"),
         (_table("file,label\n\n"), r"labels\.csv has no rows"),
         (

@@ -67,3 +67,12 @@ def test_a_return_within_a_cell_is_a_line_break(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_bytes(b'file,label\nx.png,"a\rb"\ny.png,"c\r\nd"\nz.png,e\n')
     assert read_table(path, ("file",), RENAME)["label"].tolist() == ["a\nb", "c\nd", "e"]
+
+
+def test_a_line_that_was_cut_is_refused_and_blank_ones_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("file,label,site\nx.png,a,north\n\n  \ny.png,b\nz.png\n")
+    with pytest.raises(DataError, match=r"labels\.csv, line 5 has 2 cells, and its header 3: fix the line"):
+        read_table(path, ("file",), RENAME)
+    path.write_text("file,label,site\nx.png,a,north\n\n  \ny.png,b,\n")
+    assert read_table(path, ("file",), RENAME)["site"].tolist() == ["north", ""]

@@ -242,3 +242,9 @@ def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
         load_weights(network, tmp_path / "w.safetensors")
     with pytest.raises(PruningError, match=r"are a folder: name a \.safetensors file"):
         load_weights(network, tmp_path)
+
+
+def test_a_relative_import_is_answered_with_what_takes_it(tmp_path: Path) -> None:
+    path = written(tmp_path, "from .blocks import WIDTH\n" + PLAIN.format(width="WIDTH"))
+    with pytest.raises(PruningError, match=r"relative import.*; import what lies beside it by its plain name, or name"):
+        load_module(f"{path}:network")

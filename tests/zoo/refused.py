@@ -326,3 +326,13 @@ def on_meta():
 @torch.inference_mode()
 def in_inference():
     return Base()
+
+
+class NoReturn(Base):
+    def train(self, mode=True):
+        super().train(mode)
+
+
+def weight_norm_alone():
+    norm = nn.utils.parametrizations.weight_norm
+    return nn.Sequential(norm(nn.Conv2d(1, 8, 3)), nn.ReLU(), nn.Flatten(), norm(nn.Linear(288, 10)))

@@ -133,6 +133,8 @@ REFUSED = {
     "raising": "fails with RuntimeError: first line second line [/red]",
     "leaving": "ends the process (exit no GPU here)",
     "not_callable": "has no function 'not_callable'",
+    "NoReturn": "train() does not return it, as torch's does: end it with return self",
+    "weight_norm_alone": "compute their weights, as weight norm does: take that off first",
     "RarePython": "computes something else each time it is evaluated",
     "LargeBatches": "answers for a sample in a batch of 64 in another way",
     "Halves": "outputs are bfloat16, not float32: let its forward return logits.float()",
