@@ -82,6 +82,14 @@ def test_whose_gain_is_shown_is_the_tables() -> None:
     assert said.format(*parts) in README
 
 
+def test_what_searched_strides_gain_is_the_tables() -> None:
+    rows = _gains("cifar10_strides")
+    accuracy, worst = (100 * rows.loc[metric, ENDS] for metric in ("accuracy", "worst_group_accuracy"))
+    whole, part = (f"{row.difference:.1f} [{row.low:.1f}, {row.high:.1f}]" for row in (accuracy, worst))
+    assert f"; {whole} and {part} where strides are searched, too" in README
+    assert f"{accuracy.difference:+.1f} [{accuracy.low:+.1f}, {accuracy.high:+.1f}]" in README
+
+
 @pytest.mark.parametrize(
     ("difference", "ratio"),
     [
