@@ -367,7 +367,8 @@ def _check_toml(value: Any, key: str = "") -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hex, as sha256sum prints it."""
+    """SHA-256 of a file's content, in hex, as sha256sum prints it; raises `EvoFairError` for a pipe or a device."""
+    size_of(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -382,7 +383,7 @@ def is_recorded(path: Path, manifest: Path, *place: str) -> bool:
         found = found.get(key) if isinstance(found, dict) else None
     try:
         return bool(found is not None and found == sha256_of(path))
-    except OSError:
+    except (OSError, EvoFairError):
         return False
 
 

@@ -1,6 +1,7 @@
 """NumPy archives: what NumPy writes is read, and what would take more memory than the file says is not begun with."""
 
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -61,3 +62,9 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").stat().st_size < 10**5
     with pytest.raises(ValueError, match="unpacks to more than 1,000,000 bytes"):
         read_arrays(tmp_path / "a.npz", 10**6)
+
+
+def test_a_pipe_in_the_place_of_an_archive_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.npz")
+    with pytest.raises(ValueError, match="it is no file, but a folder, a pipe or a device"):
+        read_arrays(tmp_path / "a.npz")

@@ -319,3 +319,7 @@ def test_a_pipe_or_a_device_in_the_place_of_a_file_is_refused_at_once(tmp_path: 
     for name in ("pipe", "zero"):
         with pytest.raises(EvoFairError, match=rf"{name}\.json is a pipe or a device, and no file"):
             read_json(tmp_path / f"{name}.json")
+        with pytest.raises(EvoFairError, match="is a pipe or a device"):
+            sha256_of(tmp_path / f"{name}.json")
+        write_json(tmp_path / "manifest.json", {"sha256": "0"})
+        assert not is_recorded(tmp_path / f"{name}.json", tmp_path / "manifest.json")

@@ -18,7 +18,7 @@ __all__ = ["Constraint", "Limit", "parse_limit", "resolve_constraints"]
 Relation = Literal["<=", ">="]
 
 _NUMBER = r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_LIMIT = re.compile(rf"\s*(?P<name>\S.*?)\s*(?P<relation><=|>=)\s*(?P<number>{_NUMBER})\s*")
+_LIMIT = re.compile(rf"\s*(?P<name>\S.*?)\s*(?P<relation><=|>=)\s*(?P<number>{_NUMBER})\s*", re.DOTALL)
 _STRICT = re.compile(rf"\s*(?P<name>[^<>=!\s]+)\s*(?P<relation><|>|==?|!=)\s*(?P<number>{_NUMBER})\s*")
 
 _ALSO = re.compile(r"(?:[,;]|&+|\band\b)(?![^\[]*\])", re.IGNORECASE)

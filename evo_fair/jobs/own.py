@@ -4,6 +4,7 @@ A run's folder keeps the network's weights and the orders of its channels in `ow
 but the code of the network, and no ranking has to be computed again.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from evo_fair.errors import EvoFairError, PruningError, RunError, UnknownNameErr
 from evo_fair.export.alone import Beginning
 from evo_fair.export.card import write_frozen
 from evo_fair.export.export import tolerance_of
-from evo_fair.files import digest, write_bytes
+from evo_fair.files import digest, parse_json, write_bytes
 from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Workers
@@ -55,6 +56,7 @@ __all__ = ["GivenNetwork", "OwnOrigin", "check_network_precision", "network_to_s
 
 FOLDER = "own"
 WEIGHTS, ORDERS = "weights.safetensors", "orders.safetensors"
+_ORDERS = "orders"
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,8 @@ class OwnOrigin:
             for criterion, orders in self.space.orders.items()
             for group, order in orders.items()
         }
-        metadata = {str(number): criterion for number, criterion in enumerate(self.space.orders)}
-        write_bytes(folder / FOLDER / ORDERS, save(tensors, metadata))
+        # One entry: safetensors writes several in any order.
+        write_bytes(folder / FOLDER / ORDERS, save(tensors, {_ORDERS: json.dumps(list(self.space.orders))}))
 
     def write_networks(
         self, folder: Path, networks: Sequence[FrontNetwork], groupings: Sequence[str], jobs: int, written: Written
@@ -328,7 +330,12 @@ def _kept_orders(folder: Path, network: nn.Module, task: Task) -> Orders | None:
         tensors, metadata = read_tensors(folder / FOLDER / ORDERS)
     except ValueError:
         return None
-    names = [metadata.get(str(number), "") for number in range(len(metadata))]
+    try:
+        names = [str(name) for name in parse_json(metadata.get(_ORDERS, "[]"))]
+    except (ValueError, TypeError):
+        return None
+    if _ORDERS not in metadata:  # as earlier versions wrote them
+        names = [metadata.get(str(number), "") for number in range(len(metadata))]
     orders: dict[str, dict[str, npt.NDArray[np.int64]]] = {name: {} for name in names}
     for name in names:
         for group, channels in prunable_groups(network, task).items():

@@ -18,7 +18,7 @@ from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem, as_problem
 from evo_fair.space import SearchSpace
 
-__all__ = ["Prepared", "check_sources", "prepare"]
+__all__ = ["Prepared", "check_sources", "measured_names", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,17 @@ def prepare(
     dataset = problem.dataset()
     check_samples(dataset, [plan.group], problem.data.min_samples, problem.data.draw)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    measures = [*plan.objectives, *(limit.objective for limit in plan.constraints)]
-    _check_measures(dataset, space, plan.group, measures)
-    return Prepared(problem, dataset, space, profiles, plan, sources(measures))
+    _check_measures(dataset, space, plan.group, _measures(plan))
+    return Prepared(problem, dataset, space, profiles, plan, sources(_measures(plan)))
+
+
+def _measures(plan: SearchPlan) -> list[Objective]:
+    return [*plan.objectives, *(limit.objective for limit in plan.constraints)]
+
+
+def measured_names(plan: SearchPlan) -> set[str]:
+    """The names of the objectives of a search, and of what it limits."""
+    return {measure.name for measure in _measures(plan)}
 
 
 def _own(problem: Problem, key: str, given: object) -> AbstractContextManager[None]:

@@ -25,13 +25,14 @@ from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.origins import SupernetOrigin, supernet_origin
 from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_search
 from evo_fair.jobs.places import place_of_job
-from evo_fair.jobs.preparation import Prepared, check_sources, prepare
+from evo_fair.jobs.preparation import Prepared, check_sources, measured_names, prepare
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
 from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
 from evo_fair.own import NetworkEvaluator, NetworkSpace
+from evo_fair.own.costs import doubtful_costs
 from evo_fair.plugins import check_facts, facts
 from evo_fair.problem import Problem
 from evo_fair.proxy import ProxyEvaluator, check_precision
@@ -206,8 +207,10 @@ def search(
             brought, prepared.problem, prepared.dataset, prepared.plan.group, going_on, listener, place
         )
     prepared = replace(prepared, space=origin.space)
-    if brought is not None:
+    if isinstance(origin, OwnOrigin):
         listener.prepared(prepared.dataset, prepared.space)
+        if said := doubtful_costs(origin.own, prepared.dataset.input_shape, measured_names(prepared.plan)):
+            listener.warned(said)
     configuration = _configuration(known, prepared.space, origin, header) | own
     run = RunFolder(folder, RUNS.start(folder, configuration, resume))
     if header:

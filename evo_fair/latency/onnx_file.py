@@ -10,6 +10,7 @@ import onnx
 import onnx.inliner
 
 from evo_fair.errors import EvoFairError, in_a_line
+from evo_fair.files import size_of
 
 __all__ = [
     "MOST_NODES",
@@ -116,6 +117,11 @@ def open_onnx(path: Path) -> OnnxFile:
                     f"{path} has functions that can't be expanded ({in_a_line(error)}): export the network again"
                 ) from error
         _check_size(_count(model.graph.node, {}, path), path)
+        if any(node.domain == "com.microsoft.nchwc" for node in model.graph.node):
+            raise EvoFairError(
+                f"{path} was optimised for one kind of processor (com.microsoft.nchwc): give the file that it was made "
+                "of, or one that ONNX Runtime saved at ORT_ENABLE_EXTENDED"
+            )
         opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in model.opset_import}
         return OnnxFile(path, model, opsets)
 
@@ -143,7 +149,7 @@ def _load(path: Path) -> onnx.ModelProto:
         within = next((one for place in ("", "networks") for one in sorted((path / place).glob("*.onnx"))), None)
         raise EvoFairError(f"{path} is a folder: give an ONNX file{f', such as {within}' if within else ''}")
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if size_of(path) > MOST_BYTES:
             raise EvoFairError(
                 f"{path} has more than 2 GiB: export the network with its weights in a file of their own"
             )

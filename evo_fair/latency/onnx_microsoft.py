@@ -12,7 +12,16 @@ import onnx
 from evo_fair.latency.onnx_file import InputShapeError, Shape
 from evo_fair.latency.onnx_value import Value, attributes_of
 
-__all__ = ["ALIASES", "KEEP_SHAPE", "MICROSOFT", "WHOLE_NAMES", "infer_microsoft", "keep_shape", "matrix_operand"]
+__all__ = [
+    "ALIASES",
+    "KEEP_SHAPE",
+    "MICROSOFT",
+    "WHOLE_NAMES",
+    "channels_first",
+    "infer_microsoft",
+    "keep_shape",
+    "matrix_operand",
+]
 
 # Operators that ONNX Runtime or exporters of later versions have, as those of ONNX that they are made of.
 ALIASES = {
@@ -29,12 +38,12 @@ _KEEP_SHAPE_NAMES = """
 KEEP_SHAPE = _STANDARD | frozenset(_KEEP_SHAPE_NAMES.split())
 _PRODUCTS = frozenset({"FusedMatMul", "TransposeMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "QGemm"})
 _OWN_NAMES = """
-    MatMulNBits Attention MultiHeadAttention EmbedLayerNormalization QLinearAdd QLinearMul QLinearConcat
-    QLinearGlobalAveragePool
+    MatMulNBits Attention MultiHeadAttention EmbedLayerNormalization QLinearAdd QLinearMul QLinearConcat QLinearConv
+    QLinearGlobalAveragePool DynamicQuantizeLSTM
 """
 MICROSOFT = _PRODUCTS | frozenset(_OWN_NAMES.split()) | frozenset(ALIASES) | (KEEP_SHAPE - _STANDARD)
 WHOLE_NAMES = {"Attention": "com.microsoft.Attention", "RotaryEmbedding": "com.microsoft.RotaryEmbedding"}
-_TYPED_BY = {"QLinearConcat": 1, "MatMulIntegerToFloat": 2, "EmbedLayerNormalization": 2}
+_TYPED_BY = {"QLinearConcat": 1, "QLinearConv": 7, "MatMulIntegerToFloat": 2, "EmbedLayerNormalization": 2}
 """Which input has the type of the output, where it is not the first."""
 
 
@@ -68,6 +77,9 @@ def infer_microsoft(node: onnx.NodeProto, kind: str, inputs: Sequence[Value | No
     if shape is None:
         return
     outputs[0].shape, outputs[0].dtype = shape, _type_of(kind, inputs)
+    if kind == "DynamicQuantizeLSTM":  # the last states
+        for output in outputs[1:]:
+            output.shape, output.dtype = (shape[1], *shape[2:]), outputs[0].dtype
     if kind.startswith("Skip"):  # the sum before the normalisation
         for output in outputs[3:4]:
             output.shape, output.dtype = shape, outputs[0].dtype
@@ -85,6 +97,10 @@ def _shape(kind: str, options: Mapping[str, Any], first: Shape, inputs: Sequence
         return (*np.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
     if kind == "MatMulNBits":
         return (*first[:-1], int(options["N"]))
+    if kind == "DynamicQuantizeLSTM":  # steps, directions, samples, states
+        return (first[0], _need(inputs, 2)[0], first[1], _need(inputs, 2)[1])
+    if kind == "QLinearConv":
+        return _convolved(first, _need(inputs, 3), options)
     if kind == "EmbedLayerNormalization":
         return (*first, _need(inputs, 2)[-1])
     if kind in ("QLinearAdd", "QLinearMul"):
@@ -105,6 +121,28 @@ def _shape(kind: str, options: Mapping[str, Any], first: Shape, inputs: Sequence
         values = _need(inputs, 2)
         return (*first[:2], values[1] * values[3] if len(values) == 4 else values[-1])
     return None
+
+
+def channels_first(shape: Shape, options: Mapping[str, Any]) -> Shape:
+    """The shape of a convolution's input or output as ONNX has it, where the node says that its channels come last."""
+    return (shape[0], shape[-1], *shape[1:-1]) if options.get("channels_last") and len(shape) > 2 else shape
+
+
+def _convolved(first: Shape, weight: Shape, options: Mapping[str, Any]) -> Shape:
+    """What a convolution with weights `[c_out, c_in, ...]` makes; raises `InputShapeError` where it does not fit."""
+    x, sides = channels_first(first, options), len(weight) - 2
+    if len(x) != len(weight) or sides < 1:
+        raise InputShapeError(f"its input has {len(x)} axes, its weights have {len(weight)}")
+    strides, dilations = options.get("strides", [1] * sides), options.get("dilations", [1] * sides)
+    pads, auto = options.get("pads", [0] * 2 * sides), options.get("auto_pad", b"NOTSET").decode()
+    made = []
+    for i in range(sides):
+        reach = dilations[i] * (weight[2 + i] - 1) + 1
+        padded = x[2 + i] + (pads[i] + pads[sides + i] if auto == "NOTSET" else 0)
+        made.append(-(-x[2 + i] // strides[i]) if auto.startswith("SAME") else (padded - reach) // strides[i] + 1)
+    if min(made) < 1:
+        raise InputShapeError(f"a window of {weight[2:]} on {x[2:]}")
+    return (x[0], *made, weight[0]) if options.get("channels_last") else (x[0], weight[0], *made)
 
 
 def _type_of(kind: str, inputs: Sequence[Value | None]) -> int:

@@ -16,7 +16,7 @@ __all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias
 
 # Of their constants only the first counts as parameters, or none does: the rest say how and where, not what.
 NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot", "Shape", "Size", "Slice", "Split"})
-SAME_PARAMETERS = VIEWS | CASTS | {"Transpose", "DequantizeLinear"}
+SAME_PARAMETERS = VIEWS | CASTS | QUANTISING | {"Transpose"}
 CUTS = frozenset({"Split", "Slice", "Gather"})
 FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
 BIASES = {

@@ -11,7 +11,7 @@ from math import isqrt, prod
 import onnx
 
 from evo_fair.latency.onnx_file import InputShapeError, Shape
-from evo_fair.latency.onnx_microsoft import matrix_operand
+from evo_fair.latency.onnx_microsoft import channels_first, matrix_operand
 from evo_fair.latency.onnx_value import Value, attributes_of
 from evo_fair.latency.onnx_values import UNPRICED
 from evo_fair.layers import Op
@@ -67,7 +67,7 @@ _MATRICES_NAMES = """
 MATRICES = frozenset(_MATRICES_NAMES.split())
 _POOLS = frozenset({"MaxPool", "AveragePool", "LpPool", "QLinearAveragePool"})
 _GLOBAL_POOLS = frozenset({"GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "QLinearGlobalAveragePool"})
-RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1}  # matrices of a cell
+RECURRENT = {"LSTM": 4, "GRU": 3, "RNN": 1, "DynamicQuantizeLSTM": 4}  # matrices of a cell
 _ATTENTION = frozenset({"Attention", "com.microsoft.Attention", "MultiHeadAttention"})
 # Priced as what they are made of, which no profile was fitted to.
 STAND_INS = frozenset({*RECURRENT, *_ATTENTION, "Einsum", "DeformConv", "MatMulNBits"})
@@ -142,10 +142,10 @@ def image_of(shape: Shape) -> tuple[int, int, int]:
 
 def _convolution(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
     x, weight = shape_of(inputs, 0), shape_of(inputs, 3 if kind == "QLinearConv" else 1)
-    y = _known(outputs[0])
+    options = attributes_of(node)
+    x, y = channels_first(x, options), channels_first(_known(outputs[0]), options)
     if len(x) != len(weight) or len(x) < 3 or len(y) != len(x):
         raise InputShapeError(f"its input has {len(x)} axes, its weights have {len(weight)}")
-    options = attributes_of(node)
     groups, stride = int(options.get("group", 1)), max(options.get("strides", [1]))
     transposed = kind == "ConvTranspose"
     expected = weight[0] if transposed else weight[1] * groups
@@ -243,6 +243,8 @@ def _recurrent(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Seq
     """A recurrent layer as a matrix product: every step multiplies its input and its state by the cell's matrices."""
     del node, outputs
     x, w, r = (shape_of(inputs, i) for i in range(3))
+    if kind == "DynamicQuantizeLSTM" and len(w) == len(r) == 3:  # it has its matrices the other way round
+        w, r = (w[0], w[2], w[1]), (r[0], r[2], r[1])
     if len(x) != 3 or len(w) != 3 or len(r) != 3:
         raise InputShapeError("a recurrent layer takes three axes")
     hidden, gates = r[2], RECURRENT[kind]

@@ -22,8 +22,8 @@ class Value:
     `constant` says that it does not depend on the content of the network's inputs. `origin` names the parameters that
     it holds, the same for those that share them; `parts` are the stored tensors that it is cut from or joined of, each
     with its size and how many values are its. `layer` is the layer that made it, -1 for an input; `fusable` says
-    that an activation behind it joins that layer; `gated` is what a gate such as a sigmoid was computed from. `items`
-    are the shapes of the tensors in a sequence; None for a tensor.
+    that an activation behind it joins that layer, `activated` that one has, so that nothing else does; `gated` is what
+    a gate such as a sigmoid was computed from. `items` are the shapes of the tensors in a sequence; None for a tensor.
     """
 
     key: str
@@ -34,6 +34,7 @@ class Value:
     origin: str = ""
     layer: int = -1
     fusable: bool = False
+    activated: bool = False
     gated: str | None = None
     stored: bool = False  # constant that the file holds, not one that is computed
     parts: tuple[tuple[str, int, int], ...] = ()

@@ -38,7 +38,8 @@ _UNPRICED_NAMES = """
     NonMaxSuppression TopK NonZero Unique GridSample RoiAlign MaxRoiPool MaxUnpool Col2Im AffineGrid Det ImageDecoder
     StringNormalizer TfIdfVectorizer
 """
-UNPRICED = frozenset(_UNPRICED_NAMES.split()) | (SEQUENCES - {"ConcatFromSequence"})
+PREPROCESSING = frozenset(f"ai.onnx.ml.{name}" for name in ("Scaler", "Normalizer", "Imputer", "Binarizer"))
+UNPRICED = frozenset(_UNPRICED_NAMES.split()) | (SEQUENCES - {"ConcatFromSequence"}) | PREPROCESSING
 
 
 def canonical(node: onnx.NodeProto) -> str:
@@ -54,6 +55,8 @@ def is_foreign(node: onnx.NodeProto) -> bool:
     """Whether an operator is neither ONNX's nor one that is known of ONNX Runtime: it may hide anything."""
     if node.domain in PLAIN_DOMAINS:
         return not onnx.defs.has(node.op_type) and node.op_type not in MICROSOFT
+    if canonical(node) in PREPROCESSING:
+        return False
     return not (node.domain == "com.microsoft" and node.op_type in MICROSOFT)
 
 
@@ -208,7 +211,7 @@ def _infer_shapes(
                     raise InputShapeError(f"it makes a tensor of the shape {output.shape[:8]}")
     if asked is not node and kind in ALIASES and inputs[0] is not None:
         outputs[0].dtype = inputs[0].dtype
-    if outputs[0].shape is None and kind in KEEP_SHAPE:
+    if outputs[0].shape is None and kind in KEEP_SHAPE | PREPROCESSING:
         keep_shape(inputs, outputs)
 
 

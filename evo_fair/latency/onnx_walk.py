@@ -31,15 +31,18 @@ from evo_fair.latency.onnx_rows import (
 )
 from evo_fair.latency.onnx_value import Value
 from evo_fair.latency.onnx_values import canonical, infer, initial, is_foreign
-from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, name_of
+from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, in_order, name_of
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS
 
 __all__ = ["Walk"]
 
-FUSED = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu", "BatchNormalization"})
+ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu"})
 FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
 LARGEST_DIMENSION = 2**24
+
+Stated = Mapping[str, tuple[Shape, int]]
+"""The shapes and types that a file states for its tensors, by name."""
 
 
 class Walk:
@@ -95,7 +98,7 @@ class Walk:
             key = prefix + sparse.values.name
             scope[sparse.values.name] = Value(key, shape, constant=True, origin=key, stored=True)
         stated = self._stated(graph) if self.inputs.stated or prefix else {}
-        for node in graph.node:
+        for node in in_order(graph.node):
             self._guarded(node, scope, prefix, ends, stated)
         missing = [value.name for value in graph.output if value.name not in scope]
         if missing:
@@ -113,17 +116,22 @@ class Walk:
             ) from reason
 
     @staticmethod
-    def _stated(graph: onnx.GraphProto) -> dict[str, Shape]:
-        """The shapes that a file states for its tensors."""
-        shapes = {}
+    def _stated(graph: onnx.GraphProto) -> dict[str, tuple[Shape, int]]:
+        """The shapes that a file states for its tensors, and their types."""
+        stated = {}
         for value in (*graph.value_info, *graph.output):
             tensor = value.type.tensor_type
             if tensor.HasField("shape") and all(dim.dim_value > 0 for dim in tensor.shape.dim):
-                shapes[value.name] = tuple(int(dim.dim_value) for dim in tensor.shape.dim)
-        return shapes
+                stated[value.name] = tuple(int(dim.dim_value) for dim in tensor.shape.dim), tensor.elem_type
+        return stated
 
     def _guarded(
-        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self,
+        node: onnx.NodeProto,
+        scope: ValueScope,
+        prefix: str,
+        ends: set[str],
+        stated: Stated,
     ) -> None:
         self.walked += 1
         if self.walked > 2 * MOST_NODES:
@@ -148,7 +156,12 @@ class Walk:
         return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
 
     def _node(
-        self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Mapping[str, Shape]
+        self,
+        node: onnx.NodeProto,
+        scope: ValueScope,
+        prefix: str,
+        ends: set[str],
+        stated: Stated,
     ) -> None:
         inputs = [scope[name] if name else None for name in node.input]
         kind = canonical(node)
@@ -159,7 +172,8 @@ class Walk:
             outputs = infer(self.file, node, inputs, prefix)
         for name, output in zip(node.output, outputs, strict=True):
             if output.shape is None and name in stated:
-                output.shape = stated[name]
+                output.shape, stated_type = stated[name]
+                output.dtype = output.dtype or stated_type
             if output.shape is None and output.key:
                 self._note_unclear(node, kind, inputs, output)
             if name:
@@ -186,7 +200,7 @@ class Walk:
         if kind in CONVOLUTIONS | MATRICES and all(v is None or v.shape is not None for v in (*inputs, *outputs)):
             row = row_of(node, kind, inputs, outputs)
             self.account.made_macs += row.macs if row is not None else 0
-        stored = any(map(holds_parameters, inputs))
+        stored = any(map(holds_parameters, inputs)) or _is_table_of_bytes(kind, inputs)
         for output in outputs:
             output.stored = stored
             output.parts = parts_of(kind, inputs, output) if stored else ()
@@ -233,7 +247,7 @@ class Walk:
             self._join(kind, inputs, data[0])
             self._pass_on(data[0], outputs)
             for output in outputs:
-                output.fusable = True
+                output.fusable, output.activated = True, output.activated or kind in ACTIVATIONS
             return
         if self._is_gated(kind, data, outputs):
             self.account.alive.run([value.key for value in data], {})
@@ -278,7 +292,7 @@ class Walk:
         for output in outputs:
             output.layer = source.layer
             self.account.alive.share(output.key, source.key)
-            output.fusable = source.fusable and self._uses(source) == 1
+            output.fusable, output.activated = source.fusable and self._uses(source) == 1, source.activated
 
     def _uses(self, value: Value) -> int:
         return self.wiring.uses(_name_in(value.key)[1])
@@ -290,18 +304,28 @@ class Walk:
             return False
         if _name_in(source.key)[0] != _name_in(outputs[0].key)[0]:  # the body of a loop runs more often
             return False
-        if kind in FUSED:
+        if kind in ACTIVATIONS:
+            return True
+        layer = self.account.layers[source.layer]
+        if source.activated or layer.row[0] == Op.ADD:
+            return False
+        if kind == "BatchNormalization":
             return True
         if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
             return False
         other = next(value for value in inputs if value is not source)
-        return other is not None and 1 < other.size <= self.account.layers[source.layer].row[2]
+        if other is None or not 1 < other.size <= layer.row[2]:
+            return False
+        if layer.operator in CONVOLUTIONS:
+            return _lies_along(other.shape, outputs[0].shape, 1)
+        # Of a product nothing but its bias is one with it.
+        return kind in SUMS and source.layer in self.unbiased and _lies_along(other.shape, outputs[0].shape, -1)
 
     def _join(self, kind: str, inputs: Sequence[Value | None], source: Value) -> None:
         """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
         others = [value for value in inputs if value is not None and value is not source]
         layer = self.account.layers[source.layer]
-        added = kind in SUMS and (layer.row[0] == Op.ADD or source.layer in self.unbiased)
+        added = kind in SUMS and source.layer in self.unbiased
         if others and (kind == "PRelu" or added):
             self.unbiased.discard(source.layer)
             self.account.layers[source.layer] = replace(
@@ -377,6 +401,20 @@ def _name_in(key: str) -> tuple[str, str]:
     """Which graph a tensor is in, and its name there."""
     graph, _, name = key.rpartition("\0")
     return graph, name
+
+
+def _is_table_of_bytes(kind: str, inputs: Sequence[Value | None]) -> bool:
+    """Whether parameters are made of whole numbers, such as biases of 32 bits, that no type tells to be parameters."""
+    first = inputs[0] if kind == "DequantizeLinear" and inputs else None
+    return first is not None and first.stored and first.size > 1
+
+
+def _lies_along(constant: Shape | None, whole: Shape | None, axis: int) -> bool:
+    """Whether a constant that is added to a tensor has a value for each place of one axis, and so for each channel."""
+    if constant is None or whole is None or len(constant) > len(whole):
+        return False
+    sizes = (*[1] * (len(whole) - len(constant)), *constant)
+    return [place for place, size in enumerate(sizes) if size > 1] == [axis % len(whole)]
 
 
 def _same_but_ones(one: Shape | None, other: Shape | None) -> bool:

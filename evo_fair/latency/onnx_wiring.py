@@ -1,13 +1,14 @@
 """How an ONNX graph's nodes hang together by name, and which conversions are part of integer kernels."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 
 import onnx
 
 from evo_fair.latency.onnx_values import canonical
 
-__all__ = ["CASTS", "QUANTISING", "RESHAPES", "VIEWS", "Wiring", "graphs_of", "name_of"]
+__all__ = ["CASTS", "QUANTISING", "RESHAPES", "VIEWS", "Wiring", "graphs_of", "in_order", "name_of"]
 
 RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 VIEWS = RESHAPES | {"Identity", "Dropout"}
@@ -99,3 +100,38 @@ def _graphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
 def _operands(node: onnx.NodeProto) -> int:
     """How many of a node's inputs are tensors that it computes with."""
     return len(node.input) if node.op_type == "Concat" else 2 if node.op_type in ("Add", "Mul", "MatMul") else 1
+
+
+def in_order(nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The nodes, each behind those that make what it reads, otherwise as they stand; ONNX Runtime sorts them, too.
+
+    Nodes that go in a circle stay as they stand.
+    """
+    maker = {name: place for place, node in enumerate(nodes) for name in node.output if name}
+    needed = [{maker[name] for name in _read(node) if name in maker} - {place} for place, node in enumerate(nodes)]
+    if all(first < place for place, before in enumerate(needed) for first in before):
+        return list(nodes)
+    readers: dict[int, list[int]] = {}
+    for place, before in enumerate(needed):
+        for first in before:
+            readers.setdefault(first, []).append(place)
+    lacking = [len(before) for before in needed]
+    ready = [place for place, count in enumerate(lacking) if not count]
+    found = []
+    while ready:
+        place = heappop(ready)
+        found.append(nodes[place])
+        for reader in readers.get(place, ()):
+            lacking[reader] -= 1
+            if not lacking[reader]:
+                heappush(ready, reader)
+    return found if len(found) == len(nodes) else list(nodes)
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads, and the graphs inside of it."""
+    yield from (name for name in node.input if name)
+    for graph in graphs_of(node).values():
+        for inner in graph.node:
+            yield from _read(inner)
+        yield from (value.name for value in graph.output)

@@ -15,6 +15,8 @@ __all__ = ["check_tensors", "read_tensors"]
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """The tensors of a safetensors file by name, and its metadata; raises `ValueError` saying why it can't be read."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no file, but a folder, a pipe or a device")
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evo_fair.csv_tables import check_filled, check_numbers, parse_table, read_table_of_numbers
-from evo_fair.errors import AuditError
+from evo_fair.csv_tables import check_filled, check_numbers, number_in, parse_table, read_table_of_numbers
+from evo_fair.errors import AuditError, quote
 from evo_fair.files import read_text
 from evo_fair.job_folder import AUDITS
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
@@ -142,6 +142,10 @@ def _loss(row: dict[Any, Any]) -> str:
 
 def _by_factor(folder: Path) -> dict[str, Any]:
     table = _table(folder / "losses_by_factor.csv", ("factor", "level", "band"), ("networks", *_LOSSES))
+    for row, band in enumerate(table["band"], 1):
+        if np.isnan(number_in(band.partition(" ")[0])):
+            place = f"{folder / 'losses_by_factor.csv'}, row {row}, column 'band'"
+            raise AuditError(f"{place}: {quote(band)} begins with no number: {_MEND}")
     bands = sorted(set(table["band"]), key=lambda band: float(band.split()[0]))
     figures, tables = [], []
     for factor in dict.fromkeys(table["factor"]):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evo_fair.csv_tables import read_table_of_numbers
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, quote
 from evo_fair.evolution import open_run
 from evo_fair.files import inside, read_cached_json
 from evo_fair.report.network_cards import Card, read_as
@@ -45,6 +45,7 @@ def deployment_sheet(folder: Path) -> Sheet:
     table = read_table_of_numbers(path, RunError, _MEND, texts=_TEXTS, filled=(*_TEXTS, "measured_ms"))
     if table.empty:
         raise RunError(f"{folder} lists no deployed network: {_MEND}")
+    _check_ends(path, table)
     group = text_at(configuration, "deploy", "group")
     own = table[table["role"] == "front"]
     names = list(dict.fromkeys(own["id"]))
@@ -63,6 +64,17 @@ def deployment_sheet(folder: Path) -> Sheet:
         "test part, which chose nothing.",
         parts=parts,
     )
+
+
+def _check_ends(path: Path, table: pd.DataFrame) -> None:
+    """Refuses a table in which a figure lacks an end of its interval."""
+    named = dict.fromkeys(str(name).removesuffix("_low").removesuffix("_high") for name in table)
+    for name in named:
+        ends = [f"{name}_low", f"{name}_high"]
+        if name.startswith("accuracy[") or any(end in table for end in ends):
+            for column in (name, *ends):
+                if column not in table:
+                    raise RunError(f"{path} has no column {quote(column)}: {_MEND}")
 
 
 def _table_of(folder: Path) -> Path:

@@ -18,6 +18,7 @@ from .fakes import fake_latency
         ("params <= 100_000", "params", "<=", 1e5, "params <= 100000"),
         ("cwv <= .001", "cwv", "<=", 0.001, "cwv <= 0.001"),
         ("loss >= -2.5e-3", "loss", ">=", -0.0025, "loss >= -0.0025"),
+        ("accuracy[site:a\nb]>=0.6", "accuracy[site:a\nb]", ">=", 0.6, "accuracy[site:a\nb] >= 0.6"),
         ("accuracy[age:>=60] >= 0.6", "accuracy[age:>=60]", ">=", 0.6, "accuracy[age:>=60] >= 0.6"),
     ],
 )

@@ -8,6 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.errors import EvoFairError
 from evo_fair.latency.onnx_graph import GraphLayers, read_onnx
 
 from .onnx_zoo import save, weights
@@ -180,3 +181,71 @@ def test_what_keeps_its_shape_is_followed_in_every_opset(
     save(tmp_path / "x.onnx", nodes, weights(w=(8, 8), v=(8, 4), g=(8,)), {"x": [2, 3, 5, 8]}, opset=opset)
     graph = read_onnx(tmp_path / "x.onnx")
     assert (graph.macs, graph.unknown) == (2 * 3 * 5 * (8 * 8 + 8 * 4), ())
+
+
+def test_a_convolution_of_bytes_may_have_its_channels_last(tmp_path: Path) -> None:
+    tensors = [numpy_helper.from_array(np.ones((8, 3, 3, 3), np.uint8), "w")]
+    names = ["q", "s", "z", "w", "s", "z", "s", "z"]
+    window = {"pads": [1, 1, 1, 1], "strides": [2, 2], "channels_last": 1}
+    nodes = [
+        helper.make_node("QLinearConv", names, ["c"], domain=MICROSOFT, **window),
+        helper.make_node("DequantizeLinear", ["c", "s", "z"], ["y"]),
+    ]
+    graph = quantised(tmp_path / "x.onnx", nodes, tensors, (1, 16, 20, 3))
+    assert (graph.macs, graph.macs_at_least) == (8 * 3 * 9 * 8 * 10, False)
+
+
+def test_a_quantised_lstm_multiplies_as_others_do(tmp_path: Path) -> None:
+    bytes_of = {"w": (2, 10, 64), "r": (2, 16, 64)}
+    tensors = [numpy_helper.from_array(np.ones(shape, np.uint8), name) for name, shape in bytes_of.items()]
+    names = ["x", "w", "r", "b", "", "", "", "", "s", "z", "s", "z"]
+    tensors += weights(b=(2, 128), s=(2,), v=(16, 4))
+    tensors.append(numpy_helper.from_array(np.zeros(2, np.uint8), "z"))
+    nodes = [
+        helper.make_node("DynamicQuantizeLSTM", names, ["all", "last", "cell"], domain=MICROSOFT, hidden_size=16),
+        helper.make_node("MatMul", ["last", "v"], ["y"]),
+    ]
+    save(tmp_path / "x.onnx", nodes, tensors, {"x": [50, 3, 10]})
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert graph.macs == 2 * 50 * 3 * 64 * (10 + 16) + 2 * 3 * 16 * 4
+    assert [stand_in.operator for stand_in in graph.stand_ins] == ["DynamicQuantizeLSTM"]
+
+
+def test_what_is_made_for_one_kind_of_processor_is_answered_with_what_to_give(tmp_path: Path) -> None:
+    node = helper.make_node("ReorderInput", ["x"], ["y"], domain="com.microsoft.nchwc")
+    save(tmp_path / "x.onnx", [node], [], {"x": [1, 8, 8, 8]})
+    with pytest.raises(
+        EvoFairError, match=r"optimised for one kind of processor .*: give the file that it was made of"
+    ):
+        read_onnx(tmp_path / "x.onnx")
+
+
+def test_weights_that_are_quantised_again_are_the_same(tmp_path: Path) -> None:
+    scales = [
+        numpy_helper.from_array(np.array(0.1, np.float32), "s"),
+        numpy_helper.from_array(np.array(0, np.int8), "z"),
+    ]
+    nodes = []
+    for number, (source, out) in enumerate((("x", "h"), ("h", "y"))):
+        nodes += [
+            helper.make_node("QuantizeLinear", ["w", "s", "z"], [f"q{number}"]),
+            helper.make_node("DequantizeLinear", [f"q{number}", "s", "z"], [f"w{number}"]),
+            helper.make_node("MatMul", [source, f"w{number}"], [out]),
+        ]
+    save(tmp_path / "x.onnx", nodes, [*weights(w=(16, 16)), *scales], {"x": [1, 16]})
+    assert read_onnx(tmp_path / "x.onnx").params == 16 * 16
+
+
+def test_preprocessing_of_a_pipeline_keeps_shapes_and_is_named(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Scaler", ["x"], ["s"], domain="ai.onnx.ml", offset=[0.0] * 8, scale=[1.0] * 8),
+        helper.make_node("MatMul", ["s", "w"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "g", [x], [y], weights(w=(8, 4)))
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=domains), tmp_path / "x.onnx")
+    read = read_onnx(tmp_path / "x.onnx")
+    assert (read.macs, read.macs_at_least) == (32, False)
+    assert [operator.operator for operator in read.unknown] == ["ai.onnx.ml.Scaler"]

@@ -311,3 +311,24 @@ def test_a_comparison_of_before_says_how_to_make_it_anew(tmp_path):
     folder.joinpath("compare.json").unlink()
     with pytest.raises(RunError, match="compare"):
         write_report(folder)
+
+
+@pytest.mark.parametrize("end", ["low", "high"])
+def test_a_deployment_without_an_end_of_an_interval_is_refused_by_its_column(tmp_path, end):
+    folder = write_deployment(tmp_path / "d")
+    path = folder / "deployed.csv"
+    table = pd.read_csv(path)
+    column = next(name for name in table if name.startswith("accuracy[") and name.endswith(f"_{end}"))
+    table.rename(columns={column: "other"}).to_csv(path, index=False)
+    with pytest.raises(RunError, match=rf"deployed\.csv has no column '{re.escape(column)}'"):
+        write_report(folder)
+
+
+def test_a_band_that_begins_with_no_number_is_refused_by_its_row(tmp_path):
+    folder = write_audit(tmp_path / "a")
+    path = folder / "losses_by_factor.csv"
+    head, row = path.read_text().splitlines()
+    cells = row.split(",")
+    path.write_text(f"{head}\n{','.join([*cells[:2], 'null', *cells[3:]])}\n")
+    with pytest.raises(AuditError, match="row 1, column 'band': 'null' begins with no number"):
+        write_report(folder)
