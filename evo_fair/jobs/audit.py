@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from evo_fair.arguments import as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
 from evo_fair.auditing.findings import LIMITS, Findings, check_groups, check_wishes, find
@@ -16,7 +16,7 @@ from evo_fair.auditing.report import write_report
 from evo_fair.auditing.store import AUDITS, AuditFolder
 from evo_fair.data import check_samples
 from evo_fair.errors import AuditError
-from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network
+from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network, suited
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
 from evo_fair.jobs.facts import data_facts, problem_facts
@@ -122,7 +122,7 @@ def audit(
             `load_problem` gave.
         out: The audit's folder. It has to be new, except with `resume`.
         criteria: The orders in which channels go. `trained` is the supernet's own.
-            Default: all.
+            Default: all, for one network all that can score it.
         scopes: How the share is spread over layers: `uniform`, `random`, `early`,
             `late`, `global`; for one network `uniform` and `global`. Default: all.
         sparsities: Shares that go, between 0 and 1. Of a supernet's networks they are
@@ -203,7 +203,7 @@ def audit(
         }
         trained = {} if epochs is None else {"epochs": as_whole("epochs", epochs)}
         grid = NetworkGrid(**_given(factors), seeds=drawn, **trained)
-        made = _of_network(problem, grid, NetworkSource(network, run, module, weights), **common)
+        made = _of_network(problem, grid, NetworkSource(network, run, module, weights), criteria is not None, **common)
     else:
         count = NETWORKS if networks is None else as_whole("networks", networks)
         factors = {"criteria": tuple(order_names())} | _given(factors)
@@ -229,11 +229,21 @@ def _given(factors: dict[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in factors.items() if values is not None}
 
 
-def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, **common: Any) -> AuditFolder:
+def _of_network(problem: Problem, grid: NetworkGrid, source: NetworkSource, named: bool, **common: Any) -> AuditFolder:
+    """The audit of one network; criteria that were not `named` and do not suit it are left out, which is said."""
     task = Task(problem.dataset(), problem.fairness.chosen(common["group"]), problem.training, common["device"])
     check_samples(task.dataset, (task.group,), 1)
     common["listener"].writing(common["out"])
-    suits = partial(check_network, grid, task)  # asked before it is trained
     structured = "structured" in grid.structures
+
+    def suits(network: nn.Module) -> None:
+        """Asked before it is trained."""
+        check_network(grid if named else suited(grid, task, network), task, network)
+
     dense, name = dense_network(problem, task, source, common["listener"], suits, structured)
+    if not named:
+        fitting = suited(grid, task, dense.network)
+        if left_out := [one for one in grid.criteria if one not in fitting.criteria]:
+            common["listener"].noted(f"without {', '.join(left_out)}, which can't score this network")
+        grid = fitting
     return audit_network(problem, grid, dense, name, **common)

@@ -1,7 +1,7 @@
 """Audits one trained network: every combination of criterion, structure, scope, treatment, sparsity and seed."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from evo_fair.auditing.measure import with_losses
 from evo_fair.auditing.plan import PLAN_COLUMNS, check_pruned
 from evo_fair.auditing.store import AuditFolder, start_audit, write_table
 from evo_fair.data import check_samples
-from evo_fair.errors import AuditError, UnknownNameError
+from evo_fair.errors import AuditError, EvoFairError, UnknownNameError
 from evo_fair.jobs.audit_parts import Measured, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener, as_listener
@@ -32,7 +32,7 @@ from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.task import Dense, Request, Task
 from evo_fair.pruning.treatments import TREATMENTS, prune_and_train
 
-__all__ = ["NetworkGrid", "audit_network", "check_network", "plan_of"]
+__all__ = ["NetworkGrid", "audit_network", "check_network", "plan_of", "suited"]
 
 PART = "validation"
 COMPLEXITY_SAMPLES = 4096
@@ -100,6 +100,23 @@ def check_network(grid: NetworkGrid, task: Task, network: nn.Module) -> None:
         check_prunable(traced, structure)  # type: ignore[arg-type]  # names were checked by the grid
     criteria = {name: criterion_named(name) for name in grid.criteria}
     check_criteria(criteria, network, traced, task.samples(np.random.default_rng(0), 2))
+
+
+def suited(grid: NetworkGrid, task: Task, network: nn.Module) -> NetworkGrid:
+    """The grid with those of its criteria that can score the network; raises what the last one does if none can."""
+    task.check_outputs(network)
+    traced, samples = task.structure(network), task.samples(np.random.default_rng(0), 2)
+    fitting, refusal = [], None
+    for name in grid.criteria:
+        try:
+            check_criteria({name: criterion_named(name)}, network, traced, samples)
+        except EvoFairError as error:
+            refusal = error
+        else:
+            fitting.append(name)
+    if refusal and not fitting:
+        raise refusal
+    return replace(grid, criteria=tuple(fitting))
 
 
 @one_job("an audit", lambda given: as_path("out", given["out"]))

@@ -16,7 +16,7 @@ from evo_fair.auditing.report import write_report
 from evo_fair.auditing.report_text import report_text
 from evo_fair.auditing.store import ROW_COLUMNS, open_audit, start_audit, write_table
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
-from evo_fair.jobs.audit_network import NetworkGrid, audit_network, plan_of
+from evo_fair.jobs.audit_network import NetworkGrid, audit_network, plan_of, suited
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
@@ -171,6 +171,15 @@ def test_a_criterion_that_does_not_suit_is_refused_before_anything_is_measured(p
     with pytest.raises(PruningError, match="bn_scale has no value"):
         audit_network(problem, grid, Dense(network.eval(), None, 1), "net", out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def test_of_all_criteria_those_that_suit_stay(problem):
+    task = Task(problem.dataset(), "class", problem.training)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10))
+    grid = dataclasses.replace(GRID, criteria=("bn_scale", "magnitude_l1", "random"))
+    assert suited(grid, task, network).criteria == ("magnitude_l1", "random")
+    with pytest.raises(PruningError, match="bn_scale has no value"):
+        suited(dataclasses.replace(GRID, criteria=("bn_scale",)), task, network)
 
 
 def test_what_a_kill_before_the_configuration_left_is_begun_anew(tmp_path):
