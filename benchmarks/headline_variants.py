@@ -29,7 +29,6 @@ BY_GROUP = ("worst_group_accuracy", "unfairness")
 SMALLER, FASTER, FAIRER = 5.28, 5.75, 0.1514  # FaHaNa's figures (arXiv 2202.11317)
 SLOWEST = 5.0  # the fifth of 'fair'
 REPLICATES = 2000
-LEAST_SEEDS = 2  # of a variant with a role
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,11 +105,11 @@ def like_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
 def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
     """The variants of ours with a role, by means over seeds on the validation part alone.
 
-    Only variants with two seeds or more take part, where the baseline has them; a role that none fulfils is missing.
+    Only variants with as many seeds as the baseline take part; a role that none fulfils is missing.
     """
     device = DEVICES[0]
     means = {v.title: _validation(v, place) for v in variants}
-    ours = [v for v in variants if v.ours and len(v.units) >= min(LEAST_SEEDS, len(base.units))]
+    ours = [v for v in variants if v.ours and len(v.units) >= len(base.units)]
     floor, size, pace = means[base.title]["accuracy"], base.facts["params"], base.predicted_ms[device]
 
     def unfair(variant: Variant) -> float:
