@@ -1,15 +1,12 @@
 """What layers say that a network needs, beside what its file has: one that is not made of plain layers needs other."""
 
 from collections.abc import Collection
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.export.export import export_onnx
-from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.layers import macs, params, peak_memory_bytes
+from evo_fair.own.layers import exported_graph
 from evo_fair.own.network import OwnNetwork
 
 __all__ = ["doubtful_costs"]
@@ -41,10 +38,7 @@ def doubtful_costs(own: OwnNetwork, input_shape: tuple[int, ...], asked: Collect
 
 
 def _in_file(network: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        export_onnx(network, input_shape, path)
-        graph = read_onnx(path)
+    graph = exported_graph(network, input_shape)
     return {
         "params": graph.params,
         "macs": graph.macs,

@@ -24,7 +24,7 @@ from evo_fair.own.blocks import without_blocks
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup
 
-__all__ = ["TracedLayers", "exported_rows", "trace_layers"]
+__all__ = ["TracedLayers", "exported_graph", "exported_rows", "trace_layers"]
 
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
@@ -132,16 +132,21 @@ def exported_rows(network: nn.Module, input_shape: tuple[int, ...]) -> Rows:
 
     Raises `PruningError` where an operator in it has no price, or one that is only a lower bound.
     """
+    graph = exported_graph(network, input_shape)
+    _check_known(graph)
+    return np.array(graph.table[0], np.int32)
+
+
+def exported_graph(network: nn.Module, input_shape: tuple[int, ...]) -> GraphLayers:
+    """What the network's ONNX file is read as; raises `PruningError` where it can't be read."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         export_onnx(network, input_shape, path)
         try:
-            graph = read_onnx(path)
+            return read_onnx(path)
         except EvoFairError as error:
             reason = in_a_line(error).replace(str(path), "its ONNX file")
             raise PruningError(f"the network's latency can't be told: {reason}") from error
-    _check_known(graph)
-    return np.array(graph.table[0], np.int32)
 
 
 def _check_known(graph: GraphLayers) -> None:
