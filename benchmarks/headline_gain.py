@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from headline_units import Genomes, Unit, Workplace, finished_units, for_inference
 from search_gain_units import RANDOM, Candidate
-from search_gain_units import Unit as GainUnit
 
 from evo_fair.errors import RunError
 from evo_fair.export.export import export_onnx
@@ -47,8 +46,7 @@ def _gained(place: Workplace) -> Iterator[Trained]:
             facts = read_json(path, RunError)
             if "diverged" in facts:
                 continue
-            found = GainUnit(facts["network"], facts["epochs"], facts["seed"])
-            unit = Unit(found.network, "scratch", "plain", found.epochs, found.seed)
+            unit = Unit(facts["network"], "scratch", "plain", facts["epochs"], facts["seed"])
             _check(place, unit, candidate, facts["made_of"], path)
             costs = {"params": candidate.params, "macs": candidate.macs, "onnx_bytes": _bytes_of(place, unit)}
             yield unit, facts | costs

@@ -3,7 +3,6 @@
 Archives are read without pickles, and without more memory than the file says.
 """
 
-import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +98,7 @@ def read_arrays(path: Path, most_bytes: int = MOST_BYTES) -> dict[str, npt.NDArr
             MOST_BYTES.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if path.exists() and not path.is_file():
             raise ValueError("it is no file, but a folder, a pipe or a device")
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()

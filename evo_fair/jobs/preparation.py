@@ -80,8 +80,9 @@ def prepare(
     dataset = problem.dataset()
     check_samples(dataset, [plan.group], problem.data.min_samples, problem.data.draw)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
-    _check_measures(dataset, space, plan.group, _measures(plan))
-    return Prepared(problem, dataset, space, profiles, plan, sources(_measures(plan)))
+    measures = _measures(plan)
+    _check_measures(dataset, space, plan.group, measures)
+    return Prepared(problem, dataset, space, profiles, plan, sources(measures))
 
 
 def _measures(plan: SearchPlan) -> list[Objective]:

@@ -125,14 +125,7 @@ class Walk:
                 stated[value.name] = tuple(int(dim.dim_value) for dim in tensor.shape.dim), tensor.elem_type
         return stated
 
-    def _guarded(
-        self,
-        node: onnx.NodeProto,
-        scope: ValueScope,
-        prefix: str,
-        ends: set[str],
-        stated: Stated,
-    ) -> None:
+    def _guarded(self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Stated) -> None:
         self.walked += 1
         if self.walked > 2 * MOST_NODES:
             raise EvoFairError(f"{self.path} has too many branches in one another: export the network again")
@@ -155,14 +148,7 @@ class Walk:
     def _where(self, node: onnx.NodeProto) -> str:
         return f"{self.path}: node {quoted(name_of(node))} ({quoted(canonical(node))[1:-1]})"
 
-    def _node(
-        self,
-        node: onnx.NodeProto,
-        scope: ValueScope,
-        prefix: str,
-        ends: set[str],
-        stated: Stated,
-    ) -> None:
+    def _node(self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Stated) -> None:
         inputs = [scope[name] if name else None for name in node.input]
         kind = canonical(node)
         control = kind in CONTROL or bool(graphs_of(node))
