@@ -25,7 +25,8 @@ from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples
 from evo_fair.proxy.supernets import find_supernet
-from evo_fair.pruning.given import copy_of_module, load_module, load_weights, settings_of, source_of
+from evo_fair.pruning.given import copy_of_module, load_module, settings_of, source_of
+from evo_fair.pruning.given_weights import load_weights
 from evo_fair.pruning.task import Dense, Task, content_of, state_of
 from evo_fair.report import load_run
 from evo_fair.space import SearchSpace

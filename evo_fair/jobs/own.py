@@ -48,7 +48,8 @@ from evo_fair.own import (
 )
 from evo_fair.problem import Problem
 from evo_fair.proxy import calibration_samples, predict_logits
-from evo_fair.pruning.given import load_weights, source_of
+from evo_fair.pruning.given import source_of
+from evo_fair.pruning.given_weights import load_weights
 from evo_fair.pruning.refine import output_bias
 from evo_fair.pruning.task import Task, content_of
 

@@ -38,7 +38,7 @@ from evo_fair.layers import macs, params, peak_memory_bytes
 from evo_fair.nets import Network, Supernet, fit, train_supernet
 from evo_fair.problem import Training, load_problem
 from evo_fair.proxy import supernets
-from evo_fair.pruning.given import load_weights
+from evo_fair.pruning.given_weights import load_weights
 from evo_fair.report import load_run
 from evo_fair.report.candidates import choose_in
 from evo_fair.report.compare import compare
