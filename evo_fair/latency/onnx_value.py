@@ -43,6 +43,16 @@ class Value:
     tensor_proto: onnx.TensorProto | None = field(default=None, repr=False)
 
     @property
+    def graph(self) -> str:
+        """Which graph it is in: the first part of its key, empty for the network's own."""
+        return self.key.rpartition("\0")[0]
+
+    @property
+    def name(self) -> str:
+        """Its name in that graph."""
+        return self.key.rpartition("\0")[2]
+
+    @property
     def size(self) -> int:
         """How many values it holds, 0 where that is not known."""
         return 0 if self.shape is None else prod(self.shape)

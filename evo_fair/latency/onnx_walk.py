@@ -5,8 +5,7 @@ computed from constants and shapes alone. The bodies of `If`, `Loop` and `Scan` 
 (`evo_fair.latency.onnx_control`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -14,8 +13,9 @@ from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.latency.onnx_account import Account, WalkStep
 from evo_fair.latency.onnx_control import CONTROL, ValueScope, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
+from evo_fair.latency.onnx_fusing import Fusing
 from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers
-from evo_fair.latency.onnx_params import SAME_PARAMETERS, holds_parameters, may_take_a_bias, parts_of
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, holds_parameters, parts_of
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -37,8 +37,6 @@ from evo_fair.registries import OPERATORS
 
 __all__ = ["Walk"]
 
-ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "PRelu"})
-FUSING_OPS = frozenset({Op.CONV, Op.DEPTHWISE, Op.LINEAR, Op.ADD})
 LARGEST_DIMENSION = 2**24
 
 Stated = Mapping[str, tuple[Shape, int]]
@@ -53,8 +51,7 @@ class Walk:
         self.path, self.graph = file.path, file.model.graph
         self.account = Account()
         self.wiring = Wiring(self.graph)
-        self.gates: dict[str, str] = {}  # sigmoid(x) and its like -> x
-        self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
+        self.fusing = Fusing(self.account, self.wiring)
         self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
         self.graphs = 0  # walked inside of others
         self.walked = 0  # nodes, those of branches each time
@@ -204,7 +201,7 @@ class Walk:
         else:
             by_data = kind in CONTROL or not is_foreign(node)
             self.unclear[output.key] = (
-                f"{quoted(_name_in(output.key)[1])}, which {quoted(kind)[1:-1]} makes",
+                f"{quoted(output.name)}, which {quoted(kind)[1:-1]} makes",
                 by_data,
             )
 
@@ -229,16 +226,14 @@ class Walk:
     ) -> None:
         values = sum(value.size for value in (*data, *outputs))
         self.account.traffic += values
-        if data and self._fuses(kind, inputs, data, outputs):
-            self._join(kind, inputs, data[0])
-            self._pass_on(data[0], outputs)
-            for output in outputs:
-                output.fusable, output.activated = True, output.activated or kind in ACTIVATIONS
+        if data and self.fusing.joins(kind, inputs, data, outputs):
+            self._share(data[0], outputs)
+            self.fusing.join(kind, inputs, data[0], outputs)
             return
-        if self._is_gated(kind, data, outputs):
+        gate = self.fusing.gate(kind, data, outputs)
+        if gate is not None:
             self.account.alive.run([value.key for value in data], {})
             self._pass_on(data[0], outputs)
-            gate = next(value for value in data if value.key in self.gates)
             self.account.alive.share(outputs[0].key, gate.key)
             return
         row = self._row(node, kind, inputs, data, outputs)
@@ -274,58 +269,13 @@ class Walk:
             return inputs[0] is not None and inputs[0].dtype == outputs[0].dtype
         return kind in QUANTISING and self.wiring.joins_integer_kernel(node, kind)
 
-    def _pass_on(self, source: Value, outputs: Iterable[Value]) -> None:
+    def _pass_on(self, source: Value, outputs: Sequence[Value]) -> None:
+        self._share(source, outputs)
+        self.fusing.pass_on(source, outputs)
+
+    def _share(self, source: Value, outputs: Sequence[Value]) -> None:
         for output in outputs:
-            output.layer = source.layer
             self.account.alive.share(output.key, source.key)
-            output.fusable, output.activated = source.fusable and self._uses(source) == 1, source.activated
-
-    def _uses(self, value: Value) -> int:
-        return self.wiring.uses(_name_in(value.key)[1])
-
-    def _fuses(self, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]) -> bool:
-        """Whether a node joins the layer before it: an activation, a batch norm, or a bias or scale by channel."""
-        source = data[0]
-        if not source.fusable or self._uses(source) != 1 or len(data) != 1:
-            return False
-        if _name_in(source.key)[0] != _name_in(outputs[0].key)[0]:  # the body of a loop runs more often
-            return False
-        if kind in ACTIVATIONS:
-            return True
-        layer = self.account.layers[source.layer]
-        if source.activated or layer.row[0] == Op.ADD:
-            return False
-        if kind == "BatchNormalization":
-            return True
-        if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
-            return False
-        other = next(value for value in inputs if value is not source)
-        if other is None or not 1 < other.size <= layer.row[2]:
-            return False
-        if layer.operator in CONVOLUTIONS:
-            return _lies_along(other.shape, outputs[0].shape, 1)
-        # Of a product nothing but its bias is one with it.
-        return kind in SUMS and source.layer in self.unbiased and _lies_along(other.shape, outputs[0].shape, -1)
-
-    def _join(self, kind: str, inputs: Sequence[Value | None], source: Value) -> None:
-        """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
-        others = [value for value in inputs if value is not None and value is not source]
-        layer = self.account.layers[source.layer]
-        added = kind in SUMS and source.layer in self.unbiased
-        if others and (kind == "PRelu" or added):
-            self.unbiased.discard(source.layer)
-            self.account.layers[source.layer] = replace(
-                layer, params=layer.params + self.account.parameters.table(others[0])
-            )
-
-    def _is_gated(self, kind: str, data: list[Value], outputs: list[Value]) -> bool:
-        """Whether a product is x * sigmoid(x), one activation, which its sigmoid already stands for."""
-        if kind not in PRODUCTS or len(data) != 2:
-            return False
-        if len({_name_in(value.key)[0] for value in (*data, *outputs)}) > 1:
-            return False
-        first, second = data
-        return self.gates.get(first.key) == second.key or self.gates.get(second.key) == first.key
 
     def _row(
         self, node: onnx.NodeProto, kind: str, inputs: Sequence[Value | None], data: list[Value], outputs: list[Value]
@@ -344,17 +294,17 @@ class Walk:
             c, h, w = image_of(outputs[0].shape or ())
             return Row((Op.MUL, c, c, 1, 1, 1, h, w))
         if kind in GATES | SUMS | PRODUCTS and data:
-            self.gates[outputs[0].key] = self.gates.get(data[0].key, data[0].key)
+            outputs[0].gated = data[0].gated or data[0].key
         return row_of(node, kind, inputs, outputs)
 
     def _depends_on_data(self, value: Value) -> bool:
         """Whether a tensor's shape is known only when the network runs; raises where a strange operator hides it."""
         if value.shape is not None:
             return False
-        why, by_data = self.unclear.get(value.key, (quoted(_name_in(value.key)[1]), False))
+        why, by_data = self.unclear.get(value.key, (quoted(value.name), False))
         if not by_data:
             raise EvoFairError(
-                f"{self.path}: the shape of {quoted(_name_in(value.key)[1])} can't be told from the graph, for want of "
+                f"{self.path}: the shape of {quoted(value.name)} can't be told from the graph, for want of "
                 f"that of {why}: export the network without it, or with all tensors' shapes for a fixed input"
             )
         return True
@@ -368,14 +318,10 @@ class Walk:
             raise InputShapeError(
                 f"{self.path}: node {quoted(name)} ({kind}) has a {wrong[0]} that is no size: check --input-shape"
             )
-        if may_take_a_bias(kind) and params:
-            self.unbiased.add(len(self.account.layers))
+        self.fusing.begin(kind, row, params, outputs)
         self.account.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
         if row.stands_in:
             self.account.name_stand_in(kind, row.macs)
-        for output in outputs:
-            output.layer = len(self.account.layers) - 1
-            output.fusable = row.row[0] in FUSING_OPS and (kind in CONVOLUTIONS or not row.stands_in)
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""
@@ -383,24 +329,10 @@ class Walk:
         return f"{self.graphs}\0"
 
 
-def _name_in(key: str) -> tuple[str, str]:
-    """Which graph a tensor is in, and its name there."""
-    graph, _, name = key.rpartition("\0")
-    return graph, name
-
-
 def _is_table_of_bytes(kind: str, inputs: Sequence[Value | None]) -> bool:
     """Whether parameters are made of whole numbers, such as biases of 32 bits, that no type tells to be parameters."""
     first = inputs[0] if kind == "DequantizeLinear" and inputs else None
     return first is not None and first.stored and first.size > 1
-
-
-def _lies_along(constant: Shape | None, whole: Shape | None, axis: int) -> bool:
-    """Whether a constant that is added to a tensor has a value for each place of one axis, and so for each channel."""
-    if constant is None or whole is None or len(constant) > len(whole):
-        return False
-    sizes = (*[1] * (len(whole) - len(constant)), *constant)
-    return [place for place, size in enumerate(sizes) if size > 1] == [axis % len(whole)]
 
 
 def _same_but_ones(one: Shape | None, other: Shape | None) -> bool:

@@ -196,16 +196,6 @@ def test_matrix_products_are_linear_layers_or_pixels(tmp_path: Path) -> None:
     assert graph.layers[0].macs == 7 * 12 * 5
 
 
-def test_a_bias_of_its_own_and_the_activation_behind_it_are_fused(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("MatMul", ["x", "w"], ["m"]),
-        helper.make_node("Add", ["m", "b"], ["a"]),
-        helper.make_node("Relu", ["a"], ["y"]),
-    ]
-    graph = graph_of(tmp_path / "x.onnx", nodes, {"w": (12, 5), "b": (5,)}, (1, 12))
-    assert rows(graph) == [(Op.LINEAR, 12, 5, 1, 1, 1, 1, 1)]
-
-
 def test_an_activation_is_a_layer_where_two_read_what_it_reads(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
