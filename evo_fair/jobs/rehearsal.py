@@ -7,7 +7,7 @@ come to light after hours of training, or not at all.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from safetensors.torch import load
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from evo_fair.errors import EvoFairError, NonFiniteError, PruningError
+from evo_fair.errors import EvoFairError, NonFiniteError, PruningError, quote
 from evo_fair.export.export import check_parity, export_onnx
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.failures import failure
@@ -84,6 +84,7 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
                 initialise(copied, torch.Generator().manual_seed(task.recipe.seed))
             task.check_outputs(copied)
         x = task.normalise(task.train_inputs[:SAMPLES])
+        _check_held(copy.deepcopy(copied), network, x)
         copied.eval()
         _check_repeats(copied, x)
         _check_alone(copied, x)
@@ -110,6 +111,61 @@ def _trying(what: str, mend: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # a user's module can fail in any way
         raise PruningError(f"the network {what} ({failure(error)}): {mend}") from error
+
+
+def _check_held(copied: nn.Module, network: nn.Module, x: torch.Tensor) -> None:
+    """A copy has to compute with its own parameters alone: others are neither trained nor stored with it."""
+    own = {id(tensor) for tensor in (*copied.parameters(), *copied.buffers())}
+    try:
+        with training_mode(copied, True):
+            made = copied(x.clone())
+    except (Exception, SystemExit):  # a user's module can fail in any way; what is tried next says how
+        return
+    strays = [leaf for leaf in _leaves(made) if id(leaf) not in own] if isinstance(made, torch.Tensor) else []
+    if not strays:
+        return
+    for name, parameter in network.named_parameters():
+        if any(stray is parameter for stray in strays):
+            raise PruningError(
+                f"a copy of the network computes with {quote(name)} of the network that it was copied from: a hook or "
+                "function in it holds on to that network; let hooks use the module that they are called with"
+            )
+    where = next((f" (in {quote(name)})" for name in _attributes_with(copied, strays)), "")
+    raise PruningError(
+        f"the network computes with tensors that are none of its parameters{where}, so that they would be neither "
+        "trained nor stored: keep layers in nn.ModuleList or nn.ModuleDict, and tensors in nn.Parameter"
+    )
+
+
+def _leaves(made: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The tensors with a gradient that a tensor was computed from."""
+    left = [made.grad_fn] if made.grad_fn is not None else []
+    seen = set(left)
+    while left:
+        step = left.pop()
+        if hasattr(step, "variable"):
+            yield step.variable
+        for before, _ in getattr(step, "next_functions", ()):
+            if before is not None and before not in seen:
+                seen.add(before)
+                left.append(before)
+
+
+def _attributes_with(network: nn.Module, tensors: Sequence[torch.Tensor]) -> Iterator[str]:
+    """The attributes of a network's modules that hold one of some tensors, or an unregistered module with it."""
+    sought = set(map(id, tensors))
+
+    def holds(value: object) -> bool:
+        if isinstance(value, nn.Module):
+            return any(id(parameter) in sought for parameter in value.parameters())
+        if isinstance(value, Mapping):
+            return any(map(holds, value.values()))
+        return any(map(holds, value)) if isinstance(value, list | tuple | set) else id(value) in sought
+
+    for name, module in network.named_modules():
+        for key, value in vars(module).items():
+            if not key.startswith("_") and holds(value):
+                yield f"{name}.{key}" if name else key
 
 
 def _check_repeats(network: nn.Module, x: torch.Tensor) -> None:

@@ -336,3 +336,38 @@ class NoReturn(Base):
 def weight_norm_alone():
     norm = nn.utils.parametrizations.weight_norm
     return nn.Sequential(norm(nn.Conv2d(1, 8, 3)), nn.ReLU(), nn.Flatten(), norm(nn.Linear(288, 10)))
+
+
+class PlainList(Base):
+    def __init__(self):
+        super().__init__()
+        self.more = {"norms": [nn.BatchNorm2d(16)], "convs": [nn.Conv2d(16, 16, 1)]}
+
+    def features(self, x):
+        x = self.c(x)
+        for layer in (*self.more["norms"], *self.more["convs"]):
+            x = layer(x)
+        return F.relu(self.h(F.relu(x))).mean((2, 3))
+
+
+class PlainTensor(Base):
+    def __init__(self):
+        super().__init__()
+        self.c.gain = torch.ones(16, 1, 1, requires_grad=True)
+
+    def features(self, x):
+        return F.relu(self.h(F.relu(self.c(x) * self.c.gain))).mean((2, 3))
+
+
+OUTSIDE = nn.Linear(10, 10)
+
+
+class FromOutside(Base):
+    def forward(self, x):
+        return OUTSIDE(super().forward(x))
+
+
+def holding_hook():
+    network = Base()
+    network.f.register_forward_hook(lambda _module, _inputs, outputs: outputs + network.c.bias.mean())
+    return network

@@ -143,6 +143,10 @@ REFUSED = {
     "Listing": "layers can't be gone through (Listing.named_parameters() got an unexpected keyword argument",
     "on_meta": "returns a network on the device 'meta', without weights",
     "in_inference": "makes its network under torch.inference_mode(), so that it can't be trained",
+    "PlainList": "none of its parameters (in 'more'), so that they would be neither trained nor stored: keep layers in",
+    "PlainTensor": "none of its parameters (in 'c.gain'), so that",
+    "FromOutside": "none of its parameters, so that",
+    "holding_hook": "computes with 'c.bias' of the network that it was copied from",
 }
 
 REFUSED_ELSEWHERE = {
