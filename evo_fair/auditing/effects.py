@@ -75,6 +75,9 @@ def effects(
 ) -> pd.DataFrame:
     """Ordinary least squares of `change` with intervals robust to clusters, by default one a network.
 
+    They are of Student's t with one degree of freedom less than there are clusters, and
+    of fewer than twenty clusters still too narrow (Cameron and Miller 2015).
+
     Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs`
     the formula, R squared, and how many rows and clusters there are. So that each term
     can be read by itself, `sparsity` counts tenths from 0.5, `share` is the logarithm
@@ -100,7 +103,7 @@ def effects(
     formula = formula or formula_of(changes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a rank or a covariance that is too small: told by the width of intervals
-        fitted = smf.ols(formula, data).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+        fitted = smf.ols(formula, data).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
         interval: npt.NDArray[np.float64] = np.asarray(fitted.conf_int(0.05))
         table = pd.DataFrame(
             {

@@ -18,7 +18,7 @@ from evo_fair.evolution import Axis, non_dominated, parse_limit, to_minimise
 from evo_fair.fairness import METRICS
 from evo_fair.report.operating_point import Choice, choose, table_axes
 
-__all__ = ["IMBALANCES", "LIMITS", "LOSSES", "Findings", "check_groups", "check_wishes", "find"]
+__all__ = ["FEWEST_CLUSTERS", "IMBALANCES", "LIMITS", "LOSSES", "Findings", "check_groups", "check_wishes", "find"]
 
 IMBALANCES = ("worst_group_loss", "worst_class_loss", "loss_gap", "cwv", "mcd", "unfairness", "accuracy_gap")
 """What can be the third objective of the front: of each of them less is better."""
@@ -116,9 +116,13 @@ def find(
     for grouping in groupings:
         changes = changes_of(networks, facts, grouping)
         groups = len(facts.names[grouping])
-        enough = changes["base"].nunique() >= FEWEST_CLUSTERS
-        by_base = _or_none(effects, changes, "base", groups=groups) if enough else None
-        fitted[grouping] = (_or_none(effects, changes, groups=groups), by_base)
+        by_network, by_base = (
+            _or_none(effects, changes, cluster, groups=groups)
+            if changes[cluster].nunique() >= FEWEST_CLUSTERS
+            else None
+            for cluster in ("id", "base")
+        )
+        fitted[grouping] = (by_network, by_base)
         left_out[grouping] = list(changes.attrs["left_out"])
     flips, counts = count_flips(networks, predictions, facts)
     axes = (Axis("sparsity", "max"), Axis("accuracy", "max"), Axis(imbalance, "min"))

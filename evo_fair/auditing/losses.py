@@ -7,12 +7,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.auditing.dense import DenseFacts
+from evo_fair.fairness.degenerate import ends_where_alike
 
 __all__ = ["BANDS", "band_name", "band_of", "losses_by_factor", "losses_by_group", "sample_losses"]
 
 BANDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """The bounds of the bands of sparsity, the upper one included."""
 REPLICATES = 1000
+
+_ALIKE = 1e-9
+"""Losses that differ by less do so by rounding: the smallest group of a million loses a thousand times that."""
 
 
 def band_of(sparsity: npt.ArrayLike, bands: Sequence[float] = BANDS) -> npt.NDArray[np.int64]:
@@ -59,8 +63,8 @@ def losses_by_group(
     Columns: `grouping`, `group`, `band` (in words), `networks`, `samples`, `dense`
     (mean accuracy), `loss` with `low` and `high` (95 %; units of samples are drawn, the
     networks stay; NaN where units are too few), and `worst`, the share of the networks
-    in which no other group of the grouping loses more. Of two that lose the same the
-    first counts.
+    in which it loses, and no other group of the grouping loses more. Groups that lose
+    the same share a network.
 
     Args:
         networks: A row a network.
@@ -87,10 +91,11 @@ def losses_by_group(
             low, high = np.full((2, len(sizes)), np.nan)
             if weights is not None:
                 drawn = (weights @ (members * change).T) / (weights @ members.T)
-                low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+                alike = np.array([np.ptp(change[index == g]) == 0 for g in range(len(sizes))])
+                units = np.array([len(np.unique(facts.units[index == g])) for g in range(len(sizes))])
+                low, high = ends_where_alike(np.percentile(drawn, [2.5, 97.5], axis=0), losses, alike, units)
             shares = members.T / sizes
-            each = right[base[chosen]] @ shares - (predictions[chosen] == facts.target) @ shares
-            worst = np.bincount(each.argmax(axis=1), minlength=len(sizes)) / chosen.sum()
+            worst = _shares_of_worst(right[base[chosen]] @ shares - (predictions[chosen] == facts.target) @ shares)
             for g, name in enumerate(facts.names[grouping]):
                 rows.append(
                     {
@@ -107,6 +112,13 @@ def losses_by_group(
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def _shares_of_worst(losses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """In what share of the networks each group loses most, from `[networks, groups]`; where none loses, none does."""
+    most = losses.max(axis=1, keepdims=True)
+    worst = (losses >= most - _ALIKE) & (most > _ALIKE)
+    return np.asarray((worst / np.maximum(worst.sum(axis=1, keepdims=True), 1)).mean(axis=0))
 
 
 def losses_by_factor(networks: pd.DataFrame, factor: str, columns: Sequence[str]) -> pd.DataFrame:

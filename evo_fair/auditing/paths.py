@@ -40,14 +40,15 @@ def full_width(space: SearchSpace, rng: np.random.Generator, count: int) -> Geno
     """
     top = (space.cardinalities - 1).astype(np.int16)
     free = np.array([name.endswith((".kind", ".kernel")) for name in space.gene_names])
-    # The last kind of every slot but a stage's first is to skip it.
-    skips = [name.endswith(".kind") and ".slot1." not in name for name in space.gene_names]
-    choices = space.cardinalities - np.array(skips, np.int16)
+    kinds = {g: space.kind_choices(g) for g, name in enumerate(space.gene_names) if name.endswith(".kind")}
+    choices = np.array([len(kinds[g]) if g in kinds else n for g, n in enumerate(space.cardinalities)], np.int16)
     found = {space.largest().tobytes(): space.largest()}
     for _ in range(100 * count):
         if len(found) >= count:
             break
         drawn = np.where(free, rng.integers(0, choices, dtype=np.int16), top)
+        for gene, allowed in kinds.items():
+            drawn[gene] = allowed[drawn[gene]]
         genome = space.canonical(drawn[None])[0]
         found.setdefault(genome.tobytes(), genome)
     return np.stack(list(found.values())[:count])

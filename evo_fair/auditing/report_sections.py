@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evo_fair.auditing.findings import Findings
+from evo_fair.auditing.findings import FEWEST_CLUSTERS, Findings
 from evo_fair.show import markdown, markdown_code, markdown_table
 
 __all__ = ["by_criterion", "forecast", "regression", "who_loses"]
@@ -99,7 +99,9 @@ def regression(findings: Findings) -> str:
         text += ["![Effects](effects.png)", ""]
     for grouping, (by_network, by_base) in findings.effects.items():
         if by_network is None:
-            few = "Not enough pruned networks, or no group that has something to lose, for a regression."
+            few = (
+                f"Fewer than {FEWEST_CLUSTERS} pruned networks, or no group that has something to lose: no regression."
+            )
             text += [f"### By {markdown(grouping)}", "", few, ""]
             continue
         attrs = by_network.attrs

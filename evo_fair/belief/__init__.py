@@ -4,7 +4,7 @@ from evo_fair.belief.belief import Belief, Trainings, rank_correlation
 from evo_fair.belief.choice import next_trainings
 from evo_fair.belief.features import gene_features, size_features
 from evo_fair.belief.findings import Finding, describe_belief, find
-from evo_fair.belief.sampling import Noise, Resamples, own_noise
+from evo_fair.belief.sampling import Noise, Resamples, own_noise, spread
 from evo_fair.belief.store import (
     BELIEVED,
     UNCERTAINTY,
@@ -33,6 +33,7 @@ __all__ = [
     "read_beliefs",
     "read_trainings",
     "size_features",
+    "spread",
     "write_beliefs",
     "write_trainings",
 ]

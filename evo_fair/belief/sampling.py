@@ -14,9 +14,10 @@ from evo_fair.arrays import Floats
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.evolution import Objective
+from evo_fair.fairness import Counts
 from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 
-__all__ = ["Noise", "Resamples", "own_noise"]
+__all__ = ["Noise", "Resamples", "own_noise", "spread"]
 
 Predictions = npt.NDArray[np.uint8]
 
@@ -43,7 +44,7 @@ class Resamples:
     def values(self, predictions: Predictions, objectives: Sequence[Objective]) -> Floats:
         """One network's objectives on every resample, `[replicates, objectives]`, from its predictions `[samples]`.
 
-        NaN for an objective that has no value on some resample.
+        NaN where an objective has no value on a resample, as where a small group has no positive sample there.
         """
         like = self._dataset.counts(predictions[None], "validation", self._grouping)
         counts = resampled_counts(self._weights, predictions, self._labels, self._groups, like)
@@ -52,8 +53,29 @@ class Resamples:
             try:
                 found[:, place] = objective.measure(counts)
             except UndefinedMetricError:
-                continue
+                found[:, place] = [_value_of(objective, counts[number]) for number in range(len(found))]
         return found
+
+
+def _value_of(objective: Objective, counts: Counts) -> float:
+    """An objective of one resample, NaN where it has no value."""
+    try:
+        return float(objective.measure(counts)[0])
+    except UndefinedMetricError:
+        return float("nan")
+
+
+def spread(resampled: Floats) -> Floats:
+    """The standard errors of one network's objectives, `[objectives]`, from `[replicates, objectives]`.
+
+    Of the resamples with a value; NaN where fewer than two have one.
+    """
+    errors = np.full(resampled.shape[1], np.nan)
+    for place, values in enumerate(resampled.T):
+        known = values[np.isfinite(values)]
+        if len(known) > 1:
+            errors[place] = known.std()
+    return errors
 
 
 class Noise(NamedTuple):
@@ -71,20 +93,24 @@ def own_noise(resampled: Floats, asked: Floats, size: Floats) -> Noise:
 
     `resampled` is `[asked, replicates, objectives]`; `asked` `[asked]` and `size` `[networks]` are logarithms of a
     cost, of the networks that were resampled and of all. On each resample what the networks have in common, the mean of
-    their deviations, is taken off. The variance of the rest is a straight line over `size`, within what was seen. An
-    objective without a value on some resamples has no known noise, 0.
+    their deviations, is taken off. The variance of the rest is a straight line over `size`, within what was seen.
+    Resamples on which an objective has no value don't count for it; where fewer than two are left its errors are NaN.
     """
-    deviations = np.nan_to_num(resampled - resampled.mean(axis=1, keepdims=True))
-    networks = len(deviations)
-    own = deviations - deviations.mean(axis=0)
-    whole = (deviations**2).mean(axis=1)
-    variances = (own**2).mean(axis=1) * networks / max(networks - 1, 1)
-    errors = np.empty((len(size), resampled.shape[2]))
+    errors = np.full((len(size), resampled.shape[2]), np.nan)
+    shares = np.ones(resampled.shape[2])
     for place in range(resampled.shape[2]):
-        errors[:, place] = np.sqrt(_line(asked, variances[:, place], size))
-    total = whole.sum(axis=0)
-    share = np.divide(variances.sum(axis=0), total, out=np.ones_like(total), where=total > 0)
-    return Noise(errors, np.minimum(share, 1.0))
+        values = resampled[:, :, place]
+        values = values[:, np.isfinite(values).all(axis=0)]
+        if values.shape[1] < 2:
+            continue
+        deviations = values - values.mean(axis=1, keepdims=True)
+        own = deviations - deviations.mean(axis=0)
+        variances = (own**2).mean(axis=1) * len(own) / max(len(own) - 1, 1)
+        errors[:, place] = np.sqrt(_line(asked, variances, size))
+        whole = (deviations**2).mean(axis=1).sum()
+        if whole > 0:
+            shares[place] = min(float(variances.sum() / whole), 1.0)
+    return Noise(errors, shares)
 
 
 def _line(x: Floats, y: Floats, wanted: Floats) -> Floats:

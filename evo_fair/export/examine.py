@@ -19,6 +19,7 @@ from evo_fair.fairness.bootstrap import (
     interval,
     resampled_counts,
 )
+from evo_fair.fairness.degenerate import ends_where_alike
 
 __all__ = ["Examination", "Examiner"]
 
@@ -66,8 +67,9 @@ class Examiner:
     def changes(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> Examination:
         """By how much accuracy, overall and by group, is another with predictions `after` than `before`, `[samples]`.
 
-        Both are counted on the same resamples, so the intervals are those of the differences, cut where all or none
-        change. Groups without a sample are left out; the ends are NaN as in `examine`.
+        Both are counted on the same resamples, so the intervals are those of the differences; where none of a group's
+        samples change, or all do, see `ends_where_alike`. Groups without a sample are left out; the ends are NaN as in
+        `examine`.
         """
         labels = self.dataset.labels[self._samples]
         change = (after == labels).astype(np.float64) - (before == labels)
@@ -88,7 +90,9 @@ class Examiner:
             rows = max(1, AT_ONCE // len(change))
             parts = (weights[start : start + rows] for start in range(0, len(weights), rows))
             drawn = [(part @ (members * change).T) / (part @ members.T) for part in parts]
-            low, high = ends_of_change(value, np.concatenate(drawn)).clip(-1.0, 1.0)
+            alike = np.array([np.ptp(change[chosen > 0]) == 0 for chosen in members])
+            units = np.array([len(np.unique(self._units[chosen > 0])) for chosen in members])
+            low, high = ends_where_alike(ends_of_change(value, np.concatenate(drawn)), value, alike, units)
         return {name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
 
     def samples(self) -> dict[str, int]:
@@ -119,6 +123,10 @@ class Examiner:
     @cached_property
     def _samples(self) -> npt.NDArray[np.int64]:
         return self.dataset.part(self.part)
+
+    @property
+    def _units(self) -> npt.NDArray[np.int64]:
+        return self.dataset.units[self._samples]
 
     @cached_property
     def _weights(self) -> dict[str, npt.NDArray[np.integer[Any]] | None]:

@@ -13,17 +13,21 @@ from scipy import sparse
 from evo_fair.arrays import Floats, Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
-from evo_fair.fairness.metrics import (
-    Metric,
-    accuracy,
-    balanced_accuracy,
-    group_accuracy,
-    spread_by_chance,
-    worst_group_accuracy,
-)
+from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread
+from evo_fair.fairness.metrics import ACCURACIES, METRICS, RECIPES, Metric
+from evo_fair.fairness.rates import group_accuracies
 from evo_fair.fairness.wilson import wilson_ends
 
-__all__ = ["Interval", "draw_weights", "ends", "ends_of_change", "ends_of_groups", "interval", "resampled_counts"]
+__all__ = [
+    "Interval",
+    "draw_weights",
+    "ends",
+    "ends_of_change",
+    "ends_of_groups",
+    "interval",
+    "resampled_counts",
+    "spread_by_chance",
+]
 
 
 AT_ONCE = 2**24
@@ -131,9 +135,11 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
 
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `spread_by_chance`, the interval begins
-    at 0. An accuracy of 0 or 1 is so in every resample: its interval is Wilson's of all
-    samples, for balanced accuracy the mean of the labels' own. That of the worst group
-    reaches from the lowest lower to the lowest upper end of `ends_of_groups`.
+    at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
+    resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0 or 1 has
+    Wilson's interval of all samples, for balanced accuracy the mean of the labels' own.
+    That of the worst group reaches from the lowest lower to the lowest upper end of
+    `ends_of_groups`.
 
     Args:
         metric: The metric.
@@ -145,17 +151,45 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
         The value and the interval's ends.
 
     Raises:
-        UndefinedMetricError: The metric has no value on these samples.
+        UndefinedMetricError: The metric has no value on these samples, or on a resample.
     """
-    value = float(metric(counts)[0])
-    low, high = ends(value, metric(resampled), level)
+    name, value = _name_of(metric), float(metric(counts)[0])
+    if name in ACCURACIES and value in (0.0, 1.0):
+        low, high = ends(value, metric(resampled), level)
+        least, most = _ends_of_all_alike(name, counts, resampled, level)
+        return Interval(value, float(min(low, least)), float(max(high, most)))
+    low, high = ends(value, _on_resamples(metric, counts, resampled), level)
     chance = spread_by_chance(metric, counts, resampled)
     if chance is not None and value <= np.percentile(chance, 50 * (1 + level)):
         low = 0.0
-    if value in (0.0, 1.0) and metric in (accuracy, balanced_accuracy, worst_group_accuracy):
-        least, most = _ends_of_all_alike(metric, counts, resampled, level)
-        low, high = min(low, least), max(high, most)
     return Interval(value, float(low), float(high))
+
+
+def spread_by_chance(metric: Metric, counts: Counts, resampled: Counts) -> Floats | None:
+    """How unequal a metric would find groups that are equal, by the noise of resamples alone.
+
+    The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
+    how far rates of groups or labels lie apart. Here they measure it of what each rate
+    of a resample is above the same rate of the samples; rates of 0 and 1 have noise, too,
+    see `shares_with_spread`.
+
+    Args:
+        metric: The metric.
+        counts: The counts of one network.
+        resampled: Its counts on every resample.
+
+    Returns:
+        float64 `[replicates]`, in the metric's unit; None for any other metric.
+
+    Raises:
+        UndefinedMetricError: The metric has no value on these samples.
+    """
+    name = _name_of(metric)
+    if name is None or name in ACCURACIES:
+        return None
+    recipe = RECIPES[name]
+    rates, drawn = recipe.rates(counts, name), recipe.rates(resampled, name)
+    return recipe.summary(shares_with_spread(rates, drawn) - rates.shares)
 
 
 def ends(
@@ -182,7 +216,7 @@ def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Fl
 
     Such a group is so in every resample, which would make its interval a single point,
     though a few samples are easily so by chance. Wilson's interval takes its samples as
-    independent.
+    independent; of units it gets as many as `effective_sizes` finds.
 
     Args:
         counts: The counts of one network.
@@ -195,12 +229,14 @@ def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Fl
     Raises:
         UndefinedMetricError: A group has no sample.
     """
-    found = ends(group_accuracy(counts)[0], group_accuracy(resampled), level)
-    samples = counts.values[0].sum(axis=(1, 2))
-    correct = np.trace(counts.values[0], axis1=1, axis2=2)
-    alike = (correct == 0) | (correct == samples)
+    rates = group_accuracies(counts, "group_accuracy", groups_needed=1)
+    drawn = group_accuracies(resampled, "group_accuracy", groups_needed=1)
+    share = rates.shares[0]
+    found = ends(share, drawn.shares, level)
+    alike = (share == 0) | (share == 1)
     if alike.any():
-        low, high = wilson_ends(correct[alike], samples[alike], level)
+        sizes = effective_sizes(rates, drawn)[alike]
+        low, high = wilson_ends(share[alike] * sizes, sizes, level)
         found[:, alike] = np.minimum(found[0, alike], low), np.maximum(found[1, alike], high)  # 1 may be 1 - 1e-16
     return found
 
@@ -233,14 +269,28 @@ def ends_of_change(
     return np.stack([np.minimum(basic, percentiles)[0], np.maximum(basic, percentiles)[1]])
 
 
-def _ends_of_all_alike(metric: Metric, counts: Counts, resampled: Counts, level: float) -> Floats:
-    """The ends for a kind of accuracy that is 0 or 1, and so has no spread on resamples: float64 `[2]`."""
-    if metric is worst_group_accuracy:
+def _on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> Floats:
+    """The metric on every resample, of rates that all have a spread where it compares groups or labels."""
+    name = _name_of(metric)
+    if name is None or name in ("accuracy", "error", "balanced_accuracy", "balanced_error"):
+        return metric(resampled)
+    recipe = RECIPES[name]
+    return recipe.summary(shares_with_spread(recipe.rates(counts, name), recipe.rates(resampled, name)))
+
+
+def _name_of(metric: Metric) -> str | None:
+    """What one of `METRICS` is called; None for any other."""
+    return next((name for name, known in METRICS.items() if known is metric), None)
+
+
+def _ends_of_all_alike(name: str, counts: Counts, resampled: Counts, level: float) -> Floats:
+    """The ends for a kind of accuracy or error that is 0 or 1, and so has no spread on resamples: float64 `[2]`."""
+    if name.endswith("error"):
+        return 1.0 - _ends_of_all_alike(name.replace("error", "accuracy"), counts, resampled, level)[::-1]
+    if name == "worst_group_accuracy":
         return np.asarray(ends_of_groups(counts, resampled, level).min(axis=1))
-    confusion = counts.overall[0]
-    if metric is accuracy:
-        return wilson_ends(int(np.trace(confusion)), int(confusion.sum()), level)
-    return np.asarray(wilson_ends(np.diagonal(confusion), confusion.sum(axis=1), level).mean(axis=1))
+    rates = RECIPES[name].rates(counts, name)
+    return np.asarray(wilson_ends(rates.part[0], rates.whole[0], level).mean(axis=1))
 
 
 def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":

@@ -31,7 +31,8 @@ class Counts:
             about a binary decision. Default: `()`, none.
 
     Raises:
-        ValueError: The shapes don't fit each other, or a positive label is none.
+        ValueError: The shapes don't fit each other, or a positive label is none or there
+            twice.
 
     Example:
         One network, two groups and two labels; the last sample's group is unknown:
@@ -62,8 +63,8 @@ class Counts:
                 f"rest has the shape [networks, labels, predictions] = {[len(self.values), *shape[1:]]}, "
                 f"got {list(self.rest.shape)}: take it from count_predictions"
             )
-        if any(not 0 <= label < shape[1] for label in self.positive):
-            raise ValueError(f"positive labels are indices from 0 to {shape[1] - 1}, got {self.positive}")
+        if any(not 0 <= label < shape[1] for label in self.positive) or len(set(self.positive)) < len(self.positive):
+            raise ValueError(f"positive labels are indices from 0 to {shape[1] - 1}, each once, got {self.positive}")
         for name in ("values", "rest"):
             object.__setattr__(self, name, _read_only(getattr(self, name)))
 
@@ -97,7 +98,8 @@ def concatenate(parts: Sequence[Counts]) -> Counts:
         The counts of all networks.
 
     Raises:
-        ValueError: There are none, or they are of different groups or labels.
+        ValueError: There are none, or they are of different groups, labels or positive
+            labels.
     """
     if not parts:
         raise ValueError("no counts to join: give at least one")
@@ -108,8 +110,10 @@ def concatenate(parts: Sequence[Counts]) -> Counts:
             first.label_names,
             first.positive,
         ):
+            told = [f"{c.group_names}, {c.label_names} and {c.positive}" for c in (first, part)]
             raise ValueError(
-                f"counts of the groups {first.group_names} can't be joined with those of {part.group_names}"
+                f"counts of the groups, labels and positive labels {told[0]} can't be joined with those of {told[1]}: "
+                "count with the same names"
             )
     values = np.concatenate([part.values for part in parts])
     rest = np.concatenate([part.rest for part in parts])

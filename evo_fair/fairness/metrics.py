@@ -10,17 +10,30 @@ nothing is ever replaced by 0 or NaN.
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
-from evo_fair.arrays import Floats, Ints
+from evo_fair.arrays import Floats
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
+from evo_fair.fairness.rates import (
+    Rates,
+    group_accuracies,
+    group_and_overall_accuracies,
+    odds,
+    overall_accuracy,
+    recalls,
+    selection_rates,
+    true_positive_rates,
+)
 
 __all__ = [
     "ACCURACIES",
     "METRICS",
+    "RECIPES",
     "Metric",
+    "Recipe",
     "accuracy",
     "accuracy_gap",
     "average_odds_difference",
@@ -34,7 +47,6 @@ __all__ = [
     "group_accuracy",
     "mcd",
     "measure_all",
-    "spread_by_chance",
     "unfairness",
     "worst_group_accuracy",
     "worst_group_error",
@@ -64,7 +76,7 @@ def accuracy(counts: Counts) -> Floats:
         >>> float(accuracy(ef.Counts(one_group, nobody, ("all",), ("no", "yes")))[0])
         0.625
     """
-    return _accuracy(counts, "accuracy")
+    return _measured("accuracy", counts)
 
 
 def error(counts: Counts) -> Floats:
@@ -79,7 +91,7 @@ def error(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: There is no sample.
     """
-    return 1.0 - _accuracy(counts, "error")
+    return _measured("error", counts)
 
 
 def balanced_accuracy(counts: Counts) -> Floats:
@@ -94,7 +106,7 @@ def balanced_accuracy(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    return _mean(_recalls(counts, "balanced_accuracy"))
+    return _measured("balanced_accuracy", counts)
 
 
 def balanced_error(counts: Counts) -> Floats:
@@ -109,7 +121,7 @@ def balanced_error(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    return 1.0 - _mean(_recalls(counts, "balanced_error"))
+    return _measured("balanced_error", counts)
 
 
 def group_accuracy(counts: Counts) -> Floats:
@@ -124,7 +136,7 @@ def group_accuracy(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A group has no sample.
     """
-    return _group_accuracy(counts, "group_accuracy", groups_needed=1)
+    return group_accuracies(counts, "group_accuracy", groups_needed=1).shares
 
 
 def worst_group_accuracy(counts: Counts) -> Floats:
@@ -139,7 +151,7 @@ def worst_group_accuracy(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A group has no sample.
     """
-    return _worst(_group_accuracy(counts, "worst_group_accuracy", groups_needed=1))
+    return _measured("worst_group_accuracy", counts)
 
 
 def worst_group_error(counts: Counts) -> Floats:
@@ -154,7 +166,7 @@ def worst_group_error(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A group has no sample.
     """
-    return 1.0 - _worst(_group_accuracy(counts, "worst_group_error", groups_needed=1))
+    return _measured("worst_group_error", counts)
 
 
 def unfairness(counts: Counts) -> Floats:
@@ -179,7 +191,7 @@ def unfairness(counts: Counts) -> Floats:
         >>> round(float(unfairness(counts)[0]), 6)
         0.2
     """
-    return _distances(_accuracies(counts))
+    return _measured("unfairness", counts)
 
 
 def accuracy_gap(counts: Counts) -> Floats:
@@ -194,7 +206,7 @@ def accuracy_gap(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: There are fewer than two groups, or a group has no sample.
     """
-    return _difference(_by_group(counts))
+    return _measured("accuracy_gap", counts)
 
 
 def demographic_parity_difference(counts: Counts) -> Floats:
@@ -210,7 +222,7 @@ def demographic_parity_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no sample.
     """
-    return _difference(_selected(counts))
+    return _measured("demographic_parity_difference", counts)
 
 
 def equal_opportunity_difference(counts: Counts) -> Floats:
@@ -226,7 +238,7 @@ def equal_opportunity_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive sample.
     """
-    return _difference(_opportunity(counts))
+    return _measured("equal_opportunity_difference", counts)
 
 
 def equalized_odds_difference(counts: Counts) -> Floats:
@@ -242,7 +254,7 @@ def equalized_odds_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive or no negative sample.
     """
-    return _largest_difference(_odds(counts, "equalized_odds_difference"))
+    return _measured("equalized_odds_difference", counts)
 
 
 def average_odds_difference(counts: Counts) -> Floats:
@@ -258,7 +270,7 @@ def average_odds_difference(counts: Counts) -> Floats:
         UndefinedMetricError: No label is positive, there are fewer than two groups, or
             a group has no positive or no negative sample.
     """
-    return _mean_difference(_odds(counts, "average_odds_difference"))
+    return _measured("average_odds_difference", counts)
 
 
 def cwv(counts: Counts) -> Floats:
@@ -273,7 +285,7 @@ def cwv(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    return _variance(_recalls(counts, "cwv"))
+    return _measured("cwv", counts)
 
 
 def mcd(counts: Counts) -> Floats:
@@ -288,7 +300,7 @@ def mcd(counts: Counts) -> Floats:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    return _difference(_recalls(counts, "mcd"))
+    return _measured("mcd", counts)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -313,6 +325,24 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
     }
 )
 """The metrics that give one value a network, by name."""
+
+
+class Recipe(NamedTuple):
+    """How a metric is made: `summary` of rates.
+
+    Args:
+        rates: The rates, by counts and the metric's name.
+        summary: What the metric says of rates: float64 `[networks, ...]` to
+            `[networks]`.
+    """
+
+    rates: Callable[[Counts, str], Rates]
+    summary: Callable[[Floats], Floats]
+
+    def measured(self, counts: Counts, name: str) -> Floats:
+        """The metric of that name, float64 `[networks]`."""
+        return self.summary(self.rates(counts, name).shares)
+
 
 ACCURACIES = frozenset(
     {"accuracy", "error", "balanced_accuracy", "balanced_error", "worst_group_accuracy", "worst_group_error"}
@@ -339,32 +369,13 @@ def measure_all(counts: Counts) -> dict[str, Floats | None]:
     return values
 
 
-def spread_by_chance(metric: Metric, counts: Counts, resampled: Counts) -> Floats | None:
-    """How unequal a metric would find groups that are equal, by the noise of resamples alone.
-
-    The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
-    how far rates of groups or labels lie apart. Here they measure it of what each rate
-    of a resample is above the same rate of the samples.
-
-    Args:
-        metric: The metric.
-        counts: The counts of one network.
-        resampled: Its counts on every resample.
-
-    Returns:
-        float64 `[replicates]`, in the metric's unit; None for any other metric.
-
-    Raises:
-        UndefinedMetricError: The metric has no value on these samples.
-    """
-    if metric not in _RATES_AND_SPREAD:
-        return None
-    rates, spread = _RATES_AND_SPREAD[metric]
-    return spread(rates(resampled) - rates(counts))
+def _measured(name: str, counts: Counts) -> Floats:
+    return RECIPES[name].measured(counts, name)
 
 
-def _share(part: Ints, whole: Ints) -> Floats:
-    return np.asarray(part / whole, np.float64)
+def _missing(summary: Callable[[Floats], Floats]) -> Callable[[Floats], Floats]:
+    """1 - a summary."""
+    return lambda rates: 1.0 - summary(rates)
 
 
 def _mean(values: Floats) -> Floats:
@@ -396,105 +407,24 @@ def _variance(rates: Floats) -> Floats:
     return np.asarray(rates.var(axis=1), np.float64)
 
 
-def _accuracy(counts: Counts, metric: str) -> Floats:
-    totals = counts.overall.sum(axis=(1, 2))
-    if not totals.all():
-        raise UndefinedMetricError(f"{metric} has no value: there is no sample; evaluate on a split that has some")
-    return _share(np.trace(counts.overall, axis1=1, axis2=2), totals)
+_OF_ANY_GROUPS = partial(group_accuracies, groups_needed=1)
 
-
-def _recalls(counts: Counts, metric: str) -> Floats:
-    """The share of each label's samples, of any group, that is predicted right: `[networks, labels]`."""
-    totals = counts.overall.sum(axis=2)
-    lacking = "has no sample; drop the label, or use a split that has some of it"
-    _refuse_empty(totals, counts.label_names, metric, "label", lacking)
-    return _share(np.diagonal(counts.overall, axis1=1, axis2=2), totals)
-
-
-def _group_totals(counts: Counts, metric: str, groups_needed: int = 2) -> Ints:
-    """How many samples each group has: `[networks, groups]`, none of it 0."""
-    if len(counts.group_names) < groups_needed:
-        raise UndefinedMetricError(
-            f"{metric} needs at least {groups_needed} group(s), got {len(counts.group_names)} "
-            f"({', '.join(counts.group_names) or 'none'}); choose a grouping with more"
-        )
-    totals: Ints = counts.values.sum(axis=(2, 3))
-    lacking = "has no sample; use a coarser grouping, or a split that has some of it"
-    _refuse_empty(totals, counts.group_names, metric, "group", lacking)
-    return totals
-
-
-def _group_accuracy(counts: Counts, metric: str, groups_needed: int = 2) -> Floats:
-    totals = _group_totals(counts, metric, groups_needed)
-    return _share(np.trace(counts.values, axis1=2, axis2=3), totals)
-
-
-def _positive(counts: Counts, metric: str) -> list[int]:
-    if not counts.positive:
-        raise UndefinedMetricError(
-            f"{metric} needs labels that count as positive, and none of {', '.join(counts.label_names)} is "
-            "declared so; declare them in the problem, or choose a metric that needs none, such as accuracy_gap"
-        )
-    return list(counts.positive)
-
-
-def _positive_rate(counts: Counts, metric: str, *, of_positives: bool) -> Floats:
-    """How often samples with a positive label (or those without) are predicted positive, by group."""
-    predicted = _positive(counts, metric)
-    labels = predicted if of_positives else sorted(set(range(len(counts.label_names))) - set(predicted))
-    _group_totals(counts, metric)
-    rows = counts.values[:, :, labels]
-    totals = rows.sum(axis=(2, 3))
-    kind = "positive" if of_positives else "negative"
-    lacking = f"has no {kind} sample; use a coarser grouping, a split that has some, or a metric on accuracy"
-    _refuse_empty(totals, counts.group_names, metric, "group", lacking)
-    return _share(rows[..., predicted].sum(axis=(2, 3)), totals)
-
-
-def _odds(counts: Counts, metric: str) -> Floats:
-    """True positive rates and false positive rates by group: `[networks, 2, groups]`."""
-    true_rate = _positive_rate(counts, metric, of_positives=True)
-    return np.stack([true_rate, _positive_rate(counts, metric, of_positives=False)], axis=1)
-
-
-def _opportunity(counts: Counts) -> Floats:
-    return _positive_rate(counts, "equal_opportunity_difference", of_positives=True)
-
-
-def _selected(counts: Counts) -> Floats:
-    """The share of each group's samples that is predicted positive."""
-    name = "demographic_parity_difference"
-    positive = _positive(counts, name)
-    selected = counts.values[..., positive].sum(axis=(2, 3))
-    return _share(selected, _group_totals(counts, name))
-
-
-def _by_group(counts: Counts) -> Floats:
-    return _group_accuracy(counts, "accuracy_gap")
-
-
-def _accuracies(counts: Counts) -> Floats:
-    """The accuracy of each group, and of all samples behind them: `[networks, groups + 1]`."""
-    by_group = _group_accuracy(counts, "unfairness")
-    return np.concatenate([by_group, _accuracy(counts, "unfairness")[:, None]], axis=1)
-
-
-def _refuse_empty(totals: Ints, names: tuple[str, ...], metric: str, what: str, lacking: str) -> None:
-    for name, empty in zip(names, (totals == 0).any(axis=0), strict=True):
-        if empty:
-            raise UndefinedMetricError(f"{metric} has no value: {what} {name!r} {lacking}")
-
-
-_RATES_AND_SPREAD: Mapping[Metric, tuple[Callable[[Counts], Floats], Callable[[Floats], Floats]]] = MappingProxyType(
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        unfairness: (_accuracies, _distances),
-        accuracy_gap: (_by_group, _difference),
-        demographic_parity_difference: (_selected, _difference),
-        equal_opportunity_difference: (_opportunity, _difference),
-        equalized_odds_difference: (partial(_odds, metric="equalized_odds_difference"), _largest_difference),
-        average_odds_difference: (partial(_odds, metric="average_odds_difference"), _mean_difference),
-        cwv: (partial(_recalls, metric="cwv"), _variance),
-        mcd: (partial(_recalls, metric="mcd"), _difference),
+        "accuracy": Recipe(overall_accuracy, _mean),
+        "error": Recipe(overall_accuracy, _missing(_mean)),
+        "balanced_accuracy": Recipe(recalls, _mean),
+        "balanced_error": Recipe(recalls, _missing(_mean)),
+        "worst_group_accuracy": Recipe(_OF_ANY_GROUPS, _worst),
+        "worst_group_error": Recipe(_OF_ANY_GROUPS, _missing(_worst)),
+        "unfairness": Recipe(group_and_overall_accuracies, _distances),
+        "accuracy_gap": Recipe(group_accuracies, _difference),
+        "demographic_parity_difference": Recipe(selection_rates, _difference),
+        "equal_opportunity_difference": Recipe(true_positive_rates, _difference),
+        "equalized_odds_difference": Recipe(odds, _largest_difference),
+        "average_odds_difference": Recipe(odds, _mean_difference),
+        "cwv": Recipe(recalls, _variance),
+        "mcd": Recipe(recalls, _difference),
     }
 )
-"""The metrics of inequality: the rates that each looks at, and how far apart it finds them."""
+"""What the metrics of `METRICS` are made of, by name."""

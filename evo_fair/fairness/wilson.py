@@ -8,12 +8,12 @@ from evo_fair.arrays import Floats, Ints
 __all__ = ["wilson_ends"]
 
 
-def wilson_ends(correct: Ints | int, samples: Ints | int, level: float = 0.95) -> Floats:
+def wilson_ends(correct: Floats | Ints | int, samples: Floats | Ints | int, level: float = 0.95) -> Floats:
     """The ends of Wilson's interval of a share (Wilson 1927), which takes samples as independent.
 
     Args:
         correct: How many samples are right, `[...]`.
-        samples: Of how many, 1 or more, `[...]`.
+        samples: Of how many, 1 or more, `[...]`; also a number of units that is no whole one.
         level: The share of intervals that hold the true value. Default: 0.95.
 
     Returns:

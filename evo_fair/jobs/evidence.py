@@ -101,8 +101,10 @@ class Evidence:
 
     @cached_property
     def noise(self) -> Noise:
-        """The noise of every network's scores."""
-        return own_noise(self.resampled, self.asked, _sizes(self.records))
+        """The noise of every network's scores; where resamples tell none, all that scores differ by may be noise."""
+        noise = own_noise(self.resampled, self.asked, _sizes(self.records))
+        most = _scores(self.records, self.goals).std(axis=0)
+        return noise._replace(errors=np.where(np.isnan(noise.errors), most, noise.errors))
 
     @cached_property
     def before(self) -> Belief:

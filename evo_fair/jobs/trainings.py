@@ -20,6 +20,7 @@ from evo_fair.belief import (
     describe_belief,
     find,
     read_trainings,
+    spread,
     write_beliefs,
     write_trainings,
 )
@@ -213,7 +214,8 @@ def _result(
                 f"objective {name!r} is {value} for the trained network {record.id}: it must be finite for every "
                 "network; fix its function"
             )
-    noise = np.nan_to_num(resampled.std(axis=0))
+    noise = spread(resampled)
+    noise = np.where(np.isnan(noise), evidence.noise.errors.mean(axis=0), noise)
     uncertainties = {goal.name: float(error) for goal, error in zip(evidence.goals, noise, strict=True)}
     where = shop.device.facts().get("torch_device", "")
     return TrainingResult(record.id, epochs, shop.seed, values, uncertainties, where)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from evo_fair.belief import Resamples, own_noise
+from evo_fair.belief import Resamples, own_noise, spread
+from evo_fair.data import Dataset, Grouping
 from evo_fair.evolution import resolve
 from evo_fair.problem import load_problem
 
@@ -42,8 +43,43 @@ def test_noise_changes_with_size_and_stays_within_what_was_seen() -> None:
     assert last >= 0.008
 
 
-def test_an_objective_without_a_value_on_some_resample_has_no_known_noise() -> None:
+def test_resamples_without_a_value_do_not_count() -> None:
+    rng = np.random.default_rng(2)
+    resampled = 0.05 * rng.standard_normal((8, 400, 2))
+    whole = own_noise(resampled, np.arange(8.0), np.arange(8.0))
+    resampled[:, ::4, 1] = np.nan
+    noise = own_noise(resampled, np.arange(8.0), np.arange(8.0))
+    assert noise.errors[:, 0].tolist() == whole.errors[:, 0].tolist()
+    assert noise.errors[:, 1] == pytest.approx(np.full(8, 0.05), rel=0.2)
+    assert spread(resampled[0])[1] == pytest.approx(0.05, rel=0.2)
+
+
+def test_an_objective_without_a_value_on_any_resample_has_no_known_noise() -> None:
     resampled = np.full((3, 50, 1), np.nan)
     noise = own_noise(resampled, np.arange(3.0), np.arange(3.0))
-    assert noise.errors.tolist() == [[0.0], [0.0], [0.0]]
+    assert np.isnan(noise.errors).all()
+    assert np.isnan(spread(resampled[0])).all()
     assert noise.own_share.tolist() == [1.0]
+
+
+def test_a_group_of_few_positive_samples_makes_opportunity_noisy() -> None:
+    """Resamples without one of the four have no value: the others tell the noise."""
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], [500, 100]).astype(np.int16)
+    labels = np.where(groups == 0, np.arange(600) % 2, np.arange(600) >= 596).astype(np.int64)
+    dataset = Dataset(
+        name="few",
+        licence="none",
+        inputs=np.zeros((600, 1, 2, 2), np.uint8),
+        labels=labels,
+        label_names=("no", "yes"),
+        positive=(1,),
+        groupings={"group": Grouping("group", ("a", "b"), groups)},
+        units=np.arange(600),
+        split=np.full(600, 1, np.uint8),
+    )
+    predictions = np.where(rng.random(600) < 0.75, labels, 1 - labels).astype(np.uint8)
+    predictions[596:] = [1, 1, 0, 1]
+    values = Resamples(dataset, "group").values(predictions, resolve(["equal_opportunity_difference"]))
+    assert np.isnan(values).any()
+    assert spread(values)[0] > 0.05

@@ -212,9 +212,67 @@ def test_a_network_without_an_error_has_an_interval_and_no_point(name: str, expe
 
 
 def test_other_worst_groups_have_the_interval_of_the_bootstrap() -> None:
-    counts, resampled = of_groups([12, 30], [0, 20])
+    counts, resampled = of_groups([30, 30], [1, 20])
     worst = METRICS["worst_group_accuracy"]
     assert interval(worst, counts, resampled)[1:] == tuple(ends(0.6, worst(resampled)))
+
+
+def test_errors_have_the_intervals_of_accuracies_turned_over() -> None:
+    counts, resampled = of_groups([12, 40], [0, 0])
+    for kind in ("", "worst_group_"):
+        right, wrong = (interval(METRICS[kind + name], counts, resampled) for name in ("accuracy", "error"))
+        assert tuple(wrong) == pytest.approx((1 - right.value, 1 - right.high, 1 - right.low), abs=1e-12)
+        assert wrong.high > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "accuracies"),
+    [
+        ("unfairness", (400, 10), (0.9, 0.9)),
+        ("accuracy_gap", (200, 200, 8), (0.9, 0.9, 0.9)),
+        ("unfairness", (1000, 15), (0.85, 0.95)),
+        ("worst_group_accuracy", (500, 12), (0.92, 0.8)),
+        ("equal_opportunity_difference", (400, 10), (0.9, 0.95)),
+        ("mcd", (10, 400), (0.9, 0.9)),
+    ],
+)
+def test_intervals_hold_the_truth_where_a_small_group_may_be_all_right(
+    name: str, sizes: tuple[int, ...], accuracies: tuple[float, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    metric, by_label = METRICS[name], name == "mcd"
+
+    def counted(right: np.ndarray, of: np.ndarray) -> Counts:
+        values = np.zeros((len(right), 1 if by_label else len(sizes), 2, 2), np.int64)
+        if by_label:
+            values[:, 0, [0, 1], [0, 1]], values[:, 0, [0, 1], [1, 0]] = right, of - right
+        else:
+            values[..., 1, 1], values[..., 1, 0] = right, of - right
+        names = tuple("abc"[: values.shape[1]])
+        return Counts(values, np.zeros((len(right), 2, 2), np.int64), names, ("no", "yes"), (1,))
+
+    of = np.array(sizes)
+    truth = float(metric(counted(np.rint(1000 * of * accuracies).astype(np.int64)[None], 1000 * of))[0])
+    held = []
+    for _ in range(200):
+        right = rng.binomial(of, accuracies)
+        resampled = counted(rng.binomial(of, right / of, (300, len(of))), of)
+        found = interval(metric, counted(right[None], of), resampled)
+        held.append(found.low - 1e-9 <= truth <= found.high + 1e-9)
+    assert np.mean(held) >= 0.93
+
+
+def test_units_that_are_alike_count_once() -> None:
+    """Eight images each of six lesions of one group, all right: no more is known than of six or so."""
+    units = np.repeat(np.arange(66), [*[8] * 6, *[1] * 60])
+    groups = (units >= 6).astype(np.int64)
+    labels, predictions = np.zeros(len(units), np.int64), (np.arange(len(units)) % 4 == 3).astype(np.uint8) * groups
+    values, rest = count_predictions(predictions[None].astype(np.uint8), labels, groups, 2, 2)
+    counts = Counts(values, rest, ("few", "many"), ("no", "yes"))
+    weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
+    low, high = ends_of_groups(counts, resampled_counts(weights, predictions.astype(np.uint8), labels, groups, counts))
+    assert high[0] == 1.0
+    assert 6 / 9.8415 - 0.1 < low[0] < 12 / 15.8415, "that of 48 independent images begins at 0.93"
 
 
 def test_unequal_groups_are_called_so() -> None:

@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions, error, group_accuracy, unfairness
-from evo_fair.fairness.metrics import ACCURACIES, spread_by_chance
+from evo_fair.fairness.bootstrap import spread_by_chance
+from evo_fair.fairness.metrics import ACCURACIES
 
 # Two groups with a sample of unknown group in `rest`; rows are true labels, columns predictions; label 1 is positive.
 #   a: 3 of 4 negatives and 1 of 2 positives right     b: 1 of 2 negatives and 4 of 4 positives right
