@@ -3,8 +3,8 @@
     python benchmarks/latency_accuracy.py --data DIR [--here]
 
 DIR holds a folder a board, each with `layers.csv` and `latency.csv`; `--here` also times this machine with ONNX Runtime
-(on one thread; it should do nothing else). Folds are drawn by network: five of them, the median of ten shuffles, the
-same for both models. Writes results/benchmarks/latency_accuracy.csv.
+(on one thread; it should do nothing else). Folds are drawn by network, those with the same layers together: five of
+them, the median of ten shuffles, the same for both models. Writes results/benchmarks/latency_accuracy.csv.
 """
 
 import argparse
@@ -147,12 +147,12 @@ def _plain_features(table: Array) -> Array:
 
 
 def folds(fitter: Fitter, measured: Measurements) -> Agreement:
-    """Five folds by network, the median of ten shuffles."""
+    """Five folds by network, those with the same layers together, the median of ten shuffles."""
     n = len(measured.names)
     results = []
     for shuffle in range(SHUFFLES):
         predicted = np.empty(n)
-        for held_out in np.array_split(np.random.default_rng(shuffle).permutation(n), FOLDS):
+        for held_out in measured.folds(FOLDS, shuffle):
             seen = np.setdiff1d(np.arange(n), held_out)
             predicted[held_out] = fitter(measured.part(seen))(measured.table[held_out])
         results.append(score(predicted, measured.latency_ms))

@@ -33,18 +33,25 @@ class Scale:
 
     It is log(value + a twentieth of the median), so that values near 0 don't run away, or the values themselves if any
     is negative or the median is 0. With `bounded`, values from 0 to 1 go to a logit instead, log((value + d) / (1 -
-    value + d)): on it a share of errors near 1 is known as exactly as one near 0.
+    value + d)), where d is a twentieth of the median or of what it lacks to 1, whichever is less: on it a share of
+    errors near 1 is known as exactly as one near 0, and an accuracy as its error is. Shares that are maximised, which
+    come as values from -1 to 0, are taken for what they lack to 1.
     """
 
     def __init__(self, values: Floats, *, bounded: bool = False) -> None:
+        self._lacking = 1.0 if bounded and values.min() < 0 and ((values >= -1) & (values <= 0)).all() else 0.0
+        values = values + self._lacking
         middle = float(np.median(values))
-        self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
         self._bounded = bounded and bool((values <= 1).all())
+        if self._bounded and middle < 1:
+            middle = min(middle, 1 - middle)
+        self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
 
     def __call__(self, values: Floats) -> Floats:
         """The values `[...]` on this scale."""
         if math.isnan(self._offset):
             return values
+        values = values + self._lacking
         scaled = np.log(np.maximum(values, 0.0) + self._offset)
         if self._bounded:
             scaled = scaled - np.log(np.maximum(1.0 - values, 0.0) + self._offset)
@@ -65,7 +72,7 @@ class Scale:
             # value + d = e^s (1 - value + d), solved for the value, the larger of the two exponentials divided out.
             odds = np.exp(-np.abs(scaled))
             share = np.where(scaled > 0, 1.0, odds) / (1.0 + odds)
-            return np.asarray(share * (1.0 + 2.0 * self._offset) - self._offset)
+            return np.asarray(share * (1.0 + 2.0 * self._offset) - self._offset - self._lacking)
         return np.asarray(np.exp(scaled) - self._offset)
 
 

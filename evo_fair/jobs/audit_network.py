@@ -83,7 +83,8 @@ def plan_of(grid: NetworkGrid, base: str) -> pd.DataFrame:
     for criterion, structure, scope, sparsity, seed, treatment in factors:
         if treatment == "none" and CRITERIA.traits(criterion).seedless and seed != grid.seeds[0]:
             continue
-        name = f"{criterion}-{structure}-{scope}-{treatment}-{sparsity:g}-{seed}"
+        share = np.format_float_positional(sparsity, trim="-")
+        name = f"{criterion}-{structure}-{scope}-{treatment}-{share}-{seed}"
         row = {"criterion": criterion, "structure": structure, "scope": scope, "treatment": treatment}
         rows.append(blank | row | {"id": f"{base}.{name}", "dense": False, "seed": seed, "target": sparsity})
     return pd.DataFrame(rows, columns=list(PLAN_COLUMNS))

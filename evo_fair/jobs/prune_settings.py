@@ -6,6 +6,8 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from evo_fair.arguments import as_number, as_numbers, as_parts, as_whole, as_wholes
 from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.nets.distillation import check_distillation
@@ -28,7 +30,8 @@ class PruneUnit:
     @property
     def name(self) -> str:
         """What its files are called."""
-        return f"{self.method}-{'given' if self.sparsity is None else format(self.sparsity, 'g')}-{self.seed}"
+        share = "given" if self.sparsity is None else np.format_float_positional(self.sparsity, trim="-")
+        return f"{self.method}-{share}-{self.seed}"
 
 
 @dataclass(frozen=True)

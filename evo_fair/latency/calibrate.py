@@ -89,7 +89,9 @@ def calibrate(
         if predicted is not None:
             expected = np.median(predicted, axis=0)
             how_often = f", median of {shuffles} shuffles" if shuffles > 1 else ""
-            held_out = (f"{FOLDS} folds by network{how_often}", median_scores(predicted, measured.latency_ms))
+            together = ", those with the same layers together" if len(set(measured.layers_of())) < timed else ""
+            method = f"{FOLDS} folds by network{together}{how_often}"
+            held_out = (method, median_scores(predicted, measured.latency_ms))
     judged = held_out[1] if held_out else score(expected, measured.latency_ms)
     none = np.zeros(len(measured.names), np.bool_)
     if not all_the_same:

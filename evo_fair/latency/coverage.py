@@ -139,8 +139,8 @@ class LeftOut:
 
 
 def by_network(measured: Measurements, seed: int = 0) -> list[Ints]:
-    """Five folds of networks."""
-    return np.array_split(np.random.default_rng(seed).permutation(len(measured.names)), FOLDS)
+    """Five folds of networks, those with the same layers in one; see `Measurements.folds`."""
+    return measured.folds(FOLDS, seed)
 
 
 def by_kind(measured: Measurements) -> list[Ints]:
@@ -171,7 +171,7 @@ def without_alike(sources: Sequence[Measurements], networks: Ints, source: int =
 
     Networks with the same layers are left out of all sources: else a fit would know of them from elsewhere.
     """
-    alike = [_layers_of(measured) for measured in sources]
+    alike = [measured.layers_of() for measured in sources]
     unseen = {alike[source][i] for i in networks}
     return [np.flatnonzero([name not in unseen for name in names]) for names in alike]
 
@@ -264,12 +264,3 @@ def _missed(fit: Fit, measured: Measurements, networks: Ints, *, up_to_scale: bo
     error = np.log(own.latency_ms / variances.ms)
     together = np.zeros(len(networks), np.int64)
     return Misses(error - np.median(error) if up_to_scale else error, variances, networks, together)
-
-
-def _layers_of(measured: Measurements) -> list[bytes]:
-    """What a network's layers are, whatever their order and its name."""
-    found = []
-    for network in measured.table:
-        rows = network[network[:, 0] > 0]
-        found.append(rows[np.lexsort(rows.T)].tobytes())
-    return found

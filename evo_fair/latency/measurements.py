@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.arguments import as_path
+from evo_fair.arrays import Ints
 from evo_fair.csv_tables import number_in
 from evo_fair.errors import ProfileError
 from evo_fair.files import size_of, write_text
@@ -56,6 +57,34 @@ class Measurements:
             Their measurements.
         """
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
+
+    def layers_of(self) -> list[bytes]:
+        """What the layers of each network are, whatever their order and its name, `[networks]`."""
+        found = []
+        for network in self.table:
+            rows = network[network[:, 0] > 0]
+            found.append(rows[np.lexsort(rows.T)].tobytes())
+        return found
+
+    def folds(self, folds: int, seed: int = 0) -> list[Ints]:
+        """Parts of about one size that the networks are split into at random, those with the same layers in one part.
+
+        Args:
+            folds: How many.
+            seed: Of the shuffle, 0 or more. Default: 0.
+
+        Returns:
+            The networks' places in each part, int64 `[n]`, empty where fewer networks are distinct.
+        """
+        layers = self.layers_of()
+        number = {key: place for place, key in enumerate(dict.fromkeys(layers))}
+        distinct = np.array([number[key] for key in layers])
+        order = np.random.default_rng(seed).permutation(len(number))
+        # Networks without a twin come in the order of the shuffle, as they would if all were so.
+        return [
+            np.concatenate([np.flatnonzero(distinct == one) for one in part] or [np.empty(0, np.int64)])
+            for part in np.array_split(order, folds)
+        ]
 
 
 def joined(tables: Sequence[LayerTable]) -> LayerTable:

@@ -1,4 +1,7 @@
-"""How well a fit predicts networks that it did not see: folds by network, repeated over shuffles."""
+"""How well a fit predicts networks that it did not see: folds by network, repeated over shuffles.
+
+Networks with the same layers are in one fold: else a fit would know of them from their twins.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -75,12 +78,12 @@ def held_out_ms(
     None where leaving a fold out leaves too few networks to fit. `progress` hears the folds done and their number.
     """
     n = len(measured.names)
-    if n - -(-n // folds) < FEWEST_NETWORKS:
+    parts = measured.folds(folds)
+    if not all(map(len, parts)) or n - max(map(len, parts)) < FEWEST_NETWORKS:
         return None
     predicted = np.empty((shuffles, n))
     for shuffle in range(shuffles):
-        parts = np.array_split(np.random.default_rng(shuffle).permutation(n), folds)
-        for number, held_out in enumerate(parts, 1):
+        for number, held_out in enumerate(measured.folds(folds, shuffle), 1):
             seen = np.setdiff1d(np.arange(n), held_out)
             fit = fit_model(measured.part(seen), bytes_per_value)
             predicted[shuffle, held_out] = network_ms(fit.model, measured.table[held_out])

@@ -41,14 +41,13 @@ def run_block(
     units = {unit.name: unit for unit in units_of(block)}
     shortcut = units.pop("shortcut", None)
     *inner, last = units.values()
+    beside = apply(block, shortcut, x) if shortcut else x  # first, as in the layer table: the order makes the memory
     y = weighed = x
     for unit in inner:
         if unit.squeezes:
             weighed, y = y, functional.adaptive_avg_pool2d(y, 1)
         y = weighed * functional.hardsigmoid(apply(block, unit, y)) if unit.excites else relu(apply(block, unit, y))
     y = apply(block, last, y)
-    if shortcut:
-        y = y + apply(block, shortcut, x)
-    elif block.shortcut:
-        y = y + x
+    if block.shortcut:
+        y = y + beside
     return relu(y) if block.kind.activated else y

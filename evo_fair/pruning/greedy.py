@@ -35,6 +35,9 @@ def _choose(shares: Floats, wishes: npt.NDArray[np.int64]) -> npt.NDArray[np.int
     order = np.empty(n, np.int64)
     taken = np.zeros(n, np.bool_)
     kept = np.zeros(groups)
+    for g in range(groups):
+        if not shares[g].any():  # nothing is worth anything to it, and it leaves the choice to others
+            kept[g] = np.inf
     ahead = np.zeros(groups, np.int64)
     for place in range(n):
         group = kept.argmin()

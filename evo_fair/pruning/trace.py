@@ -40,11 +40,8 @@ def trace_structure(network: nn.Module, example: torch.Tensor) -> Structure:
     `PruningError` where there are none.
     """
     parameters = {name for name, _ in network.named_parameters()}  # what two layers share has the name of the first
-    weights = tuple(
-        f"{name}.weight"
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear) and f"{name}.weight".lstrip(".") in parameters
-    )
+    layers = (name for name, module in network.named_modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    weights = tuple(weight for name in layers if (weight := f"{name}.weight" if name else "weight") in parameters)
     if not weights:
         if any(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules()):
             raise PruningError(

@@ -61,3 +61,27 @@ def test_means_by_factor():
     found = losses_by_factor(networks, "criterion", ["accuracy_loss"]).set_index("criterion")
     assert found["accuracy_loss"].tolist() == pytest.approx([0.2, 0.0])
     assert found["networks"].tolist() == [2, 1]
+
+
+def test_nobody_loses_most_where_nobody_loses_and_equal_losses_are_shared(facts):
+    dense = facts.logits.argmax(axis=2).astype(np.uint8)
+    worse = dense[0].copy()
+    worse[[0, 1, 3, 4]] ^= 1  # two of three women, two of four men
+    networks = pd.DataFrame({"base": list("xxx"), "dense": [True, False, False], "sparsity": [0.0, 0.2, 0.2]})
+    found = losses_by_group(networks, np.stack([dense[0], dense[0], worse]), facts, np.random.default_rng(0))
+    found = found[found["band"] == "all"].set_index(["grouping", "group"])["worst"]
+    assert found["sex"].to_dict() == {"f": 0.5, "m": 0.0}
+    worse[[2, 5, 6]] ^= 1  # all of them
+    found = losses_by_group(networks, np.stack([dense[0], dense[0], worse]), facts, np.random.default_rng(0))
+    found = found[found["band"] == "all"].set_index(["grouping", "group"])["worst"]
+    assert found["sex"].to_dict() == {"f": 0.25, "m": 0.25}
+
+
+def test_a_group_in_which_nothing_changed_may_have_lost_something(facts):
+    dense = facts.logits.argmax(axis=2).astype(np.uint8)
+    networks = pd.DataFrame({"base": list("xx"), "dense": [True, False], "sparsity": [0.0, 0.2]})
+    found = losses_by_group(networks, np.stack([dense[0], dense[0]]), facts, np.random.default_rng(0))
+    woman = found[(found["group"] == "f") & (found["band"] == "all")].iloc[0]
+    assert woman["loss"] == 0.0
+    assert woman["high"] == pytest.approx(3.8415 / (3 + 3.8415), abs=1e-4)
+    assert woman["low"] == -woman["high"]

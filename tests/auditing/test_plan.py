@@ -6,6 +6,7 @@ from evo_fair.auditing.plan import PLAN_COLUMNS, Grid, genomes_of, plan_networks
 from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.layers import params
 from evo_fair.problem import load_problem
+from evo_fair.space import SearchSpace, SpaceSchema
 
 from ..cli.conftest import PROBLEM
 
@@ -34,6 +35,16 @@ def test_architectures_are_different_full_and_largest_first(space):
     blocks = space.blocks(bases)
     assert (blocks[:, :, 0] > 0).all(), "no slot is skipped"
     assert (blocks[:, -1, 3] == 96).all(), "the last stage is at full width"
+
+
+def test_no_slot_is_skipped_where_a_kind_is_the_identity():
+    stage = {"slots": 3, "kinds": ["ID", "MB", "RB"], "widths": [8, 16]}
+    space = SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]}), (3, 8, 8), 2)
+    bases = full_width(space, np.random.default_rng(0), 6)
+    kinds = [[block.kind.name for block in space.architecture(genome)][-3:] for genome in bases]
+    assert len({tuple(three) for three in kinds}) == 6
+    assert {name for three in kinds for name in three} == {"MB", "RB"}
+    assert {three[2] for three in kinds} == {"MB", "RB"}
 
 
 def test_a_small_audit_has_some_of_every_criterion(space):

@@ -5,6 +5,7 @@ import pytest
 
 from evo_fair.belief import Resamples, own_noise, spread
 from evo_fair.data import Dataset, Grouping
+from evo_fair.data.dataset import class_grouping
 from evo_fair.evolution import resolve
 from evo_fair.problem import load_problem
 
@@ -74,7 +75,10 @@ def test_a_group_of_few_positive_samples_makes_opportunity_noisy() -> None:
         labels=labels,
         label_names=("no", "yes"),
         positive=(1,),
-        groupings={"group": Grouping("group", ("a", "b"), groups)},
+        groupings={
+            "class": class_grouping(labels, ("no", "yes")),
+            "group": Grouping("group", ("a", "b"), groups),
+        },
         units=np.arange(600),
         split=np.full(600, 1, np.uint8),
     )

@@ -45,6 +45,16 @@ def test_shares_are_modelled_alike_from_both_ends():
     assert scale(np.array([0.2, 0.5, 0.8])) == pytest.approx([-np.log(0.81 / 0.21), 0.0, np.log(0.81 / 0.21)])
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_accuracies_are_modelled_as_their_errors_are(sign):
+    """Those that are maximised come with their sign turned over."""
+    errors = np.array([0.02, 0.1, 0.04, 0.3])
+    accuracies = sign * (1 - errors)
+    of_errors, of_accuracies = Scale(errors, bounded=True), Scale(accuracies, bounded=True)
+    assert of_accuracies(accuracies) == pytest.approx(-sign * of_errors(errors), abs=1e-9)
+    assert of_accuracies.inverse(of_accuracies(accuracies)) == pytest.approx(accuracies)
+
+
 @pytest.mark.parametrize("values", [[0.1, 0.9, 0.2], [3.0, 500.0, 20.0], [-1.0, 2.0, 0.5], [0.0, 0.0, 1.0]])
 @pytest.mark.parametrize("bounded", [False, True])
 def test_values_come_back_from_a_scale(values, bounded):

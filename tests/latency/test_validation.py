@@ -5,7 +5,7 @@ import pytest
 
 from evo_fair.latency import validation
 from evo_fair.latency.measurements import Measurements
-from evo_fair.latency.validation import cross_validate, score
+from evo_fair.latency.validation import cross_validate, held_out_ms, score
 
 
 def test_scores_of_four_networks() -> None:
@@ -43,3 +43,16 @@ def test_every_network_is_predicted_by_a_fit_without_it(made_up: Measurements, m
 def test_too_few_networks_to_hold_any_out(made_up: Measurements) -> None:
     assert cross_validate(made_up.part(np.arange(9))) is None
     assert cross_validate(made_up.part(np.arange(10)), shuffles=1) is not None
+
+
+def test_networks_with_the_same_layers_are_left_out_together(made_up: Measurements) -> None:
+    """A fit that knows a network's twin knows how long it takes."""
+    twins = made_up.part(np.repeat(np.arange(30), 2))
+    for fold in twins.folds(5, seed=1):
+        assert len(fold) == 12
+        assert sorted(fold[::2] + 1) == sorted(fold[1::2])
+    predicted = held_out_ms(twins, shuffles=1)
+    assert predicted is not None
+    np.testing.assert_array_equal(predicted[0, ::2], predicted[0, 1::2])
+    same = made_up.part(np.zeros(40, np.int64))
+    assert held_out_ms(same) is None, "one network, timed often, leaves none to fit"

@@ -112,6 +112,12 @@ def test_shares_kept_lets_the_group_choose_that_has_kept_least() -> None:
     assert places.tolist() == [1.0, 0.5, 0.75, 0.25]
 
 
+def test_a_group_to_which_nothing_matters_leaves_the_choice_to_others() -> None:
+    places = shares_kept(np.array([[0.0, 0.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0]]))
+    assert places.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert shares_kept(np.zeros((2, 3))).tolist() == [1.0, pytest.approx(2 / 3), pytest.approx(1 / 3)]
+
+
 def test_fairgrape_orders_by_importance_to_both_groups(
     network: TwoLayers, structure: Structure, samples: Samples
 ) -> None:

@@ -246,3 +246,8 @@ def test_sparsity_outside_its_range_is_refused(sparsity: float) -> None:
         choose(network, structure, scores, sparsity, "structured", "global")
     with pytest.raises(PruningError, match=r"the share of layer 'left', .* is outside"):
         choose_given(network, structure, scores, {"left": sparsity}, "structured")
+
+
+def test_a_single_layer_is_a_network() -> None:
+    structure = trace_structure(nn.Linear(6, 3), torch.zeros(2, 6))
+    assert structure.weights == ("weight",)

@@ -3,12 +3,16 @@
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from evo_fair.errors import ProblemError, UnknownNameError
-from evo_fair.layers import Op, macs
+from evo_fair.export import export_onnx
+from evo_fair.latency.onnx_graph import read_onnx
+from evo_fair.layers import Op, macs, peak_memory_bytes
+from evo_fair.nets import Network
 from evo_fair.problem import load_problem
 from evo_fair.registries import forget
 from evo_fair.registry import restored_afterwards
@@ -188,3 +192,11 @@ def test_nas_bench_macro_has_its_networks_at_their_costs(digits: str, published:
     genome = space.smallest()
     genome[genes] = [int(digit) for digit in digits]
     assert macs(space.decode(genome[None]))[0] == published
+
+
+def test_peak_memory_is_that_of_the_file(mixed: SearchSpace, tmp_path: Path) -> None:
+    for genome in mixed.sample(np.random.default_rng(0), 12):
+        network = Network(mixed.architecture(genome), 4).eval()
+        export_onnx(network.folded(), mixed.input_shape, tmp_path / "a.onnx")
+        graph, table = read_onnx(tmp_path / "a.onnx"), mixed.decode(genome[None])
+        assert 4 * (graph.peak_values + graph.params) == peak_memory_bytes(table)[0]
