@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.files import atomic_write
@@ -63,10 +64,10 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
         except OSError:
             raise
         except Exception as error:  # a user's module can fail in any way, and torch's exporter on it
-            raise EvoFairError(
-                f"the network can't be exported as ONNX ({failure(error)}): "
-                "write that part with operators that ONNX has"
-            ) from error
+            mend = "write that part with operators that ONNX has"
+            if any(map(is_parametrized, network.modules())):
+                mend = "take what computes its weights off first, with torch.nn.utils.parametrize's functions"
+            raise EvoFairError(f"the network can't be exported as ONNX ({failure(error)}): {mend}") from error
 
 
 class _OfOneInput(nn.Module):

@@ -125,6 +125,11 @@ class _Passes:
     axes: tuple[int, ...] = ()  # along which results of a pass are gathered; 0 where there are fewer
     stacks: tuple[Value, ...] = ()  # weights of which each pass takes its own
 
+    @property
+    def first(self) -> int:
+        """The place of the first carried tensor among a body's inputs."""
+        return len(self.leading) + self.ends_itself
+
 
 def _loop(inputs: NodeInputs) -> _Passes:
     most, condition = (*inputs, None, None)[:2]
@@ -179,8 +184,11 @@ def _repeat(
     account = walk.account
     mark = account.mark()
     try:
-        account.other_params += sum(map(account.parameters.table, passes.stacks))
-        ends, goes_on = _one_pass(walk, body, passes, scope)
+        same = _handed_on(body, passes)
+        begun = (value for place, value in enumerate(passes.carried, passes.first) if place not in same)
+        learnt = (value for value in begun if not value.zeros)
+        account.other_params += sum(map(account.parameters.table, (*passes.stacks, *learnt)))
+        ends, goes_on = _one_pass(walk, body, passes, scope, same)
     except EvoFairError:
         account.go_back(mark)
         why = "its body can't be read, and is not counted"
@@ -222,14 +230,18 @@ def _gathered(shape: Shape | None, count: int | None, axis: int) -> Shape | None
     return (*shape[:position], count, *shape[position:])
 
 
-def _one_pass(walk: GraphWalk, body: onnx.GraphProto, passes: _Passes, scope: ValueScope) -> tuple[list[Value], bool]:
-    """Walks a body once; returns what it hands on and gathers, and whether it runs as often as was asked."""
+def _one_pass(
+    walk: GraphWalk, body: onnx.GraphProto, passes: _Passes, scope: ValueScope, same: set[int]
+) -> tuple[list[Value], bool]:
+    """Walks a body once; returns what it hands on and gathers, and whether it runs as often as was asked.
+
+    `same` are the inputs that each pass hands on as they are.
+    """
     prefix, inner = walk.new_prefix(), scope.new_child()
     condition = (Value("", (), TensorProto.BOOL),) if passes.ends_itself else ()
     given = (*passes.leading, *condition, *passes.carried, *passes.slices)
     if len(given) != len(body.input):
         raise ValueError(f"a body of {len(body.input)} inputs for {len(given)}")
-    same = _handed_on(body, len(passes.leading) + len(condition), len(condition), len(passes.carried))
     for place, (value, source) in enumerate(zip(body.input, given, strict=True)):
         key = prefix + value.name
         if source.constant and (place in same or place >= len(given) - len(passes.slices)):
@@ -246,13 +258,12 @@ def _one_pass(walk: GraphWalk, body: onnx.GraphProto, passes: _Passes, scope: Va
     return ends[1:], goes_on
 
 
-def _handed_on(body: onnx.GraphProto, inputs: int, outputs: int, carried: int) -> set[int]:
-    """The inputs of a body that each pass hands on as they are; those that are carried begin at `inputs`."""
-    return {
-        inputs + i
-        for i in range(min(carried, len(body.output) - outputs))
-        if body.input[inputs + i].name in _copied(body, body.output[outputs + i].name)
-    }
+def _handed_on(body: onnx.GraphProto, passes: _Passes) -> set[int]:
+    """The places of the inputs of a body that each pass hands on as they are."""
+    names = [value.name for value in body.input[passes.first :]]
+    results = [value.name for value in body.output[int(passes.ends_itself) :]]
+    carried = list(zip(names, results, strict=False))[: len(passes.carried)]
+    return {place for place, (name, end) in enumerate(carried, passes.first) if name in _copied(body, end)}
 
 
 def _copied(body: onnx.GraphProto, name: str) -> set[str]:

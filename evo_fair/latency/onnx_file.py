@@ -111,7 +111,10 @@ def open_onnx(path: Path) -> OnnxFile:
             _check_functions(model, path)
             _name_constants(model)
             try:
-                model = onnx.inliner.inline_local_functions(model)
+                mixed = _is_mixed(model)
+                if mixed:
+                    _state_constants(model.graph)
+                model = onnx.inliner.inline_local_functions(model, convert_version=mixed)
             except Exception as error:  # the inliner's errors come from C++ and share no base class
                 raise EvoFairError(
                     f"{path} has functions that can't be expanded ({in_a_line(error)}): export the network again"
@@ -124,6 +127,22 @@ def open_onnx(path: Path) -> OnnxFile:
             )
         opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in model.opset_import}
         return OnnxFile(path, model, opsets)
+
+
+def _is_mixed(model: onnx.ModelProto) -> bool:
+    """Whether a function is written in another version of the operator set than the model: it has to be converted."""
+    versions = {entry.domain.removeprefix("ai.onnx"): entry.version for entry in model.opset_import}
+    return any(
+        entry.domain in ("", "ai.onnx") and versions.get("", entry.version) != entry.version
+        for function in model.functions
+        for entry in function.opset_import
+    )
+
+
+def _state_constants(graph: onnx.GraphProto) -> None:
+    """Adds the types of constants to those that a graph states for its tensors: conversion asks for them there."""
+    for tensor in graph.initializer:
+        graph.value_info.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
 
 
 def _name_constants(model: onnx.ModelProto) -> None:

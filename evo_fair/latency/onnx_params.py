@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import onnx
 
 from evo_fair.latency.onnx_rows import CONVOLUTIONS, MATRICES, RECURRENT, Row, weights_of
-from evo_fair.latency.onnx_value import Value
+from evo_fair.latency.onnx_value import Parts, Value
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, VIEWS
 
 __all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias", "parts_of"]
@@ -33,6 +33,8 @@ PARAMETER_TYPES = frozenset(
     {
         *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
         *(onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4),
+        *(onnx.TensorProto.INT16, onnx.TensorProto.UINT16),  # indices and sizes have 32 bits or more
+        *(kind for name, kind in onnx.TensorProto.DataType.items() if name.startswith(("FLOAT8", "FLOAT4"))),
     }
 )
 
@@ -47,37 +49,46 @@ def may_take_a_bias(kind: str) -> bool:
     return (kind in MATRICES and "Gemm" not in kind) or kind in WITHOUT_BIAS
 
 
-def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> tuple[tuple[str, int, int], ...]:
-    """Which stored tensors a constant is cut from or joined of, by name, size and how many values of each are its.
+def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> Parts:
+    """Which stored tensors a constant is cut from or joined of.
 
     Nothing where its values are new ones, made of stored tensors alone. What is made of a stored tensor and of sizes,
     as a state of zeros by weights is, holds no more than that tensor, however many samples it is for.
     """
     if kind == "Concat":
-        return _joined(inputs)
+        return tuple(_parts(value) for value in inputs if value is not None)
     if kind in CUTS and inputs and inputs[0] is not None:
-        whole = _parts(inputs[0])
-        return ((*whole[0][:2], output.size),) if len(whole) == 1 else ()
+        whole = _stored(_parts(inputs[0]))
+        return tuple((name, size, output.size) for name, (size, _) in whole.items()) if len(whole) == 1 else ()
     others = [value for value in inputs if value is not None and not holds_parameters(value)]
     if not any(value.size > 1 for value in others):
         return ()
-    whole = _joined([value for value in inputs if holds_parameters(value)])
-    if kind in CONVOLUTIONS | MATRICES or sum(values for _, _, values in whole) <= output.size:
-        return whole
+    parts = tuple(_parts(value) for value in inputs if value is not None and holds_parameters(value))
+    if kind in CONVOLUTIONS | MATRICES or sum(values for _, values in _stored(parts).values()) <= output.size:
+        return parts
     return ()
 
 
-def _joined(values: Sequence[Value | None]) -> tuple[tuple[str, int, int], ...]:
-    """The parts of several constants, each stored tensor once."""
-    found: dict[str, tuple[int, int]] = {}
-    for value in values:
-        for name, size, taken in _parts(value) if value is not None else ():
-            found[name] = (size, min(size, taken + found.get(name, (0, 0))[1]))
-    return tuple((name, *sizes) for name, sizes in found.items())
-
-
-def _parts(value: Value) -> tuple[tuple[str, int, int], ...]:
+def _parts(value: Value) -> Parts:
     return value.parts or ((value.origin, value.size, value.size),)
+
+
+def _stored(parts: Parts) -> dict[str, tuple[int, int]]:
+    """The size of each stored tensor in parts, and how many of its values are there; what is there twice counts once.
+
+    Parts hold those of other constants as they are, which thousands of joined constants then share.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    left, seen = [parts], {id(parts)}
+    while left:
+        for part in left.pop():
+            if isinstance(part[0], str):
+                name, size, taken = part
+                found[name] = (size, min(size, taken + found.get(name, (0, 0))[1]))
+            elif id(part) not in seen:
+                seen.add(id(part))
+                left.append(part)
+    return found
 
 
 def _bias_of(kind: str, inputs: Sequence[Value | None]) -> Value | None:
@@ -135,7 +146,9 @@ class Parameters:
         elif kind in FIRST_ALONE:
             chosen = inputs[:1]
         elif kind in RECURRENT:
-            chosen = (*inputs[1:4], *inputs[7:8])  # between them are lengths and states, behind them peepholes
+            # The fifth are lengths, behind which states come, zeros mostly, and peepholes.
+            chosen = (*inputs[1:4], *(value for value in inputs[5:7] if value is not None and not value.zeros))
+            chosen = (*chosen, *inputs[7:8])
         return sum(self.table(value) for value in chosen if value is not None)
 
     def _of_packed(self, inputs: Sequence[Value | None], row: Row) -> int:
@@ -155,7 +168,7 @@ class Parameters:
         if value.origin in self.counted:
             return 0
         count = 0
-        for stored, size, values in _parts(value):
+        for stored, (size, values) in _stored(_parts(value)).items():
             taken = self.taken.get(stored, 0)
             self.taken[stored] = min(size, taken + values)
             count += self.taken[stored] - taken

@@ -12,7 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from evo_fair.latency.onnx_file import Shape
 
-__all__ = ["Value", "attributes_of"]
+__all__ = ["Parts", "Value", "attributes_of"]
+
+
+Parts = tuple[Any, ...]
+"""Stored tensors that a constant is made of: `(name, size, values)` each, or the parts of other constants in turn."""
 
 
 @dataclass
@@ -20,10 +24,10 @@ class Value:
     """A tensor: its shape where it is known, its content where it is a small constant, and what a reader notes of it.
 
     `constant` says that it does not depend on the content of the network's inputs. `origin` names the parameters that
-    it holds, the same for those that share them; `parts` are the stored tensors that it is cut from or joined of, each
-    with its size and how many values are its. `layer` is the layer that made it, -1 for an input; `fusable` says
-    that an activation behind it joins that layer, `activated` that one has, so that nothing else does; `gated` is what
-    a gate such as a sigmoid was computed from. `items` are the shapes of the tensors in a sequence; None for a tensor.
+    it holds, the same for those that share them; `parts` are the stored tensors that it is cut from or joined of.
+    `layer` is the layer that made it, -1 for an input; `fusable` says that an activation behind it joins that layer,
+    `activated` that one has, so that nothing else does; `gated` is what a gate such as a sigmoid was computed from.
+    `items` are the shapes of the tensors in a sequence; None for a tensor.
     """
 
     key: str
@@ -37,7 +41,8 @@ class Value:
     activated: bool = False
     gated: str | None = None
     stored: bool = False  # constant that the file holds, not one that is computed
-    parts: tuple[tuple[str, int, int], ...] = ()
+    zeros: bool = False  # of a stored one: nothing but zeros, as of a state that nobody has learnt
+    parts: Parts = ()
     items: tuple[Shape | None, ...] | None = None
     type_proto: onnx.TypeProto | None = field(default=None, repr=False)
     tensor_proto: onnx.TensorProto | None = field(default=None, repr=False)

@@ -25,6 +25,7 @@ __all__ = ["LARGEST_TENSOR", "UNPRICED", "canonical", "infer", "initial", "is_fo
 
 MOST_FOLDED = 4096  # values of a constant that is computed; shape arithmetic has a few, index tables some hundreds
 LARGEST_TENSOR = 2**44
+_BEGINNING = 4096  # bytes of a tensor in which something is not 0 where it is not all zeros, mostly
 PLAIN_DOMAINS = frozenset({"", "ai.onnx"})
 _FOLDABLE_NAMES = """
     Abs Add And Cast CastLike Ceil Clip Concat ConstantOfShape CumSum Div Equal Expand Flatten Floor Gather
@@ -68,7 +69,14 @@ def initial(tensor: onnx.TensorProto, key: str) -> Value:
     value = Value(key, shape, tensor.data_type, constant=True, origin=key, stored=True)
     if prod(shape) <= MOST_FOLDED and tensor.data_location != TensorProto.EXTERNAL:
         value.data = _content(tensor)
+    value.zeros = tensor.data_location != TensorProto.EXTERNAL and _all_zeros(tensor)
     return value
+
+
+def _all_zeros(tensor: TensorProto) -> bool:
+    if any(tensor.raw_data[:_BEGINNING]) or tensor.data_type in (TensorProto.STRING, TensorProto.UNDEFINED):
+        return False
+    return not np.any(numpy_helper.to_array(tensor))
 
 
 def _content(tensor: onnx.TensorProto) -> npt.NDArray[Any] | None:

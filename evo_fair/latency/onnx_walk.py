@@ -67,7 +67,13 @@ class Walk:
         ends = self.walk(self.graph, scope, "", {value.name for value in self.graph.output})
         account, unknown = self.account, self.account.unknown()
         if not account.layers:
-            names = ", ".join(sorted({operator.operator for operator in unknown})[:5])
+            kinds = sorted({operator.operator for operator in unknown})
+            names = ", ".join(kinds[:5])
+            if kinds and all(kind in OPERATORS for kind in kinds):
+                raise EvoFairError(
+                    f"{self.path} has no operator whose shapes can be told before it runs ({names}): export it with "
+                    "sizes that are fixed, and with small constants in the file itself"
+                )
             known = f" that the model knows, only {names}" if names else " that takes time"
             raise EvoFairError(f"{self.path} has no operator{known}: export a network")
         return GraphLayers(
@@ -187,6 +193,7 @@ class Walk:
         for output in outputs:
             output.stored = stored
             output.parts = parts_of(kind, inputs, output) if stored else ()
+            output.zeros = stored and not any(holds_parameters(value) and not value.zeros for value in inputs if value)
         if kind in SAME_PARAMETERS and inputs and inputs[0] is not None:
             outputs[0].origin, outputs[0].parts = inputs[0].origin, inputs[0].parts
 

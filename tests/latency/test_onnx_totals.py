@@ -1,5 +1,6 @@
 """Totals of graphs that are no plain chains: shared weights, several inputs, branches that meet, loops in loops."""
 
+import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.errors import EvoFairError
 from evo_fair.latency import load_profile
 from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.predict import predict
@@ -382,3 +384,75 @@ def test_peepholes_are_parameters_and_an_addition_is_the_bias_of_a_convolution_o
     kernel = numpy_helper.from_array(np.ones((4, C, 3, 3), np.uint8), "k")
     onnx.save(model(nodes, ["x"], "y", [kernel, tensor("c", 1, 4, 1, 1)]), tmp_path / "y.onnx")
     assert read_onnx(tmp_path / "y.onnx").params == 4 * C * 9 + 4
+
+
+@pytest.mark.parametrize(("ones", "learnt"), [(True, True), (False, False)])
+def test_states_that_are_learnt_are_parameters_and_zeros_are_not(ones: bool, learnt: bool, tmp_path: Path) -> None:
+    """Of recurrent layers, and of loops and scans whose bodies go on from a stored tensor."""
+    begin = numpy_helper.from_array(np.full((1, 1, 8), float(ones), np.float32), "begin")
+    tensors = [tensor("w", 1, 24, 4), tensor("r", 1, 24, 8), begin]
+    node = helper.make_node("GRU", ["x", "w", "r", "", "", "begin"], ["y"], hidden_size=8)
+    graph = helper.make_graph([node], "g", [entry("x", [5, 1, 4])], [entry("y", None)], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == 24 * 4 + 24 * 8 + 8 * learnt
+
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["s", "v"], ["p"]), helper.make_node("Add", ["p", "n"], ["e"])],
+        "body",
+        [entry("s", (1, 1, 8)), entry("n", (1, 8))],
+        [entry("e", (1, 1, 8))],
+    )
+    node = helper.make_node("Scan", ["begin", "steps"], ["y"], body=body, num_scan_inputs=1)
+    graph = helper.make_graph([node], "g", [entry("steps", [5, 1, 8])], [entry("y", None)], [begin, tensor("v", 8, 8)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == 64 + 8 * learnt
+
+
+def test_a_long_chain_of_joined_constants_is_read_at_once(tmp_path: Path) -> None:
+    tensors = [tensor(f"w{i}", 2) for i in range(4000)]
+    names = ["w0", *(f"j{i}" for i in range(1, 4000))]
+    nodes = [helper.make_node("Concat", [a, f"w{i}"], [b], axis=0) for i, (a, b) in enumerate(pairwise(names), 1)]
+    nodes.append(helper.make_node("Add", ["x", names[-1]], ["y"]))
+    graph = helper.make_graph(nodes, "g", [entry("x", [1, 8000])], [entry("y", None)], tensors)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    tracemalloc.start()
+    assert read_onnx(tmp_path / "x.onnx").params == 8000
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100e6, "each constant holds what it is joined of, not all that those are"
+
+
+def test_tables_of_16_bits_are_parameters(tmp_path: Path) -> None:
+    table = numpy_helper.from_array(np.ones((10, 8), np.int16), "t")
+    nodes = [
+        helper.make_node("Gather", ["t", "x"], ["g"]),
+        helper.make_node("Cast", ["g"], ["c"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("MatMul", ["c", "w"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [3])
+    graph = helper.make_graph(nodes, "g", [x], [entry("y", None)], [table, tensor("w", 8, 2)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == 80 + 16
+
+
+def test_a_function_of_another_operator_set_is_expanded(tmp_path: Path) -> None:
+    nodes = [helper.make_node("MatMul", ["a", "b"], ["p"]), helper.make_node("Relu", ["p"], ["q"])]
+    block = helper.make_function("my", "Block", ["a", "b"], ["q"], nodes, [helper.make_opsetid("", 18)])
+    call = helper.make_node("Block", ["x", "w"], ["y"], domain="my")
+    graph = helper.make_graph([call], "g", [entry("x", [1, 8])], [entry("y", None)], [tensor("w", 8, 8)])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("my", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, functions=[block], ir_version=8), tmp_path / "x.onnx")
+    found = read_onnx(tmp_path / "x.onnx")
+    assert (found.macs, found.params, found.unknown) == (64, 64, ())
+
+
+def test_constants_that_are_not_at_hand_are_named_as_the_cause(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Reshape", ["x", "s"], ["r"]), helper.make_node("MatMul", ["r", "w"], ["y"])]
+    shape = whole("s", 2, 4)
+    shape.data_location = onnx.TensorProto.EXTERNAL
+    shape.ClearField("raw_data")
+    shape.external_data.add(key="location", value="outside.bin")
+    graph = helper.make_graph(nodes, "g", [entry("x", [8])], [entry("y", None)], [shape, tensor("w", 4, 4)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    with pytest.raises(EvoFairError, match=r"can be told before it runs \(MatMul, Reshape\): .*small"):
+        read_onnx(tmp_path / "x.onnx")
