@@ -1,6 +1,7 @@
 """Where in a user's own code something went wrong, and errors that say so on one line."""
 
 import inspect
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,8 @@ def _is_theirs(path: Path) -> bool:
 def blamed(kind: str, name: str, error: type[EvoFairError], mend: str = "fix it") -> Iterator[None]:
     """A block that runs a part of the user's own: whatever it raises becomes `error`, which names the part and line.
 
-    An error of evo_fair's passes as it is, and so does Ctrl-C.
+    An error of evo_fair's passes as it is, and so does Ctrl-C. What the part switches of torch's, such as gradients, is
+    put back.
 
     Args:
         kind: What kind of part it is, in words.
@@ -56,7 +58,8 @@ def blamed(kind: str, name: str, error: type[EvoFairError], mend: str = "fix it"
         mend: What to do about it. Default: fix it.
     """
     try:
-        yield
+        with _torch_as_before():
+            yield
     except EvoFairError:
         raise
     except (Exception, SystemExit) as reason:  # the user's own code can fail in any way
@@ -64,6 +67,25 @@ def blamed(kind: str, name: str, error: type[EvoFairError], mend: str = "fix it"
         where = f" ({place})" if place else ""
         what = "ends the process" if isinstance(reason, SystemExit) else f"fails with {type(reason).__name__}"
         raise error(f"{kind} {name!r} {what}: {in_a_line(reason)}{where}; {mend}") from reason
+
+
+@contextmanager
+def _torch_as_before() -> Iterator[None]:
+    """A block after which torch computes as it did before, if it was loaded by then."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    gradients, dtype, device = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()
+    try:
+        yield
+    finally:
+        if torch.is_grad_enabled() != gradients:
+            torch.set_grad_enabled(gradients)
+        if torch.get_default_dtype() != dtype:
+            torch.set_default_dtype(dtype)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
 
 
 def check_takes(

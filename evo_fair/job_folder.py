@@ -16,6 +16,7 @@ import tomli_w
 
 from evo_fair.errors import AuditError, EvoFairError, RunError, quote
 from evo_fair.files import (
+    digest,
     is_recorded,
     is_trace,
     read_cached_json,
@@ -41,6 +42,8 @@ __all__ = [
 ]
 
 P = TypeVar("P")
+
+_SEAL = "seal"
 
 _DATA = ("data", "data.fingerprint")
 """The keys of a hash of all data."""
@@ -268,7 +271,8 @@ def _one(job: str) -> str:
 class Piece:
     """What a job makes once: files, and a card in JSON that is written last and knows the hashes of the files.
 
-    `files` stand by the key of the card's table that has their `sha256`, or by "" where the card itself has it.
+    `files` stand by the key of the card's table that has their `sha256`, or by "" where the card itself has it. The
+    card is sealed: one that says something else by now counts as damaged.
     """
 
     card: Path
@@ -277,7 +281,10 @@ class Piece:
     @property
     def made(self) -> bool:
         """Whether the piece is there, whole; a missing or damaged card or file counts as none."""
-        return all(is_recorded(path, self.card, *([key] if key else [])) for key, path in self.files.items())
+        if not all(is_recorded(path, self.card, *([key] if key else [])) for key, path in self.files.items()):
+            return False
+        content = self.content
+        return content.get(_SEAL) in (None, _seal_of(content))  # earlier versions wrote none
 
     @property
     def content(self) -> dict[str, Any]:
@@ -286,7 +293,13 @@ class Piece:
 
     def finish(self, content: Mapping[str, Any]) -> None:
         """Writes the card: from now on the piece is made."""
-        write_json(self.card, content)
+        write_json(self.card, {**content, _SEAL: _seal_of(content)})
+
+
+def _seal_of(content: Mapping[str, Any]) -> str:
+    """A hash of what a card says."""
+    told = {key: value for key, value in content.items() if key != _SEAL}
+    return digest(json.dumps(told, sort_keys=True))
 
 
 def make_missing(

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 
 from evo_fair.blame import blamed, check_takes
 from evo_fair.errors import DataError, ObjectiveError
@@ -42,3 +43,13 @@ def test_what_can_not_be_called_so_is_refused(function: object) -> None:
 @pytest.mark.parametrize("function", [lambda a: 0, lambda *a: 0, lambda a, b=1: 0, len, dict.fromkeys])
 def test_what_can_be_called_so_passes(function: object) -> None:
     check_takes("objective", "mine", function, ("counts",), ObjectiveError)  # type: ignore[arg-type]
+
+
+def test_what_a_part_switches_of_torchs_is_put_back() -> None:
+    with blamed("objective", "mine", ObjectiveError):
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_default_device() == torch.device("cpu")

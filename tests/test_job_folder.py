@@ -210,6 +210,22 @@ def test_a_piece_is_made_once_its_card_knows_its_files(tmp_path: Path) -> None:
     assert not piece.made
 
 
+def test_a_card_that_says_something_else_by_now_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "a.onnx"
+    file.write_text("graph")
+    piece = Piece(tmp_path / "a.json", {"onnx": file})
+    content = {"onnx": {"sha256": sha256_of(file)}, "row": {"accuracy": 0.1 + 0.2, "name": "\u00e4"}}
+    piece.finish(content)
+    piece.finish(piece.content | {"test": [1, None]})
+    assert piece.made, "whoever adds to a card finishes it again"
+    for damage in ({"row": {}}, {"row": {"accuracy": 0.3, "name": "\u00e4"}}, {"more": 1}, {"seal": "x"}):
+        piece.card.write_text(json.dumps(piece.content | damage))
+        assert not piece.made
+        piece.finish(content)
+    piece.card.write_text(json.dumps(content))
+    assert piece.made, "earlier versions sealed none"
+
+
 def test_what_is_missing_is_made_in_order() -> None:
     there, made, heard = {"b"}, [], []
     make_missing(["a", "b", "c"], there.__contains__, made.append, lambda name, done: heard.append((name, done)))

@@ -1,7 +1,8 @@
 """An audit's folder: `audit.toml`, the plan, and what was measured in parts that are each written once and whole.
 
-A part is three files: predictions, rows, and the networks' table, which comes last and marks it as finished. A kill
-leaves the part that was under way unfinished, and every finished one as it is.
+A part is three files, predictions, rows and the networks' table, and a card with their hashes, which comes last and
+marks it as finished. A kill leaves the part that was under way unfinished, and every finished one as it is; one whose
+files are no longer those that were written is measured anew.
 """
 
 import gzip
@@ -25,13 +26,15 @@ from evo_fair.files import (
     read_cached_json,
     read_text,
     remove_leftovers,
+    sha256_of,
     storage_errors,
     write_bytes,
 )
-from evo_fair.job_folder import AUDITS
+from evo_fair.job_folder import AUDITS, Piece
 
 __all__ = ["AUDITS", "ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
+_FILES = ("npz", "rows.csv.gz", "networks.csv")
 _PLAN_TEXTS = ("id", "base", "genome", "order")
 _REMOVE = "remove the part's files and go on with --resume"
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")
@@ -71,12 +74,15 @@ class AuditFolder:
         return known if all(isinstance(value, int | float) for value in known.values()) else None
 
     def finished(self, part: int) -> bool:
-        """Whether a part has been measured.
+        """Whether a part has been measured, and is as it was written.
 
         Args:
             part: The part's number.
         """
-        return self._file(part, "networks.csv").is_file()
+        piece = self._piece(part)
+        if not piece.card.is_file():  # earlier versions wrote none
+            return self._file(part, "networks.csv").is_file()
+        return piece.made
 
     def write_part(
         self, part: int, networks: pd.DataFrame, rows: pd.DataFrame, predictions: npt.NDArray[np.uint8]
@@ -94,6 +100,8 @@ class AuditFolder:
             np.savez_compressed(temporary, predictions=predictions)
         write_table(self._file(part, "rows.csv.gz"), rows)
         write_table(self._file(part, "networks.csv"), networks)
+        piece = self._piece(part)
+        piece.finish({kind: {"sha256": sha256_of(path)} for kind, path in piece.files.items()})
 
     @cached_property
     def networks(self) -> pd.DataFrame:
@@ -138,6 +146,9 @@ class AuditFolder:
     def _measured(self) -> list[tuple[int, npt.NDArray[np.int64]]]:
         """The finished parts: each one's number and its rows of the plan."""
         return [(number, rows) for number, rows in enumerate(self.parts) if self.finished(number)]
+
+    def _piece(self, part: int) -> Piece:
+        return Piece(self._file(part, "json"), {kind: self._file(part, kind) for kind in _FILES})
 
     def _file(self, part: int, kind: str) -> Path:
         return self.path / "parts" / f"{part:05d}.{kind}"

@@ -136,7 +136,7 @@ def _run(arguments: list[str] | None) -> None:
         if error.errno not in _NO_ROOM:
             raise
         sys.exit(_refuse(f"cannot write {error.filename or 'a file'}: {error.strerror}; make room, then run it again"))
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):  # the latter before a command has begun
         code = 130
     if code == 130:  # what typer makes of Ctrl-C; what can be resumed has said so itself and ended the process
         say("interrupted", err=True)

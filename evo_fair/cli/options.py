@@ -119,4 +119,8 @@ def same_command() -> str:
 
 def resume_command() -> str:
     """The same command, as one that goes on where it was broken off."""
-    return same_command() if "--resume" in sys.argv else f"{same_command()} --resume"
+    arguments = sys.argv[1:]
+    if "--resume" not in arguments:
+        end = arguments.index("--") if "--" in arguments else len(arguments)  # behind it nothing is an option
+        arguments.insert(end, "--resume")
+    return shlex.join(["evo-fair", *arguments])

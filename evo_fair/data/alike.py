@@ -14,7 +14,7 @@ _DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-
 
 
 def alike_names(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of names that differ in capitals, spaces, kinds of dashes, or ways to write an accent only.
+    """Pairs of names that differ in capitals, spaces, kinds of dashes, what nobody sees, or an accent's writing only.
 
     Args:
         names: Different names.
@@ -46,5 +46,6 @@ def say_alike(dataset: Dataset) -> None:
 
 
 def _plain(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", name).casefold().translate(_DASHES).replace("_", " ")
+    seen = "".join(one for one in name if unicodedata.category(one) != "Cf")
+    folded = unicodedata.normalize("NFKC", seen).casefold().translate(_DASHES).replace("_", " ")
     return " ".join(re.sub(r"\s*-\s*", "-", unicodedata.normalize("NFKC", folded)).split())

@@ -32,7 +32,8 @@ class Grouping:
             the group is unknown.
 
     Raises:
-        ValueError: A number points outside of `names`, or two groups have one name.
+        ValueError: A number points outside of `names` or is no whole one, or names are
+            no texts, or two groups have one.
 
     Example:
         >>> ef.Grouping("sex", ("f", "m"), np.array([0, 1, -1], np.int16)).names
@@ -44,11 +45,12 @@ class Grouping:
     index: npt.NDArray[np.int16]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "index", _frozen(self.index, np.int16))
-        if self.index.size and not -1 <= self.index.min() <= self.index.max() < len(self.names):
-            raise ValueError(f"grouping {self.name!r} points outside its {len(self.names)} groups: use -1 for unknown")
-        if len(set(self.names)) < len(self.names):
-            raise ValueError(f"grouping {self.name!r} has two groups of one name in {list(self.names)}: name each once")
+        what = f"grouping {self.name!r}"
+        object.__setattr__(self, "names", _names(f"the groups of {self.name!r}", self.names))
+        index = _whole(what, self.index)
+        if index.size and not -1 <= index.min() <= index.max() < len(self.names):
+            raise ValueError(f"{what} points outside its {len(self.names)} groups: use -1 for unknown")
+        object.__setattr__(self, "index", _frozen(index, np.int16))
 
     @property
     def sizes(self) -> Ints:
@@ -113,11 +115,21 @@ class Dataset:
     columns: RawColumns | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.inputs, np.ndarray):
+            raise ValueError(f"inputs are {type(self.inputs).__name__}: give a NumPy array, as np.asarray makes one")
+        for what in ("name", "licence"):
+            _check_text(what, getattr(self, what))
         object.__setattr__(self, "inputs", _frozen(self.inputs, self.inputs.dtype))
+        object.__setattr__(self, "label_names", _names("the labels", self.label_names))
+        for what, n in (("labels", len(self.label_names)), ("split", len(PARTS))):
+            numbers = _whole(what, getattr(self, what))
+            if numbers.size and not 0 <= numbers.min() <= numbers.max() < n:
+                raise ValueError(f"{what} lie between 0 and {n - 1}, got {numbers.min()} to {numbers.max()}")
         object.__setattr__(self, "labels", _frozen(self.labels, np.int64))
         object.__setattr__(self, "split", _frozen(self.split, np.int8))
-        object.__setattr__(self, "units", _frozen(self.units, np.int64))
+        object.__setattr__(self, "units", _frozen(_whole("units", self.units), np.int64))
         object.__setattr__(self, "groupings", MappingProxyType(dict(self.groupings)))
+        object.__setattr__(self, "positive", _positive(self.positive, len(self.label_names)))
         self._check()
 
     def _check(self) -> None:
@@ -133,9 +145,12 @@ class Dataset:
                 raise ValueError(f"{what} has the shape [{len(self.inputs)}], one a sample, got {list(array.shape)}")
         if "class" not in self.groupings:
             raise ValueError(f"the grouping 'class' is missing beside {list(self.groupings)}: add class_grouping(...)")
-        for what, array, n in (("labels", self.labels, len(self.label_names)), ("split", self.split, len(PARTS))):
-            if array.size and not 0 <= array.min() <= array.max() < n:
-                raise ValueError(f"{what} lie between 0 and {n - 1}, got {array.min()} to {array.max()}")
+        for name in self.groupings:
+            _check_text("a grouping's name", name)
+            if ":" in name or "*" in name:
+                raise ValueError(
+                    f"{name!r} can't name a grouping ('*' joins groupings, ':' stands between a grouping and its group)"
+                )
         order = np.argsort(self.units, kind="stable")
         same_unit = np.diff(self.units[order]) == 0
         if (same_unit & (np.diff(self.split[order]) != 0)).any():
@@ -221,7 +236,7 @@ class Dataset:
         """
         if name in self.groupings:
             return self.groupings[name]
-        parts = [part.strip() for part in name.split("*")]
+        parts = [part if part in self.groupings else part.strip() for part in name.split("*")]
         for part in parts:
             if part not in self.groupings:
                 mend = ", or several of them as in 'a*b'; class are the labels"
@@ -321,6 +336,42 @@ def _factor(group: str) -> str:
     if "*" not in group and not group.endswith("\\"):
         return group
     return group.replace("\\", "\\\\").replace("*", "\\*")
+
+
+def _names(what: str, given: Sequence[str]) -> tuple[str, ...]:
+    """Names as a tuple; raises `ValueError` for what are no texts, and for two of one name."""
+    names = tuple(given)
+    for name in names:
+        _check_text(f"a name of {what}", name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} have one name twice in {list(names)}: name each once")
+    return tuple(map(str, names))
+
+
+def _check_text(what: str, given: object) -> None:
+    """Raises `ValueError` for what is no text, or one that can't be written."""
+    if not isinstance(given, str):
+        raise ValueError(f"{what} is {given!r}: give a text")
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what}, {given!r}, holds half a character, which can't be written: replace it") from None
+
+
+def _whole(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Whole numbers as an array; raises `ValueError` for any others, which would be cut."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not (array == np.rint(array)).all()):
+        raise ValueError(f"{what}: its numbers are no whole ones ({array.dtype}): give integers")
+    return array
+
+
+def _positive(given: Sequence[int], labels: int) -> tuple[int, ...]:
+    """The numbers of the positive labels; raises `ValueError` for what are none."""
+    numbers = tuple(given) if isinstance(given, Sequence | np.ndarray) and not isinstance(given, str) else (given,)
+    if any(isinstance(n, bool) or not isinstance(n, int | np.integer) or not 0 <= n < labels for n in numbers):
+        raise ValueError(f"positive is {given!r}: give the numbers of labels, from 0 to {labels - 1}, or () for none")
+    return tuple(sorted({int(number) for number in numbers}))
 
 
 def _frozen(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:

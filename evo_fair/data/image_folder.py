@@ -58,6 +58,7 @@ def load_image_folder(
         raise DataError(f"{path} is missing{near or f': {_FORM}'}")
     table = read_table(path, ("file", "label"), _FORM)
     check_named(table, path)
+    _check_capitals(table, path)
     images = _files(table, folder, path)
     _refuse(table["label"] == "", path, "the label is empty: give one, or remove the line")
     label_names = tuple(sorted(set(table["label"])))
@@ -90,6 +91,14 @@ def load_image_folder(
         positive=(),
         licence="the user's own data",
     )
+
+
+def _check_capitals(table: pd.DataFrame, path: Path) -> None:
+    """Refuses a column such as `Split`: taken for a grouping, images that were meant for tests would be trained on."""
+    for column in table.columns:
+        meant = column.casefold()
+        if column != meant and meant in _OWN_COLUMNS and meant not in table.columns:
+            raise DataError(f"{path} has a column {column!r}: write it {meant!r} if it is that, else name it otherwise")
 
 
 def _texts(cells: "pd.Series[str]") -> list[str]:

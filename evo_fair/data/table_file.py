@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from evo_fair.data.tables import near_table, read_table, table_rows
+from evo_fair.data.tables import check_separator, near_table, read_table, table_rows
 from evo_fair.errors import DataError, EvoFairError, did_you_mean, in_a_line, quote
 from evo_fair.files import inside
 
@@ -68,12 +68,14 @@ class Cells:
         return values
 
     def texts(self, column: str) -> "pd.Series[Any]":
-        """A column as texts, "" for a missing one; whole numbers are written without a point."""
+        """A column as texts, "" for a missing one; whole numbers are written without a point, others in no more digits
+        than tell them.
+        """
         cells = self.frame[column]
         if not is_float_dtype(cells):
             return cells
         codes, values = cells.factorize()  # -1 for a missing one
-        named = [*(f"{value:.17g}" for value in values), ""]
+        named = [*(f"{value:.17g}" if value == value // 1 else str(value) for value in values), ""]
         return pd.Series(np.array(named, object)[codes], index=cells.index)
 
 
@@ -103,7 +105,7 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Cells:
-    _check_lines(path)
+    _check_lines(path, columns)
     frame = read_table(path, columns, _MEND, _RENAMED)[list(columns)]
     cells = Cells(path, frame, "line")
     for column in columns:
@@ -111,13 +113,14 @@ def _read_csv(path: Path, columns: Sequence[str]) -> Cells:
     return cells
 
 
-def _check_lines(path: Path) -> None:
+def _check_lines(path: Path, columns: Sequence[str]) -> None:
     """Refuses a row of more or fewer cells than the header has, which pandas fills or shifts, and a table too large."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = table_rows(file)
             _, header = next(rows, (1, []))
             _check_size(path, 0, len(header))
+            check_separator(path, header, columns)
             for number, (line, row) in enumerate(rows, 2):
                 if len(row) != len(header) and row:
                     raise DataError(

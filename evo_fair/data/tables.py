@@ -15,7 +15,16 @@ from evo_fair.data.dataset import PARTS
 from evo_fair.data.splits import split_units
 from evo_fair.errors import DataError, did_you_mean
 
-__all__ = ["GivenSplit", "check_named", "first_line", "near_table", "read_table", "table_rows", "unit_numbers"]
+__all__ = [
+    "GivenSplit",
+    "check_named",
+    "check_separator",
+    "first_line",
+    "near_table",
+    "read_table",
+    "table_rows",
+    "unit_numbers",
+]
 
 _LONGEST_HEADER = 2**20
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
@@ -58,8 +67,7 @@ def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "")
         text = " ".join(str(reason).split())
         raise DataError(f"{path} can't be read as a table ({text}): {mend}") from reason
     table.columns = [str(column).strip() or f"Unnamed: {place}" for place, column in enumerate(table.columns)]
-    if len(table.columns) == 1 and ";" in table.columns[0] and table.columns[0] not in columns:
-        raise DataError(f"{path} has semicolons between its columns: save it with commas or tabs")
+    check_separator(path, list(table.columns), columns)
     for column in columns:
         if column not in table.columns:
             known = [name for name in table.columns if not _NAMELESS.fullmatch(name)]
@@ -87,6 +95,18 @@ def _plain(column: "pd.Series[str]") -> "pd.Series[str]":
     """A column's cells without blanks around them, each line break in them a single character."""
     cells = column.fillna("").str.strip()
     return cells.str.replace("\r\n?", "\n", regex=True) if cells.str.contains("\r", regex=False).any() else cells
+
+
+def check_separator(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuses a table with semicolons between its columns, of which `columns` are to be read.
+
+    Args:
+        path: The table.
+        header: The names in its first line, as they are with commas or tabs between them.
+        columns: The names of the columns that are wanted.
+    """
+    if len(header) == 1 and ";" in header[0] and header[0] not in columns:
+        raise DataError(f"{path} has semicolons between its columns: save it with commas or tabs")
 
 
 def check_named(table: pd.DataFrame, path: Path) -> None:

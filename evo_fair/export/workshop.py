@@ -80,7 +80,7 @@ class Workshop:
 
     def finished(self, name: str) -> bool:
         """Whether a network is there, whole: its card is written last and knows the hashes of its files."""
-        return self._piece(name).made
+        return self.piece(name).made
 
     def make(self, name: str, genome: Sequence[int], on_epoch: Callable[[Step], None] | None = None) -> None:
         """Trains a network, writes and checks its files and then its card; goes on where it was broken off."""
@@ -133,9 +133,10 @@ class Workshop:
         card |= file_facts(files["fp32"], parity, self.dataset, scaling)
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
-        self._piece(name).finish(card)
+        self.piece(name).finish(card)
 
-    def _piece(self, name: str) -> Piece:
+    def piece(self, name: str) -> Piece:
+        """The network's files, and its card."""
         files = dict(zip(("onnx", "int8"), self.files(name).values(), strict=False))
         return Piece(inside(self.folder, f"{name}.json"), files)
 

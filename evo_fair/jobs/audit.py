@@ -24,6 +24,7 @@ from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.workers import Workers, ready_workers
 from evo_fair.lock import one_job
+from evo_fair.nets.plain import plain_torch
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.task import Task
@@ -82,6 +83,7 @@ class Audit:
 
 
 @one_job("an audit", lambda given: as_path("out", given["out"]))
+@plain_torch()
 def audit(
     problem: Problem | str | Path,
     *,

@@ -14,9 +14,8 @@ from evo_fair.auditing.dense import DenseFacts, entropy_of
 from evo_fair.auditing.measure import with_losses
 from evo_fair.auditing.plan import PLAN_COLUMNS, check_pruned
 from evo_fair.auditing.store import AuditFolder, start_audit, write_table
-from evo_fair.data import check_samples
 from evo_fair.errors import AuditError, EvoFairError, UnknownNameError
-from evo_fair.jobs.audit_parts import Measured, run_parts
+from evo_fair.jobs.audit_parts import Measured, audited_groupings, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.workers import Workers, open_team
@@ -144,8 +143,7 @@ def audit_network(
     """
     dataset = problem.dataset()
     group = problem.fairness.chosen(group)
-    groupings = tuple(one for one in dict.fromkeys((group, *problem.fairness.groupings)) if one != "class")
-    check_samples(dataset, groupings, 1)
+    groupings = audited_groupings(dataset, group, problem.fairness.groupings)
     task = Task(dataset, group, problem.training, device)
     check_network(grid, task, dense.network)
     configuration = {

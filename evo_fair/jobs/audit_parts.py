@@ -1,6 +1,7 @@
 """Runs an audit part by part: measures, stores, keeps within a stated time, and says how far it is."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,17 +11,37 @@ import pandas as pd
 
 from evo_fair.auditing.measure import metrics_of, rows_of
 from evo_fair.auditing.store import AuditFolder
-from evo_fair.data import Dataset
-from evo_fair.errors import AuditError
+from evo_fair.data import Dataset, check_samples
+from evo_fair.errors import AuditError, DataError, DataWarning
 from evo_fair.files import write_json
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers import Team
 
-__all__ = ["Measured", "run_parts"]
+__all__ = ["Measured", "audited_groupings", "run_parts"]
 
 
 Measured = tuple[npt.NDArray[np.uint8], dict[str, list[float]]]
 """Predictions `[networks, samples]`, and what else is only known now, by column of the table of networks."""
+
+
+def audited_groupings(dataset: Dataset, group: str, others: Sequence[str]) -> tuple[str, ...]:
+    """The groupings of an audit beside `class`: `group`, and those of the others with samples of each group to audit.
+
+    Warns of others that are left out. Raises `DataError` if `group` itself lacks some.
+    """
+    found = []
+    for name in dict.fromkeys((group, *others)):
+        if name == "class":
+            continue
+        try:
+            check_samples(dataset, (name,), 1)
+        except DataError as reason:
+            if name == group:
+                raise
+            warnings.warn(f"{name!r} is left out of the audit: {reason}", DataWarning, stacklevel=2)
+            continue
+        found.append(name)
+    return tuple(found)
 
 
 def run_parts(

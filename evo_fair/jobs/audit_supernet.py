@@ -19,10 +19,10 @@ from evo_fair.auditing.orders import ORDER_CODE, check_orders, importance_by_gen
 from evo_fair.auditing.paths import Importance
 from evo_fair.auditing.plan import Grid, genomes_of, plan_networks
 from evo_fair.auditing.store import AuditFolder, start_audit, write_table
-from evo_fair.data import Dataset, check_samples
+from evo_fair.data import Dataset
 from evo_fair.files import cache_folder, digest, sha256_of
 from evo_fair.job_folder import Piece
-from evo_fair.jobs.audit_parts import Measured, run_parts
+from evo_fair.jobs.audit_parts import Measured, audited_groupings, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.supernet import supernet_for
@@ -68,8 +68,7 @@ def audit_proxy(
     check_orders(grid.criteria)
     dataset = problem.dataset()
     group = problem.fairness.chosen(group)
-    groupings = tuple(name for name in dict.fromkeys((group, *problem.fairness.groupings)) if name != "class")
-    check_samples(dataset, groupings, 1)
+    groupings = audited_groupings(dataset, group, problem.fairness.groupings)
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener = as_listener(listener)
     listener.writing(out)
@@ -152,10 +151,11 @@ class _Orders:
         if order not in self._made:
             path = self.file(order)
             piece = Piece(path.with_suffix(".json"), {"": path})
-            if order != "trained" and not piece.made:
+            mine = piece.content.get("order", path.stem) == path.stem
+            if order != "trained" and not (piece.made and mine):
                 criterion, _, seed = order.partition("-")
                 ordered(self._made["trained"], criterion, int(seed or 0), self._samples()).save(path)
-                piece.finish({"sha256": sha256_of(path)})
+                piece.finish({"sha256": sha256_of(path), "order": path.stem})
             self._made[order] = Supernet.load(path, self._space)
         return self._made[order]
 

@@ -36,6 +36,7 @@ from evo_fair.jobs.workers import Team, Workers, make_files, open_team, ready_wo
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
+from evo_fair.nets.plain import plain_torch
 from evo_fair.own import NetworkSpace
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem
@@ -55,6 +56,7 @@ def _folder_of(given: Mapping[str, Any]) -> Path | None:
 
 
 @one_job("a deployment", _folder_of)
+@plain_torch()
 def deploy(
     run: Run | str | Path,
     *,

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evo_fair.errors import RunError
 from evo_fair.export.examine import Examiner
 from evo_fair.export.reference import Reference
 from evo_fair.export.report import Deployed, deployed_table, time_networks
 from evo_fair.export.workshop import Workshop
-from evo_fair.files import inside, read_json, write_json
+from evo_fair.files import write_json
 from evo_fair.jobs.listener import Listener
 from evo_fair.latency import Profile
 from evo_fair.report import Run
@@ -76,7 +75,7 @@ def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:
     for row, (network, role) in enumerate(zip(table["id"], table["role"], strict=True)):
         if role != "front":
             continue
-        evened = read_json(inside(workshop.folder, f"{network}.json"), RunError)["even_groups"]
+        evened = workshop.piece(str(network)).content["even_groups"]
         held = evened["held_out"]
         lost = (held[f"{name}_without"] - held[name] for name in ("accuracy", "group_variance"))
         for name, value in zip(columns, (evened["epsilon"], evened["strength"], *lost), strict=True):
@@ -96,8 +95,8 @@ def complete_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
     names = [str(name) for name in rows if f"{name}_low" in rows]
     samples = _examiner(workshop).samples()
     for network, own in rows.groupby("id", sort=False):
-        path = inside(workshop.folder, f"{network}.json")
-        card = read_json(path, RunError)
+        piece = workshop.piece(str(network))
+        card = piece.content
         card["searched"] = {
             "objectives": searched[str(network)],
             "believed": believed.get(str(network), {}),
@@ -106,7 +105,7 @@ def complete_cards(workshop: Workshop, run: Run, rows: pd.DataFrame) -> None:
             str(row["precision"]): {name: _figure(row, name, samples) for name in names if pd.notna(row[name])}
             for row in own.to_dict("records")
         }
-        write_json(path, card)
+        piece.finish(card)
 
 
 def _figure(row: Mapping[Any, Any], name: str, samples: Mapping[str, int]) -> dict[str, float | None]:

@@ -22,6 +22,7 @@ from evo_fair.jobs.pruned_folder import PRUNINGS, PrunedFolder
 from evo_fair.jobs.workers import Workers, make_files, open_team, ready_workers
 from evo_fair.latency import Profile, load_profile
 from evo_fair.lock import one_job
+from evo_fair.nets.plain import plain_torch
 from evo_fair.plugins import facts
 from evo_fair.problem import Problem, as_problem
 from evo_fair.pruning.criteria import check_criteria
@@ -34,6 +35,7 @@ from evo_fair.pruning.treatments import Treatment
 __all__ = ["prune", "prune_network"]
 
 
+@plain_torch()
 def prune(
     problem: Problem | str | Path,
     *,

@@ -27,6 +27,7 @@ from evo_fair.lock import held
 from evo_fair.nets import fit, initialise
 from evo_fair.nets.device import CPU, TorchDevice, open_device, with_other_kinds
 from evo_fair.nets.inputs import Normalised, Scaling
+from evo_fair.nets.plain import plain_torch
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy import predict_logits
@@ -51,6 +52,7 @@ class StoredReference:
     manifest: dict[str, Any]
 
 
+@plain_torch()
 def train_reference(
     problem: Problem | str | Path,
     network: str,

@@ -31,6 +31,7 @@ from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
+from evo_fair.nets.plain import plain_torch
 from evo_fair.own import NetworkEvaluator, NetworkSpace
 from evo_fair.own.costs import doubtful_costs
 from evo_fair.plugins import check_facts, facts
@@ -47,6 +48,7 @@ _MOST_JOBS = 1024
 
 
 @one_job("a search", lambda given: as_path("out", given["out"]))
+@plain_torch()
 def search(
     problem: Problem | str | Path,
     *,

@@ -6,12 +6,14 @@ from evo_fair.arguments import as_path
 from evo_fair.jobs.guessing import warn_of_few_steps
 from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.nets.device import open_device
+from evo_fair.nets.plain import plain_torch
 from evo_fair.problem import Problem, as_problem
 from evo_fair.proxy.supernets import StoredSupernet, train_and_store
 
 __all__ = ["train"]
 
 
+@plain_torch()
 def train(
     problem: Problem | str | Path,
     *,

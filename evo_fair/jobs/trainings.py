@@ -136,7 +136,7 @@ def train_chosen(
     epochs = tuning.recipe(problem.training).epochs
     names = [goal.name for goal in evidence.goals]
     done = read_trainings(path, names, [record.id for record in read_journal(run.journal) if record.evaluated])
-    if len(done) < trainings:
+    if trainings:
         _check_alike(run.path, done, epochs, evidence.plan.seed)
     space = evidence.space if isinstance(evidence.space, SearchSpace) else None
     shop = AloneTraining(

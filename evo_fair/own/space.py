@@ -91,7 +91,9 @@ class NetworkSpace:
         """How many values each gene takes, int16 `[genes]`."""
         counts = [len(levels) for levels in self.levels]
         counts += [2] * len(self.blocks)
-        return np.array([*counts, *([len(self.orders)] if self._order_gene else [])], np.int16)
+        found = np.array([*counts, *([len(self.orders)] if self._order_gene else [])], np.int16)
+        found.flags.writeable = False  # strategies of the user's own see them
+        return found
 
     @cached_property
     def ordered(self) -> npt.NDArray[np.bool_]:

@@ -102,14 +102,18 @@ def _there(
 ) -> Iterator[StoredSupernet | None]:
     """The supernets that will do, the best first; each is read, and its hash taken, when it is asked for."""
     own, *others = with_other_kinds(device)
-    yield _cached(_folder(problem, dataset, space, own))
+    yield _cached(problem, dataset, space, own)
     yield _fitting(problem, dataset, space)
     for other in others:
-        yield _cached(_folder(problem, dataset, space, other))
+        yield _cached(problem, dataset, space, other)
 
 
-def _cached(folder: Path) -> StoredSupernet | None:
-    return _read(folder / "supernet.safetensors", folder / "manifest.json")
+def _cached(problem: Problem, dataset: Dataset, space: SearchSpace, device: TorchDevice) -> StoredSupernet | None:
+    """The one that training on a device has left in the cache; one whose manifest tells of other things is none."""
+    folder = _folder(problem, dataset, space, device)
+    found = _read(folder / "supernet.safetensors", folder / "manifest.json")
+    wanted = _ingredients(problem, dataset, space)
+    return found if found and all(found.manifest.get(key) == value for key, value in wanted.items()) else None
 
 
 def _fitting(problem: Problem, dataset: Dataset, space: SearchSpace) -> StoredSupernet | None:

@@ -360,8 +360,10 @@ def checked_criterion(name: str, own: Criterion) -> Criterion:
     """
 
     def criterion(network: nn.Module, structure: Structure, samples: Samples, rng: np.random.Generator) -> Scores:
+        # It may change what it is given.
+        spare = Structure(dict(structure.groups), structure.weights, dict(structure.fixed))
         with blamed("criterion", name, PruningError):
-            scores = own(network, structure, samples, rng)
+            scores = own(copy.deepcopy(network), spare, samples, rng)
         return check_scores(name, scores, network, structure)
 
     return criterion
@@ -403,7 +405,10 @@ def _checked_arrays(
         if key not in given:
             raise PruningError(f"criterion {name!r} gives no {what} for {key!r}: score all that the structure names")
         try:
-            values = np.asarray(given[key], np.float64)
+            numbers = np.asarray(given[key])
+            if numbers.dtype.kind not in "biuf":
+                raise TypeError(f"of the kind {numbers.dtype}")
+            values = numbers.astype(np.float64)
         except (TypeError, ValueError) as reason:
             raise PruningError(f"criterion {name!r}: {what} of {key!r} are no numbers ({in_a_line(reason)})") from None
         if values.shape != shape:

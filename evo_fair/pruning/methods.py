@@ -222,6 +222,14 @@ def check_result(name: str, pruned: object, dense: nn.Module, structure: Structu
             f"method {name!r} returns a network with other tensors than the dense one: put what leaves to 0, "
             "its channels are taken out afterwards"
         )
+    kinds = {key: tensor.dtype for key, tensor in dense.state_dict().items()}
+    for key, tensor in pruned.network.state_dict().items():
+        if tensor.dtype != kinds.get(key, tensor.dtype):
+            raise PruningError(
+                f"method {name!r} returns {quote(key)} as {tensor.dtype}, and it was {kinds[key]}: keep its type"
+            )
+        if not tensor.isfinite().all():
+            raise PruningError(f"method {name!r} returns {quote(key)} with infinity or NaN: fix what it trains")
     for key, left in pruned.mask.values.items():
         if not isinstance(left, torch.Tensor) or shapes.get(key) != tuple(left.shape):
             raise PruningError(f"method {name!r}: its mask of {quote(key)} is no tensor of the shape of a parameter")

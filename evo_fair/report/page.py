@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import category
 
 from evo_fair.arguments import as_path
 from evo_fair.errors import EvoFairError
@@ -80,6 +81,7 @@ def _page(sheet: Sheet) -> str:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
+        finalize=_seen,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -102,6 +104,15 @@ def _page(sheet: Sheet) -> str:
         )
         + "\n"
     )
+
+
+def _seen(value: object) -> object:
+    """What a template inserts; characters in a text that nobody sees, or that turn what follows, are written out."""
+    from markupsafe import Markup
+
+    if not isinstance(value, str) or isinstance(value, Markup) or value.isprintable():
+        return value
+    return "".join(visible(one) if category(one) == "Cf" else one for one in value)
 
 
 def _prose(text: str) -> "Markup":

@@ -77,6 +77,8 @@ class SearchSpace:
         self._frozen = np.zeros(len(genes), np.int16)
         if header:
             self._freeze(header)
+        self.cardinalities.flags.writeable = False  # strategies of the user's own see them
+        self.ordered.flags.writeable = False
 
     def _freeze(self, blocks: int) -> None:
         if not 0 < blocks < len(self.block_names):

@@ -23,6 +23,7 @@ from evo_fair.testing import small_dataset
         ("jos\u00e9", "jose\u0301"),
         ("STRASSE", "stra\u00dfe"),
         ("\uff21", "a"),
+        ("f", "f\u200b"),
     ],
 )
 def test_spellings_of_one_name_are_alike(one: str, other: str) -> None:

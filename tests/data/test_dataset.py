@@ -94,7 +94,7 @@ def test_plain_groups_are_joined_as_they_are() -> None:
 
 
 def test_a_grouping_of_two_groups_with_one_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="grouping 'a' has two groups of one name"):
+    with pytest.raises(ValueError, match="the groups of 'a' have one name twice"):
         grouping_of("a", ["x"], ("x", "x"))
 
 
@@ -188,13 +188,54 @@ def test_the_fingerprint_covers(change: dict[str, object]) -> None:
         ({"labels": LABELS + 1}, "labels lie between 0 and 1, got 1 to 2"),
         ({"groupings": {}}, "'class' is missing"),
         ({"units": np.array([0, 1, 1, 1, 1, 1])}, "torn"),
+        ({"inputs": [[1, 2]]}, "inputs are list: give a NumPy array"),
+        ({"labels": LABELS + 0.5}, "labels: its numbers are no whole ones .float64.: give integers"),
+        ({"labels": LABELS.astype(str)}, "labels: its numbers are no whole ones"),
+        ({"units": np.arange(6) / 2}, "units: its numbers are no whole ones"),
+        ({"split": np.full(6, 256)}, "split lie between 0 and 2, got 256 to 256"),
+        ({"label_names": ("a", "a")}, "the labels have one name twice"),
+        ({"label_names": (0, 1)}, "a name of the labels is 0: give a text"),
+        ({"label_names": ("a", "b\ud800")}, "holds half a character"),
+        ({"positive": None}, "positive is None: give the numbers of labels, from 0 to 1"),
+        ({"positive": (2,)}, r"positive is \(2,\): give"),
+        ({"positive": ("yes",)}, "positive is .*: give the numbers of labels"),
+        ({"name": None}, "name is None: give a text"),
+        ({"licence": 3}, "licence is 3: give a text"),
+        (_regrouped(grouping_of("a:b", SEX, ("f", "m"))), "'a:b' can't name a grouping"),
+        (_regrouped(grouping_of("a*b", SEX, ("f", "m"))), r"'a\*b' can't name a grouping"),
     ],
 )
 def test_a_dataset_that_does_not_fit_together_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(_dataset(), **change)
-    with pytest.raises(ValueError, match="points outside"):
-        Grouping("sex", ("f",), np.array([0, 1], np.int16))
+
+
+@pytest.mark.parametrize(
+    ("names", "index", "message"),
+    [
+        (("f",), [0, 1], "points outside"),
+        (("f", "m"), [65536, 65537], "points outside"),
+        (("f", "m"), [0.0, 0.5], "no whole ones"),
+        ((1, "1"), [0, 1], "a name of the groups of 'sex' is 1: give a text"),
+    ],
+)
+def test_a_grouping_that_does_not_fit_together_is_refused(
+    names: tuple[str, ...], index: list[float], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Grouping("sex", names, np.array(index))
+
+
+def test_names_may_come_as_an_array_and_whole_numbers_as_any() -> None:
+    assert Grouping("sex", np.array(["f", "m"]), np.array([0.0, 1.0])).names == ("f", "m")  # type: ignore[arg-type]
+    assert replace(_dataset(), positive=np.array([1])).positive == (1,)
+
+
+def test_a_grouping_whose_name_begins_with_a_space_is_not_another() -> None:
+    spaced = grouping_of(" sex", SEX, ("f",))
+    dataset = replace(_dataset(), groupings=dict(_dataset().groupings) | {" sex": spaced})
+    assert dataset.grouping(" sex*class").names == ("f*no", "f*yes")
+    assert dataset.grouping("sex * class").names == ("f*no", "f*yes", "m*yes")
 
 
 def test_positive_labels_can_be_replaced_by_name() -> None:

@@ -297,6 +297,10 @@ def _sixteen_bit(folder: Path) -> None:
         (_column("camera", lambda _: ""), r"no sample says its group of 'camera': fill it in"),
         (_column("camera", lambda i: "y" if i == 1 else "x"), r"too few samples \(camera 'y' has 0 in validation"),
         (_column("class", str), r"'class' can't name a group column"),
+        (
+            lambda f: write_table(f / "labels.csv", [["file", "label", "Split"], ["0/0.jpg", "cat", "test"]]),
+            r"labels\.csv has a column 'Split': write it 'split' if it is that, else name it otherwise$",
+        ),
         (_column("a*b", str), r"'a\*b' can't name a group column"),
         (_column("a:b", str), r"'a:b' can't name a group column"),
         (_column("", str), r"labels\.csv: column 6 has no name: name it or remove it$"),

@@ -1,6 +1,7 @@
 """Audits of a tiny problem on the digits: whole, broken off, and refused."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from evo_fair.auditing.paths import full_width
 from evo_fair.auditing.plan import Grid, genomes_of
 from evo_fair.auditing.store import AuditFolder, open_audit
 from evo_fair.data import Grouping
-from evo_fair.errors import AuditError, DataError, UnknownNameError
+from evo_fair.errors import AuditError, DataError, DataWarning, UnknownNameError
 from evo_fair.jobs.audit_supernet import _Orders, audit_proxy
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
@@ -215,3 +216,26 @@ def test_a_damaged_order_in_the_cache_is_made_anew(problem, supernet, tmp_path, 
     path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     _Orders(*settings).supernet("magnitude_l1")
     assert path.read_bytes() == whole
+
+
+def test_parts_that_are_not_as_they_were_written_are_measured_anew(problem, whole, tmp_path):
+    out = shutil.copytree(whole.path, tmp_path / "a")
+    parts = out / "parts"
+    first, second = (parts / f"0000{number}.npz" for number in (0, 1))
+    first.write_bytes(second.read_bytes())
+    table = parts / "00001.networks.csv"
+    table.write_text(table.read_text().replace("0.", "1.", 1))
+    audit_proxy(problem, GRID, out=out, jobs=1, resume=True)
+    assert files_of(out) == files_of(whole.path)
+
+
+def test_other_groupings_without_samples_are_left_out_of_an_audit(problem, tmp_path, monkeypatch):
+    dataset = problem.dataset()
+    nobody = Grouping("ward", ("a", "b"), np.where(dataset.split == 1, 0, np.arange(len(dataset)) % 2))
+    torn = dataclasses.replace(dataset, groupings=dict(dataset.groupings) | {"ward": nobody})
+    monkeypatch.setattr(type(problem), "dataset", lambda self: torn)
+    fairness = problem.fairness.model_copy(update={"report": ("class", "ward")})
+    asked = problem.model_copy(update={"fairness": fairness})
+    with pytest.warns(DataWarning, match="'ward' is left out of the audit: .*ward 'b' has 0 in validation"):
+        found = audit_proxy(asked, dataclasses.replace(GRID, networks=8), out=tmp_path / "a", jobs=1)
+    assert set(found.rows["grouping"]) == {"class"}

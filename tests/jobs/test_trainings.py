@@ -197,12 +197,11 @@ def test_networks_that_trainings_add_keep_the_limits_on_cost(problem_file: Path,
 
 
 @pytest.mark.slow
-def test_another_number_of_epochs_is_refused_where_networks_would_be_trained(
-    run: ef.Run, problem_file: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("trainings", [8, 2])
+def test_another_number_of_epochs_is_refused(trainings: int, run: ef.Run, problem_file: Path, tmp_path: Path) -> None:
     out = shutil.copytree(run.path, tmp_path / "run")
     with pytest.raises(ef.RunError, match="had 2 epochs and the seed 0, not 1 and 0"):
-        ef.search(str(problem_file), out=out, trainings=8, training_epochs=1, resume=True, **OPTIONS)
+        ef.search(str(problem_file), out=out, trainings=trainings, training_epochs=1, resume=True, **OPTIONS)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Storing trained supernets and finding them again."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,5 +88,11 @@ def test_stored_supernet_is_found_until_something_changes(
     assert find_supernet(problem, dataset, space) is None
     first.path.write_bytes(first.path.read_bytes()[:-1])
     assert find_supernet(short, dataset, space) is None
+    ensure_supernet(short, dataset, space)
+    manifest = first.path.parent / "manifest.json"
+    other = json.loads(manifest.read_text())
+    other["training"]["learning_rate"] = 0.5
+    manifest.write_text(json.dumps(other))
+    assert find_supernet(short, dataset, space) is None, "another recipe's was put into its place"
     (first.path.parent / "manifest.json").write_text("[")
     assert find_supernet(short, dataset, space) is None

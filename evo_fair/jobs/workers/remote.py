@@ -13,6 +13,7 @@ import cloudpickle
 from evo_fair import __version__
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.jobs.workers.parcel import NotHere, Ticket, opened
+from evo_fair.nets.plain import plain_torch
 from evo_fair.one_at_a_time import one_at_a_time
 
 __all__ = ["Answer", "MadeElsewhere", "receive", "run_piece", "versions"]
@@ -62,7 +63,8 @@ def run_piece(ticket: Ticket, piece: bytes, ended: frozenset[str] = frozenset())
             _let_go(digest)
         work = _opened(ticket)
         began = time.monotonic()
-        content = cloudpickle.dumps(work(cloudpickle.loads(piece)), protocol=5)
+        with plain_torch():
+            content = cloudpickle.dumps(work(cloudpickle.loads(piece)), protocol=5)
         return Answer("value", content, seconds=time.monotonic() - began)
     except NotHere as reason:
         return Answer("lacking", str(reason).encode(), _address())
