@@ -1,5 +1,6 @@
 """The conformance kit: evo_fair's own parts pass it, and a part with a fault is told which."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,6 +240,18 @@ def _takes_nothing(dense: Any, task: Any, request: Any) -> Pruned:
     return Pruned(dense.network, Mask({}, keep if request.kind == "structured" else None), 0)
 
 
+def _in_double(dense: Any, task: Any, request: Any) -> Pruned:
+    found = _halve(dense, task, request)
+    return Pruned(found.network.double(), found.mask, 0)
+
+
+def _diverges(dense: Any, task: Any, request: Any) -> Pruned:
+    found = _halve(dense, task, request)
+    with torch.no_grad():
+        next(found.network.parameters()).fill_(math.nan)
+    return found
+
+
 def _forgets_zeros(dense: Any, task: Any, request: Any) -> Pruned:
     from evo_fair.pruning.treatments import select
 
@@ -250,6 +263,8 @@ def _forgets_zeros(dense: Any, task: Any, request: Any) -> Pruned:
     ("method", "told"),
     [
         (_takes_nothing, "takes out 0% (structured) where 50% was asked for"),
+        (_in_double, "as torch.float64, and it was torch.float32: keep its type"),
+        (_diverges, "with infinity or NaN: fix what it trains"),
         (_forgets_zeros, "leaves values that its mask takes out"),
         (lambda dense, task, request: dense, "returns Dense: it has to return a Pruned"),
         (lambda dense, task, request: 1 / 0, "fails with ZeroDivisionError: division by zero (test_testing.py:"),

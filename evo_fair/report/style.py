@@ -76,6 +76,7 @@ def save_figure(make: Callable[[], Figure], paths: Sequence[Path]) -> None:
     try:
         with mpl.rc_context(_STYLE), np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # of sums near the end of the range
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)  # of letters that the font lacks
             figure = make()
             for path in paths:
                 with atomic_write(path) as temporary:

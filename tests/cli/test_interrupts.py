@@ -11,6 +11,7 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from evo_fair.cli import main
 from evo_fair.cli.interrupts import resumable
+from evo_fair.cli.options import resume_command
 from evo_fair.cli.progress import ProgressBars
 
 
@@ -152,3 +153,28 @@ def test_a_second_interrupt_ends_as_the_first_did(gap: float) -> None:
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert told == "interrupted; saved, go on with: evo-fair search x\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["search", "x", "--out", "my run"], "evo-fair search x --out 'my run' --resume"),
+        (["search", "--out", "o", "--", "-x.toml"], "evo-fair search --out o --resume -- -x.toml"),
+        (["search", "x", "--resume"], "evo-fair search x --resume"),
+    ],
+)
+def test_the_command_to_go_on_is_one_that_can_be_given(
+    arguments: list[str], command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["evo-fair", *arguments])
+    assert resume_command() == command
+
+
+def test_an_interrupt_before_a_command_has_begun_is_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer.main.get_command", lambda *_: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        main(["problems"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"

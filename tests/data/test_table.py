@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from evo_fair.data import PARTS, Dataset, TableSettings, load_dataset, table, table_file
+from evo_fair.data.table_file import Cells
 from evo_fair.errors import DataError, DataWarning
 from evo_fair.problem import load_problem
 
@@ -428,3 +429,15 @@ def test_acs_income_loads_in_ten_seconds(data_folder: Callable[[str], Path]) -> 
     assert np.bincount(dataset.labels).tolist() == [210_249, 122_651]
     assert len(dataset.grouping("race").names) == 6
     assert np.isfinite(dataset.inputs).all()
+
+
+def test_semicolons_with_decimal_commas_are_told(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("age;income;sex\n30,5;50000;f\n41;60000,5;m\n")
+    with pytest.raises(DataError, match=r"people.csv has semicolons between its columns: save it with commas or tabs$"):
+        _read(tmp_path)
+
+
+def test_groups_of_real_numbers_are_written_in_as_few_digits_as_tell_them(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [0.1, 0.1 + 0.2, 3.0, 1e16, np.nan]})
+    cells = Cells(tmp_path / "t.parquet", frame, "row")
+    assert cells.texts("x").tolist() == ["0.1", "0.30000000000000004", "3", "10000000000000000", ""]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError, UnknownNameError
-from evo_fair.pruning import CRITERIA, Samples, Structure, choose, criterion_named, trace_structure
-from evo_fair.pruning.criteria import BETA
+from evo_fair.pruning import CRITERIA, Samples, Scores, Structure, choose, criterion_named, trace_structure
+from evo_fair.pruning.criteria import BETA, checked_criterion
 from evo_fair.pruning.greedy import shares_kept
 
 from .conftest import TwoLayers
@@ -187,3 +187,38 @@ def test_a_criterion_leaves_the_network_as_it_is(network: TwoLayers, structure: 
 def test_unknown_criterion_is_named() -> None:
     with pytest.raises(UnknownNameError, match="unknown criterion 'magnitud'"):
         criterion_named("magnitud")
+
+
+def test_a_criterion_of_the_users_own_may_change_what_it_is_given(
+    network: TwoLayers, structure: Structure, samples: Samples
+) -> None:
+    expected = CRITERIA["magnitude_l1"](network, structure, samples, RNG)
+
+    def careless(given: nn.Module, known: Structure, some: Samples, rng: np.random.Generator) -> Scores:
+        scores = CRITERIA["magnitude_l1"](given, known, some, rng)
+        given.requires_grad_(False)
+        for tensor in given.parameters():
+            tensor.zero_()
+        known.groups.clear()  # type: ignore[attr-defined]
+        torch.set_grad_enabled(False)
+        return scores
+
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    found = checked_criterion("careless", careless)(network, structure, samples, RNG)
+    assert found.weights["first.weight"].tolist() == expected.weights["first.weight"].tolist()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert all(tensor.requires_grad for tensor in network.parameters())
+    assert structure.groups
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("kind", [np.complex128, "U5", object])
+def test_scores_that_are_no_real_numbers_are_refused(
+    kind: object, network: TwoLayers, structure: Structure, samples: Samples
+) -> None:
+    def odd(given: nn.Module, known: Structure, some: Samples, rng: np.random.Generator) -> Scores:
+        scores = CRITERIA["magnitude_l1"](given, known, some, rng)
+        return Scores({name: values.astype(kind) for name, values in scores.weights.items()}, scores.channels)
+
+    with pytest.raises(PruningError, match=r"criterion 'odd': weights of 'first\.weight' are no numbers"):
+        checked_criterion("odd", odd)(network, structure, samples, RNG)

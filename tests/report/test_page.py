@@ -6,6 +6,7 @@ from html import unescape
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import Markup
 
 from evo_fair.errors import EvoFairError, RunError
 from evo_fair.evolution import Axis, create_run, describe, write_front
@@ -13,7 +14,7 @@ from evo_fair.latency import load_profile
 from evo_fair.report import load_run
 from evo_fair.report.network_cards import Group, network_cards
 from evo_fair.report.operating_point import choose
-from evo_fair.report.page import write_report
+from evo_fair.report.page import _seen, write_report
 from tests.cli.conftest import refusal
 from tests.report.browser import CHROMIUM
 from tests.report.conftest import AXES, NETWORKS, write_run
@@ -463,3 +464,11 @@ def test_ten_thousand_networks_stay_fluid(tmp_path, browser):
     drawn = "drawn[0].model('within').data.id.length"
     kept = int((run.front["accuracy"] >= sorted(set(run.front["accuracy"]))[999]).sum())
     assert tab.run(f"new Promise((done) => setTimeout(() => done({drawn}), 1))") == kept
+
+
+def test_what_nobody_sees_in_a_name_is_written_out():
+    """An override turns what follows from right to left, and two groups may differ in a space of no width alone."""
+    assert _seen("old\u202e, or\nold\u200b") == "old\\u202e, or\nold\\u200b"
+    assert _seen("نمی\u200cخواهم") == "نمی\u200cخواهم", "a joiner is spelling"
+    script = Markup("'\u202e'")
+    assert _seen(script) is script
