@@ -33,9 +33,8 @@ class Scale:
 
     It is log(value + a twentieth of the median), so that values near 0 don't run away, or the values themselves if any
     is negative or the median is 0. With `bounded`, values from 0 to 1 go to a logit instead, log((value + d) / (1 -
-    value + d)), where d is a twentieth of the median or of what it lacks to 1, whichever is less: on it a share of
-    errors near 1 is known as exactly as one near 0, and an accuracy as its error is. Shares that are maximised, which
-    come as values from -1 to 0, are taken for what they lack to 1.
+    value + d)): on it a share of errors near 1 is known as exactly as one near 0. Shares that are maximised, which come
+    as values from -1 to 0, are taken for what they lack to 1, an accuracy for its error.
     """
 
     def __init__(self, values: Floats, *, bounded: bool = False) -> None:
@@ -43,8 +42,6 @@ class Scale:
         values = values + self._lacking
         middle = float(np.median(values))
         self._bounded = bounded and bool((values <= 1).all())
-        if self._bounded and middle < 1:
-            middle = min(middle, 1 - middle)
         self._offset = _OFFSET * middle if middle > 0 and (values >= 0).all() else math.nan
 
     def __call__(self, values: Floats) -> Floats:

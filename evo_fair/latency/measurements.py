@@ -59,7 +59,11 @@ class Measurements:
         return Measurements(tuple(self.names[i] for i in index), self.table[index], self.latency_ms[index])
 
     def layers_of(self) -> list[bytes]:
-        """What the layers of each network are, whatever their order and its name, `[networks]`."""
+        """What the layers of each network are, whatever their order and its name.
+
+        Returns:
+            A key for each network, equal for those with the same layers, `[networks]`.
+        """
         found = []
         for network in self.table:
             rows = network[network[:, 0] > 0]
