@@ -136,10 +136,10 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `spread_by_chance`, the interval begins
     at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
-    resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0 or 1 has
-    Wilson's interval of all samples, for balanced accuracy the mean of the labels' own.
-    That of the worst group reaches from the lowest lower to the lowest upper end of
-    `ends_of_groups`.
+    resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0
+    or 1 has Wilson's interval of all samples, a balanced one the mean of the labels'
+    own. That of the worst group reaches from the lowest lower to the lowest upper end
+    of `ends_of_groups`.
 
     Args:
         metric: The metric.

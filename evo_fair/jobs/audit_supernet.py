@@ -59,7 +59,8 @@ def audit_proxy(
     listener: Listener | None = None,
     device: TorchDevice = CPU,
 ) -> AuditFolder:
-    """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files.
+    """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files, but
+    for how fast it went.
 
     `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
     longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With

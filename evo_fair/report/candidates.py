@@ -101,7 +101,8 @@ def read_candidates(source: Path) -> pd.DataFrame:
         table = table.rename(columns={name: f"test_{name}" for name in both})
         table = table.rename(columns={f"validation_{name}": name for name in both})
     if "id" not in table:
-        table.insert(0, "id", [f"row {number}" for number in range(1, len(table) + 1)])
+        ids = pd.Series([f"row {number}" for number in range(1, len(table) + 1)], name="id")
+        table = pd.concat([ids, table], axis=1)
     return table
 
 
