@@ -136,10 +136,10 @@ def audit_network(
 ) -> AuditFolder:
     """Makes and measures every network of the grid from `dense`, called `name`, and writes the audit's folder.
 
-    The same arguments give the same files, but for how fast it went. With `minutes`, a grid that would take longer, going by the first network
-    of every treatment, raises `AuditError`; what was measured stays. Sparsities are shares of channels (`structured`)
-    or of single weights; the table has the share of parameters that is gone or 0. Networks are trained and evaluated
-    on the `device`.
+    The same arguments give the same files, but for how fast it went. With `minutes`, a grid that would take longer,
+    going by the first network of every treatment, raises `AuditError`; what was measured stays. Sparsities are shares
+    of channels (`structured`) or of single weights; the table has the share of parameters that is gone or 0. Networks
+    are trained and evaluated on the `device`.
     """
     dataset = problem.dataset()
     group = problem.fairness.chosen(group)

@@ -59,10 +59,9 @@ def audit_proxy(
     listener: Listener | None = None,
     device: TorchDevice = CPU,
 ) -> AuditFolder:
-    """Measures the networks of a grid and writes the audit's folder; the same arguments give the same files, but
-    for how fast it went.
+    """Measures the networks of a grid and writes the audit's folder.
 
-    `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
+    The same arguments give the same files, but for how fast it went. `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
     longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With
     `resume` an audit that was broken off goes on. Networks are evaluated on the `device`.
     """

@@ -101,7 +101,7 @@ def read_candidates(source: Path) -> pd.DataFrame:
         table = table.rename(columns={name: f"test_{name}" for name in both})
         table = table.rename(columns={f"validation_{name}": name for name in both})
     if "id" not in table:
-        ids = pd.Series([f"row {number}" for number in range(1, len(table) + 1)], name="id")
+        ids = pd.Series([f"row {number}" for number in range(1, len(table) + 1)], table.index, name="id")
         table = pd.concat([ids, table], axis=1)
     return table
 
