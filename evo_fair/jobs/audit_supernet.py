@@ -61,9 +61,10 @@ def audit_proxy(
 ) -> AuditFolder:
     """Measures the networks of a grid and writes the audit's folder.
 
-    The same arguments give the same files, but for how fast it went. `group` is the grouping of the fairness metrics, by default the problem's. With `minutes`, an audit that would take
-    longer, going by the time of its first part, raises `AuditError`; what was measured until then stays. With
-    `resume` an audit that was broken off goes on. Networks are evaluated on the `device`.
+    The same arguments give the same files, but for how fast it went. `group` is the grouping of the fairness metrics,
+    by default the problem's. With `minutes`, an audit that would take longer, going by the time of its first part,
+    raises `AuditError`; what was measured until then stays. With `resume` an audit that was broken off goes on.
+    Networks are evaluated on the `device`.
     """
     check_orders(grid.criteria)
     dataset = problem.dataset()
