@@ -138,7 +138,7 @@ def test_a_part_of_evo_fairs_own_is_one_file(tmp_path: Path) -> None:
     check = """
 from evo_fair.auditing.orders import order_names
 from evo_fair.pruning import criterion_named
-from evo_fair.pruning.methods import method_named, method_names
+from evo_fair.pruning.methods import method_names
 from evo_fair.registries import BLOCK_KINDS, CRITERIA, METHODS, OPERATORS, DATA_SOURCES, STRATEGIES
 from evo_fair.space import find_kind
 

@@ -14,7 +14,7 @@ from evo_fair.latency.fit import FEWEST_NETWORKS, fit_model
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 
-__all__ = ["Agreement", "cross_validate", "held_out_ms", "median_scores", "score", "shuffles_for"]
+__all__ = ["Agreement", "held_out_ms", "median_scores", "score", "shuffles_for"]
 
 
 FOLDS = 5
@@ -48,17 +48,6 @@ def score(predicted: Floats, measured: Floats) -> Agreement:
         spearman=float(spearmanr(predicted, measured)[0]) if ranked else 0.0,
         kendall=float(kendalltau(predicted, measured)[0]) if ranked else 0.0,
     )
-
-
-def cross_validate(
-    measured: Measurements, bytes_per_value: float = 4.0, folds: int = FOLDS, shuffles: int = SHUFFLES
-) -> Agreement | None:
-    """The median over shuffles of the scores on held-out networks; each shuffle predicts every network once.
-
-    None where leaving a fold out leaves too few networks to fit.
-    """
-    predicted = held_out_ms(measured, bytes_per_value, folds, shuffles)
-    return None if predicted is None else median_scores(predicted, measured.latency_ms)
 
 
 def shuffles_for(networks: int) -> int:

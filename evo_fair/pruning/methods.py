@@ -26,7 +26,6 @@ __all__ = [
     "ChosenMethod",
     "Method",
     "choose_method",
-    "method_named",
     "method_names",
 ]
 
@@ -83,18 +82,6 @@ class ChosenMethod:
 def method_names() -> list[str]:
     """The names of all methods; a criterion's name prunes by it in one shot, and fine-tunes."""
     return [*METHODS, *CRITERIA]
-
-
-def method_named(name: str, treatment: Treatment | None = None, rounds: int | None = None) -> Method:
-    """The method called `name`, see `choose_method`.
-
-    Args:
-        name: The name.
-        treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
-            Default: none.
-        rounds: How many rounds. Default: none.
-    """
-    return choose_method(name, treatment, rounds).prune
 
 
 def choose_method(

@@ -20,7 +20,7 @@ from evo_fair.pruning.ballot import WEIGHT, conflict_scores
 from evo_fair.pruning.bifp import degradation_loss
 from evo_fair.pruning.evo import PruningSpace, _evenest, recalibrate, shares_of
 from evo_fair.pruning.gates import Gates, places
-from evo_fair.pruning.methods import METHODS, NAMED_METHODS, method_named
+from evo_fair.pruning.methods import METHODS, NAMED_METHODS, choose_method
 from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets
 from evo_fair.pruning.refine import LATE_RATE, RATE, _standing, output_bias, refine, tempered_draw
 from evo_fair.pruning.task import Dense, Request, Task, state_of
@@ -239,7 +239,7 @@ def test_the_bias_of_pooled_outputs_is_found_unless_a_relu_follows(task: Task) -
 
 def test_unknown_method_is_named() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown method 'balot'.*did you mean 'ballot'"):
-        method_named("balot")
+        choose_method("balot")
 
 
 def test_smallest_living_weights_give_way_to_the_dead_with_the_largest_gradients() -> None:
