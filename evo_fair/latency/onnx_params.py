@@ -33,7 +33,6 @@ PARAMETER_TYPES = frozenset(
     {
         *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
         *(onnx.TensorProto.INT8, onnx.TensorProto.UINT8, onnx.TensorProto.INT4, onnx.TensorProto.UINT4),
-        *(onnx.TensorProto.INT16, onnx.TensorProto.UINT16),  # indices and sizes have 32 bits or more
         *(kind for name, kind in onnx.TensorProto.DataType.items() if name.startswith(("FLOAT8", "FLOAT4"))),
     }
 )
@@ -41,7 +40,11 @@ PARAMETER_TYPES = frozenset(
 
 def holds_parameters(value: Value | None) -> bool:
     """Whether a constant holds weights or a table: neither a scalar nor what is computed of shapes."""
-    return value is not None and value.stored and value.size > 1 and value.dtype in PARAMETER_TYPES
+    if value is None or not value.stored or value.size < 2:
+        return False
+    if value.dtype in (onnx.TensorProto.INT16, onnx.TensorProto.UINT16):  # in a row they are codes of categories
+        return sum(size > 1 for size in value.shape or ()) > 1
+    return value.dtype in PARAMETER_TYPES
 
 
 def may_take_a_bias(kind: str) -> bool:

@@ -1,11 +1,14 @@
 """torch as it is when a process begins, whatever the caller or a part of the user's own has switched."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 __all__ = ["plain_torch"]
+
+_KINDS = ("cpu", "cuda")
+"""The kinds of devices that `torch.autocast` is for."""
 
 
 @contextmanager
@@ -15,7 +18,9 @@ def plain_torch() -> Iterator[None]:
     Jobs are called within `torch.no_grad()` or from scripts that compute in float64, and give the same there.
     """
     dtype, device = torch.get_default_dtype(), torch.get_default_device()
-    with torch.inference_mode(mode=False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+    with torch.inference_mode(mode=False), torch.enable_grad(), ExitStack() as afterwards:
+        if any(map(torch.is_autocast_enabled, _KINDS)):
+            _leave_autocast(afterwards)
         torch.set_default_dtype(torch.float32)
         torch.set_default_device("cpu")
         try:
@@ -23,3 +28,13 @@ def plain_torch() -> Iterator[None]:
         finally:
             torch.set_default_dtype(dtype)
             torch.set_default_device(device)
+
+
+def _leave_autocast(afterwards: ExitStack) -> None:
+    """Turns autocast off. A context around that of a training would keep its weights as they were cast first."""
+    for kind in _KINDS:
+        afterwards.callback(torch.set_autocast_enabled, kind, torch.is_autocast_enabled(kind))
+        torch.set_autocast_enabled(kind, False)
+    afterwards.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
+    torch.set_autocast_cache_enabled(False)
+    torch.clear_autocast_cache()

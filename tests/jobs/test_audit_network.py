@@ -224,9 +224,18 @@ def test_a_plan_that_was_changed_does_not_resume(tmp_path, order):
         start_audit(tmp_path / "a", {"part_size": 2}, plan, resume=True)
 
 
-def test_damaged_parts_are_named(problem, folder, tmp_path):
+def test_damaged_parts_are_named_where_no_card_tells_them(problem, folder, tmp_path):
+    """Those of earlier versions have none; else a part that is not as it was written is measured anew."""
     copied = tmp_path / "a"
     shutil.copytree(folder.path, copied)
+    table = copied / "parts" / "00001.networks.csv"
+    whole = table.read_bytes()
+    assert open_audit(copied).finished(1)
+    table.write_bytes(whole.replace(b"largest", b"smallest", 1))
+    assert not open_audit(copied).finished(1)
+    table.write_bytes(whole)
+    for card in copied.glob("parts/*.json"):
+        card.unlink()
 
     def refused(name, content):
         path = copied / "parts" / name

@@ -45,3 +45,25 @@ def test_a_step_is_as_in_a_new_process(switched: Callable[[], AbstractContextMan
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
     assert gradients == (switched not in (torch.no_grad, torch.inference_mode))
+
+
+def test_what_is_cast_in_a_training_is_cast_anew_after_each_step() -> None:
+    """torch keeps casts until the outermost autocast ends: one around all would train with the first step's weights."""
+
+    @plain_torch()
+    def trained() -> torch.Tensor:
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(3, 1)
+        step = torch.optim.SGD(layer.parameters(), 0.1)
+        for _ in range(3):
+            with torch.autocast("cpu", torch.bfloat16):
+                loss = (layer(torch.ones(1, 3)) - 1.0).square().mean()
+            step.zero_grad()
+            loss.backward()
+            step.step()
+        return layer.weight.detach()
+
+    expected = trained()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(trained(), expected)
+    assert torch.is_autocast_cache_enabled()
