@@ -79,7 +79,7 @@ def report(place: Workplace, epochs: int) -> None:
         raise RunError(f"{BASELINE} has no finished training of {epochs} epochs in {place.units}: train it first")
     out = place.out
     roles = choose(variants, base, place)
-    bench = Bench(place)
+    bench = Bench(place, variants)
     values = {variant.title: _values(variant, bench) for variant in variants}
     table = pd.DataFrame([_row(variant, base, like_of(variant, variants), roles, values) for variant in variants])
     timing = read_timing(place)

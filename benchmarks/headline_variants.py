@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from headline_gain import finished_trainings
 from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, labels_of
+from seed_noise import pooled, with_seeds
 
 from evo_fair.errors import RunError
 from evo_fair.export.examine import Examiner
@@ -147,9 +148,10 @@ def read_timing(place: Workplace) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Bench:
-    """Metrics on the test part, by seed and resample; lesions are drawn alike for all variants, seeds for each."""
+    """Metrics on the test part; lesions are drawn alike for all variants, what trainings leave uncertain for each."""
 
     place: Workplace
+    variants: Sequence[Variant]
 
     @cached_property
     def examiner(self) -> Examiner:
@@ -157,15 +159,25 @@ class Bench:
         return Examiner(self.place.dataset, "test", GROUPS, seed=0, replicates=REPLICATES)
 
     def values(self, variant: Variant, metric: str, group: str) -> tuple[float, Floats]:
-        """A metric's mean over seeds, and on each resample of lesions and seeds: float64 `[replicates]`."""
-        points, resampled = [], []
+        """A metric's mean over seeds, and on each resample of lesions and trainings: float64 `[replicates]`.
+
+        What trainings of a variant differ by is known of its own, of a single one by that of all others.
+        """
+        resampled = []
         for predictions in variant.predictions["test"]:
-            points.append(METRICS[metric](self.place.dataset.counts(predictions[None], "test", group))[0])
             counts = self.examiner.resampled(predictions, group)
             assert counts is not None
             resampled.append(METRICS[metric](counts))
-        seeds = len(points)
-        rng = np.random.default_rng([seeds, *variant.title.encode()])
-        drawn = rng.integers(0, seeds, (REPLICATES, seeds))
-        by_seed = np.stack(resampled, axis=1)
-        return float(np.mean(points)), np.take_along_axis(by_seed, drawn, axis=1).mean(axis=1)
+        points = self._points(variant, metric, group)
+        rng = np.random.default_rng([len(points), *variant.title.encode()])
+        drawn = with_seeds(points, np.stack(resampled, axis=1), rng, self._pooled(metric, group))
+        return float(points.mean()), drawn
+
+    def _points(self, variant: Variant, metric: str, group: str) -> Floats:
+        counts = self.place.dataset.counts(variant.predictions["test"], "test", group)
+        return METRICS[metric](counts)
+
+    @cache  # noqa: B019 - there is one
+    def _pooled(self, metric: str, group: str) -> tuple[float, int] | None:
+        sound = (one for one in self.variants if min(map(len, map(np.unique, one.predictions["test"]))) > 1)
+        return pooled([self._points(one, metric, group) for one in sound])

@@ -16,7 +16,8 @@ latency are compared on the test part:
 Each starts from the network's own weights and is trained for --epochs with each seed, at --rate of the recipe's
 learning rate, by default that of ballot; the first two as evo-fair deploy --learning-rate does, ballot by its own. With
 --distillation all three follow the whole network by that share of the loss.
-Intervals are a bootstrap of the test part's units of the mean over seeds, for the differences of two methods on the
+Intervals are a bootstrap of the test part's units, and of what the seeds leave uncertain of their mean (`seed_noise`;
+the network itself is what it is), for the differences of two methods on the
 same resamples. `dense` is the network as it was.
 
 The search is a folder in results/benchmarks/own_network/PROBLEM-NETWORK/, a finished training a file in units/ there:
@@ -38,6 +39,7 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
+from seed_noise import with_seeds
 from torch import nn
 
 import evo_fair as ef
@@ -390,15 +392,17 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
     weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed=(labels, groups))
 
     def measured(of: list[Unit]) -> dict[str, tuple[float, Floats]]:
-        exact, drawn = dict.fromkeys(SHOWN, 0.0), {name: np.zeros(replicates) for name in SHOWN}
-        for unit in of:
-            predictions = place.predictions(unit)
-            like = dataset.counts(predictions[None], "test", group)
-            resampled = resampled_counts(weights, predictions, labels, groups, like)
-            for name in SHOWN:
-                exact[name] += float(METRICS[name](like)[0]) / len(of)
-                drawn[name] += METRICS[name](resampled) / len(of)
-        return {name: (exact[name], drawn[name]) for name in SHOWN}
+        predictions = np.stack([place.predictions(unit) for unit in of])
+        like = dataset.counts(predictions, "test", group)
+        resampled = [
+            resampled_counts(weights, one, labels, groups, like[number]) for number, one in enumerate(predictions)
+        ]
+        found = {}
+        for name in SHOWN:
+            points, drawn = METRICS[name](like), np.stack([METRICS[name](counts) for counts in resampled], axis=1)
+            rng = np.random.default_rng([len(of), *f"{of[0].method} {of[0].share:.4g} {name}".encode()])
+            found[name] = float(points.mean()), with_seeds(points, drawn, rng)
+        return found
 
     entries = {("dense", 1.0): [dense]}
     for unit in units:

@@ -3,17 +3,19 @@
 Three things are drawn anew in every resample: networks (a pair of the front's and a random one together), units of the
 test part (the same for all networks) and, for each network, the seeds of its trainings. Units cross with networks, so
 this is Owen's pigeonhole bootstrap (2007), whose variance is never too small but for lower-order terms. Intervals
-are those of `evo_fair.fairness.bootstrap.ends_of_change`.
+are those of `evo_fair.fairness.bootstrap.ends_of_change`; those of a mean over networks are at least as wide as
+Student's t over them, since a bootstrap of few networks is too narrow, and of fewer than three there is none.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.evolution import Box, hypervolume
 from evo_fair.fairness.bootstrap import ends_of_change
+from evo_fair.report.compare import mean_interval
 
 __all__ = ["Difference", "Trained", "hypervolume_difference", "interpolated_difference", "knots", "paired_difference"]
 
@@ -79,7 +81,7 @@ def paired_difference(ours: Trained, theirs: Trained, seed: int = 0) -> Differen
     rng = np.random.default_rng(seed)
     pairs = _draw(rng, ours)
     resampled = (ours.drawn(pairs, rng) - theirs.drawn(pairs, rng)).mean(axis=1)
-    return _difference((ours.means - theirs.means).mean(), resampled, len(ours.points))
+    return _mean_difference(ours.means - theirs.means, resampled)
 
 
 def knots(latency: Floats, known: Floats) -> tuple[Ints, Floats]:
@@ -113,8 +115,7 @@ def interpolated_difference(
     all_known = np.tile(np.arange(len(known_latency)), (replicates, 1))
     line = known.drawn(all_known, rng) @ weights.T
     resampled = ours.drawn(inside[chosen], rng) - np.take_along_axis(line, chosen, axis=1)
-    value = (ours.means[inside] - weights @ known.means).mean()
-    return _difference(value, resampled.mean(axis=1), len(inside))
+    return _mean_difference(ours.means[inside] - weights @ known.means, resampled.mean(axis=1))
 
 
 def hypervolume_difference(
@@ -147,6 +148,15 @@ def _draw(rng: np.random.Generator, trained: Trained) -> Ints:
     """Networks for every replicate, with replacement, as many as there are: `[replicates, networks]`."""
     n = len(trained.points)
     return rng.integers(0, n, (len(trained.resampled), n))
+
+
+def _mean_difference(differences: Floats, resampled: Floats) -> Difference:
+    """The mean of networks' differences; of fewer than three there is no telling how others would do."""
+    value, low, high = mean_interval(differences)
+    if np.isnan(low):
+        return Difference(value, np.nan, np.nan, len(differences))
+    found = _difference(value, resampled, len(differences))
+    return replace(found, low=min(found.low, low), high=max(found.high, high))
 
 
 def _difference(value: float, resampled: Floats, networks: int) -> Difference:

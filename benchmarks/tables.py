@@ -34,6 +34,7 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
+from seed_noise import with_seeds
 from tables_units import BOOSTERS, Place, Unit, make
 
 import evo_fair as ef
@@ -223,13 +224,17 @@ def report(
     for entry in compared:
         place = places[entry.units[0].variant]
         exact = measured(entry.units, places, "test")
-        drawn = {name: np.zeros(len(weights)) for name in SHOWN}
-        for unit in entry.units:
-            predictions = place.predictions(unit, "test")
-            like = dataset.counts(predictions[None], "test", group)
-            resampled = resampled_counts(weights, predictions, dataset.labels[samples], groups, like)
-            for name in SHOWN:
-                drawn[name] += METRICS[name](resampled) / len(entry.units)
+        predictions = np.stack([place.predictions(unit, "test") for unit in entry.units])
+        like = dataset.counts(predictions, "test", group)
+        resampled = [
+            resampled_counts(weights, one, dataset.labels[samples], groups, like[number])
+            for number, one in enumerate(predictions)
+        ]
+        drawn = {}
+        for name in SHOWN:
+            by_seed = np.stack([METRICS[name](counts) for counts in resampled], axis=1)
+            rng = np.random.default_rng([len(entry.units), *f"{entry.role} {name}".encode()])
+            drawn[name] = with_seeds(METRICS[name](like), by_seed, rng)
         values[entry.role] = {name: (exact[name], drawn[name]) for name in SHOWN}
         facts = [place.facts(unit)["bytes"] for unit in entry.units]
         row: dict[str, Any] = {"role": entry.role, "what": entry.units[0].title, "bytes": max(facts)}
