@@ -18,7 +18,6 @@ from headline_variants import (
     GROUPS,
     OVERALL,
     Bench,
-    Floats,
     Variant,
     choose,
     like_of,
@@ -30,15 +29,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 from provenance import made_by
 from rich.console import Console
+from seed_noise import Ends, Mean, difference, interval, ratio
 
 from evo_fair.errors import RunError
 from evo_fair.export.report import Deployed, time_networks
-from evo_fair.fairness.bootstrap import ends, ends_of_change
 from evo_fair.files import write_json, write_text
 from evo_fair.report.style import common_legend, grid, save_figure
 
-Value = tuple[float, Floats]  # a metric's mean over seeds, and on each resample
-Values = dict[str, Value]  # by column of the table
+Values = dict[str, Mean]  # by column of the table
+UNKNOWN = (np.nan, np.nan, np.nan)
 
 NAMED_ROLES = ("small", "small and fair", "accurate")
 """Roles that the figure names."""
@@ -114,15 +113,14 @@ def _row(
         "measured_ms": variant.measured_ms,
         **{f"predicted_ms[{device}]": ms for device, ms in variant.predicted_ms.items()},
     }
-    for name, (value, resampled) in values[variant.title].items():
-        low, high = ends(np.float64(value), resampled)
-        row |= {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name, mean in values[variant.title].items():
+        row |= _told(name, interval(mean), least=0.0)
         for against, other in (("mobilenet", base), ("like", like)):
-            compared = values[other.title][name] if other else (np.nan, np.full_like(resampled, np.nan))
+            compared = values[other.title][name] if other else None
             if name == "accuracy":
-                row |= _difference(f"{name}_minus_{against}", (value, resampled), compared)
+                row |= _told(f"{name}_minus_{against}", difference(mean, compared) if compared else UNKNOWN)
             elif name.startswith("unfairness"):
-                row |= _ratio(f"{name}_to_{against}", (value, resampled), compared)
+                row |= _told(f"{name}_to_{against}", ratio(mean, compared) if compared else UNKNOWN, least=0.0)
     row["times_smaller"] = base.facts["params"] / variant.facts["params"]
     row["times_faster_here"] = base.measured_ms / variant.measured_ms
     for device in DEVICES:
@@ -130,16 +128,10 @@ def _row(
     return row
 
 
-def _difference(name: str, ours: Value, theirs: Value) -> dict[str, float]:
-    value = ours[0] - theirs[0]
-    low, high = ends_of_change(value, ours[1] - theirs[1])
-    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
-
-
-def _ratio(name: str, ours: Value, theirs: Value) -> dict[str, float]:
-    value = ours[0] / theirs[0]
-    low, high = ends(np.float64(value), ours[1] / theirs[1])
-    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+def _told(name: str, ends: Ends, least: float = -np.inf) -> dict[str, float]:
+    """The columns of a value that is never below `least`."""
+    value, low, high = ends
+    return {name: value, f"{name}_low": float(np.maximum(low, least)), f"{name}_high": high}
 
 
 def _figure(table: pd.DataFrame) -> Figure:

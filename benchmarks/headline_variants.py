@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from headline_gain import finished_trainings
 from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, labels_of
-from seed_noise import pooled, with_seeds
+from seed_noise import Mean, mean_over_seeds, pooled
 
 from evo_fair.errors import RunError
 from evo_fair.export.examine import Examiner
@@ -146,7 +146,7 @@ def read_timing(place: Workplace) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bench:
     """Metrics on the test part; lesions are drawn alike for all variants, what trainings leave uncertain for each."""
 
@@ -158,10 +158,10 @@ class Bench:
         """Draws the lesions, once."""
         return Examiner(self.place.dataset, "test", GROUPS, seed=0, replicates=REPLICATES)
 
-    def values(self, variant: Variant, metric: str, group: str) -> tuple[float, Floats]:
-        """A metric's mean over seeds, and on each resample of lesions and trainings: float64 `[replicates]`.
+    def values(self, variant: Variant, metric: str, group: str) -> Mean:
+        """A metric's mean over seeds; what trainings differ by is known of the variant's own, if they are three.
 
-        What trainings of a variant differ by is known of its own, of a single one by that of all others.
+        Else it is known of all variants with as many.
         """
         resampled = []
         for predictions in variant.predictions["test"]:
@@ -169,9 +169,7 @@ class Bench:
             assert counts is not None
             resampled.append(METRICS[metric](counts))
         points = self._points(variant, metric, group)
-        rng = np.random.default_rng([len(points), *variant.title.encode()])
-        drawn = with_seeds(points, np.stack(resampled, axis=1), rng, self._pooled(metric, group))
-        return float(points.mean()), drawn
+        return mean_over_seeds(points, np.stack(resampled, axis=1), self._pooled(metric, group))
 
     def _points(self, variant: Variant, metric: str, group: str) -> Floats:
         counts = self.place.dataset.counts(variant.predictions["test"], "test", group)

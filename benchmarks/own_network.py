@@ -39,17 +39,17 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
-from seed_noise import with_seeds
+from seed_noise import Mean, difference, interval, mean_over_seeds
 from torch import nn
 
 import evo_fair as ef
-from evo_fair.arrays import Floats, Genomes
+from evo_fair.arrays import Genomes
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
 from evo_fair.jobs.dense import given_network
 from evo_fair.jobs.own import GivenNetwork, OwnOrigin, own_of_run
@@ -391,7 +391,7 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
     labels, groups = dataset.labels[samples], dataset.grouping(group).index[samples]
     weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed=(labels, groups))
 
-    def measured(of: list[Unit]) -> dict[str, tuple[float, Floats]]:
+    def measured(of: list[Unit]) -> dict[str, Mean]:
         predictions = np.stack([place.predictions(unit) for unit in of])
         like = dataset.counts(predictions, "test", group)
         resampled = [
@@ -400,8 +400,7 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
         found = {}
         for name in SHOWN:
             points, drawn = METRICS[name](like), np.stack([METRICS[name](counts) for counts in resampled], axis=1)
-            rng = np.random.default_rng([len(of), *f"{of[0].method} {of[0].share:.4g} {name}".encode()])
-            found[name] = float(points.mean()), with_seeds(points, drawn, rng)
+            found[name] = mean_over_seeds(points, drawn)
         return found
 
     entries = {("dense", 1.0): [dense]}
@@ -412,18 +411,16 @@ def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> Non
     for (method, share), of in entries.items():
         latency = float(np.mean([read_cached_json(place.path(unit, ".json"))["latency_ms"] for unit in of]))
         row: dict[str, Any] = {"method": method, "share": share, "latency_ms": latency, "seeds": len(of)}
-        for name, (value, drawn) in values[method, share].items():
-            low, high = ends(np.float64(value), drawn)
-            row |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        for name, mean in values[method, share].items():
+            value, low, high = interval(mean)
+            row |= {name: value, f"{name}_low": max(0.0, low), f"{name}_high": high}
         rows.append(row)
     differences = []
     for share in dict.fromkeys(unit.share for unit in units):
         for other in (*dict.fromkeys(unit.method for unit in units if unit.method != "front"), "dense"):
             theirs = values[other, 1.0 if other == "dense" else share]
             for name in SHOWN:
-                value = values["front", share][name][0] - theirs[name][0]
-                drawn = values["front", share][name][1] - theirs[name][1]
-                low, high = ends_of_change(np.float64(value), drawn)
+                value, low, high = difference(values["front", share][name], theirs[name])
                 differences.append(
                     {"share": share, "less": other, "metric": name, "value": value, "low": low, "high": high}
                 )

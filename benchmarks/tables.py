@@ -34,14 +34,14 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
-from seed_noise import with_seeds
+from seed_noise import Ends, Mean, difference, interval, mean_over_seeds, ratio
 from tables_units import BOOSTERS, Place, Unit, make
 
 import evo_fair as ef
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, resampled_counts
+from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 from evo_fair.files import write_text
 from evo_fair.problem import Problem, load_problem
 from evo_fair.report import Run
@@ -219,11 +219,10 @@ def report(
     weights = draw_weights(
         dataset.units[samples], arguments.replicates, np.random.default_rng(0), needed=(dataset.labels[samples], groups)
     )
-    values: dict[str, dict[str, tuple[float, Floats]]] = {}
+    values: dict[str, dict[str, Mean]] = {}
     rows = []
     for entry in compared:
         place = places[entry.units[0].variant]
-        exact = measured(entry.units, places, "test")
         predictions = np.stack([place.predictions(unit, "test") for unit in entry.units])
         like = dataset.counts(predictions, "test", group)
         resampled = [
@@ -233,14 +232,13 @@ def report(
         drawn = {}
         for name in SHOWN:
             by_seed = np.stack([METRICS[name](counts) for counts in resampled], axis=1)
-            rng = np.random.default_rng([len(entry.units), *f"{entry.role} {name}".encode()])
-            drawn[name] = with_seeds(METRICS[name](like), by_seed, rng)
-        values[entry.role] = {name: (exact[name], drawn[name]) for name in SHOWN}
+            drawn[name] = mean_over_seeds(METRICS[name](like), by_seed)
+        values[entry.role] = drawn
         facts = [place.facts(unit)["bytes"] for unit in entry.units]
         row: dict[str, Any] = {"role": entry.role, "what": entry.units[0].title, "bytes": max(facts)}
         for name in SHOWN:
-            low, high = ends(np.float64(exact[name]), drawn[name])
-            row |= {name: exact[name], f"{name}_low": low, f"{name}_high": high}
+            value, low, high = interval(drawn[name])
+            row |= {name: value, f"{name}_low": max(0.0, low), f"{name}_high": high}
         rows.append(row)
     table = pd.DataFrame(rows)
     claims = pd.DataFrame(claimed(values, dict(zip(table["role"], table["bytes"], strict=True))))
@@ -252,23 +250,24 @@ def report(
         Console(width=200).print(frame.to_string(index=False))
 
 
-def claimed(values: dict[str, dict[str, tuple[float, Floats]]], sizes: dict[str, int]) -> list[dict[str, Any]]:
+def claimed(values: dict[str, dict[str, Mean]], sizes: dict[str, int]) -> list[dict[str, Any]]:
     """What is asked of networks beside the booster, what came out, with a 95 % interval, and whether it holds."""
     rows = []
     most = {"small": 0.005, "even": 0.01, "blind": 0.01}
     for role, points in most.items():
-        ours, theirs = values[role]["accuracy"], values["booster"]["accuracy"]
-        rows.append(_claim(role, "accuracy below the booster's", theirs[0] - ours[0], theirs[1] - ours[1], points))
-    rows.append(_claim("small", "bytes, of the booster's", sizes["small"] / sizes["booster"], None, 1 / SMALLER))
+        lost = difference(values["booster"]["accuracy"], values[role]["accuracy"])
+        rows.append(_claim(role, "accuracy below the booster's", lost, points))
+    size = sizes["small"] / sizes["booster"]
+    rows.append(_claim("small", "bytes, of the booster's", (size, np.nan, np.nan), 1 / SMALLER))
     for role in ("even", "blind"):
         ours, theirs = (values[who]["equalized_odds_difference"] for who in (role, "booster"))
         what = "equalized odds difference, of the booster's"
-        rows.append(_claim(role, what, ours[0] / theirs[0], ours[1] / theirs[1], 0.5))
+        rows.append(_claim(role, what, ratio(ours, theirs), 0.5))
     return rows
 
 
-def _claim(role: str, what: str, value: float, drawn: Floats | None, most: float) -> dict[str, Any]:
-    low, high = (np.nan, np.nan) if drawn is None else ends_of_change(value, drawn)
+def _claim(role: str, what: str, ends: Ends, most: float) -> dict[str, Any]:
+    value, low, high = ends
     return {"role": role, "what": what, "value": value, "low": low, "high": high, "most": most, "holds": value <= most}
 
 

@@ -49,7 +49,14 @@ def test_a_difference_is_the_mean_over_pairs_of_means_over_seeds() -> None:
     found = paired_difference(ours, theirs)  # pairs differ by 0.1 and 0
     assert found.value == pytest.approx(0.05)
     assert found.networks == 2
-    assert found.low < 0.05 < found.high
+    assert np.isnan([found.low, found.high]).all(), "two say nothing of others"
+
+
+def test_an_interval_over_few_networks_is_no_narrower_than_students() -> None:
+    ours, theirs = exact([[0.8], [0.7], [0.75]]), exact([[0.7], [0.7], [0.7]])
+    found = paired_difference(ours, theirs)
+    half = 4.3027 * 0.05 / np.sqrt(3)
+    assert (found.low, found.high) == pytest.approx((0.05 - half, 0.05 + half), abs=1e-4)
 
 
 def test_what_all_pairs_and_seeds_have_more_is_known_exactly() -> None:
@@ -61,7 +68,7 @@ def test_what_all_pairs_and_seeds_have_more_is_known_exactly() -> None:
 
 def test_a_bias_of_resamples_is_in_the_interval_on_both_sides() -> None:
     """Resamples that all read 0.02 too high for one side: the sample itself may do so, too, or not."""
-    theirs = exact([[0.6], [0.7]])
+    theirs = exact([[0.6], [0.7], [0.8]])
     ours = Trained(theirs.points, theirs.resampled + 0.02)
     found = paired_difference(ours, theirs)
     assert (found.value, found.low, found.high) == pytest.approx((0.0, -0.02, 0.02))
