@@ -122,12 +122,19 @@ class Problem(Section):
 
         Raises:
             DataError: The data are missing, damaged or too few.
-            ProblemError: `[fairness]` names a grouping that the data don't have.
+            ProblemError: `[fairness]` names a grouping that the data don't have, or
+                images that are not square are to be turned.
         """
         dataset = self._loaded() if self._given is None else self._given
         self._check_groupings(dataset)
         own = () if self._given is None else dataset.groupings  # those that are loaded were checked then
         check_samples(dataset, [*own, self.fairness.group], self.data.min_samples, self.data.draw)
+        if "rot90" in self.training.augment and len(set(dataset.input_shape[1:])) > 1:
+            size = " x ".join(map(str, dataset.input_shape[1:]))
+            raise ProblemError(
+                f"{self._file or self.name}: [training] augment: rot90 turns square images alone, these are {size}: "
+                "leave it out"
+            )
         return dataset
 
     def _check_groupings(self, dataset: Dataset) -> None:

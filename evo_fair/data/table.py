@@ -12,7 +12,7 @@ from evo_fair.data.dataset import Dataset, Grouping, class_grouping
 from evo_fair.data.doubts import say_idle, say_missing, say_unnamed
 from evo_fair.data.splits import split_units
 from evo_fair.data.table_file import Cells, read_cells
-from evo_fair.data.table_inputs import Vocabulary, fit_inputs
+from evo_fair.data.table_inputs import FOLDS, Vocabulary, fit_inputs
 from evo_fair.data.table_settings import Column, TableSettings
 from evo_fair.data.tables import GivenSplit, unit_numbers
 from evo_fair.errors import DataError, quote
@@ -58,6 +58,8 @@ def load_table(
     for column, cell in texts.items():
         _check_category(cells, column, cell[train], column in settings.target_encoded)
     _check_values(cells, settings, {column: cell[train].nunique() for column, cell in texts.items()})
+    if settings.target_encoded:
+        _check_rated(cells, labels[train], label_names)
     inputs, columns = fit_inputs(
         numbers,
         texts,
@@ -66,6 +68,7 @@ def load_table(
         train,
         described=settings.described,
         blank=missing or (),
+        units=units,
     )
     return Dataset(
         name=name,
@@ -189,6 +192,17 @@ def _check_category(cells: Cells, column: str, train: "pd.Series[Any]", target_e
         raise DataError(
             f"{cells.path}: the category {column!r} has {count:,} different values, at most {most:,}: {mend}join "
             "values, or list it under numbers if it is one"
+        )
+
+
+def _check_rated(cells: Cells, labels: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+    """Refuses labels with too few rows in the training part for the rates of target-encoded columns."""
+    counts = np.bincount(labels, minlength=len(names))
+    if (counts < FOLDS).any():
+        name, count = names[int(counts.argmin())], int(counts.min())
+        raise DataError(
+            f"{cells.path}: label {name!r} has {count} rows in the training part, and rates of target_encoded columns "
+            f"need {FOLDS}: add rows, join labels, or name the columns under categories"
         )
 
 

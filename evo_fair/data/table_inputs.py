@@ -2,10 +2,11 @@
 
 A number: where it is missing, the median; then standardised. Where the training part lacks some, a second input says
 which samples had none. A category: one-hot, "missing" being a category of its own where the training part has it; what
-occurs in other parts alone is none of them. A target-encoded category: the rate of each label but the first among its
-training samples, shrunk towards the rate of all (scikit-learn's `TargetEncoder`); training samples get theirs from the
-other folds, so that no sample tells its own label. A described category, besides: the mean of each number among its
-training samples and how many there are, which tell categories apart whose rates are alike, and take no label.
+occurs in other parts alone is none of them. A target-encoded category: the rate of each label, of two that of the
+second, among its training samples, shrunk towards the rate of all (scikit-learn's `TargetEncoder`); training samples
+get theirs from the other folds, which hold whole units, so that no sample tells its own label. A described category,
+besides: the mean of each number among its training samples and how many there are, which tell categories apart whose
+rates are alike, and take no label.
 """
 
 from collections.abc import Mapping, Sequence
@@ -198,13 +199,15 @@ def fit_inputs(
     vocabularies: Mapping[str, Vocabulary] | None = None,
     described: Sequence[str] = (),
     blank: Sequence[str] = (),
+    units: npt.NDArray[np.int64] | None = None,
 ) -> tuple[Float32s, RawColumns]:
     """Inputs float32 `[samples, features]`, and the raw columns that they were made of.
 
     `numbers` are float64 `[samples]` by column, NaN for a missing one; `texts` categories by column, "" for a missing
     one, of which `target_encoded` get rates instead of a column each; `train` says which samples are fitted to.
     `vocabularies` are categories by column where they are not those of the training part. `described` are those of
-    `target_encoded` that get a profile as well. `blank` are texts that were taken for missing.
+    `target_encoded` that get a profile as well. `blank` are texts that were taken for missing. `units` are the samples'
+    units, by default each its own.
     """
     found = [vocabularies[name] if vocabularies else Vocabulary.of(cells[train]) for name, cells in texts.items()]
     categories = tuple(Categorical(name, vocabulary) for name, vocabulary in zip(texts, found, strict=True))
@@ -216,7 +219,7 @@ def fit_inputs(
     parts, fitted = _fit_numbers(list(numbers), raw[:, : len(numbers)].astype(np.float64), train)
     coded = _coded(raw[:, len(numbers) :])
     parts.append(_one_hot(one_hot, coded[:, : len(one_hot)]))
-    rates, rated = _fit_rates(rated, coded[:, len(one_hot) :], labels, train)
+    rates, rated = _fit_rates(rated, coded[:, len(one_hot) :], labels, train, units)
     profiles, rated = _fit_profiles(rated, coded[:, len(one_hot) :], parts[0][:, : len(numbers)], train, described)
     inputs = np.hstack([part for part in (*parts, rates, profiles) if part.shape[1]])
     return inputs, RawColumns(raw, Encoding(fitted, (*one_hot, *rated), tuple(blank)))
@@ -271,18 +274,23 @@ def _fit_rates(
     coded: npt.NDArray[np.float64],
     labels: npt.NDArray[np.int64],
     train: npt.NDArray[np.bool_],
+    units: npt.NDArray[np.int64] | None,
 ) -> tuple[Float32s, tuple[Categorical, ...]]:
     """The rates of target-encoded columns, float32 `[samples, columns * rates]`, and the columns with their tables."""
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
     from sklearn.preprocessing import TargetEncoder
 
     if not categories:
         return np.zeros((len(coded), 0), np.float32), ()
     kinds = int(labels.max()) + 1
+    folds: Any = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    if units is not None and len(np.unique(units[train])) < train.sum():  # a unit's other rows would tell its label
+        grouped = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+        folds = list(grouped.split(coded[train], labels[train], units[train]))
     encoder = TargetEncoder(
         categories=[np.sort(category.vocabulary.codes) for category in categories],
         target_type="binary" if kinds == 2 else "multiclass",
-        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0),
+        cv=folds,
     )
     rates = np.zeros((len(coded), len(categories) * (1 if kinds == 2 else kinds)), np.float32)
     rates[train] = encoder.fit_transform(coded[train], labels[train])

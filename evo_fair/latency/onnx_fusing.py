@@ -27,6 +27,7 @@ class Fusing:
     def begin(self, kind: str, row: Row, params: int, outputs: Sequence[Value]) -> None:
         """Notes what may join the layer that is about to be counted, the one that makes `outputs`."""
         layer = len(self.account.layers)
+        self.unbiased.discard(layer)  # of a branch that was walked and is not taken
         if may_take_a_bias(kind) and params:
             self.unbiased.add(layer)
         for output in outputs:
@@ -77,15 +78,18 @@ class Fusing:
             output.layer = source.layer
             output.fusable, output.activated = True, source.activated or kind in _ACTIVATIONS
 
-    @staticmethod
-    def gate(kind: str, data: Sequence[Value], outputs: Sequence[Value]) -> Value | None:
-        """The gate of a product x * sigmoid(x), which is one activation that its sigmoid already stands for."""
+    def gate(self, kind: str, data: Sequence[Value], outputs: Sequence[Value]) -> Value | None:
+        """The gate of a product x * sigmoid(x), which is one activation that its sigmoid already stands for.
+
+        None where the gate is read again, so that it is made for its own sake.
+        """
         if kind not in PRODUCTS or len(data) != 2:
             return None
         if len({value.graph for value in (*data, *outputs)}) > 1:
             return None
         first, second = data
-        return first if first.gated == second.key else second if second.gated == first.key else None
+        gate = first if first.gated == second.key else second if second.gated == first.key else None
+        return gate if gate is not None and self._uses(gate) == 1 else None
 
     def _uses(self, value: Value) -> int:
         return self.wiring.uses(value.name)

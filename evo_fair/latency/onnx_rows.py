@@ -202,9 +202,15 @@ def _quantised_product(node: onnx.NodeProto, kind: str, inputs: NodeValues, outp
 
 
 def _elementwise(node: onnx.NodeProto, kind: str, inputs: NodeValues, outputs: Sequence[Value]) -> Row:
-    """What maps or moves values one by one; the mean over an image is a global pool."""
+    """What maps or moves values one by one; the mean over an image is a global pool.
+
+    What makes less than it reads, as a mean over channels does, takes the time of reading.
+    """
     if kind.startswith("Reduce") and _is_global(kind, inputs, outputs):
         return _global_pool(node, kind, inputs, outputs)
+    if kind.startswith(("Reduce", "Arg", "Split")):
+        c, h, w = image_of(shape_of(inputs, 0))
+        return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
     c, h, w = image_of(_known(outputs[0]))
     return Row((Op.ACTIVATION, c, c, 1, 1, 1, h, w))
 

@@ -18,8 +18,9 @@ SHIFT_FRACTION = 1 / 16
 def augment(images: npt.NDArray[Any], kinds: Sequence[str], rng: np.random.Generator) -> npt.NDArray[Any]:
     """Transformed `images`, uint8 `[n, channels, height, width]`; every image draws its own transformation.
 
-    `hflip`, `vflip` mirror half of the images, `rot90` turns by a random multiple of 90 degrees (square images),
-    `shift` moves by up to a sixteenth of the size, at least a pixel, either way, repeating the border.
+    `hflip`, `vflip` mirror half of the images, `rot90` turns by a random multiple of 90 degrees, `shift` moves by up to
+    a sixteenth of the size, at least a pixel, either way, repeating the border. Raises `ValueError` for `rot90` on
+    images that are not square.
     """
     if not kinds:
         return images
@@ -54,13 +55,22 @@ def _drawn(shape: Sequence[int], kinds: Sequence[str], rng: np.random.Generator)
         most_y, most_x = (max(1, round(size * SHIFT_FRACTION)) for size in (height, width))
         rows = (rows + rng.integers(-most_y, most_y + 1, (n, 1))).clip(0, height - 1)
         columns = (columns + rng.integers(-most_x, most_x + 1, (n, 1))).clip(0, width - 1)
-    turned = rng.random(n) < 0.5 if "rot90" in kinds else np.zeros(n, np.bool_)
+    turned = np.zeros(n, np.bool_)
+    if "rot90" in kinds and height != width:
+        raise ValueError(f"rot90 turns square images alone, these are {height} x {width}")
+    if {"rot90", "hflip", "vflip"} <= set(kinds):
+        turned = rng.random(n) < 0.5  # a transposition: with both flips it makes every multiple of 90 degrees
+    elif "rot90" in kinds:
+        quarters = rng.integers(0, 4, (n, 1))
+        columns = np.where((quarters == 1) | (quarters == 2), columns[:, ::-1], columns)
+        rows = np.where((quarters == 2) | (quarters == 3), rows[:, ::-1], rows)
+        turned = quarters[:, 0] % 2 == 1
     return np.ascontiguousarray(rows), np.ascontiguousarray(columns), turned
 
 
 @njit(cache=True, nogil=True)
 def _gather(images: Any, rows: Any, columns: Any, turned: Any, moved: Any) -> None:
-    """Picks pixels by row and column; with both flips, a transposition makes every multiple of 90 degrees."""
+    """Picks pixels by row and column, of `turned` images into the place that a transposition gives them."""
     n, channels, height, width = images.shape
     for i in range(n):
         for channel in range(channels):

@@ -65,6 +65,8 @@ class FrozenStages:
         self._macs = []
         for stage in self.stages:
             sizes = stage.sizes(size)
+            if any(step.added is not None and sizes[step.added] != sizes[i] for i, step in enumerate(stage.steps)):
+                raise ValueError("maps of different sizes are added")  # kernels read both as one size
             weights = (self._weights.size(step) * sizes[i][0] * sizes[i][1] for i, step in enumerate(stage.steps))
             self._macs.append(sum(weights))
             size = sizes[len(stage.steps) - 1]

@@ -45,7 +45,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> list[Path]:
     check_place(folder)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / REPORT).unlink(missing_ok=True)
+        for name in (COMPARISONS.file, REPORT):  # until the facts are there again, it is not finished
+            (folder / name).unlink(missing_ok=True)
     tables = (
         comparison.by_label,
         comparison.by_run,

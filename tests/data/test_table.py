@@ -441,3 +441,10 @@ def test_groups_of_real_numbers_are_written_in_as_few_digits_as_tell_them(tmp_pa
     frame = pd.DataFrame({"x": [0.1, 0.1 + 0.2, 3.0, 1e16, np.nan]})
     cells = Cells(tmp_path / "t.parquet", frame, "row")
     assert cells.texts("x").tolist() == ["0.1", "0.30000000000000004", "3", "10000000000000000", ""]
+
+
+def test_a_label_that_the_training_part_lacks_has_no_rate(tmp_path: Path) -> None:
+    people = _people()
+    people["label"] = np.where(people["part"] == "train", "a", np.where(np.arange(len(people)) % 2, "b", "a"))
+    with pytest.raises(DataError, match="label 'b' has 0 rows in the training part, and rates of target_encoded"):
+        _load(tmp_path, people, split="part", label="label", target_encoded=["job"], categories=[])

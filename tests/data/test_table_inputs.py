@@ -121,3 +121,19 @@ def test_samples_that_are_not_fitted_to_change_nothing() -> None:
     ages[6:], jobs[6:] = 0, "cook"
     second, _ = fit_inputs({"age": ages}, {"job": jobs}, (), LABELS, TRAIN)
     np.testing.assert_array_equal(first[:6], second[:6])
+
+
+def test_a_units_rows_tell_nothing_of_each_others_labels() -> None:
+    """A category says nothing of the label, but each unit has five rows of one label, and a category of its own."""
+    rng = np.random.default_rng(0)
+    units = np.repeat(np.arange(400), 5)
+    labels = np.repeat(rng.integers(0, 2, 400), 5)
+    texts = {"home": pd.Series(np.array([f"h{unit // 4}" for unit in units], object))}
+    train = units < 320
+    torn, _ = fit_inputs({}, texts, ["home"], labels, train)
+    whole, _ = fit_inputs({}, texts, ["home"], labels, train, units=units)
+    told = [abs(np.corrcoef(rates[train, 0], labels[train])[0, 1]) for rates in (torn, whole)]
+    assert told[0] > 0.3
+    assert told[1] < 0.2
+    plain, _ = fit_inputs({}, texts, ["home"], labels, train, units=np.arange(2000))
+    np.testing.assert_array_equal(plain, torn)

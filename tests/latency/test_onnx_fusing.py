@@ -86,3 +86,28 @@ def test_an_activation_in_a_branch_does_not_join_the_layer_before_it(tmp_path: P
         helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
     ]
     assert operators(nodes, tmp_path).count("Relu") >= 1
+
+
+def test_a_gate_that_is_read_again_is_made_for_its_own_sake(tmp_path: Path) -> None:
+    nodes = [
+        CONV,
+        helper.make_node("Sigmoid", ["c"], ["s"]),
+        helper.make_node("Mul", ["c", "s"], ["p"]),
+        helper.make_node("Add", ["p", "s"], ["y"]),
+    ]
+    assert operators(nodes, tmp_path) == ["Conv", "Sigmoid", "Mul", "Add"]
+
+
+def test_a_layer_of_a_branch_that_is_not_taken_leaves_no_bias_open(tmp_path: Path) -> None:
+    """The convolution takes the place of a product without a bias: what is added to it are its own parameters."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("a", "b")]
+    conv = [helper.make_node("Conv", ["x", "w"], ["e"]), helper.make_node("Add", ["e", "by_channel"], ["a"])]
+    product = [helper.make_node("MatMul", ["x", "n"], ["f"]), helper.make_node("Relu", ["f"], ["b"])]
+    branches = [helper.make_graph(part, "g", [], [end]) for part, end in zip((conv, product), ends, strict=True)]
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["yes"], to=TensorProto.BOOL),
+        helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    save(tmp_path / "x.onnx", nodes, weights(w=(8, 8, 1, 1), n=(6, 6), by_channel=(8, 1, 1)), {"x": [1, 8, 6, 6]})
+    assert read_onnx(tmp_path / "x.onnx").params == 64 + 8 + 36

@@ -98,3 +98,13 @@ def test_shapes_that_do_not_fit_their_weights_are_refused(
 ) -> None:
     with pytest.raises(InputShapeError, match=rf"node 'y' \({operator}\) does not fit its input .*{message}"):
         of_node(tmp_path / "x.onnx", operator, shapes, **options)
+
+
+@pytest.mark.parametrize("kind", ["ReduceMean", "ReduceMax", "ArgMax"])
+def test_what_makes_less_than_it_reads_takes_the_time_of_reading(kind: str, tmp_path: Path) -> None:
+    axis = {"axis": 1} if kind == "ArgMax" else {"axes": [1]}
+    node = helper.make_node(kind, ["c"], ["y"], keepdims=1, **axis)
+    conv = helper.make_node("Conv", ["x", "w"], ["c"])
+    save(tmp_path / "x.onnx", [conv, node], weights(w=(32, 3, 1, 1)), {"x": [1, 3, 6, 6]}, opset=13)
+    layer = read_onnx(tmp_path / "x.onnx").layers[1]
+    assert layer.row[:2] + layer.row[6:] == (Op.ACTIVATION, 32, 6, 6)

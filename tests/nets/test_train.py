@@ -255,6 +255,8 @@ def test_input_statistics_are_by_channel() -> None:
         ((), {"identity"}),
         (("hflip",), {"identity", "hflip"}),
         (("vflip",), {"identity", "vflip"}),
+        (("rot90",), {"identity", "rot90", "rot180", "rot270"}),
+        (("hflip", "rot90"), {"identity", "hflip", "vflip", "rot180", "rot90", "rot270", "transpose", "anti"}),
         (("hflip", "vflip", "rot90"), {"identity", "hflip", "vflip", "rot180", "rot90", "rot270", "transpose", "anti"}),
     ],
 )
@@ -299,3 +301,8 @@ def test_channels_move_together_and_images_apart(kinds: tuple[str, ...]) -> None
         assert np.array_equal(moved[:, 0], moved[:, 1])
         assert np.array_equal(moved[:, 0], 255 - moved[:, 2])
         assert len(np.unique(moved, axis=0)) > 5
+
+
+def test_images_that_are_not_square_are_not_turned() -> None:
+    with pytest.raises(ValueError, match="rot90 turns square images alone, these are 8 x 12"):
+        augment(np.zeros((4, 1, 8, 12), np.uint8), ("rot90",), np.random.default_rng(0))

@@ -67,8 +67,12 @@ class Parcel:
         parts = _packed(work, hashed, by_path=True)
         with storage_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("wb") as file:
-                self.digest = _written(parts, file)
+            try:
+                with self.path.open("wb") as file:
+                    self.digest = _written(parts, file)
+            except BaseException:
+                self.path.unlink(missing_ok=True)  # there may be no room for it, and then it takes what there is
+                raise
 
     def content(self) -> bytes:
         """The same with all that it needs, for a worker that does not see this machine's files."""
@@ -163,15 +167,21 @@ def _unpacked(content: memoryview) -> Any:
         parts.append(content[place : place + length])
         place += length
     with _deep():
-        _, work = pickle.loads(parts[0], buffers=parts[1:])
-    return work
+        own, work = pickle.loads(parts[0], buffers=parts[1:])
+    return own, work
 
 
 class _OwnParts:
     """The parts that users have registered: they are registered where this is unpickled, which comes first."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return take_up, (own_parts(_NEEDED),)
+        return _taken_up, (own_parts(_NEEDED),)
+
+
+def _taken_up(parts: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Registers parts and returns them: another parcel may bring others before this one is used again."""
+    take_up(parts)
+    return parts
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # joblib tells no types

@@ -97,7 +97,11 @@ class Processes:
         del where
         idle = set(range(self.width)) - set(self._at.values())
         there = [executor for number in idle if (executor := self._executors[number]) is not None]
-        wait([executor.submit(call, *arguments) for executor in there])
+        told = []
+        for executor in there:
+            with contextlib.suppress(process_executor.BrokenProcessPool):  # it died; what it gets next tells
+                told.append(executor.submit(call, *arguments))
+        wait(told)
 
     def close(self) -> None:
         """Ends the processes, whatever they are doing."""

@@ -15,6 +15,7 @@ from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.jobs.workers.parcel import NotHere, Ticket, opened
 from evo_fair.nets.plain import plain_torch
 from evo_fair.one_at_a_time import one_at_a_time
+from evo_fair.registry import take_up
 
 __all__ = ["Answer", "MadeElsewhere", "receive", "run_piece", "versions"]
 
@@ -95,14 +96,16 @@ def _opened(ticket: Ticket) -> Any:
     torch.set_num_threads(ticket.threads)
     if ticket.digest in _open:
         _open.move_to_end(ticket.digest)
-        return _open[ticket.digest]
+        own, work = _open[ticket.digest]
+        take_up(own)  # another job's parcel may have registered its own since
+        return work
     for (name, wanted), (_, there) in zip(ticket.versions, versions(), strict=True):
         if there != wanted:
             raise EvoFairError(
                 f"the worker on {platform.node()} has {name} {there}, the job {wanted}: install the same in both"
             )
     try:
-        work = opened(ticket.path, ticket.digest, _received.pop(ticket.digest, None))
+        own, work = opened(ticket.path, ticket.digest, _received.pop(ticket.digest, None))
     except ImportError as reason:
         raise EvoFairError(
             f"the worker on {platform.node()} can't import a part of the job ({in_a_line(reason)}): install it there, "
@@ -110,13 +113,15 @@ def _opened(ticket: Ticket) -> Any:
         ) from reason
     while len(_open) >= _KEPT:
         _let_go(next(iter(_open)))
-    _open[ticket.digest] = work
+    _open[ticket.digest] = own, work
     return work
 
 
 def _let_go(digest: str) -> None:
     """Closes an open parcel, if it is one that can be closed, and frees its memory."""
-    close = getattr(_open.pop(digest, None), "close", None)
+    _received.pop(digest, None)
+    _, work = _open.pop(digest, (None, None))
+    close = getattr(work, "close", None)
     if close is not None:
         close()
 

@@ -5,11 +5,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
 import evo_fair as ef
-from evo_fair.jobs.workers.parcel import NotHere, Parcel, opened
+from evo_fair.jobs.workers.parcel import NotHere, Parcel, Ticket, opened
+from evo_fair.jobs.workers.remote import run_piece, versions
 from evo_fair.plugins import load_plugin, unloaded_afterwards
 from evo_fair.registries import CRITERIA, METHODS
 
@@ -23,12 +25,12 @@ def frozen(array: Any) -> Any:
 def test_a_parcel_opens_as_what_was_packed(tmp_path: Path) -> None:
     large, small = frozen(np.arange(100_000)), np.arange(5)
     parcel = Parcel({"large": large, "small": small, "f": lambda x: x + small}, tmp_path, hashed=False)
-    there = opened(str(parcel.path), parcel.digest, None)
+    _, there = opened(str(parcel.path), parcel.digest, None)
     np.testing.assert_array_equal(there["large"], large)
     np.testing.assert_array_equal(there["f"](1), small + 1)
     assert not there["large"].flags.writeable  # it lies in the file, which workers share
     assert there["small"].flags.writeable
-    again = opened("nowhere", parcel.digest, parcel.content())
+    _, again = opened("nowhere", parcel.digest, parcel.content())
     np.testing.assert_array_equal(again["large"], large)
     parcel.close()
     assert list(tmp_path.iterdir()) == []
@@ -52,7 +54,7 @@ def test_an_array_of_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
     images = frozen(np.asarray(mapped(tmp_path / "images.npy", content))[1:])
     parcel = Parcel([images], tmp_path / "job", hashed=True)
     assert parcel.path.stat().st_size < 10_000
-    (there,) = opened(str(parcel.path), parcel.digest, None)
+    _, (there,) = opened(str(parcel.path), parcel.digest, None)
     np.testing.assert_array_equal(there, content[1:])
 
 
@@ -66,11 +68,11 @@ def test_a_worker_that_sees_another_file_is_sent_all(tmp_path: Path, change: str
     if change != "gone":
         np.save(place, content if change == "copied" else content[::-1])
     if change == "copied":  # as in another machine's cache
-        np.testing.assert_array_equal(opened(str(parcel.path), parcel.digest, None)[0], content)
+        np.testing.assert_array_equal(opened(str(parcel.path), parcel.digest, None)[1][0], content)
     else:
         with pytest.raises(NotHere):
             opened(str(parcel.path), parcel.digest, None)
-    np.testing.assert_array_equal(opened(str(parcel.path), parcel.digest, sent)[0], content)
+    np.testing.assert_array_equal(opened(str(parcel.path), parcel.digest, sent)[1][0], content)
 
 
 def test_what_no_process_can_be_sent_is_refused_on_one_line(tmp_path: Path) -> None:
@@ -104,8 +106,29 @@ def test_plugins_and_registered_parts_come_along(tmp_path: Path) -> None:
         sys.modules.pop(name, None)  # as in a worker that does not see the plugin's folder
     sys.path.remove(str(tmp_path))
     with unloaded_afterwards():
-        criterion = opened(str(parcel.path), parcel.digest, None)
+        _, criterion = opened(str(parcel.path), parcel.digest, None)
         assert criterion(None, None, None, None) == 7
         assert CRITERIA["from_a_plugin"](None, None, None, None) == 7  # type: ignore[arg-type]
         assert METHODS["of_a_notebook"](None, None, None) == 8  # type: ignore[arg-type]
     assert "from_a_plugin" not in CRITERIA
+
+
+def test_each_job_finds_its_own_parts_however_their_pieces_come(tmp_path: Path) -> None:
+    """Two jobs of one scheduler, whose plugins call different criteria by one name."""
+    tickets = []
+    for number in (1, 2):
+        with unloaded_afterwards():
+
+            @ef.criterion(name="mine")
+            def own(network: Any, structure: Any, samples: Any, rng: Any, told: int = number) -> Any:
+                return told
+
+            parcel = Parcel(_asks_by_name, tmp_path, hashed=False)
+        tickets.append(Ticket(parcel.digest, str(parcel.path), 1, versions()))
+    with unloaded_afterwards():
+        answers = [run_piece(tickets[job], cloudpickle.dumps(None)) for job in (0, 1, 0, 1, 1, 0)]
+    assert [cloudpickle.loads(answer.content) for answer in answers] == [1, 2, 1, 2, 2, 1]
+
+
+def _asks_by_name(_: None) -> Any:
+    return CRITERIA["mine"](None, None, None, None)  # type: ignore[arg-type]
