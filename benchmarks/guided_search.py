@@ -11,10 +11,11 @@ half and in the best tenth, beside multiply-accumulates, the scores themselves (
 training (the ceiling).
 
 Then searches with 40 trainings: a training is one of a network's three published ones, drawn by the seed. Rounds of
-five, each chosen by `evo_fair.belief.next_trainings` from what is believed after the rounds before. The hypervolume of
-the trained networks' true error (mean of three) and multiply-accumulates, as a share of the true front's, is compared
-with that of NSGA-II of the engine without a proxy: how many trainings that needs for as much. The priors of the belief,
-and the supernet's recipe, were chosen with an earlier supernet's scores of these networks in sight. Writes results/benchmarks/guided_search.csv and guided_search_runs.csv.
+five, each chosen by `evo_fair.belief.next_trainings` from what is believed after the rounds before. The hypervolume
+of the trained networks' true error (mean of three) and multiply-accumulates, as a share of the true front's, is
+compared with that of NSGA-II of the engine without a proxy: how many trainings that needs for as much. The priors of
+the belief, and the supernet's recipe, were chosen with an earlier supernet's scores of these networks in sight.
+Writes results/benchmarks/guided_search.csv and guided_search_runs.csv.
 """
 
 import argparse
