@@ -27,17 +27,16 @@ Measured = tuple[npt.NDArray[np.uint8], dict[str, list[float]]]
 def audited_groupings(dataset: Dataset, group: str, others: Sequence[str]) -> tuple[str, ...]:
     """The groupings of an audit beside `class`: `group`, and those of the others with samples of each group to audit.
 
-    Warns of others that are left out. Raises `DataError` if `group` itself lacks some.
+    Warns of others that are left out. Raises `DataError` if `group` itself, or a label, lacks some.
     """
-    found = []
-    for name in dict.fromkeys((group, *others)):
-        if name == "class":
+    found = [name for name in (group,) if name != "class"]
+    check_samples(dataset, found, 1)
+    for name in dict.fromkeys(others):
+        if name in ("class", group):
             continue
         try:
             check_samples(dataset, (name,), 1)
         except DataError as reason:
-            if name == group:
-                raise
             warnings.warn(f"{name!r} is left out of the audit: {reason}", DataWarning, stacklevel=2)
             continue
         found.append(name)
