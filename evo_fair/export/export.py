@@ -48,7 +48,7 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
     if _takes_more(network):
         network = _OfOneInput(network)
     batch = {0: "batch"}
-    with atomic_write(path) as temporary, warnings.catch_warnings(), _without_a_log(), torch_threads(1):
+    with atomic_write(path) as temporary, warnings.catch_warnings(), _left_as_it_was(), torch_threads(1):
         warnings.simplefilter("ignore")  # of sizes that it takes for constants, too: the check of the file tells
         try:
             torch.onnx.export(
@@ -96,14 +96,18 @@ def _takes_more(network: nn.Module) -> bool:
 
 
 @contextmanager
-def _without_a_log() -> Iterator[None]:
-    """torch's exporter turns its log on and never off, and prints the whole graph of a network that it refuses."""
-    log = torch._C._jit_onnx_log
+def _left_as_it_was() -> Iterator[None]:
+    """A block of torch's exporter, which leaves its log on, and autocast without its cache after a network it refuses.
+
+    It would print the whole graph of such a network.
+    """
+    log, cached = torch._C._jit_onnx_log, torch.is_autocast_cache_enabled()
     torch._C._jit_onnx_log = lambda *_: None
     try:
         yield
     finally:
         torch._C._jit_onnx_log = log
+        torch.set_autocast_cache_enabled(cached)
 
 
 def onnx_logits(path: Path, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

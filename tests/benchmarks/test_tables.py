@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tables
 import torch
+from seed_noise import Mean
 from tables import claimed, told, within
 from tables_units import even_odds
 from torch.nn import functional
@@ -45,10 +46,10 @@ def _problem(folder: Path) -> Problem:
 
 
 def test_claims_hold_up_to_what_is_asked_and_no_further() -> None:
-    def values(accuracy: float, difference: float) -> dict[str, tuple[float, np.ndarray]]:
+    def values(accuracy: float, difference: float) -> dict[str, Mean]:
         return {
-            "accuracy": (accuracy, np.full(9, accuracy)),
-            "equalized_odds_difference": (difference, np.full(9, difference)),
+            "accuracy": Mean(accuracy, np.full(9, accuracy), 0.0, 2),
+            "equalized_odds_difference": Mean(difference, np.full(9, difference), 0.0, 2),
         }
 
     found = {
