@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -154,6 +155,9 @@ def _watch(call: socket.socket) -> NoReturn:
         os.setsid()
         call.close()
         _end(partial(_run, wanted))
+    with contextlib.suppress(ProcessLookupError):
+        while os.getpgid(pid) != pid:  # who hears of it may kill its group at once
+            time.sleep(0.001)
     call.sendall(f"{pid}\n".encode())
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     with contextlib.suppress(OSError):  # nobody waits for it any more
