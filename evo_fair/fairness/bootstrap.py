@@ -20,15 +20,19 @@ from evo_fair.fairness.wilson import wilson_ends
 
 __all__ = [
     "Interval",
+    "OnResamples",
     "draw_weights",
     "ends",
     "ends_of_change",
     "ends_of_groups",
     "interval",
+    "on_resamples",
     "resampled_counts",
-    "spread_by_chance",
 ]
 
+
+OF_ALL_SAMPLES = ("accuracy", "error", "balanced_accuracy", "balanced_error")
+"""The metrics of `METRICS` that compare no groups and no labels."""
 
 AT_ONCE = 2**24
 """How many draws, or weights, are worked on at a time: all of a table's resamples would fill the memory twice over."""
@@ -46,6 +50,19 @@ class Interval(NamedTuple):
     value: float
     low: float
     high: float
+
+
+class OnResamples(NamedTuple):
+    """A metric of one network on every resample, in its unit.
+
+    Args:
+        values: Its values, float64 `[replicates]`.
+        by_chance: What it would find of groups that are equal, by the noise of the
+            resamples alone, float64 `[replicates]`; None unless it measures inequality.
+    """
+
+    values: Floats
+    by_chance: Floats | None
 
 
 def draw_weights(
@@ -134,8 +151,8 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
     """A metric's value for one network, with its interval; see `ends`.
 
     Where equal groups would often look as unequal by chance as these do, so that the
-    metric is at most the upper percentile of `spread_by_chance`, the interval begins
-    at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
+    metric is at most the upper percentile of `on_resamples` by chance, the interval
+    begins at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
     resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0
     or 1 has Wilson's interval of all samples, a balanced one the mean of the labels'
     own. That of the worst group reaches from the lowest lower to the lowest upper end
@@ -158,20 +175,20 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
         low, high = ends(value, metric(resampled), level)
         least, most = _ends_of_all_alike(name, counts, resampled, level)
         return Interval(value, float(min(low, least)), float(max(high, most)))
-    low, high = ends(value, _on_resamples(metric, counts, resampled), level)
-    chance = spread_by_chance(metric, counts, resampled)
-    if chance is not None and value <= np.percentile(chance, 50 * (1 + level)):
+    values, by_chance = on_resamples(metric, counts, resampled)
+    low, high = ends(value, values, level)
+    if by_chance is not None and value <= np.percentile(by_chance, 50 * (1 + level)):
         low = 0.0
     return Interval(value, float(low), float(high))
 
 
-def spread_by_chance(metric: Metric, counts: Counts, resampled: Counts) -> Floats | None:
-    """How unequal a metric would find groups that are equal, by the noise of resamples alone.
+def on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> OnResamples:
+    """A metric on every resample, and what chance alone would make of groups that are equal.
 
     The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
-    how far rates of groups or labels lie apart. Here they measure it of what each rate
-    of a resample is above the same rate of the samples; rates of 0 and 1 have noise, too,
-    see `shares_with_spread`.
+    how far rates of groups or labels lie apart. By chance they measure it of what each
+    rate of a resample is above the same rate of the samples. Where rates are compared,
+    those of 0 and 1 have noise, too, see `shares_with_spread`.
 
     Args:
         metric: The metric.
@@ -179,17 +196,19 @@ def spread_by_chance(metric: Metric, counts: Counts, resampled: Counts) -> Float
         resampled: Its counts on every resample.
 
     Returns:
-        float64 `[replicates]`, in the metric's unit; None for any other metric.
+        Its values and those by chance.
 
     Raises:
-        UndefinedMetricError: The metric has no value on these samples.
+        UndefinedMetricError: The metric has no value on these samples, or on a resample.
     """
     name = _name_of(metric)
-    if name is None or name in ACCURACIES:
-        return None
+    if name is None or name in OF_ALL_SAMPLES:
+        return OnResamples(metric(resampled), None)
     recipe = RECIPES[name]
-    rates, drawn = recipe.rates(counts, name), recipe.rates(resampled, name)
-    return recipe.summary(shares_with_spread(rates, drawn) - rates.shares)
+    rates = recipe.rates(counts, name)
+    shares = shares_with_spread(rates, recipe.rates(resampled, name))
+    by_chance = None if name in ACCURACIES else recipe.summary(shares - rates.shares)
+    return OnResamples(recipe.summary(shares), by_chance)
 
 
 def ends(
@@ -267,15 +286,6 @@ def ends_of_change(
     percentiles = np.percentile(resampled, [tail, 100 - tail], axis=0)
     basic = 2 * np.asarray(value) - percentiles[::-1]
     return np.stack([np.minimum(basic, percentiles)[0], np.maximum(basic, percentiles)[1]])
-
-
-def _on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> Floats:
-    """The metric on every resample, of rates that all have a spread where it compares groups or labels."""
-    name = _name_of(metric)
-    if name is None or name in ("accuracy", "error", "balanced_accuracy", "balanced_error"):
-        return metric(resampled)
-    recipe = RECIPES[name]
-    return recipe.summary(shares_with_spread(recipe.rates(counts, name), recipe.rates(resampled, name)))
 
 
 def _name_of(metric: Metric) -> str | None:

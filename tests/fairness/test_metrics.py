@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions, error, group_accuracy, unfairness
-from evo_fair.fairness.bootstrap import spread_by_chance
+from evo_fair.fairness.bootstrap import on_resamples
 from evo_fair.fairness.metrics import ACCURACIES
 
 # Two groups with a sample of unknown group in `rest`; rows are true labels, columns predictions; label 1 is positive.
@@ -121,7 +121,8 @@ def test_what_chance_does_to_equal_groups_is_what_the_metric_finds_in_resamples_
     """Two groups alike, that get both labels right equally often: whatever a metric of inequality finds is noise."""
     alike = Counts(np.full((1, 2, 2, 2), [[30, 10], [10, 30]]), np.zeros((1, 2, 2), int), ("a", "b"), ("n", "y"), (1,))
     resampled = _random(7, n_groups=2)[3]
-    found = spread_by_chance(METRICS[name], alike, resampled)
+    values, found = on_resamples(METRICS[name], alike, resampled)
+    np.testing.assert_allclose(values, METRICS[name](resampled), atol=1e-12)
     if name in ACCURACIES:
         assert found is None
     else:
@@ -135,7 +136,7 @@ def test_what_chance_does_is_measured_from_the_samples_own_rates() -> None:
         values = np.array([[[[right, 10 - right], [0, 0]] for right in row] for row in rights])
         return Counts(values, np.zeros((len(rights), 2, 2), int), ("a", "b"), ("n", "y"))
 
-    found = spread_by_chance(METRICS["unfairness"], counts((9, 5)), counts((9, 5), (8, 6)))
+    found = on_resamples(METRICS["unfairness"], counts((9, 5)), counts((9, 5), (8, 6))).by_chance
     np.testing.assert_allclose(found, [0.0, 0.2], atol=1e-12)
 
 
