@@ -39,7 +39,7 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
-from seed_noise import Mean, difference, interval, mean_over_seeds
+from seed_noise import Resampling, difference, interval
 from torch import nn
 
 import evo_fair as ef
@@ -48,8 +48,6 @@ from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.export.tuning import Tuning, train_network
-from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 from evo_fair.files import read_cached_json, write_bytes, write_json, write_text
 from evo_fair.jobs.dense import given_network
 from evo_fair.jobs.own import GivenNetwork, OwnOrigin, own_of_run
@@ -386,27 +384,11 @@ def _trained(place: Place, unit: Unit, network: nn.Module) -> nn.Module:
 
 def report(place: Place, dense: Unit, units: list[Unit], replicates: int) -> None:
     """Writes and shows the table, and the differences of the front's networks from the others."""
-    dataset, group = place.dataset, place.group
-    samples = dataset.part("test")
-    labels, groups = dataset.labels[samples], dataset.grouping(group).index[samples]
-    weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed=(labels, groups))
-
-    def measured(of: list[Unit]) -> dict[str, Mean]:
-        predictions = np.stack([place.predictions(unit) for unit in of])
-        like = dataset.counts(predictions, "test", group)
-        resampled = [
-            resampled_counts(weights, one, labels, groups, like[number]) for number, one in enumerate(predictions)
-        ]
-        found = {}
-        for name in SHOWN:
-            points, drawn = METRICS[name](like), np.stack([METRICS[name](counts) for counts in resampled], axis=1)
-            found[name] = mean_over_seeds(points, drawn)
-        return found
-
+    test = Resampling(place.dataset, place.group, replicates)
     entries = {("dense", 1.0): [dense]}
     for unit in units:
         entries.setdefault((unit.method, unit.share), []).append(unit)
-    values = {key: measured(of) for key, of in entries.items()}
+    values = {key: test.means(np.stack([place.predictions(unit) for unit in of]), SHOWN) for key, of in entries.items()}
     rows = []
     for (method, share), of in entries.items():
         latency = float(np.mean([read_cached_json(place.path(unit, ".json"))["latency_ms"] for unit in of]))

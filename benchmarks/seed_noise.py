@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from evo_fair.fairness.bootstrap import ends_of_change
+from evo_fair.data import Dataset
+from evo_fair.fairness import METRICS
+from evo_fair.fairness.bootstrap import draw_weights, ends_of_change, resampled_counts
 
-__all__ = ["Ends", "Mean", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
+__all__ = ["Ends", "Mean", "Resampling", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
 
 Floats = npt.NDArray[np.float64]
 Ends = tuple[float, float, float]
@@ -37,6 +39,31 @@ class Mean(NamedTuple):
     drawn: Floats
     variance: float
     freedom: float
+
+
+class Resampling:
+    """The test part of a data set, and resamples of its units on which all networks are measured alike."""
+
+    def __init__(self, dataset: Dataset, group: str, replicates: int) -> None:
+        samples = dataset.part("test")
+        self._dataset, self._group, self._labels = dataset, group, dataset.labels[samples]
+        self._groups = dataset.grouping(group).index[samples]
+        needed = (self._labels, self._groups)
+        self._weights = draw_weights(dataset.units[samples], replicates, np.random.default_rng(0), needed)
+
+    def means(self, predictions: npt.NDArray[np.uint8], names: Sequence[str]) -> dict[str, Mean]:
+        """By name a metric's mean over the trainings of a network, which predict labels `[seeds, samples]`."""
+        like = self._dataset.counts(predictions, "test", self._group)
+        resampled = [
+            resampled_counts(self._weights, one, self._labels, self._groups, like[number])
+            for number, one in enumerate(predictions)
+        ]
+        return {
+            name: mean_over_seeds(
+                METRICS[name](like), np.stack([METRICS[name](counts) for counts in resampled], axis=1)
+            )
+            for name in names
+        }
 
 
 def mean_over_seeds(points: Floats, resampled: Floats, others: tuple[float, int] | None = None) -> Mean:

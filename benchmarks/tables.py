@@ -34,14 +34,13 @@ import numpy.typing as npt
 import pandas as pd
 from provenance import made_by, run
 from rich.console import Console
-from seed_noise import Ends, Mean, difference, interval, mean_over_seeds, ratio
+from seed_noise import Ends, Mean, Resampling, difference, interval, ratio
 from tables_units import BOOSTERS, Place, Unit, make
 
 import evo_fair as ef
 from evo_fair.errors import EvoFairError
 from evo_fair.evolution import genome_of
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
 from evo_fair.files import write_text
 from evo_fair.problem import Problem, load_problem
 from evo_fair.report import Run
@@ -213,26 +212,13 @@ def report(
 ) -> None:
     """Writes and shows the table of all entries, and what is claimed of them."""
     compared = entries(booster, boosters, units, places, arguments.margin)
-    dataset, group = places[BLIND].dataset, places[BLIND].problem.fairness.group
-    samples = dataset.part("test")
-    groups = dataset.grouping(group).index[samples]
-    weights = draw_weights(
-        dataset.units[samples], arguments.replicates, np.random.default_rng(0), needed=(dataset.labels[samples], groups)
-    )
+    blind = places[BLIND]
+    test = Resampling(blind.dataset, blind.problem.fairness.group, arguments.replicates)
     values: dict[str, dict[str, Mean]] = {}
     rows = []
     for entry in compared:
         place = places[entry.units[0].variant]
-        predictions = np.stack([place.predictions(unit, "test") for unit in entry.units])
-        like = dataset.counts(predictions, "test", group)
-        resampled = [
-            resampled_counts(weights, one, dataset.labels[samples], groups, like[number])
-            for number, one in enumerate(predictions)
-        ]
-        drawn = {}
-        for name in SHOWN:
-            by_seed = np.stack([METRICS[name](counts) for counts in resampled], axis=1)
-            drawn[name] = mean_over_seeds(METRICS[name](like), by_seed)
+        drawn = test.means(np.stack([place.predictions(unit, "test") for unit in entry.units]), SHOWN)
         values[entry.role] = drawn
         facts = [place.facts(unit)["bytes"] for unit in entry.units]
         row: dict[str, Any] = {"role": entry.role, "what": entry.units[0].title, "bytes": max(facts)}

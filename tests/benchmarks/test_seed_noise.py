@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from seed_noise import Mean, difference, interval, mean_over_seeds, pooled, ratio
+from seed_noise import Mean, Resampling, difference, interval, mean_over_seeds, pooled, ratio
+
+from ..own.conftest import digits_task
 
 REPLICATES = 400
 
@@ -47,3 +49,15 @@ def test_without_a_difference_between_seeds_it_is_the_bootstraps_interval() -> N
     points = np.full(3, 0.5)
     _, low, high = interval(mean_over_seeds(points, points + samples))
     assert (low, high) == pytest.approx((0.5 - 1.96 * 0.05, 0.5 + 1.96 * 0.05), abs=0.006)
+
+
+def test_a_networks_mean_is_that_of_its_trainings_on_the_test_part_and_on_each_resample_of_it() -> None:
+    dataset = digits_task().dataset
+    truth = dataset.labels[dataset.part("test")]
+    right, wrong = truth.astype(np.uint8), ((truth + 1) % 10).astype(np.uint8)
+    half = np.where(np.arange(len(truth)) % 2, right, wrong)
+    mean = Resampling(dataset, "class", 50).means(np.stack([right, half]), ["accuracy"])["accuracy"]
+    assert mean.value == pytest.approx((1 + np.mean(half == truth)) / 2)
+    assert mean.drawn.mean() == pytest.approx(mean.value, abs=0.02)
+    assert mean.drawn.std() == pytest.approx(0.5 * np.sqrt(0.25 / len(truth)), rel=0.3)
+    assert mean.freedom == 1
