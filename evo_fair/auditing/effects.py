@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import statsmodels.formula.api as smf
+from statsmodels.regression.linear_model import OLS
 
+from evo_fair.arrays import Floats
 from evo_fair.auditing.dense import DenseFacts
 from evo_fair.errors import AuditError
 
@@ -21,6 +23,9 @@ FACTORS = ("criterion", "scope", "structure", "treatment")
 """The factors of a pruned network, each with an effect of its own and one that grows with sparsity."""
 
 LEAST_TO_LOSE = 0.1
+
+_SAME = 1e-9
+"""A term is the sum of others where what is left of it beside them is a smaller share of it, and 0 if it is smaller."""
 
 
 def changes_of(networks: pd.DataFrame, facts: DenseFacts, grouping: str) -> pd.DataFrame:
@@ -79,7 +84,10 @@ def effects(
     of fewer than twenty clusters still too narrow (Cameron and Miller 2015).
 
     Returns a row a term: `term`, `estimate`, `low`, `high` (95 %), `p`, and in `attrs`
-    the formula, R squared, and how many rows and clusters there are. So that each term
+    the formula, R squared, how many rows and clusters there are, and as `left_out` the
+    terms that are sums of those before them, such as a share that is the same for all
+    groups, or a structure that only one criterion prunes by: least squares would part
+    the effect between them as it likes. So that each term
     can be read by itself, `sparsity` counts tenths from 0.5, `share` is the logarithm
     to base 2 of the share times the number of groups (`groups`, by default those in the
     table; 1 is twice an even share), and `complexity` counts tenths from its mean. The
@@ -101,14 +109,18 @@ def effects(
     data["share"] = np.log2(data["share"] * (groups or data["group"].nunique()))
     data["complexity"] = 10 * (data["complexity"] - data["complexity"].mean())
     formula = formula or formula_of(changes)
+    design = smf.ols(formula, data)
+    kept = _independent(design.exog)
+    names = [_readable(name) for name in design.exog_names]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a rank or a covariance that is too small: told by the width of intervals
-        fitted = smf.ols(formula, data).fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
-        interval: npt.NDArray[np.float64] = np.asarray(fitted.conf_int(0.05))
+        warnings.simplefilter("ignore")  # of a covariance of few clusters, whose rank is small
+        model = OLS(design.endog, design.exog[:, kept], hasconst=True)
+        fitted = model.fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
+        interval: Floats = np.asarray(fitted.conf_int(0.05))
         table = pd.DataFrame(
             {
-                "term": [_readable(name) for name in fitted.params.index],
-                "estimate": fitted.params.to_numpy(),
+                "term": [name for name, tells in zip(names, kept, strict=True) if tells],
+                "estimate": fitted.params,
                 "low": interval[:, 0],
                 "high": interval[:, 1],
                 "p": np.asarray(fitted.pvalues),
@@ -120,9 +132,24 @@ def effects(
         "rows": len(data),
         "clusters": int(clusters.max()) + 1,
         "cluster": cluster,
+        "left_out": [name for name, tells in zip(names, kept, strict=True) if not tells],
         "references": {name: str(min(data[name])) for name in FACTORS if f"C({name})" in formula},
     }
     return table
+
+
+def _independent(terms: Floats) -> npt.NDArray[np.bool_]:
+    """Which of the columns `[rows, terms]` are no sum of multiples of those before them."""
+    basis = np.empty((len(terms), 0))
+    kept = np.zeros(terms.shape[1], np.bool_)
+    for number, column in enumerate(terms.T):
+        left = column - basis @ (basis.T @ column)
+        left -= basis @ (basis.T @ left)  # once more, for what rounding left
+        size = float(np.linalg.norm(left))
+        if size > _SAME * max(float(np.linalg.norm(column)), np.sqrt(len(column))):
+            kept[number] = True
+            basis = np.column_stack([basis, left / size])
+    return kept
 
 
 def _readable(term: str) -> str:

@@ -122,6 +122,8 @@ def regression(findings: Findings) -> str:
         if left := findings.left_out[grouping]:
             why = "because dense networks get less than a tenth of it right or no training sample of it was looked at"
             text += [f"Left out, {why}: {', '.join(map(markdown, left))}.", ""]
+        if same := attrs["left_out"]:
+            text += [f"Not told apart from the terms above them, and left out: {', '.join(map(markdown, same))}.", ""]
         heads = ["term", "effect", "95 %, by network"] + (["95 %, by architecture"] if by_base is not None else [])
         rows = []
         for number, row in enumerate(by_network.to_dict("records")):

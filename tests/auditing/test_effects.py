@@ -82,6 +82,21 @@ def test_factors_that_do_not_vary_are_left_out():
     assert "complexity" not in formula_of(table[table["group"].isin(["a", "b"])])
 
 
+def test_terms_that_say_the_same_are_told_once_and_named():
+    """Of classes that are equally frequent the share says nothing; a structure that one criterion alone prunes by."""
+    changes = planted(np.random.default_rng(2), 200).assign(share=0.2)
+    changes["structure"] = np.where(changes["criterion"] == "random", "unstructured", "structured")
+    found = effects(changes)
+    assert found.attrs["left_out"] == [
+        "structure unstructured",
+        "sparsity x structure unstructured",
+        "share",
+        "sparsity x share",
+    ]
+    rest = effects(changes, formula=formula_of(changes).replace("share + sparsity:share + ", "").split(" + C(str")[0])
+    pd.testing.assert_frame_equal(rest.set_index("term"), found.set_index("term"))
+
+
 def test_one_network_is_not_enough():
     with pytest.raises(AuditError, match="two or more"):
         effects(planted(np.random.default_rng(0), 1))
