@@ -207,9 +207,12 @@ class _Loop:
         while self.tally.evaluated < self.plan.budget:
             if self.tally.idle_generations >= self.plan.patience:
                 return "stalled"
-            proposals = fresh_genomes(
-                self.strategy, self.space, self.rng, self.plan.population, self.tally.seen, self._first()
-            )
+            first = self._first()
+            wanted = self.plan.population
+            if self.generation == 0:
+                # A spread goes from the smallest network to the largest: one that is cut has small networks alone.
+                wanted = min(wanted, self.plan.budget - (0 if first is None else len(first)))
+            proposals = fresh_genomes(self.strategy, self.space, self.rng, wanted, self.tally.seen, first)
             if not len(proposals.new):
                 return "exhausted"
             records = self._generation(proposals)

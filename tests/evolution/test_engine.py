@@ -29,6 +29,14 @@ def test_the_budget_is_spent_exactly_and_on_different_networks(tmp_path, algorit
     assert len({record.id for record in outcome.records}) == len(outcome.records)
 
 
+@pytest.mark.parametrize("algorithm", ["nsga2", "nsga3", "surrogate"])
+def test_a_budget_below_the_population_is_spread_over_all_sizes(tmp_path, algorithm):
+    outcome = run(tmp_path, make_plan(algorithm=algorithm, budget=8, population=60))
+    latencies = [record.objectives["latency_ms"] for record in outcome.records]
+    assert min(latencies) < 1
+    assert max(latencies) > 7  # of at most 9.2
+
+
 def test_the_same_plan_gives_the_same_journal(tmp_path):
     journals = []
     for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
