@@ -10,9 +10,11 @@ from torch import nn
 from evo_fair.data import Dataset
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets.predict import predict_logits
+from evo_fair.nets.train import networks_a_step, steps_in_epoch
 from evo_fair.problem import Training
 from evo_fair.pruning.task import Task
 from evo_fair.show import counted
+from evo_fair.space import SearchSpace
 
 __all__ = ["ConstantAnswer", "how_to_learn_more", "say_doubts", "warn_of_few_steps", "warn_of_probabilities"]
 
@@ -53,12 +55,12 @@ class ConstantAnswer:
         )
 
 
-def how_to_learn_more(training: Training, dataset: Dataset, *, supernet: bool = False) -> str:
+def how_to_learn_more(training: Training, dataset: Dataset, *, space: SearchSpace | None = None) -> str:
     """What to do where no network that this training made does better than a constant answer, in sentences.
 
-    `supernet`: was it a supernet's?
+    `space` is that of the supernet, where it was a supernet's.
     """
-    samples, schedule = len(dataset.part("train")), _Schedule.of(training, dataset, supernet)
+    samples, schedule = len(dataset.part("train")), _Schedule.of(training, dataset, space)
     if schedule.steps < LEAST_STEPS:
         told = f"The training had {schedule.steps:,} steps, and fewer than {LEAST_STEPS} are mostly too few"
         return f"{told}: raise {schedule.key}, or lower batch_size."
@@ -69,30 +71,32 @@ def how_to_learn_more(training: Training, dataset: Dataset, *, supernet: bool = 
     )
 
 
-def warn_of_few_steps(training: Training, dataset: Dataset, listener: Listener) -> None:
-    """Warns of a recipe whose supernet is trained too shortly to learn much."""
-    schedule = _Schedule.of(training, dataset, supernet=True)
+def warn_of_few_steps(training: Training, dataset: Dataset, space: SearchSpace, listener: Listener) -> None:
+    """Warns of a recipe whose supernet, that of `space`, is trained too shortly to learn much."""
+    schedule = _Schedule.of(training, dataset, space)
     if schedule.steps < LEAST_STEPS:
+        each = f" for each of {schedule.networks} networks" if schedule.networks > 1 else ""
         listener.warned(
             f"the supernet's training has {counted(schedule.steps, 'step')} ({counted(schedule.epochs, 'epoch')}, "
-            f"{len(dataset.part('train')):,} training samples in batches of {training.batch_size:,}), and fewer than "
-            f"{LEAST_STEPS} are mostly too few: raise {schedule.key}, or lower batch_size, in [training]"
+            f"{len(dataset.part('train')):,} training samples in batches of {training.batch_size:,}{each}), and "
+            f"fewer than {LEAST_STEPS} are mostly too few: raise {schedule.key}, or lower batch_size, in [training]"
         )
 
 
 class _Schedule(NamedTuple):
-    """How long a training is, and the key of `[training]` that says so."""
+    """How long a training is, the key of `[training]` that says so, and how many networks a step has batches for."""
 
     steps: int
     epochs: int
     key: str
+    networks: int
 
     @classmethod
-    def of(cls, training: Training, dataset: Dataset, supernet: bool) -> Self:
-        """That of a network's training, or of the supernet's."""
-        key = "epochs" if training.supernet_epochs is None or not supernet else "supernet_epochs"
-        epochs, samples = getattr(training, key), len(dataset.part("train"))
-        return cls(epochs * (samples // min(training.batch_size, samples)), epochs, key)
+    def of(cls, training: Training, dataset: Dataset, space: SearchSpace | None) -> Self:
+        """That of the supernet's training, or without a `space` that of a network's."""
+        key = "epochs" if training.supernet_epochs is None or space is None else "supernet_epochs"
+        epochs, networks = getattr(training, key), 1 if space is None else networks_a_step(space, training)
+        return cls(epochs * steps_in_epoch(networks, training, len(dataset.part("train"))), epochs, key, networks)
 
 
 def warn_of_probabilities(name: str, network: nn.Module, task: Task, listener: Listener) -> None:

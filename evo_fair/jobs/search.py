@@ -248,7 +248,9 @@ def search(
             )
             mend = "Give a network that was trained on these data, or its weights."
             if brought is None or not brought.brings_weights:
-                mend = how_to_learn_more(prepared.problem.training, prepared.dataset, supernet=brought is None)
+                trained = header.whole if header else prepared.space
+                of_supernet = trained if isinstance(trained, SearchSpace) else None
+                mend = how_to_learn_more(prepared.problem.training, prepared.dataset, space=of_supernet)
             write_findings(folder, evidence, belief, prepared.dataset, mend)
     result = load_run(folder)
     result.write_front()

@@ -19,6 +19,6 @@ def supernet_for(
     The `listener` hears of data and space, of a recipe that is too short, and of the training.
     """
     listener.prepared(dataset, space)
-    warn_of_few_steps(problem.training, dataset, listener)
+    warn_of_few_steps(problem.training, dataset, space, listener)
     hears = (listener.training, listener.training_resumed, listener.waiting)
     return ensure_supernet(problem, dataset, space, *hears, device)

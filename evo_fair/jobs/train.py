@@ -51,6 +51,6 @@ def train(
     dataset = problem.dataset()
     space = problem.search_space(dataset.input_shape, len(dataset.label_names))
     listener.prepared(dataset, space)
-    warn_of_few_steps(problem.training, dataset, listener)
+    warn_of_few_steps(problem.training, dataset, space, listener)
     folder = None if out is None else as_path("out", out)
     return train_and_store(problem, dataset, space, listener.training, folder, listener.training_resumed, place)

@@ -23,7 +23,7 @@ import torch
 from torch.nn import functional
 
 from evo_fair.arrays import RawInputs, Selected
-from evo_fair.errors import RunError
+from evo_fair.errors import DataError, RunError
 from evo_fair.files import digest
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.checkpoint import (
@@ -44,9 +44,19 @@ from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.together import fair_gradients_together, gradients_together
 from evo_fair.problem import Training
+from evo_fair.show import counted
 from evo_fair.space import Block, SearchSpace
 
-__all__ = ["TRAINING_CODE", "fair_gradients", "full_size", "gradients", "one_of_each_kind", "train_supernet"]
+__all__ = [
+    "TRAINING_CODE",
+    "fair_gradients",
+    "full_size",
+    "gradients",
+    "networks_a_step",
+    "one_of_each_kind",
+    "steps_in_epoch",
+    "train_supernet",
+]
 
 R = TypeVar("R")
 
@@ -74,8 +84,9 @@ def train_supernet(
     With the sampling `sandwich` the first `recipe.warmup_fraction` of the steps trains networks of full size, whose
     channels are then sorted by importance; from then on steps are as the module says, with `recipe.random_networks`
     random networks each. With `fair` a batch is of `recipe.batch_size` samples for every network, and an epoch still
-    takes every sample once. At the end channels are sorted again, within the boundaries of the widths and keep levels
-    that were trained, which leaves every network's function as it is.
+    takes every sample once; raises `DataError` where there are fewer samples than networks. At the end channels are
+    sorted again, within the boundaries of the widths and keep levels that were trained, which leaves every network's
+    function as it is.
 
     With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
     from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none.
@@ -95,9 +106,14 @@ def train_supernet(
         weight.grad = torch.zeros_like(weight)
     sgd = optimiser(weights, recipe)
     fair = recipe.sampling == "fair"
-    batches = _most_kinds(space) if fair else 1
-    batch = min(recipe.batch_size, max(1, len(labels) // batches)) * batches
-    steps_an_epoch = len(labels) // batch
+    batches = networks_a_step(space, recipe)
+    steps_an_epoch = steps_in_epoch(batches, recipe, len(labels))
+    if not steps_an_epoch:
+        raise DataError(
+            f'the training part has {counted(len(labels), "sample")}, and sampling = "fair" takes {batches} a step, '
+            f'one for each kind of block: give more samples, or set sampling = "sandwich" in the problem\'s [training]'
+        )
+    batch = min(recipe.batch_size, len(labels) // batches) * batches
     steps = recipe.epochs * steps_an_epoch
     warmup = 0 if fair else round(steps * recipe.warmup_fraction)
     largest, smallest = space.largest(), space.smallest()
@@ -202,6 +218,17 @@ def full_size(space: SearchSpace, rng: np.random.Generator) -> npt.NDArray[np.in
         genome[gene] = choices[rng.integers(len(choices))]
     full: npt.NDArray[np.int16] = space.canonical(genome[None])[0]
     return full
+
+
+def networks_a_step(space: SearchSpace, recipe: Training) -> int:
+    """How many networks a step of the supernet's training trains on samples of their own."""
+    return _most_kinds(space) if recipe.sampling == "fair" else 1
+
+
+def steps_in_epoch(networks: int, recipe: Training, samples: int) -> int:
+    """How many steps an epoch of so many `samples` has, each with a batch for each of its `networks`."""
+    batch = max(1, min(recipe.batch_size, samples // networks))
+    return samples // (batch * networks)
 
 
 def _most_kinds(space: SearchSpace) -> int:

@@ -18,6 +18,8 @@ from evo_fair.jobs.guessing import (
 )
 from evo_fair.problem import Training
 from evo_fair.pruning.task import Task
+from evo_fair.space import SearchSpace, SpaceSchema
+from evo_fair.testing import small_space
 
 from ..own.conftest import digits_task
 
@@ -78,7 +80,7 @@ def test_what_to_do_where_networks_guess_depends_on_how_long_they_were_trained(
     training = Training(epochs=epochs, batch_size=batch, supernet_epochs=1)
     dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))
     assert how_to_learn_more(training, dataset).startswith(told)
-    of_supernet = how_to_learn_more(training, dataset, supernet=True)
+    of_supernet = how_to_learn_more(training, dataset, space=small_space())
     assert "too few: raise supernet_epochs, or lower batch_size." in of_supernet
 
 
@@ -88,12 +90,25 @@ def test_a_supernet_of_few_steps_is_warned_of(epochs: int, warned: bool, key: st
     training = Training.model_validate({"batch_size": 64, "epochs": 9, key: epochs})
     dataset: Any = SimpleNamespace(part=lambda name: np.arange(520))  # 8 steps an epoch
     heard = Heard()
-    warn_of_few_steps(training, dataset, heard)
+    warn_of_few_steps(training, dataset, small_space(), heard)
     told = (
         "the supernet's training has 696 steps (87 epochs, 520 training samples in batches of 64), and fewer than 700 "
         f"are mostly too few: raise {key}, or lower batch_size, in [training]"
     )
     assert heard.warnings == [told] * warned
+
+
+@pytest.mark.parametrize(("epochs", "warned"), [(349, True), (350, False)])
+def test_fair_steps_take_a_batch_for_each_kind(epochs: int, warned: bool) -> None:
+    stage = {"slots": 2, "kinds": ["MB", "CB", "RB"], "widths": [8], "stride": 2}
+    space = SearchSpace(SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]}), (1, 8, 8), 10)
+    kinds = int(space.cardinalities[~space.ordered].max())
+    training = Training(epochs=epochs, batch_size=64, sampling="fair")
+    dataset: Any = SimpleNamespace(part=lambda name: np.arange(2 * 64 * kinds + 63))  # 2 steps an epoch
+    heard = Heard()
+    warn_of_few_steps(training, dataset, space, heard)
+    told = [f"{2 * epochs} steps" in line and f"of 64 for each of {kinds} networks" in line for line in heard.warnings]
+    assert told == [True] * warned
 
 
 def test_it_is_said_how_often_a_network_is_right(knowing: nn.Module, task: Task) -> None:

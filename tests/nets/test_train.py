@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from evo_fair.errors import NonFiniteError
+from evo_fair.errors import DataError, NonFiniteError
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.augment import augment
 from evo_fair.nets.inputs import input_statistics
@@ -70,6 +70,14 @@ def test_same_seed_same_weights_and_no_global_randomness(
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     assert any(not torch.equal(nets[0][name], nets[2][name]) for name in nets[0])
     assert not any(weight.requires_grad for weight in nets[0].values())
+
+
+def test_fair_training_refuses_fewer_samples_than_networks_a_step(
+    digits: tuple[np.ndarray, np.ndarray], choices: SearchSpace
+) -> None:
+    kinds = int(choices.cardinalities[~choices.ordered].max())
+    with pytest.raises(DataError, match=f'has {kinds - 1} samples, and sampling = "fair" takes {kinds} a step'):
+        train_supernet(choices, digits[0][: kinds - 1], digits[1][: kinds - 1], FAIR, 0)
 
 
 def test_fair_steps_have_every_kind_of_every_slot_once(choices: SearchSpace) -> None:
