@@ -142,8 +142,8 @@ class Evidence:
         before = len(self.records)
         candidates = _Candidates.none(len(self.space.gene_names))
         points, errors = self._points(self.believe(trainings), self._known)
+        usable = self._feasible
         for _ in range(_GENERATIONS):
-            usable = np.concatenate([self._feasible, np.ones(len(candidates.genomes), np.bool_)])
             leading = np.flatnonzero(usable)[non_dominated(points[usable])]
             genomes = np.concatenate([self._genomes, candidates.genomes])
             parents = genomes[leading[_evenly(points[leading], errors, rng, _CHILDREN)]]
@@ -154,9 +154,10 @@ class Evidence:
             if not len(candidates.genomes):
                 return candidates.genomes
             points, errors = self._points_of(candidates, trainings)
+            usable = np.concatenate([self._feasible, self._may_keep_limits(candidates)])
 
         there = np.concatenate([self._feasible, np.zeros(len(candidates.genomes), np.bool_)])
-        new = np.arange(len(points)) >= before
+        new = usable & (np.arange(len(points)) >= before)
         chosen = next_trainings(points, errors, there, n, new, hope=False)
         there[chosen] = True
         rest = next_trainings(points, errors, there, n - len(chosen), new)
@@ -165,18 +166,40 @@ class Evidence:
     def _points_of(self, candidates: "_Candidates", trainings: Sequence[TrainingResult]) -> tuple[Floats, Floats]:
         """The expected objectives of the records and, after them, of networks that were not evaluated."""
         scores = _scores(self.records, self.goals)
+        belief = self._belief_with(candidates, scores, self.noise.errors, self._trainings(trainings))
+        known = {name: np.concatenate([column, candidates.cheap[name]]) for name, column in self._known.items()}
+        return self._points(belief, known)
+
+    def _may_keep_limits(self, candidates: "_Candidates") -> Bools:
+        """Which candidates would keep the limits on what frozen weights read, were they one standard error better.
+
+        Feasible are networks whose frozen readings keep the limits, and so it is those that are foretold.
+        """
+        limits = [limit for limit in self.plan.constraints if not limit.cheap]
+        kept = np.ones(len(candidates.genomes), np.bool_)
+        if not limits:
+            return kept
+        readings = np.array([[record.constraints[limit.text] for limit in limits] for record in self.records], float)
+        belief = self._belief_with(candidates, readings, np.zeros_like(readings))
+        for limit, mean, error in zip(limits, belief.mean.T, belief.error.T, strict=True):
+            hoped = mean - error if limit.relation == "<=" else mean + error
+            kept &= limit.met(hoped[len(self.records) :])
+        return kept
+
+    def _belief_with(
+        self, candidates: "_Candidates", scores: Floats, errors: Floats, trainings: Trainings | None = None
+    ) -> Belief:
+        """What is believed of the records, with these frozen `scores`, and after them of networks that have none."""
         unknown = np.broadcast_to(np.median(scores, axis=0), (len(candidates.genomes), scores.shape[1]))
         unsure = np.broadcast_to(_UNKNOWN * np.ptp(scores, axis=0), unknown.shape)
         more = np.column_stack([candidates.cheap[name] for name in _cost_names(self.records)])
-        belief = Belief.fit(
+        return Belief.fit(
             np.concatenate([scores, unknown]),
-            np.concatenate([self.noise.errors, unsure]),
+            np.concatenate([errors, unsure]),
             np.concatenate([_costs(self.records), more]),
             genes=self._genes(np.concatenate([self._genomes, candidates.genomes])),
-            trainings=self._trainings(trainings),
+            trainings=trainings,
         )
-        known = {name: np.concatenate([column, candidates.cheap[name]]) for name, column in self._known.items()}
-        return self._points(belief, known)
 
     def enlarged(self, records: Sequence[Record]) -> "Evidence":
         """The same with more networks."""

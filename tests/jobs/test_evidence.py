@@ -1,6 +1,7 @@
 """Which networks trainings make worth an evaluation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -115,6 +116,29 @@ def test_proposals_keep_the_limits_on_cost() -> None:
     assert len(proposed)
     cheap, _ = measurer.cheap(proposed)
     assert (cheap["latency_ms"] <= 3).all()
+
+
+def test_proposals_are_foretold_to_keep_the_limits_on_readings() -> None:
+    evidence, measurer = evidence_of(60)
+    limit = "error <= 0.45"
+
+    def read(genome: Sequence[int]) -> float:  # the larger and slower, the better
+        return 0.7 - 0.06 * genome[1] - 0.05 * genome[2]
+
+    records = tuple(
+        replace(
+            record,
+            objectives={**record.objectives, "error": read(record.genome)},
+            constraints={limit: read(record.genome)},
+            violation=max(read(record.genome) - 0.45, 0.0),
+        )
+        for record in evidence.records
+    )
+    evidence = replace(evidence, plan=make_plan(limit, objectives=("error", "latency_ms")), records=records)
+    told = trained(evidence, lambda genome: read(genome) - 0.2)
+    proposed = evidence.propose(told, 12, measurer, np.random.default_rng(1))
+    assert len(proposed) == 12
+    assert np.mean([read(genome) <= 0.45 for genome in proposed.tolist()]) > 0.9
 
 
 def test_a_space_that_was_gone_through_has_no_proposals() -> None:
