@@ -52,8 +52,10 @@ def next_trainings(
     if not free.any():
         return np.empty(0, np.int64)
     known = points[np.asarray(trained, np.bool_)]
-    # The box is around what is worth it: networks that nobody would train would make all others look alike.
-    layer = non_dominated(points - errors)
+    # The box is around what is worth it: networks that nobody would train would make all others look alike, and so
+    # would those that nobody may train, where they are better than all others.
+    counting = np.flatnonzero(free | np.asarray(trained, np.bool_))
+    layer = counting[non_dominated((points - errors)[counting])]
     box = box_around(np.concatenate([(points - errors)[layer], points[layer], known]))
     normal = _normal_draws(points.shape[1]) if hope else np.zeros((1, points.shape[1]))
     chosen: list[int] = []

@@ -40,6 +40,18 @@ def test_trained_and_excluded_networks_are_not_chosen_and_no_more_than_there_are
     assert next_trainings(points, errors, np.ones(10, bool), 3).tolist() == []
 
 
+def test_excluded_networks_change_no_choice_where_they_are_better_than_all_others() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.permutation(np.linspace(0.3, 0.5, 30))[:, None]
+    errors = np.full((30, 1), 0.005)
+    errors[points.argmax()] = 0.02
+    best, worse = np.array([[0.1]]), np.full((1, 1), 0.005)
+    allowed = np.arange(31) < 30
+    chosen = next_trainings(np.vstack([points, best]), np.vstack([errors, worse]), np.zeros(31, bool), 4, allowed)
+    assert chosen.tolist() == next_trainings(points, errors, np.zeros(30, bool), 4).tolist()
+    assert chosen[0] == points.argmin()
+
+
 def test_the_first_ones_don_t_depend_on_how_many_are_wanted() -> None:
     points, errors = line()
     trained = np.zeros(120, bool)
