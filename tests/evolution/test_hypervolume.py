@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -98,6 +99,32 @@ def test_a_gain_is_what_a_point_adds_to_the_hypervolume(front, points):
     alone = hypervolume(front, box)
     expected = [hypervolume(np.concatenate([front, point[None]]), box) - alone for point in points]
     np.testing.assert_allclose(hypervolume_gains(points, front, box), expected, atol=1e-12)
+
+
+def test_nine_objectives_take_no_hours():
+    rng, objectives = np.random.default_rng(0), 9
+    away = np.abs(rng.normal(size=(150, objectives)))
+    front = 1.0 - away / np.linalg.norm(away, axis=1, keepdims=True)  # none dominates another
+    box = Box(np.zeros(objectives), np.ones(objectives))
+    started = time.process_time()
+    whole = hypervolume(front, box)
+    gains = hypervolume_gains(np.stack([front[-1], front[0] + 0.01, front[0] * 1.2]), front[:-1], box)
+    assert time.process_time() - started < 5
+    assert 0 < hypervolume(front[:-1], box) <= whole
+    assert gains[0] > 0
+    assert gains[1:].tolist() == [0.0, 0.0]
+
+
+def test_many_objectives_agree_with_volumes_by_hand():
+    box = Box(np.zeros(8), np.ones(8))
+    # Two boxes that differ in two sides: 0.75 * 0.25 and 0.25 * 0.75 share 0.25 * 0.25, as above; the others are 0.5.
+    points = np.full((2, 8), 0.5)
+    points[:, :2] = [[0.25, 0.75], [0.75, 0.25]]
+    assert hypervolume(points, box) == pytest.approx(0.3125 / 2**6, rel=0.03)
+    gains = hypervolume_gains(points[:1], points[1:], box)
+    assert gains == pytest.approx([0.125 / 2**6], rel=0.1)
+    beyond = np.vstack([points, np.full((1, 8), 1.5)])
+    assert hypervolume_gains(points[:1], beyond[1:], box) == pytest.approx(gains)
 
 
 def test_domination_among_infinities():
