@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from evo_fair.arrays import Floats, Ints
+from evo_fair.arrays import Bools, Floats, Ints
 from evo_fair.belief.features import size_features
 from evo_fair.belief.frozen import Smoothed, smooth
 from evo_fair.belief.trained import Corrected, Known, correct, left_out_pairs
@@ -83,6 +83,7 @@ class Belief:
         *,
         genes: npt.ArrayLike | None = None,
         trainings: Trainings | None = None,
+        read: npt.ArrayLike | None = None,
     ) -> "Belief":
         """Believes what frozen scores, size and trainings say together.
 
@@ -90,7 +91,8 @@ class Belief:
         without what all networks have in common by the choice of samples. `costs` `[networks, costs]` are not negative:
         multiply-accumulates and parameters, by which size alone goes, latency. `genes` `[networks, columns]` comes from
         `gene_features`; shared weights make neighbours' scores alike, and what neighbours say of a network takes out
-        noise.
+        noise. Where not all networks were `read` (bool `[networks]`, all by default), the scores of the others are any
+        that are likely, and their errors so large that they tell nothing.
         """
         scores = np.asarray(scores, np.float64)
         errors = np.broadcast_to(np.asarray(errors, np.float64), scores.shape)
@@ -102,7 +104,10 @@ class Belief:
             if array.ndim != 2 or len(array) != len(scores) or not np.isfinite(array).all():
                 raise ValueError(f"{name} are finite numbers [networks, columns], got {list(array.shape)}")
         with threadpool_limits(1):  # sums depend on the number of threads
-            parts = tuple(_Part.of(score, error, size, own) for score, error in zip(scores.T, errors.T, strict=True))
+            parts = tuple(
+                _Part.of(score, error, size, own, None if read is None else np.asarray(read, np.bool_))
+                for score, error in zip(scores.T, errors.T, strict=True)
+            )
             return cls._of(parts, trainings)
 
     @classmethod
@@ -182,22 +187,26 @@ class _Part:
     known: Known
     scores: Floats
     errors: Floats
+    read: Bools | None
     least: float
     most: float
 
     @classmethod
-    def of(cls, scores: Floats, errors: Floats, size: Floats, genes: Floats, bounded: bool = True) -> "_Part":
+    def of(
+        cls, scores: Floats, errors: Floats, size: Floats, genes: Floats, read: Bools | None, bounded: bool = True
+    ) -> "_Part":
         scale = Scale(scores, bounded=bounded)
-        frozen = smooth(scale(scores), _scaled_errors(scale, scores, errors), size, genes if genes.size else None)
+        noise = _scaled_errors(scale, scores, errors)
+        frozen = smooth(scale(scores), noise, size, genes if genes.size else None, read)
         positive = bool((scores >= 0).all())
         most = 1.0 if bounded and positive and scores.max() <= 1 else np.inf
-        return cls(scale, Known(frozen, size, genes), scores, errors, 0.0 if positive else -np.inf, most)
+        return cls(scale, Known(frozen, size, genes), scores, errors, read, 0.0 if positive else -np.inf, most)
 
     def for_results(self, results: Floats) -> "_Part":
         """The same, but for an objective that is shown to be no share from 0 to 1 by one of its `results`."""
         if results.max(initial=-np.inf) <= self.most:
             return self
-        return _Part.of(self.scores, self.errors, self.known.size, self.known.genes, bounded=False)
+        return _Part.of(self.scores, self.errors, self.known.size, self.known.genes, self.read, bounded=False)
 
     @property
     def frozen(self) -> Smoothed:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from evo_fair.arrays import Floats
+from evo_fair.arrays import Bools, Floats
 
 __all__ = ["Smoothed", "size_basis", "smooth"]
 
@@ -64,21 +64,32 @@ def size_basis(size: Floats) -> Floats:
     return np.hstack([np.ones((networks, 1)), components])
 
 
-def smooth(scores: Floats, noise: Floats, size: Floats, genes: Floats | None = None) -> Smoothed:
+def smooth(
+    scores: Floats, noise: Floats, size: Floats, genes: Floats | None = None, read: Bools | None = None
+) -> Smoothed:
     """Takes the noise out of scores `[networks]` with the standard errors `noise` `[networks]`.
 
-    `size` `[networks, costs]` comes from `size_features`, `genes` `[networks, columns]` from `gene_features`.
+    `size` `[networks, costs]` comes from `size_features`, `genes` `[networks, columns]` from `gene_features`. Where not
+    all networks were `read` (bool `[networks]`), the scores of the others stand in for none, with errors to match: how
+    much scores vary is taken from those that were.
     """
     flat = size_basis(size)
     ridge = np.empty((len(scores), 0)) if genes is None else genes
     design = np.hstack([flat, ridge])
-    total = float(np.var(scores - flat @ np.linalg.lstsq(flat, scores, rcond=None)[0]))
+    total = _unexplained(scores, flat)
+    if read is not None and not read.all():
+        total = max(total, _unexplained(scores[read], flat[read]))
     if total <= 1e-18 * max(1.0, float(np.abs(scores).max())):
         return Smoothed(scores.copy(), 0 * scores, 0 * scores, noise**2, 0.0, 0.0)
     rows = np.unique(np.linspace(0, len(scores) - 1, min(_ROWS, len(scores))).astype(np.int64))
     known = _System(design[rows], flat.shape[1], scores[rows], noise[rows])
     of_networks, of_genes = known.best(total)
     return _posterior(_System(design, flat.shape[1], scores, noise), of_networks, of_genes)
+
+
+def _unexplained(scores: Floats, flat: Floats) -> float:
+    """The variance of scores about their regression on size."""
+    return float(np.var(scores - flat @ np.linalg.lstsq(flat, scores, rcond=None)[0]))
 
 
 @dataclass(frozen=True)

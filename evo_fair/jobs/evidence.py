@@ -199,6 +199,7 @@ class Evidence:
             np.concatenate([_costs(self.records), more]),
             genes=self._genes(np.concatenate([self._genomes, candidates.genomes])),
             trainings=trainings,
+            read=np.arange(len(scores) + len(unknown)) < len(scores),
         )
 
     def enlarged(self, records: Sequence[Record]) -> "Evidence":

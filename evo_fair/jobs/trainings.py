@@ -87,12 +87,14 @@ class Additions:
     ) -> Evidence:
         """The evidence with the networks that are added after so many `rounds` of trainings.
 
-        Unless it is the `last` round that there is, what the journal holds of it is whole, and taken as it is.
+        Unless it is the `last` round that there is, what the journal holds of it is whole, and taken as it is. So are
+        as many networks as a generation has.
         """
         generation = self.generations + rounds - 1
         records = read_journal(self.journal)
         there = [record for record in records if record.generation == generation]
-        if not last or any(record.generation > generation for record in records):
+        whole = len(there) >= self.plan.population or any(record.generation > generation for record in records)
+        if not last or whole:
             return evidence.enlarged(there)
         with self.evaluator() as evaluator:
             plan = self.plan

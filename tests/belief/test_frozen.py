@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
-from evo_fair.belief.features import size_features
+from evo_fair.belief.features import gene_features, size_features
 from evo_fair.belief.frozen import smooth
 
 from .truths import make_truth
@@ -52,6 +52,19 @@ def test_what_genes_say_of_neighbours_takes_out_more_noise() -> None:
     assert with_genes > raw
     assert with_genes > without
     assert kendalltau(genes.trend + genes.genes, truth.values).statistic > raw + 0.05
+
+
+def test_networks_that_were_not_read_take_nothing_from_what_scores_vary_by() -> None:
+    rng = np.random.default_rng(0)
+    genes = gene_features(rng.integers(0, 4, (1030, 8)), np.full(8, 4), np.zeros(8, bool))
+    truth = 0.4 * genes @ rng.standard_normal(genes.shape[1])
+    read = np.arange(1030) < 30
+    scores = np.where(read, truth, np.median(truth[read])) + 0.01 * read * rng.standard_normal(1030)
+    noise = np.where(read, 0.01, 3 * np.ptp(scores))
+    alone = smooth(scores[read], noise[read], np.empty((30, 0)), genes[read])
+    found = smooth(scores, noise, np.empty((1030, 0)), genes, read)
+    assert found.of_genes == pytest.approx(alone.of_genes, rel=0.3)
+    assert np.corrcoef(found.mean[~read], truth[~read])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("networks", [1, 2, 3, 6])
