@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evo_fair.errors import OWN_PARTS, ConstraintError, UnknownNameError
-from evo_fair.evolution.devices import Devices, Latency, device_named
+from evo_fair.evolution.devices import Devices, Latency, device_named, plain_name
 from evo_fair.evolution.objectives import Objective, built_in, objective_names, resolve
 
 __all__ = ["Constraint", "Limit", "parse_limit", "resolve_constraints"]
@@ -43,8 +43,9 @@ class Limit:
     @property
     def text(self) -> str:
         """The limit in its one written form."""
-        whole = self.number.is_integer() and abs(self.number) < 1e15
-        return f"{self.name} {self.relation} {int(self.number) if whole else repr(self.number)}"
+        number = float(self.number)  # given as an integer, or as one of NumPy's
+        whole = number.is_integer() and abs(number) < 1e15
+        return f"{self.name} {self.relation} {int(number) if whole else repr(number)}"
 
     def met(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Whether values meet it; NaN never does.
@@ -152,6 +153,11 @@ def resolve_constraints(
     for one in given:
         limit = parse_limit(one.text if isinstance(one, Constraint) else one)
         text = limit.text if isinstance(one, Constraint) else one
+        if isinstance(one, Constraint) and plain_name(one.objective.name) != plain_name(one.name):
+            raise ConstraintError(
+                f"the constraint {text!r} is on {one.name!r}, and its objective is called {one.objective.name!r}: "
+                "give both one name"
+            )
         own = one.objective if isinstance(one, Constraint) else known.get(limit.name, limit.name)
         if built_in(limit.name):
             own = limit.name

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evo_fair.errors import ConstraintError
-from evo_fair.evolution import Limit, parse_limit, resolve_constraints
+from evo_fair.evolution import Constraint, Limit, Objective, parse_limit, resolve_constraints
 
 from .fakes import fake_latency
 
@@ -117,6 +117,21 @@ def test_violations_are_relative_and_below_one():
 def test_a_violation_is_zero_exactly_where_the_limit_is_met(number, value, relation):
     limit = Limit("a", relation, number)
     assert (limit.violation(value) == 0.0) == limit.met(value)
+
+
+@pytest.mark.parametrize("number", [40, 40.0, np.float64(40), np.int64(40)])
+def test_numbers_of_every_kind_make_the_same_constraint(number):
+    layers = Objective("layers_in_all", cheap=True, function=lambda table: (table[:, :, 0] > 0).sum(axis=1))
+    (constraint,) = resolve_constraints([Constraint("layers_in_all", "<=", number, layers)])
+    assert constraint.text == "layers_in_all <= 40"
+    assert isinstance(constraint.number, float)
+
+
+@pytest.mark.parametrize("name", ["depth", "accuracy"])
+def test_a_constraint_and_its_objective_have_one_name(name):
+    layers = Objective("layers_in_all", cheap=True, function=lambda table: (table[:, :, 0] > 0).sum(axis=1))
+    with pytest.raises(ConstraintError, match=f"'{name} <= 0.5' is on '{name}', and its objective is called 'layers"):
+        resolve_constraints([Constraint(name, "<=", 0.5, layers)])
 
 
 def test_constraints_know_whether_they_are_cheap():
