@@ -40,7 +40,7 @@ def load_table(
     says, of a group it means that the row is in none, of a unit that the row is a unit of its own; a label can't be
     missing. Preprocessing is fitted to the training part. Raises `DataError` for whatever is wrong with the table.
     """
-    cells = read_cells(folder, settings.file, settings.columns, missing or ())
+    cells = read_cells(folder, settings.file, settings.columns, missing or (), settings.number_columns)
     labels, label_names = _labels(cells, settings.label)
     groupings = {group: _grouping(cells, group, column) for group, column in settings.groups.items()}
     units = unit_numbers(cells.texts(settings.unit)) if settings.unit else np.arange(len(labels))

@@ -79,9 +79,12 @@ class Cells:
         return pd.Series(np.array(named, object)[codes], index=cells.index)
 
 
-def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequence[str] = ()) -> Cells:
+def read_cells(
+    folder: Path, name: str, columns: Sequence[str], missing: Sequence[str] = (), numbers: Sequence[str] = ()
+) -> Cells:
     """The `columns` of the table `name` below `folder`; empty cells, and the texts `missing`, are missing values.
 
+    In the columns `numbers` every way to write a number of `missing` is one: `-999.0` for `-999`.
     A CSV has commas or tabs and is UTF-8; Parquet needs pyarrow. Raises `DataError` for what can't be read, lacks a
     column or has one twice, is larger than is read, or holds in one of the columns anything but texts and numbers.
     """
@@ -101,7 +104,7 @@ def read_cells(folder: Path, name: str, columns: Sequence[str], missing: Sequenc
     if (size := path.stat().st_size) > MOST_BYTES:
         raise DataError(f"{path} has {size:,} bytes, and at most {MOST_BYTES:,} are read: take a part of the table")
     cells = _read_parquet(path, columns) if suffix in _PARQUET else _read_csv(path, columns)
-    return _without(cells, missing)
+    return _without(cells, missing, numbers)
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> Cells:
@@ -244,17 +247,20 @@ def _of_dictionary(path: Path, column: str, chunks: Any) -> "pd.Series[Any]":
     return pd.Series(np.array([*plain, ""], object)[codes])
 
 
-def _without(cells: Cells, missing: Sequence[str]) -> Cells:
+def _without(cells: Cells, missing: Sequence[str], numbers: Sequence[str]) -> Cells:
     """The cells with the texts `missing` made missing values, numbers that such a text is among them."""
-    numbers = pd.to_numeric(pd.Series(list(missing), dtype=object), errors="coerce").to_numpy(np.float64)
+    values_of = pd.to_numeric(pd.Series(list(missing), dtype=object), errors="coerce").to_numpy(np.float64)
     changed, blanked = {}, set()
     for column in cells.frame:
         values = cells.frame[column]
-        texts: Sequence[Any] = numbers.tolist() if is_float_dtype(values) else list(missing)
-        for text, value in zip(missing, texts, strict=True):
-            gone = values == value  # never true for NaN, that is a text which is no number
+        is_float = is_float_dtype(values)
+        as_numbers = values if is_float or column not in numbers else pd.to_numeric(values, errors="coerce")
+        for text, value in zip(missing, values_of.tolist(), strict=True):
+            gone = values == (value if is_float else text)  # never true for NaN, that is a text which is no number
+            if not is_float and column in numbers:
+                gone |= as_numbers == value
             if gone.any():
-                values = values.mask(gone, np.nan if is_float_dtype(values) else "")
+                values = values.mask(gone, np.nan if is_float else "")
                 blanked.add(text)
         changed[str(column)] = values
     return Cells(cells.path, pd.DataFrame(changed), cells.counted, frozenset(blanked))

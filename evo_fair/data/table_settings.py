@@ -188,6 +188,11 @@ class TableSettings(_Settings):
         return (*self.numbers, *self.categories, *self.target_encoded)
 
     @property
+    def number_columns(self) -> tuple[str, ...]:
+        """The columns that are read as numbers: inputs, and what is cut into labels or groups."""
+        return (*self.numbers, *(one.column for one in (self.label, *self.groups.values()) if one.cuts))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column that is read, once."""
         others = (self.split, self.unit)

@@ -56,7 +56,8 @@ def raw_rows(card: Mapping[str, Any], table: pd.DataFrame | str | Path) -> Float
         path = user_path(as_path("table", table)).resolve()
         names = [column["name"] for column in columns]
         blank = columns[0].get("missing texts", ()) if columns else ()
-        cells = read_cells(path.parent, path.name, names, blank)
+        numbers = [column["name"] for column in columns if not _is_category(column)]
+        cells = read_cells(path.parent, path.name, names, blank, numbers)
         told = {name: cells.texts(name) for name, column in zip(names, columns, strict=True) if _is_category(column)}
         table = cells.frame.assign(**told)
     return np.column_stack([_raw_column(column, table) for column in columns]).astype(np.float32)
@@ -108,7 +109,7 @@ class _Cell:
                 f"column {self.name!r} has {quote(cell)}, a {type(cell).__name__}, expected texts or numbers: write it "
                 "as the search's table has it"
             )
-        return np.nan if _value(cell) in self.blank_numbers else self.of_number(cell)
+        return self.of_number(cell)
 
     def of_nothing(self, _cell: Any) -> float:
         """Of NaN or None."""
@@ -123,7 +124,7 @@ class _Cell:
         raise NotImplementedError
 
     def of_number(self, number: Any) -> float:
-        """Of a number that is not missing."""
+        """Of a number, which may be one that stands for a missing one."""
         raise NotImplementedError
 
 
@@ -142,7 +143,7 @@ class _Number(_Cell):
     def of_number(self, number: Any) -> float:
         if not abs(value := _value(number)) <= _LARGEST:
             raise self._wrong(number)
-        return value
+        return np.nan if value in self.blank_numbers else value
 
     def _wrong(self, cell: Any) -> DataError:
         return DataError(
@@ -181,6 +182,8 @@ class _Category(_Cell):
 
     def of_number(self, number: Any) -> float:
         value = _value(number)
+        if value in self.blank_numbers and value not in self.written:  # a category can be -999.0, and -999 missing
+            return np.nan
         whole = str(int(value)) if value.is_integer() else ""
         if self.codes is None:
             return self.of_text(whole) if whole else self.other

@@ -221,6 +221,20 @@ def test_texts_that_mean_missing_are_missing_and_others_are_told(tmp_path: Path)
         _load(tmp_path, missing=["nan"])
 
 
+def test_a_number_that_means_missing_is_missing_however_it_is_written(tmp_path: Path) -> None:
+    frame = _people().astype({"hours": float, "age": float, "job": object})
+    frame.loc[:3, ["hours", "age"]] = -999  # to_csv writes -999.0
+    frame.loc[4:7, "job"] = "-999.0"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        dataset = _load(tmp_path, frame, missing=["-999"], split="part")
+    assert told == []
+    assert dataset.columns is not None
+    assert np.isnan(dataset.columns.values[:, 0]).tolist() == [True] * 4 + [False] * 116
+    assert (dataset.grouping("band").index[:4] == -1).all()
+    assert not np.isnan(dataset.columns.values[:, 1]).any()  # of categories, it is the texts that count
+
+
 def test_a_second_load_is_the_same_and_another_seed_another_split(tmp_path: Path) -> None:
     first = _load(tmp_path, target_encoded=["job"], categories=[])
     assert _read(tmp_path, target_encoded=["job"], categories=[]).fingerprint == first.fingerprint

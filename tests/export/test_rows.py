@@ -109,6 +109,7 @@ def test_parquet_gives_the_rows_that_the_search_saw(tmp_path: Path) -> None:
         ("job", "?", np.nan),
         ("age", "-999", np.nan),
         ("age", -999.0, np.nan),
+        ("age", "-999.0", np.nan),
         ("age", " 7 ", 7),
     ],
 )
@@ -151,6 +152,19 @@ def test_a_cell_that_could_be_two_categories_is_refused(tmp_path: Path) -> None:
         raw_rows(card, pd.read_csv(tmp_path / "table.csv", dtype={"share": str}))
     with pytest.raises(DataError, match=r"column 'share' has 1.5, which is the category '1.5' or '1.50': give the"):
         raw_rows(card, pd.read_csv(tmp_path / "table.csv", keep_default_na=False))
+
+
+def test_a_number_that_means_missing_is_missing_as_the_search_took_it(tmp_path: Path) -> None:
+    """In a column of numbers however it is written, in one of categories where it is written so."""
+    frame = texts()
+    frame["age"] = frame["age"].replace("-999", "-999.0")
+    frame["share"] = frame["share"].replace("1.50", "-999.0")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    dataset = loaded(tmp_path)
+    assert np.isnan(wanted(dataset)[:, 0]).sum() > 50
+    assert not np.isnan(wanted(dataset)[:, 3]).any()
+    for table in (tmp_path / "table.csv", pd.read_csv(tmp_path / "table.csv"), frame):
+        np.testing.assert_array_equal(raw_rows(card_of(dataset), table), wanted(dataset))
 
 
 def test_no_file_and_no_column_are_said(written: Path) -> None:
