@@ -211,7 +211,8 @@ def _parquet_column(path: Path, column: str) -> "pd.Series[Any]":
             return pd.Series(np.full(len(chunks), "", object))
         if pyarrow.types.is_boolean(kind):
             return pd.Series(chunks.to_pandas()).map({True: "True", False: "False"}).astype(object).fillna("")
-        if pyarrow.types.is_integer(kind) and _is_beyond_floats(chunks):
+        whole = pyarrow.types.is_integer(kind) or pyarrow.types.is_decimal(kind)  # databases' numbers are decimals
+        if whole and _is_beyond_floats(chunks):
             return _of_dictionary(path, column, chunks.cast(pyarrow.string()).dictionary_encode())
         if any(test(kind) for test in (pyarrow.types.is_integer, pyarrow.types.is_floating, pyarrow.types.is_decimal)):
             return pd.Series(chunks.cast(pyarrow.float64(), safe=False).to_pandas())
