@@ -72,13 +72,13 @@ def read_checkpoint(path: Path, identity: str) -> TrainingCheckpoint | None:
     except (RecursionError, ValueError) as error:
         raise damaged(path, in_a_line(error)) from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:
-        raise RunError(f"the checkpoint {path} is of another training: remove it, or name another file")
+        raise RunError(f"the checkpoint {path} is of another training")
     return TrainingCheckpoint(progress, tensors)
 
 
 def damaged(path: Path, reason: str) -> RunError:
     """The error for a checkpoint that can't be taken up."""
-    return RunError(f"cannot read the checkpoint {path}: {reason}; remove it to train from the start")
+    return RunError(f"the checkpoint {path} can't be read ({reason})")
 
 
 def check_tensor_names(

@@ -1,5 +1,6 @@
 """Trains one network by a problem's recipe, from its present weights, reproducibly and resumably."""
 
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,9 +13,10 @@ from torch import nn
 from torch.nn import functional
 
 from evo_fair.arrays import RawInputs, Selected
-from evo_fair.errors import NonFiniteError
+from evo_fair.errors import DataWarning, NonFiniteError, RunError
 from evo_fair.files import digest
 from evo_fair.nets.checkpoint import (
+    TrainingCheckpoint,
     check_device,
     check_tensor_names,
     damaged,
@@ -71,9 +73,10 @@ def fit(
 
     The same arguments give the same bytes: one thread, all randomness (dropout's too) from `seed`. With `checkpoint`
     the state is written there after every epoch, a second call with the same arguments goes on from it to the same
-    bytes, and the file is removed at the end; functions are not compared. Raises `RunError` when the file belongs to
-    another training or is damaged, `NonFiniteError` when the loss or a weight is no longer finite: it asks for what
-    `lower` names to be lowered, by default the recipe's learning rate.
+    bytes, and the file is removed at the end; functions are not compared. One that is damaged, or of another training,
+    of other epochs say, counts as none, with a `DataWarning`. Raises `RunError` for one that another kind of device
+    wrote, `NonFiniteError` when the loss or a weight is no longer finite: it asks for what `lower` names to be lowered,
+    by default the recipe's learning rate.
 
     On an accelerator the network is there in the meantime; initial weights, samples and their augmentation are the
     CPU's, sums are rounded otherwise, and a checkpoint goes on on the same kind of device alone.
@@ -88,14 +91,10 @@ def fit(
     epoch, identity, found = 0, "", None
     if checkpoint:
         identity = _identity(network, inputs, labels, recipe, seed, teacher)
-        if found := read_checkpoint(checkpoint, identity):
+        if found := _found(checkpoint, identity, network, numbered, recipe):
             check_device(checkpoint, found.progress, device)
-            try:
-                check_tensor_names(found, _state(network), numbered)
-                epoch = epoch_of(found.progress.get("epoch"), recipe)
-                restore_generator(rng, found.progress.get("rng"))
-            except ValueError as reason:
-                raise damaged(checkpoint, str(reason)) from reason
+            epoch = epoch_of(found.progress.get("epoch"), recipe)
+            restore_generator(rng, found.progress.get("rng"))
             own = {name: tensor for name, tensor in found.tensors.items() if name.startswith(_PREFIX)}
             network.load_state_dict({name.removeprefix(_PREFIX): tensor for name, tensor in own.items()})
     with (
@@ -195,6 +194,24 @@ def _frozen(module: nn.Module, name: str) -> bool:
     """Whether a tensor of a module is not trained: a parameter that is said so, or a buffer, as a fixed filter is."""
     tensor = getattr(module, name)
     return name in module._buffers or (isinstance(tensor, nn.Parameter) and not tensor.requires_grad)
+
+
+def _found(
+    path: Path, identity: str, network: nn.Module, weights: dict[str, nn.Parameter], recipe: Training
+) -> TrainingCheckpoint | None:
+    """The checkpoint of just this training, None where there is none that is whole; what is there instead is said."""
+    try:
+        if found := read_checkpoint(path, identity):
+            try:
+                check_tensor_names(found, _state(network), weights)
+                epoch_of(found.progress.get("epoch"), recipe)
+                restore_generator(np.random.default_rng(), found.progress.get("rng"))
+            except ValueError as reason:
+                raise damaged(path, str(reason)) from reason
+        return found
+    except RunError as reason:
+        warnings.warn(f"{reason}: the training begins anew", DataWarning, stacklevel=3)
+        return None
 
 
 def _identity(

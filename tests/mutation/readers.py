@@ -338,7 +338,7 @@ def _training(folder: Path) -> bytes:
 
 
 def _resume_training(path: Path) -> None:
-    """A training goes on to the weights of an undisturbed one, or refuses its checkpoint."""
+    """A training ends with the weights of an undisturbed one, whatever its checkpoint says."""
     try:
         weights = _fitted(path)
     finally:

@@ -39,10 +39,10 @@ def test_none_where_there_is_none_and_an_error_for_a_wrong_one(tmp_path: Path) -
     path = tmp_path / "state.safetensors"
     assert read_checkpoint(path, "mine") is None
     write_checkpoint(path, "another", {}, {"a": torch.zeros(100)})
-    with pytest.raises(RunError, match="is of another training: remove it"):
+    with pytest.raises(RunError, match="is of another training"):
         read_checkpoint(path, "mine")
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(RunError, match=r"cannot read the checkpoint .*; remove it to train from the start"):
+    with pytest.raises(RunError, match=r"the checkpoint .* can't be read"):
         read_checkpoint(path, "mine")
     path.write_bytes(save({"a": torch.zeros(1)}))  # sound, but written by somebody else
     with pytest.raises(RunError, match="of another training"):
@@ -70,7 +70,5 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-30] ^= 1
     path.write_bytes(content)
-    with pytest.raises(
-        RunError, match="its tensors are not those that were written; remove it to train from the start"
-    ):
+    with pytest.raises(RunError, match=r"can't be read \(its tensors are not those that were written\)"):
         read_checkpoint(path, "mine")
