@@ -24,8 +24,17 @@ _COUNTED = 256
 """Images that are counted at a time."""
 
 
+_LEAST_DEVIATION = 1e-3
+_ROUNDING = 1e-6
+"""The share of its mean by which a feature in float32 may vary that is constant but for rounding."""
+
+
 def input_statistics(inputs: RawInputs | Selected) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`."""
+    """Mean and reciprocal standard deviation by channel, float32 `[channels]`, of inputs `[n, channels, ...]`.
+
+    Channels of images vary by `_LEAST_DEVIATION` at least. Features that don't vary, or by rounding alone, keep their
+    unit.
+    """
     if inputs.nbytes > _LARGE and inputs.dtype == np.uint8:
         mean, deviation = _counted_statistics(inputs)
     else:
@@ -33,7 +42,11 @@ def input_statistics(inputs: RawInputs | Selected) -> tuple[npt.NDArray[np.float
         values = inputs[:]
         mean = values.mean(axes, dtype=np.float64)
         deviation = values.std(axes, dtype=np.float64)
-    return mean.astype(np.float32), (1 / np.maximum(deviation, 1e-3)).astype(np.float32)
+    divisor = np.maximum(deviation, _LEAST_DEVIATION)
+    if inputs.dtype != np.uint8:  # a feature can be small because of its unit, and vary in other parts alone
+        varies = (deviation > _ROUNDING * np.abs(mean)) & (deviation > np.finfo(np.float32).tiny)
+        divisor = np.where(varies | (deviation >= _LEAST_DEVIATION), deviation, 1.0)
+    return mean.astype(np.float32), (1 / divisor).astype(np.float32)
 
 
 def _counted_statistics(inputs: RawInputs | Selected) -> tuple[Floats, Floats]:

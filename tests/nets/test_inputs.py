@@ -26,6 +26,21 @@ def test_counted_statistics_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) 
             np.testing.assert_allclose(ours, numpys, rtol=2e-7)
 
 
+def test_features_are_standardised_whatever_their_unit() -> None:
+    values = np.random.default_rng(0).normal(size=(500, 1))
+    units = np.array([[1e-30, 1e-9, 1e-4, 1.0, 1e6]])
+    x = Scaling.of((values * units + 3 * units).astype(np.float32))((values * units + 3 * units).astype(np.float32))
+    np.testing.assert_allclose(x.std(0, correction=0), 1, rtol=1e-4)
+    np.testing.assert_allclose(x.mean(0), 0, atol=1e-3)
+
+
+def test_features_that_are_constant_in_training_are_not_blown_up_elsewhere() -> None:
+    train = np.tile(np.float32([0, 0.1, 1000]), (300, 1))
+    train[::2, 2] = np.nextafter(np.float32(1000), np.float32(2000))  # rounding
+    x = Scaling.of(train)(np.float32([[1, 1.1, 1001]]))
+    np.testing.assert_allclose(x, [[1, 1, 1]], rtol=1e-3)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_batches_are_those_of_all_normalised(monkeypatch: pytest.MonkeyPatch, kept: bool) -> None:
     monkeypatch.setattr(module, "_KEPT", 2**20 if kept else 10)
