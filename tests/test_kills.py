@@ -20,7 +20,7 @@ __all__ = ["problem_file"]
 
 pytestmark = pytest.mark.slow
 
-MEASURED = ("timing.json", "report.md", "deployed.csv")
+MEASURED = ("timing.json", "deployed.csv")
 """Files that say how fast it went."""
 
 

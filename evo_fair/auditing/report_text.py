@@ -37,14 +37,12 @@ def _what(folder: AuditFolder, findings: Findings) -> str:
     networks, facts = findings.networks, findings.facts
     pruned = networks[~networks["dense"].to_numpy(bool)]
     whole = networks["base"].nunique()
-    timing = folder.timing
     groupings = " and by ".join(map(markdown, ("class", *about["groupings"])))
     origin = "the dense one" if whole == 1 else f"the {whole:,} dense ones"
-    speed = f", {timing['rate']:.1f} networks a second" if timing else ""
     lines = [
         f"# Whom pruning harms: {markdown(about['data']['name'])}",
         "",
-        f"{len(networks):,} networks were measured{speed}: {len(pruned):,} pruned ones and {origin}",
+        f"{len(networks):,} networks were measured: {len(pruned):,} pruned ones and {origin}",
         f"that they come from. The measure is accuracy on the {len(facts.target):,} samples of the {about['part']}",
         f"part, by {groupings}; a loss is the dense network's accuracy minus the",
         "pruned one's, in points (hundredths of accuracy); minus means a gain.",

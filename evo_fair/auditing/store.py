@@ -68,7 +68,7 @@ class AuditFolder:
 
     @property
     def timing(self) -> dict[str, Any] | None:
-        """How fast the last call measured: `networks`, `seconds`, `rate` and `jobs`; None where none was noted."""
+        """How fast all calls measured: `networks`, `seconds`, `rate` and the last one's `jobs`; None where none was."""
         noted = read_cached_json(self.path / "timing.json")
         known = {name: noted.get(name) for name in ("networks", "seconds", "rate", "jobs")}
         return known if all(isinstance(value, int | float) for value in known.values()) else None

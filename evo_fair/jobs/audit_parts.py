@@ -60,9 +60,9 @@ def run_parts(
     one, to which it can then be sent.
 
     With `minutes`, an audit that would take longer, going by the first `pilots` parts that are measured, raises
-    `AuditError` saying how long; those parts stay. How fast it went is noted in `timing.json`.
+    `AuditError` saying how long; those parts stay. How fast it went is noted in `timing.json`, over all calls together.
     """
-    plan, parts = folder.plan, folder.parts
+    plan, parts, before = folder.plan, folder.parts, folder.timing or {"networks": 0, "seconds": 0.0}
     done = sum(len(rows) for number, rows in enumerate(parts) if folder.finished(number))
     start, measured = time.monotonic(), 0
     missing = [number for number in range(len(parts)) if not folder.finished(number)]
@@ -73,14 +73,18 @@ def run_parts(
         table = metrics_of(ids, predictions, dataset, part, group, groupings).assign(**facts)
         folder.write_part(number, table, rows_of(ids, predictions, dataset, part, groupings or ("class",)), predictions)
         done, measured = done + len(rows), measured + len(rows)
-        rate = measured / (time.monotonic() - start)
+        seconds = time.monotonic() - start
+        rate = measured / seconds
+        _note(folder, before["networks"] + measured, before["seconds"] + seconds, jobs)
         listener.audited(done, len(plan), rate)
         if measured_parts == pilots:
             _check_time(len(plan), len(plan) - done, rate, minutes)
-    if measured:
-        seconds = time.monotonic() - start
-        note = {"networks": measured, "seconds": round(seconds, 1), "rate": round(measured / seconds, 2), "jobs": jobs}
-        write_json(folder.path / "timing.json", note)
+
+
+def _note(folder: AuditFolder, networks: int, seconds: float, jobs: int) -> None:
+    """Writes how fast it went so far, which the next call adds to after a kill."""
+    note = {"networks": networks, "seconds": round(seconds, 1), "rate": round(networks / seconds, 2), "jobs": jobs}
+    write_json(folder.path / "timing.json", note)
 
 
 def _measured(

@@ -31,6 +31,7 @@ def test_report_names_who_loses_and_what_is_not_known(whole: Path) -> None:
     text = (whole / "report.md").read_text()
     for part in ("90 networks were measured", "loses most", "95 %", "Seeds: 0, 1, 2", "## What was not measured"):
         assert part in text
+    assert "a second" not in text  # it is the same after an interruption
     for name in ("losses", "effects", "forecast", "pareto"):
         assert f"({name}.png)" in text
         assert (whole / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -101,6 +101,9 @@ def test_broken_off_anywhere_and_resumed_gives_the_same_files(problem, whole, tm
         finished = now
     audit_proxy(problem, GRID, out=out, jobs=1, resume=True)
     assert files_of(out) == files_of(whole.path)
+    timing = open_audit(out).timing
+    assert timing is not None
+    assert timing["networks"] == len(whole.plan)  # of all calls together
 
 
 def test_another_setting_does_not_resume(problem, whole):
