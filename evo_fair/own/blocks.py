@@ -42,10 +42,12 @@ def removable_blocks(
 
 
 def without_blocks(network: nn.Module, names: Iterable[str]) -> nn.Module:
-    """The network itself, with nothing in the place of some blocks."""
-    for name in names:
-        parent, _, own = name.rpartition(".")
-        setattr(network.get_submodule(parent), own, nn.Identity())
+    """The network itself, with nothing in the place of some blocks, under whatever names its modules hold them."""
+    blocks = [network.get_submodule(name) for name in names]
+    for module in list(network.modules()):
+        for own, part in module._modules.items():
+            if any(part is block for block in blocks):
+                setattr(module, own, nn.Identity())
     return network
 
 
@@ -90,12 +92,18 @@ def _gives_back(module: nn.Module, given: Any, made: Any) -> bool:
 
 
 def _runs_without(network: nn.Module, name: str, x: torch.Tensor) -> bool:
-    """Whether the network still runs, for what is around a block may ask it for more than its output."""
+    """Whether the network still runs, and without the block.
+
+    What is around a block may ask it for more than its output, and may hold on to it in a list, say.
+    """
+    without = copy.deepcopy(network)
+    calls: list[str] = []
+    without.get_submodule(name).register_forward_hook(lambda *_: calls.append(name))
     try:
-        made = without_blocks(copy.deepcopy(network), [name])(x.clone())
+        made = without_blocks(without, [name])(x.clone())
     except Exception:  # a user's forward can fail in any way
         return False
-    return bool(torch.isfinite(made).all())
+    return not calls and bool(torch.isfinite(made).all())
 
 
 def _lies_within(group: ChannelGroup, block: str) -> bool:
