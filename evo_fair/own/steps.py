@@ -14,6 +14,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from evo_fair.pruning.structure import computes_weights
+
 __all__ = ["INPUT", "ForwardStage", "ForwardStep", "follow_steps", "stages_of"]
 
 INPUT = -1
@@ -186,6 +188,8 @@ class _Follower:
 
     def _module(self, node: fx.Node, name: str) -> None:
         module, source = self.modules[name], self._value(node.args[0])
+        if isinstance(module, _LAYERS) and computes_weights(module):
+            raise _UnknownError
         if isinstance(module, nn.Conv2d | nn.Linear):
             self._once(node)
             if isinstance(module, nn.Linear) and not self._is_row(source):
@@ -307,6 +311,7 @@ def _side(value: Any) -> int:
     return int(value[0])
 
 
+_LAYERS = nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d
 _ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 _RELUS = (functional.relu, torch.relu, "relu", "relu_")
 _RELUS6 = (functional.relu6,)

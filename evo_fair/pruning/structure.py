@@ -10,7 +10,7 @@ from torch import nn
 
 from evo_fair.errors import PruningError
 
-__all__ = ["ChannelGroup", "Keep", "Member", "Structure", "module_of", "training_mode"]
+__all__ = ["ChannelGroup", "Keep", "Member", "Structure", "computes_weights", "module_of", "training_mode"]
 
 Role = Literal["weight", "scale", "shift", "statistic"]
 Keep = Mapping[str, npt.NDArray[np.bool_]]
@@ -104,6 +104,19 @@ def module_of(tensor: str) -> str:
         The module's name.
     """
     return tensor.rpartition(".")[0]
+
+
+def computes_weights(layer: nn.Module) -> bool:
+    """Whether a layer's weight or bias is no parameter of its own, as with weight norm.
+
+    Args:
+        layer: A convolution, linear layer or batch norm.
+
+    Returns:
+        Whether one of them is computed from other tensors.
+    """
+    held = (getattr(layer, name) for name in ("weight", "bias"))
+    return any(tensor is not None and not isinstance(tensor, nn.Parameter) for tensor in held)
 
 
 class training_mode:  # noqa: N801 - reads like torch.no_grad

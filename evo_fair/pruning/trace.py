@@ -13,7 +13,7 @@ from torch import nn
 from evo_fair.errors import PruningError
 from evo_fair.nets.failures import failure
 from evo_fair.pruning.coupling import Item, coupled_layers
-from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, module_of
+from evo_fair.pruning.structure import ChannelGroup, Member, Role, Structure, computes_weights, module_of
 from evo_fair.pruning.trials import breaking_groups
 from evo_fair.time_limit import OutOfTime, time_limit
 
@@ -108,12 +108,6 @@ def _shared(group: ChannelGroup, own: set[str]) -> str | None:
     return None
 
 
-def _computed(module: nn.Module) -> bool:
-    """Whether a layer's weight or bias is no parameter of its own."""
-    held = (getattr(module, name) for name in ("weight", "bias"))
-    return any(tensor is not None and not isinstance(tensor, nn.Parameter) for tensor in held)
-
-
 def _makes(graph: Any, item: Any) -> bool:
     return bool(graph.is_out_channel_pruning_fn(item.dep.handler))
 
@@ -164,7 +158,7 @@ def _hindrance(graph: Any, items: list[Item], names: Mapping[nn.Module, str]) ->
         node = item.dep.target
         module = node.module
         named = names.get(module) if isinstance(module, nn.Module) else None
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and _computed(module):
+        if isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d) and computes_weights(module):
             return f"{named!r} computes its weight from other tensors, as weight norm does"
         if _makes(graph, item) and not node.outputs:
             return OUTPUTS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
+from torch.nn import functional, utils
 
 from evo_fair.own.frozen import FrozenStages, PrunedStage
 from evo_fair.own.steps import follow_steps, stages_of
@@ -122,7 +122,16 @@ class Valid(Squares):
         return self.head(self.layer(x).mean((2, 3)))
 
 
-@pytest.mark.parametrize("make", [Squares, Pools, Valid, lambda: made("dense"), lambda: made("squeezed")])
+def computes(norm: Callable[[nn.Module], nn.Module]) -> Callable[[], nn.Module]:
+    """A network whose first layer computes its weight."""
+    layers = [norm(nn.Conv2d(1, 8, 3, padding=1)), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)]
+    return lambda: nn.Sequential(*layers)
+
+
+COMPUTED = [computes(norm) for norm in (utils.parametrizations.weight_norm, utils.spectral_norm)]
+
+
+@pytest.mark.parametrize("make", [Squares, Pools, Valid, *COMPUTED, lambda: made("dense"), lambda: made("squeezed")])
 def test_what_the_kernels_do_not_know_is_left_to_torch(make: Callable[[], nn.Module]) -> None:
     assert follow_steps(make().eval(), images=True) is None
 
