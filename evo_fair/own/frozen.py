@@ -56,7 +56,7 @@ class FrozenStages:
     def __init__(
         self, network: nn.Module, space: NetworkSpace, steps: Sequence[ForwardStep], input_shape: tuple[int, ...]
     ) -> None:
-        self._space = space
+        self._space, self._channels = space, input_shape[0]
         self._weights = StageWeights(network, space.groups)
         self.stages = stages_of(steps, self._weights.groups_of, tuple(space.blocks))
         size = (input_shape[1], input_shape[2]) if len(input_shape) == 3 else (1, 1)
@@ -76,7 +76,7 @@ class FrozenStages:
         space = self._space
         counts = dict(zip(space.groups, space.channels(np.asarray(genome)[None])[0].tolist(), strict=True))
         left_out = space.left_out(genome)
-        found, channels = [], 0
+        found, channels = [], self._channels
         for number, stage in enumerate(self.stages):
             if stage.block in left_out:
                 continue

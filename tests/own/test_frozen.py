@@ -9,10 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional, utils
 
+from evo_fair.own import NetworkSpace
 from evo_fair.own.frozen import FrozenStages, PrunedStage
+from evo_fair.own.layers import trace_layers
 from evo_fair.own.steps import follow_steps, stages_of
 from evo_fair.proxy.population import SharedBeginnings
 from evo_fair.proxy.samples import channels_innermost
+from evo_fair.pruning import trace_structure
 
 from .conftest import made, opened
 
@@ -88,6 +91,20 @@ def test_stages_end_where_one_map_is_handed_on() -> None:
         ("4", ["convolution"] * 2),
         (None, ["depthwise", "mean", "linear"]),
     ]
+
+
+def test_a_network_may_begin_without_a_layer() -> None:
+    network = nn.Sequential(nn.ReLU(), nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = network.append(nn.Linear(8, 10)).eval()
+    groups = trace_structure(network, IMAGES[:2]).groups
+    order = {"own": {name: np.arange(group.size) for name, group in groups.items()}}
+    space = NetworkSpace(groups, order, "", lambda: trace_layers(network, groups, (1, 8, 8)))
+    steps = follow_steps(network, images=True)
+    assert steps is not None
+    stages, images = FrozenStages(network, space, steps, (1, 8, 8)), channels_innermost(IMAGES)
+    networks = SharedBeginnings(stages, stages.labels, images, images)
+    (found,) = networks.logits([stages.blocks(space.largest().tolist())])
+    np.testing.assert_allclose(found, network(IMAGES).detach().numpy(), rtol=0, atol=1e-5)
 
 
 class Squares(nn.Module):
