@@ -3,6 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,8 @@ def _channel_groups(network: nn.Module, example: torch.Tensor) -> tuple[dict[str
             fixed[names[root]] = astray
             continue
         group = _channel_group(graph, items, names)
+        if group.name in groups:  # it makes the channels of two groups, as a shortcut around a concatenation does
+            group = replace(group, name=names[root])
         reason = _hindrance(graph, items, names) or _shared(group, own)
         if reason is None and group.size < 2:
             reason = "it has a single channel"

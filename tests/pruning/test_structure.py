@@ -80,6 +80,34 @@ def test_masked_network_equals_the_smaller_one(seed: int) -> None:
     Network(small.blocks, 3).load_state_dict(small.state_dict())
 
 
+class Around(nn.Module):
+    """A shortcut, made first, around two branches that are concatenated: half of its channels go with each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shortcut = nn.Sequential(nn.Conv2d(1, 7, 1), nn.BatchNorm2d(7))
+        self.left, self.right = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 3, 1)
+        self.classifier = nn.Linear(7, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.shortcut(x) + torch.cat([self.left(x), self.right(x)], 1)
+        return self.classifier(torch.relu(y).mean((2, 3)))
+
+
+def test_a_layer_can_make_the_channels_of_two_groups() -> None:
+    network, x = lively(Around()), torch.randn(2, 1, 4, 4)
+    structure = trace_structure(network, x)
+    assert {name: (group.size, group.layers) for name, group in structure.groups.items()} == {
+        "shortcut.0": (4, ("shortcut.0", "left")),
+        "right": (3, ("shortcut.0", "right")),
+    }
+    assert list(structure.fixed) == ["classifier"]
+    keep = {"shortcut.0": np.array([True, False, True, True]), "right": np.array([False, True, False])}
+    with torch.no_grad():
+        expected = masked(network, channel_mask(network, structure, keep))(x)
+        assert torch.allclose(remove_channels(network, structure.groups, keep)(x), expected, atol=1e-6)
+
+
 def test_concatenated_and_flattened_channels_leave_together() -> None:
     network, x = lively(Branches()), torch.randn(4, 1, 2, 2)
     structure = trace_structure(network, x)
