@@ -237,8 +237,9 @@ def _is_worth_storing(unit: Unit) -> bool:
 
 
 def _key(prefix: Prefix, units: list[Unit]) -> _Key:
-    """All that the statistics of the last of a block's units depend on, but how many of its channels there are."""
-    *inner, last = units
-    mixed = inner[-1].c_out if inner and not last.depthwise else 0
-    taps = tuple((unit.kernel, unit.stride) for unit in units)
-    return prefix[:-1], place_of(prefix[-1], last), taps, mixed
+    """All that the statistics of the last of a block's units depend on, but how many of its channels there are.
+
+    What a unit gives depends on how many channels each unit up to it mixes; depthwise ones mix none.
+    """
+    taps = tuple((unit.kernel, unit.stride, 0 if unit.depthwise else unit.c_in) for unit in units)
+    return prefix[:-1], place_of(prefix[-1], units[-1]), taps

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from evo_fair.errors import EvoFairError
+from evo_fair.extend import Channels, Hidden, Kind, KindUnit, add_kind
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
 from evo_fair.proxy import Proxy, check_precision, torch_device
 from evo_fair.proxy.population import Population
 from evo_fair.proxy.tiles import BF16
-from evo_fair.space import Block, SearchSpace
+from evo_fair.registry import restored_afterwards
+from evo_fair.space import Block, SearchSpace, SpaceSchema
 
 WIDER = "digits, all kinds with kernels of 3 and 5"
 STRIDED = "digits, all strides of 1 or 2"
@@ -107,6 +109,35 @@ def test_labels_are_the_largest_logits() -> None:
     genomes = proxy.supernet.space.sample(np.random.default_rng(2), 4)
     expected = [proxy.logits(genome).argmax(1) for genome in genomes]
     assert (proxy.predict(genomes) == expected).all()
+
+
+OWN = {
+    "SN": (  # its last unit, and the depthwise one, depend on the hidden width through the units before them
+        (
+            KindUnit("wide", Channels.IN, Channels.HIDDEN),
+            KindUnit("back", Channels.HIDDEN, Channels.IN),
+            KindUnit("depthwise", Channels.IN, Channels.IN, 3, True, True),
+            KindUnit("last", Channels.IN, Channels.OUT),
+        ),
+        Hidden.EXPANSION,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_kinds_of_ones_own_are_evaluated_as_torch_does(name: str) -> None:
+    units, hidden = OWN[name]
+    stage = {"slots": 1, "kinds": [name], "widths": [16], "stride": 2, "expansions": [1, 2, 4]}
+    with restored_afterwards():
+        add_kind(Kind(name, units, hidden))
+        schema = SpaceSchema.model_validate({"stem": {"widths": [8]}, "stage": [stage]})
+        space = SearchSpace(schema, (3, 7, 7), 4)
+        mean, scale = np.full(3, 120, np.float32), np.full(3, 0.02, np.float32)
+        supernet = Supernet.initialise(space, torch.Generator().manual_seed(1), mean, scale)
+        images = np.random.default_rng(7).integers(0, 256, (20, 3, 7, 7)).astype(np.uint8)
+        proxy = Proxy(supernet, images, images)
+        for genome in np.unique(space.sample(np.random.default_rng(0), 20), axis=0):
+            np.testing.assert_allclose(proxy.logits(genome), torch_logits(proxy, genome), rtol=1e-4, atol=1e-4)
 
 
 def test_shared_beginnings_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
