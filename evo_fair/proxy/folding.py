@@ -1,5 +1,6 @@
 """A supernet's weights as layers for the kernels, with what batch norm does folded into them."""
 
+from itertools import takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,7 @@ class Weights:
 
     def raw(self, block: Block, unit: Unit) -> Layer:
         """A unit's layer without its batch norm; remembered, for every calibration needs it."""
-        key = place_of(block, unit), unit, suits_winograd(*_map_of(block))
+        key = place_of(block, unit), unit, _by_winograd(block, unit)
         if key not in self._raw:
             self._raw[key] = self.folded(block, unit, _unchanged(unit.c_out))
         return self._raw[key]
@@ -68,7 +69,7 @@ class Weights:
             return Layer(packed, filled_up(affine.shift))
         if unit.kernel == 0:
             return _dense(weight[:, :, None, None], unit.c_in, 1, affine)
-        if unit.kernel == 3 and unit.stride == 1 and suits_winograd(*_map_of(block)):
+        if _by_winograd(block, unit):
             return self._winograd(place, unit, affine)
         layer = _dense(weight, unit.c_in, unit.kernel, affine)
         # In bfloat16 1x1 convolutions save little and lose most, and the few channels of an image save nothing.
@@ -99,6 +100,10 @@ def _halved(layer: Layer, unit: Unit) -> Layer:
     return Layer(pairs.view(np.float32), layer.bias, half=True)
 
 
-def _map_of(block: Block) -> tuple[int, int]:
-    """Height and width of what a block gives, and of what its layers of stride 1 behind the first one do."""
-    return -(-block.h_in // block.stride), -(-block.w_in // block.stride)
+def _by_winograd(block: Block, unit: Unit) -> bool:
+    """Whether a unit is a convolution for Winograd's filtering; the block's stride counts from its strided unit on."""
+    if unit.depthwise or (unit.kernel, unit.stride) != (3, 1):
+        return False
+    before = takewhile(lambda one: one.name != unit.name, block.kind.units)
+    stride = block.stride if any(one.strided for one in before) else 1
+    return suits_winograd(-(-block.h_in // stride), -(-block.w_in // stride))

@@ -112,6 +112,10 @@ def test_labels_are_the_largest_logits() -> None:
 
 
 OWN = {
+    "SW": (  # a convolution before the strided one, on a map that is not cut into Winograd's tiles as the block's is
+        (KindUnit("wide", Channels.IN, Channels.HIDDEN, 3), KindUnit("half", Channels.HIDDEN, Channels.OUT, 3, True)),
+        Hidden.WIDTH,
+    ),
     "SN": (  # its last unit, and the depthwise one, depend on the hidden width through the units before them
         (
             KindUnit("wide", Channels.IN, Channels.HIDDEN),
