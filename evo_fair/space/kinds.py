@@ -107,8 +107,8 @@ class KindUnit:
             `Channels`.
         gives: The channels that it gives; with `SQUEEZED` it squeezes. A depthwise unit
             gives what it takes.
-        kernel: Side of its window in pixels; None for the kernel that the block's gene
-            chooses. Default: 1.
+        kernel: Side of its window in pixels, an odd number; None for the kernel that
+            the block's gene chooses. Default: 1.
         strided: Whether it has the block's stride. Default: False.
         depthwise: Whether each channel is convolved alone. Default: False.
 
@@ -329,6 +329,19 @@ def _fault(kind: Kind) -> str:
         return "a hidden width needs a rule (Hidden.EXPANSION or Hidden.WIDTH), and a rule a unit that gives HIDDEN"
     if kind.shortcuts[0] == Shortcut.IDENTITY or kind.shortcuts[1] == Shortcut.PROJECTION:
         return "shortcuts are none or the projection in a stage's first slot, none or the identity in later ones"
+    kernels = [kind.kernel, *(unit.kernel for unit in kind.units)]
+    if even := next((kernel for kernel in kernels if kernel and kernel % 2 == 0), None):
+        return f"a kernel is {even}: give an odd one, whose centre is a pixel, or 0 for a linear layer"
+    return _table_fault(kind)
+
+
+def _table_fault(kind: Kind) -> str:
+    """What is wrong with a kind of linear layers; nothing where it is right, or of convolutions."""
+    if not kind.tabular:
+        return "Hidden.UNITS is the rule of linear layers, whose kernel is 0" if kind.hidden == Hidden.UNITS else ""
+    alone = all((unit.kernel, unit.depthwise) == (0, False) for unit in kind.units) and not kind.excited
+    if not alone or kind.hidden != Hidden.UNITS or kind.shortcuts != _NEVER:
+        return "linear layers (kernel 0) are for tables: give no other units, no shortcuts, and the rule Hidden.UNITS"
     return ""
 
 

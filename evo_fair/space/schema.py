@@ -124,6 +124,11 @@ class Stage(Section):
                 raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: list at least one, for a kind of the stage")
             if own := find_kind(kind).kernel:
                 raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: it has a kernel of its own, {own}")
+        still = [kind.name for kind in self.blocks if not any(unit.strided for unit in kind.units)]
+        if still and 2 in self.strides and not self.tabular:
+            raise ValueError(
+                f"stride = {self.stride}: no unit of {still[0]} is strided; use stride = 1 or another kind"
+            )
         if self.tabular and (len(self.kinds) > 1 or self.widths or self.stride != 1):
             raise ValueError("FC stands alone: kinds = ['FC'], no widths and no stride; its units are keep_channels")
         if not self.tabular and not self.widths:

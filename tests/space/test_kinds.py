@@ -104,6 +104,12 @@ def test_kinds_stay_themselves_in_other_processes(name: str) -> None:
         ({"units": (*BEGIN, MEAN, WEIGH, MEAN, WEIGH, END)}, "one unit at most gives SQUEEZED"),
         ({"hidden": Hidden.NONE}, "a hidden width needs a rule"),
         ({"shortcuts": (Shortcut.IDENTITY, Shortcut.IDENTITY)}, "none or the projection in a stage's first slot"),
+        ({"units": (*BEGIN, replace(END, kernel=2))}, "a kernel is 2: give an odd one"),
+        ({"kernel": 4}, "a kernel is 4: give an odd one"),
+        ({"units": (KindUnit("a", IN, OUT),), "hidden": Hidden.UNITS}, "the rule of linear layers"),
+        ({"units": (*BEGIN, replace(END, kernel=0))}, "no other units, no shortcuts, and the rule Hidden.UNITS"),
+        ({"units": (KindUnit("a", IN, OUT, 0),), "hidden": Hidden.UNITS}, "no shortcuts"),
+        ({"units": (KindUnit("a", IN, OUT, 0),), "hidden": Hidden.NONE}, "the rule Hidden.UNITS"),
     ],
 )
 def test_wrong_kinds_are_refused(change: dict[str, object], message: str) -> None:
@@ -128,6 +134,15 @@ def test_a_kind_of_ones_own_is_searched(bottleneck: Kind) -> None:
         [Op.CONV, 8, 16, 1, 1],
         [Op.ADD, 16, 16, 4, 1],
     ]
+
+
+def test_a_kind_without_a_strided_unit_is_refused_where_a_stage_strides() -> None:
+    """Its maps would stay as large as they are, while the blocks behind it count on smaller ones."""
+    with restored_afterwards():
+        add_kind(replace(BOTTLENECK, name="BS", units=tuple(replace(unit, strided=False) for unit in BOTTLENECK.units)))
+        assert space_of("BS", stride=1).labels == 4
+        with pytest.raises(ValueError, match="no unit of BS is strided; use stride = 1 or another kind"):
+            space_of("BS", stride=[1, 2])
 
 
 def test_a_space_is_known_by_what_its_own_kinds_say(bottleneck: Kind) -> None:
