@@ -10,7 +10,7 @@ import pandas as pd
 from evo_fair.errors import RunError
 from evo_fair.evolution import Axis, Limit
 
-__all__ = ["Drawn", "common_axes"]
+__all__ = ["Drawn", "common_axes", "path_ends"]
 
 
 class Drawn(Protocol):
@@ -48,3 +48,12 @@ def common_axes(runs: Sequence[Drawn]) -> list[Axis]:
             )
     together = zip(*(run.axes for run in runs), strict=True)
     return [axes[0] if len(set(axes)) == 1 else replace(axes[0], label="") for axes in together]
+
+
+def path_ends(paths: Sequence[Path]) -> list[str]:
+    """The ends of the paths, each as many parts long as it takes to tell them apart."""
+    parts = [path.parts for path in paths]
+    length = 1
+    while len({part[-length:] for part in parts}) < len(set(parts)):
+        length += 1
+    return ["/".join(part[-length:]) or str(path) for path, part in zip(paths, parts, strict=True)]

@@ -1,6 +1,6 @@
 """The report of a comparison: the fronts of two or more runs, their hypervolumes, and whose front dominates whose."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from evo_fair.errors import RunError
 from evo_fair.evolution import Axis
 from evo_fair.job_folder import COMPARISONS
 from evo_fair.report.compare_tables import SURFACE
+from evo_fair.report.drawn import path_ends
 from evo_fair.report.page_figures import Series, points_figure
 from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section
 from evo_fair.show import visible
@@ -47,9 +48,11 @@ def comparison_sheet(folder: Path) -> Sheet:
     fronts = _read(folder / "fronts.csv", ("label", "run", "id"), names)
     runs = _read(folder / "runs.csv", ("label", "run"), ("evaluated", "front", "hypervolume"))
     labels = _read(folder / "compare.csv", ("label",), ("runs", "hypervolume"))
+    called = dict(zip(runs["run"], path_ends([Path(run) for run in runs["run"]]), strict=True))
+    fronts["run"] = [called.get(run, run) for run in fronts["run"]]
     parts = {
         "fronts": ("The fronts", _fronts(folder, fronts, facts.objectives)),
-        "indicators": ("Hypervolume", _hypervolumes(folder, labels, facts)),
+        "indicators": ("Hypervolume", _hypervolumes(folder, labels, facts, called)),
         "pairs": ("Whose front dominates whose", _pairs(folder)),
         "runs": ("The runs", _runs(runs)),
         "caveats": ("What the figures can't say", section(lines=_CAVEATS)),
@@ -106,14 +109,13 @@ def _by_label(table: pd.DataFrame) -> list[tuple[Any, pd.DataFrame]]:
 
 
 def _front(label: str, rows: pd.DataFrame, x: str, y: str) -> Series:
-    ids = [f"{visible(row['id'])} of {Path(row['run']).name}" for row in rows.to_dict("records")]
+    ids = [f"{visible(row['id'])} of {visible(row['run'])}" for row in rows.to_dict("records")]
     return Series(label, rows[x].tolist(), rows[y].tolist(), ids)
 
 
 def _networks(label: str, rows: pd.DataFrame, axes: Sequence[Axis]) -> SheetTable:
     cells = [
-        [str(row["id"]), Path(row["run"]).name, *(number(row[axis.name]) for axis in axes)]
-        for row in rows.to_dict("records")
+        [str(row["id"]), str(row["run"]), *(number(row[axis.name]) for axis in axes)] for row in rows.to_dict("records")
     ]
     return SheetTable(f"Networks of the fronts: {label}", ["network", "run", *(axis.title for axis in axes)], cells)
 
@@ -135,11 +137,11 @@ def _attained(table: pd.DataFrame, axes: Sequence[Axis]) -> list[SheetTable]:
 # ---- indicators
 
 
-def _hypervolumes(folder: Path, labels: pd.DataFrame, facts: _Facts) -> dict[str, Any]:
+def _hypervolumes(folder: Path, labels: pd.DataFrame, facts: _Facts, called: Mapping[str, str]) -> dict[str, Any]:
     traces = _read(folder / "traces.csv", ("label", "run"), ("evaluated", "hypervolume"))
     series = [
         Series(
-            f"{label}: {Path(str(run)).name}",
+            f"{label}: {called.get(str(run), str(run))}",
             rows["evaluated"].tolist(),
             rows["hypervolume"].tolist(),
             [str(label)] * len(rows),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from evo_fair.evolution import Axis, non_dominated, to_minimise
 from evo_fair.evolution.front import UNCERTAINTY, believed_columns
 from evo_fair.evolution.hypervolume import Points
-from evo_fair.report.drawn import Drawn, common_axes
+from evo_fair.report.drawn import Drawn, common_axes, path_ends
 from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
 from evo_fair.show import figure_label
 
@@ -59,11 +59,7 @@ def pareto_figure(runs: Sequence[Drawn]) -> Figure:
 
 def short_names(paths: Sequence[Path]) -> list[str]:
     """The ends of the paths, each as many parts long as it takes to tell them apart."""
-    parts = [path.resolve().parts for path in paths]
-    length = 1
-    while len({part[-length:] for part in parts}) < len(set(parts)):
-        length += 1
-    return ["/".join(part[-length:]) for part in parts]
+    return path_ends([path.resolve() for path in paths])
 
 
 def _draw_errors(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:

@@ -1,3 +1,4 @@
+import json
 import re
 
 import numpy as np
@@ -13,6 +14,7 @@ from evo_fair.report.compare import attainment, coverage, mean_interval
 from evo_fair.report.compare_tables import attainment_frame
 from evo_fair.report.compare_text import comparison_figure
 from evo_fair.report.page import write_report
+from evo_fair.report.page_compare import comparison_sheet
 from tests.cli.conftest import refusal
 from tests.report import folders
 
@@ -291,6 +293,17 @@ def test_a_report_of_what_was_compared_before_leaves(runs, tmp_path):
     page = write_report(tmp_path / "out")
     write_comparison(compare(runs, ["x", "x", "y"]), tmp_path / "out")
     assert not page.exists()
+
+
+def test_runs_of_one_name_are_told_apart_in_the_report(tmp_path):
+    """Folders are often called by what was searched, one for each strategy or day."""
+    runs = [made(tmp_path / day / "digits", front) for day, front in (("monday", GOOD), ("friday", POOR))]
+    write_comparison(compare(runs, ["x", "x"]), tmp_path / "out")
+    sheet = comparison_sheet(tmp_path / "out")
+    fronts, indicators = sheet.content["fronts"], sheet.content["indicators"]
+    assert {row[1] for row in fronts["tables"][0].rows} == {"monday/digits", "friday/digits"}
+    assert [one["name"] for one in indicators["figures"][0]["key"]] == ["x: monday/digits", "x: friday/digits"]
+    assert " of monday/digits" in json.dumps(fronts["figures"][0]["item"])
 
 
 def test_labels_are_shown_as_they_are(runs, tmp_path):
