@@ -16,6 +16,12 @@ from evo_fair.files import read_text
 
 __all__ = ["as_numbers", "check_filled", "check_numbers", "number_in", "parse_table", "read_table_of_numbers"]
 
+_MISSING = (
+    *("", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None"),
+    *("#N/A", "#NA", "#N/A N/A", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+"""What stands for no number in tables: what pandas, R, databases and spreadsheets write."""
+
 
 def read_table_of_numbers(
     path: Path, error: type[EvoFairError], mend: str, *, texts: Collection[str], filled: Sequence[str] = ()
@@ -54,7 +60,7 @@ def _check_columns(
 def parse_table(
     path: Path, text: str, error: type[EvoFairError], mend: str, texts: Collection[str] = (), gaps: bool = True
 ) -> pd.DataFrame:
-    """The table that `text`, the content of `path`, holds; without `gaps` an empty cell or `NA` is a text, too.
+    """The table that `text`, the content of `path`, holds; without `gaps` an empty cell is a text, too.
 
     Raises `error`, ending in `mend`, for what is no table, for two columns of one name and for a row that was cut or
     has more cells than there are columns.
@@ -69,9 +75,21 @@ def parse_table(
         if len(row) != len(header):  # pandas takes surplus cells for an index, and missing ones for empty
             raise error(f"{path}, row {number} has {len(row)} cells, and its header {len(header)}: {mend}")
     try:
-        return pd.read_csv(StringIO(text), dtype=dict.fromkeys(texts, str), keep_default_na=gaps, low_memory=False)
+        return pd.read_csv(
+            StringIO(text),
+            dtype=dict.fromkeys(texts, str),
+            keep_default_na=False,
+            na_values=_gaps(header, texts) if gaps else None,
+            low_memory=False,
+        )
     except (ValueError, OverflowError) as reason:  # pandas' ParserError and EmptyDataError are ValueErrors
         raise error(f"{path} is no table ({in_a_line(reason)}): {mend}") from reason
+
+
+def _gaps(header: Sequence[str], texts: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What counts as no value, by column: in a text an empty cell alone, for a label or a group can be called NA."""
+    called = [name or f"Unnamed: {place}" for place, name in enumerate(header)]  # as pandas does
+    return {name: ("",) if name in texts else _MISSING for name in called}
 
 
 def check_numbers(

@@ -45,6 +45,14 @@ def test_numbers_texts_and_gaps_are_kept(tmp_path: Path) -> None:
     assert table["c"][1] == 0.1 + 0.2
 
 
+def test_texts_may_be_called_as_missing_numbers_are(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("label,,note,a\nNA,1,,1\nNone,,x,nan\n")
+    table = read_table_of_numbers(tmp_path / "t.csv", RunError, "fix it", texts=["label", "note"], filled=["label"])
+    assert table["label"].tolist() == ["NA", "None"]
+    assert table["note"].isna().tolist() == [True, False]
+    assert table["a"].isna().tolist() == [False, True]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"t\.csv is missing: search again"):
         read_table_of_numbers(tmp_path / "t.csv", RunError, "search again", texts=[])

@@ -306,6 +306,13 @@ def test_runs_of_one_name_are_told_apart_in_the_report(tmp_path):
     assert " of monday/digits" in json.dumps(fronts["figures"][0]["item"])
 
 
+def test_a_label_may_be_called_none(runs, tmp_path):
+    write_comparison(compare(runs, ["None", "NA", "NA"]), tmp_path / "out")
+    sheet = comparison_sheet(tmp_path / "out")
+    assert [row[0] for row in sheet.content["indicators"]["tables"][0].rows] == ["None", "NA"]
+    assert len(sheet.content["pairs"]["tables"][0].rows) == 2
+
+
 def test_labels_are_shown_as_they_are(runs, tmp_path):
     labels = ["_$x$|\x1b[31m", "<b>[/red]", "$\\frac{$"]
     comparison = compare(runs, labels)
