@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-from evo_fair.errors import ConstraintError, UnknownNameError
+from evo_fair.errors import ConstraintError, EvoFairError, UnknownNameError, quote
 from evo_fair.evolution import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
 from evo_fair.evolution.front import BELIEVED
 
@@ -86,9 +86,10 @@ def choose(
     """The best network in one goal within all limits, as `operating_point` finds it, and what each limit costs.
 
     The goal is to `minimise` one column or to `maximise` one; a column whose better direction is known is refused in
-    the other one.
+    the other one. Without a column `id` the first of equal rows is taken.
     """
     goal = _goal(networks, minimise, maximise, axes)
+    _check_table(networks, axes)
     measured, networks = networks, as_believed(networks)
     kept = networks[goal.name].notna().to_numpy(bool, copy=True)
     if "feasible" in networks:
@@ -111,6 +112,18 @@ def choose(
         if not networks[name].equals(measured[name])
     }
     return Choice(goal, None if point is None else measured.iloc[point], tuple(costs), believed)
+
+
+def _check_table(networks: pd.DataFrame, axes: Sequence[Axis]) -> None:
+    """Raises `UnknownNameError` for an objective that the table lacks, `EvoFairError` for a wrong `feasible`."""
+    names = numeric_columns(networks)
+    if missing := next((axis.name for axis in axes if axis.name not in names), None):
+        raise UnknownNameError("objective", missing, names)
+    if "feasible" in networks and not (known := networks["feasible"].isin([True, False])).all():
+        value = networks["feasible"][~known].iloc[0]
+        raise EvoFairError(
+            f"the table says feasible = {quote(value)}: give True or False in each row, or leave the column out"
+        )
 
 
 def _nearest(limit: Limit, values: "pd.Series[Any]") -> float | None:
@@ -160,7 +173,8 @@ def _best(
     places = np.flatnonzero(kept)
     places = places[non_dominated(_points(networks.iloc[places], axes))] if axes else places
     rows = networks.iloc[places]
-    keys = [rows[goal.name].to_numpy(float) * goal.sign, *_points(rows, axes).T, rows["id"].to_numpy(str)]
+    name = rows["id"].to_numpy(str) if "id" in rows else places
+    keys = [rows[goal.name].to_numpy(float) * goal.sign, *_points(rows, axes).T, name]
     return int(places[np.lexsort(keys[::-1])[0]])
 
 

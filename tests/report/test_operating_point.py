@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from evo_fair.cli import main
-from evo_fair.errors import ConstraintError, RunError, UnknownNameError
+from evo_fair.errors import ConstraintError, EvoFairError, RunError, UnknownNameError
 from evo_fair.evolution import create_run, describe
 from evo_fair.evolution.objectives import Axis
 from evo_fair.report import operating_point
@@ -91,6 +91,31 @@ def test_an_unmeasured_value_meets_no_limit():
 def test_wrong_wishes_are_refused(run, limits, minimise, error, told):
     with pytest.raises(error, match=told):
         operating_point(run.networks, limits, minimise, run.axes)
+
+
+def test_a_table_without_ids_has_a_point_and_the_first_of_equals_is_taken():
+    networks = pd.DataFrame({"cost": [3.0, 1.0, 1.0], "rate": [0.9, 0.5, 0.5]}, index=["x", "y", "z"])
+    point = operating_point(networks, ["rate <= 0.9"], "cost", (Axis("cost"), Axis("rate", "max")))
+    assert point is not None
+    assert point.name == "y"
+
+
+@pytest.mark.parametrize(
+    ("networks", "error", "told"),
+    [
+        ({"cost": [1.0, 2.0]}, UnknownNameError, "unknown objective 'rate': expected one of cost"),
+        ({"cost": [1.0, 2.0], "rate": ["0.5", "x"]}, UnknownNameError, "unknown objective 'rate'"),
+        ({"cost": [1.0, 2.0], "rate": [0.5, 1.0], "feasible": ["False", "True"]}, EvoFairError, "feasible = 'False'"),
+        (
+            {"cost": [1.0, 2.0], "rate": [0.5, 1.0], "feasible": [True, None]},
+            EvoFairError,
+            "feasible = None: give",
+        ),
+    ],
+)
+def test_a_table_that_can_not_be_chosen_from_is_refused(networks, error, told):
+    with pytest.raises(error, match=told):
+        operating_point(pd.DataFrame(networks), [], "cost", (Axis("cost"), Axis("rate", "max")))
 
 
 # Sparsity, accuracy and what the worst group loses. The third is dominated by the second.
