@@ -96,11 +96,11 @@ def _draw_networks(panel: Axes, run: Drawn, x: Axis, y: Axis) -> None:
         look = {"s": 26, "c": "none", "edgecolors": "black", "marker": "s", "zorder": 6}
         panel.scatter(whole[:, 0], whole[:, 1], label="whole network", **look, **common)
     _draw_front(panel, points[front], x, y, looks(1)[0], f"front ({front.sum()})", "unbeaten in this pair")
-    limits = {limit.name: limit.number for limit in run.limits}
-    for axis, line in ((x, panel.axvline), (y, panel.axhline)):
-        if axis.name in limits:
-            dotted: Any = {"color": "black", "linewidth": 0.8, "linestyle": (0, (1, 2))}
-            line(limits[axis.name], label="limit of the search", zorder=3, **dotted)
+    dotted: Any = {"color": "black", "linewidth": 0.8, "linestyle": (0, (1, 2))}
+    for limit in run.limits:
+        for axis, line in ((x, panel.axvline), (y, panel.axhline)):
+            if axis.name == limit.name:
+                line(limit.number, label="limit of the search", zorder=3, **dotted)
 
 
 def _draw_front(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from evo_fair.errors import EvoFairError, FigureError, RunError
-from evo_fair.evolution import Axis
+from evo_fair.evolution import Axis, parse_limit
 from evo_fair.report import pareto
 from evo_fair.report.plots import pareto_figure, short_names
 
@@ -72,6 +72,13 @@ def test_the_line_follows_what_no_network_beats_in_a_panel(run):
 def test_declared_limits_are_drawn_where_they_are_objectives(run):
     panel = panels(pareto_figure([run]))[1]
     assert [list(line.get_xdata()) for line in panel.lines[1:]] == [[9.0, 9.0], [0.0, 1.0]]
+
+
+def test_limits_from_above_and_below_are_both_drawn(run):
+    run.limits = (*run.limits, parse_limit("latency_ms >= 1.5"))
+    panel = panels(pareto_figure([run]))[1]
+    assert [9.0, 9.0] in [list(line.get_xdata()) for line in panel.lines]
+    assert [1.5, 1.5] in [list(line.get_xdata()) for line in panel.lines]
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
