@@ -73,10 +73,14 @@ def _believed_texts(front: pd.DataFrame, name: str) -> list[str]:
 
 
 def _texts(values: "pd.Series[float]") -> list[str]:
-    """One form for a whole column: whole numbers, or as many decimals as its size calls for."""
+    """One form for a whole column: whole numbers, or as many decimals as its size calls for, or three digits.
+
+    The four decimals of what is below 1 would leave nothing of an energy in joules.
+    """
     largest = values.abs().max()
     decimals = 0 if is_integer_dtype(values) else 4 if largest <= 1 else 3 if largest < 10 else 2
-    return ["-" if pd.isna(value) else f"{value:,.{decimals}f}" for value in values]
+    form = ".3g" if 0 < largest < 1e-4 else f",.{decimals}f"
+    return ["-" if pd.isna(value) else f"{value:{form}}" for value in values]
 
 
 def _spread(front: pd.DataFrame, rows: int) -> pd.DataFrame:

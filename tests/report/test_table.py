@@ -48,3 +48,9 @@ def test_of_several_devices_each_latency_is_shown_once(run):
     axes = (*AXES[:2], Axis("latency_ms[a]", unit="ms", label="latency on a"))
     head = front_markdown(front, axes).splitlines()[0]
     assert head == "| network | accuracy ↑ | unfairness ↓ | latency on a (ms) ↓ | latency ms[b] | params |"
+
+
+def test_tiny_values_are_not_rounded_to_nothing(run):
+    front = run.front.assign(joules=[2.5e-6, 1.25e-5, 3e-7, 0.0, 1e-6])
+    lines = front_markdown(front, (AXES[0], Axis("joules"))).splitlines()
+    assert [line.split(" | ")[2] for line in lines[2:]] == ["2.5e-06", "1.25e-05", "3e-07", "0", "1e-06"]
