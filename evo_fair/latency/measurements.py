@@ -111,7 +111,8 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
         The networks' names in order of appearance, and their layers, int32 `[networks, layers, 8]`, padded with zeros.
 
     Raises:
-        ProfileError: A column is missing, an operator unknown or a value out of range; names file and line.
+        ProfileError: A column is missing or there twice, an operator unknown, a value out of range or a network in
+            two places; names file and line.
 
     Example:
         >>> with open("layers.csv", "w") as file:
@@ -123,8 +124,16 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
     """
     path = as_path("layers", path)
     networks: dict[str, list[tuple[int, ...]]] = {}
+    before = None
     for line, row in _rows(path, ("network", *COLUMNS)):
-        networks.setdefault(row["network"], []).append(_layer(path, line, row))
+        name = row["network"]
+        if name in networks and name != before:
+            raise ProfileError(
+                f"{path}, line {line}: network {name!r} was there before: keep its layers together, once, "
+                "and give another network another name"
+            )
+        networks.setdefault(name, []).append(_layer(path, line, row))
+        before = name
     if not networks:
         raise ProfileError(f"{path} holds no layers: give at least one row below the header")
     table = np.zeros((len(networks), max(map(len, networks.values())), len(COLUMNS)), np.int32)
@@ -208,6 +217,8 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str
                 raise ProfileError(
                     f"{path}, line 1: column {missing[0]!r} is missing: the header has to be {','.join(columns)}"
                 )
+            if twice := [column for column in columns if (reader.fieldnames or ()).count(column) > 1]:
+                raise ProfileError(f"{path}, line 1: column {twice[0]!r} is there twice: keep one of them")
             rows = []
             for row in reader:
                 if None in row:  # cells without a column, as a decimal comma makes them

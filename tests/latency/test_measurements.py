@@ -60,6 +60,8 @@ def test_what_is_written_is_read_back(tmp_path: Path, made_up: Measurements) -> 
         (GOOD + "b,conv,3,99999999999,3,1,1,32,32\n", "line 5: c_out is '99999999999'"),
         (GOOD + "b,conv,3,8,3,1,1\n", "line 5: a value is missing"),
         (GOOD + "b,conv,8,8,3,1,3,32,32\n", "line 5: groups 3 does not divide c_in 8"),
+        (GOOD + "a,conv,3,8,3,2,1,32,30\n", "line 5: network 'a' was there before: keep its layers together, once"),
+        ("op," + HEADER + "conv,a,add,8,8,1,1,1,4,4\n", "line 1: column 'op' is there twice: keep one of them"),
         (GOOD + "b,depthwise,8,8,3,1,4,32,32\n", "line 5: groups 4 of a depthwise layer is not its c_in 8"),
     ],
 )
@@ -87,6 +89,7 @@ def test_damaged_layers_are_refused(content: str, message: str, tmp_path: Path) 
         ("network,latency_ms\na,1\na,2\n", "line 3: network 'a' appears twice"),
         ("network,latency_ms\na,\n", "line 2: a value is missing"),
         ("network,latency_ms\n", "holds no latencies"),
+        ("network,latency_ms,latency_ms\na,1,2\n", "line 1: column 'latency_ms' is there twice: keep one of them"),
     ],
 )
 def test_damaged_latencies_are_refused(content: str, message: str, tmp_path: Path) -> None:
