@@ -47,6 +47,8 @@ Fitter = Callable[[Kept], Sequence[Fit]]
 FOLDS = 5
 KINDS = 5
 MOST_LEFT_OUT = 1000
+FEWEST_MISSES = 9
+"""Of fewer not even the largest bounds nine in ten to come (`_level`): as if no network had been left out."""
 _ROUNDS = 20
 SHORTEST_REACH = 0.25
 """Of what is left open: networks that were measured together are more alike than those to come."""
@@ -179,12 +181,14 @@ def without_alike(sources: Sequence[Measurements], networks: Ints, source: int =
 def leave_out(fit: Fit, fitter: Fitter, sources: Sequence[Measurements]) -> LeftOut:
     """What is missed of a board's first source, to which `fit` is fitted with the others.
 
-    Of more than a thousand networks so many are left out in turn.
+    Of more than a thousand networks so many are left out in turn. Where fewer than `FEWEST_MISSES` can be, none is.
     """
     first = sources[0]
     some = np.sort(np.random.default_rng(0).permutation(len(first.names))[:MOST_LEFT_OUT])
-    near = misses(fitter, sources, [some[part] for part in by_network(first.part(some))])
-    kinds = misses(fitter, sources, [some[part] for part in by_kind(first.part(some))])
+    near, kinds = (
+        misses(fitter, sources, [some[part] for part in parts(first.part(some))]) for parts in (by_network, by_kind)
+    )
+    near, kinds = (one if one is not None and len(one.error) >= FEWEST_MISSES else None for one in (near, kinds))
     return LeftOut(near, kinds, tuple(by_source(fitter, sources)) if len(sources) > 1 else (), fit.noise)
 
 

@@ -15,6 +15,7 @@ from evo_fair.latency.coverage import (
     by_source,
     covered,
     judge,
+    leave_out,
     misses,
     width_of,
 )
@@ -177,3 +178,12 @@ def test_a_source_is_judged_by_the_others_up_to_one_factor(made_up: Measurements
     assert width == same
     np.testing.assert_allclose(later.error, missed.error, atol=1e-9)
     assert np.abs(missed.error).mean() < 0.1
+
+
+def test_misses_too_few_for_nine_in_ten_say_nothing_of_the_width(made_up: Measurements, base: Fit) -> None:
+    """Of nine networks one fold alone can be left out: its one miss may be as good as none."""
+    nine, ten = made_up.part(np.arange(9)), made_up.part(np.arange(10))
+    left_out = leave_out(base, scaled(base)([nine]), [nine])
+    assert left_out.width == Width(NORMAL * base.noise, NORMAL)
+    assert left_out.held == ()
+    assert leave_out(base, scaled(base)([ten]), [ten]).held[0][0] == "networks, in folds"
