@@ -89,7 +89,8 @@ def calibrate(
         if predicted is not None:
             expected = np.median(predicted, axis=0)
             how_often = f", median of {shuffles} shuffles" if shuffles > 1 else ""
-            together = ", those with the same layers together" if len(set(measured.layers_of())) < timed else ""
+            twins = len(set(measured.layers_of())) < len(measured.names)
+            together = ", those with the same layers together" if twins else ""
             method = f"{FOLDS} folds by network{together}{how_often}"
             held_out = (method, median_scores(predicted, measured.latency_ms))
     judged = held_out[1] if held_out else score(expected, measured.latency_ms)

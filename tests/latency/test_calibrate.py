@@ -52,6 +52,16 @@ def test_scores_from_elsewhere_replace_the_folds(made_up: Measurements) -> None:
     assert (file.validation.method, file.validation.mape) == ("apart", 2.5)
 
 
+def test_an_outlier_that_is_left_out_makes_no_twins(made_up: Measurements, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evo_fair.latency.calibrate.shuffles_for", lambda _networks: 1)
+    latency_ms = made_up.latency_ms[:11].copy()
+    latency_ms[3] *= 1000
+    file = calibrate("x", replace(made_up.part(np.arange(11)), latency_ms=latency_ms), PROVENANCE).file
+    assert file.fitted.networks == 10
+    assert file.validation is not None
+    assert file.validation.method == "5 folds by network"
+
+
 def test_too_few_networks_for_folds_leave_the_validation_open(made_up: Measurements) -> None:
     assert calibrate("x", made_up.part(np.arange(8)), PROVENANCE).file.validation is None
 
