@@ -79,7 +79,7 @@ def _show(model: Path, prediction: "Prediction") -> None:
     table.add_column("layer", overflow="fold")
     for column in ("operator", "shape"):
         table.add_column(column)
-    doubted = prediction.interval_ms is not None
+    doubted = prediction.layer_interval_ms is not None
     for column in ("MACs", "params", "ms", *(["90 % within"] if doubted else []), "share"):
         table.add_column(column, justify="right")
     rows = zip(prediction.graph.layers, prediction.layer_ms, prediction.extrapolated, prediction.bounds, strict=True)

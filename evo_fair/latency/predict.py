@@ -30,9 +30,10 @@ class Prediction:
         extrapolated: Whether a layer is outside what the profile was fitted to, bool
             `[layers]`.
         interval_ms: The least and the most milliseconds, between which nine in ten
-            networks lie. Default: None, for a profile without intervals.
+            networks lie. Default: None, for a profile without intervals, and where the
+            latency is a lower bound.
         layer_interval_ms: The same of each layer, float64 `[layers]` twice. Default:
-            None.
+            None, for a profile without intervals.
 
     Example:
         >>> network = next(ef.load_run("results/digits").path.glob("networks/*.onnx"))
@@ -187,6 +188,9 @@ def predict(graph: GraphLayers, profile: Profile) -> Prediction:
     layer_ms, extrapolated = profile.layer_ms(table)[0] * repeats, profile.extrapolated(table)[0]
     if not profile.has_intervals:
         return Prediction(graph, profile, layer_ms, extrapolated)
-    low, high = profile.interval_ms(table, repeats[None])
     layer_low, layer_high = (bound[0] * repeats for bound in profile.layer_interval_ms(table))
-    return Prediction(graph, profile, layer_ms, extrapolated, (float(low[0]), float(high[0])), (layer_low, layer_high))
+    interval = None
+    if not graph.time_at_least:  # of what is not counted nothing is known
+        low, high = profile.interval_ms(table, repeats[None])
+        interval = (float(low[0]), float(high[0]))
+    return Prediction(graph, profile, layer_ms, extrapolated, interval, (layer_low, layer_high))

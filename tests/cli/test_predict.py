@@ -122,9 +122,9 @@ def test_unknown_operators_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "not in the total, because the model does not know them: Magic (1 nodes" in result.output
 
 
-def shown(path: Path, *arguments: str) -> str:
+def shown(path: Path, *arguments: str, device: str = "raspberry-pi-4") -> str:
     """What the command says below its table, on one line."""
-    result = CliRunner().invoke(app, ["predict", str(path), "--device", "raspberry-pi-4", *arguments])
+    result = CliRunner().invoke(app, ["predict", str(path), "--device", device, *arguments])
     assert result.exit_code == 0, result.output
     return " ".join(result.output.split())
 
@@ -171,6 +171,7 @@ def test_a_lower_bound_says_at_least_and_no_mean_error(tmp_path: Path) -> None:
     assert "at least 768 MACs, at least 3,016 parameters, peak at least" in text
     assert "own.Magic (1 nodes, 99.5% of the parameters, multiplications unknown)" in text
     assert "mean error" not in text
+    assert " ms, 90 % within" not in shown(tmp_path / "x.onnx", device="raspberry-pi-4-pooled")
     result = CliRunner().invoke(app, ["predict", str(tmp_path / "x.onnx"), "--device", "raspberry-pi-4", "--json"])
     content = json.loads(result.stdout)
     assert content["held_out_mape"] is None

@@ -70,3 +70,12 @@ def test_a_profile_with_intervals_says_how_far_it_may_be_off() -> None:
     assert prediction.interval_ms == pytest.approx(one_by_one.interval_ms)
     assert prediction.latency_ms == pytest.approx(one_by_one.latency_ms)
     assert "interval_ms" not in predict(graph, load_profile("raspberry-pi-4")).as_dict()
+
+
+def test_a_lower_bound_has_no_interval() -> None:
+    layers = (GraphLayer("a", "Conv", (1, 3, 16, 3, 2, 1, 64, 64), 55_296, 224),)
+    graph = GraphLayers(layers, (UnknownOperator("Magic", 1, 0.9),), (1, 3, 64, 64), 5000)
+    prediction = predict(graph, load_profile("raspberry-pi-4-pooled"))
+    assert prediction.interval_ms is None
+    assert "interval_ms" not in prediction.as_dict()
+    assert prediction.bounds[0] is not None
