@@ -48,6 +48,11 @@ class Doubts:
             raise ProfileError(f"{self.refusal}; fix the measurements, or add --accept-implausible if they are right")
         return (f"implausible, and accepted: {self.refusal}", *self.warnings)
 
+    def of(self, source: str) -> "Doubts":
+        """The same, each beginning with the name of the source of the measurements."""
+        refusal = f"{source}: {self.refusal}" if self.refusal else ""
+        return Doubts(refusal, tuple(f"{source}: {warning}" for warning in self.warnings))
+
 
 def check_speed(measured: Measurements) -> Doubts:
     """Whether the device's speed can be, whatever its networks are to each other; tells seconds from milliseconds."""

@@ -11,12 +11,13 @@ from evo_fair.latency.calibrate import Provenance, distinct_layers, finish, inte
 from evo_fair.latency.coverage import by_network, misses
 from evo_fair.latency.fit import Fit
 from evo_fair.latency.measurements import Measurements
-from evo_fair.latency.plausibility import check_speed
+from evo_fair.latency.model import network_ms
+from evo_fair.latency.plausibility import Doubts, check_speed, examine
 from evo_fair.latency.pooled import Pool, make_pool
 from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import BYTES_PER_VALUE, ProfileSource
 from evo_fair.latency.terms import TERMS
-from evo_fair.latency.validation import FOLDS, median_scores, shuffles_for
+from evo_fair.latency.validation import FOLDS, median_scores, score, shuffles_for
 
 __all__ = ["MeasuredBy", "calibrate_together"]
 
@@ -52,12 +53,10 @@ def calibrate_together(
     doubts: list[str] = []
     kept = []
     for source in sources:
-        found = check_speed(source.measured).settle(accept_implausible)
+        found = check_speed(source.measured).of(source.name).settle(accept_implausible)
         measured, others = without_gross(source.measured, bytes_per_value, accept_implausible)
-        doubts += [f"{source.name}: {doubt}" for doubt in (*found, *others)]
+        doubts += [*found, *(f"{source.name}: {doubt}" for doubt in others)]
         kept.append(measured)
-    for doubt in doubts:
-        warn(doubt)
     progress("fitting", 0, 1)
     pool = make_pool(kept, bytes_per_value)
     fits = pool.fit()
@@ -65,6 +64,13 @@ def calibrate_together(
     predicted = _held_out_ms(pool, kept, lambda done, total: progress("validating, folds", done, total))
     method = f"{FOLDS} folds by network, also of the other sources, median of {len(predicted)} shuffles"
     held_out = (method, median_scores(predicted, kept[0].latency_ms))
+    for place, source in enumerate(sources):
+        progress("examining sources", place, len(sources))
+        expected = _unseen_ms(pool, fits, kept, place) if place else np.median(predicted, axis=0)
+        doubts += _examined(kept[place], expected).of(source.name).settle(accept_implausible)
+    progress("examining sources", len(sources), len(sources))
+    for doubt in doubts:
+        warn(doubt)
     progress("intervals", 0, 1)
     intervals = intervals_of(fits[0], pool.fit, kept)
     progress("intervals", 1, 1)
@@ -97,6 +103,21 @@ def _held_out_ms(pool: Pool, sources: Sequence[Measurements], progress: Callable
             predicted[shuffle, fold] = missed.variances.ms
             progress(shuffle * FOLDS + number, shuffles * FOLDS)
     return predicted
+
+
+def _unseen_ms(pool: Pool, fits: Sequence[Fit], sources: Sequence[Measurements], place: int) -> Floats:
+    """Milliseconds of a source's networks by fits that did not see them; by the whole fit where too few others are."""
+    measured = sources[place]
+    expected = network_ms(fits[place].model, measured.table)
+    missed = misses(pool.fit, sources, by_network(measured), place)
+    if missed is not None:
+        expected[missed.networks] = missed.variances.ms
+    return expected
+
+
+def _examined(measured: Measurements, expected: Floats) -> Doubts:
+    judged = score(expected, measured.latency_ms)
+    return examine(measured, expected, np.zeros(len(measured.names), np.bool_), judged.mape, judged.spearman)
 
 
 def _record(source: MeasuredBy, measured: Measurements, fits: Sequence[Fit], place: int, pool: Pool) -> ProfileSource:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evo_fair.errors import ProfileError
+from evo_fair.latency import several
 from evo_fair.latency.calibrate import Provenance
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.several import MeasuredBy, calibrate_together
@@ -35,3 +36,24 @@ def test_a_first_source_too_small_for_folds_is_refused(made_up: Measurements) ->
     many = MeasuredBy("many", made_up.part(np.arange(8, 30)), HERE)
     with pytest.raises(ProfileError, match="8 networks of the first source are too few to leave any out"):
         calibrate_together("board", [few, many])
+
+
+@pytest.mark.parametrize("shuffled", ["first", "second"])
+def test_a_source_whose_rows_are_shuffled_is_refused_by_name(
+    shuffled: str, made_up: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "shuffles_for", lambda _networks: 1)
+    parts = {"first": made_up.part(np.arange(12)), "second": made_up.part(np.arange(12, 24))}
+    order = np.argsort(parts[shuffled].latency_ms)
+    backwards = parts[shuffled].latency_ms.copy()
+    backwards[order] = backwards[order[::-1]]
+    parts[shuffled] = replace(parts[shuffled], latency_ms=backwards)
+    with pytest.raises(ProfileError, match=f"^{shuffled}: networks that a fit does not see .* shuffled"):
+        calibrate_together("board", [MeasuredBy(name, measured, HERE) for name, measured in parts.items()])
+
+
+def test_a_source_in_seconds_is_named(made_up: Measurements) -> None:
+    first, second = made_up.part(np.arange(16)), made_up.part(np.arange(16, 32))
+    seconds = replace(second, latency_ms=second.latency_ms / 1000)
+    with pytest.raises(ProfileError, match=r"^second: the median network would do .* latency_ms looks like seconds"):
+        calibrate_together("board", [MeasuredBy("first", first, HERE), MeasuredBy("second", seconds, HERE)])
