@@ -144,7 +144,7 @@ class DenseFacts:
             rng: The Generator to draw with.
         """
         try:
-            return draw_weights(self.units, replicates, rng, (self.target, *self.groups.values()))
+            return np.asarray(draw_weights(self.units, replicates, rng, (self.target, *self.groups.values())), np.int64)
         except UndefinedMetricError:
             return None
 

@@ -142,10 +142,9 @@ class Examiner:
         index = self._samples
         needed = (self.dataset.labels[index], self.dataset.grouping(grouping).index[index])
         try:
-            weights = draw_weights(
-                self.dataset.units[index], self.replicates, np.random.default_rng(self.seed), needed=needed
-            )
-            return weights.astype(np.min_scalar_type(weights.max()))
+            # In 8 bits: in 64, those of a table of a million rows would fill the memory.
+            rng = np.random.default_rng(self.seed)
+            return draw_weights(self.dataset.units[index], self.replicates, rng, needed, np.uint8)
         except UndefinedMetricError:
             return None
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from evo_fair.arrays import Floats, Ints
+from evo_fair.arrays import Floats
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread
@@ -70,7 +70,8 @@ def draw_weights(
     replicates: int,
     rng: np.random.Generator,
     needed: tuple[npt.NDArray[np.integer[Any]], ...] = (),
-) -> Ints:
+    dtype: type[np.integer[Any]] = np.int64,
+) -> npt.NDArray[np.integer[Any]]:
     """How often each sample counts in each resample.
 
     Units are drawn with replacement, as many as there are, with all their samples.
@@ -82,9 +83,11 @@ def draw_weights(
         needed: Partitions of the samples (labels, groups; -1 for none), integers
             `[samples]` each. A resample without any sample of a member that occurs is
             drawn again, because metrics have no value on it. Default: none.
+        dtype: The kind of the numbers. 8 bits hold them, since more than 255 draws of
+            one unit of many never happen, but no sums of them. Default: int64.
 
     Returns:
-        int64 `[replicates, samples]`.
+        Integers `[replicates, samples]`.
 
     Raises:
         UndefinedMetricError: Fewer than one resample in twenty has all members.
@@ -92,7 +95,7 @@ def draw_weights(
     _, unit = np.unique(units, return_inverse=True)
     n_units = int(unit.max()) + 1
     members = [_one_hot(np.unique(part, return_inverse=True)[1] - (part.min() < 0)) for part in needed]
-    weights = np.empty((replicates, len(unit)), np.int64)
+    weights = np.empty((replicates, len(unit)), dtype)
     rows = max(1, AT_ONCE // n_units)
     done = 0
     while done < replicates:

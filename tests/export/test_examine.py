@@ -1,6 +1,7 @@
 """What a network gets right on a part, for whom, and how sure that is."""
 
 import math
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from evo_fair.data import Dataset, Grouping
 from evo_fair.export.examine import Examiner
-from evo_fair.fairness import METRICS
+from evo_fair.fairness import METRICS, bootstrap
 
 
 @pytest.fixture
@@ -131,3 +132,27 @@ def test_changes_without_enough_units_have_no_interval(dataset: Dataset, predict
     )
     assert "accuracy[odd:rare]" not in found
     assert found["accuracy[odd:odd]"].value == 0.0
+
+
+def test_resamples_of_a_large_part_take_a_byte_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 2**14)
+    n, replicates = 10_000, 300
+    labels = np.arange(n) % 2
+    dataset = Dataset(
+        name="large",
+        inputs=np.zeros((n, 1), np.float32),
+        labels=labels,
+        label_names=("no", "yes"),
+        groupings={"class": Grouping("class", ("no", "yes"), labels)},
+        split=np.full(n, 2, np.int8),
+        units=np.arange(n),
+        positive=(1,),
+        licence="none needed",
+    )
+    tracemalloc.start()
+    try:
+        Examiner(dataset, "test", ("class",), 0, replicates).resampled(labels.astype(np.uint8), "class")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2 * replicates * n
