@@ -193,20 +193,32 @@ class _Part:
 
     @classmethod
     def of(
-        cls, scores: Floats, errors: Floats, size: Floats, genes: Floats, read: Bools | None, bounded: bool = True
+        cls,
+        scores: Floats,
+        errors: Floats,
+        size: Floats,
+        genes: Floats,
+        read: Bools | None,
+        beyond: Floats | None = None,
     ) -> "_Part":
-        scale = Scale(scores, bounded=bounded)
+        """`beyond` are results that lie where the scores alone would say that the objective can't be."""
+        bounded, seen = (True, scores) if beyond is None else (False, np.concatenate([scores, beyond]))
+        positive = bool((seen >= 0).all())
+        scale = Scale(scores if positive else seen, bounded=bounded)
         noise = _scaled_errors(scale, scores, errors)
         frozen = smooth(scale(scores), noise, size, genes if genes.size else None, read)
-        positive = bool((scores >= 0).all())
         most = 1.0 if bounded and positive and scores.max() <= 1 else np.inf
         return cls(scale, Known(frozen, size, genes), scores, errors, read, 0.0 if positive else -np.inf, most)
 
     def for_results(self, results: Floats) -> "_Part":
-        """The same, but for an objective that is shown to be no share from 0 to 1 by one of its `results`."""
-        if results.max(initial=-np.inf) <= self.most:
+        """The same, but for an objective that is shown to be no share from 0 to 1, or to go below 0, by its `results`.
+
+        A scale that does not hold them would take them for the nearest that it holds.
+        """
+        held = self.scale.inverse(self.scale(results))
+        if np.allclose(held.clip(self.least, self.most), results, atol=1e-9):
             return self
-        return _Part.of(self.scores, self.errors, self.known.size, self.known.genes, self.read, bounded=False)
+        return _Part.of(self.scores, self.errors, self.known.size, self.known.genes, self.read, results)
 
     @property
     def frozen(self) -> Smoothed:

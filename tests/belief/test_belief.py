@@ -161,6 +161,19 @@ def test_objectives_keep_their_units_and_bounds() -> None:
     assert np.isfinite(belief.error).all()
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_results_on_the_other_side_of_zero_are_believed(sign: float) -> None:
+    rng = np.random.default_rng(12)
+    scores = sign * rng.uniform(0.05, 0.3, 40)
+    results = (scores - sign * 0.4)[:8, None]
+    belief = Belief.fit(scores[:, None], [0.005], rng.uniform(1e5, 1e6, (40, 1))).after(
+        Trainings.of(np.arange(8), results, 0.005)
+    )
+    assert belief.mean[:8] == pytest.approx(results, abs=0.06)
+    assert (sign * belief.mean < 0.05).all()
+    assert (belief.error > 0.001).all()
+
+
 def test_results_above_one_show_that_an_objective_is_no_share() -> None:
     rng = np.random.default_rng(12)
     scores = rng.uniform(0.5, 0.9, 40)
