@@ -11,7 +11,7 @@ from typing import Any
 
 from evo_fair.errors import EvoFairError, in_a_line, quote
 
-__all__ = ["blamed", "check_takes", "lines_of", "place_of"]
+__all__ = ["blamed", "check_takes", "is_theirs", "lines_of", "place_of"]
 
 _NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, sysconfig.get_path("stdlib")))
 
@@ -22,7 +22,7 @@ def place_of(error: BaseException) -> str:
     Args:
         error: The error.
     """
-    theirs = [f"{path.name}:{line}" for path, line in lines_of(error) if _is_theirs(path.resolve())]
+    theirs = [f"{path.name}:{line}" for path, line in lines_of(error) if is_theirs(path.resolve())]
     return theirs[-1] if theirs else ""
 
 
@@ -40,7 +40,12 @@ def lines_of(error: BaseException) -> Iterator[tuple[Path, int]]:
         trace = trace.tb_next
 
 
-def _is_theirs(path: Path) -> bool:
+def is_theirs(path: Path) -> bool:
+    """Whether a file is the user's own: of no installed package, of neither Python nor evo_fair.
+
+    Args:
+        path: The file's path, resolved.
+    """
     return "site-packages" not in path.parts and not any(path.is_relative_to(library) for library in _NOT_THEIRS)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
-from evo_fair.blame import lines_of
+from evo_fair.blame import is_theirs, lines_of
 from evo_fair.errors import EvoFairError, PluginError, in_a_line
 from evo_fair.files import sha256_of, user_path
 from evo_fair.registry import restored_afterwards
@@ -202,7 +202,8 @@ def _run(path: Path) -> tuple[dict[str, str], frozenset[str]]:
         _forget(_imported(path, known))
         raise _refusal(path, reason) from reason
     modules = _imported(path, known)
-    return {path.name: digest} | {one.name: _hash(one) for one in modules.values() if one != path}, frozenset(modules)
+    others = {one.relative_to(path.parent).as_posix(): _hash(one) for one in modules.values() if one != path}
+    return {path.name: digest} | others, frozenset(modules)
 
 
 def _hash(path: Path) -> str:
@@ -225,10 +226,17 @@ def _beside(path: Path) -> Iterator[None]:
 
 
 def _imported(path: Path, known: set[str]) -> dict[str, Path]:
-    """The modules from beside `path` that were imported since `known` was noted, with their files."""
+    """The modules from beside `path`, or from packages there, that were imported since `known` was noted: their files.
+
+    A virtual environment that lies there, too, or evo_fair itself, is not the user's.
+    """
     origins = {name: getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - known)}
     found = {name: Path(origin).resolve() for name, origin in origins.items() if origin}
-    return {name: one for name, one in found.items() if one.parent == path.parent and one.is_file()}
+    return {
+        name: one
+        for name, one in found.items()
+        if one.is_file() and (one.parent == path.parent or (one.is_relative_to(path.parent) and is_theirs(one)))
+    }
 
 
 def _forget(modules: Iterable[str]) -> None:

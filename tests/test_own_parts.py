@@ -226,6 +226,29 @@ def test_a_plugin_imports_what_lies_beside_it_and_that_is_recorded(tmp_path: Pat
         load_plugin(tmp_path / "1/mine.py")
 
 
+def test_packages_beside_a_plugin_are_recorded_and_those_of_an_environment_there_are_not(tmp_path: Path) -> None:
+    from evo_fair.plugins import facts, loaded_modules
+
+    for folder in ("package_of_mine", ".venv/lib/site-packages/installed_of_mine"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").touch()
+        (tmp_path / folder / "inner.py").write_text("value = 1\n")
+    lines = ["import sys", f"sys.path.append({str(tmp_path / '.venv/lib/site-packages')!r})"]
+    lines += ["from installed_of_mine.inner import value", "from package_of_mine.inner import value"]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    hashes = []
+    for number in (1, 2):
+        (tmp_path / "package_of_mine/inner.py").write_text(f"value = {number}\n")
+        with unloaded_afterwards():
+            load_plugin(tmp_path / "mine.py")
+            hashes.append(facts()["plugins"])
+            assert {"package_of_mine", "package_of_mine.inner"} < set(loaded_modules())
+            assert "installed_of_mine.inner" not in loaded_modules()
+    assert hashes[0].keys() == {"mine.py", "package_of_mine/__init__.py", "package_of_mine/inner.py"}
+    different = {name for name in hashes[0] if hashes[0][name] != hashes[1][name]}
+    assert different == {"package_of_mine/inner.py"}
+
+
 def test_two_plugins_of_one_name_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
