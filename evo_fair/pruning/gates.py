@@ -59,14 +59,16 @@ class Gates:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._gates: dict[str, list[_Gate]] = {}
         self._gated: set[nn.Module] = set()
-        modules = dict(network.named_modules())
+        modules, tensors = dict(network.named_modules()), dict(network.named_parameters())
+        holders = _holders(network)
         start = scores.weights if kind == "unstructured" else scores.channels
         for name, ranks in places(start, scope).items():
             score = nn.Parameter(torch.from_numpy(ranks.ravel() / gain).float())
             self._shapes[name] = ranks.shape
             self._scores[name] = score
             if kind == "unstructured":
-                self._add(name, modules[module_of(name)], _Gate(score, None, None, gain))
+                for module in holders[tensors[name]]:  # those of a tied weight train and are masked together
+                    self._add(name, module, _Gate(score, None, None, gain))
                 continue
             for member in structure.groups[name].members:
                 if member.role == "weight" and not member.makes:
@@ -106,6 +108,16 @@ class Gates:
             if module in self._gated:  # others may have parametrizations of the user's
                 parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
         return self.mask
+
+
+def _holders(network: nn.Module) -> dict[nn.Parameter, list[nn.Module]]:
+    """The modules that hold each parameter as their weight."""
+    found: dict[nn.Parameter, list[nn.Module]] = {}
+    for module in network.modules():
+        weight = module._parameters.get("weight")
+        if weight is not None:
+            found.setdefault(weight, []).append(module)
+    return found
 
 
 def places(scores: Mapping[str, npt.NDArray[np.float64]], scope: Scope) -> dict[str, npt.NDArray[np.float64]]:

@@ -15,7 +15,7 @@ from evo_fair.evolution import Record
 from evo_fair.fairness import METRICS
 from evo_fair.nets import initialise
 from evo_fair.problem import Training
-from evo_fair.pruning import CRITERIA, Mask, Scores, count_kept, remove_channels
+from evo_fair.pruning import CRITERIA, Mask, Scores, count_kept, remove_channels, trace_structure
 from evo_fair.pruning.ballot import WEIGHT, conflict_scores
 from evo_fair.pruning.bifp import degradation_loss
 from evo_fair.pruning.evo import PruningSpace, _evenest, recalibrate, shares_of
@@ -23,6 +23,7 @@ from evo_fair.pruning.gates import Gates, places
 from evo_fair.pruning.methods import METHODS, NAMED_METHODS, choose_method
 from evo_fair.pruning.offsets import HeldOffsets, Outputs, held_offsets
 from evo_fair.pruning.refine import LATE_RATE, RATE, _standing, output_bias, refine, tempered_draw
+from evo_fair.pruning.removal import apply_mask
 from evo_fair.pruning.task import Dense, Request, Task, state_of
 from evo_fair.pruning.tickets import _renew
 from evo_fair.pruning.treatments import epochs_by_round, prune_and_train, round_sparsities
@@ -278,6 +279,21 @@ def test_gates_leave_a_weight_norm_of_the_users_in(task: Task, dense: Dense) -> 
     scores = CRITERIA["magnitude_l1"](network, structure, task.samples(np.random.default_rng(0), 2), None)  # type: ignore[arg-type]
     Gates(network, structure, scores, "unstructured", "uniform", gain=2.0).remove()
     assert {name: p.shape for name, p in network.named_parameters()} == before
+
+
+def test_layers_of_one_weight_are_gated_as_they_will_be_masked() -> None:
+    network = nn.Sequential(nn.Flatten(), *(nn.Linear(4, 4) for _ in range(2)), nn.Linear(4, 3)).eval()
+    network[2].weight = network[1].weight
+    x = torch.randn(5, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    structure = trace_structure(network, x)
+    scores = Scores({"1.weight": np.arange(16.0).reshape(4, 4), "3.weight": np.arange(12.0).reshape(3, 4)}, {})
+    gates = Gates(network, structure, scores, "unstructured", "uniform", gain=1.0)
+    gates.close(0.5)
+    trained = network(x)
+    apply_mask(network, gates.remove())
+    assert network[2].weight is network[1].weight
+    assert network[1].weight.count_nonzero() == 8
+    assert torch.allclose(network(x), trained, atol=1e-6)
 
 
 def test_natural_samples_miss_no_group() -> None:
