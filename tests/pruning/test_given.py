@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.pruning.given import load_module, settings_of, source_of
+from evo_fair.pruning.given import given_modules, load_module, settings_of, source_of
 
 PLAIN = "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Flatten(), nn.Linear(4, {width}))\n"
 
@@ -46,6 +46,22 @@ def test_files_beside_it_are_imported_of_each_folder_its_own(tmp_path: Path) -> 
         written(folder / "parts", "from blocks_of_mine import WIDTH\n", "__init__.py")
         path = written(folder, "from parts import WIDTH\n" + PLAIN.format(width="WIDTH"))
         assert load_module(f"{path}:network")[1].out_features == width  # type: ignore[index]
+
+
+def test_libraries_of_an_environment_beside_it_are_imported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    libraries = tmp_path / ".venv" / "lib" / "site-packages"
+    written(libraries, "", "library_of_mine.py")
+    monkeypatch.syspath_prepend(libraries)
+    written(tmp_path, "", "helper_of_mine.py")
+    path = written(tmp_path, "import helper_of_mine\nimport library_of_mine\n" + PLAIN.format(width=3))
+    load_module(f"{path}:network")
+    library, helper = sys.modules["library_of_mine"], sys.modules["helper_of_mine"]
+    load_module(f"{path}:network")
+    assert sys.modules["library_of_mine"] is library
+    assert sys.modules["helper_of_mine"] is not helper
+    assert {"library_of_mine", "helper_of_mine"} & set(given_modules()) == {"helper_of_mine"}
 
 
 def test_what_is_imported_late_is_found(tmp_path: Path) -> None:
