@@ -127,7 +127,7 @@ def source_of(network: nn.Module) -> str:
 
 
 def settings_of(network: nn.Module) -> str:
-    """A hash of what else a network's training may depend on: plain attributes, and the files that its layers are in.
+    """A hash of what else a network's training may depend on: plain attributes, its layers' files and those beside.
 
     Args:
         network: The network.
@@ -138,8 +138,12 @@ def settings_of(network: nn.Module) -> str:
         for key, value in sorted(vars(module).items())
         if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple)
     ]
-    files = sorted({file for kind in _own_kinds(network) if (file := _file_of(kind)) is not None})
-    return digest(_ADDRESS.sub("", repr(kept)), *files)
+    kinds = _own_kinds(network)
+    files = {file for kind in kinds if (file := _file_of(kind)) is not None}
+    if any(kind.__module__ in given_modules() for kind in kinds):
+        beside = (getattr(sys.modules.get(name), "__file__", None) for name in _beside)
+        files |= {path for file in beside if file and (path := Path(file)).is_file()}
+    return digest(_ADDRESS.sub("", repr(kept)), *sorted(files))
 
 
 def _own_kinds(network: nn.Module) -> set[type[nn.Module]]:

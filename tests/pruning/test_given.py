@@ -149,6 +149,15 @@ def test_the_code_of_a_network_and_what_it_keeps_are_told_from_others(tmp_path: 
     assert len(sources) == 3
 
 
+def test_what_a_network_takes_from_files_beside_it_is_told_from_others(tmp_path: Path) -> None:
+    settings = []
+    text = "import rates_of_mine\n" + DROPPING.format(rate="rates_of_mine.RATE", kept=1)
+    for number, rate in enumerate((0.1, 0.7, 0.1)):
+        written(tmp_path / str(number), f"RATE = {rate}\n", "rates_of_mine.py")
+        settings.append(settings_of(load_module(f"{written(tmp_path / str(number), text)}:network")))
+    assert settings[0] == settings[2] != settings[1]
+
+
 def test_a_relative_import_is_answered_with_what_takes_it(tmp_path: Path) -> None:
     path = written(tmp_path, "from .blocks import WIDTH\n" + PLAIN.format(width="WIDTH"))
     with pytest.raises(PruningError, match=r"relative import.*; import what lies beside it by its plain name, or name"):
