@@ -21,6 +21,7 @@ from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import check_prunable
 from evo_fair.pruning.structure import ChannelGroup
 from evo_fair.pruning.task import Task, content_of
+from evo_fair.pruning.trials import untrainable_groups
 
 __all__ = [
     "DEFAULT_ORDERS",
@@ -73,14 +74,24 @@ def open_network(network: nn.Module, task: Task, orders: Orders) -> OwnNetwork:
 
 
 def prunable_groups(network: nn.Module, task: Task) -> dict[str, ChannelGroup]:
-    """The channel groups that have a choice; raises `PruningError` with all reasons where there are none."""
+    """The channel groups that have a choice, and can be trained without some channels.
+
+    Raises `PruningError` with all reasons where there are none.
+    """
     with torch_threads(1):
         structure = task.structure(network)
     check_prunable(structure, "structured")
     groups = {name: group for name, group in structure.groups.items() if len(channel_levels(group.size)) > 1}
     if not groups:
         raise PruningError("no layer of the network has more than 2 channels: there is nothing to search")
-    return groups
+    with torch_threads(1):
+        untrainable = untrainable_groups(network, groups, task.example)  # what is found is trained on
+    if len(untrainable) == len(groups):
+        why = "; ".join(f"{name}: {reason}" for name, reason in untrainable.items())[:1000]
+        raise PruningError(
+            f"no layer of the network can lose channels ({why}): let its forward take their number from its input"
+        )
+    return {name: group for name, group in groups.items() if name not in untrainable}
 
 
 def check_searchable(network: nn.Module, task: Task) -> None:

@@ -1,7 +1,7 @@
 """Trials of what tracing found: a network without some channels has to compute what it does with those at 0."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
 import numpy as np
@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from evo_fair.errors import in_a_line
+from evo_fair.nets.randomness import random_numbers_as_before, seed_everything
 from evo_fair.pruning.removal import channel_mask, masked, remove_channels
 from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, training_mode
 
-__all__ = ["breaking_groups"]
+__all__ = ["breaking_groups", "untrainable_groups"]
 
 _SAME = 1e-4
 """By how much of the largest output two networks that compute the same may differ."""
@@ -49,6 +50,34 @@ def breaking_groups(
         found += broken
         left = {name: group for name, group in left.items() if name not in dict(broken)}
     return found
+
+
+def untrainable_groups(network: nn.Module, groups: Mapping[str, ChannelGroup], example: torch.Tensor) -> dict[str, str]:
+    """The groups without some channels of which the network does not run in training mode, and why.
+
+    Its evaluation does not tell, as where a dropout of its own counts on the channels.
+
+    Args:
+        network: The network.
+        groups: The channel groups by name.
+        example: Normalised samples, float32 `[n, ...]`, to run the network on.
+    """
+    x = torch.cat([example[:2], example[:2]])
+
+    def fails(names: Iterable[str]) -> str | None:
+        smaller = remove_channels(network, groups, {name: np.arange(groups[name].size) > 0 for name in names})
+        try:
+            with torch.random.fork_rng(devices=[]), random_numbers_as_before(), torch.no_grad():
+                seed_everything(0)
+                smaller.train()(x.clone())
+        except Exception as error:  # whatever a user's forward does with the wrong number of channels
+            return f"the network does not run in training mode without one of them ({in_a_line(error)})"
+        return None
+
+    together = fails(groups)
+    if together is None:
+        return {}
+    return {name: reason for name in groups if (reason := fails([name]))} or dict.fromkeys(groups, together)
 
 
 def _first(network: nn.Module, groups: Mapping[str, ChannelGroup], name: str, x: torch.Tensor) -> str | None:

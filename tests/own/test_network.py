@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.own import check_searchable
+from evo_fair.own import check_searchable, prunable_groups
 
 from .conftest import digits_task
 
@@ -35,3 +35,26 @@ def test_looking_at_a_network_changes_nothing_of_it() -> None:
     check_searchable(network, digits_task())
     assert all(module.training for module in network.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class Drops(nn.Module):
+    """Drops whole channels in training, of which it counts on 16."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.bernoulli(torch.full((len(x), 16, 1, 1), 0.9)) if self.training else x
+
+
+def dropping(*more: nn.Module) -> nn.Module:
+    """A network with such a dropout, and more behind it."""
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)]
+    return nn.Sequential(nn.Conv2d(1, 16, 3), Drops(), *more, *head).eval()
+
+
+def test_channels_that_only_training_counts_on_stay() -> None:
+    network, state = dropping(nn.Conv2d(16, 16, 1)), torch.random.get_rng_state()
+    assert list(digits_task().structure(network).groups) == ["0", "2"]
+    assert list(prunable_groups(network, digits_task())) == ["2"]
+    assert not network.training
+    assert torch.equal(torch.random.get_rng_state(), state)
+    with pytest.raises(PruningError, match="0: the network does not run in training mode without one of them"):
+        check_searchable(dropping(), digits_task())
