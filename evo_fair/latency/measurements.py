@@ -261,6 +261,8 @@ def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:
         raise ProfileError(
             f"{path}, line {line}: groups {groups} of a depthwise layer is not its c_in {c_in}: make it {c_in}, or conv"
         )
+    if values[0] == Op.CONV and groups == c_in > 1:  # as graphs are read, so that predictions have its price
+        values[0] = int(Op.DEPTHWISE)
     kernel, stride, height, width = values[3], values[4], *values[6:]
     outputs = -(-height // stride) * -(-width // stride)
     if c_in * c_out * kernel * kernel * outputs > _MOST_WORK:

@@ -15,6 +15,7 @@ from evo_fair.latency.measurements import (
     write_latency,
     write_layers,
 )
+from evo_fair.layers import Op
 
 HEADER = "network,op,c_in,c_out,kernel,stride,groups,h_in,w_in\n"
 GOOD = HEADER + "a,conv,3,8,3,2,1,32,30\na,linear,8,10,1,1,1,1,1\nb,depthwise,8,8,3,1,8,16,16\n"
@@ -33,6 +34,13 @@ def test_layers_become_a_padded_table_in_order_of_appearance(tmp_path: Path) -> 
         [[1, 3, 8, 3, 2, 1, 32, 30], [3, 8, 10, 1, 1, 1, 1, 1]],
         [[2, 8, 8, 3, 1, 8, 16, 16], [0] * 8],
     ]
+
+
+def test_a_convolution_with_a_group_for_each_channel_is_depthwise_as_in_graphs(tmp_path: Path) -> None:
+    rows = "a,conv,8,16,3,1,8,16,16\na,conv,8,8,3,1,4,16,16\na,conv,1,8,3,1,1,16,16\n"
+    _, table = read_layers(written(tmp_path / "layers.csv", HEADER + rows))
+    assert table[0, :, 0].tolist() == [Op.DEPTHWISE, Op.CONV, Op.CONV]
+    assert table[0, 0, 1:].tolist() == [8, 16, 3, 1, 8, 16, 16]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path, made_up: Measurements) -> None:
