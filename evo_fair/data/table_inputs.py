@@ -29,6 +29,7 @@ __all__ = [
     "Numeric",
     "RawColumns",
     "Vocabulary",
+    "code_of",
     "fit_inputs",
     "is_whole",
 ]
@@ -47,7 +48,8 @@ class Vocabulary:
     """The categories of a column in order, as texts; where all are whole numbers, they stand for themselves.
 
     Networks take a category as a number: a whole number as it is, a text by its place in `values`, NaN for a missing
-    one. `missing` says whether the training part has such.
+    one. `missing` says whether the training part has such. A whole number that is not among them counts as the same one
+    with or without `.0`: programs write it so once another is missing.
     """
 
     values: tuple[str, ...]
@@ -73,14 +75,29 @@ class Vocabulary:
         """Texts as numbers, float32 `[samples]`: NaN for "", `UNKNOWN_CODE` for one that is not in `values`."""
         codes, distinct = texts.factorize()
         known = {value: float(code) for value, code in zip(self.values, self.codes, strict=False)}
-        numbers = [known.get(str(text), self._of_unknown(str(text))) for text in distinct]
+        numbers = [
+            code_of(str(text), None if self.numeric else known, UNKNOWN_CODE) if text else np.nan for text in distinct
+        ]
         coded: Float32s = np.array(numbers, np.float32)[codes]
         return coded
 
-    def _of_unknown(self, text: str) -> float:
-        if not text:
-            return np.nan
-        return float(text) if self.numeric and is_whole(text) else UNKNOWN_CODE
+
+def code_of(text: str, known: Mapping[str, float] | None, other: float) -> float:
+    """The number of a category: from `known`, None where whole numbers stand for themselves, else `other`."""
+    for written in (text, _written_otherwise(text)):
+        if known is None and is_whole(written):
+            return float(written)
+        if known is not None and written in known:
+            return float(known[written])
+    return other
+
+
+def _written_otherwise(text: str) -> str:
+    """A whole number with `.0` where it has none, and without where it has one; another text as it is."""
+    whole = text.removesuffix(".0")
+    if not (whole.isascii() and whole.removeprefix("-").isdecimal()):
+        return text
+    return whole if whole != text else f"{text}.0"
 
 
 def is_whole(text: str) -> bool:

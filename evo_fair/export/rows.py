@@ -2,7 +2,7 @@
 
 What a program has read into a frame may have lost how a cell was written: `01234` became 1234, `true` became True, and
 whole numbers beside a missing one became decimals. A number is therefore taken for the category that writes the same
-number, and refused where two do.
+number, and refused where two do. A text that is no category is taken for the same whole number with or without `.0`.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from pandas.api.types import is_scalar
 from evo_fair.arguments import as_path
 from evo_fair.arrays import Float32s
 from evo_fair.data.table_file import read_cells
-from evo_fair.data.table_inputs import is_whole
+from evo_fair.data.table_inputs import code_of
 from evo_fair.errors import DataError, quote
 from evo_fair.files import user_path
 
@@ -173,9 +173,7 @@ class _Category(_Cell):
         return np.nan
 
     def of_text(self, text: str) -> float:
-        if self.codes is None:
-            return float(text) if is_whole(text) else self.other
-        return float(self.codes.get(text, self.other))
+        return code_of(text, self.codes, self.other)
 
     def of_bool(self, truth: bool) -> float:
         return self._one_of([text for text in self.codes or () if text.lower() == str(truth).lower()], truth)

@@ -102,6 +102,10 @@ def test_parquet_gives_the_rows_that_the_search_saw(tmp_path: Path) -> None:
         ("floor", np.int8(2), 2),
         ("floor", 0.5, UNKNOWN_CODE),
         ("floor", "01", UNKNOWN_CODE),
+        ("floor", "1.0", 1),
+        ("floor", "1.50", UNKNOWN_CODE),
+        ("zip", "56789.0", 2),
+        ("zip", "17", UNKNOWN_CODE),
         ("floor", True, UNKNOWN_CODE),
         ("floor", 10**7, UNKNOWN_CODE),
         ("share", Decimal("1.5"), 1),
@@ -165,6 +169,23 @@ def test_a_number_that_means_missing_is_missing_as_the_search_took_it(tmp_path: 
     assert not np.isnan(wanted(dataset)[:, 3]).any()
     for table in (tmp_path / "table.csv", pd.read_csv(tmp_path / "table.csv"), frame):
         np.testing.assert_array_equal(raw_rows(card_of(dataset), table), wanted(dataset))
+
+
+@pytest.mark.parametrize("searched", [False, True])
+def test_whole_numbers_are_known_that_a_missing_one_made_decimals_in_one_of_two_files(
+    tmp_path: Path, searched: bool
+) -> None:
+    """As pandas writes a column of numbers once it has read a missing one; `searched` says that the search's has."""
+    table = texts()[["label", "sex", "age", "member", "zip", "share", "person", "job", "mark"]]
+    floors = pd.Series(np.arange(ROWS) % 3 + 1)
+    missing = floors.where(np.arange(ROWS) >= 9)
+    files = [("table.csv", missing), ("new.csv", floors)] if searched else [("table.csv", floors), ("new.csv", missing)]
+    for name, column in files:
+        table.assign(floor=column).to_csv(tmp_path / name, index=False)
+    dataset = loaded(tmp_path)
+    place = [column["name"] for column in card_of(dataset)["input"]["columns"]].index("floor")
+    new = raw_rows(card_of(dataset), tmp_path / "new.csv")
+    np.testing.assert_array_equal(new[9:, place], wanted(dataset)[9:, place])
 
 
 def test_no_file_and_no_column_are_said(written: Path) -> None:
