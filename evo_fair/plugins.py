@@ -39,6 +39,11 @@ class _Plugin:
     modules: frozenset[str]
     take_out: Callable[[], None] = field(repr=False)
 
+    def is_as_it_was(self) -> bool:
+        """Whether neither the file nor what it imported from beside it has changed."""
+        files = [(self.path.parent / name, value) for name, value in self.hashes.items()]
+        return all(file.is_file() and _hash(file) == value for file, value in files)
+
 
 _loaded: dict[Path, _Plugin] = {}
 
@@ -46,9 +51,9 @@ _loaded: dict[Path, _Plugin] = {}
 def load_plugin(file: str | Path) -> None:
     """Runs a Python file, whose decorators register parts; what lies beside it can be imported there.
 
-    A file that was run already, and has not changed since, is not run again. One that
-    changed takes the place of what it registered before. Where a file fails, nothing of
-    it stays registered.
+    A file that was run already is not run again unless it, or what it imported from
+    beside it, has changed since. Then it takes the place of what it registered before.
+    Where a file fails, nothing of it stays registered.
 
     Args:
         file: The path of a Python file. It is run with all that this means: name only
@@ -83,7 +88,7 @@ def load_plugin(file: str | Path) -> None:
             raise PluginError(f"plugins {other} and {path} have one name, by which runs record them: rename one")
     earlier = _loaded.get(path)
     if earlier is not None:
-        if earlier.hashes.get(path.name) == _hash(path):
+        if earlier.is_as_it_was():
             return
         earlier.take_out()
         _forget(earlier.modules)

@@ -226,6 +226,20 @@ def test_a_plugin_imports_what_lies_beside_it_and_that_is_recorded(tmp_path: Pat
         load_plugin(tmp_path / "1/mine.py")
 
 
+def test_a_plugin_is_run_again_where_what_it_imports_from_beside_it_was_edited(tmp_path: Path) -> None:
+    lines = ["import evo_fair as ef", "from helper_of_mine import value", "@ef.objective()"]
+    lines += ["def edited(counts):", "    return value"]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    given = []
+    with unloaded_afterwards():
+        for value in (1, 20, 20):
+            (tmp_path / "helper_of_mine.py").write_text(f"value = {value}\n")
+            load_plugin(tmp_path / "mine.py")
+            given.append(resolve(["edited"])[0].function)
+    assert [function(None) for function in given] == [1, 20, 20]
+    assert given[1] is given[2]
+
+
 def test_packages_beside_a_plugin_are_recorded_and_those_of_an_environment_there_are_not(tmp_path: Path) -> None:
     from evo_fair.plugins import facts, loaded_modules
 
