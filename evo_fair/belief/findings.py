@@ -56,7 +56,7 @@ def find(belief: Belief, axis: Axis, place: int) -> Finding:
         center = frozen.mean
     else:
         told = float(np.var(corrected.mean - corrected.by_size))
-        left = corrected.of_networks
+        left = float(np.mean(corrected.left))
         center = corrected.mean
     tau = size_tau = float("nan")
     if len(networks) >= _FEW:

@@ -89,14 +89,15 @@ class Known:
 class Corrected:
     """What is believed after trainings: `mean` and `variance` `[networks]`, on the scale of the scores.
 
-    `by_size` is the part of the mean that size explains. `of_networks` and `of_seeds` are the variances, averaged over
-    the grid, that nothing explains: the networks' own and the seeds'.
+    `by_size` is the part of the mean that size explains, `left` the variance `[networks]` of the rest: what is not
+    known of frozen scores' worth, of genes and of a network's own. `of_seeds` is the seeds' variance, averaged over the
+    grid.
     """
 
     mean: Floats
     variance: Floats
     by_size: Floats
-    of_networks: float
+    left: Floats
     of_seeds: float
 
 
@@ -115,22 +116,14 @@ def correct(known: Known, networks: Ints, results: Floats, noise: Floats, wanted
     shares /= shares.sum()
 
     asked = _parts(known, rows, networks, unit)
-    mean, square, within, by_size = np.zeros((4, len(rows)))
+    whole, rest, by_size = _Mixture(len(rows)), _Mixture(len(rows)), np.zeros(len(rows))
     for fit, share in zip(fits, shares, strict=True):
         if share:
-            total = asked.sum(fit.member)
-            found = total.mean + total.covariance @ fit.weights
-            # What is left of a prior variance once the results are known; rounding can make it slightly negative.
-            explained = (solve_triangular(fit.factor, total.covariance.T, lower=True) ** 2).sum(axis=0)
-            mean += share * found
-            square += share * found**2
-            within += share * np.maximum(total.variance - explained, 0.0)
-            size = asked.sum(fit.member, _SIZES)
-            by_size += share * (size.mean + size.covariance @ fit.weights)
-    of_networks = sum(share * fit.member.own for fit, share in zip(fits, shares, strict=True))
+            whole.add(share, *fit.after(asked.sum(fit.member)))
+            rest.add(share, *fit.after(asked.sum(fit.member, _BEYOND_SIZE)))
+            by_size += share * fit.after(asked.sum(fit.member, _SIZES))[0]
     of_seeds = sum(share * fit.member.seeds for fit, share in zip(fits, shares, strict=True))
-    # The variance of a mixture: that within its members, and that between their means.
-    return Corrected(mean, within + np.maximum(square - mean**2, 0.0), by_size, float(of_networks), float(of_seeds))
+    return Corrected(whole.mean, whole.variance, by_size, rest.variance, float(of_seeds))
 
 
 def left_out_pairs(known: Known, networks: Ints, results: Floats, noise: Floats) -> tuple[Ints, Floats]:
@@ -206,7 +199,8 @@ class _Prior(NamedTuple):
 
 
 _SIZES = ("common", "plane", "curve", "trend", "size")
-_PARTS = (*_SIZES, "trust", "genes", "own")
+_BEYOND_SIZE = ("trust", "genes", "own")
+_PARTS = (*_SIZES, *_BEYOND_SIZE)
 
 
 class _Parts(dict[str, _Prior]):
@@ -274,6 +268,30 @@ class _Fit(NamedTuple):
     factor: Floats
     weights: Floats
     log_weight: float
+
+    def after(self, prior: _Prior) -> tuple[Floats, Floats]:
+        """Means and variances of a part of the results, or of all, once the results are known."""
+        # What is left of a prior variance; rounding can make it slightly negative.
+        explained = (solve_triangular(self.factor, prior.covariance.T, lower=True) ** 2).sum(axis=0)
+        return prior.mean + prior.covariance @ self.weights, np.maximum(prior.variance - explained, 0.0)
+
+
+class _Mixture:
+    """Means and variances `[rows]` of a mixture: its variance is that within its members, and between their means."""
+
+    def __init__(self, rows: int) -> None:
+        self.mean, self._square, self._within = np.zeros((3, rows))
+
+    def add(self, share: float, mean: Floats, variance: Floats) -> None:
+        """Adds a member with its share."""
+        self.mean += share * mean
+        self._square += share * mean**2
+        self._within += share * variance
+
+    @property
+    def variance(self) -> Floats:
+        """The variance of the mixture."""
+        return np.asarray(self._within + np.maximum(self._square - self.mean**2, 0.0))
 
 
 def _fit(member: _Member, trained: _Parts, results: Floats, noise: Floats) -> _Fit:

@@ -68,3 +68,27 @@ def test_size_alone_is_the_size_that_ranks_best() -> None:
     finding = find(belief, Axis("error"), 0)
     assert finding.size_tau == pytest.approx(1.0)
     assert finding.size_decides
+
+
+@pytest.mark.parametrize("knows", [0.0, 1.0])
+def test_how_far_networks_differ_is_right_and_no_more_told_than_is_known(knows: float) -> None:
+    """Where genes tell more than frozen scores, what a few trainings leave unknown of them is not told."""
+    told, known, spread, differ = np.zeros((4, 4))
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        truth = make_truth(rng, networks=200, knows=knows)
+        networks = rng.choice(200, 24, replace=False)
+        frozen = Belief.fit(truth.scores[:, None], [truth.noise], truth.costs, genes=truth.genes)
+        belief = frozen.after(Trainings.of(networks, truth.trained(networks, rng)))
+        finding, corrected = find(belief, Axis("error"), 0), belief.corrected(0)
+        assert corrected is not None
+        size = np.column_stack([np.ones(200), np.log(truth.costs), np.log(truth.costs) ** 2])
+        beyond, believed = (
+            values - size @ np.linalg.lstsq(size, values, rcond=None)[0]
+            for values in (np.log(truth.values), corrected.mean - corrected.by_size)
+        )
+        told[seed], spread[seed] = finding.told, finding.spread
+        known[seed] = 1 - np.var(beyond - believed) / np.var(beyond)
+        differ[seed] = beyond.std() * np.median(truth.values)
+    assert told.mean() < known.mean() + 0.05
+    assert spread.mean() == pytest.approx(differ.mean(), rel=0.25)
