@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from headline_units import labels_of
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from provenance import made_by
 from rich.console import Console
 from rich.table import Table
@@ -231,7 +231,7 @@ def _figure(table: pd.DataFrame, group: str, device: str) -> Figure:
             )
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"latency on {device}\n(ms, predicted)")
         title = "accuracy" if metric == "accuracy" else f"{metric.replace('_', ' ')} ({figure_label(group)})"
