@@ -26,7 +26,7 @@ from headline_variants import (
 )
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from provenance import made_by
 from rich.console import Console
 from seed_noise import Ends, Mean, difference, interval, ratio
@@ -151,7 +151,7 @@ def _figure(table: pd.DataFrame) -> Figure:
             )
         panel.set_xscale("log")
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.xaxis.set_major_formatter(EngFormatter(sep=""))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"latency on {DEVICES[0]} (ms, predicted)")
         panel.set_ylabel("accuracy, test part" if y == "accuracy" else "unfairness (age bands), test part")

@@ -3,6 +3,9 @@
 Torch-Pruning (Fang et al. 2023, DepGraph) follows channels from layer to layer and stops where it meets a set that it
 has seen. Behind a slice that is tied to what it was cut from, as in `x * sigmoid(x[:, -1:])`, its indices are shifted
 in each round, so that no set is ever seen again. A channel that a layer does not have tells that it went astray.
+
+A gate of a single channel, as of attention in space, meets all channels alike and shares none of them; to
+Torch-Pruning it is a layer with their first.
 """
 
 from collections.abc import Iterator
@@ -58,6 +61,8 @@ def _all(graph: Any) -> Iterator[Coupled]:
             continue
         try:
             items = _walk(graph, module)
+            if len(items[0].idxs) == 1:  # what meets its only channel has others, or stays whole as it does
+                items = items[:1]
         except PruningError as error:
             seen.add(module)
             yield Coupled(module, [], str(error))
@@ -93,6 +98,8 @@ def _walk(graph: Any, module: nn.Module) -> list[Item]:
             key = _key(following)
             if not new or (following.target in visited and new in known.get(key, ())):
                 continue
+            if len(new) > 1 and _is_of_one(graph, following):
+                continue
             _check_inside(graph, following, new)
             indices += len(new)
             if len(steps) > most or indices > _MOST_INDICES:
@@ -105,6 +112,12 @@ def _walk(graph: Any, module: nn.Module) -> list[Item]:
 
 def _key(dep: Any) -> Any:
     return id(dep.target), dep.handler
+
+
+def _is_of_one(graph: Any, dep: Any) -> bool:
+    """Whether a dependency ends in what a layer with a single channel makes."""
+    is_layer = isinstance(dep.target.module, nn.Conv2d | nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d)
+    return is_layer and graph.is_out_channel_pruning_fn(dep.handler) and graph.get_out_channels(dep.target) == 1
 
 
 def _check_inside(graph: Any, dep: Any, idxs: list[Any]) -> None:

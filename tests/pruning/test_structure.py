@@ -108,6 +108,37 @@ def test_a_layer_can_make_the_channels_of_two_groups() -> None:
         assert torch.allclose(remove_channels(network, structure.groups, keep)(x), expected, atol=1e-6)
 
 
+class Gated(nn.Module):
+    """Attention in space: one map, by a convolution or a linear layer, that all channels are multiplied by."""
+
+    def __init__(self, gate_first: bool, linear: bool) -> None:
+        super().__init__()
+        gate = nn.Linear(6, 1) if linear else nn.Sequential(nn.Conv2d(6, 1, 3, padding=1), nn.BatchNorm2d(1))
+        if gate_first:
+            self.gate = gate
+        self.first = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.gate = gate
+        self.classifier = nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        gate = self.gate(x.mean((2, 3)))[:, :, None, None] if isinstance(self.gate, nn.Linear) else self.gate(x)
+        return self.classifier((x * torch.sigmoid(gate)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("gate_first", [True, False])
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_gate_of_one_channel_holds_none_of_what_it_gates(gate_first: bool, linear: bool) -> None:
+    network, x = lively(Gated(gate_first, linear)), torch.randn(4, 1, 4, 4)
+    structure = trace_structure(network, x)
+    assert {name: group.size for name, group in structure.groups.items()} == {"first.0": 6}
+    assert structure.fixed["gate" if linear else "gate.0"] == "it has a single channel"
+    keep = {"first.0": np.array([True, False, True, True, False, True])}
+    with torch.no_grad():
+        expected = masked(network, channel_mask(network, structure, keep))(x)
+        assert torch.allclose(remove_channels(network, structure.groups, keep)(x), expected, atol=1e-6)
+
+
 def test_concatenated_and_flattened_channels_leave_together() -> None:
     network, x = lively(Branches()), torch.randn(4, 1, 2, 2)
     structure = trace_structure(network, x)
