@@ -168,6 +168,11 @@ def train_chosen(
             new = [record for record in best if record.id not in known][: (rounds + 1) * ROUND - len(done)]
             chosen = new[: trainings - len(done)]
             if not chosen:
+                lost = f"; {counted(len(left_out), 'one')} no worker survived" if left_out else ""
+                listener.warned(
+                    f"{len(done)} of {trainings} networks were trained: the search found no other that keeps its "
+                    f"constraints{lost}"
+                )
                 return evidence, belief
             left_out |= {record.id for record in chosen}
             for record, labels in train(chosen):

@@ -111,11 +111,16 @@ def _most(rows: pd.DataFrame, grouping: str) -> str:
     """Who loses most and least in a band, and whether the intervals tell them apart."""
     ordered = rows.sort_values("loss", ascending=False, kind="stable").to_dict("records")
     worst, best = ordered[0], ordered[-1]
-    clear = "" if worst["low"] > best["high"] else " The intervals overlap: who loses more is open."
-    return (
-        f"By {grouping}, at a sparsity of {worst['band']}: {worst['group']} loses most, {_loss(worst)} points of "
-        f"{percent(worst['dense'])} ({worst['samples']:,.0f} samples); {best['group']} least, {_loss(best)}.{clear}"
-    )
+    begins = f"By {grouping}, at a sparsity of {worst['band']}: {worst['group']} loses"
+    lost = f"{_loss(worst)} points of {percent(worst['dense'])} ({worst['samples']:,.0f} samples)"
+    if worst is best:
+        return f"{begins} {lost}."
+    clear = " The intervals overlap: who loses more is open."
+    if np.isnan([worst["low"], best["high"]]).any():
+        clear = " No interval is known: who loses more is open."
+    elif worst["low"] > best["high"]:
+        clear = ""
+    return f"{begins} most, {lost}; {best['group']} least, {_loss(best)}.{clear}"
 
 
 def _losses_table(rows: pd.DataFrame, grouping: str, groups: list[str], bands: list[str]) -> SheetTable:

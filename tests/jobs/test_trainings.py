@@ -39,6 +39,16 @@ class Interrupts(ef.Listener):
             raise KeyboardInterrupt
 
 
+class Warned(ef.Listener):
+    """Keeps warnings."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warned(self, line: str) -> None:
+        self.lines.append(line)
+
+
 @pytest.fixture(scope="module")
 def run(problem_file: Path, tmp_path_factory: pytest.TempPathFactory) -> ef.Run:
     """A search with six trainings, never interrupted."""
@@ -217,10 +227,12 @@ def test_a_damaged_file_of_trainings_is_one_line(run: ef.Run, problem_file: Path
 @pytest.mark.slow
 def test_more_trainings_than_networks_train_all_of_them(problem_file: Path, tmp_path: Path) -> None:
     options = {"budget": 3, "population": 3, "jobs": 1}  # fewer than a round, after which there would be more
-    run = ef.search(str(problem_file), out=tmp_path / "run", trainings=50, training_epochs=1, **options)
+    hears = Warned()
+    run = ef.search(str(problem_file), out=tmp_path / "run", trainings=50, training_epochs=1, listener=hears, **options)
     table = pd.read_csv(run.path / "trainings.csv", dtype={"id": str})
     assert set(table["id"]) == {record.id for record in run.records if record.feasible}
     assert set(table["epochs"]) == {1}
+    assert f"{len(table)} of 50 networks were trained" in hears.lines[-1]
 
 
 @pytest.mark.slow
