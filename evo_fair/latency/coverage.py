@@ -185,9 +185,8 @@ def leave_out(fit: Fit, fitter: Fitter, sources: Sequence[Measurements]) -> Left
     """
     first = sources[0]
     some = np.sort(np.random.default_rng(0).permutation(len(first.names))[:MOST_LEFT_OUT])
-    near, kinds = (
-        misses(fitter, sources, [some[part] for part in parts(first.part(some))]) for parts in (by_network, by_kind)
-    )
+    near = misses(fitter, sources, [some[part] for part in by_network(first.part(some))])
+    kinds = misses(fitter, sources, [some[part] for part in by_kind(first.part(some))])
     near, kinds = (one if one is not None and len(one.error) >= FEWEST_MISSES else None for one in (near, kinds))
     return LeftOut(near, kinds, tuple(by_source(fitter, sources)) if len(sources) > 1 else (), fit.noise)
 
