@@ -98,8 +98,8 @@ def calibrate(
         minutes: Minutes that timing may take; up to three times that while repeats
             don't agree. Default: 5.
         seed: The seed of the networks that are timed, 0 or more. Default: 0.
-        keep: A folder for what was measured, as `layers.csv` and `latency.csv`.
-            Default: None, it is not kept.
+        keep: A folder for what was measured, as `layers.csv` and `latency.csv`, also
+            where it is refused. Default: None, it is not kept.
         board: What was measured, for the record. Default: the name.
         cores: The board's processor cores, for the record. Default: not recorded.
         runtime: The runtime, for the record; one, or one for each source. Default: not
@@ -139,6 +139,8 @@ def calibrate(
         campaign = _campaign(problem, seed)
         profile, measured = _of_this_machine(name, campaign, threads or 1, minutes, keep, accept_implausible, hearer)
     else:
+        if keep is not None:
+            raise ProfileError(f"--keep {keep} is for what is measured here, and --layers was measured: leave one out")
         board = board or name
         provenances = [
             Provenance(board, threads=threads, **own)  # type: ignore[arg-type]  # precision is one of the literals
@@ -299,6 +301,13 @@ def _of_this_machine(
     accepted: bool,
     hearer: _Hearer,
 ) -> tuple[Profile, Measurements]:
+    folder = None if keep is None else as_path("keep", keep)
+
+    def write(measured: Measurements) -> None:
+        if folder is not None:
+            write_layers(folder / "layers.csv", measured.names, measured.table)
+            write_latency(folder / "latency.csv", measured.names, measured.latency_ms)
+
     result = calibrate_this_machine(
         name,
         campaign,
@@ -307,12 +316,9 @@ def _of_this_machine(
         hearer.listener.calibrating,
         accept_implausible=accepted,
         warn=hearer.warn,
+        keep=write,
     )
     measured, profile = result.measured, result.profile
-    if keep is not None:
-        folder = as_path("keep", keep)
-        write_layers(folder / "layers.csv", measured.names, measured.table)
-        write_latency(folder / "latency.csv", measured.names, measured.latency_ms)
     if not result.steady:
         unsteady = f"the machine was not steady ({profile.file.notes.rstrip('.')})"
         if not accepted:

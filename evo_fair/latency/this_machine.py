@@ -51,12 +51,13 @@ def calibrate_this_machine(
     *,
     accept_implausible: bool = False,
     warn: Callable[[str], None] = lambda _warning: None,
+    keep: Callable[[Measurements], None] = lambda _measured: None,
 ) -> OwnCalibration:
     """Times the campaign's networks, fits all but the held-out ones, validates on those.
 
     Timing takes at most `minutes`, but two repeats of at least 5 rounds; on a machine on which repeats don't agree up
     to three times that. The process stays on as many processors as it uses threads. `accept_implausible` and `warn`
-    are those of `calibrate`.
+    are those of `calibrate`; `keep` hears what was measured before anything is fitted to it, or refused.
     Raises `ProfileError`, before anything is timed, for fewer than one thread or a name that no profile can have.
     """
     check_name(name)
@@ -72,6 +73,7 @@ def calibrate_this_machine(
         sessions, minutes, lambda done, total: report("timing, rounds", done, total)
     )
     measured = Measurements(campaign.names, campaign.table, timings.latency_ms)
+    keep(measured)
     index = np.arange(len(campaign.names))
     seen, held_out = measured.part(index[: -campaign.held_out]), measured.part(index[-campaign.held_out :])
     scores = score(network_ms(fit_model(seen).model, held_out.table), held_out.latency_ms)

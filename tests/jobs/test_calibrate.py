@@ -55,6 +55,7 @@ def test_measurements_become_a_profile(files: dict[str, Any], tmp_path: Path) ->
         ({"layers": "layers.csv"}, "--latency is missing"),
         ({"board": "mine"}, "--board is only for measurements"),
         ({"carry_from": "pixel-3"}, "carry_from = .* is a single one: give a list"),
+        ({"layers": "a.csv", "latency": "b.csv", "keep": "kept"}, "--keep kept is for what is measured here"),
         ({"minutes": "long"}, "minutes 'long' is no finite number"),
     ],
 )

@@ -7,6 +7,7 @@ from evo_fair.errors import ProfileError
 from evo_fair.latency import this_machine
 from evo_fair.latency.campaign import Campaign, make_campaign
 from evo_fair.latency.measure import Timings
+from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.this_machine import OwnCalibration, calibrate_this_machine
 from evo_fair.space import SearchSpace
 
@@ -94,3 +95,13 @@ def test_timing_goes_on_until_a_repeat_agrees_and_no_longer_than_three_times(
     assert len(result.timings.rounds) == 10
     expected = np.median([*[paces[repeats - 2]] * 5, *[paces[repeats - 1]] * 5])
     np.testing.assert_allclose(result.measured.latency_ms, expected * np.arange(1, 17))
+
+
+def test_what_was_measured_is_kept_though_no_profile_comes_of_it(
+    campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played(monkeypatch, [1e6])  # seconds a network, which no machine needs
+    kept: list[Measurements] = []
+    with pytest.raises(ProfileError):
+        calibrate_this_machine("here", campaign, 1, 4.0, keep=kept.append)
+    assert [one.names for one in kept] == [campaign.names]
