@@ -209,7 +209,7 @@ class _Loop:
                 return "stalled"
             first = self._first()
             wanted = self.plan.population
-            if self.generation == 0:
+            if self.generation == 0 and self.plan.initial != "random":
                 # A spread goes from the smallest network to the largest: one that is cut has small networks alone.
                 wanted = min(wanted, self.plan.budget - (0 if first is None else len(first)))
             proposals = fresh_genomes(self.strategy, self.space, self.rng, wanted, self.tally.seen, first)
