@@ -19,6 +19,7 @@ from headline_variants import (
     SMALLER,
     Variant,
     like_of,
+    seeds_needed,
     title_of,
 )
 
@@ -143,12 +144,12 @@ def _differences(row: pd.Series, against: str) -> str:
 
 
 def _missing(variants: Sequence[Variant], base: Variant, diverged: Sequence[Unit]) -> list[str]:
-    """A line on the trainings that diverged, and one that names what has fewer seeds than the baseline; or none."""
+    """A line on the trainings that diverged, and one that names what has too few seeds; or none."""
     seeds = Counter({variant.title: len(variant.units) for variant in variants})
     broken = {unit: title_of(unit.network, unit.start, unit.option) for unit in diverged}
     tried = seeds + Counter(broken.values())
     wanted = [*REFERENCE_NAMES, *(title_of(base.network, *way) for way in BASELINE_WAYS), *seeds]
-    lacking = [name for name in dict.fromkeys(wanted) if tried[name] < len(base.units)]
+    lacking = [name for name in dict.fromkeys(wanted) if tried[name] < seeds_needed(base)]
     lines = []
     if broken:
         lines.append(f"Diverged: {'; '.join(f'{name} (seed {unit.seed})' for unit, name in broken.items())}.")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from headline_gain import finished_trainings
 from headline_units import OPTIONS, PARTS, REFERENCE_NAMES, STARTS, Unit, Workplace, labels_of
-from seed_noise import Mean, mean_over_seeds, pooled
+from seed_noise import ENOUGH, Mean, mean_over_seeds, pooled
 
 from evo_fair.errors import RunError
 from evo_fair.export.examine import Examiner
@@ -103,14 +103,20 @@ def like_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
     return ways.get((variant.start, variant.option)) if variant.ours else None
 
 
+def seeds_needed(base: Variant) -> int:
+    """With how many seeds a variant counts as finished: three, or as many as the baseline if it has fewer."""
+    return min(ENOUGH, len(base.units))
+
+
 def choose(variants: Sequence[Variant], base: Variant, place: Workplace) -> dict[str, Variant]:
     """The variants of ours with a role, by means over seeds on the validation part alone.
 
-    Only variants with as many seeds as the baseline take part; a role that none fulfils is missing.
+    Only variants with three seeds, or as many as the baseline if it has fewer, take part; a role that none fulfils is
+    missing.
     """
     device = DEVICES[0]
     means = {v.title: _validation(v, place) for v in variants}
-    ours = [v for v in variants if v.ours and len(v.units) >= len(base.units)]
+    ours = [v for v in variants if v.ours and len(v.units) >= seeds_needed(base)]
     floor, size, pace = means[base.title]["accuracy"], base.facts["params"], base.predicted_ms[device]
 
     def unfair(variant: Variant) -> float:

@@ -17,7 +17,7 @@ from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import draw_weights, ends_of_change, resampled_counts
 
-__all__ = ["Ends", "Mean", "Resampling", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
+__all__ = ["ENOUGH", "Ends", "Mean", "Resampling", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
 
 Floats = npt.NDArray[np.float64]
 Ends = tuple[float, float, float]
