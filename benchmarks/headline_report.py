@@ -39,7 +39,7 @@ from evo_fair.report.style import common_legend, grid, save_figure
 Values = dict[str, Mean]  # by column of the table
 UNKNOWN = (np.nan, np.nan, np.nan)
 
-NAMED_ROLES = ("small", "small and fair", "accurate")
+NAMED_ROLES = ("small", "accurate", "for all groups")
 """Roles that the figure names."""
 
 NAMES_APART = 1.14
