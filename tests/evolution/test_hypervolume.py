@@ -1,7 +1,7 @@
 import subprocess
 import sys
-import time
 
+import moocore
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,15 +101,15 @@ def test_a_gain_is_what_a_point_adds_to_the_hypervolume(front, points):
     np.testing.assert_allclose(hypervolume_gains(points, front, box), expected, atol=1e-12)
 
 
-def test_nine_objectives_take_no_hours():
+def test_of_nine_objectives_no_exact_volume_is_asked_for(monkeypatch):
+    """One of these would take minutes, and each further objective several times as long."""
+    monkeypatch.setattr(moocore, "hypervolume", lambda *_, **__: pytest.fail("an exact volume was asked for"))
     rng, objectives = np.random.default_rng(0), 9
     away = np.abs(rng.normal(size=(150, objectives)))
     front = 1.0 - away / np.linalg.norm(away, axis=1, keepdims=True)  # none dominates another
     box = Box(np.zeros(objectives), np.ones(objectives))
-    started = time.process_time()
     whole = hypervolume(front, box)
     gains = hypervolume_gains(np.stack([front[-1], front[0] + 0.01, front[0] * 1.2]), front[:-1], box)
-    assert time.process_time() - started < 5
     assert 0 < hypervolume(front[:-1], box) <= whole
     assert gains[0] > 0
     assert gains[1:].tolist() == [0.0, 0.0]
