@@ -116,14 +116,13 @@ def correct(known: Known, networks: Ints, results: Floats, noise: Floats, wanted
     shares /= shares.sum()
 
     asked = _parts(known, rows, networks, unit)
-    whole, rest, by_size = _Mixture(len(rows)), _Mixture(len(rows)), np.zeros(len(rows))
+    whole, rest = _Mixture(len(rows)), _Mixture(len(rows))
     for fit, share in zip(fits, shares, strict=True):
         if share:
             whole.add(share, *fit.after(asked.sum(fit.member)))
             rest.add(share, *fit.after(asked.sum(fit.member, _BEYOND_SIZE)))
-            by_size += share * fit.after(asked.sum(fit.member, _SIZES))[0]
     of_seeds = sum(share * fit.member.seeds for fit, share in zip(fits, shares, strict=True))
-    return Corrected(whole.mean, whole.variance, by_size, rest.variance, float(of_seeds))
+    return Corrected(whole.mean, whole.variance, whole.mean - rest.mean, rest.variance, float(of_seeds))
 
 
 def left_out_pairs(known: Known, networks: Ints, results: Floats, noise: Floats) -> tuple[Ints, Floats]:
@@ -198,9 +197,8 @@ class _Prior(NamedTuple):
     variance: Floats
 
 
-_SIZES = ("common", "plane", "curve", "trend", "size")
 _BEYOND_SIZE = ("trust", "genes", "own")
-_PARTS = (*_SIZES, *_BEYOND_SIZE)
+_PARTS = ("common", "plane", "curve", "trend", "size", *_BEYOND_SIZE)
 
 
 class _Parts(dict[str, _Prior]):
