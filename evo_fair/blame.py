@@ -13,6 +13,7 @@ from evo_fair.errors import EvoFairError, in_a_line, quote
 
 __all__ = ["blamed", "check_takes", "is_theirs", "lines_of", "place_of"]
 
+_INSTALLED = {"site-packages", "dist-packages"}
 _NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, sysconfig.get_path("stdlib")))
 
 
@@ -40,13 +41,16 @@ def lines_of(error: BaseException) -> Iterator[tuple[Path, int]]:
         trace = trace.tb_next
 
 
-def is_theirs(path: Path) -> bool:
+def is_theirs(path: Path, below: Path | None = None) -> bool:
     """Whether a file is the user's own: of no installed package, of neither Python nor evo_fair.
 
     Args:
         path: The file's path, resolved.
+        below: A folder of the user's that it lies in, which may itself be among
+            installed packages. Default: none.
     """
-    return "site-packages" not in path.parts and not any(path.is_relative_to(library) for library in _NOT_THEIRS)
+    parts = path.parts if below is None else path.relative_to(below).parts
+    return not _INSTALLED & set(parts) and not any(path.is_relative_to(library) for library in _NOT_THEIRS)
 
 
 @contextmanager

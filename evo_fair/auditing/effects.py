@@ -87,10 +87,10 @@ def effects(
     the formula, R squared, how many rows and clusters there are, and as `left_out` the
     terms that are sums of those before them, such as a share that is the same for all
     groups, or a structure that only one criterion prunes by: least squares would part
-    the effect between them as it likes. So that each term
-    can be read by itself, `sparsity` counts tenths from 0.5, `share` is the logarithm
-    to base 2 of the share times the number of groups (`groups`, by default those in the
-    table; 1 is twice an even share), and `complexity` counts tenths from its mean. The
+    the effect between them as it likes. So that each term can be read by itself,
+    `sparsity` counts tenths from 0.5, `share` is the logarithm to base 2 of the share
+    times the number of groups (`groups`, by default those in the table; 1 is twice an
+    even share), and `complexity` counts tenths from its mean. The
     intercept is then the change at a sparsity of 50 % for a group of even share and
     mean complexity under the first criterion and scope. Raises `AuditError` for fewer
     than two clusters.

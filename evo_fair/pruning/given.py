@@ -8,7 +8,6 @@ import io
 import os
 import re
 import sys
-import sysconfig
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from evo_fair.blame import is_theirs
 from evo_fair.errors import PruningError, in_a_line
 from evo_fair.files import digest, user_path
 from evo_fair.nets.layout import give_own_inputs
@@ -32,10 +32,6 @@ _MODULE = "_evo_fair_given_"
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 """Where an object lies in memory, as in the text that stands for a function."""
-
-_STANDARD = Path(sysconfig.get_path("stdlib")).resolve()
-_INSTALLED = ("site-packages", "dist-packages")
-"""Folders of libraries, which can neither be imported twice nor sent to workers, as torchvision can't."""
 
 _beside: set[str] = set()
 """Modules that were imported from beside the file that was loaded last; the next one may have others of their names."""
@@ -183,15 +179,10 @@ def _as_a_script(path: Path) -> Iterator[None]:
         sys.path[:] = [*(known for known in sys.path if known != folder), folder]  # ours go first from here on
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)
-            if origin and _is_own(Path(origin).resolve(), Path(folder)):
+            if not origin or not (file := Path(origin).resolve()).is_relative_to(folder):
+                continue
+            if is_theirs(file, Path(folder)):  # libraries can't be imported twice nor sent, as torchvision can't
                 _beside.add(name)
-
-
-def _is_own(file: Path, folder: Path) -> bool:
-    """Whether a module's file lies in a folder, and not in a Python environment that lies there, too."""
-    if not file.is_relative_to(folder) or file.is_relative_to(_STANDARD):
-        return False
-    return not any(part in _INSTALLED for part in file.relative_to(folder).parts)
 
 
 def _run(path: Path) -> ModuleType:
