@@ -1,7 +1,8 @@
 """A broken-off training as one safetensors file: its tensors, and how far it is as JSON."""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from evo_fair.errors import RunError, in_a_line, quote
+from evo_fair.errors import DataWarning, RunError, in_a_line, quote
 from evo_fair.files import digest, write_bytes
 from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.tensors import read_tensors
@@ -20,12 +21,12 @@ __all__ = [
     "TrainingCheckpoint",
     "check_device",
     "check_tensor_names",
-    "damaged",
     "momentum_tensors",
     "read_checkpoint",
     "restore_generator",
     "restore_momentum",
     "stored_tensors",
+    "usable_checkpoint",
     "write_checkpoint",
 ]
 
@@ -70,14 +71,32 @@ def read_checkpoint(path: Path, identity: str) -> TrainingCheckpoint | None:
         if isinstance(progress, dict) and "content" in progress and progress["content"] != _hash(tensors):
             raise ValueError("its tensors are not those that were written")
     except (RecursionError, ValueError) as error:
-        raise damaged(path, in_a_line(error)) from error
+        raise _damaged(path, in_a_line(error)) from error
     if not isinstance(progress, dict) or progress.get("identity") != identity:
         raise RunError(f"the checkpoint {path} is of another training")
     return TrainingCheckpoint(progress, tensors)
 
 
-def damaged(path: Path, reason: str) -> RunError:
-    """The error for a checkpoint that can't be taken up."""
+def usable_checkpoint(
+    path: Path, identity: str, check: Callable[[TrainingCheckpoint], None]
+) -> TrainingCheckpoint | None:
+    """The checkpoint of just this training, None where there is none that is whole; what is there instead is said.
+
+    `check` raises `ValueError` for one that nothing could be taken up from.
+    """
+    try:
+        if found := read_checkpoint(path, identity):
+            try:
+                check(found)
+            except ValueError as reason:
+                raise _damaged(path, str(reason)) from reason
+        return found
+    except RunError as reason:
+        warnings.warn(f"{reason}: the training begins anew", DataWarning, stacklevel=4)
+        return None
+
+
+def _damaged(path: Path, reason: str) -> RunError:
     return RunError(f"the checkpoint {path} can't be read ({reason})")
 
 

@@ -1,6 +1,5 @@
 """Trains one network by a problem's recipe, from its present weights, reproducibly and resumably."""
 
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,18 +12,17 @@ from torch import nn
 from torch.nn import functional
 
 from evo_fair.arrays import RawInputs, Selected
-from evo_fair.errors import DataWarning, NonFiniteError, RunError
+from evo_fair.errors import NonFiniteError
 from evo_fair.files import digest
 from evo_fair.nets.checkpoint import (
     TrainingCheckpoint,
     check_device,
     check_tensor_names,
-    damaged,
     momentum_tensors,
-    read_checkpoint,
     restore_generator,
     restore_momentum,
     stored_tensors,
+    usable_checkpoint,
     write_checkpoint,
 )
 from evo_fair.nets.device import CPU, TorchDevice
@@ -199,19 +197,14 @@ def _frozen(module: nn.Module, name: str) -> bool:
 def _found(
     path: Path, identity: str, network: nn.Module, weights: dict[str, nn.Parameter], recipe: Training
 ) -> TrainingCheckpoint | None:
-    """The checkpoint of just this training, None where there is none that is whole; what is there instead is said."""
-    try:
-        if found := read_checkpoint(path, identity):
-            try:
-                check_tensor_names(found, _state(network), weights)
-                epoch_of(found.progress.get("epoch"), recipe)
-                restore_generator(np.random.default_rng(), found.progress.get("rng"))
-            except ValueError as reason:
-                raise damaged(path, str(reason)) from reason
-        return found
-    except RunError as reason:
-        warnings.warn(f"{reason}: the training begins anew", DataWarning, stacklevel=3)
-        return None
+    """The checkpoint of just this training, if there is one that is whole."""
+
+    def check(found: TrainingCheckpoint) -> None:
+        check_tensor_names(found, _state(network), weights)
+        epoch_of(found.progress.get("epoch"), recipe)
+        restore_generator(np.random.default_rng(), found.progress.get("rng"))
+
+    return usable_checkpoint(path, identity, check)
 
 
 def _identity(

@@ -9,7 +9,7 @@ import torch
 from evo_fair.errors import NonFiniteError, quote
 from evo_fair.problem import Training
 
-__all__ = ["Step", "check_finite", "epoch_of", "mean_of", "one_cycle", "optimiser"]
+__all__ = ["Step", "check_finite", "epoch_of", "mean_of", "one_cycle", "optimiser", "step_of"]
 
 
 class Step(NamedTuple):
@@ -31,6 +31,16 @@ def epoch_of(told: object, recipe: Training) -> int:
     if isinstance(told, bool) or not isinstance(told, int) or not 0 < told < recipe.epochs:
         raise ValueError(f"its epoch is {quote(told)}, and the recipe has {recipe.epochs}")
     return told
+
+
+def step_of(told: object, recipe: Training) -> Step:
+    """Where a checkpoint says that a training stood; raises `ValueError` for what can't be of the recipe."""
+    if not isinstance(told, list) or len(told) != 3:
+        raise ValueError(f"its step is {quote(told)}, and not an epoch, all epochs and a loss")
+    epoch, epochs, loss = told
+    if epochs != recipe.epochs or isinstance(loss, bool) or not isinstance(loss, int | float):
+        raise ValueError(f"its step is {quote(told)}, and the recipe has {recipe.epochs} epochs")
+    return Step(epoch_of(epoch, recipe), recipe.epochs, float(loss))
 
 
 def optimiser(weights: Sequence[torch.Tensor], recipe: Training) -> torch.optim.SGD:

@@ -23,7 +23,7 @@ import torch
 from torch.nn import functional
 
 from evo_fair.arrays import RawInputs, Selected
-from evo_fair.errors import DataError, RunError
+from evo_fair.errors import DataError
 from evo_fair.files import digest
 from evo_fair.nets.channels import sort_channels
 from evo_fair.nets.checkpoint import (
@@ -31,15 +31,15 @@ from evo_fair.nets.checkpoint import (
     check_device,
     check_tensor_names,
     momentum_tensors,
-    read_checkpoint,
     restore_generator,
     restore_momentum,
+    usable_checkpoint,
     write_checkpoint,
 )
 from evo_fair.nets.device import CPU, TorchDevice
 from evo_fair.nets.inputs import TrainingInputs, input_statistics
 from evo_fair.nets.memory import give_back_surplus
-from evo_fair.nets.recipe import Step, check_finite, epoch_of, mean_of, one_cycle, optimiser
+from evo_fair.nets.recipe import Step, check_finite, mean_of, one_cycle, optimiser, step_of
 from evo_fair.nets.supernet import Supernet
 from evo_fair.nets.threads import torch_threads
 from evo_fair.nets.together import fair_gradients_together, gradients_together
@@ -89,8 +89,8 @@ def train_supernet(
     function as it is.
 
     With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
-    from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none.
-    It is removed at the end. One that another kind of device wrote raises `RunError`.
+    from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none,
+    with a `DataWarning`. It is removed at the end. One that another kind of device wrote raises `RunError`.
 
     On an accelerator weights and samples are there meanwhile; see `nets.together` for the steps. The supernet comes
     back to the CPU.
@@ -183,19 +183,14 @@ def _identity(
 
 def _found(path: Path, identity: str, supernet: Supernet, recipe: Training) -> TrainingCheckpoint | None:
     """The checkpoint of just this training, if there is one that is whole."""
-    try:
-        if found := read_checkpoint(path, identity):
-            check_tensor_names(
-                found, {f"weight.{name}": weight for name, weight in supernet.weights.items()}, supernet.weights
-            )
-            epoch, epochs, loss = found.progress["step"]
-            epoch_of(epoch, recipe)
-            restore_generator(np.random.default_rng(), found.progress["generator"])
-            if epochs == recipe.epochs and isinstance(loss, int | float):
-                return found
-    except (RunError, KeyError, TypeError, ValueError):
-        pass
-    return None
+    weights = supernet.weights
+
+    def check(found: TrainingCheckpoint) -> None:
+        check_tensor_names(found, {f"weight.{name}": weight for name, weight in weights.items()}, weights)
+        step_of(found.progress.get("step"), recipe)
+        restore_generator(np.random.default_rng(), found.progress.get("generator"))
+
+    return usable_checkpoint(path, identity, check)
 
 
 @torch.no_grad()

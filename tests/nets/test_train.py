@@ -1,17 +1,22 @@
 """Training of a supernet, small enough for a test."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from sklearn.datasets import load_digits
 from torch.nn import functional
 
-from evo_fair.errors import DataError, NonFiniteError
+from evo_fair.errors import DataError, DataWarning, NonFiniteError
 from evo_fair.nets import Step, Supernet, train_supernet
 from evo_fair.nets.augment import augment
+from evo_fair.nets.checkpoint import write_checkpoint
 from evo_fair.nets.inputs import input_statistics
 from evo_fair.nets.train import fair_gradients, one_of_each_kind
 from evo_fair.problem import Training
@@ -204,7 +209,7 @@ class BreakError(Exception):
     pass
 
 
-@pytest.mark.parametrize("damage", [None, "truncated", "of another recipe"])
+@pytest.mark.parametrize("damage", [None, "can't be read", "is of another training"])
 def test_broken_off_training_goes_on_to_the_same_weights(
     digits: tuple[np.ndarray, np.ndarray], space: SearchSpace, tmp_path: Path, damage: str | None
 ) -> None:
@@ -222,25 +227,61 @@ def test_broken_off_training_goes_on_to_the_same_weights(
     epochs, resumed = [3, 4], [2]
     if damage:
         epochs, resumed = [1, 2, 3, 4], []
-    if damage == "truncated":
+    if damage == "can't be read":
         file.write_bytes(file.read_bytes()[:-1000])
     elif damage:
         recipe = recipe.model_copy(update={"weight_decay": 0.0})
     seen: list[int] = []
     went_on: list[int] = []
-    continued = train_supernet(
-        space,
-        *data,
-        recipe,
-        0,
-        lambda step: seen.append(step.epoch),
-        checkpoint=file,
-        on_resume=lambda step: went_on.append(step.epoch),
-    )
+    with pytest.warns(DataWarning, match=f"{damage}.*: the training begins anew") if damage else nullcontext():
+        continued = train_supernet(
+            space,
+            *data,
+            recipe,
+            0,
+            lambda step: seen.append(step.epoch),
+            checkpoint=file,
+            on_resume=lambda step: went_on.append(step.epoch),
+        )
     assert (seen, went_on) == (epochs, resumed)
     assert not file.exists()
     whole = train_supernet(space, *data, recipe, 0)
     assert all(torch.equal(whole.weights[name], continued.weights[name]) for name in whole.weights)
+
+
+@pytest.mark.parametrize(
+    ("progress", "message"),
+    [
+        ({"step": [6, 6, 0.5]}, "its epoch is 6, and the recipe has 6"),
+        ({"step": [1, 5, 0.5]}, r"its step is \[1, 5, 0.5\], and the recipe has 6 epochs"),
+        ({"step": [1, 6, None]}, r"its step is \[1, 6, None\]"),
+        ({"step": 1}, "its step is 1, and not an epoch, all epochs and a loss"),
+        ({"generator": {}}, "its random state is none"),
+    ],
+)
+def test_a_checkpoint_of_other_progress_counts_as_none(
+    digits: tuple[np.ndarray, np.ndarray],
+    space: SearchSpace,
+    tmp_path: Path,
+    progress: dict[str, Any],
+    message: str,
+) -> None:
+    file, data = tmp_path / "training.safetensors", (digits[0][:100], digits[1][:100])
+
+    def stop(step: Step) -> None:
+        raise BreakError
+
+    with pytest.raises(BreakError):
+        train_supernet(space, *data, RECIPE, 0, stop, checkpoint=file)
+    with safe_open(file, framework="pt") as opened:
+        told = json.loads(opened.metadata()["progress"])
+        there = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    told.pop("content")
+    write_checkpoint(file, told.pop("identity"), told | progress, there)
+    seen: list[int] = []
+    with pytest.warns(DataWarning, match=f"{message}.*: the training begins anew"), pytest.raises(BreakError):
+        train_supernet(space, *data, RECIPE, 0, lambda step: (seen.append(step.epoch), stop(step)), checkpoint=file)
+    assert seen == [1]
 
 
 def test_divergence_is_named_with_its_mend(digits: tuple[np.ndarray, np.ndarray], space: SearchSpace) -> None:
