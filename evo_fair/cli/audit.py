@@ -55,7 +55,12 @@ def audit(
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="How many times each random order and scope is drawn.")
     ] = 3,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the architectures and draws.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", min=0, help="Seed of the architectures and draws; with one network, the first of its seeds."
+        ),
+    ] = 0,
     group: Annotated[
         str | None, typer.Option("--group", help="The grouping that the worst group is of. Default: the problem's.")
     ] = None,
@@ -122,7 +127,7 @@ def audit(
             group=group,
             imbalance=imbalance,
             networks=networks,
-            seed=seed,
+            seed=None if one else seed,
             jobs=jobs,
             network=network,
             run=run,

@@ -15,7 +15,7 @@ from evo_fair.auditing.plan import Grid
 from evo_fair.auditing.report import write_report
 from evo_fair.auditing.store import AUDITS, AuditFolder
 from evo_fair.data import check_samples
-from evo_fair.errors import AuditError
+from evo_fair.errors import AuditError, quote
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, check_network, suited
 from evo_fair.jobs.audit_supernet import audit_proxy
 from evo_fair.jobs.dense import NetworkSource, dense_network
@@ -96,7 +96,7 @@ def audit(
     imbalance: str = "worst_group_loss",
     constraints: Sequence[str] = LIMITS,
     networks: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     jobs: int | None = None,
     network: str | None = None,
     run: str | Path | None = None,
@@ -178,6 +178,10 @@ def audit(
     """
     one = any(value is not None for value in (network, run, module, weights))
     _check_kind(one, networks=networks, jobs=jobs, structure=structures, treatment=treatments, epochs=epochs)
+    if one and seed is not None:
+        raise AuditError(
+            f"seed={quote(seed)} is for audits of the supernet: give seeds=[{quote(seed)}] for one network"
+        )
     limits, imbalance = as_texts("constraints", constraints), as_text("imbalance", imbalance)
     check_wishes(imbalance, limits, "network" if one else "proxy")
     problem, folder, listener = as_problem(problem), as_path("out", out), as_listener(listener)
@@ -209,7 +213,7 @@ def audit(
     else:
         count = NETWORKS if networks is None else as_whole("networks", networks)
         factors = {"criteria": tuple(order_names())} | _given(factors)
-        plan = Grid(count, **factors, seeds=drawn, seed=as_whole("seed", seed))
+        plan = Grid(count, **factors, seeds=drawn, seed=0 if seed is None else as_whole("seed", seed))
         made = audit_proxy(problem, plan, jobs=as_whole("jobs", jobs), **common)
     findings = find(made, imbalance, limits)
     return Audit(made, findings, write_report(made, findings))

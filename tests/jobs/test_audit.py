@@ -88,6 +88,7 @@ def test_the_supernet_is_audited(problem_file: Path, tmp_path: Path) -> None:
     [
         ({"structures": ["structured"]}, "--structure is for the audit of one network"),
         ({"network": "largest", "networks": 10}, "--networks is for audits of the supernet"),
+        ({"network": "largest", "seed": 5}, r"seed=5 is for audits of the supernet: give seeds=\[5\]"),
         ({"imbalance": "x"}, "unknown imbalance 'x'"),
         ({"criteria": "taylor"}, "criteria = .* is a single one: give a list"),
         ({"criteria": ""}, "criteria = '' is a single one: give a list"),
