@@ -39,18 +39,23 @@ def calibrate(
         ),
     ] = None,
     problem: Annotated[
-        str, typer.Option("--problem", help="The problem whose search space is measured here or by the kit.")
-    ] = "ham10000",
+        str | None,
+        typer.Option(
+            "--problem", help="The problem whose search space is measured here or by the kit. Default: ham10000."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads that run. Default here: 1.")] = None,
     minutes: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--minutes",
             min=0.05,
-            help="Minutes that timing takes; up to three times as many while repeats don't agree.",
+            help="Minutes that timing takes; up to three times as many while repeats don't agree. Default: 5.",
         ),
-    ] = 5.0,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the networks that are measured.")] = 0,
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the networks that are measured. Default: 0.")
+    ] = None,
     keep: Annotated[Path | None, typer.Option("--keep", help="Also write what was measured here, as CSV.")] = None,
     board: Annotated[str | None, typer.Option("--board", help="What was measured, for the profile's record.")] = None,
     cores: Annotated[
@@ -96,7 +101,7 @@ def calibrate(
     from evo_fair.cli.progress import ProgressBars
     from evo_fair.errors import ProfileError
     from evo_fair.jobs.calibrate import calibrate as make_profile
-    from evo_fair.jobs.calibrate import calibration_kit, check_unmeasured
+    from evo_fair.jobs.calibrate import calibration_kit, check_left_out, check_unmeasured
 
     record = {"runtime": runtime or None, "precision": precision, "cores": cores}
     record |= {"source": source or None, "licence": licence or None}
@@ -106,6 +111,9 @@ def calibrate(
         if layers or latency:
             raise ProfileError("--kit and --layers exclude each other: write the kit first, then fit what it measured")
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
+        later = {"out": out, "threads": threads, "minutes": minutes, "keep": keep}
+        later |= {"accept-implausible": accept_implausible or None}
+        check_left_out(later, "not for writing a kit: leave it out")
         networks = len(calibration_kit(kit, problem=problem, seed=seed, run=run, device=device).names)
         what = "networks" if run is None else "layers and networks, the most telling first,"
         before = "" if run is None else " --layers BEFORE/layers.csv --latency BEFORE/latency.csv"

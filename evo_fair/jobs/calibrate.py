@@ -21,10 +21,12 @@ from evo_fair.latency.this_machine import calibrate_this_machine
 from evo_fair.problem import Problem, as_problem
 from evo_fair.report import Run
 
-__all__ = ["Calibration", "calibrate", "calibration_kit", "check_unmeasured"]
+__all__ = ["Calibration", "calibrate", "calibration_kit", "check_left_out", "check_unmeasured"]
 
 SPACE = "ham10000"
 """The problem whose search space is measured unless another is named."""
+MINUTES = 5.0
+"""How long this machine is timed unless it is said."""
 _FIT_TOGETHER = (
     "evo-fair calibrate --layers layers.csv --latency latency.csv --layers BEFORE/layers.csv "
     "--latency BEFORE/latency.csv --name my-board\n   where BEFORE holds what was measured on that board before."
@@ -63,10 +65,10 @@ def calibrate(
     out: str | Path | None = None,
     layers: str | Path | Sequence[str | Path] | None = None,
     latency: str | Path | Sequence[str | Path] | None = None,
-    problem: Problem | str | Path = SPACE,
+    problem: Problem | str | Path | None = None,
     threads: int | None = None,
-    minutes: float = 5.0,
-    seed: int = 0,
+    minutes: float | None = None,
+    seed: int | None = None,
     keep: str | Path | None = None,
     board: str | None = None,
     cores: str | None = None,
@@ -136,11 +138,11 @@ def calibrate(
     pairs = _pairs(_listed(layers), _listed(latency))
     if not pairs:
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
-        campaign = _campaign(problem, seed)
+        campaign, minutes = _campaign(problem, seed), MINUTES if minutes is None else minutes
         profile, measured = _of_this_machine(name, campaign, threads or 1, minutes, keep, accept_implausible, hearer)
     else:
-        if keep is not None:
-            raise ProfileError(f"--keep {keep} is for what is measured here, and --layers was measured: leave one out")
+        here = {"problem": problem, "minutes": minutes, "seed": seed, "keep": keep}
+        check_left_out(here, "for what is measured here, and --layers was measured: leave one out")
         board = board or name
         provenances = [
             Provenance(board, threads=threads, **own)  # type: ignore[arg-type]  # precision is one of the literals
@@ -160,8 +162,8 @@ def calibrate(
 def calibration_kit(
     folder: str | Path,
     *,
-    problem: Problem | str | Path = SPACE,
-    seed: int = 0,
+    problem: Problem | str | Path | None = None,
+    seed: int | None = None,
     run: str | Path | Run | None = None,
     device: str | Path | None = None,
 ) -> Campaign:
@@ -196,6 +198,8 @@ def calibration_kit(
         campaign = _campaign(problem, as_whole("seed", seed))
         write_kit(campaign, as_path("folder", folder))
     else:
+        whole = {"problem": problem, "seed": seed}
+        check_left_out(whole, "for a kit of a whole space, and --run has networks of its own: leave one out")
         campaign = campaign_for_run(run, device)
         write_kit(campaign, as_path("folder", folder), _FIT_TOGETHER)
     return campaign
@@ -210,9 +214,22 @@ def check_unmeasured(given: Mapping[str, object]) -> None:
     Raises:
         ProfileError: One of them was given.
     """
+    check_left_out(given, "only for measurements: leave it out, or give --layers and --latency")
+
+
+def check_left_out(given: Mapping[str, object], reason: str) -> None:
+    """Refuses options of something else.
+
+    Args:
+        given: The options by name; None is one that was not given.
+        reason: What they are for, and what to do.
+
+    Raises:
+        ProfileError: One of them was given.
+    """
     for option, value in given.items():
         if value is not None:
-            raise ProfileError(f"--{option} is only for measurements: leave it out, or give --layers and --latency")
+            raise ProfileError(f"--{option} is {reason}")
 
 
 def _listed(files: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
@@ -286,8 +303,8 @@ class _Hearer:
         self.listener.warned(line)
 
 
-def _campaign(problem: Problem | str | Path, seed: int) -> Campaign:
-    problem = as_problem(problem)
+def _campaign(problem: Problem | str | Path | None, seed: int | None) -> Campaign:
+    problem, seed = as_problem(SPACE if problem is None else problem), 0 if seed is None else seed
     shape = SOURCES[problem.data.source].input_shape(problem.data.image_size)
     return make_campaign(problem.search_space(shape, 10), seed)
 

@@ -55,7 +55,10 @@ def test_measurements_become_a_profile(files: dict[str, Any], tmp_path: Path) ->
         ({"layers": "layers.csv"}, "--latency is missing"),
         ({"board": "mine"}, "--board is only for measurements"),
         ({"carry_from": "pixel-3"}, "carry_from = .* is a single one: give a list"),
-        ({"layers": "a.csv", "latency": "b.csv", "keep": "kept"}, "--keep kept is for what is measured here"),
+        ({"layers": "a.csv", "latency": "b.csv", "keep": "kept"}, "--keep is for what is measured here"),
+        ({"layers": "a.csv", "latency": "b.csv", "minutes": 5.0}, "--minutes is for what is measured here"),
+        ({"layers": "a.csv", "latency": "b.csv", "seed": 0}, "--seed is for what is measured here"),
+        ({"layers": "a.csv", "latency": "b.csv", "problem": "digits"}, "--problem is for what is measured here"),
         ({"minutes": "long"}, "minutes 'long' is no finite number"),
     ],
 )
@@ -70,3 +73,9 @@ def test_a_kit_says_what_it_measures(tmp_path: Path) -> None:
     assert written == set(campaign.names)
     with pytest.raises(ef.EvoFairError, match="exists and is not empty"):
         ef.calibration_kit(tmp_path / "kit", problem="digits")
+
+
+@pytest.mark.parametrize("whole", [{"problem": "digits"}, {"seed": 0}])
+def test_a_kit_of_a_run_takes_nothing_of_a_whole_space(whole: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ef.EvoFairError, match=f"--{next(iter(whole))} is for a kit of a whole space"):
+        ef.calibration_kit(tmp_path / "kit", run=tmp_path, **whole)
