@@ -443,7 +443,7 @@ def check_kind(name: str) -> None:
         assert not kind.tabular, f"block kind {name} is for tables, and this checks kinds for images"
         stage = {"slots": 2, "kinds": [name, "CB" if name != "CB" else "MB"], "widths": [4, 8], "stride": 2}
         stage |= {"keep_channels": [4, 8, 16], "expansions": [2, 3]} | (
-            {} if kind.kernel else {"kernels": {name: [3, 5]}}
+            {"kernels": {name: [3, 5]}} if kind.chooses_kernel else {}
         )
         schema = SpaceSchema.model_validate({"channel_multiple": 4, "stem": {"widths": [4, 8]}, "stage": [stage]})
         space = SearchSpace(schema, (1, 8, 8), 3)

@@ -143,7 +143,7 @@ class Kind:
         identity: Whether it is no block at all in later slots of its stage, as a
             skipped slot. Default: False.
         kernel: The side of its window in pixels, where that is the kind's own. Default:
-            None, a gene chooses it.
+            None, a gene chooses it, if a unit has the block's.
         expansion: Its expansion, where that is the kind's own. Default: None, a gene
             chooses it.
 
@@ -173,6 +173,11 @@ class Kind:
     def excited(self) -> bool:
         """Whether it weighs channels: squeeze-and-excite."""
         return any(self.giving(Channels.SQUEEZED))
+
+    @property
+    def chooses_kernel(self) -> bool:
+        """Whether a gene may choose its kernel: it has none of its own, and a unit has the block's."""
+        return self.kernel is None and any(unit.kernel is None for unit in self.units)
 
     def giving(self, channels: Channels) -> Iterator[KindUnit]:
         """Its units that give these channels.
@@ -400,7 +405,7 @@ def find_kind(name: str) -> Kind:
 def _variant(kind: Kind, name: str, expansion: str | None, kernel: str | None) -> Kind:
     if expansion and (kind.hidden != Hidden.EXPANSION or kind.expansion):
         raise ProblemError(f"{name!r}: {kind.name} has no expansion to choose; leave the {expansion} out")
-    if kernel and kind.kernel:
+    if kernel and not kind.chooses_kernel:
         raise ProblemError(f"{name!r}: {kind.name} has no kernel to choose; leave the _{kernel}x{kernel} out")
     return replace(
         kind,

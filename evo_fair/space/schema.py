@@ -106,7 +106,7 @@ class Stage(Section):
     @classmethod
     def _spread_kernels(cls, stage: Any) -> Any:
         if isinstance(stage, dict) and isinstance(stage.get("kernels"), list):
-            open_to = [name for name in stage.get("kinds", ()) if not _has_own_kernel(name)]
+            open_to = [name for name in stage.get("kinds", ()) if _chooses_kernel(name)]
             return {**stage, "kernels": dict.fromkeys(open_to, stage["kernels"])}
         return stage
 
@@ -122,8 +122,10 @@ class Stage(Section):
             _ascending(f"kernels of {kind}", kernels)
             if kind not in self.kinds or not kernels:
                 raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: list at least one, for a kind of the stage")
-            if own := find_kind(kind).kernel:
-                raise ValueError(f"kernels = {{{kind} = {list(kernels)}}}: it has a kernel of its own, {own}")
+            if not find_kind(kind).chooses_kernel:
+                raise ValueError(
+                    f"kernels = {{{kind} = {list(kernels)}}}: {kind} has no kernel to choose; leave it out"
+                )
         still = [kind.name for kind in self.blocks if not any(unit.strided for unit in kind.units)]
         if still and 2 in self.strides and not self.tabular:
             raise ValueError(
@@ -204,11 +206,11 @@ class Stage(Section):
         return tuple(sorted({min(level, width) for level in self.levels for width in full}))
 
 
-def _has_own_kernel(name: object) -> bool:
+def _chooses_kernel(name: object) -> bool:
     try:
-        return find_kind(str(name)).kernel is not None
+        return find_kind(str(name)).chooses_kernel
     except (UnknownNameError, ValueError):  # said when the kinds themselves are read
-        return False
+        return True
 
 
 class SpaceSchema(Section):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from evo_fair.errors import ProblemError, UnknownNameError
 from evo_fair.export import export_onnx
@@ -18,6 +19,7 @@ from evo_fair.registries import forget
 from evo_fair.registry import restored_afterwards
 from evo_fair.space import KINDS, Kind, SearchSpace, SpaceSchema, add_kind, find_kind
 from evo_fair.space.kinds import CB, IR, MB, Channels, Hidden, KindUnit, Shortcut
+from evo_fair.testing import check_kind
 
 IN, HIDDEN, OUT, SQUEEZED = Channels
 BOTTLENECK = Kind(
@@ -119,6 +121,19 @@ def test_wrong_kinds_are_refused(change: dict[str, object], message: str) -> Non
     assert KINDS["MB"] is MB
 
 
+def test_a_kind_whose_units_all_have_their_own_kernel_leaves_none_to_choose() -> None:
+    """Two kernels of the block would be one network under two ids."""
+    units = (KindUnit("wide", IN, HIDDEN, 3), KindUnit("half", HIDDEN, OUT, 5, strided=True))
+    with restored_afterwards():
+        add_kind(Kind("SW", units, Hidden.WIDTH))
+        assert space_of("MB", "SW", kernels=[3, 5]).schema.stage[0].kernels == {"MB": (3, 5)}
+        with pytest.raises(ValidationError, match="SW has no kernel to choose; leave it out"):
+            space_of("MB", "SW", kernels={"MB": [3, 5], "SW": [3, 5]})
+        with pytest.raises(ProblemError, match="SW has no kernel to choose"):
+            find_kind("SW_5x5")
+        check_kind("SW")
+
+
 def test_a_kind_of_ones_own_is_searched(bottleneck: Kind) -> None:
     space = space_of("MB", "BN", keep_channels=[8, 16])
     genome = np.zeros((1, len(space.gene_names)), np.int16)
@@ -187,7 +202,7 @@ def test_the_identity_is_a_projection_where_a_stage_begins_and_nothing_later() -
     ("stage", "message"),
     [
         ({"kinds": ["ID"]}, "leaves every slot empty"),
-        ({"kinds": ["IR_3x3"], "kernels": {"IR_3x3": [5]}}, "it has a kernel of its own, 3"),
+        ({"kinds": ["IR_3x3"], "kernels": {"IR_3x3": [5]}}, "IR_3x3 has no kernel to choose; leave it out"),
         ({"kinds": ["FC"], "widths": []}, "FC stands alone|keep_channels is missing"),
     ],
 )
