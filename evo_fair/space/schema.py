@@ -116,8 +116,11 @@ class Stage(Section):
             _ascending(name, getattr(self, name))
         if len(set(self.kinds)) != len(self.kinds):
             raise ValueError(f"kinds = {list(self.kinds)} repeats a kind; list each once")
-        if all(kind.identity for kind in self.blocks):
+        empty = [kind.name for kind in self.blocks if kind.identity]
+        if len(empty) == len(self.kinds):
             raise ValueError(f"kinds = {list(self.kinds)} leaves every slot empty; list another kind, too")
+        if len(empty) > 1:
+            raise ValueError(f"kinds = {list(self.kinds)}: {empty[0]} and {empty[1]} both leave a slot empty; list one")
         for kind, kernels in self.kernels.items():
             _ascending(f"kernels of {kind}", kernels)
             if kind not in self.kinds or not kernels:

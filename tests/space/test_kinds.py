@@ -134,6 +134,14 @@ def test_a_kind_whose_units_all_have_their_own_kernel_leaves_none_to_choose() ->
         check_kind("SW")
 
 
+def test_a_stage_has_one_kind_at_most_that_leaves_slots_empty() -> None:
+    """In later slots two of them would be one network under two ids."""
+    with restored_afterwards():
+        add_kind(replace(find_kind("ID"), name="NO"))
+        with pytest.raises(ValidationError, match="ID and NO both leave a slot empty; list one"):
+            space_of("ID", "NO", "CB")
+
+
 def test_a_kind_of_ones_own_is_searched(bottleneck: Kind) -> None:
     space = space_of("MB", "BN", keep_channels=[8, 16])
     genome = np.zeros((1, len(space.gene_names)), np.int16)
