@@ -86,8 +86,8 @@ def decode_images(name: str, images: Sequence[ImageFile], image_size: int) -> De
     where it stood. Raises `DataError` naming the images that don't open or are too large, and `StorageError` if the
     cache can't be written.
     """
-    if not 8 <= image_size <= 1024:
-        raise DataError(f"image_size {image_size}: expected 8 to 1024 pixels")
+    if not 8 <= image_size <= 512:
+        raise DataError(f"image_size {image_size}: expected 8 to 512 pixels, as problem files have it")
     shape = (len(images), 3, image_size, image_size)
     path = cache_folder("images") / f"{name}-{image_size}-{_key(images)}.npy"
     cached = read_images(path, shape)

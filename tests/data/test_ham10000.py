@@ -282,7 +282,7 @@ def test_what_is_wrong_is_said_in_one_line(
 
 def test_an_image_size_that_is_none_is_refused(tmp_path: Path) -> None:
     write_ham(tmp_path)
-    with pytest.raises(DataError, match="image_size 4: expected 8 to 1024"):
+    with pytest.raises(DataError, match="image_size 4: expected 8 to 512"):
         _load(tmp_path, image_size=4)
 
 
