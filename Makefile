@@ -25,7 +25,13 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@# types beside tests: mypy has one core's work; three tests at once for two cores, as some wait for processes
-	$(BIN)/mypy & types=$$!; $(BIN)/python -m pytest -n 3 --dist worksteal; tested=$$?; wait $$types && exit $$tested
+	$(BIN)/mypy & types=$$!; $(MAKE) --no-print-directory $(VENV)/.compiled && \
+		$(BIN)/python -m pytest -n 3 --dist worksteal; tested=$$?; wait $$types && exit $$tested
+
+# One test alone, for which Numba compiles most of what it keeps beside the sources: else all processes do so at once
+$(VENV)/.compiled: $(VENV)/.installed
+	$(BIN)/python -m pytest -q tests/jobs/test_audit.py -k supernet
+	touch $@
 
 docs: install
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs

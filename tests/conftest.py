@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--mutations", type=int, default=200, help="damaged files for each reader of tests/mutation")
     parser.addoption("--kills", type=int, default=2, help="kills of each kind of job in tests/test_kills.py")
-    parser.addoption("--genomes", type=int, default=60, help="pruned networks of each module in tests/own")
+    parser.addoption("--genomes", type=int, default=24, help="pruned networks of each module in tests/own")
     parser.addoption("--keep-mutations", help="a folder for the damaged files that a reader takes badly")
 
 
