@@ -16,7 +16,15 @@ from evo_fair.data.doubts import blanked, say_missing, say_repeated
 from evo_fair.data.images import ImageFile, decode_images
 from evo_fair.data.near_images import near_image
 from evo_fair.data.splits import split_units
-from evo_fair.data.tables import GivenSplit, check_named, first_line, near_table, read_table, unit_numbers
+from evo_fair.data.tables import (
+    GivenSplit,
+    check_named,
+    first_line,
+    near_table,
+    ordered_names,
+    read_table,
+    unit_numbers,
+)
 from evo_fair.errors import DataError, EvoFairError
 from evo_fair.files import inside
 
@@ -61,7 +69,7 @@ def load_image_folder(
     _check_capitals(table, path)
     images = _files(table, folder, path)
     _refuse(table["label"] == "", path, "the label is empty: give one, or remove the line")
-    label_names = tuple(sorted(set(table["label"])))
+    label_names = ordered_names(table["label"])
     if not 2 <= len(label_names) <= _MOST_LABELS:
         raise DataError(f"{path} has {len(label_names)} different label(s), expected 2 to {_MOST_LABELS}: fix 'label'")
     number_of = {label: number for number, label in enumerate(label_names)}
@@ -210,7 +218,7 @@ def _grouping(table: pd.DataFrame, column: str, path: Path) -> Grouping:
             f"{path}: {column!r} can't name a group column ('class' are the labels, '*' joins groupings, ':' stands "
             "between a grouping and its group): rename it"
         )
-    names = sorted(set(table[column]) - {""})
+    names = ordered_names(set(table[column]) - {""})
     if len(names) > _MOST_GROUPS:
         raise DataError(
             f"{path}: the group column {column!r} has {len(names)} different values, at most {_MOST_GROUPS}: "

@@ -12,9 +12,9 @@ from evo_fair.data.dataset import Dataset, Grouping, class_grouping
 from evo_fair.data.doubts import say_idle, say_missing, say_unnamed
 from evo_fair.data.splits import split_units
 from evo_fair.data.table_file import Cells, read_cells
-from evo_fair.data.table_inputs import FOLDS, Vocabulary, fit_inputs
+from evo_fair.data.table_inputs import FOLDS, fit_inputs
 from evo_fair.data.table_settings import Column, TableSettings
-from evo_fair.data.tables import GivenSplit, unit_numbers
+from evo_fair.data.tables import GivenSplit, ordered_names, unit_numbers
 from evo_fair.errors import DataError, quote
 
 __all__ = ["load_table"]
@@ -121,7 +121,7 @@ def _classes(cells: Cells, column: Column) -> tuple[tuple[str, ...], npt.NDArray
         bands = np.digitize(values, column.cuts, right=bool(column.above))
         return column.band_names(), np.where(np.isnan(values), -1, bands).astype(np.int64)
     texts = cells.texts(column.column)
-    found = Vocabulary.of(texts).values
+    found = ordered_names(set(texts) - {""})
     if not isinstance(column.names, dict):
         return found, _places(texts, {value: place for place, value in enumerate(found)})
     for value in column.names:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -21,6 +21,7 @@ __all__ = [
     "check_separator",
     "first_line",
     "near_table",
+    "ordered_names",
     "read_table",
     "table_rows",
     "unit_numbers",
@@ -30,6 +31,8 @@ _LONGEST_HEADER = 2**20
 _SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _NAMELESS = re.compile(r"Unnamed: \d+(\.\d+)?")
 """What pandas calls a column whose header is empty, and so writes where it has read such a table before."""
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)")
+_WHOLLY_NUMBER = re.compile(rf"-?{_NUMBER.pattern}")
 
 
 def read_table(path: Path, columns: Sequence[str], mend: str, renamed: str = "") -> pd.DataFrame:
@@ -157,6 +160,19 @@ def _separator(file: TextIO) -> str:
             break
     file.seek(0)
     return "\t" if "\t" in header else ","
+
+
+def ordered_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Different names as people order them: numbers by size, also within texts, so that 5-9 comes before 10-19."""
+    different = sorted(set(names))
+    if all(map(_WHOLLY_NUMBER.fullmatch, different)):
+        return tuple(sorted(different, key=float))
+    return tuple(sorted(different, key=_texts_and_numbers))
+
+
+def _texts_and_numbers(name: str) -> list[str | float]:
+    """The parts of a name: a text, which may be empty, a number, a text and so on."""
+    return [float(part) if place % 2 else part for place, part in enumerate(_NUMBER.split(name))]
 
 
 def first_line(wrong: "pd.Series[bool]") -> int:

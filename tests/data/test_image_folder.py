@@ -57,6 +57,17 @@ def test_labels_groups_splits_and_units_are_those_of_the_table(tmp_path: Path) -
     assert set(dataset.groupings) == {"site", "class"}
 
 
+def test_numbers_in_labels_and_groups_order_them(tmp_path: Path) -> None:
+    rows = _rows()
+    for number, row in enumerate(rows):
+        row[1:3] = [["grade 10", "grade 9"][number % 2], ["10-19", "5-9"][number // 2 % 2]]
+    _write(tmp_path, rows)
+    dataset = _load(tmp_path)
+    assert dataset.label_names == ("grade 9", "grade 10")
+    assert dataset.grouping("site").names == ("5-9", "10-19")
+    assert [dataset.label_names[label] for label in dataset.labels] == [row[1] for row in rows]
+
+
 def test_without_a_split_whole_units_are_split(tmp_path: Path) -> None:
     _write(tmp_path, columns=("unit", "label", "file", "site"))
     dataset = _load(tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from evo_fair.data.tables import check_named, near_table, read_table
+from evo_fair.data.tables import check_named, near_table, ordered_names, read_table
 from evo_fair.errors import DataError
 
 RENAME = "rename it to labels.csv"
@@ -76,3 +76,22 @@ def test_a_line_that_was_cut_is_refused_and_blank_ones_are_not(tmp_path: Path) -
         read_table(path, ("file",), RENAME)
     path.write_text("file,label,site\nx.png,a,north\n\n  \ny.png,b,\n")
     assert read_table(path, ("file",), RENAME)["site"].tolist() == ["north", ""]
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        ("0-4", "5-9", "10-19", "100+"),
+        ("-10", "-9", "0", "0.25", "0.5", "2", "10"),
+        ("age 9", "age 10", "age 10 and over", "of age"),
+        ("grade", "grade 2", "grade 10"),
+        ("001", "01", "1"),
+        ("1e9", "2"),
+        ("<=50K", ">50K"),
+        ("\u0661", "\u0662"),  # Arabic digits, which are texts here
+        (),
+    ],
+)
+def test_names_are_ordered_as_people_do(ordered: tuple[str, ...]) -> None:
+    for names in (ordered, ordered[::-1], ordered * 2):
+        assert ordered_names(names) == ordered
