@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 
-OF_ALL_SAMPLES = ("accuracy", "error", "balanced_accuracy", "balanced_error")
-"""The metrics of `METRICS` that compare no groups and no labels."""
+OF_ALL_SAMPLES = ("accuracy", "error")
+"""The metrics of `METRICS` that are made of one rate, so that groups and labels don't count."""
 
 AT_ONCE = 2**24
 """How many draws, or weights, are worked on at a time: all of a table's resamples would fill the memory twice over."""

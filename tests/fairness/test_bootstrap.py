@@ -234,13 +234,15 @@ def test_errors_have_the_intervals_of_accuracies_turned_over() -> None:
         ("worst_group_accuracy", (500, 12), (0.92, 0.8)),
         ("equal_opportunity_difference", (400, 10), (0.9, 0.95)),
         ("mcd", (10, 400), (0.9, 0.9)),
+        ("balanced_accuracy", (8, 400), (0.95, 0.9)),
+        ("balanced_error", (12, 400), (0.05, 0.9)),
     ],
 )
 def test_intervals_hold_the_truth_where_a_small_group_may_be_all_right(
     name: str, sizes: tuple[int, ...], accuracies: tuple[float, ...]
 ) -> None:
     rng = np.random.default_rng(0)
-    metric, by_label = METRICS[name], name == "mcd"
+    metric, by_label = METRICS[name], name in ("mcd", "balanced_accuracy", "balanced_error")
 
     def counted(right: np.ndarray, of: np.ndarray) -> Counts:
         values = np.zeros((len(right), 1 if by_label else len(sizes), 2, 2), np.int64)
