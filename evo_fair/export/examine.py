@@ -54,14 +54,15 @@ class Examiner:
             predictions: Predicted labels, uint8 `[samples]`.
         """
         found: Examination = {}
+        units = len(np.unique(self._units))
         for grouping in self.groupings:
             counts = self.dataset.counts(predictions[None], self.part, grouping)
             resampled = self.resampled(predictions, grouping)
             for name in OVERALL if grouping == self.groupings[0] else ():
-                found |= _value(name, name, counts, resampled)
+                found |= _value(name, name, counts, resampled, units)
             for name in BY_GROUPING:
-                found |= _value(f"{name}[{grouping}]", name, counts, resampled)
-            found |= _groups(grouping, counts, resampled)
+                found |= _value(f"{name}[{grouping}]", name, counts, resampled, units)
+            found |= _groups(grouping, counts, resampled, units)
         return found
 
     def changes(self, before: npt.NDArray[np.uint8], after: npt.NDArray[np.uint8]) -> Examination:
@@ -149,22 +150,22 @@ class Examiner:
             return None
 
 
-def _value(name: str, metric: str, counts: Counts, resampled: Counts | None) -> Examination:
+def _value(name: str, metric: str, counts: Counts, resampled: Counts | None, units: int) -> Examination:
     try:
         if resampled is None:
             return {name: Interval(float(METRICS[metric](counts)[0]), np.nan, np.nan)}
-        return {name: interval(METRICS[metric], counts, resampled)}
+        return {name: interval(METRICS[metric], counts, resampled, units=units)}
     except UndefinedMetricError:
         return {}
 
 
-def _groups(grouping: str, counts: Counts, resampled: Counts | None) -> Examination:
+def _groups(grouping: str, counts: Counts, resampled: Counts | None, units: int) -> Examination:
     try:
         values = group_accuracy(counts)[0]
         if resampled is None:
             low, high = np.full((2, len(values)), np.nan)
         else:
-            low, high = ends_of_groups(counts, resampled)
+            low, high = ends_of_groups(counts, resampled, units=units)
     except UndefinedMetricError:
         return {}
     return {

@@ -15,7 +15,7 @@ from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread
 from evo_fair.fairness.metrics import ACCURACIES, METRICS, RECIPES, Metric
-from evo_fair.fairness.rates import group_accuracies
+from evo_fair.fairness.rates import Rates, group_accuracies
 from evo_fair.fairness.wilson import wilson_ends
 
 __all__ = [
@@ -150,22 +150,25 @@ def resampled_counts(
     return Counts(counts[:, :n_groups], counts[:, n_groups], like.group_names, like.label_names, like.positive)
 
 
-def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0.95) -> Interval:
+def interval(
+    metric: Metric, counts: Counts, resampled: Counts, level: float = 0.95, units: int | None = None
+) -> Interval:
     """A metric's value for one network, with its interval; see `ends`.
 
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `on_resamples` by chance, the interval
     begins at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
     resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0
-    or 1 has Wilson's interval of all samples, a balanced one the mean of the labels'
-    own. That of the worst group reaches from the lowest lower to the lowest upper end
-    of `ends_of_groups`.
+    or 1 has Wilson's interval of as many samples as `effective_sizes` finds, a balanced
+    one the mean of the labels' own. That of the worst group reaches from the lowest
+    lower to the lowest upper end of `ends_of_groups`.
 
     Args:
         metric: The metric.
         counts: The network's counts.
         resampled: Its counts on every resample.
         level: The share of intervals that hold the true value. Default: 0.95.
+        units: As in `effective_sizes`. Default: unknown.
 
     Returns:
         The value and the interval's ends.
@@ -176,16 +179,16 @@ def interval(metric: Metric, counts: Counts, resampled: Counts, level: float = 0
     name, value = _name_of(metric), float(metric(counts)[0])
     if name in ACCURACIES and value in (0.0, 1.0):
         low, high = ends(value, metric(resampled), level)
-        least, most = _ends_of_all_alike(name, counts, resampled, level)
+        least, most = _ends_of_all_alike(name, counts, resampled, level, units)
         return Interval(value, float(min(low, least)), float(max(high, most)))
-    values, by_chance = on_resamples(metric, counts, resampled)
+    values, by_chance = on_resamples(metric, counts, resampled, units)
     low, high = ends(value, values, level)
     if by_chance is not None and value <= np.percentile(by_chance, 50 * (1 + level)):
         low = 0.0
     return Interval(value, float(low), float(high))
 
 
-def on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> OnResamples:
+def on_resamples(metric: Metric, counts: Counts, resampled: Counts, units: int | None = None) -> OnResamples:
     """A metric on every resample, and what chance alone would make of groups that are equal.
 
     The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
@@ -197,6 +200,7 @@ def on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> OnResampl
         metric: The metric.
         counts: The counts of one network.
         resampled: Its counts on every resample.
+        units: As in `effective_sizes`. Default: unknown.
 
     Returns:
         Its values and those by chance.
@@ -209,7 +213,7 @@ def on_resamples(metric: Metric, counts: Counts, resampled: Counts) -> OnResampl
         return OnResamples(metric(resampled), None)
     recipe = RECIPES[name]
     rates = recipe.rates(counts, name)
-    shares = shares_with_spread(rates, recipe.rates(resampled, name))
+    shares = shares_with_spread(rates, recipe.rates(resampled, name), units)
     by_chance = None if name in ACCURACIES else recipe.summary(shares - rates.shares)
     return OnResamples(recipe.summary(shares), by_chance)
 
@@ -233,7 +237,7 @@ def ends(
     return result
 
 
-def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Floats:
+def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95, units: int | None = None) -> Floats:
     """The ends of `ends`, of the accuracy of each group; Wilson's for a group that is all right or all wrong.
 
     Such a group is so in every resample, which would make its interval a single point,
@@ -244,6 +248,7 @@ def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Fl
         counts: The counts of one network.
         resampled: Its counts on every resample.
         level: The share of intervals that hold the true value. Default: 0.95.
+        units: As in `effective_sizes`. Default: unknown.
 
     Returns:
         The lower and the upper ends, float64 `[2, groups]`.
@@ -257,8 +262,7 @@ def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95) -> Fl
     found = ends(share, drawn.shares, level)
     alike = (share == 0) | (share == 1)
     if alike.any():
-        sizes = effective_sizes(rates, drawn)[alike]
-        low, high = wilson_ends(share[alike] * sizes, sizes, level)
+        low, high = _wilsons(rates, drawn, level, units)[:, alike]
         found[:, alike] = np.minimum(found[0, alike], low), np.maximum(found[1, alike], high)  # 1 may be 1 - 1e-16
     return found
 
@@ -296,14 +300,20 @@ def _name_of(metric: Metric) -> str | None:
     return next((name for name, known in METRICS.items() if known is metric), None)
 
 
-def _ends_of_all_alike(name: str, counts: Counts, resampled: Counts, level: float) -> Floats:
+def _ends_of_all_alike(name: str, counts: Counts, resampled: Counts, level: float, units: int | None) -> Floats:
     """The ends for a kind of accuracy or error that is 0 or 1, and so has no spread on resamples: float64 `[2]`."""
     if name.endswith("error"):
-        return 1.0 - _ends_of_all_alike(name.replace("error", "accuracy"), counts, resampled, level)[::-1]
+        return 1.0 - _ends_of_all_alike(name.replace("error", "accuracy"), counts, resampled, level, units)[::-1]
     if name == "worst_group_accuracy":
-        return np.asarray(ends_of_groups(counts, resampled, level).min(axis=1))
-    rates = RECIPES[name].rates(counts, name)
-    return np.asarray(wilson_ends(rates.part[0], rates.whole[0], level).mean(axis=1))
+        return np.asarray(ends_of_groups(counts, resampled, level, units).min(axis=1))
+    rates, drawn = (RECIPES[name].rates(each, name) for each in (counts, resampled))
+    return np.asarray(_wilsons(rates, drawn, level, units).mean(axis=1))
+
+
+def _wilsons(rates: Rates, drawn: Rates, level: float, units: int | None) -> Floats:
+    """Wilson's ends of the rates of one network, float64 `[2, rates]`, from those that were drawn, too."""
+    sizes = effective_sizes(rates, drawn, units)
+    return wilson_ends(rates.shares[0] * sizes, sizes, level)
 
 
 def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":

@@ -17,7 +17,7 @@ from evo_fair.fairness.wilson import wilson_ends
 __all__ = ["effective_sizes", "ends_where_alike", "shares_with_spread"]
 
 
-def shares_with_spread(rates: Rates, resampled: Rates) -> Floats:
+def shares_with_spread(rates: Rates, resampled: Rates, units: int | None = None) -> Floats:
     """The shares of resamples; those of rates that are 0 or 1 are drawn as samples from their posterior would be.
 
     The draws are the same for the same rates and number of resamples.
@@ -25,6 +25,7 @@ def shares_with_spread(rates: Rates, resampled: Rates) -> Floats:
     Args:
         rates: The rates of one network, `[1, ...]`.
         resampled: Its rates on every resample, `[replicates, ...]`.
+        units: As in `effective_sizes`. Default: unknown.
 
     Returns:
         0 to 1, float64 `[replicates, ...]`.
@@ -34,32 +35,34 @@ def shares_with_spread(rates: Rates, resampled: Rates) -> Floats:
     if not alike.any():
         return shares
     rng = np.random.default_rng(0)  # what is drawn depends on nothing but how much there is to draw
-    sizes = np.rint(effective_sizes(rates, resampled)[alike]).astype(np.int64)
+    sizes = np.rint(effective_sizes(rates, resampled, units)[alike]).astype(np.int64)
     part = np.where(rates.part[0][alike] == 0, 0, sizes)
     chances = rng.beta(part + 0.5, sizes - part + 0.5, (len(shares), len(sizes)))
     shares[:, alike] = rng.binomial(sizes, chances) / sizes
     return shares
 
 
-def effective_sizes(rates: Rates, resampled: Rates) -> Floats:
+def effective_sizes(rates: Rates, resampled: Rates, units: int | None = None) -> Floats:
     """Of how many independent samples each rate is, at least 1: those of a unit say little more than one of them.
 
-    Where n units are drawn of many, the number of their samples has a relative variance
-    of 1 / n between resamples. That gives at most the number of samples, and to the noise
-    of the resamples, three standard errors, it gives no less.
+    Where n of N units hold a rate's samples, their number has a relative variance of
+    1 / n - 1 / N between resamples. That gives at most the number of samples, and to the
+    noise of the resamples, three standard errors, it gives no less.
 
     Args:
         rates: The rates of one network, `[1, ...]`.
         resampled: Its rates on every resample, `[replicates, ...]`.
+        units: How many units there are, N. Default: unknown, and taken for many; a rate
+            of a large part of them then seems to be of more than it is.
 
     Returns:
         1 to the number of samples, float64 `[...]`.
     """
     sizes = rates.whole[0].astype(np.float64)
-    variance = resampled.whole.var(axis=0)
-    units = np.divide(sizes**2, variance, out=sizes.copy(), where=variance > 0)
-    units[units > sizes * (1 - 3 * np.sqrt(2 / len(resampled.whole)))] = np.inf
-    return np.asarray(np.clip(units, 1.0, sizes))
+    variance = resampled.whole.var(axis=0) / sizes**2 + (1 / units if units else 0.0)
+    found = np.divide(1.0, variance, out=sizes.copy(), where=variance > 0)
+    found[found > sizes * (1 - 3 * np.sqrt(2 / len(resampled.whole)))] = np.inf
+    return np.asarray(np.clip(found, 1.0, sizes))
 
 
 def ends_where_alike(

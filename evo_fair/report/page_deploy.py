@@ -245,7 +245,7 @@ def _groups(table: pd.DataFrame, cards: Mapping[str, Card]) -> dict[str, Any]:
 
 _GROUPS = (
     "A group of few samples says little, whatever its accuracy. Intervals of groups that are all right or all wrong "
-    "are Wilson's, which take samples as independent."
+    "are Wilson's, for which samples of one unit, such as a person, count once."
 )
 
 

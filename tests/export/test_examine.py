@@ -60,6 +60,20 @@ def test_a_group_without_an_error_has_an_interval_by_its_number_of_samples(
     assert examiner.examine(labels.astype(np.uint8))["worst_group_accuracy[class]"].low < 1.0
 
 
+def test_samples_of_few_units_say_no_more_than_the_units(dataset: Dataset) -> None:
+    """The part is of twenty units, all right: Wilson's interval of 20 of 20 begins at 20 / (20 + z^2)."""
+    test = dataset.part("test")
+    units, index = dataset.units.copy(), np.full(len(dataset), -1)
+    units[test] = units.max() + 1 + np.arange(len(test)) % 20
+    index[test] = np.arange(len(test)) % 2
+    of_few = grouped(replace(dataset, units=units), index)
+    known = replace(of_few.grouping("odd"), names=("even", "odd"))
+    of_few = replace(of_few, groupings={**of_few.groupings, "odd": known})
+    found = Examiner(of_few, "test", ("odd",), seed=0).examine(dataset.labels[test].astype(np.uint8))
+    assert found["accuracy"] == pytest.approx((1.0, 20 / 23.8415, 1.0), abs=2e-3)
+    assert found["accuracy[odd:odd]"].low == pytest.approx(10 / 13.8415, abs=0.02)
+
+
 def test_samples_of_groups_are_those_of_the_part(dataset: Dataset) -> None:
     test = dataset.part("test")
     index = np.full(len(dataset), -1)

@@ -277,6 +277,22 @@ def test_units_that_are_alike_count_once() -> None:
     assert 6 / 9.8415 - 0.1 < low[0] < 12 / 15.8415, "that of 48 independent images begins at 0.93"
 
 
+@pytest.mark.parametrize("groups_of_units", [np.zeros(20, int), np.arange(40) % 2, np.repeat([0, 1], [20, 4])])
+def test_units_of_a_group_that_holds_many_of_them_count_once_too(groups_of_units: np.ndarray) -> None:
+    """Ten images each of twenty persons of group 0, who are all, half or most of the persons, and all right."""
+    units, groups = np.repeat(np.arange(len(groups_of_units)), 10), np.repeat(groups_of_units, 10)
+    labels, predictions = np.zeros(len(units), np.int64), np.zeros(len(units), np.uint8)
+    of = int(groups.max()) + 1
+    values, rest = count_predictions(predictions[None], labels, groups, of, 2)
+    counts = Counts(values, rest, ("few", "many")[:of], ("no", "yes"))
+    weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
+    resampled = resampled_counts(weights, predictions, labels, groups, counts)
+    persons = len(groups_of_units)
+    assert ends_of_groups(counts, resampled, units=persons)[0, 0] == pytest.approx(20 / 23.8415, abs=0.01)
+    found = interval(METRICS["accuracy"], counts, resampled, units=persons)
+    assert tuple(found) == pytest.approx((1.0, persons / (persons + 3.8415), 1.0), abs=1e-4)
+
+
 def test_unequal_groups_are_called_so() -> None:
     rng = np.random.default_rng(12)
     groups, labels = np.arange(300) % 3, np.zeros(300, np.int64)
