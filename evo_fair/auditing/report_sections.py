@@ -27,16 +27,7 @@ def who_loses(findings: Findings) -> str:
     where = f"at a sparsity of {hardest}" if bands else "over all pruned networks"
     for grouping in findings.facts.groups:
         rows = losses[(losses["grouping"] == grouping) & (losses["band"] == hardest)]
-        first: list[Any] = rows.sort_values("loss", ascending=False).to_dict("records")
-        worst, best = first[0], first[-1]
-        often = max(first, key=lambda row: float(row["worst"]))
-        clear = "" if worst["low"] > best["high"] else " The intervals overlap: it is not known who loses more."
-        names = [markdown(row["group"]) for row in (worst, best, often)]
-        text.append(
-            f"- By {markdown(grouping)}, {where}: **{names[0]}** loses most, {_points_of(worst)} of a "
-            f"dense {100 * worst['dense']:.1f} (n = {worst['samples']}); {names[1]} least, {_points_of(best)} "
-            f"(n = {best['samples']}). {names[2]} loses most in {100 * often['worst']:.0f} % of the networks." + clear
-        )
+        text.append(_most(rows, grouping, where))
     text.append("")
     for grouping in findings.effects:
         table = losses[losses["grouping"] == grouping]
@@ -58,6 +49,24 @@ def who_loses(findings: Findings) -> str:
     )
     text += ["not in the tables.", ""]
     return "\n".join(text)
+
+
+def _most(rows: pd.DataFrame, grouping: str, where: str) -> str:
+    """Who loses most and least in a band, and whether the intervals tell them apart."""
+    ordered: list[Any] = rows.sort_values("loss", ascending=False).to_dict("records")
+    worst, best = ordered[0], ordered[-1]
+    often = max(ordered, key=lambda row: float(row["worst"]))
+    clear = " The intervals overlap: it is not known who loses more."
+    if np.isnan([worst["low"], best["high"]]).any():
+        clear = " No interval is known, nor who loses more."
+    elif worst["low"] > best["high"]:
+        clear = ""
+    names = [markdown(row["group"]) for row in (worst, best, often)]
+    return (
+        f"- By {markdown(grouping)}, {where}: **{names[0]}** loses most, {_points_of(worst)} of a "
+        f"dense {100 * worst['dense']:.1f} (n = {worst['samples']}); {names[1]} least, {_points_of(best)} "
+        f"(n = {best['samples']}). {names[2]} loses most in {100 * often['worst']:.0f} % of the networks." + clear
+    )
 
 
 def by_criterion(findings: Findings) -> str:
@@ -196,6 +205,9 @@ def _worth(losses: pd.DataFrame, band: str) -> bool:
 
 
 def _points_of(row: Any) -> str:
+    """A loss with its interval; without it where a class or group has too few units for one."""
+    if np.isnan([row["low"], row["high"]]).any():
+        return f"{100 * row['loss']:.1f}"
     return f"{100 * row['loss']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
 
 
@@ -206,4 +218,6 @@ def _range(row: Any) -> str:
 def _auc(row: Any) -> str:
     if np.isnan(row["auc"]):  # nothing in the group flips, or everything
         return "-"
+    if np.isnan([row["low"], row["high"]]).any():
+        return f"{row['auc']:.3f}"
     return f"{row['auc']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
