@@ -14,6 +14,7 @@ from evo_fair.files import read_toml, say_namesake, shipped_names, shipped_or_pa
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.problem_faults import fault_of
 from evo_fair.problem_sections import Data, Fairness, ProxySettings, Search, Text, Training
+from evo_fair.show import shell_word
 from evo_fair.space import SearchSpace, SpaceSchema
 from evo_fair.space.schema import Section
 
@@ -83,7 +84,7 @@ class Problem(Section):
     @property
     def argument(self) -> str:
         """What names it on the command line: a shipped problem's name, else the name of its file."""
-        return self.name if self.name in problem_names() else f"{self.name}.toml"
+        return self.name if self.name in problem_names() else shell_word(f"{self.name}.toml")
 
     def with_data(self, dataset: Dataset) -> Self:
         """The same problem on a data set of your own, in the place of what `[data]` says.

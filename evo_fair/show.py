@@ -6,10 +6,11 @@ Markdown file or a figure. What a printer would obey is escaped, and what nobody
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from unicodedata import category
 
-__all__ = ["counted", "figure_label", "markdown", "markdown_code", "markdown_table", "say", "visible"]
+__all__ = ["counted", "figure_label", "markdown", "markdown_code", "markdown_table", "say", "shell_word", "visible"]
 
 _JOINERS = "\u200c\u200d"
 """What joins letters or not in Persian and in the scripts of India; within words it is spelling."""
@@ -20,6 +21,9 @@ _MARKDOWN = re.compile(
     r"|(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
     r"|:(?=[\w+-]+:)"  # GitHub's :smile:
 )
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+"""What needs no quotes in a shell; `shlex` would quote letters such as ü, too."""
+
 _ENTITIES = re.compile(r"[&<>@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What begins HTML, and what makes a link of a bare address."""
 
@@ -48,6 +52,16 @@ def counted(count: int, one: str, more: str = "") -> str:
         more: What several are called. Default: `one` with an s.
     """
     return f"{count:,} {one if count == 1 else more or f'{one}s'}"
+
+
+def shell_word(text: object) -> str:
+    """The text as one word of a command that a user copies: in quotes where a shell would read it otherwise.
+
+    Args:
+        text: The text, such as a path.
+    """
+    word = str(text)
+    return word if _PLAIN_WORD.fullmatch(word) else shlex.quote(word)
 
 
 def say(*lines: object, err: bool = False) -> None:

@@ -57,6 +57,12 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
     assert load_problem(written(tmp_path)).dataset().input_shape == (1, 8, 8)
 
 
+def test_a_problem_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
+    spaced = Path(written(tmp_path)).rename(tmp_path / "my photos.toml")
+    assert load_problem(spaced).argument == "'my photos.toml'"
+    assert load_problem("digits").argument == "digits"
+
+
 def test_a_positive_label_that_the_data_lack_is_named_with_its_key(tmp_path: Path) -> None:
     path = written(tmp_path, "[fairness]", 'positive = ["maybe"]\n[fairness]')
     with pytest.raises(ProblemError, match=r"\[data\] positive: unknown positive label 'maybe': expected one of 0, 1,"):

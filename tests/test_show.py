@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 
 import evo_fair
 from evo_fair.report.style import common_legend, save_figure
-from evo_fair.show import figure_label, markdown, markdown_code, markdown_table, say, visible
+from evo_fair.show import figure_label, markdown, markdown_code, markdown_table, say, shell_word, visible
 from evo_fair.tables import Table, plain_console, print_table
 
 HOSTILE = (
@@ -136,6 +137,17 @@ def test_a_markdown_table_has_the_cells_that_it_was_given() -> None:
     for line in lines[2:]:
         assert line.replace("\\\\", "").replace("\\|", "").count("|") == 3
         assert "<" not in line
+
+
+@pytest.mark.parametrize("word", ["results/a b", "it's", "a;b", "", "$HOME", "kit (2)"])
+def test_a_word_of_a_command_is_one_word_to_a_shell(word: str) -> None:
+    assert shell_word(word) != word
+    assert shlex.split(shell_word(word)) == [word]
+
+
+@pytest.mark.parametrize("word", ["results/digits", "naïve", "東京/kit-1_2.csv"])
+def test_a_word_that_needs_no_quotes_has_none(word: str) -> None:
+    assert shell_word(word) == word
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from evo_fair.show import say
+from evo_fair.show import say, shell_word
 
 if TYPE_CHECKING:
     from evo_fair.latency import Profile
@@ -120,7 +120,8 @@ def calibrate(
         say(
             f"{networks} {what} and measure.py are in {kit}: copy it to the board, run "
             f"'python3 measure.py --threads 1' there, with nothing else running, copy latency.csv back, then",
-            f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv{before} --name {name}",
+            f"evo-fair calibrate --layers {shell_word(f'{kit}/layers.csv')} --latency "
+            f"{shell_word(f'{kit}/latency.csv')}{before} --name {shell_word(name)}",
         )
         return
     path = _target(out, name)

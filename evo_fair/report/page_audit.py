@@ -24,6 +24,7 @@ from evo_fair.report.page_sheet import (
     section,
     text_at,
 )
+from evo_fair.show import shell_word
 
 __all__ = ["audit_sheet"]
 
@@ -286,9 +287,8 @@ def _front(folder: Path) -> dict[str, Any]:
         for row in shown
     ]
     left = f"The first {_MOST_ROWS} of {len(table):,} are listed; front.csv has all." if len(table) > _MOST_ROWS else ""
-    command = (
-        f"evo-fair operating-point {folder.resolve().name} --maximise sparsity --constraint 'worst_group_loss <= 0.02'"
-    )
+    name = shell_word(folder.resolve().name)
+    command = f"evo-fair operating-point {name} --maximise sparsity --constraint 'worst_group_loss <= 0.02'"
     text = [
         "Networks that none beats in sparsity, accuracy and the imbalance together.",
         f"The sparsest within limits: {command}",

@@ -26,7 +26,7 @@ from evo_fair.report.page_sheet import (
     section,
     text_at,
 )
-from evo_fair.show import counted
+from evo_fair.show import counted, shell_word
 
 __all__ = ["pruning_sheet"]
 
@@ -103,7 +103,7 @@ def _by_sparsity(table: pd.DataFrame, cards: dict[str, _Card], group: str, name:
     text = [_LINES if any(card.figures for card in cards.values()) else f"{_NO_INTERVALS}: {_MEND}, into a new folder."]
     if "validation_accuracy" in table:
         text.append(
-            f"Choose by the validation part: evo-fair operating-point {name} --maximise sparsity "
+            f"Choose by the validation part: evo-fair operating-point {shell_word(name)} --maximise sparsity "
             "--constraint 'accuracy >= …' takes its figures from there."
         )
     note = "Performance and degradation fairness: the largest difference between groups in accuracy and in its loss."

@@ -1,6 +1,7 @@
 """`evo-fair calibrate`: measurements become a profile that predicts, a kit is written, wrong input takes one line."""
 
 import itertools
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,12 +84,13 @@ def test_prices_can_be_carried_over(files: list[str], tmp_path: Path) -> None:
 
 
 def test_a_kit_is_written_for_the_problem_that_is_asked_for(tmp_path: Path) -> None:
-    kit = tmp_path / "kit"
-    result = CliRunner().invoke(app, ["calibrate", "--kit", str(kit), "--problem", "digits", "--name", "board"])
+    kit = tmp_path / "my kit"
+    result = CliRunner().invoke(app, ["calibrate", "--kit", str(kit), "--problem", "digits", "--name", "my board"])
     assert result.exit_code == 0, result.output
     assert (kit / "measure.py").is_file()
     assert len(list((kit / "networks").glob("*.onnx"))) > 100
-    assert f"evo-fair calibrate --layers {kit}/layers.csv --latency {kit}/latency.csv --name board" in result.output
+    measured = ["--layers", f"{kit}/layers.csv", "--latency", f"{kit}/latency.csv"]
+    assert shlex.split(result.output.splitlines()[-1]) == ["evo-fair", "calibrate", *measured, "--name", "my board"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 
 import numpy as np
 import pandas as pd
@@ -31,8 +32,6 @@ def odd(request, tmp_path):
 
 def tables(path):
     """The tables of a page: by title the rows of cells, texts unescaped as a reader sees them."""
-    from html import unescape
-
     text = path.read_text(encoding="utf-8")
     found = {}
     for title, body in re.findall(r"<h3>([^<]*)</h3>\s*<div[^>]*>\s*<table[^>]*>(.*?)</table>", text, re.DOTALL):
@@ -55,6 +54,12 @@ def test_an_unknown_folder_is_one_line_that_lists_the_kinds(tmp_path, capsys):
         told = refusal(capsys, "report", folder)
         for kind in ("a search", "a deployment", "a pruning", "an audit", "a comparison"):
             assert kind in told
+
+
+@pytest.mark.parametrize("make", [write_audit, write_pruning])
+def test_the_command_that_a_page_shows_can_be_copied(make, tmp_path):
+    text = write_report(make(tmp_path / "my results")).read_text(encoding="utf-8")
+    assert "evo-fair operating-point 'my results' " in unescape(text)
 
 
 def test_no_name_becomes_a_part_of_a_page(odd):
