@@ -1,8 +1,10 @@
-"""The built wheel, installed where no checkout is: problems, profiles and supernets are found there."""
+"""The built wheel, installed where no checkout is: problems, profiles and supernets are there. What the sdist takes."""
 
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -62,3 +64,12 @@ def test_an_installed_wheel_holds_all_that_ships(tmp_path: Path) -> None:
     _run(python, "-I", script, folder=tmp_path)
     _run(clean / "bin" / "evo-fair", "problems", folder=tmp_path)
     _run(clean / "bin" / "evo-fair", "devices", folder=tmp_path)
+
+
+def test_the_sdist_takes_what_the_readme_links_to_and_nothing_by_its_mere_name() -> None:
+    """A pattern without a slash ahead takes what is called so in any folder: half of the results once came by that."""
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    included = build["targets"]["sdist"]["include"]
+    assert [name for name in included if not name.startswith("/") or not (ROOT / name[1:]).exists()] == []
+    links = re.findall(r"\]\(([\w.]+)[^)]*\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {f"/{link}" for link in links if link != "https"} <= set(included)
