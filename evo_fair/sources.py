@@ -2,9 +2,10 @@
 
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from evo_fair.files import digest
@@ -53,55 +54,119 @@ def _methods(shown: type) -> list[FunctionType]:
 def source_hash(function: _Function) -> str:
     """SHA-256, in hex, of a function's or class's source and of what it takes from its module: helpers and constants.
 
-    Where there is no source, of its compiled code.
+    Where there is no source, of its compiled code. Helpers are functions, classes and objects; constants are plain
+    values, arrays, and lists, dicts and the like of them.
 
     Args:
-        function: The function or class.
+        function: The function or class, or an object or a method of one.
     """
     return digest(*_texts(function, set()))
 
 
-def _texts(function: Any, seen: set[int]) -> Iterator[str]:
-    function = inspect.unwrap(function) if callable(function) else function
-    if id(function) in seen:
+def _texts(part: Any, seen: set[int]) -> Iterator[str]:
+    """The texts of a function, class, method or object, then those of what its own module wraps around it."""
+    inner = inspect.unwrap(part) if callable(part) else part
+    if id(inner) in seen:
         return
-    seen.add(id(function))
-    inner = getattr(function, "func", None)  # functools.partial
-    if inner is not None and not isinstance(function, FunctionType):
-        yield repr((function.args, function.keywords))
-        yield from _texts(inner, seen)
-        return
-    shown = function if isinstance(function, FunctionType | type) else type(function)
+    seen.add(id(inner))
+    if isinstance(inner, FunctionType | type):
+        yield from _definition(inner, seen)
+    elif isinstance(inner, MethodType):
+        yield from _texts(inner.__func__, seen)
+        yield from _texts(inner.__self__, seen)
+    elif isinstance(inner, partial):
+        given = [*inner.args, *inner.keywords.values()]
+        if all(isinstance(value, _PLAIN) for value in given):
+            yield repr((inner.args, inner.keywords))
+        else:
+            yield from _values((inner.args, inner.keywords), str(_module_of(inner)), seen)
+        yield from _texts(inner.func, seen)
+    else:
+        in_c = getattr(inner, "__qualname__", "")
+        yield from [in_c] if in_c else _definition(type(inner), seen)
+        yield from _state(inner, seen)
+    while part is not inner:
+        if isinstance(part, FunctionType) and part.__globals__.get("__name__") == part.__module__:
+            yield _source(part.__code__) or repr(_code(part.__code__))
+            yield from _taken(part, seen)
+        part = part.__wrapped__
+
+
+def _source(shown: FunctionType | CodeType | type) -> str:
+    """The source of a function, of code or of a class; empty where there is none."""
     try:
-        yield textwrap.dedent(inspect.getsource(shown)).rstrip()
+        return textwrap.dedent(inspect.getsource(shown)).rstrip()
     except (OSError, TypeError):
-        code = getattr(shown, "__code__", None)
-        named = getattr(function, "__qualname__", "") or getattr(shown, "__qualname__", "")
-        yield repr(_code(code)) if code else named
-        if isinstance(function, type):
-            yield from (repr(_code(method.__code__)) for method in _methods(function))
-    if isinstance(function, type):
-        for base in function.__bases__:
-            if base.__module__ == function.__module__:
-                yield from _texts(base, seen)
-        for method in _methods(function):
-            yield from _taken(method, seen)
+        return ""
+
+
+def _definition(shown: FunctionType | type, seen: set[int]) -> Iterator[str]:
+    """What a function or class says, and what it takes."""
+    source = _source(shown)
+    if isinstance(shown, FunctionType):
+        yield source or repr(_code(shown.__code__))
+        yield from _taken(shown, seen)
         return
-    if not isinstance(function, FunctionType):
-        state = getattr(function, "__dict__", {})
-        yield repr(sorted((name, value) for name, value in state.items() if isinstance(value, _PLAIN)))
-        return
-    yield from _taken(function, seen)
+    yield source or shown.__qualname__
+    # Those of properties and of static and class methods, too.
+    parts = [getattr(value, "fget", None) or getattr(value, "__func__", value) for value in vars(shown).values()]
+    methods = [part for part in parts if isinstance(part, FunctionType)]
+    if not source:
+        yield from (repr(_code(method.__code__)) for method in methods)
+        yield from _named({name: value for name, value in vars(shown).items() if not name.startswith("__")}, "", seen)
+    for base in shown.__bases__:
+        if base.__module__ == shown.__module__:
+            yield from _texts(base, seen)
+    for method in methods:
+        yield from _taken(method, seen)
+
+
+def _state(shown: object, seen: set[int]) -> Iterator[str]:
+    """What an object's attributes are."""
+    slots = [name for kind in type(shown).__mro__ for name in vars(kind).get("__slots__", ()) if hasattr(shown, name)]
+    state = {name: getattr(shown, name) for name in slots if name != "__dict__"} | getattr(shown, "__dict__", {})
+    yield repr(sorted((name, value) for name, value in state.items() if isinstance(value, _PLAIN)))
+    others = {name: value for name, value in state.items() if not isinstance(value, _PLAIN)}
+    yield from _named(others, type(shown).__module__, seen)
 
 
 def _taken(function: FunctionType, seen: set[int]) -> Iterator[str]:
-    """What a function takes from around it: plain values, and the texts of functions of its own module."""
-    for name, value in sorted({**_global_values(function), **_bound(function)}.items()):
+    """What a function takes from around it: constants, and the texts of helpers of its own module."""
+    yield from _named({**_global_values(function), **_bound(function)}, function.__module__, seen)
+
+
+def _named(values: Mapping[str, Any], module: str, seen: set[int]) -> Iterator[str]:
+    for name, value in sorted(values.items()):
         if isinstance(value, _PLAIN) or (isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)):
             yield f"{name} = {value!r}"
-        elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
+            continue
+        texts = list(_values(value, module, seen))
+        if texts or _module_of(value) == module:
             yield name
-            yield from _texts(value, seen)
+        yield from texts
+
+
+def _values(value: Any, module: str, seen: set[int]) -> Iterator[str]:
+    """A value's texts, the same in every process; none for what comes from other modules than `module`."""
+    if isinstance(value, _PLAIN):
+        yield repr(value)
+    elif type(value).__module__ == "numpy" and hasattr(value, "tobytes") and not value.dtype.hasobject:
+        yield f"{value.dtype.str} {value.shape} {digest(value.tobytes())}"
+    elif isinstance(value, set | frozenset):
+        yield repr(sorted(repr(one) for one in value if isinstance(one, _PLAIN)))
+    elif isinstance(value, list | tuple | dict):
+        if id(value) in seen:  # it holds itself
+            return
+        yield f"{type(value).__name__} of {len(value)}"
+        for one in [part for pair in value.items() for part in pair] if isinstance(value, dict) else value:
+            yield from _values(one, module, seen | {id(value)})
+    elif _module_of(value) == module:
+        yield from _texts(value, seen)
+
+
+def _module_of(value: object) -> object:
+    """The name of the module that defines a function or class, or an object's class."""
+    return getattr(value.func if isinstance(value, partial) else value, "__module__", None)
 
 
 def _bound(function: FunctionType) -> dict[str, Any]:
@@ -112,7 +177,9 @@ def _bound(function: FunctionType) -> dict[str, Any]:
             bound[name] = cell.cell_contents
         except ValueError:  # not assigned yet
             bound[name] = None
-    return bound | {"defaults": function.__defaults__, "keyword defaults": repr(function.__kwdefaults__)}
+    keywords = function.__kwdefaults__
+    plain = not keywords or all(isinstance(value, _PLAIN) for value in keywords.values())
+    return bound | {"defaults": function.__defaults__, "keyword defaults": repr(keywords) if plain else keywords}
 
 
 def _global_values(function: FunctionType) -> dict[str, Any]:

@@ -100,6 +100,85 @@ def test_a_hash_changes_with_the_source_its_helpers_and_constants(changed: dict[
     assert source_hash(load(tmp_path / "c.py", WHOLE.format(**before | changed)).gap) != first
 
 
+HELD = """
+import functools
+import numpy as np
+VALUE = {value}
+class Helper:
+    def __init__(self, value):
+        self.value = value
+    @staticmethod
+    def weigh(counts):
+        return counts * VALUE
+    def __call__(self, counts):
+        return counts * self.value
+    def begin(self, counts):
+        return counts * {own}
+def scaled(function):
+    return functools.wraps(function)(lambda counts: function(counts) * {own})
+@functools.cache
+def helper(counts):
+    return counts * {own}
+helpers = [helper]
+def takes(counts):
+    return counts * VALUE
+def with_default(counts, weights=VALUE, *, function=helper):
+    return counts * weights
+def makes(value):
+    return lambda counts: counts * value
+@scaled
+def wrapped(counts):
+    return counts
+def calls_one_of_a_list(counts):
+    return helpers[0](counts)
+def calls_a_class(counts):
+    return Helper.weigh(counts)
+closes_over = makes(VALUE)
+holds = Helper(VALUE)
+method = Helper(1).begin
+method_of_what_holds = Helper(VALUE).begin
+bound = functools.partial(with_default, weights=VALUE, function=Helper(VALUE))
+"""
+
+
+@pytest.mark.parametrize("name", ["takes", "with_default", "closes_over", "holds", "method_of_what_holds", "bound"])
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        ("[1, 2]", "[1, 3]"),
+        ("((1, 2), 3)", "((1, 4), 3)"),
+        ("{'a': [1]}", "{'a': [2]}"),
+        ("{1, 2}", "{1, 3}"),
+        ("np.arange(2000)", "np.arange(2000) - (np.arange(2000) == 1000)"),
+        ("np.int64(1)", "np.int64(2)"),
+    ],
+)
+def test_a_hash_changes_with_lists_and_arrays_that_a_part_holds(
+    name: str, value: str, other: str, tmp_path: Path
+) -> None:
+    first, again, changed = (
+        source_hash(getattr(load(tmp_path / f"{number}.py", HELD.format(value=one, own=1)), name))
+        for number, one in enumerate((value, value, other))
+    )
+    assert again == first
+    assert changed != first
+
+
+@pytest.mark.parametrize("name", ["wrapped", "calls_one_of_a_list", "calls_a_class", "holds", "method"])
+@pytest.mark.parametrize("written", [True, False])
+def test_a_hash_changes_with_wrappers_methods_and_classes(name: str, written: bool, tmp_path: Path) -> None:
+    def part(own: int) -> Any:
+        text = HELD.format(value=own, own=own)
+        if written:
+            return getattr(load(tmp_path / f"{own}.py", text), name)
+        names: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, "<cell 1>", "exec"), names)
+        return names[name]
+
+    assert source_hash(part(7)) == source_hash(part(7))
+    assert source_hash(part(7)) != source_hash(part(8))
+
+
 def test_functions_without_a_source_have_a_hash() -> None:
     hashes = {source_hash(run_cell(number, "<nowhere>")) for number in (7, 8)}
     assert len(hashes) == 2
