@@ -122,7 +122,7 @@ def _taken(path: Path) -> BinaryIO | None:
     while True:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)  # the one before may just have removed it
-            file = path.open("a+b")
+            file = path.open("a+b", buffering=0)  # closing it has nothing left to write, which a full disk would refuse
         try:
             _lock(file)
         except BlockingIOError:
@@ -161,7 +161,6 @@ def _sign(file: BinaryIO, what: str) -> None:
     with suppress(OSError):  # a full disk: the lock holds without it
         file.truncate(0)
         file.write(json.dumps(signature).encode())
-        file.flush()
 
 
 def _holder(path: Path) -> str:

@@ -121,6 +121,23 @@ def test_folders_that_nothing_came_into_are_removed(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["kept"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit to files' sizes")
+def test_a_full_disk_takes_no_signature_and_does_not_hide_what_the_job_says(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with (
+            pytest.raises(StorageError, match=r"cannot write .*run/plan\.csv: .*; make room"),
+            held(tmp_path / "run", ""),
+        ):
+            write_text(tmp_path / "run" / "plan.csv", "id")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_job_holds_the_folder_of_its_arguments(tmp_path: Path) -> None:
     place: Callable[[Any], Path | None] = lambda given: given["out"]  # noqa: E731
 
