@@ -1,6 +1,6 @@
 """An audit's folder: `audit.toml`, the plan, and what was measured in parts that are each written once and whole.
 
-A part is three files, predictions, rows and the networks' table, and a card with their hashes, which comes last and
+A part is three files, predictions, rows and the networks' table, and a card with their hashes. The table comes last and
 marks it as finished. A kill leaves the part that was under way unfinished, and every finished one as it is; one whose
 files are no longer those that were written is measured anew.
 """
@@ -99,9 +99,12 @@ class AuditFolder:
         with atomic_write(self._file(part, "npz")) as temporary:
             np.savez_compressed(temporary, predictions=predictions)
         write_table(self._file(part, "rows.csv.gz"), rows)
-        write_table(self._file(part, "networks.csv"), networks)
         piece = self._piece(part)
-        piece.finish({kind: {"sha256": sha256_of(path)} for kind, path in piece.files.items()})
+        with atomic_write(piece.files["networks.csv"]) as table:
+            write_table(table, networks)
+            # Before the table gets its name: one without a card would count as an earlier version's.
+            files = {**piece.files, "networks.csv": table}
+            piece.finish({kind: {"sha256": sha256_of(path)} for kind, path in files.items()})
 
     @cached_property
     def networks(self) -> pd.DataFrame:

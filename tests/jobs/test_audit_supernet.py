@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,26 @@ def test_broken_off_anywhere_and_resumed_gives_the_same_files(problem, whole, tm
     timing = open_audit(out).timing
     assert timing is not None
     assert timing["networks"] == len(whole.plan)  # of all calls together
+
+
+@pytest.mark.parametrize("file", ["npz", "rows.csv.gz", "json", "networks.csv"])
+def test_broken_off_at_a_file_of_the_first_part_and_resumed_gives_the_same_files(
+    problem, whole, tmp_path, monkeypatch, file
+):
+    """The first part tells most: until there is one with a card, the folder looks like an earlier version's."""
+    out, rename = tmp_path / "whole", Path.replace
+
+    def broken(self, target):
+        if Path(target) == out / "parts" / f"00000.{file}":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", broken)
+        with pytest.raises(KeyboardInterrupt):
+            audit_proxy(problem, GRID, out=out, jobs=1)
+    audit_proxy(problem, GRID, out=out, jobs=1, resume=True)
+    assert files_of(out) == files_of(whole.path)
 
 
 def test_another_setting_does_not_resume(problem, whole):
