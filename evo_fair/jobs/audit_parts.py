@@ -60,11 +60,13 @@ def run_parts(
     one, to which it can then be sent.
 
     With `minutes`, an audit that would take longer, going by the first `pilots` parts that are measured, raises
-    `AuditError` saying how long; those parts stay. How fast it went is noted in `timing.json`, over all calls together.
+    `AuditError` saying how long; those parts stay. A team measures whole rounds of them, a part a worker: its first
+    part alone would look as if the others had nothing to do. How fast it went is noted in `timing.json`, over all
+    calls together.
     """
     plan, parts, before = folder.plan, folder.parts, folder.timing or {"networks": 0, "seconds": 0.0}
     done = sum(len(rows) for number, rows in enumerate(parts) if folder.finished(number))
-    start, measured = time.monotonic(), 0
+    start, measured, in_time = time.monotonic(), 0, False
     missing = [number for number in range(len(parts)) if not folder.finished(number)]
     found = _measured(team, predict, {number: plan.iloc[parts[number]] for number in missing})
     for measured_parts, (number, (predictions, facts)) in enumerate(found, 1):
@@ -77,8 +79,9 @@ def run_parts(
         rate = measured / seconds
         _note(folder, before["networks"] + measured, before["seconds"] + seconds, jobs)
         listener.audited(done, len(plan), rate)
-        if measured_parts == pilots:
+        if not in_time and measured_parts >= _whole_rounds(pilots, team):
             _check_time(len(plan), len(plan) - done, rate, minutes)
+            in_time = True
 
 
 def _note(folder: AuditFolder, networks: int, seconds: float, jobs: int) -> None:
@@ -109,6 +112,12 @@ class _Predicts:
 
     def __call__(self, number: int) -> Measured:
         return self.predict(self.parts[number])
+
+
+def _whole_rounds(parts: int, team: Team | None) -> int:
+    """So many parts or a few more, so that every worker has measured as many."""
+    width = team.width if team else 1
+    return -(-parts // width) * width
 
 
 def _check_time(networks: int, left: int, rate: float, minutes: float | None) -> None:

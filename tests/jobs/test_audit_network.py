@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 from html import unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,9 @@ from evo_fair.auditing.report import write_report
 from evo_fair.auditing.report_text import report_text
 from evo_fair.auditing.store import ROW_COLUMNS, open_audit, start_audit, write_table
 from evo_fair.errors import AuditError, PruningError, UnknownNameError
+from evo_fair.jobs import audit_parts
 from evo_fair.jobs.audit_network import NetworkGrid, audit_network, plan_of, suited
+from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.prune_settings import PruneUnit
 from evo_fair.nets import Supernet
 from evo_fair.problem import load_problem
@@ -195,6 +198,28 @@ def test_what_a_kill_before_the_configuration_left_is_begun_anew(tmp_path):
     (tmp_path / "b" / "parts" / "00000.csv").write_text("measured")
     with pytest.raises(AuditError, match="exists already"):
         start_audit(tmp_path / "b", {"source": "network"}, plan, False)
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_the_time_of_an_audit_is_told_by_what_all_workers_measure(tmp_path, monkeypatch, width):
+    """Eight parts of a minute each take four workers two minutes, and one worker eight."""
+    clock = iter([0.0] + [60.0 * (1 + part // width) for part in range(8)])
+    monkeypatch.setattr(audit_parts, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(audit_parts, "_measured", lambda team, predict, parts: ((part, (None, {})) for part in parts))
+    for table in ("metrics_of", "rows_of"):
+        monkeypatch.setattr(audit_parts, table, lambda ids, *_: pd.DataFrame({"id": ids}))
+    plan = pd.DataFrame({"id": list("abcdefgh"), "order": "trained"})
+    folder = start_audit(tmp_path / "a", {"part_size": 1}, plan, resume=False)
+    monkeypatch.setattr(type(folder), "write_part", lambda *_: None)
+
+    def measure():
+        audit_parts.run_parts(folder, None, "", "", (), None, 1, 2.0, Listener(), team=SimpleNamespace(width=width))
+
+    if width == 4:
+        measure()
+    else:
+        with pytest.raises(AuditError, match=r"about 7 minutes more at .* --time allows 2 minutes"):
+            measure()
 
 
 def test_ids_are_unique():
