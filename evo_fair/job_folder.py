@@ -6,6 +6,7 @@ here; they differ in what their facts are called and in which form they are writ
 """
 
 import json
+import shutil
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,8 @@ class FolderKind:
     another name. `file` holds the facts, as TOML or JSON by its suffix, with a `format` from 1 to `newest`. `tables`
     are the keys that hold tables wherever they stand. `early` names what is written before the facts: a folder with
     nothing else has not begun. `log` is what every result is written to first: while it is empty, a folder with nothing
-    else but the facts has not begun either, so that a job that failed on its first result can be put right and asked
-    for again. `error` is what is raised.
+    else but the facts, and what is `beside` them before that, has not begun either, so that a job that failed on its
+    first result can be put right and asked for again. `error` is what is raised.
     """
 
     name: str
@@ -69,6 +70,7 @@ class FolderKind:
     tables: frozenset[str] = frozenset()
     early: frozenset[str] = frozenset()
     log: str = ""
+    beside: frozenset[str] = frozenset()
     job: str = ""
 
     def has_begun(self, path: Path) -> bool:
@@ -76,7 +78,8 @@ class FolderKind:
         if not path.is_dir():
             return path.exists()
         log = path / self.log
-        unused = {self.file, self.log} if self.log and log.is_file() and not log.stat().st_size else set[str]()
+        nothing_yet = self.log and log.is_file() and not log.stat().st_size
+        unused = {self.file, self.log, *self.beside} if nothing_yet else set[str]()
         return not all(self._is_blank(entry) or entry.name in unused for entry in path.iterdir())
 
     def goes_on(self, path: Path, resume: bool) -> bool:
@@ -141,6 +144,11 @@ class FolderKind:
         self.check_new(path)
         with storage_errors(path):
             path.mkdir(parents=True, exist_ok=True)
+            for name in self.beside:  # of a job that failed: this one may have none
+                if (left := path / name).is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink(missing_ok=True)
         write_text(path / self.file, text)
         return self.read(path)
 
@@ -219,6 +227,7 @@ RUNS = FolderKind(
     RunError,
     tables=frozenset(_RUN_TABLES.split()),
     log="journal.jsonl",
+    beside=frozenset({"header.csv", "header.png", "own"}),
     job="search",
 )
 """The folders of searches and deployments."""

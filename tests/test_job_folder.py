@@ -7,7 +7,7 @@ import pytest
 
 from evo_fair import job_folder
 from evo_fair.errors import AuditError, EvoFairError, RunError
-from evo_fair.files import sha256_of
+from evo_fair.files import sha256_of, write_text
 from evo_fair.job_folder import COMPARISONS, FolderKind, Piece, job_in, make_missing, other_job, such_as
 
 RUNS = FolderKind("run", "a search", "run.toml", RunError, newest=3, job="search")
@@ -107,6 +107,18 @@ def test_a_job_that_ended_before_its_first_result_is_begun_again(tmp_path: Path)
     journal.write_text("{}\n")
     with pytest.raises(RunError, match="exists already"):
         runs.check_new(folder)
+
+
+@pytest.mark.parametrize("written", ["header.csv", "header.png", "own/weights.safetensors"])
+def test_a_search_that_wrote_what_comes_before_its_first_result_is_begun_again(written: str, tmp_path: Path) -> None:
+    runs, folder = job_folder.RUNS, tmp_path / "run"
+    runs.begin(folder, FACTS)
+    write_text(folder / written, "")
+    with pytest.raises(RunError, match="exists already"):
+        runs.check_new(folder)  # whose journal is missing may have lost it
+    (folder / "journal.jsonl").touch()
+    assert runs.start(folder, FACTS | {"seed": 4}, resume=False)["seed"] == 4
+    assert sorted(path.name for path in folder.iterdir()) == ["journal.jsonl", "run.toml"]
 
 
 @KINDS
