@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from evo_fair.latency.onnx_asking import asked_of, made_of
 from evo_fair.latency.onnx_file import MOST_RANK, OF_FUNCTION, InputShapeError, OnnxFile, Shape
 from evo_fair.latency.onnx_microsoft import ALIASES, KEEP_SHAPE, MICROSOFT, WHOLE_NAMES, infer_microsoft, keep_shape
 from evo_fair.latency.onnx_sequences import SEQUENCES, infer_sequence
@@ -178,17 +179,19 @@ def _infer_shapes(
     elif (node.domain == "com.microsoft" and kind in MICROSOFT) or kind.startswith("com.microsoft."):
         infer_microsoft(node, kind, inputs, outputs)
         return
-    elif kind == "STFT" and "onesided" not in attributes_of(node):  # onnx's inference takes its default for 0
-        asked = onnx.NodeProto()
-        asked.CopyFrom(node)
-        asked.attribute.append(helper.make_attribute("onesided", 1))
     domain = "" if asked.domain in PLAIN_DOMAINS else asked.domain
     version = file.opsets.get(domain, 1)
+    if not domain:
+        asked, version = asked_of(asked, used, version)
+    kept = node.domain in PLAIN_DOMAINS and node.op_type in KEEP_SHAPE
     try:
         schema = onnx.defs.get_schema(asked.op_type, version, domain)
     except Exception:  # an operator that onnx does not know
-        if node.domain in PLAIN_DOMAINS and node.op_type in KEEP_SHAPE:
+        if kept:
             keep_shape(inputs, outputs)
+        return
+    if kept and schema.deprecated:  # onnx infers nothing of these, and they run
+        keep_shape(inputs, outputs)
         return
     types = {name: value.as_type() for name, value in zip(asked.input, used, strict=True) if value is not None}
     data = {
@@ -219,6 +222,8 @@ def _infer_shapes(
                     raise InputShapeError(f"it makes a tensor of the shape {output.shape[:8]}")
     if asked is not node and kind in ALIASES and inputs[0] is not None:
         outputs[0].dtype = inputs[0].dtype
+    if outputs[0].shape is not None and not domain:
+        outputs[0].shape = made_of(asked, inputs, outputs[0].shape)
     if outputs[0].shape is None and kind in KEEP_SHAPE | PREPROCESSING:
         keep_shape(inputs, outputs)
 
