@@ -183,14 +183,14 @@ def _infer_shapes(
     version = file.opsets.get(domain, 1)
     if not domain:
         asked, version = asked_of(asked, used, version)
-    kept = node.domain in PLAIN_DOMAINS and node.op_type in KEEP_SHAPE
+    keeps_shape = node.domain in PLAIN_DOMAINS and node.op_type in KEEP_SHAPE
     try:
         schema = onnx.defs.get_schema(asked.op_type, version, domain)
     except Exception:  # an operator that onnx does not know
-        if kept:
+        if keeps_shape:
             keep_shape(inputs, outputs)
         return
-    if kept and schema.deprecated:  # onnx infers nothing of these, and they run
+    if keeps_shape and schema.deprecated:  # onnx infers nothing of these, and they run
         keep_shape(inputs, outputs)
         return
     types = {name: value.as_type() for name, value in zip(asked.input, used, strict=True) if value is not None}

@@ -11,6 +11,7 @@ import onnx
 
 from evo_fair.errors import EvoFairError, in_a_line
 from evo_fair.latency.onnx_account import Account, WalkStep
+from evo_fair.latency.onnx_asking import aligned
 from evo_fair.latency.onnx_control import CONTROL, ValueScope, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
 from evo_fair.latency.onnx_fusing import Fusing
@@ -48,6 +49,8 @@ class Walk:
 
     def __init__(self, file: OnnxFile, inputs: Inputs, shapes: Mapping[str, Shape]) -> None:
         self.file, self.inputs, self.shapes = file, inputs, shapes
+IMAGE_AXES = 2
+ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products align their inputs from behind
         self.path, self.graph = file.path, file.model.graph
         self.account = Account()
         self.wiring = Wiring(self.graph)
@@ -170,6 +173,8 @@ class Walk:
         if control:
             return
         if outputs and all(output.constant for output in outputs) and not is_foreign(node):
+        if kind in SUMS | PRODUCTS and self.file.opsets.get("", 1) < ALIGNED_BY_SHAPE:
+            inputs = list(aligned(node, inputs))
             self._note_constants(node, kind, inputs, outputs)
             return
         for output in outputs:

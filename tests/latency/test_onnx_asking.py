@@ -12,8 +12,11 @@ import pytest
 from onnx import helper, numpy_helper
 
 from evo_fair.latency.onnx_file import OnnxFile
+from evo_fair.latency.onnx_graph import read_onnx
 from evo_fair.latency.onnx_value import Value
 from evo_fair.latency.onnx_values import infer, initial
+
+from .onnx_zoo import save, weights
 
 IMAGE, LINE = (1, 4, 5, 6), (1, 4, 10)
 PADDED = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1}
@@ -86,3 +89,24 @@ def test_group_normalisation_keeps_its_shape_in_the_sets_that_gave_it_up(opset: 
     file = OnnxFile(Path("x.onnx"), onnx.ModelProto(ir_version=8), {"": opset})
     inputs = [Value("x", IMAGE), *(Value(name, (2,), constant=True) for name in "sb")]
     assert infer(file, node, inputs, "")[0].shape == IMAGE
+
+
+@pytest.mark.parametrize("version", [1, 5, 6])
+def test_networks_of_the_first_sets_are_read(version: int, tmp_path: Path) -> None:
+    """What adds to a convolution's channels names their axis there; nobody infers what most operators make."""
+    old = {"consumed_inputs": [0, 0]} if version < 6 else {}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Mul", ["c", "b"], ["m"], broadcast=1, axis=1, **old),
+        helper.make_node("Add", ["m", "b"], ["a"], broadcast=1, axis=1, **old),
+        helper.make_node("Sigmoid", ["a"], ["s"]),
+        helper.make_node("Concat", ["s", "a"], ["j"], axis=1),
+        helper.make_node("Conv", ["j", "v"], ["y"]),
+    ]
+    save(
+        tmp_path / "x.onnx", nodes, weights(w=(8, 3, 1, 1), b=(8,), v=(4, 16, 1, 1)), {"x": [1, 3, 5, 8]}, opset=version
+    )
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert [layer.operator for layer in graph.layers] == ["Conv", "Sigmoid", "Concat", "Conv"]
+    assert (graph.macs, graph.params) == ((3 * 8 + 16 * 4) * 40, 3 * 8 + 8 + 16 * 4 + 4)
+    assert graph.unknown == ()
