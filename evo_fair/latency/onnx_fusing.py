@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 from evo_fair.latency.onnx_account import Account
 from evo_fair.latency.onnx_file import Shape
+from evo_fair.latency.onnx_layers import GraphLayer
 from evo_fair.latency.onnx_params import may_take_a_bias
 from evo_fair.latency.onnx_rows import CONVOLUTIONS, PRODUCTS, SUMS, Row
 from evo_fair.latency.onnx_value import Value
@@ -24,11 +26,11 @@ class Fusing:
         self.account, self.wiring = account, wiring
         self.unbiased: set[int] = set()  # layers of matrix products without a bias yet
 
-    def begin(self, kind: str, row: Row, params: int, outputs: Sequence[Value]) -> None:
-        """Notes what may join the layer that is about to be counted, the one that makes `outputs`."""
+    def begin(self, kind: str, inputs: Sequence[Value | None], row: Row, params: int, outputs: Sequence[Value]) -> None:
+        """Notes what may join the layer that is about to be counted, the one that makes `outputs` of `inputs`."""
         layer = len(self.account.layers)
         self.unbiased.discard(layer)  # of a branch that was walked and is not taken
-        if may_take_a_bias(kind) and params:
+        if may_take_a_bias(kind, inputs) and params:
             self.unbiased.add(layer)
         for output in outputs:
             output.layer = layer
@@ -53,7 +55,7 @@ class Fusing:
         if source.activated or layer.row[0] == Op.ADD:
             return False
         if kind == "BatchNormalization":
-            return True
+            return _is_by_channel(outputs[0].shape, layer)
         if kind not in SUMS | PRODUCTS or kind.startswith(("Sum", "QLinear")):
             return False
         other = next(value for value in inputs if value is not source)
@@ -68,12 +70,11 @@ class Fusing:
         """Counts the parameters of a node that joins the layer `source` comes from; its bias is counted already."""
         others = [value for value in inputs if value is not None and value is not source]
         layer = self.account.layers[source.layer]
-        added = kind in SUMS and source.layer in self.unbiased
+        added = kind in SUMS | {"BatchNormalization"} and source.layer in self.unbiased
         if others and (kind == "PRelu" or added):
             self.unbiased.discard(source.layer)
-            self.account.layers[source.layer] = replace(
-                layer, params=layer.params + self.account.parameters.table(others[0])
-            )
+            own = others[1] if kind == "BatchNormalization" else others[0]  # its scale goes into the weights
+            self.account.layers[source.layer] = replace(layer, params=layer.params + self.account.parameters.table(own))
         for output in outputs:
             output.layer = source.layer
             output.fusable, output.activated = True, source.activated or kind in _ACTIVATIONS
@@ -93,6 +94,13 @@ class Fusing:
 
     def _uses(self, value: Value) -> int:
         return self.wiring.uses(value.name)
+
+
+def _is_by_channel(shape: Shape | None, layer: GraphLayer) -> bool:
+    """Whether the second axis of what a layer makes, seen in this shape, is that of its channels or features."""
+    if shape is None or len(shape) < 2 or shape[1] != layer.row[2]:
+        return False
+    return layer.operator in CONVOLUTIONS or prod(shape[2:]) == 1
 
 
 def _lies_along(constant: Shape | None, whole: Shape | None, axis: int) -> bool:

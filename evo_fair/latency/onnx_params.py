@@ -28,7 +28,7 @@ BIASES = {
     "MatMulNBits": 5,
 }
 """Which input of an operator is its bias, where it is not the third."""
-WITHOUT_BIAS = frozenset({"ConvInteger"})
+WITHOUT_BIAS = frozenset({"ConvInteger", *(kind for kind in MATRICES - set(BIASES) if "Gemm" not in kind)})
 PARAMETER_TYPES = frozenset(
     {
         *(onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE),
@@ -47,9 +47,9 @@ def holds_parameters(value: Value | None) -> bool:
     return value.dtype in PARAMETER_TYPES
 
 
-def may_take_a_bias(kind: str) -> bool:
-    """Whether an addition right behind a node is its bias, for want of an input for one."""
-    return (kind in MATRICES and "Gemm" not in kind) or kind in WITHOUT_BIAS
+def may_take_a_bias(kind: str, inputs: Sequence[Value | None]) -> bool:
+    """Whether an addition or a batch norm right behind a node gives it its bias, for want of one of its own."""
+    return (kind in MATRICES or kind in WITHOUT_BIAS) and _bias_input(kind, inputs) is None
 
 
 def parts_of(kind: str, inputs: Sequence[Value | None], output: Value) -> Parts:
@@ -94,10 +94,17 @@ def _stored(parts: Parts) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _bias_of(kind: str, inputs: Sequence[Value | None]) -> Value | None:
-    """The bias that a convolution or Gemm reads, None where it reads none that the file holds."""
+def _bias_input(kind: str, inputs: Sequence[Value | None]) -> Value | None:
+    """What a convolution or product reads as its bias, None where it reads none."""
+    if kind in WITHOUT_BIAS:
+        return None
     place = BIASES.get(kind, 2)
-    bias = inputs[place] if place < len(inputs) and kind not in WITHOUT_BIAS else None
+    return inputs[place] if place < len(inputs) else None
+
+
+def _bias_of(kind: str, inputs: Sequence[Value | None]) -> Value | None:
+    """The bias that a convolution or product reads, None where it reads none that the file holds."""
+    bias = _bias_input(kind, inputs)
     return bias if bias is not None and bias.constant and bias.stored else None
 
 
@@ -130,9 +137,9 @@ class Parameters:
         if kind in CONVOLUTIONS | MATRICES:
             weight = weights_of(kind, inputs)
             params = self._count(weight) if weight is not None else 0
-            bias = _bias_of(kind, inputs) if kind in BIASES or not may_take_a_bias(kind) else None
-            if may_take_a_bias(kind):
-                return params + (self._count(bias) if bias is not None else 0)  # an addition behind it is its bias
+            bias, read = _bias_of(kind, inputs), _bias_input(kind, inputs)
+            if kind in MATRICES or kind in WITHOUT_BIAS or (read is not None and not read.constant):
+                return params + (self._count(bias) if bias is not None else 0)  # what is behind it may be its bias
             if weight is None or not params:  # its weights are another's
                 return self._count(bias) if bias is not None else 0
             if bias is not None:

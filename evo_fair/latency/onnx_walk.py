@@ -259,7 +259,7 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             if data:
                 self._pass_on(data[0], outputs)
         else:
-            self._append(node, kind, row, self.account.parameters.of_node(kind, inputs, row), outputs)
+            self._append(node, kind, inputs, row, self.account.parameters.of_node(kind, inputs, row), outputs)
         writes = {value.key: value.size for value in outputs if value.shape is not None}
         self.account.alive.run((value.key for value in data), writes)
 
@@ -323,14 +323,22 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
 
     # Figures
 
-    def _append(self, node: onnx.NodeProto, kind: str, row: Row, params: int, outputs: list[Value]) -> None:
+    def _append(
+        self,
+        node: onnx.NodeProto,
+        kind: str,
+        inputs: Sequence[Value | None],
+        row: Row,
+        params: int,
+        outputs: list[Value],
+    ) -> None:
         name = name_of(node)
         wrong = [column for column, value in zip(COLUMNS, row.row, strict=True) if not 0 < value <= LARGEST_DIMENSION]
         if wrong:
             raise InputShapeError(
                 f"{self.path}: node {quoted(name)} ({kind}) has a {wrong[0]} that is no size: check --input-shape"
             )
-        self.fusing.begin(kind, row, params, outputs)
+        self.fusing.begin(kind, inputs, row, params, outputs)
         self.account.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
         if row.stands_in:
             self.account.name_stand_in(kind, row.macs)

@@ -111,3 +111,41 @@ def test_a_layer_of_a_branch_that_is_not_taken_leaves_no_bias_open(tmp_path: Pat
     ]
     save(tmp_path / "x.onnx", nodes, weights(w=(8, 8, 1, 1), n=(6, 6), by_channel=(8, 1, 1)), {"x": [1, 8, 6, 6]})
     assert read_onnx(tmp_path / "x.onnx").params == 64 + 8 + 36
+
+
+NORM = dict.fromkeys("sbnv", (8,))
+
+
+def norm(source: str, out: str) -> onnx.NodeProto:
+    return helper.make_node("BatchNormalization", [source, "s", "b", "n", "v"], [out])
+
+
+@pytest.mark.parametrize(
+    ("product", "own"),
+    [
+        (["MatMul", "x", "m"], 0),
+        (["Gemm", "x", "m"], 0),
+        (["Gemm", "x", "m", "p"], 8),
+    ],
+)
+def test_a_batch_norm_behind_a_product_is_its_bias(product: list[str], own: int, tmp_path: Path) -> None:
+    """Once: a product that has a bias, or gets one by an addition, takes the batch norm's into that."""
+    node = helper.make_node(product[0], product[1:], ["c"])
+    save(tmp_path / "x.onnx", [node], weights(m=(6, 8), p=(8,)), {"x": [1, 6]})
+    save(tmp_path / "y.onnx", [node, norm("c", "y")], weights(m=(6, 8), p=(8,), **NORM), {"x": [1, 6]})
+    added = [node, helper.make_node("Add", ["c", "q"], ["d"]), norm("d", "y")]
+    save(tmp_path / "z.onnx", added, weights(m=(6, 8), p=(8,), q=(8,), **NORM), {"x": [1, 6]})
+    assert read_onnx(tmp_path / "y.onnx").params == 6 * 8 + 8
+    if not own:
+        assert read_onnx(tmp_path / "z.onnx").params == 6 * 8 + 8
+
+
+def test_a_batch_norm_of_steps_or_of_pixels_is_no_part_of_the_layer_before_it(tmp_path: Path) -> None:
+    rows = [helper.make_node("MatMul", ["x", "m"], ["c"]), norm("c", "y")]
+    save(tmp_path / "x.onnx", rows, weights(m=(6, 5), **NORM), {"x": [1, 8, 6]})
+    flat = [CONV, helper.make_node("Flatten", ["c"], ["f"]), norm("f", "y")]
+    save(tmp_path / "y.onnx", flat, weights(w=(2, 3, 1, 1), **NORM), {"x": [1, 3, 2, 2]})
+    for name, params in (("x", 6 * 5), ("y", 2 * 3 + 2)):
+        graph = read_onnx(tmp_path / f"{name}.onnx")
+        assert [layer.operator for layer in graph.layers][-1] == "BatchNormalization"
+        assert graph.params == params + 2 * 8

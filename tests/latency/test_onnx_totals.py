@@ -457,3 +457,30 @@ def test_constants_that_are_not_at_hand_are_named_as_the_cause(tmp_path: Path) -
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
     with pytest.raises(EvoFairError, match=r"can be told before it runs \(MatMul, Reshape\): .*small"):
         read_onnx(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "constants", "params"),
+    [
+        (["x", "w"], {}, 8 * 5),
+        (["x", "w", "b"], {"b": (5,)}, 8 * 5 + 5),
+        (["x", "w", "b"], {"b": (4, 5)}, 8 * 5 + 4 * 5),
+        (["x", "w", "z"], {}, 8 * 5),
+    ],
+)
+def test_a_gemm_has_the_bias_that_it_reads_and_no_other(
+    inputs: list[str], constants: dict[str, tuple[int, ...]], params: int, tmp_path: Path
+) -> None:
+    given = [entry("x", (4, 8)), entry("z", (4, 5))]
+    node = helper.make_node("Gemm", inputs, ["y"])
+    stored = [tensor("w", 8, 5), *(tensor(name, *size) for name, size in constants.items())]
+    graph = helper.make_graph([node], "g", given[: 1 + ("z" in inputs)], [entry("y", None)], stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == params
+
+
+def test_a_convolution_whose_bias_is_computed_holds_none(tmp_path: Path) -> None:
+    made = model([helper.make_node("Conv", ["x", "w", "z"], ["y"], pads=[1] * 4)], ["x"], "y", [weight("w")])
+    made.graph.input.append(entry("z", (C,)))
+    onnx.save(made, tmp_path / "x.onnx")
+    assert read_onnx(tmp_path / "x.onnx").params == BARE
