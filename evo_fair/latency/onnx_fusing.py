@@ -39,8 +39,8 @@ class Fusing:
     def pass_on(self, source: Value, outputs: Sequence[Value]) -> None:
         """Notes that `outputs` are `source` seen otherwise: what may join the layer behind it still may."""
         for output in outputs:
-            output.layer = source.layer
-            output.fusable, output.activated = source.fusable and self._uses(source) == 1, source.activated
+            output.layer, output.activated = source.layer, source.activated
+            output.fusable = source.fusable and source.graph == output.graph and self._uses(source) == 1
 
     def joins(self, kind: str, inputs: Sequence[Value | None], data: Sequence[Value], outputs: Sequence[Value]) -> bool:
         """Whether a node joins the layer before it: an activation, a batch norm, or a bias or scale by channel."""

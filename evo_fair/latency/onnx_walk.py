@@ -53,8 +53,7 @@ IMAGE_AXES = 2
 ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products align their inputs from behind
         self.path, self.graph = file.path, file.model.graph
         self.account = Account()
-        self.wiring = Wiring(self.graph)
-        self.fusing = Fusing(self.account, self.wiring)
+        self.fusing = Fusing(self.account, Wiring(self.graph))
         self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
         self.graphs = 0  # walked inside of others
         self.walked = 0  # nodes, those of branches each time
@@ -104,8 +103,14 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             key = prefix + sparse.values.name
             scope[sparse.values.name] = Value(key, shape, constant=True, origin=key, stored=True)
         stated = self._stated(graph) if self.inputs.stated or prefix else {}
-        for node in in_order(graph.node):
-            self._guarded(node, scope, prefix, ends, stated)
+        outer = self.fusing.wiring
+        if prefix:  # graphs beside each other may share names
+            self.fusing.wiring = Wiring(graph)
+        try:
+            for node in in_order(graph.node):
+                self._guarded(node, scope, prefix, ends, stated)
+        finally:
+            self.fusing.wiring = outer
         missing = [value.name for value in graph.output if value.name not in scope]
         if missing:
             raise EvoFairError(f"{self.path} has an output {quoted(missing[0])} that no node makes: export it again")
@@ -279,7 +284,7 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             return True
         if kind in CASTS:
             return inputs[0] is not None and inputs[0].dtype == outputs[0].dtype
-        return kind in QUANTISING and self.wiring.joins_integer_kernel(node, kind)
+        return kind in QUANTISING and self.fusing.wiring.joins_integer_kernel(node, kind)
 
     def _pass_on(self, source: Value, outputs: Sequence[Value]) -> None:
         self._share(source, outputs)

@@ -149,3 +149,16 @@ def test_a_batch_norm_of_steps_or_of_pixels_is_no_part_of_the_layer_before_it(tm
         graph = read_onnx(tmp_path / f"{name}.onnx")
         assert [layer.operator for layer in graph.layers][-1] == "BatchNormalization"
         assert graph.params == params + 2 * 8
+
+
+def test_branches_may_share_names(tmp_path: Path) -> None:
+    ends = [helper.make_tensor_value_info("d", TensorProto.FLOAT, None)]
+    part = [CONV, helper.make_node("Relu", ["c"], ["d"])]
+    branches = [helper.make_graph(part, name, [], ends) for name in ("then", "else")]
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["yes"], to=TensorProto.BOOL),
+        helper.make_node("If", ["yes"], ["y"], then_branch=branches[0], else_branch=branches[1]),
+    ]
+    save(tmp_path / "x.onnx", nodes, weights(w=(8, 8, 1, 1)), {"x": [1, 8, 6, 6]})
+    assert [layer.operator for layer in read_onnx(tmp_path / "x.onnx").layers] == ["ReduceMax", "Cast", "Conv"]
