@@ -43,7 +43,14 @@ _OWN_NAMES = """
 """
 MICROSOFT = _PRODUCTS | frozenset(_OWN_NAMES.split()) | frozenset(ALIASES) | (KEEP_SHAPE - _STANDARD)
 WHOLE_NAMES = {"Attention": "com.microsoft.Attention", "RotaryEmbedding": "com.microsoft.RotaryEmbedding"}
-_TYPED_BY = {"QLinearConcat": 1, "QLinearConv": 7, "MatMulIntegerToFloat": 2, "EmbedLayerNormalization": 2}
+_TYPED_BY = {
+    "QLinearConcat": 1,
+    "QLinearConv": 7,
+    "MatMulIntegerToFloat": 2,
+    "EmbedLayerNormalization": 2,
+    "QuantizeLinear": 2,
+    "DequantizeLinear": 1,
+}
 """Which input has the type of the output, where it is not the first."""
 
 
@@ -149,6 +156,8 @@ def _type_of(kind: str, inputs: Sequence[Value | None]) -> int:
     """The type of the first output, as ONNX numbers types."""
     if kind == "QGemm" and len(inputs) < 9:  # it gives floats
         return onnx.TensorProto.FLOAT
+    if kind == "QuantizeLinear" and len(inputs) < 3:  # without a zero to take the type of
+        return onnx.TensorProto.UINT8
     typed = inputs[_TYPED_BY.get(kind, 0)]
     return typed.dtype if typed is not None else onnx.TensorProto.FLOAT
 

@@ -32,7 +32,17 @@ from evo_fair.latency.onnx_rows import (
 )
 from evo_fair.latency.onnx_value import Value
 from evo_fair.latency.onnx_values import canonical, infer, initial, is_foreign
-from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, RESHAPES, VIEWS, Wiring, graphs_of, in_order, name_of
+from evo_fair.latency.onnx_wiring import (
+    CASTS,
+    QUANTISING,
+    RESHAPES,
+    VIEWS,
+    Wiring,
+    computes_in_bytes,
+    graphs_of,
+    in_order,
+    name_of,
+)
 from evo_fair.layers import COLUMNS, Op
 from evo_fair.registries import OPERATORS
 
@@ -55,6 +65,7 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
         self.account = Account()
         self.fusing = Fusing(self.account, Wiring(self.graph))
         self.unclear: dict[str, tuple[str, bool]] = {}  # tensor without a shape -> why, and whether data decide it
+        self.quantised = False  # whether any operator computes with integers of 8 bits
         self.graphs = 0  # walked inside of others
         self.walked = 0  # nodes, those of branches each time
 
@@ -83,7 +94,7 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             unknown,
             self.shapes.get(self.inputs.main or "", ()),
             account.alive.peak(value.key for value in ends),
-            self.wiring.quantised,
+            self.quantised,
             tuple(self.shapes.items()),
             None,
             tuple(account.stand_ins.values()),
@@ -229,6 +240,7 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
     ) -> None:
         """Adds what a node costs whose outputs depend on the network's inputs."""
         data = [value for value in inputs if value is not None and not value.constant]
+        self.quantised |= computes_in_bytes(kind, outputs[0].dtype)
         before = len(self.account.layers)
         if data and self._is_free(node, kind, inputs, outputs, ends):
             self._pass_on(data[0], outputs)
@@ -264,7 +276,8 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             if data:
                 self._pass_on(data[0], outputs)
         else:
-            self._append(node, kind, inputs, row, self.account.parameters.of_node(kind, inputs, row), outputs)
+            params = 0 if self.fusing.wiring.joins_scales(node) else self.account.parameters.of_node(kind, inputs, row)
+            self._append(node, kind, inputs, row, params, outputs)
         writes = {value.key: value.size for value in outputs if value.shape is not None}
         self.account.alive.run((value.key for value in data), writes)
 

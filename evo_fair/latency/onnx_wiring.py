@@ -6,15 +6,26 @@ from heapq import heappop, heappush
 
 import onnx
 
-from evo_fair.latency.onnx_values import canonical
-
-__all__ = ["CASTS", "QUANTISING", "RESHAPES", "VIEWS", "Wiring", "graphs_of", "in_order", "name_of"]
+__all__ = [
+    "CASTS",
+    "QUANTISING",
+    "RESHAPES",
+    "VIEWS",
+    "Wiring",
+    "computes_in_bytes",
+    "graphs_of",
+    "in_order",
+    "name_of",
+]
 
 RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 VIEWS = RESHAPES | {"Identity", "Dropout"}
 CASTS = frozenset({"Cast", "CastLike"})
 QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-INTEGER = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
+_INTEGER_NAMES = """
+    ConvInteger MatMulInteger DynamicQuantizeLinear QGemm DynamicQuantizeMatMul MatMulIntegerToFloat DynamicQuantizeLSTM
+"""
+INTEGER = frozenset(_INTEGER_NAMES.split())
 # What ONNX Runtime computes in integers between a dequantisation and a quantisation, which then cost nothing.
 INTEGER_KERNELS = VIEWS | {
     *("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat"),
@@ -46,10 +57,14 @@ class Wiring:
         """How often a tensor is read, by whoever asks for the results too."""
         return len(self.readers.get(name, ())) + self.given[name]
 
-    @property
-    def quantised(self) -> bool:
-        """Whether any operator computes with integers of 8 bits."""
-        return any(canonical(node) in QUANTISING | INTEGER for nodes in self.readers.values() for node in nodes)
+    def joins_scales(self, node: onnx.NodeProto) -> bool:
+        """Whether a product joins the scale of an input with those of weights, as dynamic quantisation writes it."""
+        makers = [self.maker.get(name) for name in node.input]
+        return (
+            node.op_type == "Mul"
+            and None in makers
+            and any(maker is not None and maker.op_type == "DynamicQuantizeLinear" for maker in makers)
+        )
 
     def joins_integer_kernel(self, node: onnx.NodeProto, kind: str) -> bool:
         """Whether a conversion is part of an integer kernel, as ONNX Runtime makes them of operators between two."""
@@ -77,6 +92,16 @@ class Wiring:
                 elif reader.op_type != "QuantizeLinear":
                     return False
         return True
+
+
+def computes_in_bytes(kind: str, dtype: int) -> bool:
+    """Whether an operator on data computes with integers of 8 bits, or makes them: weights may be stored as such alone.
+
+    `dtype` is the type of what it makes, as ONNX numbers types.
+    """
+    if kind == "QuantizeLinear":
+        return dtype in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    return kind in INTEGER or kind.startswith("QLinear")
 
 
 def name_of(node: onnx.NodeProto) -> str:

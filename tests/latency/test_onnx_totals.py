@@ -484,3 +484,17 @@ def test_a_convolution_whose_bias_is_computed_holds_none(tmp_path: Path) -> None
     made.graph.input.append(entry("z", (C,)))
     onnx.save(made, tmp_path / "x.onnx")
     assert read_onnx(tmp_path / "x.onnx").params == BARE
+
+
+def test_scales_of_weights_are_no_parameters_of_dynamic_quantisation(tmp_path: Path) -> None:
+    """Whether there is one, or one for each column: the file holds weights and a bias."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["y"])]
+    stored = [numpy_helper.from_array(np.eye(8, 16, dtype=np.float32), "w"), tensor("b", 16)]
+    graph = helper.make_graph(nodes, "g", [entry("x", (2, 8))], [entry("y", (2, 16))], stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "x.onnx")
+    for by_column in (False, True):
+        quantize_dynamic(tmp_path / "x.onnx", tmp_path / "y.onnx", per_channel=by_column, weight_type=QuantType.QInt8)
+        found = read_onnx(tmp_path / "y.onnx")
+        assert (found.macs, found.params, found.quantised) == (2 * 8 * 16, 8 * 16 + 16, True)

@@ -102,6 +102,38 @@ def test_conversions_around_integer_kernels_are_part_of_them(tmp_path: Path) -> 
     assert graph.quantised
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        [helper.make_node("DequantizeLinear", ["k", "s", "z"], ["w"])],
+        [
+            helper.make_node("QuantizeLinear", ["f", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"]),
+        ],
+    ],
+)
+def test_weights_that_are_stored_in_bytes_alone_are_no_8_bit_network(
+    stored: list[onnx.NodeProto], tmp_path: Path
+) -> None:
+    constants = [
+        numpy_helper.from_array(np.ones((8, 8, 1, 1), np.int8), "k"),
+        numpy_helper.from_array(np.float32(0.1), "s"),
+        numpy_helper.from_array(np.int8(0), "z"),
+        *weights(f=(8, 8, 1, 1)),
+    ]
+    save(tmp_path / "x.onnx", [*stored, helper.make_node("Conv", ["x", "w"], ["y"])], constants, {"x": [1, 8, 6, 6]})
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert not graph.quantised
+    assert graph.params == 8 * 8 + 8
+
+
+def test_a_product_that_quantises_its_input_computes_in_bytes(tmp_path: Path) -> None:
+    node = helper.make_node("DynamicQuantizeMatMul", ["x", "k", "s"], ["y"], domain="com.microsoft")
+    constants = [numpy_helper.from_array(np.ones((8, 4), np.int8), "k"), *weights(s=(4,))]
+    save(tmp_path / "x.onnx", [node], constants, {"x": [1, 8]})
+    assert read_onnx(tmp_path / "x.onnx").quantised
+
+
 def test_conversions_around_other_operators_take_time(tmp_path: Path) -> None:
     graph = quantised(tmp_path / "x.onnx", between=[helper.make_node("Erf", ["d"], ["e"])], end="e")
     assert operators(graph) == ["QuantizeLinear", "DequantizeLinear", "Erf", "QuantizeLinear", "DequantizeLinear"]
