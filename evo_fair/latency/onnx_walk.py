@@ -49,6 +49,8 @@ from evo_fair.registries import OPERATORS
 __all__ = ["Walk"]
 
 LARGEST_DIMENSION = 2**24
+IMAGE_AXES = 2
+ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products align their inputs from behind
 
 Stated = Mapping[str, tuple[Shape, int]]
 """The shapes and types that a file states for its tensors, by name."""
@@ -59,8 +61,6 @@ class Walk:
 
     def __init__(self, file: OnnxFile, inputs: Inputs, shapes: Mapping[str, Shape]) -> None:
         self.file, self.inputs, self.shapes = file, inputs, shapes
-IMAGE_AXES = 2
-ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products align their inputs from behind
         self.path, self.graph = file.path, file.model.graph
         self.account = Account()
         self.fusing = Fusing(self.account, Wiring(self.graph))
@@ -173,6 +173,8 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
     def _node(self, node: onnx.NodeProto, scope: ValueScope, prefix: str, ends: set[str], stated: Stated) -> None:
         inputs = [scope[name] if name else None for name in node.input]
         kind = canonical(node)
+        if kind in SUMS | PRODUCTS and self.file.opsets.get("", 1) < ALIGNED_BY_SHAPE:
+            inputs = list(aligned(node, inputs))
         control = kind in CONTROL or bool(graphs_of(node))
         if control:
             outputs = walk_control(self, node, kind, inputs, scope, prefix)
@@ -189,8 +191,6 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
         if control:
             return
         if outputs and all(output.constant for output in outputs) and not is_foreign(node):
-        if kind in SUMS | PRODUCTS and self.file.opsets.get("", 1) < ALIGNED_BY_SHAPE:
-            inputs = list(aligned(node, inputs))
             self._note_constants(node, kind, inputs, outputs)
             return
         for output in outputs:
@@ -266,7 +266,8 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
             self.account.alive.share(outputs[0].key, gate.key)
             return
         row = self._row(node, kind, inputs, data, outputs)
-        if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and outputs[0].size == 0:
+        made = outputs if kind == "Split" else outputs[:1]
+        if row is not None and kind in ELEMENTWISE | SUMS | PRODUCTS and not any(output.size for output in made):
             return  # it makes a tensor without values
         if row is None:
             by_data = kind in OPERATORS
@@ -359,7 +360,9 @@ ALIGNED_BY_SHAPE = 7  # the operator set since which additions and products alig
         self.fusing.begin(kind, inputs, row, params, outputs)
         self.account.layers.append(GraphLayer(name, node.op_type, row.row, row.macs, params))
         if row.stands_in:
-            self.account.name_stand_in(kind, row.macs)
+            axes = len(outputs[0].shape or ()) - 2
+            named = f"{kind}{axes}d" if kind in CONVOLUTIONS and axes > IMAGE_AXES else kind
+            self.account.name_stand_in(named, row.macs)
 
     def new_prefix(self) -> str:
         """What the keys of another graph's tensors begin with."""

@@ -171,3 +171,18 @@ def test_a_tensor_without_values_costs_nothing(tmp_path: Path) -> None:
     ]
     save(tmp_path / "x.onnx", nodes, [*weights(w=(4, 3, 1, 1)), *integers(begin=[0])], {"x": [1, 3, 4, 4]})
     assert operators(read_onnx(tmp_path / "x.onnx")) == ["Concat", "Conv"]
+
+
+@pytest.mark.parametrize("sizes", [[0, 3], [3, 0]])
+def test_a_split_with_an_empty_part_takes_the_time_of_the_other(sizes: list[int], tmp_path: Path) -> None:
+    parts = ["a", "b"] if sizes[1] else ["b", "a"]
+    nodes = [helper.make_node("Split", ["x", "sizes"], parts, axis=1), helper.make_node("Conv", ["b", "w"], ["y"])]
+    save(tmp_path / "x.onnx", nodes, [*weights(w=(4, 3, 1, 1)), *integers(sizes=sizes)], {"x": [1, 3, 4, 4]})
+    graph = read_onnx(tmp_path / "x.onnx")
+    assert operators(graph) == ["Split", "Conv"]
+    assert graph.peak_values == (3 + 4) * 16
+
+
+def test_a_convolution_in_three_dimensions_is_told_from_one_of_images(tmp_path: Path) -> None:
+    ZOO["conv3d-torch-17"](tmp_path / "x.onnx")
+    assert [one.operator for one in read_onnx(tmp_path / "x.onnx").stand_ins] == ["Conv3d"]
