@@ -5,6 +5,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,15 @@ from evo_fair.errors import EvoFairError, in_a_line, quote
 __all__ = ["blamed", "check_takes", "is_theirs", "lines_of", "place_of"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
-_NOT_THEIRS = tuple(Path(place).resolve() for place in (Path(__file__).parent, sysconfig.get_path("stdlib")))
+_TORCH = find_spec("torch")  # which may be built from its source, in a folder of any name
+_NOT_THEIRS = tuple(
+    Path(place).resolve()
+    for place in (
+        Path(__file__).parent,
+        sysconfig.get_path("stdlib"),
+        *((_TORCH and _TORCH.submodule_search_locations) or ()),
+    )
+)
 
 
 def place_of(error: BaseException) -> str:
@@ -42,7 +51,7 @@ def lines_of(error: BaseException) -> Iterator[tuple[Path, int]]:
 
 
 def is_theirs(path: Path, below: Path | None = None) -> bool:
-    """Whether a file is the user's own: of no installed package, of neither Python nor evo_fair.
+    """Whether a file is the user's own: of no installed package, of neither Python, torch nor evo_fair.
 
     Args:
         path: The file's path, resolved.
