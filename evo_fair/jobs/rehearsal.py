@@ -59,8 +59,7 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
     `PruningError` for the first thing that fails, on one line that names the layer where that is known, and a way out.
     """
     rest = _trying("fails a trial of all that will be done to it", "let its forward take batches of any size")
-    forked = torch.random.fork_rng(devices=[])
-    with rest, forked, random_numbers_as_before(), torch_threads(1), warnings.catch_warnings():
+    with rest, random_numbers_as_before(), torch_threads(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         seed_everything(task.recipe.seed)
         if network.train(network.training) is not network:

@@ -137,12 +137,12 @@ class TorchDevice:
                 "the problem's [training], run fewer workers on it, or give cpu"
             ) from error
 
-    def forked_rng(self) -> AbstractContextManager[object]:
-        """A block that leaves torch's own generators, of the CPU and of the device, as they were."""
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """The number of the GPU that it is; empty where it is none."""
         if self.kind != "cuda":
-            return torch.random.fork_rng(devices=[])
-        index = torch.cuda.current_device() if self.where.index is None else self.where.index
-        return torch.random.fork_rng(devices=[index])
+            return ()
+        return (torch.cuda.current_device() if self.where.index is None else self.where.index,)
 
 
 CPU = TorchDevice()

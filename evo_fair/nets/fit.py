@@ -98,8 +98,7 @@ def fit(
     with (
         torch_threads(1),
         device.at_work(),
-        device.forked_rng(),
-        random_numbers_as_before(),
+        random_numbers_as_before(device.gpus),
         strides_first(network),
         device.holding(network),
         device.holding(teacher.network) if teacher else nullcontext(),

@@ -1,7 +1,7 @@
 """The random numbers that networks of people's own draw from torch, NumPy and Python: the same in every training."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -28,11 +28,16 @@ def random_states() -> tuple[object, ...]:
 
 
 @contextmanager
-def random_numbers_as_before() -> Iterator[None]:
-    """A block after which Python's and NumPy's own generators are where they were."""
+def random_numbers_as_before(gpus: Sequence[int] = ()) -> Iterator[None]:
+    """A block after which torch's, Python's and NumPy's own generators are where they were.
+
+    Args:
+        gpus: The GPUs whose generators are put back, too. Default: none.
+    """
     pythons, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        yield
+        with torch.random.fork_rng(devices=gpus):
+            yield
     finally:
         random.setstate(pythons)
         np.random.set_state(numpys)  # noqa: NPY002

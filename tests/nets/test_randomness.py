@@ -8,7 +8,7 @@ from torch import nn
 
 from evo_fair.nets.fit import fit, initialise
 from evo_fair.nets.inputs import Scaling
-from evo_fair.nets.randomness import random_states
+from evo_fair.nets.randomness import random_numbers_as_before, random_states, seed_everything
 from evo_fair.problem import Training
 
 
@@ -53,3 +53,11 @@ def test_what_is_drawn_is_told() -> None:
         assert random_states() == before
         draw()  # type: ignore[operator]
         assert random_states() != before
+
+
+def test_after_a_block_all_generators_are_where_they_were() -> None:
+    before = random_states()
+    with random_numbers_as_before():
+        seed_everything(3)
+        assert all(now != then for now, then in zip(random_states(), before, strict=True))
+    assert random_states() == before
