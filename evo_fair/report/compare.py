@@ -10,8 +10,8 @@ import moocore
 import numpy as np
 import pandas as pd
 
-from evo_fair.arguments import as_texts
-from evo_fair.errors import EvoFairError, RunError, check_list
+from evo_fair.arguments import as_number, as_texts, as_wholes
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError, check_list
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
 from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
@@ -187,13 +187,23 @@ class Comparison:
         Args:
             label: One of `groups`.
             percentile: The share of the runs, 0 to 100 %; 50 gives the median surface.
-            objectives: Two or three objectives, by their numbers in `axes`. Default:
+            objectives: One to three objectives, by their numbers in `axes`. Default:
                 all.
 
         Returns:
             The points, float64 `[n, objectives]`.
+
+        Raises:
+            UnknownNameError: No run has the label.
+            EvoFairError: The percentile or the objectives are wrong.
         """
-        chosen = list(range(len(self.axes)) if objectives is None else objectives)
+        if label not in self.groups:
+            raise UnknownNameError("label", label, list(self.groups))
+        chosen = list(range(len(self.axes))) if objectives is None else list(as_wholes("objectives", objectives))
+        if not 1 <= len(chosen) <= 3 or not set(chosen) <= set(range(len(self.axes))):
+            raise EvoFairError(
+                f"objectives = {chosen}: give one to three numbers of objectives, from 0 to {len(self.axes) - 1}"
+            )
         return attainment([self.fronts[run][:, chosen] for run in self._of(label)], percentile)
 
     @property
@@ -229,10 +239,16 @@ def attainment(fronts: Sequence[Points], percentile: float) -> Points:
 
     Returns:
         The surface's points, float64 `[k, m]`.
+
+    Raises:
+        EvoFairError: The percentile is none.
     """
+    percentile = as_number("percentile", percentile)
+    if percentile is None or not 0 <= percentile <= 100:  # moocore would end the process
+        raise EvoFairError(f"percentile {percentile}: give the share of the runs in percent, 0 to 100")
     if fronts[0].shape[1] == 1:
         ranked = np.sort([front.min() for front in fronts])
-        return np.array([[ranked[max(0, int(np.ceil(percentile / 100 * len(ranked))) - 1)]]])
+        return np.array([[ranked[max(0, int(np.ceil(percentile * len(ranked) / 100)) - 1)]]])
     points, sets = np.concatenate(fronts), np.repeat(np.arange(1, len(fronts) + 1), [len(front) for front in fronts])
     return np.asarray(moocore.eaf(points, sets, percentiles=[percentile])[:, :-1], np.float64)
 

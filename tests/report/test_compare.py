@@ -156,6 +156,29 @@ def test_the_attainment_surface_is_what_its_share_of_the_fronts_dominates():
 def test_the_surface_of_one_objective_is_a_rank():
     fronts = [np.array([[value]]) for value in (4.0, 1.0, 3.0, 2.0)]
     assert [attainment(fronts, share)[0, 0] for share in (0, 25, 50, 75, 100)] == [1, 1, 2, 3, 4]
+    fronts = [np.array([[float(value)]]) for value in range(25)]
+    assert attainment(fronts, 28)[0, 0] == 6, "28 % of 25 fronts are seven, however 0.28 is rounded"
+
+
+@pytest.mark.parametrize("percentile", [-1, 101, float("nan"), "half"])
+def test_a_percentile_that_is_none_is_refused(runs, percentile):
+    """moocore would end the process by one beyond 100."""
+    with pytest.raises(EvoFairError, match=r"^percentile "):
+        compare(runs).surface("random", percentile)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (("randon", 50), "unknown label 'randon': expected one of nsga2, random; did you mean 'random'?"),
+        (("random", 50, [0, 2]), "objectives = [0, 2]: give one to three numbers of objectives, from 0 to 1"),
+        (("random", 50, []), "objectives = []: give one to three numbers of objectives, from 0 to 1"),
+    ],
+)
+def test_the_surface_of_what_there_is_not_is_refused(runs, asked, told):
+    with pytest.raises(EvoFairError) as caught:
+        compare(runs).surface(*asked)
+    assert str(caught.value) == told
 
 
 def test_the_mean_interval_is_students():
