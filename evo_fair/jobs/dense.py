@@ -20,6 +20,7 @@ from evo_fair.jobs.reference import find_reference, train_references
 from evo_fair.jobs.rehearsal import rehearse
 from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
+from evo_fair.nets.randomness import random_numbers_as_before, seed_everything
 from evo_fair.nets.reference import REFERENCES, WIDTHS, build_reference, is_reference
 from evo_fair.own import NetworkSpace
 from evo_fair.problem import Problem
@@ -108,8 +109,8 @@ def given_network(module: str | nn.Module, seed: int) -> nn.Module:
     """The network that a module of the user's own is or makes, with the weights that it comes with."""
     if isinstance(module, nn.Module):
         return copy_of_module(module)
-    with torch.random.fork_rng(devices=[]):  # of what its function draws, `initialise` draws the usual layers anew
-        torch.manual_seed(seed)
+    with random_numbers_as_before():  # of what its function draws, `initialise` draws the usual layers anew
+        seed_everything(seed)
         return load_module(module)
 
 
