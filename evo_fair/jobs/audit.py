@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
-from evo_fair.arguments import as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
+from evo_fair.arguments import as_number, as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
 from evo_fair.auditing.findings import LIMITS, Findings, check_groups, check_wishes, find
 from evo_fair.auditing.orders import order_names
 from evo_fair.auditing.plan import Grid
@@ -199,6 +199,9 @@ def audit(
         "scopes": None if scopes is None else as_texts("scopes", scopes),
         "sparsities": None if sparsities is None else as_numbers("sparsities", sparsities),
     }
+    minutes = as_number("minutes", minutes)
+    if minutes is not None and minutes < 0:
+        raise AuditError(f"minutes {minutes:g} is negative: give the most that measuring may take, or leave it out")
     drawn, team = as_wholes("seeds", seeds), ready_workers(workers, as_whole("jobs", jobs))
     common: Any = {"out": folder, "group": group, "minutes": minutes, "workers": team}
     common |= {"resume": resume, "listener": listener, "device": place}

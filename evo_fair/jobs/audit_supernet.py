@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,7 +25,7 @@ from evo_fair.jobs.audit_parts import Measured, audited_groupings, run_parts
 from evo_fair.jobs.facts import data_facts, problem_facts, version_facts
 from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.supernet import supernet_for
-from evo_fair.jobs.workers import Workers, open_team
+from evo_fair.jobs.workers import Workers, checked_jobs, open_team
 from evo_fair.jobs.workers.populations import PredictingWork
 from evo_fair.lock import one_job
 from evo_fair.nets import Supernet
@@ -67,6 +66,7 @@ def audit_proxy(
     Networks are evaluated on the `device`.
     """
     check_orders(grid.criteria)
+    cores = checked_jobs(jobs)
     dataset = problem.dataset()
     group = problem.fairness.chosen(group)
     groupings = audited_groupings(dataset, group, problem.fairness.groupings)
@@ -85,7 +85,6 @@ def audit_proxy(
     def source(order: str, samples: npt.NDArray[np.int64]) -> ProxySource:
         return ProxySource(orders.file(order), space, calibration, dataset.inputs[samples])
 
-    cores = int(joblib.cpu_count()) if jobs is None else jobs
     threads = cores if workers is None else workers.threads
     supernets = {order: orders.supernet(order) for order in dict.fromkeys(plan["order"])}
     here = (workers and workers.processes) or 1

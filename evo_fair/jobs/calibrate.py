@@ -305,6 +305,8 @@ class _Hearer:
 
 def _campaign(problem: Problem | str | Path | None, seed: int | None) -> Campaign:
     problem, seed = as_problem(SPACE if problem is None else problem), 0 if seed is None else seed
+    if seed < 0:
+        raise ProfileError(f"seed {seed} is negative: give 0 or more")
     shape = SOURCES[problem.data.source].input_shape(problem.data.image_size)
     return make_campaign(problem.search_space(shape, 10), seed)
 

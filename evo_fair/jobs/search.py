@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 from torch import nn
 
 from evo_fair.arguments import as_name, as_path, as_whole
@@ -27,7 +26,7 @@ from evo_fair.jobs.own import OwnOrigin, check_network_precision, network_to_sea
 from evo_fair.jobs.places import place_of_job
 from evo_fair.jobs.preparation import Prepared, check_sources, measured_names, prepare
 from evo_fair.jobs.trainings import Additions, check_trainings, train_chosen, write_findings
-from evo_fair.jobs.workers import Team, Workers, open_team, ready_workers
+from evo_fair.jobs.workers import Team, Workers, checked_jobs, open_team, ready_workers
 from evo_fair.jobs.workers.populations import TeamEvaluator
 from evo_fair.jobs.writing import write_front_networks
 from evo_fair.lock import one_job
@@ -44,7 +43,6 @@ from evo_fair.space import SearchSpace
 __all__ = ["search"]
 
 VERSIONS_THAT_COUNT = ("numpy", "pymoo", "torch")
-_MOST_JOBS = 1024
 
 
 @one_job("a search", lambda given: as_path("out", given["out"]))
@@ -168,7 +166,7 @@ def search(
         begun, recorded, initial = opened.configuration, opened.devices, Searched.of(opened).initial
     brought = network_to_search(module, weights, orders, begun)
     team_wanted = ready_workers(workers, jobs)
-    jobs = _checked_jobs(jobs)
+    jobs = checked_jobs(jobs)
     place = place_of_job(torch_device, begun.get("proxy", {}) if resume else None, listener)
     if brought is not None:
         check_network_precision(precision)
@@ -262,16 +260,6 @@ def search(
             listener.undrawn(str(reason))
             break
     return result
-
-
-def _checked_jobs(jobs: int | None) -> int:
-    if jobs is None:
-        return int(joblib.cpu_count())
-    if jobs < 1:
-        raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
-    if jobs > _MOST_JOBS:
-        raise EvoFairError(f"jobs {jobs} is too many: give at most {_MOST_JOBS:,}, or leave it out for all cores")
-    return jobs
 
 
 def _evaluator(

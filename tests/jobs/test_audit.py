@@ -99,6 +99,12 @@ def test_the_supernet_is_audited(problem_file: Path, tmp_path: Path) -> None:
         ({"sparsities": [2.0]}, "sparsity 2 is not in"),
         ({"seeds": 3}, "seeds = 3 is a single one: give a list"),
         ({"networks": 0}, "networks = 0"),
+        ({"seeds": [0, -1]}, "seed -1 is negative"),
+        ({"seed": -1}, "seed -1 is negative"),
+        ({"network": "largest", "seeds": [-1]}, "seed -1 is negative"),
+        ({"jobs": 0}, "jobs 0 is too few"),
+        ({"minutes": "5"}, "minutes '5' is no finite number"),
+        ({"minutes": -1}, "minutes -1 is negative"),
     ],
 )
 def test_wrong_arguments_are_one_line(wrong: dict[str, Any], told: str, problem_file: Path, tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_measurements_become_a_profile(files: dict[str, Any], tmp_path: Path) ->
         ({"layers": "a.csv", "latency": "b.csv", "seed": 0}, "--seed is for what is measured here"),
         ({"layers": "a.csv", "latency": "b.csv", "problem": "digits"}, "--problem is for what is measured here"),
         ({"minutes": "long"}, "minutes 'long' is no finite number"),
+        ({"problem": "digits", "seed": -1}, "seed -1 is negative"),
     ],
 )
 def test_what_does_not_go_together_is_refused(wrong: dict[str, Any], told: str) -> None:

@@ -5,8 +5,8 @@ they are ready. Only the job's own process writes into its folder.
 """
 
 from evo_fair.jobs.workers.given import Workers, as_workers
-from evo_fair.jobs.workers.opened import open_team, ready_workers
+from evo_fair.jobs.workers.opened import checked_jobs, open_team, ready_workers
 from evo_fair.jobs.workers.pieces import FileWork, make_files
 from evo_fair.jobs.workers.team import Team
 
-__all__ = ["FileWork", "Team", "Workers", "as_workers", "make_files", "open_team", "ready_workers"]
+__all__ = ["FileWork", "Team", "Workers", "as_workers", "checked_jobs", "make_files", "open_team", "ready_workers"]

@@ -4,12 +4,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import joblib
+
+from evo_fair.errors import EvoFairError
 from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.workers.given import Workers, as_workers
 from evo_fair.jobs.workers.processes import Processes
 from evo_fair.jobs.workers.team import Engine, Team
 
-__all__ = ["open_team", "ready_workers"]
+__all__ = ["checked_jobs", "open_team", "ready_workers"]
+
+_MOST_JOBS = 1024
+
+
+def checked_jobs(jobs: int | None) -> int:
+    """The threads of a job, one a core where none are given; raises `EvoFairError` for too few or too many."""
+    if jobs is None:
+        return int(joblib.cpu_count())
+    if jobs < 1:
+        raise EvoFairError(f"jobs {jobs} is too few: give 1 or more, or leave it out for all cores")
+    if jobs > _MOST_JOBS:
+        raise EvoFairError(f"jobs {jobs} is too many: give at most {_MOST_JOBS:,}, or leave it out for all cores")
+    return jobs
 
 
 def ready_workers(given: object, jobs: int | None = None) -> Workers | None:
