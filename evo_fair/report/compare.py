@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from evo_fair.arguments import as_number, as_texts, as_wholes
-from evo_fair.errors import EvoFairError, RunError, UnknownNameError, check_list
+from evo_fair.errors import EvoFairError, RunError, UnknownNameError, check_list, quote
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
 from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
@@ -44,8 +44,8 @@ def compare(
 
     Raises:
         RunError: The runs can't be compared, or one has no front.
-        EvoFairError: There are no runs, one is named twice, or labels and runs are not
-            equally many.
+        EvoFairError: There are no runs, one is named twice, labels and runs are not
+            equally many, or the box is none of these objectives.
 
     Example:
         >>> one = ef.load_run("results/digits")
@@ -78,7 +78,7 @@ def compare(
                 "or search on with --resume"
             )
     names = labels or [str(run.configuration["search"].get("algorithm", "run")) for run in loaded]
-    return Comparison(tuple(loaded), tuple(names), tuple(axes), box)
+    return Comparison(tuple(loaded), tuple(names), tuple(axes), None if box is None else _checked_box(box, axes))
 
 
 @dataclass(frozen=True)
@@ -287,6 +287,24 @@ def mean_interval(values: Points) -> tuple[float, float, float]:
 
     half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return mean, mean - half, mean + half
+
+
+def _checked_box(box: object, axes: Sequence[Axis]) -> Box:
+    """A box that was given, its corners as float64 `[m]`; raises `EvoFairError` for one that is none of `axes`."""
+    if not isinstance(box, Box):
+        raise EvoFairError(f"box {quote(box)} is no evo_fair.evolution.Box: give one, or leave it out")
+    try:
+        ideal, reference = (np.asarray(corner, np.float64) for corner in (box.ideal, box.reference))
+        right = ideal.shape == reference.shape == (len(axes),) and bool((ideal < reference).all())
+        right = right and bool(np.isfinite([ideal, reference]).all())
+    except (TypeError, ValueError):
+        right = False
+    if not right:
+        raise EvoFairError(
+            f"box from {quote(box.ideal)} to {quote(box.reference)}: give a best and a worst value of each of "
+            f"{', '.join(axis.name for axis in axes)}, minimised, the best below the worst"
+        )
+    return Box(ideal, reference)
 
 
 def _check_alike(runs: Sequence[Run]) -> None:

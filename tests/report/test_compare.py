@@ -160,6 +160,30 @@ def test_the_surface_of_one_objective_is_a_rank():
     assert attainment(fronts, 28)[0, 0] == 6, "28 % of 25 fronts are seven, however 0.28 is rounded"
 
 
+@pytest.mark.parametrize(
+    ("ideal", "reference"),
+    [
+        ([0.0], [1.0]),  # would be taken for both objectives
+        ([0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+        ([1.0, 1.0], [0.0, 2.0]),
+        ([0.0, 0.0], [1.0, np.nan]),
+        ([0.0, 0.0], [1.0, np.inf]),
+        ("best", "worst"),
+    ],
+)
+def test_a_box_that_is_none_of_the_objectives_is_refused(runs, ideal, reference):
+    with pytest.raises(EvoFairError, match="give a best and a worst value of each of accuracy, latency_ms, minimised"):
+        compare(runs, box=Box(ideal, reference))
+
+
+def test_a_box_of_lists_is_one_and_a_number_is_none(runs):
+    box = Box([-1.0, 0.0], [-0.5, 10.0])
+    arrays = Box(np.array(box.ideal), np.array(box.reference))
+    assert compare(runs, box=box).by_run.equals(compare(runs, box=arrays).by_run)
+    with pytest.raises(EvoFairError, match=r"^box 3 is no evo_fair\.evolution\.Box"):
+        compare(runs, box=3)
+
+
 @pytest.mark.parametrize("percentile", [-1, 101, float("nan"), "half"])
 def test_a_percentile_that_is_none_is_refused(runs, percentile):
     """moocore would end the process by one beyond 100."""
