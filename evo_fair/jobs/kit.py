@@ -27,6 +27,11 @@ def campaign_for_run(run: str | Path | Run, device: str | Path | None = None) ->
     `device` has to have intervals; the run's own is the default. Raises `EvoFairError` of the kind that fits.
     """
     run = run if isinstance(run, Run) else load_run(run)
+    if "network" in run.configuration:
+        raise RunError(
+            f"the run in {run.path} searched a network of its own, and a kit has layers of a problem's space: give a "
+            "run of a supernet, or leave the run out"
+        )
     profile = load_profile(run.configuration["device"]["name"] if device is None else device)
     space = _space(run)
     try:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import evo_fair as ef
+from evo_fair.evolution import Axis, create_run, describe
 from evo_fair.latency.measurements import write_latency, write_layers
 
 NETWORKS = 24
@@ -80,3 +81,16 @@ def test_a_kit_says_what_it_measures(tmp_path: Path) -> None:
 def test_a_kit_of_a_run_takes_nothing_of_a_whole_space(whole: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ef.EvoFairError, match=f"--{next(iter(whole))} is for a kit of a whole space"):
         ef.calibration_kit(tmp_path / "kit", run=tmp_path, **whole)
+
+
+def test_a_run_of_a_network_of_its_own_has_no_kit(tmp_path: Path) -> None:
+    """Its genomes are none of the problem's space, in which they could mean other networks."""
+    configuration = {
+        "search": {"algorithm": "nsga2", "objectives": describe([Axis("latency_ms")]), "group": "class"},
+        "device": {"name": "raspberry-pi-5", "sha256": "a1"},
+        "network": {"name": "mine"},
+    }
+    create_run(tmp_path / "run", configuration)
+    with pytest.raises(ef.RunError, match="searched a network of its own, and a kit has layers of a problem's space"):
+        ef.calibration_kit(tmp_path / "kit", run=tmp_path / "run")
+    assert not (tmp_path / "kit").exists()
