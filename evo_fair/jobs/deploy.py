@@ -146,9 +146,15 @@ def deploy(
     networks = None if networks is None else as_texts("networks", networks)
     for name, given in (("references", references), ("devices", devices)):
         check_list(name, given)
+    references = tuple(references)
+    for reference in references:
+        as_path("references", reference)
+    data = data if data is None or isinstance(data, Dataset) else as_path("data", data)
+    as_number("even_groups", even_groups)
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate, distillation = as_number("learning_rate", learning_rate), as_number("distillation", distillation)
-    weight = DEFAULT_FAIRNESS_WEIGHT if fairness_weight == "default" else as_number("fairness weight", fairness_weight)
+    chosen_weight = DEFAULT_FAIRNESS_WEIGHT if str(fairness_weight) == "default" else fairness_weight
+    weight = as_number("fairness weight", chosen_weight)
     workers = ready_workers(workers)
     listener = as_listener(listener)
     run = run if isinstance(run, Run) else load_run(run)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from evo_fair.arguments import as_number, as_numbers, as_parts, as_whole, as_wholes
-from evo_fair.errors import PruningError, UnknownNameError
+from evo_fair.errors import PruningError, UnknownNameError, quote
 from evo_fair.nets.distillation import check_distillation
 from evo_fair.pruning.methods import ChosenMethod, choose_method
 from evo_fair.pruning.selection import SCOPES, STRUCTURES, Scope, StructureKind, check_sparsity
@@ -55,6 +55,8 @@ class PruneSettings:
     distillation: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ratios, Mapping | None):
+            raise PruningError(f"ratios {quote(self.ratios)} are no shares by layer: give them as {{LAYER: 0.5}}")
         ratios = {name: as_number(f"ratios: {name}", ratio) for name, ratio in (self.ratios or {}).items()}
         plain = {
             "methods": as_parts("methods", self.methods),

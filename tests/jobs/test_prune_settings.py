@@ -46,6 +46,8 @@ def test_scopes_are_global_unless_told() -> None:
     [
         ({"methods": "magnitude"}, "methods = .* is a single one: give a list"),
         ({"methods": []}, "nothing to do"),
+        ({"ratios": 3}, "ratios 3 are no shares by layer"),
+        ({"ratios": [("first", 0.5)]}, "are no shares by layer"),
         ({"methods": ["magnitude", "magnitude"]}, "is given twice"),
         ({"sparsities": [1.0]}, "sparsity 1 "),
         ({"seeds": [-1]}, "seed -1 is negative"),
