@@ -55,8 +55,9 @@ def train(
 
     if not network and seed is not None:
         raise typer.BadParameter("--seed is for --network; a supernet's seed is set by [training] in the problem file")
-    if not network and workers is not None:
-        raise typer.BadParameter("--workers is for --network: a supernet is trained by one process")
+    if not network and (workers is not None or leave_out):
+        option = "--workers" if workers is not None else "--leave-out"
+        raise typer.BadParameter(f"{option} is for --network: a supernet is trained by one process")
     chosen = load_problem(problem, data=data)
     with resumable(same_command(), lambda: "finished epochs are saved") as check, ProgressBars(check) as bars:
         if not network:

@@ -56,6 +56,7 @@ from .conftest import Command, refusal
         (["plot", "x" * 256], f"{'x' * 256}: File name too long; give another path"),
         (["search", "digits", "--out", "x" * 256], f"{'x' * 256}: File name too long; give another path"),
         (["train", "digit"], "unknown problem 'digit'"),
+        (["train", "digits", "--leave-out"], "--leave-out is for --network"),
         (["plot", "/nowhere"], "there is no run in /nowhere"),
         (
             ["operating-point", "/nowhere"],
