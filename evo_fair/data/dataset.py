@@ -19,6 +19,8 @@ __all__ = ["PARTS", "Dataset", "Grouping", "class_grouping", "grouping_of"]
 
 PARTS = ("train", "validation", "test")
 _MOST_GROUPS = 1000
+_MOST_INDEXED = 2**15
+"""Groups that the numbers of an index tell apart: of more, some would be taken for unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +34,8 @@ class Grouping:
             the group is unknown.
 
     Raises:
-        ValueError: A number points outside of `names` or is no whole one, or names are
-            no texts, or two groups have one.
+        ValueError: A number points outside of `names` or is no whole one, names are no
+            texts, two groups have one, or there are more than 32,768 groups.
 
     Example:
         >>> ef.Grouping("sex", ("f", "m"), np.array([0, 1, -1], np.int16)).names
@@ -47,6 +49,8 @@ class Grouping:
     def __post_init__(self) -> None:
         what = f"grouping {self.name!r}"
         object.__setattr__(self, "names", _names(f"the groups of {self.name!r}", self.names))
+        if len(self.names) > _MOST_INDEXED:
+            raise ValueError(f"{what} has {len(self.names):,} groups, at most {_MOST_INDEXED:,} are counted: join some")
         index = _whole(what, self.index)
         if index.size and not -1 <= index.min() <= index.max() < len(self.names):
             raise ValueError(f"{what} points outside its {len(self.names)} groups: use -1 for unknown")

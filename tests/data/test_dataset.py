@@ -215,6 +215,7 @@ def test_a_dataset_that_does_not_fit_together_is_refused(change: dict[str, objec
     [
         (("f",), [0, 1], "points outside"),
         (("f", "m"), [65536, 65537], "points outside"),
+        (tuple(map(str, range(32769))), [0, 32768], "has 32,769 groups, at most 32,768 are counted"),
         (("f", "m"), [0.0, 0.5], "no whole ones"),
         ((1, "1"), [0, 1], "a name of the groups of 'sex' is 1: give a text"),
     ],
