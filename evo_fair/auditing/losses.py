@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from evo_fair.auditing.dense import DenseFacts
-from evo_fair.fairness.degenerate import ends_where_alike
+from evo_fair.fairness.degenerate import ends_where_alike, without_spread
 
 __all__ = ["BANDS", "band_name", "band_of", "losses_by_factor", "losses_by_group", "sample_losses"]
 
@@ -91,9 +91,9 @@ def losses_by_group(
             low, high = np.full((2, len(sizes)), np.nan)
             if weights is not None:
                 drawn = (weights @ (members * change).T) / (weights @ members.T)
-                alike = np.array([np.ptp(change[index == g]) == 0 for g in range(len(sizes))])
                 units = np.array([len(np.unique(facts.units[index == g])) for g in range(len(sizes))])
-                low, high = ends_where_alike(np.percentile(drawn, [2.5, 97.5], axis=0), losses, alike, units)
+                ends = np.percentile(drawn, [2.5, 97.5], axis=0)
+                low, high = ends_where_alike(ends, losses, without_spread(drawn), units)
             shares = members.T / sizes
             worst = _shares_of_worst(right[base[chosen]] @ shares - (predictions[chosen] == facts.target) @ shares)
             for g, name in enumerate(facts.names[grouping]):

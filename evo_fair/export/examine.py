@@ -19,7 +19,7 @@ from evo_fair.fairness.bootstrap import (
     interval,
     resampled_counts,
 )
-from evo_fair.fairness.degenerate import ends_where_alike
+from evo_fair.fairness.degenerate import ends_where_alike, without_spread
 
 __all__ = ["Examination", "Examiner"]
 
@@ -69,8 +69,8 @@ class Examiner:
         """By how much accuracy, overall and by group, is another with predictions `after` than `before`, `[samples]`.
 
         Both are counted on the same resamples, so the intervals are those of the differences; where none of a group's
-        samples change, or all do, see `ends_where_alike`. Groups without a sample are left out; the ends are NaN as in
-        `examine`.
+        samples change, or all do, or they are of one unit, see `ends_where_alike`. Groups without a sample are left
+        out; the ends are NaN as in `examine`.
         """
         labels = self.dataset.labels[self._samples]
         change = (after == labels).astype(np.float64) - (before == labels)
@@ -90,10 +90,9 @@ class Examiner:
         if weights is not None:
             rows = max(1, AT_ONCE // len(change))
             parts = (weights[start : start + rows] for start in range(0, len(weights), rows))
-            drawn = [(part @ (members * change).T) / (part @ members.T) for part in parts]
-            alike = np.array([np.ptp(change[chosen > 0]) == 0 for chosen in members])
+            drawn = np.concatenate([(part @ (members * change).T) / (part @ members.T) for part in parts])
             units = np.array([len(np.unique(self._units[chosen > 0])) for chosen in members])
-            low, high = ends_where_alike(ends_of_change(value, np.concatenate(drawn)), value, alike, units)
+            low, high = ends_where_alike(ends_of_change(value, drawn), value, without_spread(drawn), units)
         return {name: Interval(float(value[i]), float(low[i]), float(high[i])) for i, name in enumerate(names)}
 
     def samples(self) -> dict[str, int]:

@@ -13,7 +13,7 @@ from scipy import sparse
 from evo_fair.arrays import Floats
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
-from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread
+from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread, without_spread
 from evo_fair.fairness.metrics import ACCURACIES, METRICS, RECIPES, Metric
 from evo_fair.fairness.rates import Rates, group_accuracies
 from evo_fair.fairness.wilson import wilson_ends
@@ -157,9 +157,9 @@ def interval(
 
     Where equal groups would often look as unequal by chance as these do, so that the
     metric is at most the upper percentile of `on_resamples` by chance, the interval
-    begins at 0. A rate of 0 or 1, as of a small group that is all right, is so in every
-    resample, though not in truth: see `shares_with_spread`. An accuracy or error of 0
-    or 1 has Wilson's interval of as many samples as `effective_sizes` finds, a balanced
+    begins at 0. A rate of a small group that is all right, or of one unit, is the same
+    in every resample, though not in truth: see `shares_with_spread`. Such an accuracy or
+    error has Wilson's interval of as many samples as `effective_sizes` finds, a balanced
     one the mean of the labels' own. That of the worst group reaches from the lowest
     lower to the lowest upper end of `ends_of_groups`.
 
@@ -177,8 +177,8 @@ def interval(
         UndefinedMetricError: The metric has no value on these samples, or on a resample.
     """
     name, value = _name_of(metric), float(metric(counts)[0])
-    if name in ACCURACIES and value in (0.0, 1.0):
-        low, high = ends(value, metric(resampled), level)
+    if name in ACCURACIES and without_spread(drawn := metric(resampled)):
+        low, high = ends(value, drawn, level)
         least, most = _ends_of_all_alike(name, counts, resampled, level, units)
         return Interval(value, float(min(low, least)), float(max(high, most)))
     values, by_chance = on_resamples(metric, counts, resampled, units)
@@ -194,7 +194,7 @@ def on_resamples(metric: Metric, counts: Counts, resampled: Counts, units: int |
     The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
     how far rates of groups or labels lie apart. By chance they measure it of what each
     rate of a resample is above the same rate of the samples. Where rates are compared,
-    those of 0 and 1 have noise, too, see `shares_with_spread`.
+    those of 0, 1 or one unit have noise, too, see `shares_with_spread`.
 
     Args:
         metric: The metric.
@@ -238,7 +238,7 @@ def ends(
 
 
 def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95, units: int | None = None) -> Floats:
-    """The ends of `ends`, of the accuracy of each group; Wilson's for a group that is all right or all wrong.
+    """The ends of `ends`, of the accuracy of each group; Wilson's for one that is all right, all wrong or one unit.
 
     Such a group is so in every resample, which would make its interval a single point,
     though a few samples are easily so by chance. Wilson's interval takes its samples as
@@ -260,7 +260,7 @@ def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95, units
     drawn = group_accuracies(resampled, "group_accuracy", groups_needed=1)
     share = rates.shares[0]
     found = ends(share, drawn.shares, level)
-    alike = (share == 0) | (share == 1)
+    alike = without_spread(drawn.shares)
     if alike.any():
         low, high = _wilsons(rates, drawn, level, units)[:, alike]
         found[:, alike] = np.minimum(found[0, alike], low), np.maximum(found[1, alike], high)  # 1 may be 1 - 1e-16
@@ -301,7 +301,7 @@ def _name_of(metric: Metric) -> str | None:
 
 
 def _ends_of_all_alike(name: str, counts: Counts, resampled: Counts, level: float, units: int | None) -> Floats:
-    """The ends for a kind of accuracy or error that is 0 or 1, and so has no spread on resamples: float64 `[2]`."""
+    """The ends for a kind of accuracy or error that has no spread on resamples, as one of 0 or 1: float64 `[2]`."""
     if name.endswith("error"):
         return 1.0 - _ends_of_all_alike(name.replace("error", "accuracy"), counts, resampled, level, units)[::-1]
     if name == "worst_group_accuracy":

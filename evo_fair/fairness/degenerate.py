@@ -1,8 +1,8 @@
-"""Rates of 0 and 1, and changes that are all alike: a bootstrap finds them without noise, which few samples can't show.
+"""Rates and changes that are alike in every resample: a bootstrap finds them without noise, which few units can't show.
 
-A group of ten that is all right is all right in every resample, and yet one in ten of its kind may be wrong. Its noise
-comes from what is known of a share of which all or none were seen instead: the posterior from Jeffreys' prior (Brown,
-Cai and DasGupta 2001), and Wilson's interval.
+A group of ten that is all right is all right in every resample, and yet one in ten of its kind may be wrong. A group of
+one unit has the same share in every resample, whatever it is. Its noise comes from what is known of a share of so few
+instead: the posterior from Jeffreys' prior (Brown, Cai and DasGupta 2001), and Wilson's interval.
 """
 
 from typing import Any
@@ -14,11 +14,26 @@ from evo_fair.arrays import Floats
 from evo_fair.fairness.rates import Rates
 from evo_fair.fairness.wilson import wilson_ends
 
-__all__ = ["effective_sizes", "ends_where_alike", "shares_with_spread"]
+__all__ = ["effective_sizes", "ends_where_alike", "shares_with_spread", "without_spread"]
+
+_ROUNDING = 1e-9
+"""Shares that differ by less do so by rounding: those of a million samples differ by a thousand times that."""
+
+
+def without_spread(resampled: Floats) -> npt.NDArray[np.bool_]:
+    """Which values are the same on every resample, but for rounding.
+
+    Args:
+        resampled: The values on every resample, float64 `[replicates, ...]`.
+
+    Returns:
+        bool `[...]`.
+    """
+    return np.asarray(np.ptp(resampled, axis=0) < _ROUNDING)
 
 
 def shares_with_spread(rates: Rates, resampled: Rates, units: int | None = None) -> Floats:
-    """The shares of resamples; those of rates that are 0 or 1 are drawn as samples from their posterior would be.
+    """The shares of resamples; those of rates of 0, 1 or one unit are drawn as samples from their posterior would be.
 
     The draws are the same for the same rates and number of resamples.
 
@@ -30,15 +45,16 @@ def shares_with_spread(rates: Rates, resampled: Rates, units: int | None = None)
     Returns:
         0 to 1, float64 `[replicates, ...]`.
     """
-    shares = resampled.shares
-    alike = (rates.part[0] == 0) | (rates.part[0] == rates.whole[0])
+    shares, sizes = resampled.shares, effective_sizes(rates, resampled, units)
+    extreme = (rates.part[0] == 0) | (rates.part[0] == rates.whole[0])
+    alike = extreme | (without_spread(shares) & (sizes < rates.whole[0]))  # of few units
     if not alike.any():
         return shares
     rng = np.random.default_rng(0)  # what is drawn depends on nothing but how much there is to draw
-    sizes = np.rint(effective_sizes(rates, resampled, units)[alike]).astype(np.int64)
-    part = np.where(rates.part[0][alike] == 0, 0, sizes)
-    chances = rng.beta(part + 0.5, sizes - part + 0.5, (len(shares), len(sizes)))
-    shares[:, alike] = rng.binomial(sizes, chances) / sizes
+    whole = np.rint(sizes[alike]).astype(np.int64)
+    part = rates.shares[0][alike] * whole
+    chances = rng.beta(part + 0.5, whole - part + 0.5, (len(shares), len(whole)))
+    shares[:, alike] = rng.binomial(whole, chances) / whole
     return shares
 
 

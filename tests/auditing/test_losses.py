@@ -77,6 +77,20 @@ def test_nobody_loses_most_where_nobody_loses_and_equal_losses_are_shared(facts)
     assert found["sex"].to_dict() == {"f": 0.25, "m": 0.25}
 
 
+def test_losses_of_one_unit_are_not_known_for_sure(facts):
+    """Of the three women's images, all of one woman, one is lost: it is so in every resample."""
+    of_one = dataclasses.replace(facts, units=np.array([0, 0, 0, 3, 4, 5, 6, 7]))
+    dense = facts.logits.argmax(axis=2).astype(np.uint8)
+    worse = dense[0].copy()
+    worse[0] ^= 1
+    networks = pd.DataFrame({"base": list("xx"), "dense": [True, False], "sparsity": [0.0, 0.2]})
+    found = losses_by_group(networks, np.stack([dense[0], worse]), of_one, np.random.default_rng(0))
+    woman = found[(found["group"] == "f") & (found["band"] == "all")].iloc[0]
+    assert woman["loss"] == pytest.approx(1 / 3)
+    assert woman["low"] < 0
+    assert woman["high"] > 0.8
+
+
 def test_a_group_in_which_nothing_changed_may_have_lost_something(facts):
     dense = facts.logits.argmax(axis=2).astype(np.uint8)
     networks = pd.DataFrame({"base": list("xx"), "dense": [True, False], "sparsity": [0.0, 0.2]})

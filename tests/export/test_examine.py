@@ -129,6 +129,23 @@ def test_changes_are_differences_on_the_same_resamples(dataset: Dataset, predict
     assert tuple(unchanged) == pytest.approx((0.0, -3.8415 / (n + 3.8415), 3.8415 / (n + 3.8415)), abs=1e-4)
 
 
+def test_a_change_in_a_group_of_one_unit_is_not_known_for_sure(dataset: Dataset, predictions: np.ndarray) -> None:
+    """Half of its samples are lost, as in every resample of it: of one unit hardly anything is known."""
+    test = dataset.part("test")
+    index, units = np.full(len(dataset), -1), dataset.units.copy()
+    index[test] = 1
+    index[test[:8]] = 0
+    units[test[:8]] = units[test[0]]
+    labels = dataset.labels[test].astype(np.uint8)
+    after = labels.copy()
+    after[:4] = (after[:4] + 1) % 10
+    of_one = grouped(replace(dataset, units=units), index)
+    change = Examiner(of_one, "test", ("odd",), seed=0, replicates=300).changes(labels, after)["accuracy[odd:even]"]
+    assert change.value == -0.5
+    assert change.low < -0.8
+    assert change.high > 0
+
+
 def test_intervals_of_changes_are_changes_that_can_be(dataset: Dataset, predictions: np.ndarray) -> None:
     """All but one of a class are lost: the interval would go on beyond all of them."""
     sevens = np.flatnonzero(dataset.labels[dataset.part("test")] == 7)

@@ -10,6 +10,7 @@ from scipy import stats
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, bootstrap, count_predictions, group_accuracy
 from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, ends_of_groups, interval, resampled_counts
+from evo_fair.fairness.wilson import wilson_ends
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
 GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
@@ -291,6 +292,27 @@ def test_units_of_a_group_that_holds_many_of_them_count_once_too(groups_of_units
     assert ends_of_groups(counts, resampled, units=persons)[0, 0] == pytest.approx(20 / 23.8415, abs=0.01)
     found = interval(METRICS["accuracy"], counts, resampled, units=persons)
     assert tuple(found) == pytest.approx((1.0, persons / (persons + 3.8415), 1.0), abs=1e-4)
+
+
+def test_a_group_of_one_unit_says_no_more_than_one_sample() -> None:
+    """Ten images of one person, six of them right, beside thirty persons: resamples all have the same share of them."""
+    units = np.repeat(np.arange(31), [10, *[1] * 30])
+    labels, groups = np.zeros(40, np.int64), (units > 0).astype(np.int64)
+    predictions = (np.arange(40) % 5 > 2).astype(np.uint8)
+    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
+    counts = Counts(values, rest, ("one", "many"), ("no", "yes"))
+    weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
+    resampled = resampled_counts(weights, predictions, labels, groups, counts)
+    wilson = wilson_ends(0.6, 1)
+    low, high = ends_of_groups(counts, resampled, units=31)
+    np.testing.assert_allclose([low[0], high[0]], wilson, atol=0.05)  # resamples without the group are drawn anew
+    assert 0.4 < low[1] < 0.6 < high[1] < 0.8
+    found = {name: interval(METRICS[name], counts, resampled, units=31) for name in ("accuracy_gap", "accuracy")}
+    assert found["accuracy_gap"].low == 0.0
+    assert found["accuracy_gap"].high > 0.5
+    alone = draw_weights(np.zeros(40), 100, np.random.default_rng(0), (groups,))
+    of_one = resampled_counts(alone, predictions, labels, groups, counts)
+    assert interval(METRICS["accuracy"], counts, of_one, units=1)[1:] == pytest.approx(wilson, abs=1e-9)
 
 
 def test_unequal_groups_are_called_so() -> None:
