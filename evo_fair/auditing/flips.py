@@ -82,7 +82,7 @@ def forecast_flips(
     fitted model stays. By group it asks whether flips are told apart within the group.
     `quality` has the columns `grouping`, `group`, `score`, `auc`, `low`, `high`,
     `samples`; `risk` `grouping`, `group`, `samples`, `forecast`, `observed`. Raises
-    `AuditError` where nothing flips, or everything.
+    `AuditError` where nothing flips, or everything, or all samples are of one unit.
 
     Args:
         facts: What is known of the dense networks.
@@ -97,6 +97,8 @@ def forecast_flips(
         raise AuditError(
             "a forecast of flips needs networks that flip some predictions and not all: audit more of them"
         )
+    if len(np.unique(facts.units)) < 2:
+        raise AuditError("a forecast of flips needs samples of two units: audit a part that holds more than one")
     signs = dense_signs(facts)[used]
     scores = {name: signs[..., i] * (1 if name == "entropy" else -1) for i, name in enumerate(SIGNS)}
     scores["fitted"] = _held_out(signs, flips, stays, facts.units)

@@ -159,7 +159,10 @@ def forecast(findings: Findings) -> str:
         findings: What the audit found.
     """
     if findings.forecast is None:
-        few = "Not enough flips for a forecast: it needs networks that flip some predictions and not all."
+        few = (
+            "Not enough flips for a forecast, or samples of one unit alone: it needs networks that flip some "
+            "predictions and not all, and two units."
+        )
         return "\n".join(["## Which predictions will flip, forecast from the dense network alone", "", few, ""])
     quality, risk = findings.forecast.quality, findings.forecast.risk
     everyone = quality[quality["grouping"] == "all"].set_index("score")

@@ -227,7 +227,9 @@ def _p(value: float) -> str:
 def _forecast(folder: Path) -> dict[str, Any]:
     quality, risk = folder / "forecast.csv", folder / "risk.csv"
     if not (quality.is_file() and risk.is_file()):
-        return section(text=["There were not enough flips of predictions for a forecast."])
+        return section(
+            text=["There were not enough flips of predictions for a forecast, or all samples are of one unit."]
+        )
     aucs = _table(quality, ("grouping", "group", "score"), ("samples",))
     found = {
         (row["grouping"], row["group"]): between(*(number(row[name]) for name in ("auc", "low", "high")))

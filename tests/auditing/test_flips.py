@@ -77,6 +77,13 @@ def test_nothing_to_forecast_is_said():
         forecast_flips(facts, flips * 0, np.full(3, 20), ["sex"], np.random.default_rng(0))
 
 
+def test_samples_of_one_unit_have_no_forecast():
+    facts, flips = _planted(np.random.default_rng(0), samples=60)
+    of_one = dataclasses.replace(facts, units=np.zeros(60, np.int64))
+    with pytest.raises(AuditError, match="two units"):
+        forecast_flips(of_one, flips, np.full(3, 20), ["sex"], np.random.default_rng(0))
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_group_in_which_everything_flips_has_no_auc_and_warns_of_nothing():
     facts, flips = _planted(np.random.default_rng(2), samples=60)
