@@ -25,6 +25,9 @@ SIGNS = ("confidence", "margin", "entropy")
 FOLDS = 5
 REPLICATES = 500
 
+_ALIKE = 1e-9
+"""AUCs that differ by less do so by rounding."""
+
 
 @dataclass(frozen=True)
 class FlipForecast:
@@ -79,7 +82,8 @@ def forecast_flips(
 
     Folds keep the samples of a unit together, for all architectures. An AUC is that of
     all pairs of a pruned network and a sample; its interval (95 %) draws units, the
-    fitted model stays. By group it asks whether flips are told apart within the group.
+    fitted model stays. By group it asks whether flips are told apart within the group;
+    that of a group of one unit is the same in all resamples, and has no interval.
     `quality` has the columns `grouping`, `group`, `score`, `auc`, `low`, `high`,
     `samples`; `risk` `grouping`, `group`, `samples`, `forecast`, `observed`. Raises
     `AuditError` where nothing flips, or everything, or all samples are of one unit.
@@ -114,7 +118,9 @@ def forecast_flips(
             ranked = _Ranked(scores[name][:, inside], flips[:, inside], stays[:, inside])
             low, high = np.nan, np.nan
             if weights is not None and not np.isnan(ranked.auc()):
-                low, high = np.nanpercentile([ranked.auc(weight[inside]) for weight in weights], [2.5, 97.5])
+                drawn = np.array([ranked.auc(weight[inside]) for weight in weights])
+                if np.nanmax(drawn) - np.nanmin(drawn) > _ALIKE:
+                    low, high = np.nanpercentile(drawn, [2.5, 97.5])
             quality.append(about | {"score": name, "auc": ranked.auc(), "low": float(low), "high": float(high)})
         observed = flips[:, inside].sum() / (flips + stays)[:, inside].sum()
         forecast = np.average(scores["fitted"][:, inside].mean(axis=1), weights=counts[used])

@@ -77,6 +77,16 @@ def test_nothing_to_forecast_is_said():
         forecast_flips(facts, flips * 0, np.full(3, 20), ["sex"], np.random.default_rng(0))
 
 
+def test_a_group_of_one_unit_has_an_auc_without_an_interval():
+    facts, flips = _planted(np.random.default_rng(0), samples=60)
+    units = np.where(facts.groups["sex"] == 0, -1, np.arange(60))
+    of_one = dataclasses.replace(facts, units=units)
+    found = forecast_flips(of_one, flips, np.full(3, 20), ["sex"], np.random.default_rng(0)).quality.set_index("group")
+    assert 0 < found.loc["f", "auc"] < 1
+    assert found.loc["f", ["low", "high"]].isna().all()
+    assert found.loc["m", "low"] < found.loc["m", "auc"] < found.loc["m", "high"]
+
+
 def test_samples_of_one_unit_have_no_forecast():
     facts, flips = _planted(np.random.default_rng(0), samples=60)
     of_one = dataclasses.replace(facts, units=np.zeros(60, np.int64))
