@@ -168,6 +168,14 @@ def test_the_page_of_commands_has_the_names_that_can_be_chosen() -> None:
     assert "magnitude\\_l1" in text
 
 
+@pytest.mark.parametrize("name", OPTIONS)
+def test_the_help_of_a_command_breaks_no_sentence(name: str) -> None:
+    """Behind the first paragraph a terminal shows the lines as they are, and folds them once more."""
+    said = typer.main.get_command(app).commands[name].help  # type: ignore[attr-defined]
+    paragraphs = [each.splitlines() for each in said.split("\n\n")[1:]]
+    assert [line for lines in paragraphs for line in lines if not line.endswith(".")] == []
+
+
 def test_objectives_of_the_how_to_are_right() -> None:
     """The worst class of the first network is right in one of two, that of the second in none."""
     first, second, *_ = (each.text for each in blocks(ROOT / "docs" / "how-to" / "objective.md"))

@@ -69,7 +69,11 @@ def audit(
     ] = "worst_group_loss",
     constraint: Annotated[
         list[str] | None,
-        typer.Option("--constraint", help="A limit of the operating point, such as 'worst_group_loss<=0.02'."),
+        typer.Option(
+            "--constraint",
+            help="A limit of the operating point; can be repeated. Default: 'worst_group_loss<=0.02' and "
+            "'accuracy_loss<=0.01'.",
+        ),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Threads; they change the time only. Default: all cores.")
@@ -102,9 +106,9 @@ def audit(
 ) -> None:
     """Prunes a problem's networks in many ways and reports who loses by it, and how surely.
 
-    By default thousands of networks are cut from the frozen supernet, and none is trained after it was pruned. With
-    --network or --module one trained network is pruned by every combination of criterion, structure, scope, treatment,
-    sparsity and seed.
+    By default 1,000 networks are cut from the frozen supernet, and none is trained after it was pruned.
+    With --network or --module one trained network is pruned instead.
+    Every combination of criterion, structure, scope, treatment, sparsity and seed is tried then.
     """
     from evo_fair.cli.interrupts import resumable
     from evo_fair.cli.progress import ProgressBars

@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from evo_fair.auditing.findings import LIMITS
 from evo_fair.cli import main
+from evo_fair.jobs.audit import NETWORKS
 
 from ..commands import Commands
 from .conftest import Command, refusal
@@ -24,6 +26,14 @@ def whole(evo_fair: Command, problem_file: Path, tmp_path_factory: pytest.TempPa
     assert done.returncode == 0, done.stderr
     assert f"the report: {out}/report.md" in done.stdout
     return out
+
+
+def test_the_help_states_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"By default {NETWORKS:,} networks are cut" in said
+    assert "Default: {} and {}.".format(*(f"'{limit.replace(' ', '')}'" for limit in LIMITS)) in said
 
 
 @pytest.mark.slow
