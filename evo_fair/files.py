@@ -104,7 +104,7 @@ def cache_folder(*parts: str) -> Path:
 
     root = os.environ.get("EVO_FAIR_CACHE") or platformdirs.user_cache_dir("evo_fair", appauthor=False)
     folder = user_path(root).joinpath(*parts)
-    with storage_errors(folder):
+    with storage_errors(folder, ", or name a folder of yours in EVO_FAIR_CACHE"):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -155,24 +155,24 @@ def _odd_paths(name: str | Path, error: type[EvoFairError]) -> Iterator[None]:
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusal to write `path` into a `StorageError` that says what to do."""
+def storage_errors(path: Path, otherwise: str = "") -> Iterator[None]:
+    """Turns the system's refusal to write `path` into a `StorageError` that says what to do, also `otherwise`."""
     try:
         yield
     except StorageError:
         raise
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {_why_not(path, error)}") from error
+        raise StorageError(f"cannot write {path}: {_why_not(path, error, otherwise)}") from error
 
 
-def _why_not(path: Path, error: OSError) -> str:
+def _why_not(path: Path, error: OSError, otherwise: str) -> str:
     """What stands in the way of writing `path`, and what to do about it."""
     blocking = next((one for one in (path, *path.parents) if _is_no_folder(one)), None)
     if error.errno in {errno.ENOTDIR, errno.EEXIST} and blocking is not None:
         return f"{blocking} is a file; give a folder in its place"
     if error.errno == errno.EISDIR and path.is_dir():
         return f"{path} is a folder; give a file, or take the folder away"
-    return f"{error.strerror or error}; make room or permit writing there, then run it again"
+    return f"{error.strerror or error}; make room or permit writing there{otherwise}, then run it again"
 
 
 def _is_no_folder(path: Path) -> bool:

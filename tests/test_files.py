@@ -210,6 +210,19 @@ def test_the_cache_goes_where_the_user_says(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "cache" / "supernets" / "x").is_dir()
 
 
+def test_a_cache_that_cannot_be_made_is_answered_with_how_to_move_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    told = "Permission denied; make room or permit writing there, or name a folder of yours in EVO_FAIR_CACHE, then"
+    with pytest.raises(StorageError, match=told):
+        cache_folder("supernets")
+
+
 def test_digests_tell_where_one_part_ends(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"ab")
     assert digest("ab", "c") != digest("a", "bc")
