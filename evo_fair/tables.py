@@ -61,4 +61,4 @@ def print_table(table: Table) -> None:
         console.width = max(console.width, needed)
     else:
         console.width = max(console.width, 200)
-    console.print(table)
+    console.print(table, crop=False)  # Rich shares the width out without regard to what may not be broken

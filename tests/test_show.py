@@ -210,3 +210,20 @@ def test_a_narrow_terminal_breaks_no_word_of_a_table(
     print_table(table)
     printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).split()
     assert {"e794737ca60b", "1,228,864", "unfairness", "accumulates"} <= set(printed)
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80"])
+def test_a_narrow_terminal_loses_no_column_of_a_table(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    table = Table()
+    table.add_column("layer", overflow="fold")
+    for heading in ("operator", "shape", "MACs", "params", "ms", "share"):
+        table.add_column(heading, justify="right")
+    row = ("Conv", "32x112x112 -> 32 3x3/1", "3,612,672", "288", "0.1234", "12.3%")
+    table.add_row("/features/features.1/conv/conv.0/Conv", *row)
+    print_table(table)
+    printed = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).split()
+    assert {"share", *" ".join(row).split()} <= set(printed)
