@@ -29,7 +29,8 @@ def devices(json: Annotated[bool, typer.Option("--json", help="Print JSON instea
         say(*json_format.dumps(rows, indent=2, ensure_ascii=False).split("\n"))
         return
     table = Table()
-    for column in ("name", "device", "runtime", "precision"):
+    table.add_column("name")  # to be typed, so it stays whole
+    for column in ("device", "runtime", "precision"):
         table.add_column(column, overflow="fold")
     for column in ("threads", "networks", "error", "within 10 %"):
         table.add_column(column, justify="right")

@@ -13,7 +13,8 @@ def problems() -> None:
     from evo_fair.tables import Table, print_table
 
     table = Table()
-    for column in ("problem", "what it is", "groups", "what it needs"):
+    table.add_column("problem")  # to be typed, so it stays whole
+    for column in ("what it is", "groups", "what it needs"):
         table.add_column(column, overflow="fold")
     for name in problem_names():
         problem = load_problem(name)
