@@ -1,9 +1,13 @@
 """Evolutionary multi-objective search for small, fast and fair neural networks."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# ONNX Runtime would tell its makers of every network that it opens; set to 0, it may.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 __all__ = [
     "Audit",

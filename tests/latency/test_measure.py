@@ -1,5 +1,8 @@
 """Timing: every round visits every network, and what rounds say of themselves is worked out by hand."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,8 +10,10 @@ import numpy as np
 import pytest
 
 from evo_fair.latency import measure as measuring
+from evo_fair.latency.build_onnx import layers_to_onnx
 from evo_fair.latency.measure import Timings, measure, write_csv
 from evo_fair.latency.measurements import read_latency
+from evo_fair.layers import Op
 
 
 class FakeSession:
@@ -86,3 +91,30 @@ def test_a_kit_warns_of_an_unsteady_board(
     warned = "the machine was not steady, within 5%: run it again with nothing else running" in capsys.readouterr().err
     assert warned is not steady
     assert (tmp_path / "latency.csv").is_file()
+
+
+KIT = """
+import runpy
+runpy.run_path({script!r})["open_session"]({model!r}, 1)
+"""
+LIBRARY = """
+import evo_fair
+import onnxruntime
+onnxruntime.InferenceSession({model!r}, providers=["CPUExecutionProvider"])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where ONNX Runtime keeps what it tells is known on Linux alone")
+@pytest.mark.parametrize("code", [KIT, LIBRARY], ids=["kit", "library"])
+def test_nothing_is_told_of_the_networks_that_are_opened(code: str, tmp_path: Path) -> None:
+    """ONNX Runtime from 1.29 on sends events, and keeps them at home until it can."""
+    linear = np.array([[Op.LINEAR, 4, 2, 1, 1, 1, 1, 1]], np.int32)
+    (tmp_path / "one.onnx").write_bytes(layers_to_onnx(linear).SerializeToString())
+    filled = code.format(script=measuring.__file__, model=str(tmp_path / "one.onnx"))
+    # It is silent by itself where it takes itself to be tested.
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home = tmp_path / "home"
+    home.mkdir()
+    environment |= {"HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_DATA_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", filled], env=environment, cwd=tmp_path, check=True)
+    assert [path.name for path in home.rglob("*") if path.is_file()] == []
