@@ -2,8 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from evo_fair import __version__
@@ -14,6 +16,7 @@ from evo_fair.show import counted
 
 try:
     from distributed import Client, KilledWorker
+    from distributed.client import ClosedClientError
 except ImportError as reason:
     raise WorkerError(
         "the address of a scheduler needs Dask, which is not installed: pip install 'evo-fair[cluster]'"
@@ -28,6 +31,9 @@ _PATIENCE = 10
 
 _LOOK = 1.0
 """Seconds for which the number of workers is taken to be the same."""
+
+_GONE = (OSError, ClosedClientError)
+"""What a client raises whose scheduler is gone: some that the network does, others once the client has noticed."""
 
 
 def check_answers(address: str) -> None:
@@ -57,7 +63,8 @@ class Cluster:
         self._running = 0
         self._looked, self._workers = 0.0, list[str]()
         self._told = False
-        threads = self._client.nthreads()
+        with self._asking():
+            threads = self._client.nthreads()
         number = len(threads)
         self.description = f"{counted(number, 'worker')} of {address}"
         if any(count > 1 for count in threads.values()):
@@ -85,7 +92,8 @@ class Cluster:
         if prefer is not None:
             near = {"workers": [self._workers[prefer % len(self._workers)]], "allow_other_workers": True}
         self._running += 1
-        future: Future[Any] = self._executor.submit(call, *arguments, **near)
+        with self._asking():
+            future: Future[Any] = self._executor.submit(call, *arguments, **near)
         return future
 
     def abandon(self, future: "Future[Any]") -> None:
@@ -103,10 +111,7 @@ class Cluster:
         if isinstance(error, KilledWorker):
             return LostWorkers(int(error.allowed_failures) + 1, f"the last was {error.last_worker.address}")
         if future.cancelled():
-            raise WorkerError(
-                f"the scheduler at {self._address} is gone, or has given the job up: start it again, and go on with "
-                "--resume"
-            )
+            raise self._gone()
         if error is not None:
             raise WorkerError(
                 f"the workers of {self._address} can't make pieces ({type(error).__name__}: {in_a_line(error)}): "
@@ -123,12 +128,28 @@ class Cluster:
 
     def close(self) -> None:
         """Leaves the scheduler, which calls off what has not begun."""
-        self._executor.shutdown(wait=False)
-        self._client.close()
+        for leave in (partial(self._executor.shutdown, wait=False), self._client.close):
+            with suppress(*_GONE):  # it called everything off when it went
+                leave()
         _LOG.setLevel(self._level)
 
     def _seen(self) -> list[str]:
         if time.monotonic() - self._looked > _LOOK:
-            self._workers = sorted(self._client.nthreads())
+            with self._asking():
+                self._workers = sorted(self._client.nthreads())
             self._looked = time.monotonic()
         return self._workers
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """A block that asks the scheduler: raises `WorkerError` where it is gone."""
+        try:
+            yield
+        except _GONE as reason:
+            raise self._gone() from reason
+
+    def _gone(self) -> WorkerError:
+        return WorkerError(
+            f"the scheduler at {self._address} is gone, or has given the job up: start it again, and go on with "
+            "--resume"
+        )

@@ -81,3 +81,27 @@ def test_traces_of_the_client_are_kept_back_while_a_team_is_open(address: str, t
     with open_team(Workers(address), tmp_path, ef.Listener()):
         assert not log.isEnabledFor(logging.ERROR)
     assert log.level == before
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_scheduler_that_goes_while_the_job_waits_or_works_is_one_line(tmp_path: Path, workers: int) -> None:
+    with distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, processes=True, silence_logs=50
+    ) as cluster:
+        address = cluster.scheduler_address
+
+        class Closes(ef.Listener):
+            def noted(self, line: str) -> None:
+                if "has no workers" in line:
+                    cluster.close()
+
+        def job() -> None:
+            with open_team(Workers(address), tmp_path, Closes()) as team:
+                assert team is not None
+                with team.loaded(lambda piece: piece) as load:
+                    for _ in team.each(load, [1, 2, 3], str):
+                        cluster.close()
+
+        with pytest.raises(ef.WorkerError, match=rf"^the scheduler at {address} is gone, .*--resume$"):
+            job()
+    assert list(tmp_path.iterdir()) == []
