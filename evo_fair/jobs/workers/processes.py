@@ -6,6 +6,7 @@ In one executor of many processes, the loss of one breaks all, and which piece w
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -71,7 +72,7 @@ class Processes:
                 return waiting
         with _without_interrupts():  # the process starts within the first call
             executor = self._executors[number] = process_executor.ProcessPoolExecutor(
-                1, initializer=_begin, initargs=(os.getpid(),), env=self._environment
+                1, initializer=_begin, initargs=(os.getpid(), self._temporary.name), env=self._environment
             )
             future: Future[Any] = executor.submit(call, *arguments)
         return future
@@ -128,15 +129,16 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(owner: int) -> None:
+def _begin(owner: int, temporary: str) -> None:
     """Runs first in a worker: it ends with its owner, and does not start anew for what it keeps in memory."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     if os.name == "posix":
-        threading.Thread(target=_end_with, args=(owner,), daemon=True, name="owner").start()
+        threading.Thread(target=_end_with, args=(owner, temporary), daemon=True, name="owner").start()
 
 
-def _end_with(owner: int) -> None:
+def _end_with(owner: int, temporary: str) -> None:
     while os.getppid() == owner:
         time.sleep(_LOOK)
+    shutil.rmtree(temporary, ignore_errors=True)  # an owner that was killed has left it
     os._exit(1)

@@ -92,12 +92,13 @@ def test_a_worker_keeps_what_it_has_opened(team: Team) -> None:
 
 
 OWNER = """
-import os, signal, sys, time
+import os, signal, sys, tempfile, time
 import evo_fair as ef
 from pathlib import Path
 from evo_fair.jobs.workers import Workers, open_team
 
 def work(piece):
+    tempfile.mkdtemp()
     Path(sys.argv[1], str(os.getpid())).touch()
     time.sleep(600)
 
@@ -111,8 +112,12 @@ except KeyboardInterrupt:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_no_worker_outlives_its_job(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], start_new_session=True)
+def test_neither_workers_nor_their_files_outlive_a_job(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, sent: signal.Signals, code: int
+) -> None:
+    temporary = tmp_path_factory.mktemp("temporary")
+    environment = os.environ | {"TMPDIR": str(temporary)}
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(tmp_path)], start_new_session=True, env=environment)
     while not (at_work := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]):
         assert owner.poll() is None
         time.sleep(0.05)
@@ -125,4 +130,5 @@ def test_no_worker_outlives_its_job(tmp_path: Path, sent: signal.Signals, code: 
     while Path(f"/proc/{at_work[0]}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not Path(f"/proc/{at_work[0]}").exists()
+    assert list(temporary.glob("evo-fair-*")) == []
     assert code != 130 or [path.name for path in tmp_path.iterdir()] == [str(at_work[0])]
