@@ -10,7 +10,7 @@ from torch import nn
 
 from evo_fair.arguments import as_number, as_path, as_texts, as_whole
 from evo_fair.data import Dataset
-from evo_fair.errors import EvoFairError, RunError, check_list
+from evo_fair.errors import EvoFairError, RunError, WorkerError, check_list
 from evo_fair.evolution import check_front, genome_of
 from evo_fair.export.alone import TRAININGS, AloneTraining
 from evo_fair.export.choice import choose_networks
@@ -135,6 +135,7 @@ def deploy(
 
     Raises:
         RunError: The run is missing or damaged, or belongs to other data.
+        WorkerError: A network ended three workers, and was not left out, or all were.
         EvoFairError: Other input is wrong; the error's kind says what of it.
 
     Example:
@@ -229,6 +230,11 @@ def deploy(
         made = _make(team, workshop, run, chosen, listener)
     before = [name for name in run.front["id"].astype(str) if name not in chosen and workshop.finished(name)]
     chosen = [*made, *before]
+    if not chosen:
+        raise WorkerError(
+            f"no network of {folder} survived its workers: give workers more memory if that is what they lack, or go "
+            "on without workers and --resume"
+        )
     table = write_timings_and_table(workshop, chosen, others, profiles, listener)
     complete_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))

@@ -18,7 +18,7 @@ import evo_fair as ef
 from evo_fair.cli import main
 from evo_fair.cli.deploy import say_unpredicted
 from evo_fair.data import Dataset
-from evo_fair.errors import RunError
+from evo_fair.errors import RunError, WorkerError
 from evo_fair.evolution import create_run
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 
@@ -307,6 +307,14 @@ def test_wrong_input_is_one_line(
     assert captured.out == ""
     assert message in captured.err.strip().splitlines()[-1]
     assert not list(tmp_path.glob("deployed/*.onnx"))
+
+
+def test_a_deployment_of_which_no_network_survived_its_workers_is_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.jobs.deploy.make_files", lambda *_: [])  # all were left out
+    with pytest.raises(WorkerError, match=r"^no network of .*made survived its workers: .* --resume$"):
+        ef.deploy(run, epochs=1, out=tmp_path / "made")
 
 
 def test_a_search_that_has_not_ended_is_warned_of(run: Path, ids: list[str], evo_fair: Command, tmp_path: Path) -> None:
