@@ -83,18 +83,18 @@ class Additions:
     generations: int
 
     def after(
-        self, rounds: int, evidence: Evidence, trainings: Sequence[TrainingResult], *, last: bool, listener: Listener
+        self, rounds: int, evidence: Evidence, trainings: Sequence[TrainingResult], listener: Listener
     ) -> Evidence:
         """The evidence with the networks that are added after so many `rounds` of trainings.
 
-        Unless it is the `last` round that there is, what the journal holds of it is whole, and taken as it is. So are
-        as many networks as a generation has.
+        What the journal holds of the round is taken as it is where it is whole: where there are as many networks as a
+        generation has, or those of a later round. Else a line may have been lost, and the round is gone over again.
         """
         generation = self.generations + rounds - 1
         records = read_journal(self.journal)
         there = [record for record in records if record.generation == generation]
         whole = len(there) >= self.plan.population or any(record.generation > generation for record in records)
-        if not last or whole:
+        if whole:
             return evidence.enlarged(there)
         with self.evaluator() as evaluator:
             plan = self.plan
@@ -158,7 +158,7 @@ def train_chosen(
         while True:
             while len(told := done[: (rounds + 1) * ROUND]) == (rounds + 1) * ROUND:
                 rounds += 1
-                evidence = additions.after(rounds, evidence, told, last=len(told) == len(done), listener=listener)
+                evidence = additions.after(rounds, evidence, told, listener)
             belief = evidence.believe(done)
             write_beliefs(run.path / "beliefs.csv", evidence.table(belief))
             if len(done) >= trainings:

@@ -197,6 +197,17 @@ def test_a_round_whose_networks_were_not_all_written_is_gone_over_again(
 
 
 @pytest.mark.slow
+def test_a_last_line_that_was_lost_comes_back_though_trainings_follow_it(
+    run: ef.Run, problem_file: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    journal = (out / "journal.jsonl").read_bytes()
+    (out / "journal.jsonl").write_bytes(journal[:-5])
+    ef.search(str(problem_file), out=out, trainings=6, resume=True, **OPTIONS)
+    assert contents(out) == contents(run.path)
+
+
+@pytest.mark.slow
 def test_networks_that_trainings_add_keep_the_limits_on_cost(problem_file: Path, tmp_path: Path) -> None:
     limit = "params<=1500"
     found = ef.search(str(problem_file), out=tmp_path / "run", trainings=4, constraints=[limit], **OPTIONS)
