@@ -8,6 +8,7 @@ import pandas as pd
 
 from evo_fair.auditing.store import ROW_COLUMNS
 from evo_fair.data import Dataset
+from evo_fair.errors import AuditError
 from evo_fair.fairness import group_accuracy, measure_all
 
 __all__ = ["UNKNOWN", "metrics_of", "rows_of", "with_losses"]
@@ -90,13 +91,17 @@ def with_losses(networks: pd.DataFrame, group: str) -> pd.DataFrame:
     `accuracy_loss`; `worst_group_loss` and `worst_class_loss`, the most that any group
     of `group`, or class, lost; `loss_gap`, the most minus the least that a group of
     `group` lost, the degradation fairness of BiFP (arXiv 2312.10181). Networks whose
-    dense one was not measured are left out.
+    dense one was not measured are left out. Raises `AuditError` where none was.
 
     Args:
         networks: A row a network.
         group: The grouping's name.
     """
     dense = networks[networks["dense"].to_numpy(bool)].set_index("base")
+    if dense.empty:
+        raise AuditError(
+            "no dense network was measured, against which losses are told: go on with it, evo-fair audit ... --resume"
+        )
     found = networks[networks["base"].isin(dense.index)].reset_index(drop=True)
     reference = dense.loc[found["base"]].reset_index(drop=True)
     losses = {}
