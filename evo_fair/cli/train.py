@@ -59,7 +59,8 @@ def train(
         option = "--workers" if workers is not None else "--leave-out"
         raise typer.BadParameter(f"{option} is for --network: a supernet is trained by one process")
     chosen = load_problem(problem, data=data)
-    with resumable(same_command(), lambda: "finished epochs are saved") as check, ProgressBars(check) as bars:
+    kept = "epochs" if workers is None else "networks"  # those of a worker's training end with it
+    with resumable(same_command(), lambda: f"finished {kept} are saved") as check, ProgressBars(check) as bars:
         if not network:
             _train_supernet(chosen, out, torch_device, bars)
         else:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import evo_fair as ef
+from evo_fair.cli import main
 from evo_fair.nets import Step
 
 from .conftest import Command
@@ -28,3 +29,19 @@ def test_interrupted_training_goes_on_and_says_so(evo_fair: Command, problem_fil
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("broken", "whole")]
     assert files[0] == files[1]
     assert set(files[0]) == {"supernet.safetensors", "manifest.json"}
+
+
+@pytest.mark.parametrize(("workers", "kept"), [([], "epochs"), (["--workers", "2"], "networks")])
+def test_an_interrupt_says_what_is_saved(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], workers: list[str], kept: str
+) -> None:
+    """A worker trains in a folder of its own, which ends with it."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("evo_fair.jobs.reference.train_references", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "digits", "--network", "resnet18", *workers])
+    assert stop.value.code == 130
+    assert f"interrupted; finished {kept} are saved, go on with: " in capsys.readouterr().err
