@@ -170,6 +170,11 @@ def _why_not(path: Path, error: OSError, otherwise: str) -> str:
     blocking = next((one for one in (path, *path.parents) if _is_no_folder(one)), None)
     if error.errno in {errno.ENOTDIR, errno.EEXIST} and blocking is not None:
         return f"{blocking} is a file; give a folder in its place"
+    broken = next((one for one in (path, *path.parents) if one.is_symlink() and not one.exists()), None)
+    if error.errno == errno.EEXIST and broken is not None:
+        return (
+            f"{broken} is a symbolic link to {broken.readlink()}, where nothing is; make that folder, or give another"
+        )
     if error.errno == errno.EISDIR and path.is_dir():
         return f"{path} is a folder; give a file, or take the folder away"
     return f"{error.strerror or error}; make room or permit writing there{otherwise}, then run it again"

@@ -59,6 +59,14 @@ def test_a_file_in_the_place_of_a_folder_is_named(below: str, tmp_path: Path) ->
         write_json(tmp_path / "file" / below, {})
 
 
+@pytest.mark.parametrize("below", ["out", "out/run"])
+def test_a_link_to_a_disk_that_is_not_there_is_named(below: str, tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "scratch")
+    told = rf"out is a symbolic link to {tmp_path}/scratch, where nothing is; make that folder"
+    with pytest.raises(StorageError, match=told):
+        write_text(tmp_path / below / "a.txt", "x")
+
+
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").mkdir()
     with pytest.raises(StorageError, match=r"cannot write .*x.json: .*x.json is a folder; give a file"):
