@@ -125,6 +125,8 @@ def test_broken_off_at_a_file_of_the_first_part_and_resumed_gives_the_same_files
             audit_proxy(problem, GRID, out=out, jobs=1)
     audit_proxy(problem, GRID, out=out, jobs=1, resume=True)
     assert files_of(out) == files_of(whole.path)
+    cards, wanted = ({card.name: card.read_bytes() for card in path.glob("parts/*.json")} for path in (out, whole.path))
+    assert cards == wanted
 
 
 def test_another_setting_does_not_resume(problem, whole):
