@@ -139,7 +139,8 @@ class Parameters:
             params = self._count(weight) if weight is not None else 0
             bias, read = _bias_of(kind, inputs), _bias_input(kind, inputs)
             if kind in MATRICES or kind in WITHOUT_BIAS or (read is not None and not read.constant):
-                return params + (self._count(bias) if bias is not None else 0)  # what is behind it may be its bias
+                # What is behind it may be its bias.
+                return params + (self._count(read) if read is not None and read.constant else 0)
             if weight is None or not params:  # its weights are another's
                 return self._count(bias) if bias is not None else 0
             if bias is not None:
