@@ -232,7 +232,8 @@ def objective(
         A decorator.
 
     Raises:
-        ObjectiveError: The name is taken, or the direction is none; when it decorates.
+        ObjectiveError: The name is taken, the direction is none, or unit or label is no
+            text; when it decorates.
 
     Example:
         >>> @ef.objective(direction="min", cheap=True)
@@ -273,11 +274,14 @@ def check_objective(new: Objective) -> None:
         new: The objective.
 
     Raises:
-        ObjectiveError: Its name, direction, function or `measures` is none.
+        ObjectiveError: Its name, direction, unit, label, function or `measures` is none.
     """
     OBJECTIVES.check_name(new.name)
     if new.direction not in ("min", "max"):
         raise ObjectiveError(f"direction {new.direction!r} of objective {new.name!r}: expected 'min' or 'max'")
+    for key, text in (("unit", new.unit), ("label", new.label)):
+        if not isinstance(text, str):
+            raise ObjectiveError(f"{key} {quote(text)} of objective {new.name!r} is no text: give one, or leave it out")
     if new.measures not in get_args(Measures):
         raise ObjectiveError(
             f"objective {new.name!r} measures {quote(new.measures)}: expected 'accuracy', 'unfairness' or ''"

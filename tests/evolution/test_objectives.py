@@ -165,6 +165,13 @@ def test_a_wrong_direction_is_refused():
         objective(direction="down")(len)
 
 
+@pytest.mark.parametrize("key", ["unit", "label"])
+@pytest.mark.parametrize("value", [None, 3])
+def test_a_unit_or_label_that_is_no_text_is_refused(key, value):
+    with pytest.raises(ObjectiveError, match=rf"{key} {value} of objective 'mine' is no text"):
+        resolve([Objective("mine", function=len, **{key: value})])
+
+
 def test_the_decorator_without_brackets_is_refused():
     with pytest.raises(ObjectiveError, match="brackets"):
 
