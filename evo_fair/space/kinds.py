@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from numbers import Integral
 
 from numba import njit
 
@@ -332,11 +333,14 @@ def _fault(kind: Kind) -> str:
         return "one unit at most is strided, names differ, and none is 'shortcut'"
     if (kind.hidden in (Hidden.EXPANSION, Hidden.WIDTH)) != any(kind.giving(Channels.HIDDEN)):
         return "a hidden width needs a rule (Hidden.EXPANSION or Hidden.WIDTH), and a rule a unit that gives HIDDEN"
-    if kind.shortcuts[0] == Shortcut.IDENTITY or kind.shortcuts[1] == Shortcut.PROJECTION:
+    if len(kind.shortcuts) != 2 or kind.shortcuts[0] == Shortcut.IDENTITY or kind.shortcuts[1] == Shortcut.PROJECTION:
         return "shortcuts are none or the projection in a stage's first slot, none or the identity in later ones"
     kernels = [kind.kernel, *(unit.kernel for unit in kind.units)]
-    if even := next((kernel for kernel in kernels if kernel and kernel % 2 == 0), None):
-        return f"a kernel is {even}: give an odd one, whose centre is a pixel, or 0 for a linear layer"
+    for kernel in kernels:
+        if kernel and (not isinstance(kernel, Integral) or kernel < 0 or kernel % 2 == 0):
+            return f"a kernel is {kernel}: give an odd one, whose centre is a pixel, or 0 for a linear layer"
+    if kind.expansion is not None and (not isinstance(kind.expansion, Integral) or kind.expansion < 1):
+        return f"its expansion is {kind.expansion}: give a whole number, 1 or more, or leave it to a gene"
     return _table_fault(kind)
 
 
