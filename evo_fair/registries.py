@@ -15,7 +15,15 @@ from importlib import import_module
 from typing import Any, Literal, TypeVar
 
 from evo_fair.blame import check_takes
-from evo_fair.errors import DataError, EvoFairError, ObjectiveError, ProblemError, ProfileError, PruningError
+from evo_fair.errors import (
+    DataError,
+    EvoFairError,
+    ObjectiveError,
+    ProblemError,
+    ProfileError,
+    PruningError,
+    UnknownNameError,
+)
 from evo_fair.registry import Registry, modules_in
 
 __all__ = [
@@ -280,6 +288,7 @@ def criterion(
         A decorator.
 
     Raises:
+        UnknownNameError: There is no criterion `orders_alike`.
         PruningError: The name is taken or malformed, or the arguments are others; when
             it decorates.
 
@@ -290,6 +299,8 @@ def criterion(
         ...     return magnitude_l1(network, structure, samples, rng)
         >>> ef.forget("large_weights_first", "criterion")
     """
+    if orders_alike and orders_alike not in CRITERIA:  # an audit would leave out this one, and have no other for it
+        raise UnknownNameError("criterion", str(orders_alike), CRITERIA.names())
     traits = CriterionTraits(seedless, compares_groups, orders_alike)
     return _adding(CRITERIA, name, CRITERION_TAKES, traits, "criterion")
 

@@ -283,6 +283,12 @@ def test_a_part_defined_again_in_a_notebook_takes_its_own_place() -> None:
     assert "Again" not in STRATEGIES
 
 
+def test_a_criterion_that_orders_like_an_unknown_one_is_refused() -> None:
+    with pytest.raises(ef.UnknownNameError, match=r"unknown criterion 'magnitude_l3'.* did you mean 'magnitude_l"):
+        ef.criterion("nearly_l2", orders_alike="magnitude_l3")
+    assert callable(ef.criterion("nearly_l2", orders_alike="magnitude_l2"))
+
+
 def test_every_name_of_the_projects_own_is_registered_by_its_home() -> None:
     from evo_fair.registry import _ALL
 
