@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
+from os import PathLike
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 from evo_fair.blame import is_theirs, lines_of
-from evo_fair.errors import EvoFairError, PluginError, in_a_line
+from evo_fair.errors import EvoFairError, PluginError, in_a_line, quote
 from evo_fair.files import sha256_of, user_path
 from evo_fair.registry import restored_afterwards
 from evo_fair.sources import source_hash
@@ -75,6 +76,8 @@ def load_plugin(file: str | Path) -> None:
         >>> ef.load_plugin("depth.py")
         >>> ef.forget("depth")
     """
+    if not isinstance(file, str | PathLike):
+        raise PluginError(f"plugin {quote(file)} is no path: give a text or a pathlib.Path")
     path = user_path(file, PluginError)
     if path.suffix != ".py":
         raise PluginError(f"plugin {path} is no Python file: give one whose name ends in .py")

@@ -177,7 +177,7 @@ class Registry(Mapping[str, Part], Generic[Part, Traits]):
         if self.is_built_in(name):
             raise self.error(f"{name!r} belongs to evo_fair and stays: choose another name for yours")
         if name not in self._parts:
-            raise UnknownNameError(self.kind, name, self.own_names())
+            raise UnknownNameError(self.kind, name if isinstance(name, str) else quote(name), self.own_names())
         for table in (self._parts, self._traits, self._code):
             del table[name]
 

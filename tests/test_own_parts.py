@@ -283,6 +283,12 @@ def test_a_part_defined_again_in_a_notebook_takes_its_own_place() -> None:
     assert "Again" not in STRATEGIES
 
 
+@pytest.mark.parametrize("call", [ef.load_plugin, ef.forget])
+def test_what_is_no_path_and_no_name_is_one_line(call: Any) -> None:
+    with pytest.raises(ef.EvoFairError, match=r"^(plugin 3 is no path|unknown objective '3')"):
+        call(3)
+
+
 def test_a_criterion_that_orders_like_an_unknown_one_is_refused() -> None:
     with pytest.raises(ef.UnknownNameError, match=r"unknown criterion 'magnitude_l3'.* did you mean 'magnitude_l"):
         ef.criterion("nearly_l2", orders_alike="magnitude_l3")

@@ -232,7 +232,7 @@ class Profile:
         outside: Bools = ((table < low[kinds]) | (table > high[kinds])).any(axis=2) & (kinds > 0)
         return outside
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Writes the profile as JSON, atomically.
 
         Args:
@@ -240,8 +240,9 @@ class Profile:
 
         Raises:
             StorageError: It can't be written.
+            EvoFairError: It is no path.
         """
-        write_json(path, self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
+        write_json(as_path("path", path), self.file.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def all_prices(prices: Mapping[str, float], terms: Sequence[Term]) -> list[float]:

@@ -82,7 +82,7 @@ def test_odroid_xu4_says_what_it_carried_over() -> None:
 
 def test_a_profile_written_is_read_back(tmp_path: Path, space: SearchSpace) -> None:
     profile = load_profile("pixel-3")
-    profile.write(tmp_path / "copy.json")
+    profile.write(str(tmp_path / "copy.json"))
     again = load_profile(tmp_path / "copy.json")
     table = space.decode(space.sample(np.random.default_rng(0), 20))
     assert again.sha256 == profile.sha256
