@@ -14,6 +14,8 @@ __all__ = ["is_redefinition", "source_hash"]
 
 _Function = Callable[..., Any]
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_FIRST_SEEN: dict[int, tuple[object, Any]] = {}
+"""What lists, sets and dicts held when they were hashed first, by where they are, and themselves, so that they stay."""
 
 
 def is_redefinition(old: Any, new: Any) -> bool:
@@ -153,15 +155,22 @@ def _values(value: Any, module: str, seen: set[int]) -> Iterator[str]:
     elif type(value).__module__ == "numpy" and hasattr(value, "tobytes") and not value.dtype.hasobject:
         yield f"{value.dtype.str} {value.shape} {digest(value.tobytes())}"
     elif isinstance(value, set | frozenset):
-        yield repr(sorted(repr(one) for one in value if isinstance(one, _PLAIN)))
+        yield repr(sorted(repr(one) for one in _as_first_seen(value) if isinstance(one, _PLAIN)))
     elif isinstance(value, list | tuple | dict):
         if id(value) in seen:  # it holds itself
             return
-        yield f"{type(value).__name__} of {len(value)}"
-        for one in [part for pair in value.items() for part in pair] if isinstance(value, dict) else value:
+        held = _as_first_seen(value)
+        yield f"{type(value).__name__} of {len(held)}"
+        for one in [part for pair in held.items() for part in pair] if isinstance(held, dict) else held:
             yield from _values(one, module, seen | {id(value)})
     elif _module_of(value) == module:
         yield from _texts(value, seen)
+
+
+def _as_first_seen(value: Any) -> Any:
+    """What a container held when it was hashed first: one that a part fills, as a cache or a log, makes it no other."""
+    kind = next((kind for kind in (list, set, dict) if isinstance(value, kind)), None)
+    return _FIRST_SEEN.setdefault(id(value), (value, kind(value)))[1] if kind else value
 
 
 def _module_of(value: object) -> object:

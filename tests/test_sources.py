@@ -164,6 +164,27 @@ def test_a_hash_changes_with_lists_and_arrays_that_a_part_holds(
     assert changed != first
 
 
+CACHES = """
+LOG, KNOWN, SEEN = [], {}, set()
+def keeps(counts, also=[]):
+    also.append(1)
+    LOG.append(2)
+    SEEN.add(3)
+    return KNOWN.setdefault(4, counts)
+"""
+
+
+def test_a_part_that_fills_a_cache_or_a_log_stays_itself(tmp_path: Path) -> None:
+    """A search that a notebook broke off goes on there; another list in the place of the log is another part."""
+    module = load(tmp_path / "caches.py", CACHES)
+    before = source_hash(module.keeps)
+    module.keeps(5)
+    assert all((module.LOG, module.KNOWN, module.SEEN))
+    assert source_hash(module.keeps) == before
+    module.LOG = [2]
+    assert source_hash(module.keeps) != before
+
+
 @pytest.mark.parametrize("name", ["wrapped", "calls_one_of_a_list", "calls_a_class", "holds", "method"])
 @pytest.mark.parametrize("written", [True, False])
 def test_a_hash_changes_with_wrappers_methods_and_classes(name: str, written: bool, tmp_path: Path) -> None:
