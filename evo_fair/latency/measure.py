@@ -94,7 +94,7 @@ def pin(threads: int) -> None:
 
 def open_session(model: bytes | str, threads: int) -> Any:
     """An ONNX Runtime session on the CPU for a model's bytes or path, with a fixed number of threads."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # a kit's script runs where evo_fair is not
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # in a kit this runs alone
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -272,7 +272,7 @@ def test_the_default_fairness_weight_is_the_one_that_the_help_states(
         (["--distillation", 0.5], "follows the whole network of your own that was searched, and the run in"),
         (["--distillation", -1], "distillation -1 is no share of the loss"),
         (["--even-groups", 1], "even groups 1 is outside [0, 1): give the share of accuracy that may be lost"),
-        (["--even-groups", "nan"], "even groups nan is outside [0, 1)"),
+        (["--even-groups", "nan"], "even groups nan is no finite number: give one"),
         (["--device", "abacus"], "unknown device 'abacus'"),
         (["--reference", "nowhere.onnx"], "there is no file nowhere.onnx: give the path of an .onnx file"),
         (["--reference", "mobilenet-v4"], "unknown reference network 'mobilenet-v4': expected one of mobilenet-v2"),

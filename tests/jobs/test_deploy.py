@@ -12,7 +12,7 @@ import evo_fair as ef
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"even_groups": "0.1"}, "even_groups '0.1' is no finite number"),
+        ({"even_groups": "0.1"}, "even groups '0.1' is no finite number"),
         ({"fairness_weight": np.array([1.0, 2.0])}, "fairness weight .* is no finite number"),
         ({"references": [3]}, "references 3 is no path"),
         ({"data": 3}, "data 3 is no path"),
