@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from evo_fair.data.dataset import Dataset, Grouping
 from evo_fair.data.source import DataRequest, Source, source
+from evo_fair.evolution.evaluator import Space
 from evo_fair.evolution.objectives import Objective, objective
 from evo_fair.evolution.strategy import State, Strategy
 from evo_fair.latency.onnx_operators import LayerCost, NodeFacts, onnx_operator
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
-    from evo_fair.evolution.evaluator import Space
     from evo_fair.fairness import Counts
     from evo_fair.layers import LayerTable
     from evo_fair.pruning.criteria import Scores
@@ -67,6 +67,7 @@ __all__ = [
     "Predictive",
     "Shortcut",
     "Source",
+    "Space",
     "State",
     "Strategy",
     "StrategyFactory",
@@ -155,7 +156,7 @@ class StrategyFactory(Protocol):
     """
 
     def __call__(
-        self, space: "Space", rng: "np.random.Generator", population: int, objectives: Sequence[Objective], /
+        self, space: Space, rng: "np.random.Generator", population: int, objectives: Sequence[Objective], /
     ) -> Strategy:
         """Makes the strategy of a search.
 

@@ -1,7 +1,7 @@
 """The search strategies by name, and those that users hand over as a class, a function or an object."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,16 @@ __all__ = [
 StrategyFactory = Callable[..., Strategy]
 """Makes a strategy of the space, the one Generator, the population's size and the objectives."""
 
-Algorithm = str | StrategyFactory
+
+class StrategySettings(Protocol):
+    """An object with settings, whose method `begin` makes a strategy."""
+
+    @property
+    def begin(self) -> StrategyFactory:
+        """Makes it, as a class or function would."""
+
+
+Algorithm = str | StrategyFactory | StrategySettings
 """A name; or a class or function that makes a strategy; or an object whose `begin` does."""
 
 ALGORITHMS = STRATEGIES

@@ -14,7 +14,15 @@ __all__ = ["Evaluator", "Genomes", "KnowingSpace", "Space"]
 
 
 class Space(Protocol):
-    """The genomes there are: int16 `[networks, genes]`, gene `i` from 0 to `cardinalities[i] - 1`."""
+    """The genomes there are: int16 `[networks, genes]`, gene `i` from 0 to `cardinalities[i] - 1`.
+
+    Example:
+        >>> from evo_fair.extend import Space
+        >>> from evo_fair.testing import small_space
+        >>> space: Space = small_space()
+        >>> space.sample(np.random.default_rng(0), 5).shape == (5, len(space.gene_names))
+        True
+    """
 
     @property
     def gene_names(self) -> tuple[str, ...]:
