@@ -18,15 +18,13 @@ from sklearn.preprocessing import StandardScaler
 from evo_fair.arrays import Floats
 from evo_fair.auditing.dense import DenseFacts, entropy_of
 from evo_fair.errors import AuditError
+from evo_fair.fairness.degenerate import without_spread
 
 __all__ = ["SIGNS", "FlipForecast", "auc", "count_flips", "dense_signs", "forecast_flips"]
 
 SIGNS = ("confidence", "margin", "entropy")
 FOLDS = 5
 REPLICATES = 500
-
-_ALIKE = 1e-9
-"""AUCs that differ by less do so by rounding."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,9 @@ def forecast_flips(
             low, high = np.nan, np.nan
             if weights is not None and not np.isnan(ranked.auc()):
                 drawn = np.array([ranked.auc(weight[inside]) for weight in weights])
-                if np.nanmax(drawn) - np.nanmin(drawn) > _ALIKE:
-                    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+                drawn = drawn[~np.isnan(drawn)]
+                if len(drawn) and not without_spread(drawn):
+                    low, high = np.percentile(drawn, [2.5, 97.5])
             quality.append(about | {"score": name, "auc": ranked.auc(), "low": float(low), "high": float(high)})
         observed = flips[:, inside].sum() / (flips + stays)[:, inside].sum()
         forecast = np.average(scores["fitted"][:, inside].mean(axis=1), weights=counts[used])
