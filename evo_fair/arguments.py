@@ -10,7 +10,18 @@ import numpy as np
 
 from evo_fair.errors import EvoFairError, check_list, quote
 
-__all__ = ["as_name", "as_number", "as_numbers", "as_parts", "as_path", "as_text", "as_texts", "as_whole", "as_wholes"]
+__all__ = [
+    "as_name",
+    "as_number",
+    "as_numbers",
+    "as_parts",
+    "as_path",
+    "as_text",
+    "as_texts",
+    "as_whole",
+    "as_wholes",
+    "check_seeds",
+]
 
 
 _LARGEST = 2**63 - 1
@@ -169,3 +180,15 @@ def _listed(name: str, values: object) -> Iterable[object]:
     if values is None or isinstance(values, Mapping) or not isinstance(values, Iterable):
         raise EvoFairError(f"{name} = {quote(values)} is no list: give one, as [...]")
     return values
+
+
+def check_seeds(seeds: Iterable[int], error: type[EvoFairError] = EvoFairError) -> None:
+    """Raises an `error` for a negative seed, which nothing can be drawn with.
+
+    Args:
+        seeds: The seeds.
+        error: The kind of error. Default: `EvoFairError`.
+    """
+    for seed in seeds:
+        if seed < 0:
+            raise error(f"seed {seed} is negative: give 0 or more")

@@ -1,18 +1,19 @@
 """The plan of an audit: which pruned networks of which architectures, by criterion, scope, sparsity and seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from evo_fair.arguments import check_seeds
 from evo_fair.auditing.paths import SUPERNET_SCOPES, Importance, full_width, pruning_path
 from evo_fair.errors import AuditError, UnknownNameError
 from evo_fair.layers import macs, params
 from evo_fair.space import SearchSpace
 
-__all__ = ["PLAN_COLUMNS", "Grid", "check_pruned", "check_seeds", "genomes_of", "plan_networks"]
+__all__ = ["PLAN_COLUMNS", "Grid", "check_pruned", "genomes_of", "plan_networks"]
 
 PLAN_COLUMNS = (
     "id",
@@ -62,7 +63,7 @@ class Grid:
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise AuditError(f"{name} = {list(values)}: name at least one, and each once")
-        check_seeds((*self.seeds, self.seed))
+        check_seeds((*self.seeds, self.seed), AuditError)
         if not any(self.sparsities):
             raise AuditError(f"sparsities = {list(self.sparsities)}: nothing would be pruned; give one above 0")
 
@@ -117,17 +118,6 @@ def check_pruned(networks: int) -> None:
             f"the grid has {networks} pruned network(s), and an audit compares two or more: "
             "give more sparsities above 0, criteria, scopes or seeds"
         )
-
-
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises `AuditError` for a negative seed, which nothing can be drawn with.
-
-    Args:
-        seeds: The seeds.
-    """
-    for seed in seeds:
-        if seed < 0:
-            raise AuditError(f"seed {seed} is negative: give 0 or more")
 
 
 def genomes_of(plan: pd.DataFrame) -> npt.NDArray[np.int16]:

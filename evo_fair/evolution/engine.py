@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from evo_fair.arguments import check_seeds
 from evo_fair.errors import EvoFairError, ObjectiveError
 from evo_fair.evolution.algorithms import Algorithm, algorithm_name, check_algorithm, make_strategy
 from evo_fair.evolution.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -64,8 +65,7 @@ class SearchPlan:
                 raise EvoFairError(f"{name} {value} is too small: it must be at least {least}")
             if value > _MOST[name]:
                 raise EvoFairError(f"{name} {value} is too large: it must be at most {_MOST[name]:,}")
-        if self.seed < 0:
-            raise EvoFairError(f"seed {self.seed} is negative: give 0 or more")
+        check_seeds([self.seed])
 
     @property
     def algorithm_name(self) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from evo_fair.arguments import as_path
+from evo_fair.arguments import as_path, check_seeds
 from evo_fair.auditing.dense import DenseFacts, entropy_of
 from evo_fair.auditing.measure import with_losses
-from evo_fair.auditing.plan import PLAN_COLUMNS, check_pruned, check_seeds
+from evo_fair.auditing.plan import PLAN_COLUMNS, check_pruned
 from evo_fair.auditing.store import AuditFolder, start_audit, write_table
 from evo_fair.errors import AuditError, EvoFairError, UnknownNameError
 from evo_fair.jobs.audit_parts import Measured, audited_groupings, run_parts
@@ -63,7 +63,7 @@ class NetworkGrid:
         for name, values in asdict(self).items():
             if isinstance(values, tuple) and (not values or len(set(values)) < len(values)):
                 raise AuditError(f"{name} = {list(values)}: name at least one, and each once")
-        check_seeds(self.seeds)
+        check_seeds(self.seeds, AuditError)
         if self.epochs < 0:
             raise AuditError(f"epochs {self.epochs} is negative: give 0 or more")
         check_pruned(int((plan_of(self, "")["target"] > 0).sum()))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evo_fair.arguments import as_number, as_path, as_text, as_whole
+from evo_fair.arguments import as_number, as_path, as_text, as_whole, check_seeds
 from evo_fair.data import SOURCES
 from evo_fair.errors import ProfileError, check_list
 from evo_fair.jobs.kit import campaign_for_run
@@ -305,8 +305,7 @@ class _Hearer:
 
 def _campaign(problem: Problem | str | Path | None, seed: int | None) -> Campaign:
     problem, seed = as_problem(SPACE if problem is None else problem), 0 if seed is None else seed
-    if seed < 0:
-        raise ProfileError(f"seed {seed} is negative: give 0 or more")
+    check_seeds([seed], ProfileError)
     shape = SOURCES[problem.data.source].input_shape(problem.data.image_size)
     return make_campaign(problem.search_space(shape, 10), seed)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 from torch import nn
 
-from evo_fair.arguments import as_number, as_path, as_texts, as_whole
+from evo_fair.arguments import as_number, as_path, as_texts, as_whole, check_seeds
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, RunError, WorkerError, check_list
 from evo_fair.evolution import check_front, genome_of
@@ -166,8 +166,7 @@ def deploy(
     place = place_of_job(torch_device, begun, listener)
     tuning = Tuning(from_scratch, epochs, learning_rate, weight or 0.0, balance_groups, distillation or 0.0)
     check_even_groups(even_groups)
-    if seed < 0:
-        raise EvoFairError(f"seed {seed} is negative: give 0 or more")
+    check_seeds([seed])
     chosen = choose_networks(run.front, run.axes, networks)
     profiles = profiles_of(run, devices)
     problem, grouping = searched_problem(run, data)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from evo_fair.arguments import as_number, as_numbers, as_parts, as_whole, as_wholes
+from evo_fair.arguments import as_number, as_numbers, as_parts, as_whole, as_wholes, check_seeds
 from evo_fair.errors import PruningError, UnknownNameError, quote
 from evo_fair.nets.distillation import check_distillation
 from evo_fair.pruning.methods import ChosenMethod, choose_method
@@ -112,9 +112,7 @@ class PruneSettings:
             check_sparsity(sparsity)
         for layer, ratio in (self.ratios or {}).items():
             check_sparsity(ratio, f"the share of layer {layer!r},")
-        for seed in self.seeds:
-            if seed < 0:
-                raise PruningError(f"seed {seed} is negative: give 0 or more")
+        check_seeds(self.seeds, PruningError)
         if not self.units:
             raise PruningError("nothing to do: give at least one method, sparsity and seed")
         if len({unit.name for unit in self.units}) < len(self.units):

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair import __version__
-from evo_fair.arguments import as_text, as_texts, as_whole
+from evo_fair.arguments import as_text, as_texts, as_whole, check_seeds
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.export.card import file_facts, write_onnx
@@ -119,8 +119,7 @@ def train_references(
             raise UnknownNameError("network", network, list(REFERENCES), WIDTHS)
         if networks.count(network) > 1:
             raise EvoFairError(f"network {network!r} is given twice: name each once")
-    if seed < 0:
-        raise EvoFairError(f"seed {seed} is negative: give 0 or more")
+    check_seeds([seed])
     problem = as_problem(problem)
     dataset = problem.dataset()
     _check_images(problem, dataset)
