@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["deploy", "say_unpredicted"]
 
 
+_ENDS = ("", "_low", "_high")
+
+
 def _weight(text: str | float) -> float:
     """A weight, or `default` for the default one, which the help states."""
     if text == "default":
@@ -163,6 +166,7 @@ def deploy(
             listener=bars,
         )
     _show(table)
+    _say_objectives(table)
     _say_worst_groups(table)
     _show_evenness(table)
     say_unpredicted(run, table, device or ())
@@ -210,6 +214,18 @@ def _show(table: "pd.DataFrame") -> None:
             *(_interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in metrics),
         )
     print_table(shown)
+
+
+def _say_objectives(table: "pd.DataFrame") -> None:
+    """Says, a line each, what the search's other objectives are of which networks; 8-bit forms are left to the CSV."""
+    shown = ("accuracy", "unfairness", "worst_group_accuracy", "accuracy_gap")
+    for column in (str(name) for name in table if str(name).endswith("]") and f"{name}_low" in table):
+        name, _, grouping = column.partition("[")
+        if name in shown:
+            continue
+        rows = table[(table["precision"] == "fp32") & table[column].notna()].to_dict("records")
+        told = "; ".join(f"{row['id']}, {_interval(*(row[f'{column}{end}'] for end in _ENDS))}" for row in rows)
+        say(f"{name.replace('_', ' ')}, by {grouping[:-1]}: {told}")
 
 
 def _say_worst_groups(table: "pd.DataFrame") -> None:

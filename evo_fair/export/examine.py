@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
+from evo_fair.evolution import Objective
 from evo_fair.fairness import METRICS, Counts, group_accuracy
 from evo_fair.fairness.bootstrap import (
     AT_ONCE,
@@ -20,6 +21,7 @@ from evo_fair.fairness.bootstrap import (
     resampled_counts,
 )
 from evo_fair.fairness.degenerate import ends_where_alike, without_spread
+from evo_fair.fairness.metrics import OPPOSITES, Metric
 
 __all__ = ["Examination", "Examiner"]
 
@@ -32,16 +34,34 @@ BY_GROUPING = ("unfairness", "worst_group_accuracy", "accuracy_gap")
 
 
 class Examiner:
-    """Examines networks on the same resamples of a part, so that two networks can be compared resample by resample."""
+    """Examines networks on the same resamples of a part, so that two networks can be compared resample by resample.
+
+    Args:
+        dataset: The data.
+        part: The part's name.
+        groupings: The groupings' names; the first one is what `objectives` look at.
+        seed: The seed of the resamples, 0 or more.
+        replicates: How many resamples.
+        objectives: What else to measure, each under its name with the grouping in brackets: predictive objectives.
+            Those that the examination has anyway count once.
+    """
 
     def __init__(
-        self, dataset: Dataset, part: str, groupings: Sequence[str], seed: int, replicates: int = REPLICATES
+        self,
+        dataset: Dataset,
+        part: str,
+        groupings: Sequence[str],
+        seed: int,
+        replicates: int = REPLICATES,
+        objectives: Sequence[Objective] = (),
     ) -> None:
         self.dataset = dataset
         self.part = part
         self.groupings = tuple(groupings)
         self.seed = seed
         self.replicates = replicates
+        there = {*OVERALL, *BY_GROUPING, *OPPOSITES}
+        self._also = {one.name: _metric(one) for one in objectives if one.name not in there}
 
     def examine(self, predictions: npt.NDArray[np.uint8]) -> Examination:
         """Accuracy overall and by group, and fairness by grouping, of one network's predictions `[samples]`.
@@ -58,10 +78,12 @@ class Examiner:
         for grouping in self.groupings:
             counts = self.dataset.counts(predictions[None], self.part, grouping)
             resampled = self.resampled(predictions, grouping)
-            for name in OVERALL if grouping == self.groupings[0] else ():
-                found |= _value(name, name, counts, resampled, units)
-            for name in BY_GROUPING:
-                found |= _value(f"{name}[{grouping}]", name, counts, resampled, units)
+            first = grouping == self.groupings[0]
+            for name in OVERALL if first else ():
+                found |= _value(name, METRICS[name], counts, resampled, units)
+            by_group = {name: METRICS[name] for name in BY_GROUPING} | (self._also if first else {})
+            for name, metric in by_group.items():
+                found |= _value(f"{name}[{grouping}]", metric, counts, resampled, units)
             found |= _groups(grouping, counts, resampled, units)
         return found
 
@@ -149,11 +171,16 @@ class Examiner:
             return None
 
 
-def _value(name: str, metric: str, counts: Counts, resampled: Counts | None, units: int) -> Examination:
+def _metric(objective: Objective) -> Metric:
+    """What measures an objective; evo_fair's own are known to intervals by their function."""
+    return METRICS.get(objective.name) or (lambda counts: np.asarray(objective.measure(counts), np.float64))
+
+
+def _value(name: str, metric: Metric, counts: Counts, resampled: Counts | None, units: int) -> Examination:
     try:
         if resampled is None:
-            return {name: Interval(float(METRICS[metric](counts)[0]), np.nan, np.nan)}
-        return {name: interval(METRICS[metric], counts, resampled, units=units)}
+            return {name: Interval(float(metric(counts)[0]), np.nan, np.nan)}
+        return {name: interval(metric, counts, resampled, units=units)}
     except UndefinedMetricError:
         return {}
 

@@ -161,7 +161,8 @@ def interval(
     in every resample, though not in truth: see `shares_with_spread`. Such an accuracy or
     error has Wilson's interval of as many samples as `effective_sizes` finds, a balanced
     one the mean of the labels' own. That of the worst group reaches from the lowest
-    lower to the lowest upper end of `ends_of_groups`.
+    lower to the lowest upper end of `ends_of_groups`. A metric that is not evo_fair's
+    own has the ends of `ends_of_change`; NaN where it is the same in every resample.
 
     Args:
         metric: The metric.
@@ -182,6 +183,9 @@ def interval(
         least, most = _ends_of_all_alike(name, counts, resampled, level, units)
         return Interval(value, float(min(low, least)), float(max(high, most)))
     values, by_chance = on_resamples(metric, counts, resampled, units)
+    if name is None:  # it may be below 0, and what noise it has where resamples agree is not known
+        low, high = (np.nan, np.nan) if without_spread(values) else ends_of_change(value, values, level)
+        return Interval(value, float(low), float(high))
     low, high = ends(value, values, level)
     if by_chance is not None and value <= np.percentile(by_chance, 50 * (1 + level)):
         low = 0.0

@@ -31,6 +31,7 @@ from evo_fair.fairness.rates import (
 __all__ = [
     "ACCURACIES",
     "METRICS",
+    "OPPOSITES",
     "RECIPES",
     "Metric",
     "Recipe",
@@ -348,6 +349,12 @@ ACCURACIES = frozenset(
     {"accuracy", "error", "balanced_accuracy", "balanced_error", "worst_group_accuracy", "worst_group_error"}
 )
 """Those of them that say how much is right, or wrong; the others say how unequal groups are."""
+
+
+OPPOSITES: Mapping[str, str] = MappingProxyType(
+    {"error": "accuracy", "balanced_error": "balanced_accuracy", "worst_group_error": "worst_group_accuracy"}
+)
+"""What each error is 1 minus of, by name."""
 
 
 def measure_all(counts: Counts) -> dict[str, Floats | None]:

@@ -29,6 +29,7 @@ from evo_fair.jobs.searched_run import (
     given_reference,
     own_network,
     profiles_of,
+    searched_objectives,
     searched_problem,
     supernet_of,
 )
@@ -192,6 +193,7 @@ def deploy(
     listener.prepared(dataset, space)
     if run.unfinished:
         listener.warned(run.unfinished)
+    objectives = searched_objectives(run, listener)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)
     configuration = place.facts() | configuration | facts()
@@ -234,7 +236,7 @@ def deploy(
             f"no network of {folder} survived its workers: give workers more memory if that is what they lack, or go "
             "on without workers and --resume"
         )
-    table = write_timings_and_table(workshop, chosen, others, profiles, listener)
+    table = write_timings_and_table(workshop, chosen, others, profiles, objectives, listener)
     complete_cards(workshop, run, table[table["role"] == "front"])
     write_text((run.path if out is None else folder) / "deployed.csv", table.to_csv(index=False, lineterminator="\n"))
     return table

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from evo_fair.evolution import Objective
 from evo_fair.export.examine import Examiner
 from evo_fair.export.reference import Reference
 from evo_fair.export.report import Deployed, deployed_table, time_networks
@@ -26,11 +27,13 @@ def write_timings_and_table(
     chosen: Sequence[str],
     references: Sequence[Reference],
     profiles: Sequence[Profile],
+    objectives: Sequence[Objective],
     listener: Listener,
 ) -> pd.DataFrame:
     """Times the deployed networks and the references, and examines them on the test part; writes `timing.json`.
 
-    Returns the table of a deployment, a row a network and precision.
+    Returns the table of a deployment, a row a network and precision, with what the search's predictive `objectives`
+    say of the test part.
     """
     networks = [
         Deployed(name, "front", precision, path, workshop.files(name)["fp32"], workshop.scaling)
@@ -52,15 +55,15 @@ def write_timings_and_table(
         "drift": timings.drift,
     }
     write_json(workshop.folder / "timing.json", conditions)
-    table = deployed_table(networks, timings, profiles, _examiner(workshop))
+    table = deployed_table(networks, timings, profiles, _examiner(workshop, objectives))
     if workshop.even_groups is not None:
         _add_evenness(workshop, table)
     return table
 
 
-def _examiner(workshop: Workshop) -> Examiner:
+def _examiner(workshop: Workshop, objectives: Sequence[Objective] = ()) -> Examiner:
     groupings = dict.fromkeys((workshop.grouping, *workshop.problem.fairness.groupings))
-    return Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed)
+    return Examiner(workshop.dataset, "test", tuple(groupings), workshop.seed, objectives=objectives)
 
 
 def _add_evenness(workshop: Workshop, table: pd.DataFrame) -> None:

@@ -7,15 +7,21 @@ from torch import nn
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, RunError
+from evo_fair.evolution import Objective, sources
+from evo_fair.evolution.devices import plain_name
+from evo_fair.evolution.front import BELIEVED
+from evo_fair.evolution.objectives import built_in
 from evo_fair.export.reference import Reference, open_reference
 from evo_fair.jobs.devices import load_devices
 from evo_fair.jobs.facts import problem_of
+from evo_fair.jobs.listener import Listener
 from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.nets.device import TorchDevice
 from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
+from evo_fair.registries import OBJECTIVES
 from evo_fair.report import Run
 from evo_fair.space import SearchSpace
 
@@ -25,6 +31,7 @@ __all__ = [
     "given_reference",
     "own_network",
     "profiles_of",
+    "searched_objectives",
     "searched_problem",
     "supernet_of",
 ]
@@ -52,6 +59,26 @@ def profiles_of(run: Run, devices: Sequence[str | Path] | None) -> list[Profile]
         return list(load_devices(devices))
     found = [load_profile(name) for name in run.devices if name in device_names()]
     return [profile for profile in found if profile.known_as(run.devices[profile.name])]
+
+
+def searched_objectives(run: Run, listener: Listener) -> list[Objective]:
+    """What predictions decide of what the run searched or limited, so that other parts can be measured by it.
+
+    An objective of the user's own has to be here as it was in the search; the listener hears of those that are not.
+    """
+    written = run.configuration["search"].get("sources", {})
+    found = []
+    for name in dict.fromkeys([*(axis.name for axis in run.axes), *(limit.name for limit in run.limits)]):
+        here = OBJECTIVES.get(plain_name(name))
+        if here is not None and (built_in(name) or sources([here]) == {name: written.get(name)}):
+            found += [] if here.cheap else [here]
+        elif f"{name}{BELIEVED}" in run.front or not run.believed():  # what is cheap is never believed, but known
+            told = "is not known here" if here is None else "has another source here than in the search"
+            listener.warned(
+                f"objective {name!r} {told}, so trained networks are not measured by it: give its file with --plugin, "
+                "or in Python register it first"
+            )
+    return found
 
 
 def own_network(

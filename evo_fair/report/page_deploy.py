@@ -11,6 +11,7 @@ import pandas as pd
 from evo_fair.csv_tables import read_table_of_numbers
 from evo_fair.errors import RunError, quote
 from evo_fair.evolution import open_run
+from evo_fair.fairness.metrics import OPPOSITES
 from evo_fair.files import inside, read_cached_json
 from evo_fair.report.network_cards import Card, read_as
 from evo_fair.report.page_figures import Series, points_figure, rows_figure
@@ -92,6 +93,7 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
         ("accuracy", "accuracy"),
         (f"worst_group_accuracy[{group}]", "accuracy of the worst group"),
         (f"unfairness[{group}]", "unfairness"),
+        *((name, plain(name)) for name in _objectives(table, group)),
     ]
     figures = [
         points_figure("networks", f"{title} and measured time", ("measured ms, one thread", title), series, log=True)
@@ -112,6 +114,16 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
     if predicted:
         note += " A device's profile predicts files of its own precision alone, and only layers that it knows."
     return section(figures=figures, tables=[SheetTable("The trained networks and references", head, rows, note)])
+
+
+def _objectives(table: pd.DataFrame, group: str) -> list[str]:
+    """The columns of what the search measured by `group` and deployments do not measure anyway."""
+    names = [str(name).removesuffix(f"[{group}]") for name in table if f"{name}_low" in table]
+    return [
+        f"{name}[{group}]"
+        for name in names
+        if name.isidentifier() and f"{name}[{group}]" in table and name not in _BY_GROUP
+    ]
 
 
 def _by_kind(table: pd.DataFrame, name: str) -> list[Series]:
@@ -145,7 +157,6 @@ def _with_interval(row: dict[Any, Any], name: str) -> str:
 
 # ---- before and after training
 
-_OPPOSITE = {"error": "accuracy", "balanced_error": "balanced_accuracy", "worst_group_error": "worst_group_accuracy"}
 _BY_GROUP = ("unfairness", "worst_group_accuracy", "accuracy_gap")
 
 
@@ -189,12 +200,12 @@ _HEAD = ("network", "the search", "after training", "difference")
 
 def _after(rows: pd.DataFrame, objective: str, group: str) -> Any:
     """The figure of the test part that is an objective, `[networks, 3]` with its ends; None where there is none."""
-    name = _OPPOSITE.get(objective, objective)
-    column = f"{name}[{group}]" if name in _BY_GROUP else name
+    name = OPPOSITES.get(objective, objective)
+    column = name if name in rows else f"{name}[{group}]"
     if f"{column}_low" not in rows or not rows[column].notna().any():
         return None
     values = rows[[column, f"{column}_low", f"{column}_high"]].to_numpy(float)
-    return 1 - values[:, [0, 2, 1]] if objective in _OPPOSITE else values
+    return 1 - values[:, [0, 2, 1]] if objective in OPPOSITES else values
 
 
 def _ends_before(searched: Any, objective: str) -> tuple[float, float, float]:

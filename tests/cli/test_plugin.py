@@ -92,11 +92,20 @@ def test_a_run_resumed_with_another_plugin_or_none_says_so(
     assert "unknown data source 'stripes'" in refusal(capsys, *plain, "--out", searched, "--resume")
 
 
-def test_a_run_of_an_own_source_deploys_with_its_plugin(searched: Path, place: Path) -> None:
+def test_a_run_of_an_own_source_deploys_with_its_plugin_and_is_measured_by_its_objective(
+    searched: Path, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     chosen = pd.read_csv(searched / "front.csv")["id"][0]
     arguments = ["deploy", searched, "--plugin", place / "mine.py", "--network", chosen, "--epochs", "1"]
     run(*arguments)
-    assert pd.read_csv(searched / "deployed.csv")["id"].tolist() == [chosen]
+    table = pd.read_csv(searched / "deployed.csv")
+    assert table["id"].tolist() == [chosen]
+    own = "worst_class_error[site]"
+    assert {f"{own}_low", f"{own}_high"} <= set(table)
+    card = json.loads((searched / "deployed" / f"{chosen}.json").read_text())
+    assert card["test"]["fp32"][own]["value"] == table[own][0]
+    assert not [name for name in table if name.startswith("layers_in_all")]  # training does not change it
+    assert f"worst class error, by site: {chosen}, {table[own][0]:.3f}" in capsys.readouterr().out
     assert '[plugins]\n"mine.py"' in (searched / "deployed" / "run.toml").read_text()
     run(*arguments, "--resume")
 

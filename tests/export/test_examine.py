@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import evo_fair as ef
 from evo_fair.data import Dataset, Grouping
+from evo_fair.evolution import resolve
 from evo_fair.export.examine import Examiner
-from evo_fair.fairness import METRICS, bootstrap
+from evo_fair.fairness import METRICS, Counts, bootstrap, group_accuracy
 
 
 @pytest.fixture
@@ -187,3 +189,26 @@ def test_resamples_of_a_large_part_take_a_byte_a_sample(monkeypatch: pytest.Monk
     finally:
         tracemalloc.stop()
     assert most < 2 * replicates * n
+
+
+def lead_of_sevens(counts: Counts) -> np.ndarray:
+    """The accuracy of the sevens less that of the eights: below 0 where eights are recognised better."""
+    accuracy = group_accuracy(counts)
+    return accuracy[:, 7] - accuracy[:, 8]
+
+
+def test_objectives_of_a_search_are_measured_by_the_first_grouping(dataset: Dataset) -> None:
+    labels = dataset.labels[dataset.part("test")]
+    wrong = (labels == 7) & (np.arange(len(labels)) % 2 == 0)
+    predictions = np.where(wrong, 1, labels).astype(np.uint8)
+    own = ef.Objective("lead_of_sevens", function=lead_of_sevens)
+    also = [own, *resolve(["error", "mcd", "accuracy_gap"])]
+    examiner = Examiner(grouped(dataset, dataset.labels % 2), "test", ("class", "odd"), 0, 300, also)
+    found = examiner.examine(predictions)
+    counts = dataset.counts(predictions[None], "test", "class")
+    lead = found["lead_of_sevens[class]"]
+    assert lead.value == lead_of_sevens(counts)[0] < 0
+    assert lead.low < lead.value < lead.high < 0
+    expected = bootstrap.interval(METRICS["mcd"], counts, examiner.resampled(predictions, "class"), units=len(labels))
+    assert found["mcd[class]"] == expected
+    assert not [name for name in found if name.startswith(("error", "lead_of_sevens[odd", "mcd[odd"))]

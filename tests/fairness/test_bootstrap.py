@@ -361,3 +361,18 @@ def test_many_units_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (weights[:, 2] > 0).all()
     assert (weights[:, :2].sum(axis=1) > 0).all()
     assert len({tuple(row) for row in weights.tolist()}) == 5
+
+
+def test_a_metric_that_is_not_ours_may_be_below_0_and_has_no_ends_without_spread() -> None:
+    weights = draw_weights(UNITS, 200, np.random.default_rng(0), (LABELS, GROUPS))
+    counts = counts_of(PREDICTIONS, LABELS, GROUPS)
+    resampled = resampled_counts(weights, PREDICTIONS, LABELS, GROUPS, counts)
+
+    def below_0(each: Counts) -> np.ndarray:
+        return METRICS["accuracy"](each) - 2
+
+    found = interval(below_0, counts, resampled)
+    assert found.low < found.value < found.high < 0
+    same = interval(lambda each: np.full(len(each), -3.0), counts, resampled)
+    assert same.value == -3
+    assert np.isnan([same.low, same.high]).all()

@@ -4,10 +4,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pandas as pd
 import pytest
 
 import evo_fair as ef
-from evo_fair.jobs.searched_run import supernet_of
+from evo_fair.evolution import parse_limit, register, sources
+from evo_fair.jobs.searched_run import searched_objectives, supernet_of
 from evo_fair.nets.device import CPU
 from evo_fair.testing import small_dataset, small_space
 
@@ -22,3 +24,47 @@ def test_other_data_are_said_before_the_other_space_that_other_labels_make(same_
     run = cast("ef.Run", SimpleNamespace(path=Path("found"), configuration=seen))
     with pytest.raises(ef.RunError, match=told):
         supernet_of(run, ef.load_problem("digits"), dataset, small_space(), True, CPU)
+
+
+class Heard(ef.Listener):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warned(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def right(counts: ef.Counts) -> object:
+    return counts.overall[:, 0, 0]
+
+
+def test_objectives_of_a_search_that_are_not_here_as_they_were_are_told_and_not_measured() -> None:
+    names = ("mcd", "latency_ms", "mine", "changed", "gone", "gone_and_cheap")
+    front = pd.DataFrame({f"{name}_believed": [] for name in ("mcd", "mine", "changed", "gone")})
+    hashes = sources([ef.Objective("mine", function=right)]) | {
+        "changed": "another",
+        "gone": "-",
+        "gone_and_cheap": "-",
+    }
+    run = cast(
+        "ef.Run",
+        SimpleNamespace(
+            axes=[ef.Objective(name) for name in names],
+            limits=[parse_limit("accuracy >= 0.5")],
+            front=front,
+            believed=lambda: {"a": {}},
+            configuration={"search": {"sources": hashes}},
+        ),
+    )
+    for name in ("mine", "changed"):
+        register(ef.Objective(name, function=right))
+    try:
+        heard = Heard()
+        assert [one.name for one in searched_objectives(run, heard)] == ["mcd", "mine", "accuracy"]
+    finally:
+        for name in ("mine", "changed"):
+            ef.forget(name)
+    assert [line.split(",")[0] for line in heard.lines] == [
+        "objective 'changed' has another source here than in the search",
+        "objective 'gone' is not known here",
+    ]

@@ -224,6 +224,24 @@ def _with_samples(folder, samples, named="accuracy[sex:female]"):
     return folder
 
 
+def test_a_deployment_shows_what_else_was_searched_beside_what_the_search_said(tmp_path):
+    folder = write_deployment(tmp_path / "deployed")
+    table = pd.read_csv(folder / "deployed.csv")
+    for name, value in {"my_gap[sex]": 0.125, "unfairness[sex]": 0.5}.items():
+        table[name], table[f"{name}_low"], table[f"{name}_high"] = value, value - 0.0625, value + 0.0625
+    table.to_csv(folder / "deployed.csv", index=False)
+    for name in "ab":
+        card = json.loads((folder / f"{name}.json").read_text())
+        card["searched"] = {"objectives": {"my_gap": 0.375}, "believed": {}}
+        (folder / f"{name}.json").write_text(json.dumps(card))
+    shown = tables(write_report(folder))
+    networks = shown["The trained networks and references"]
+    assert [row[-1] for row in networks[:2]] == ["my gap[sex]", "0.125 (0.0625 to 0.1875)"]
+    assert [row[-2] for row in networks[:2]] == ["unfairness[sex]", "0.5 (0.4375 to 0.5625)"]
+    beside = shown["my gap: the search and after training"]
+    assert beside[1] == ["a", "0.375", "0.125 (0.0625 to 0.1875)", "-0.25"]
+
+
 def test_a_deployment_says_how_many_samples_groups_have(tmp_path):
     """Three networks of one group are rows; one network of it is a column."""
     folder = _with_samples(write_deployment(tmp_path / "run"), 1200)
