@@ -51,6 +51,7 @@ class Op(IntEnum):
     ACTIVATION = 8
 
 
+_MOST = np.iinfo(np.int32).max
 _CONV, _DEPTHWISE, _LINEAR = int(Op.CONV), int(Op.DEPTHWISE), int(Op.LINEAR)
 _GLOBAL_POOL, _ADD, _MUL = int(Op.GLOBAL_POOL), int(Op.ADD), int(Op.MUL)
 
@@ -65,7 +66,8 @@ def check_table(table: object) -> LayerTable:
         The table as contiguous int32.
 
     Raises:
-        ValueError: It has another shape or kind; the message says which.
+        ValueError: It has another shape or kind, an operator that is none, or numbers
+            below 0 or beyond int32; the message says which.
     """
     array = np.asarray(table)
     if array.ndim != 3 or array.shape[2] != len(COLUMNS):
@@ -75,6 +77,10 @@ def check_table(table: object) -> LayerTable:
         )
     if array.dtype.kind not in "iu":
         raise ValueError(f"a layer table holds integers, got {array.dtype}: convert it with table.astype('int32')")
+    if array.size and not (array.min() >= 0 and array.max() <= _MOST):
+        raise ValueError(f"a layer table holds numbers from 0 to {_MOST}, got {array.min()} to {array.max()}")
+    if array.size and (code := array[:, :, OP].max()) > max(Op):
+        raise ValueError(f"operator {code} of a layer table is none: the codes from 0 to {max(Op)} are those of Op")
     return np.ascontiguousarray(array, dtype=np.int32)
 
 

@@ -47,9 +47,12 @@ def test_networks_are_counted_apart() -> None:
         (np.zeros((2, 8), np.int32), r"got \[2, 8\]: add a leading axis"),
         (np.zeros((1, 2, 7), np.int32), r"shape \[networks, layers, 8\]"),
         (np.zeros((1, 2, 8)), "holds integers, got float64"),
+        (np.full((1, 2, 8), 9), "operator 9 of a layer table is none: the codes from 0 to 8"),
+        (np.full((1, 2, 8), -1), "numbers from 0 to 2147483647, got -1 to -1"),
+        (np.full((1, 2, 8), 2**32 + 1), "got 4294967297 to 4294967297"),  # cut to 32 bits it would be 1
     ],
 )
-def test_a_wrong_table_is_refused_with_its_shape(wrong: object, message: str) -> None:
+def test_a_wrong_table_is_refused(wrong: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_table(wrong)
 

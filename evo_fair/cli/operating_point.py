@@ -47,7 +47,7 @@ def operating_point(
             limit = parse_limit(cost.limit)
             end = "highest" if limit.relation == ">=" else "lowest"
             nearest = f"the {end} {names.get(limit.name, limit.name)} is {cost.nearest:g}"
-            too_large = limit.number > 1 and limit.name.partition("[")[0] in ACCURACIES
+            too_large = 1 < limit.number <= 100 and limit.name.partition("[")[0] in ACCURACIES
             mend = f" (it is a share: write {limit.number / 100:g} for {limit.number:g} %)" if too_large else ""
             told = f" is met by no network: {nearest}{mend}; {without}"
         elif cost.cost is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evo_fair.blame import check_takes
-from evo_fair.errors import DataError
+from evo_fair.errors import DataError, quote
 from evo_fair.registries import DATA_SOURCES, name_of, without_brackets
 from evo_fair.registry import Registry
 
@@ -73,7 +73,8 @@ class Source:
             data. Default: three channels, or 100 features of a table.
 
     Raises:
-        DataError: A setting has a name that every source has, or that is no identifier.
+        DataError: The settings are no mapping, or one has a name that every source has,
+            or that is no identifier.
 
     Example:
         >>> from evo_fair.extend import Source
@@ -93,6 +94,11 @@ class Source:
     shape: "Callable[[int], tuple[int, ...]] | None" = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping):
+            raise DataError(
+                f"the settings of data source {self.name!r} are {quote(self.settings)}: give a kind of value for each "
+                "key, such as {'bands': int}"
+            )
         for key in self.settings:
             if key in EVERY_SOURCES:
                 raise DataError(f"data source {self.name!r} can't take {key!r} for itself: every source has it")

@@ -31,8 +31,8 @@ class Counts:
             about a binary decision. Default: `()`, none.
 
     Raises:
-        ValueError: The shapes don't fit each other, or a positive label is none or there
-            twice.
+        ValueError: The shapes don't fit each other, the counts are no whole numbers, or
+            a positive label is none or there twice.
 
     Example:
         One network, two groups and two labels; the last sample's group is unknown:
@@ -63,6 +63,8 @@ class Counts:
                 f"rest has the shape [networks, labels, predictions] = {[len(self.values), *shape[1:]]}, "
                 f"got {list(self.rest.shape)}: take it from count_predictions"
             )
+        if kind := next((each.dtype for each in (self.values, self.rest) if each.dtype.kind not in "iu"), None):
+            raise ValueError(f"counts are whole numbers, got {kind}: convert them with .astype('int64')")
         if any(not 0 <= label < shape[1] for label in self.positive) or len(set(self.positive)) < len(self.positive):
             raise ValueError(f"positive labels are indices from 0 to {shape[1] - 1}, each once, got {self.positive}")
         for name in ("values", "rest"):

@@ -59,9 +59,14 @@ class Choice:
 
 
 def operating_point(
-    networks: pd.DataFrame, limits: Sequence[str], minimise: str, axes: Sequence[Axis] = ()
+    networks: pd.DataFrame,
+    limits: Sequence[str],
+    minimise: str | None = None,
+    axes: Sequence[Axis] = (),
+    *,
+    maximise: str | None = None,
 ) -> "pd.Series[Any] | None":
-    """The row of the network with the smallest `minimise` among those that meet all `limits`, or None.
+    """The row of the network with the smallest `minimise`, or largest `maximise`, within all `limits`, or None.
 
     `networks` is a front, or any table with a row a network and the columns that are named; rows that aren't
     `feasible`, if it says so, are out, and so are rows that another one within the limits dominates in the objectives
@@ -69,10 +74,10 @@ def operating_point(
     limit.
     Where the table says what is believed of an objective, that counts for it, in limits and as the goal; so it does for
     the accuracy that is 1 less an error.
-    Raises `ConstraintError` for a limit that can't be read or names no column, and for a `minimise` that is better the
-    higher it is; `UnknownNameError` for one that is no column.
+    Raises `ConstraintError` for a limit that can't be read or names no column, for a goal that is better the other way
+    round, and for none or two; `UnknownNameError` for one that is no column.
     """
-    return choose(networks, limits, minimise=minimise, axes=axes).point
+    return choose(networks, limits, minimise=minimise, maximise=maximise, axes=axes).point
 
 
 def choose(
@@ -206,8 +211,9 @@ def _limit(text: str, networks: pd.DataFrame) -> Limit:
 
 
 def numeric_columns(networks: pd.DataFrame) -> list[str]:
-    """The columns that a limit or a goal can be about: those of numbers."""
-    return [str(name) for name in networks if is_numeric_dtype(networks[name]) and not is_bool_dtype(networks[name])]
+    """The columns that a limit or a goal can be about: those of numbers, whose name is a text."""
+    named = (name for name in networks if isinstance(name, str))
+    return [name for name in named if is_numeric_dtype(networks[name]) and not is_bool_dtype(networks[name])]
 
 
 def _points(rows: pd.DataFrame, axes: Sequence[Axis]) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -159,28 +159,35 @@ class Run:
         """Whether the journal is missing, as from results that were passed on without it."""
         return not self._folder.journal.exists() and self._folder.front.exists()
 
-    def operating_point(self, limits: Sequence[str], minimise: str) -> "pd.Series[Any] | None":
+    def operating_point(
+        self, limits: Sequence[str], minimise: str | None = None, *, maximise: str | None = None
+    ) -> "pd.Series[Any] | None":
         """The front's best network within `limits`, or None where no network keeps them.
 
         Args:
             limits: Limits on columns of the front, such as `accuracy >= 0.75`.
             minimise: The column to make as small as possible, such as `latency_ms`.
+                Default: none; the goal is then `maximise`.
+            maximise: The column to make as large as possible, such as `accuracy`.
+                Default: none; the goal is then `minimise`.
 
         Returns:
             The network's row of `front`, or None.
 
         Raises:
-            ConstraintError: A limit can't be read or names no column, or `minimise` is
-                better the higher it is.
-            UnknownNameError: `minimise` is no column.
+            ConstraintError: A limit can't be read or names no column, the goal is
+                better the other way round, or there are none or two.
+            UnknownNameError: The goal is no column.
 
         Example:
             >>> run = ef.load_run("results/digits")
             >>> run.operating_point(["latency_ms <= 0"], minimise="error") is None
             True
         """
-        limits, minimise = as_texts("limits", limits), as_text("minimise", minimise)
-        return operating_point(self.front, limits, minimise, self.axes)
+        limits = as_texts("limits", limits)
+        minimise = None if minimise is None else as_text("minimise", minimise)
+        maximise = None if maximise is None else as_text("maximise", maximise)
+        return operating_point(self.front, limits, minimise, self.axes, maximise=maximise)
 
     def write_front(self) -> None:
         """Writes `front.csv`."""

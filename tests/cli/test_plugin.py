@@ -251,6 +251,10 @@ def test_help_lists_the_parts_of_a_plugin(place: Path, capsys: pytest.CaptureFix
         ("import evo_fair as ef\n@ef.source('digits')\ndef f(request): ...", "there is a data source 'digits' already"),
         ("import evo_fair as ef\n@ef.source(colour=1)\ndef f(request): ...", "data source 'f' can't be declared so"),
         ("import evo_fair as ef\n@ef.source(settings={'positive': int})\ndef f(r): ...", "can't take 'positive'"),
+        (
+            "import evo_fair as ef\n@ef.source(settings=['bands'])\ndef f(r): ...",
+            "'f' are ['bands']: give a kind",
+        ),
         ("import evo_fair as ef\n@ef.onnx_operator('Relu')\ndef f(node): ...", "there is an ONNX operator 'Relu' alre"),
         ("from evo_fair.extend import *\nadd_kind(Kind('SQ', ()))", "line 2: block kind SQ: its last unit, and no o"),
         ("from evo_fair.extend import *\nadd_kind(Kind('sq', ()))", "line 2: block kind sq: its last unit, and no o"),

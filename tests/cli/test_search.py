@@ -215,5 +215,6 @@ def test_plot_and_operating_point_read_the_run(run: Path, evo_fair: Command, tmp
     assert "limit accuracy >= 1.1 is met by no network: the highest believed accuracy is 0." in none
     percent = evo_fair("operating-point", run, "--constraint", "accuracy>=70").stdout
     assert "(it is a share: write 0.7 for 70 %)" in percent
+    assert "it is a share" not in evo_fair("operating-point", run, "--constraint", "accuracy>=101").stdout
     asked = evo_fair("operating-point", run, "--constraint", "accuracy_believed>=0.1")
     assert "write accuracy, which goes by what is believed" in asked.stderr

@@ -84,9 +84,10 @@ def test_what_does_not_fit_is_refused(
         ({"group_names": ("a",)}, "counts of 1 groups"),
         ({"rest": np.zeros((1, 3, 3), np.int64)}, "rest has the shape"),
         ({"positive": (3,)}, "from 0 to 2"),
+        ({"rest": _counts().rest / 2}, "counts are whole numbers, got float64"),
     ],
 )
-def test_counts_refuse_names_that_do_not_fit(change: dict[str, object], message: str) -> None:
+def test_counts_refuse_what_does_not_fit(change: dict[str, object], message: str) -> None:
     counts = _counts()
     fields = {name: getattr(counts, name) for name in ("values", "rest", "group_names", "label_names", "positive")}
     with pytest.raises(ValueError, match=message):

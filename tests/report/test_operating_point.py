@@ -42,6 +42,24 @@ def test_points_by_hand(run, limits, minimise, number):
     assert (None if point is None else int(point["id"])) == number
 
 
+def test_a_goal_can_be_maximised_and_there_is_one(run):
+    point = run.operating_point(["latency_ms <= 5"], maximise="accuracy")
+    within = run.front[run.front["latency_ms"] <= 5]
+    assert point["accuracy"] == within["accuracy"].max()
+    with pytest.raises(ConstraintError, match="'latency_ms' is better the lower it is: minimise it"):
+        run.operating_point([], maximise="latency_ms")
+    for goals in ({}, {"minimise": "latency_ms", "maximise": "accuracy"}):
+        with pytest.raises(ConstraintError, match="an operating point has one goal"):
+            run.operating_point([], **goals)
+
+
+def test_columns_whose_names_are_no_texts_are_left_alone():
+    networks = pd.DataFrame({"id": ["a", "b"], "cost": [2.0, 1.0], 7: [0.5, 0.5]})
+    assert operating_point(networks, [], "cost")["id"] == "b"
+    with pytest.raises(ConstraintError, match="unknown metric '7'"):
+        operating_point(networks, ["7 <= 1"], "cost")
+
+
 def test_of_all_networks_only_feasible_and_non_dominated_ones_count(run):
     """The network with the fewest parameters breaks a limit, and the next one is dominated."""
     point = operating_point(run.networks, [], "params", run.axes)

@@ -25,7 +25,8 @@ class Workers:
             job.
 
     Raises:
-        EvoFairError: There is no such number of workers or threads, or the address is none.
+        EvoFairError: There is no such number of workers or threads, the address is none, or `leave_out` is no truth
+            value.
 
     Example:
         >>> ef.Workers(2).threads
@@ -57,6 +58,8 @@ class Workers:
         threads = as_whole("threads of a worker", self.threads)
         if threads is None or threads < 1:
             raise EvoFairError(f"threads of a worker {threads}: give 1 or more")
+        if not isinstance(self.leave_out, bool):
+            raise EvoFairError(f"leave_out {quote(self.leave_out)} is neither True nor False: give one of them")
         object.__setattr__(self, "where", where)
         object.__setattr__(self, "threads", threads)
 

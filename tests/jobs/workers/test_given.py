@@ -43,3 +43,8 @@ def test_anything_else_is_refused_on_one_line(given: Any) -> None:
 def test_threads_are_checked() -> None:
     with pytest.raises(ef.EvoFairError, match="threads of a worker 0: give 1 or more"):
         ef.Workers(2, threads=0)
+
+
+def test_leaving_out_is_yes_or_no() -> None:
+    with pytest.raises(ef.EvoFairError, match="leave_out 'no' is neither True nor False"):
+        ef.Workers(2, leave_out="no")  # type: ignore[arg-type]
