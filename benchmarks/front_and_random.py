@@ -26,7 +26,8 @@ from rich.console import Console
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends_of_change, resampled_counts
+from evo_fair.fairness.bootstrap import ends_of_change
+from evo_fair.fairness.resampled import draw_weights, resampled_counts
 from evo_fair.files import read_json, write_text
 from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem

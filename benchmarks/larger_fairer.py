@@ -28,7 +28,8 @@ from scipy.stats import rankdata, spearmanr
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends_of_change
+from evo_fair.fairness.bootstrap import ends_of_change
+from evo_fair.fairness.resampled import draw_weights
 from evo_fair.files import cache_folder, write_json, write_text
 from evo_fair.layers import params
 from evo_fair.problem import Problem, load_problem

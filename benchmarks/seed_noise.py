@@ -15,7 +15,8 @@ from scipy import stats
 
 from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
-from evo_fair.fairness.bootstrap import draw_weights, ends_of_change, resampled_counts
+from evo_fair.fairness.bootstrap import ends_of_change
+from evo_fair.fairness.resampled import draw_weights, resampled_counts
 
 __all__ = ["ENOUGH", "Ends", "Mean", "Resampling", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
 

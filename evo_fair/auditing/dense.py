@@ -13,7 +13,7 @@ from scipy.special import softmax
 from evo_fair.arrays import read_arrays
 from evo_fair.data import Dataset
 from evo_fair.errors import AuditError, UndefinedMetricError, in_a_line
-from evo_fair.fairness.bootstrap import draw_weights
+from evo_fair.fairness.resampled import draw_weights
 from evo_fair.files import atomic_write
 
 __all__ = ["DenseFacts", "entropy_of"]

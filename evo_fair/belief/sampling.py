@@ -5,6 +5,7 @@ between networks is the rest. Whole units (lesions, patients) are drawn, as in `
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from evo_fair.arrays import Floats
 from evo_fair.data import Dataset
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.evolution import Objective
-from evo_fair.fairness import Counts
-from evo_fair.fairness.bootstrap import draw_weights, resampled_counts
+from evo_fair.fairness import METRICS, Counts
+from evo_fair.fairness.metrics import RECIPES
+from evo_fair.fairness.resampled import Resampled, draw_weights
 
 __all__ = ["Noise", "Resamples", "own_noise", "spread"]
 
@@ -47,14 +49,27 @@ class Resamples:
         NaN where an objective has no value on a resample, as where a small group has no positive sample there.
         """
         like = self._dataset.counts(predictions[None], "validation", self._grouping)
-        counts = resampled_counts(self._weights, predictions, self._labels, self._groups, like)
-        found = np.full((len(self._weights), len(objectives)), np.nan)
+        resampled = Resampled.of(self._weights, predictions, self._labels, self._groups, like)
+        found = np.empty((len(self._weights), len(objectives)))
         for place, objective in enumerate(objectives):
-            try:
-                found[:, place] = objective.measure(counts)
-            except UndefinedMetricError:
-                found[:, place] = [_value_of(objective, counts[number]) for number in range(len(found))]
+            found[:, place] = _values(objective, resampled)
         return found
+
+
+def _values(objective: Objective, resampled: Resampled) -> Floats:
+    """An objective of every resample, `[replicates]`; NaN where it has no value."""
+    if objective.function is METRICS.get(objective.name):
+        with suppress(UndefinedMetricError):
+            return RECIPES[objective.name].measured(resampled, objective.name)
+    return np.concatenate([_values_of(objective, part) for part in resampled.parts()]).astype(np.float64)
+
+
+def _values_of(objective: Objective, counts: Counts) -> Floats:
+    """An objective of some resamples, `[replicates]`; NaN where it has no value."""
+    try:
+        return np.asarray(objective.measure(counts), np.float64)
+    except UndefinedMetricError:
+        return np.array([_value_of(objective, counts[number]) for number in range(len(counts))])
 
 
 def _value_of(objective: Objective, counts: Counts) -> float:

@@ -12,16 +12,14 @@ from evo_fair.errors import UndefinedMetricError
 from evo_fair.evolution import Objective
 from evo_fair.fairness import METRICS, Counts, group_accuracy
 from evo_fair.fairness.bootstrap import (
-    AT_ONCE,
     Interval,
-    draw_weights,
     ends_of_change,
     ends_of_groups,
     interval,
-    resampled_counts,
 )
 from evo_fair.fairness.degenerate import ends_where_alike, without_spread
 from evo_fair.fairness.metrics import OPPOSITES, Metric
+from evo_fair.fairness.resampled import AT_ONCE, Resampled, draw_weights
 
 __all__ = ["Examination", "Examiner"]
 
@@ -127,7 +125,7 @@ class Examiner:
             found |= {_accuracy_of(grouping, name): size for name, size in zip(known.names, sizes, strict=True)}
         return found
 
-    def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Counts | None:
+    def resampled(self, predictions: npt.NDArray[np.uint8], grouping: str) -> Resampled | None:
         """The counts of one network's predictions `[samples]` on every resample; None where a group is too small.
 
         Args:
@@ -140,7 +138,7 @@ class Examiner:
         index = self._samples
         groups = self.dataset.grouping(grouping).index[index]
         like = self.dataset.counts(predictions[None], self.part, grouping)
-        return resampled_counts(weights, predictions, self.dataset.labels[index], groups, like)
+        return Resampled.of(weights, predictions, self.dataset.labels[index], groups, like)
 
     @cached_property
     def _samples(self) -> npt.NDArray[np.int64]:
@@ -176,7 +174,7 @@ def _metric(objective: Objective) -> Metric:
     return METRICS.get(objective.name) or (lambda counts: np.asarray(objective.measure(counts), np.float64))
 
 
-def _value(name: str, metric: Metric, counts: Counts, resampled: Counts | None, units: int) -> Examination:
+def _value(name: str, metric: Metric, counts: Counts, resampled: Resampled | None, units: int) -> Examination:
     try:
         if resampled is None:
             return {name: Interval(float(metric(counts)[0]), np.nan, np.nan)}
@@ -185,7 +183,7 @@ def _value(name: str, metric: Metric, counts: Counts, resampled: Counts | None, 
         return {}
 
 
-def _groups(grouping: str, counts: Counts, resampled: Counts | None, units: int) -> Examination:
+def _groups(grouping: str, counts: Counts, resampled: Resampled | None, units: int) -> Examination:
     try:
         values = group_accuracy(counts)[0]
         if resampled is None:

@@ -1,41 +1,36 @@
 """Bootstrap intervals of accuracy and fairness metrics: whole units (lesions, patients) are drawn, not samples.
 
 Samples of one unit resemble each other, so drawing samples would make intervals too narrow (Field and Welsh 2007, the
-cluster bootstrap). The counts of a resample are exact: every sample counts as often as its unit was drawn.
+cluster bootstrap). The counts of a resample are exact: every sample counts as often as its unit was drawn. Networks
+and resamples are `Counts`, or for many labels `Resampled`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from evo_fair.arrays import Floats
-from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread, without_spread
 from evo_fair.fairness.metrics import ACCURACIES, METRICS, RECIPES, Metric
 from evo_fair.fairness.rates import Rates, group_accuracies
+from evo_fair.fairness.resampled import Counted
 from evo_fair.fairness.wilson import wilson_ends
 
 __all__ = [
     "Interval",
     "OnResamples",
-    "draw_weights",
     "ends",
     "ends_of_change",
     "ends_of_groups",
     "interval",
     "on_resamples",
-    "resampled_counts",
 ]
 
 
 OF_ALL_SAMPLES = ("accuracy", "error")
 """The metrics of `METRICS` that are made of one rate, so that groups and labels don't count."""
-
-AT_ONCE = 2**24
-"""How many draws, or weights, are worked on at a time: all of a table's resamples would fill the memory twice over."""
 
 
 class Interval(NamedTuple):
@@ -65,93 +60,8 @@ class OnResamples(NamedTuple):
     by_chance: Floats | None
 
 
-def draw_weights(
-    units: npt.NDArray[np.integer[Any]],
-    replicates: int,
-    rng: np.random.Generator,
-    needed: tuple[npt.NDArray[np.integer[Any]], ...] = (),
-    dtype: type[np.integer[Any]] = np.int64,
-) -> npt.NDArray[np.integer[Any]]:
-    """How often each sample counts in each resample.
-
-    Units are drawn with replacement, as many as there are, with all their samples.
-
-    Args:
-        units: The number of each sample's unit, integers `[samples]`.
-        replicates: How many resamples.
-        rng: The Generator to draw with.
-        needed: Partitions of the samples (labels, groups; -1 for none), integers
-            `[samples]` each. A resample without any sample of a member that occurs is
-            drawn again, because metrics have no value on it. Default: none.
-        dtype: The kind of the numbers. 8 bits hold them, since more than 255 draws of
-            one unit of many never happen, but no sums of them. Default: int64.
-
-    Returns:
-        Integers `[replicates, samples]`.
-
-    Raises:
-        UndefinedMetricError: Fewer than one resample in twenty has all members.
-    """
-    _, unit = np.unique(units, return_inverse=True)
-    n_units = int(unit.max()) + 1
-    members = [_one_hot(np.unique(part, return_inverse=True)[1] - (part.min() < 0)) for part in needed]
-    weights = np.empty((replicates, len(unit)), dtype)
-    rows = max(1, AT_ONCE // n_units)
-    done = 0
-    while done < replicates:
-        before = done
-        for start in range(before, replicates, rows):
-            count = min(rows, replicates - start)
-            drawn = rng.integers(0, n_units, (count, n_units)) + n_units * np.arange(count)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=count * n_units).reshape(count, n_units)
-            some = times[:, unit]
-            whole = np.ones(count, np.bool_)
-            for part in members:
-                whole &= (np.asarray(part.T @ some.T) > 0).all(axis=0)
-            found = int(whole.sum())
-            weights[done : done + found] = some[whole]
-            done += found
-        if not before and 20 * done < replicates:
-            raise UndefinedMetricError(
-                f"of {replicates} resamples {replicates - done} lack a label or a group: some of them have "
-                "too few units for an interval; use a coarser grouping"
-            )
-    return weights
-
-
-def resampled_counts(
-    weights: npt.NDArray[np.integer[Any]],
-    predictions: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.integer[Any]],
-    groups: npt.NDArray[np.integer[Any]],
-    like: Counts,
-) -> Counts:
-    """The counts of one network on every resample, as if each resample were a network of its own.
-
-    Networks counted with the same weights can be compared resample by resample.
-
-    Args:
-        weights: What `draw_weights` gave, int64 `[replicates, samples]`.
-        predictions: Predicted labels, uint8 `[samples]`.
-        labels: True labels, integers `[samples]`.
-        groups: Groups, integers `[samples]`; -1 for unknown.
-        like: Counts that supply the names of groups and labels.
-
-    Returns:
-        Counts of as many networks as there are resamples.
-    """
-    n_groups, n_labels = len(like.group_names), len(like.label_names)
-    known = np.where(groups < 0, n_groups, groups).astype(np.int64)
-    cells = (known * n_labels + labels) * n_labels + predictions
-    members = _one_hot(cells, (n_groups + 1) * n_labels**2).T
-    rows = max(1, AT_ONCE // max(1, len(cells)))
-    parts = [np.asarray(members @ weights[start : start + rows].T).T for start in range(0, len(weights), rows)]
-    counts = np.asarray(np.concatenate(parts), np.int64).reshape(len(weights), n_groups + 1, n_labels, n_labels)
-    return Counts(counts[:, :n_groups], counts[:, n_groups], like.group_names, like.label_names, like.positive)
-
-
 def interval(
-    metric: Metric, counts: Counts, resampled: Counts, level: float = 0.95, units: int | None = None
+    metric: Metric, counts: Counts, resampled: Counted, level: float = 0.95, units: int | None = None
 ) -> Interval:
     """A metric's value for one network, with its interval; see `ends`.
 
@@ -178,7 +88,7 @@ def interval(
         UndefinedMetricError: The metric has no value on these samples, or on a resample.
     """
     name, value = _name_of(metric), float(metric(counts)[0])
-    if name in ACCURACIES and without_spread(drawn := metric(resampled)):
+    if name in ACCURACIES and without_spread(drawn := RECIPES[name].measured(resampled, name)):
         low, high = ends(value, drawn, level)
         least, most = _ends_of_all_alike(name, counts, resampled, level, units)
         return Interval(value, float(min(low, least)), float(max(high, most)))
@@ -192,7 +102,7 @@ def interval(
     return Interval(value, float(low), float(high))
 
 
-def on_resamples(metric: Metric, counts: Counts, resampled: Counts, units: int | None = None) -> OnResamples:
+def on_resamples(metric: Metric, counts: Counts, resampled: Counted, units: int | None = None) -> OnResamples:
     """A metric on every resample, and what chance alone would make of groups that are equal.
 
     The metrics of inequality, those of `METRICS` that are not in `ACCURACIES`, measure
@@ -213,9 +123,11 @@ def on_resamples(metric: Metric, counts: Counts, resampled: Counts, units: int |
         UndefinedMetricError: The metric has no value on these samples, or on a resample.
     """
     name = _name_of(metric)
-    if name is None or name in OF_ALL_SAMPLES:
-        return OnResamples(metric(resampled), None)
+    if name is None:
+        return OnResamples(np.concatenate([metric(part) for part in resampled.parts()]), None)
     recipe = RECIPES[name]
+    if name in OF_ALL_SAMPLES:
+        return OnResamples(recipe.measured(resampled, name), None)
     rates = recipe.rates(counts, name)
     shares = shares_with_spread(rates, recipe.rates(resampled, name), units)
     by_chance = None if name in ACCURACIES else recipe.summary(shares - rates.shares)
@@ -241,7 +153,7 @@ def ends(
     return result
 
 
-def ends_of_groups(counts: Counts, resampled: Counts, level: float = 0.95, units: int | None = None) -> Floats:
+def ends_of_groups(counts: Counts, resampled: Counted, level: float = 0.95, units: int | None = None) -> Floats:
     """The ends of `ends`, of the accuracy of each group; Wilson's for one that is all right, all wrong or one unit.
 
     Such a group is so in every resample, which would make its interval a single point,
@@ -304,7 +216,7 @@ def _name_of(metric: Metric) -> str | None:
     return next((name for name, known in METRICS.items() if known is metric), None)
 
 
-def _ends_of_all_alike(name: str, counts: Counts, resampled: Counts, level: float, units: int | None) -> Floats:
+def _ends_of_all_alike(name: str, counts: Counts, resampled: Counted, level: float, units: int | None) -> Floats:
     """The ends for a kind of accuracy or error that has no spread on resamples, as one of 0 or 1: float64 `[2]`."""
     if name.endswith("error"):
         return 1.0 - _ends_of_all_alike(name.replace("error", "accuracy"), counts, resampled, level, units)[::-1]
@@ -318,11 +230,3 @@ def _wilsons(rates: Rates, drawn: Rates, level: float, units: int | None) -> Flo
     """Wilson's ends of the rates of one network, float64 `[2, rates]`, from those that were drawn, too."""
     sizes = effective_sizes(rates, drawn, units)
     return wilson_ends(rates.shares[0] * sizes, sizes, level)
-
-
-def _one_hot(numbers: npt.NDArray[np.integer[Any]], columns: int | None = None) -> "sparse.csr_array[np.int64]":
-    """A sparse matrix `[samples, columns]` with a 1 where each sample's number says; negative numbers have none."""
-    rows = np.flatnonzero(numbers >= 0)
-    values = numbers[rows].astype(np.int64)
-    width = columns if columns is not None else int(values.max(initial=-1)) + 1
-    return sparse.csr_array((np.ones(len(rows), np.int64), (rows, values)), shape=(len(numbers), width))

@@ -1,6 +1,6 @@
 """Counts: how often networks predicted what, by group and true label; all that an accuracy or fairness metric needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,43 @@ class Counts:
     def overall(self) -> Ints:
         """All samples, those of unknown group included: int64 `[networks, labels, predictions]`."""
         return _read_only(np.asarray(self.values.sum(axis=1) + self.rest, np.int64))
+
+    @property
+    def by_label(self) -> Ints:
+        """The samples of each label, those of unknown group included: int64 `[networks, labels]`."""
+        return np.asarray(self.overall.sum(axis=2))
+
+    @property
+    def right_by_label(self) -> Ints:
+        """Those of them that are predicted right: int64 `[networks, labels]`."""
+        return np.diagonal(self.overall, axis1=1, axis2=2)
+
+    @property
+    def right_by_group(self) -> Ints:
+        """The samples of each group that are predicted right: int64 `[networks, groups]`."""
+        return np.asarray(np.trace(self.values, axis1=2, axis2=3))
+
+    def by_group(self, labels: Sequence[int] | None = None, predictions: Sequence[int] | None = None) -> Ints:
+        """The samples of each group.
+
+        Args:
+            labels: The true labels that count, by number. Default: all.
+            predictions: The predictions that count, by number. Default: all.
+
+        Returns:
+            int64 `[networks, groups]`.
+        """
+        rows = self.values if labels is None else self.values[:, :, list(labels)]
+        return np.asarray((rows if predictions is None else rows[..., list(predictions)]).sum(axis=(2, 3)))
+
+    def parts(self) -> "Iterator[Counts]":
+        """What there is to count, some at a time.
+
+        Returns:
+            These counts alone. Resamples, which may be too many for the memory, have
+            several.
+        """
+        yield self
 
 
 def _read_only(array: Ints) -> Ints:

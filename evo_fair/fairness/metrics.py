@@ -27,6 +27,7 @@ from evo_fair.fairness.rates import (
     selection_rates,
     true_positive_rates,
 )
+from evo_fair.fairness.resampled import Counted
 
 __all__ = [
     "ACCURACIES",
@@ -337,10 +338,10 @@ class Recipe(NamedTuple):
             `[networks]`.
     """
 
-    rates: Callable[[Counts, str], Rates]
+    rates: Callable[[Counted, str], Rates]
     summary: Callable[[Floats], Floats]
 
-    def measured(self, counts: Counts, name: str) -> Floats:
+    def measured(self, counts: Counted, name: str) -> Floats:
         """The metric of that name, float64 `[networks]`."""
         return self.summary(self.rates(counts, name).shares)
 
@@ -376,7 +377,7 @@ def measure_all(counts: Counts) -> dict[str, Floats | None]:
     return values
 
 
-def _measured(name: str, counts: Counts) -> Floats:
+def _measured(name: str, counts: Counted) -> Floats:
     return RECIPES[name].measured(counts, name)
 
 

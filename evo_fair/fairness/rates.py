@@ -6,7 +6,7 @@ import numpy as np
 
 from evo_fair.arrays import Floats, Ints
 from evo_fair.errors import UndefinedMetricError
-from evo_fair.fairness.counts import Counts
+from evo_fair.fairness.resampled import Counted
 
 __all__ = [
     "Rates",
@@ -37,7 +37,7 @@ class Rates(NamedTuple):
         return np.asarray(self.part / self.whole, np.float64)
 
 
-def overall_accuracy(counts: Counts, metric: str) -> Rates:
+def overall_accuracy(counts: Counted, metric: str) -> Rates:
     """The share of all samples that is predicted right: `[networks, 1]`.
 
     Args:
@@ -47,13 +47,13 @@ def overall_accuracy(counts: Counts, metric: str) -> Rates:
     Raises:
         UndefinedMetricError: There is no sample.
     """
-    totals = counts.overall.sum(axis=(1, 2))
+    totals = counts.by_label.sum(axis=1)
     if not totals.all():
         raise UndefinedMetricError(f"{metric} has no value: there is no sample; evaluate on a split that has some")
-    return Rates(np.trace(counts.overall, axis1=1, axis2=2)[:, None], totals[:, None])
+    return Rates(counts.right_by_label.sum(axis=1)[:, None], totals[:, None])
 
 
-def recalls(counts: Counts, metric: str) -> Rates:
+def recalls(counts: Counted, metric: str) -> Rates:
     """The share of each label's samples, of any group, that is predicted right: `[networks, labels]`.
 
     Args:
@@ -63,13 +63,13 @@ def recalls(counts: Counts, metric: str) -> Rates:
     Raises:
         UndefinedMetricError: A label has no sample.
     """
-    totals: Ints = counts.overall.sum(axis=2)
+    totals = counts.by_label
     lacking = "has no sample; drop the label, or use a split that has some of it"
     _refuse_empty(totals, counts.label_names, metric, "label", lacking)
-    return Rates(np.diagonal(counts.overall, axis1=1, axis2=2), totals)
+    return Rates(counts.right_by_label, totals)
 
 
-def group_accuracies(counts: Counts, metric: str, groups_needed: int = 2) -> Rates:
+def group_accuracies(counts: Counted, metric: str, groups_needed: int = 2) -> Rates:
     """The share of each group's samples that is predicted right: `[networks, groups]`.
 
     Args:
@@ -80,10 +80,10 @@ def group_accuracies(counts: Counts, metric: str, groups_needed: int = 2) -> Rat
     Raises:
         UndefinedMetricError: There are fewer groups, or a group has no sample.
     """
-    return Rates(np.trace(counts.values, axis1=2, axis2=3), _group_totals(counts, metric, groups_needed))
+    return Rates(counts.right_by_group, _group_totals(counts, metric, groups_needed))
 
 
-def group_and_overall_accuracies(counts: Counts, metric: str) -> Rates:
+def group_and_overall_accuracies(counts: Counted, metric: str) -> Rates:
     """The rates of `group_accuracies`, and of all samples behind them: `[networks, groups + 1]`.
 
     Args:
@@ -97,7 +97,7 @@ def group_and_overall_accuracies(counts: Counts, metric: str) -> Rates:
     return Rates(*(np.concatenate(both, axis=1) for both in zip(by_group, overall, strict=True)))
 
 
-def selection_rates(counts: Counts, metric: str) -> Rates:
+def selection_rates(counts: Counted, metric: str) -> Rates:
     """The share of each group's samples that is predicted positive: `[networks, groups]`.
 
     Args:
@@ -109,10 +109,10 @@ def selection_rates(counts: Counts, metric: str) -> Rates:
             a group has no sample.
     """
     positive = _positive(counts, metric)
-    return Rates(counts.values[..., positive].sum(axis=(2, 3)), _group_totals(counts, metric))
+    return Rates(counts.by_group(predictions=positive), _group_totals(counts, metric))
 
 
-def true_positive_rates(counts: Counts, metric: str) -> Rates:
+def true_positive_rates(counts: Counted, metric: str) -> Rates:
     """How often each group's samples with a positive label are predicted positive: `[networks, groups]`.
 
     Args:
@@ -126,7 +126,7 @@ def true_positive_rates(counts: Counts, metric: str) -> Rates:
     return _positive_rates(counts, metric, of_positives=True)
 
 
-def odds(counts: Counts, metric: str) -> Rates:
+def odds(counts: Counted, metric: str) -> Rates:
     """True positive rates and false positive rates by group: `[networks, 2, groups]`.
 
     Args:
@@ -141,33 +141,32 @@ def odds(counts: Counts, metric: str) -> Rates:
     return Rates(*(np.stack(each, axis=1) for each in zip(*both, strict=True)))
 
 
-def _positive_rates(counts: Counts, metric: str, *, of_positives: bool) -> Rates:
+def _positive_rates(counts: Counted, metric: str, *, of_positives: bool) -> Rates:
     """How often samples with a positive label (or those without) are predicted positive, by group."""
     predicted = _positive(counts, metric)
     labels = predicted if of_positives else sorted(set(range(len(counts.label_names))) - set(predicted))
     _group_totals(counts, metric)
-    rows = counts.values[:, :, labels]
-    totals: Ints = rows.sum(axis=(2, 3))
+    totals = counts.by_group(labels)
     kind = "positive" if of_positives else "negative"
     lacking = f"has no {kind} sample; use a coarser grouping, a split that has some, or a metric on accuracy"
     _refuse_empty(totals, counts.group_names, metric, "group", lacking)
-    return Rates(rows[..., predicted].sum(axis=(2, 3)), totals)
+    return Rates(counts.by_group(labels, predicted), totals)
 
 
-def _group_totals(counts: Counts, metric: str, groups_needed: int = 2) -> Ints:
+def _group_totals(counts: Counted, metric: str, groups_needed: int = 2) -> Ints:
     """How many samples each group has: `[networks, groups]`, none of it 0."""
     if len(counts.group_names) < groups_needed:
         raise UndefinedMetricError(
             f"{metric} needs at least {groups_needed} group(s), got {len(counts.group_names)} "
             f"({', '.join(counts.group_names) or 'none'}); choose a grouping with more"
         )
-    totals: Ints = counts.values.sum(axis=(2, 3))
+    totals = counts.by_group()
     lacking = "has no sample; use a coarser grouping, or a split that has some of it"
     _refuse_empty(totals, counts.group_names, metric, "group", lacking)
     return totals
 
 
-def _positive(counts: Counts, metric: str) -> list[int]:
+def _positive(counts: Counted, metric: str) -> list[int]:
     if not counts.positive:
         raise UndefinedMetricError(
             f"{metric} needs labels that count as positive, and none of {', '.join(counts.label_names)} is "

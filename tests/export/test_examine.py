@@ -168,7 +168,7 @@ def test_changes_without_enough_units_have_no_interval(dataset: Dataset, predict
 
 
 def test_resamples_of_a_large_part_take_a_byte_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "AT_ONCE", 2**14)
+    monkeypatch.setattr("evo_fair.fairness.resampled.AT_ONCE", 2**14)
     n, replicates = 10_000, 300
     labels = np.arange(n) % 2
     dataset = Dataset(

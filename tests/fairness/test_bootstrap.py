@@ -1,15 +1,12 @@
 """Bootstrap by unit, against enumeration by hand and scipy."""
 
-from itertools import product
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from evo_fair.errors import UndefinedMetricError
-from evo_fair.fairness import METRICS, Counts, bootstrap, count_predictions, group_accuracy
-from evo_fair.fairness.bootstrap import draw_weights, ends, ends_of_change, ends_of_groups, interval, resampled_counts
+from evo_fair.fairness import METRICS, Counts, count_predictions, group_accuracy
+from evo_fair.fairness.bootstrap import ends, ends_of_change, ends_of_groups, interval
+from evo_fair.fairness.resampled import draw_weights, resampled_counts
 from evo_fair.fairness.wilson import wilson_ends
 
 LABELS = np.array([0, 0, 1, 1, 0, 1])
@@ -21,39 +18,6 @@ UNITS = np.array([7, 7, 2, 3, 3, 9])
 def counts_of(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Counts:
     values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
     return Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
-
-
-def test_resamples_are_those_that_counting_repeated_samples_gives() -> None:
-    weights = draw_weights(UNITS, 50, np.random.default_rng(0))
-    like = counts_of(PREDICTIONS, LABELS, GROUPS)
-    resampled = resampled_counts(weights, PREDICTIONS, LABELS, GROUPS, like)
-    for number, weight in enumerate(weights):
-        repeated = np.repeat(np.arange(6), weight)
-        expected = counts_of(PREDICTIONS[repeated], LABELS[repeated], GROUPS[repeated])
-        assert (resampled.values[number] == expected.values[0]).all()
-        assert (resampled.rest[number] == expected.rest[0]).all()
-
-
-def test_units_stay_whole_and_are_drawn_as_often_as_there_are() -> None:
-    weights = draw_weights(UNITS, 200, np.random.default_rng(1))
-    assert (weights[:, 0] == weights[:, 1]).all()
-    assert (weights[:, 3] == weights[:, 4]).all()
-    assert (weights[:, [0, 2, 3, 5]].sum(axis=1) == 4).all()
-
-
-def test_distribution_is_that_of_all_resamples_enumerated() -> None:
-    """Three units have 27 resamples; the shares of each accuracy among them are the probabilities."""
-    units, right, size = np.array([0, 1, 1, 2]), np.array([1, 1, 0, 0]), np.array([1, 2, 1])
-    labels, groups = np.zeros(4, np.int64), np.array([0, 0, 1, 1], np.int16)
-    by_unit = np.array([1, 1, 0])
-    enumerated = [by_unit[list(draw)].sum() / size[list(draw)].sum() for draw in product(range(3), repeat=3)]
-    values, shares = np.unique(np.round(enumerated, 9), return_counts=True)
-    predictions = (1 - right).astype(np.uint8)
-    weights = draw_weights(units, 40_000, np.random.default_rng(2))
-    resampled = resampled_counts(weights, predictions, labels, groups, counts_of(predictions, labels, groups))
-    seen, times = np.unique(np.round(METRICS["accuracy"](resampled), 9), return_counts=True)
-    assert seen.tolist() == values.tolist()
-    np.testing.assert_allclose(times / 40_000, shares / 27, atol=0.01)
 
 
 def test_interval_agrees_with_scipys_where_units_are_samples() -> None:
@@ -83,21 +47,6 @@ def test_duplicated_samples_of_a_unit_do_not_narrow_the_interval() -> None:
         found = interval(METRICS["accuracy"], counts, resampled_counts(weights, p, y, g, counts))
         widths.append(found.high - found.low)
     assert widths[0] == pytest.approx(widths[1], abs=1e-12)
-
-
-def test_every_resample_holds_what_is_needed() -> None:
-    """Member 2 of the second partition has no sample at all, so none is waited for."""
-    weights = draw_weights(np.arange(6), 500, np.random.default_rng(8), (LABELS, np.where(GROUPS == 1, 3, GROUPS)))
-    assert len(weights) == 500
-    for part in (LABELS, GROUPS):
-        for member in range(2):
-            assert (weights[:, part == member].sum(axis=1) > 0).all()
-
-
-def test_too_few_units_are_refused() -> None:
-    """Forty groups of a unit each: a resample that holds all of them has a probability of 40! / 40^40."""
-    with pytest.raises(UndefinedMetricError, match="too few units"):
-        draw_weights(np.arange(40), 3, np.random.default_rng(9), (np.arange(40),))
 
 
 def test_each_end_is_the_outer_one_of_percentile_and_mirrored_percentile_within_bounds() -> None:
@@ -326,41 +275,6 @@ def test_unequal_groups_are_called_so() -> None:
     )
     for name in ("unfairness", "accuracy_gap"):
         assert interval(METRICS[name], counts, resampled).low > 0.1
-
-
-@pytest.mark.parametrize("at_once", [1, 1000])
-def test_resamples_are_the_same_however_many_are_worked_on_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, at_once: int
-) -> None:
-    rng = np.random.default_rng(0)
-    units, groups, labels = rng.integers(0, 40, 200), np.arange(200) // 198, rng.integers(0, 2, 200)
-    predictions = rng.integers(0, 2, 200).astype(np.uint8)
-    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
-    like = Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
-
-    def resamples() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        weights = draw_weights(units, 300, np.random.default_rng(0), needed=(groups,))  # the small group: drawn anew
-        return weights, resampled_counts(weights, predictions, labels, groups, like).values
-
-    expected = resamples()
-    monkeypatch.setattr(bootstrap, "AT_ONCE", at_once)
-    for before, after in zip(expected, resamples(), strict=True):
-        np.testing.assert_array_equal(before, after)
-
-
-def test_a_group_that_is_drawn_once_is_there() -> None:
-    """Of three units, each alone in its group, the resamples with all groups have each of them once."""
-    weights = draw_weights(np.arange(3), 100, np.random.default_rng(3), (np.arange(3),))
-    assert (weights == 1).all()
-
-
-def test_many_units_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "AT_ONCE", 10)  # three resamples at a time
-    weights = draw_weights(np.arange(3), 100, np.random.default_rng(3), (np.array([0, 0, 1]),))
-    assert (weights.sum(axis=1) == 3).all()
-    assert (weights[:, 2] > 0).all()
-    assert (weights[:, :2].sum(axis=1) > 0).all()
-    assert len({tuple(row) for row in weights.tolist()}) == 5
 
 
 def test_a_metric_that_is_not_ours_may_be_below_0_and_has_no_ends_without_spread() -> None:
