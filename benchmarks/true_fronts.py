@@ -7,7 +7,7 @@ measured milliseconds on a Raspberry Pi 4), `nb201-two` the same with a Pixel 3 
 the engine runs but `reinforce`, whose reward needs an unfairness, and Optuna's NSGA-II, TPE and Gaussian process
 samplers. The costs are known to the engine before a network is evaluated, as sizes and predicted latencies are.
 Hypervolume is measured in a box fixed beforehand, as a share of the true front's, after 50, 100, 300 and 1,000
-networks (`surrogate` and Optuna's Gaussian processes stop at 300: their time grows with the cube).
+networks (Optuna's Gaussian processes stop at 300: their time grows with the cube).
 
 A run takes seconds to minutes and is a line of results/benchmarks/true_fronts_runs.csv once it is finished: the command
 goes on where it was broken off. Writes results/benchmarks/true_fronts.csv, a row a table and strategy.
@@ -40,7 +40,7 @@ POPULATION = {"surrogate": 4}
 
 OURS = [name for name in ALGORITHMS if name != "reinforce"]
 OPTUNA = ["optuna", "optuna-tpe", "optuna-gp"]
-BUDGET = {"surrogate": 300, "optuna-gp": 300}
+BUDGET = {"optuna-gp": 300}
 
 
 def main() -> None:
