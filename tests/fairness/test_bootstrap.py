@@ -9,15 +9,7 @@ from evo_fair.fairness.bootstrap import ends, ends_of_change, ends_of_groups, in
 from evo_fair.fairness.resampled import draw_weights, resampled_counts
 from evo_fair.fairness.wilson import wilson_ends
 
-LABELS = np.array([0, 0, 1, 1, 0, 1])
-GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
-PREDICTIONS = np.array([0, 1, 1, 1, 0, 0], np.uint8)
-UNITS = np.array([7, 7, 2, 3, 3, 9])
-
-
-def counts_of(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Counts:
-    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
-    return Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
+from .six_samples import GROUPS, LABELS, PREDICTIONS, UNITS, counts_of
 
 
 def test_interval_agrees_with_scipys_where_units_are_samples() -> None:

@@ -12,15 +12,7 @@ from evo_fair.fairness import METRICS, Counts, count_predictions
 from evo_fair.fairness.bootstrap import interval
 from evo_fair.fairness.resampled import Resampled, draw_weights, resampled_counts
 
-LABELS = np.array([0, 0, 1, 1, 0, 1])
-GROUPS = np.array([0, 1, 0, 1, -1, 1], np.int16)
-PREDICTIONS = np.array([0, 1, 1, 1, 0, 0], np.uint8)
-UNITS = np.array([7, 7, 2, 3, 3, 9])
-
-
-def counts_of(predictions: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> Counts:
-    values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
-    return Counts(values, rest, ("a", "b"), ("no", "yes"), (1,))
+from .six_samples import GROUPS, LABELS, PREDICTIONS, UNITS, counts_of
 
 
 def test_resamples_are_those_that_counting_repeated_samples_gives() -> None:
