@@ -27,7 +27,7 @@ from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import ends_of_change
-from evo_fair.fairness.resampled import draw_weights, resampled_counts
+from evo_fair.fairness.resampled import Resampled, draw_weights
 from evo_fair.files import read_json, write_text
 from evo_fair.latency import load_profile
 from evo_fair.problem import load_problem
@@ -103,7 +103,7 @@ def measured(networks: list[Trained], dataset: Dataset, replicates: int = REPLIC
     values: dict[str, list[Floats]] = {name: [] for name in METRIC_NAMES}
     for network in networks:
         like = dataset.counts(np.array(network.predictions), "validation", GROUP)
-        counts = [resampled_counts(weights, labelled, labels, groups, like) for labelled in network.predictions]
+        counts = [Resampled.of(weights, labelled, labels, groups, like) for labelled in network.predictions]
         for name in METRIC_NAMES:
             values[name].append(np.mean([METRICS[name](each) for each in counts], axis=0))
     return {name: np.array(columns).T for name, columns in values.items()}

@@ -16,7 +16,7 @@ from scipy import stats
 from evo_fair.data import Dataset
 from evo_fair.fairness import METRICS
 from evo_fair.fairness.bootstrap import ends_of_change
-from evo_fair.fairness.resampled import draw_weights, resampled_counts
+from evo_fair.fairness.resampled import Resampled, draw_weights
 
 __all__ = ["ENOUGH", "Ends", "Mean", "Resampling", "difference", "interval", "mean_over_seeds", "pooled", "ratio"]
 
@@ -56,7 +56,7 @@ class Resampling:
         """By name a metric's mean over the trainings of a network, which predict labels `[seeds, samples]`."""
         like = self._dataset.counts(predictions, "test", self._group)
         resampled = [
-            resampled_counts(self._weights, one, self._labels, self._groups, like[number])
+            Resampled.of(self._weights, one, self._labels, self._groups, like[number])
             for number, one in enumerate(predictions)
         ]
         return {

@@ -13,7 +13,7 @@ from evo_fair.arrays import Ints
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 
-__all__ = ["AT_ONCE", "Counted", "Resampled", "draw_weights", "resampled_counts"]
+__all__ = ["AT_ONCE", "Counted", "Resampled", "draw_weights"]
 
 AT_ONCE = 2**24
 """How many draws, weights or counts are worked on at a time: all of a table's resamples would fill the memory."""
@@ -130,18 +130,6 @@ class Resampled:
 
 Counted = Counts | Resampled
 """What evo_fair's own metrics are made of: networks, or the resamples of one."""
-
-
-def resampled_counts(
-    weights: npt.NDArray[np.integer[Any]],
-    predictions: npt.NDArray[np.uint8],
-    labels: npt.NDArray[np.integer[Any]],
-    groups: npt.NDArray[np.integer[Any]],
-    like: Counts,
-) -> Counts:
-    """The whole of `Resampled.of`, arguments and all, as counts of as many networks as there are resamples."""
-    resampled = Resampled.of(weights, predictions, labels, groups, like)
-    return resampled._counts(resampled.sums)
 
 
 def draw_weights(

@@ -6,7 +6,7 @@ from scipy import stats
 
 from evo_fair.fairness import METRICS, Counts, count_predictions, group_accuracy
 from evo_fair.fairness.bootstrap import ends, ends_of_change, ends_of_groups, interval
-from evo_fair.fairness.resampled import draw_weights, resampled_counts
+from evo_fair.fairness.resampled import Resampled, draw_weights
 from evo_fair.fairness.wilson import wilson_ends
 
 from .six_samples import GROUPS, LABELS, PREDICTIONS, UNITS, counts_of
@@ -21,7 +21,7 @@ def test_interval_agrees_with_scipys_where_units_are_samples() -> None:
     oracle = stats.bootstrap((right,), np.mean, n_resamples=20_000, method="basic", rng=4).confidence_interval
     weights = draw_weights(np.arange(400), 20_000, np.random.default_rng(5))
     counts = counts_of(predictions, labels, groups)
-    found = interval(METRICS["accuracy"], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    found = interval(METRICS["accuracy"], counts, Resampled.of(weights, predictions, labels, groups, counts))
     assert found.value == right.mean()
     np.testing.assert_allclose(found[1:], [oracle.low, oracle.high], atol=0.003)
 
@@ -36,7 +36,7 @@ def test_duplicated_samples_of_a_unit_do_not_narrow_the_interval() -> None:
         p, y, g = (np.repeat(array, times) for array in (predictions, labels, groups))
         counts = counts_of(p, y, g)
         weights = draw_weights(units, 4000, np.random.default_rng(7))
-        found = interval(METRICS["accuracy"], counts, resampled_counts(weights, p, y, g, counts))
+        found = interval(METRICS["accuracy"], counts, Resampled.of(weights, p, y, g, counts))
         widths.append(found.high - found.low)
     assert widths[0] == pytest.approx(widths[1], abs=1e-12)
 
@@ -73,7 +73,7 @@ def test_two_groups_that_look_equal_have_an_interval_and_no_point() -> None:
     values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
     counts = Counts(values, rest, ("f", "m"), ("no", "yes"))
     weights = draw_weights(np.arange(120), 2000, np.random.default_rng(0), (groups,))
-    found = interval(METRICS["unfairness"], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    found = interval(METRICS["unfairness"], counts, Resampled.of(weights, predictions, labels, groups, counts))
     # The difference of two rates of 60 samples has a standard error of sqrt(2 * (1/3 * 2/3) / 60) = 0.086, and 2.24
     # standard errors hold 97.5 % of its amounts.
     assert found.value == found.low == 0.0
@@ -92,13 +92,13 @@ def test_equal_groups_are_not_called_unfair(metric: str) -> None:
         predictions = np.where(rng.random(360) < 0.8, labels, 1 - labels).astype(np.uint8)
         values, rest = count_predictions(predictions[None], labels, groups, 10, 2)
         counts = Counts(values, rest, tuple("abcdefghij"), ("no", "yes"))
-        found = interval(METRICS[metric], counts, resampled_counts(weights, predictions, labels, groups, counts))
+        found = interval(METRICS[metric], counts, Resampled.of(weights, predictions, labels, groups, counts))
         assert found.value > 0.1
         lows.append(found.low)
     assert np.mean(np.array(lows) == 0.0) >= 0.9
 
 
-def of_groups(right: list[int], wrong: list[int]) -> tuple[Counts, Counts]:
+def of_groups(right: list[int], wrong: list[int]) -> tuple[Counts, Resampled]:
     """The counts of groups of one label with so many right and wrong, and those of 500 resamples."""
     cells = np.array([right, wrong]).T
     groups = np.repeat(np.arange(len(right)), cells.sum(axis=1))
@@ -107,7 +107,7 @@ def of_groups(right: list[int], wrong: list[int]) -> tuple[Counts, Counts]:
     values, rest = count_predictions(predictions[None], labels, groups, len(right), 2)
     counts = Counts(values, rest, tuple("abcdef"[: len(right)]), ("no", "yes"))
     weights = draw_weights(np.arange(len(groups)), 500, np.random.default_rng(0), (groups,))
-    return counts, resampled_counts(weights, predictions, labels, groups, counts)
+    return counts, Resampled.of(weights, predictions, labels, groups, counts)
 
 
 def test_groups_without_an_error_or_with_errors_alone_are_bounded_by_their_number_of_samples() -> None:
@@ -149,7 +149,7 @@ def test_a_network_without_an_error_has_an_interval_and_no_point(name: str, expe
     values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
     counts = Counts(values, rest, ("a", "b"), ("no", "yes"))
     weights = draw_weights(np.arange(40), 500, np.random.default_rng(0), (labels, groups))
-    found = interval(METRICS[name], counts, resampled_counts(weights, predictions, labels, groups, counts))
+    found = interval(METRICS[name], counts, Resampled.of(weights, predictions, labels, groups, counts))
     assert tuple(found) == pytest.approx((1.0, expected, 1.0), abs=1e-5)
 
 
@@ -214,7 +214,7 @@ def test_units_that_are_alike_count_once() -> None:
     values, rest = count_predictions(predictions[None].astype(np.uint8), labels, groups, 2, 2)
     counts = Counts(values, rest, ("few", "many"), ("no", "yes"))
     weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
-    low, high = ends_of_groups(counts, resampled_counts(weights, predictions.astype(np.uint8), labels, groups, counts))
+    low, high = ends_of_groups(counts, Resampled.of(weights, predictions.astype(np.uint8), labels, groups, counts))
     assert high[0] == 1.0
     assert 6 / 9.8415 - 0.1 < low[0] < 12 / 15.8415, "that of 48 independent images begins at 0.93"
 
@@ -228,7 +228,7 @@ def test_units_of_a_group_that_holds_many_of_them_count_once_too(groups_of_units
     values, rest = count_predictions(predictions[None], labels, groups, of, 2)
     counts = Counts(values, rest, ("few", "many")[:of], ("no", "yes"))
     weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
-    resampled = resampled_counts(weights, predictions, labels, groups, counts)
+    resampled = Resampled.of(weights, predictions, labels, groups, counts)
     persons = len(groups_of_units)
     assert ends_of_groups(counts, resampled, units=persons)[0, 0] == pytest.approx(20 / 23.8415, abs=0.01)
     found = interval(METRICS["accuracy"], counts, resampled, units=persons)
@@ -243,7 +243,7 @@ def test_a_group_of_one_unit_says_no_more_than_one_sample() -> None:
     values, rest = count_predictions(predictions[None], labels, groups, 2, 2)
     counts = Counts(values, rest, ("one", "many"), ("no", "yes"))
     weights = draw_weights(units, 2000, np.random.default_rng(0), (groups,))
-    resampled = resampled_counts(weights, predictions, labels, groups, counts)
+    resampled = Resampled.of(weights, predictions, labels, groups, counts)
     wilson = wilson_ends(0.6, 1)
     low, high = ends_of_groups(counts, resampled, units=31)
     np.testing.assert_allclose([low[0], high[0]], wilson, atol=0.05)  # resamples without the group are drawn anew
@@ -252,7 +252,7 @@ def test_a_group_of_one_unit_says_no_more_than_one_sample() -> None:
     assert found["accuracy_gap"].low == 0.0
     assert found["accuracy_gap"].high > 0.5
     alone = draw_weights(np.zeros(40), 100, np.random.default_rng(0), (groups,))
-    of_one = resampled_counts(alone, predictions, labels, groups, counts)
+    of_one = Resampled.of(alone, predictions, labels, groups, counts)
     assert interval(METRICS["accuracy"], counts, of_one, units=1)[1:] == pytest.approx(wilson, abs=1e-9)
 
 
@@ -262,9 +262,7 @@ def test_unequal_groups_are_called_so() -> None:
     predictions = (rng.random(300) > np.array([0.9, 0.9, 0.6])[groups]).astype(np.uint8)
     values, rest = count_predictions(predictions[None], labels, groups, 3, 2)
     counts = Counts(values, rest, ("a", "b", "c"), ("no", "yes"))
-    resampled = resampled_counts(
-        draw_weights(np.arange(300), 1000, rng, (groups,)), predictions, labels, groups, counts
-    )
+    resampled = Resampled.of(draw_weights(np.arange(300), 1000, rng, (groups,)), predictions, labels, groups, counts)
     for name in ("unfairness", "accuracy_gap"):
         assert interval(METRICS[name], counts, resampled).low > 0.1
 
@@ -272,7 +270,7 @@ def test_unequal_groups_are_called_so() -> None:
 def test_a_metric_that_is_not_ours_may_be_below_0_and_has_no_ends_without_spread() -> None:
     weights = draw_weights(UNITS, 200, np.random.default_rng(0), (LABELS, GROUPS))
     counts = counts_of(PREDICTIONS, LABELS, GROUPS)
-    resampled = resampled_counts(weights, PREDICTIONS, LABELS, GROUPS, counts)
+    resampled = Resampled.of(weights, PREDICTIONS, LABELS, GROUPS, counts)
 
     def below_0(each: Counts) -> np.ndarray:
         return METRICS["accuracy"](each) - 2

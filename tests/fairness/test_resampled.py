@@ -10,7 +10,8 @@ import pytest
 from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions
 from evo_fair.fairness.bootstrap import interval
-from evo_fair.fairness.resampled import Resampled, draw_weights, resampled_counts
+from evo_fair.fairness.counts import concatenate
+from evo_fair.fairness.resampled import Resampled, draw_weights
 
 from .six_samples import GROUPS, LABELS, PREDICTIONS, UNITS, counts_of
 
@@ -18,7 +19,7 @@ from .six_samples import GROUPS, LABELS, PREDICTIONS, UNITS, counts_of
 def test_resamples_are_those_that_counting_repeated_samples_gives() -> None:
     weights = draw_weights(UNITS, 50, np.random.default_rng(0))
     like = counts_of(PREDICTIONS, LABELS, GROUPS)
-    resampled = resampled_counts(weights, PREDICTIONS, LABELS, GROUPS, like)
+    resampled = concatenate(list(Resampled.of(weights, PREDICTIONS, LABELS, GROUPS, like).parts()))
     for number, weight in enumerate(weights):
         repeated = np.repeat(np.arange(6), weight)
         expected = counts_of(PREDICTIONS[repeated], LABELS[repeated], GROUPS[repeated])
@@ -42,7 +43,7 @@ def test_distribution_is_that_of_all_resamples_enumerated() -> None:
     values, shares = np.unique(np.round(enumerated, 9), return_counts=True)
     predictions = (1 - right).astype(np.uint8)
     weights = draw_weights(units, 40_000, np.random.default_rng(2))
-    resampled = resampled_counts(weights, predictions, labels, groups, counts_of(predictions, labels, groups))
+    resampled = Resampled.of(weights, predictions, labels, groups, counts_of(predictions, labels, groups))
     seen, times = np.unique(np.round(METRICS["accuracy"](resampled), 9), return_counts=True)
     assert seen.tolist() == values.tolist()
     np.testing.assert_allclose(times / 40_000, shares / 27, atol=0.01)
@@ -75,7 +76,7 @@ def test_resamples_are_the_same_however_many_are_worked_on_at_a_time(
 
     def resamples() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         weights = draw_weights(units, 300, np.random.default_rng(0), needed=(groups,))  # the small group: drawn anew
-        return weights, resampled_counts(weights, predictions, labels, groups, like).values
+        return weights, Resampled.of(weights, predictions, labels, groups, like).sums
 
     expected = resamples()
     monkeypatch.setattr("evo_fair.fairness.resampled.AT_ONCE", at_once)
@@ -116,16 +117,14 @@ def test_resamples_add_up_to_what_their_counts_add_up_to(monkeypatch: pytest.Mon
     like = Counts(values, rest, ("a", "b", "c"), ("x", "y", "z"), (1, 2))
     weights = draw_weights(np.arange(80), 40, rng)
     found = Resampled.of(weights, predictions.astype(np.uint8), labels, groups, like)
-    counts = resampled_counts(weights, predictions.astype(np.uint8), labels, groups, like)
+    parts = list(found.parts())
+    assert len(parts) == (40 if at_once == 1 else 1)
+    counts = concatenate(parts)
     assert len(found) == len(counts) == 40
     for name in ("by_label", "right_by_label", "right_by_group"):
         np.testing.assert_array_equal(getattr(found, name), getattr(counts, name))
     for chosen in ({}, {"labels": [1, 2]}, {"predictions": [0]}, {"labels": [0], "predictions": [1, 2]}):
         np.testing.assert_array_equal(found.by_group(**chosen), counts.by_group(**chosen))
-    parts = list(found.parts())
-    assert len(parts) == (40 if at_once == 1 else 1)
-    np.testing.assert_array_equal(np.concatenate([part.values for part in parts]), counts.values)
-    np.testing.assert_array_equal(np.concatenate([part.rest for part in parts]), counts.rest)
     for metric in METRICS.values():
         np.testing.assert_array_equal(metric(found), metric(counts))  # type: ignore[arg-type]
 
