@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from .commands import Commands
 
@@ -14,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Before a library is loaded that reads it: threads that wait for others would else keep a core busy, of which tests
 # beside each other have none to spare. It changes no result.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Nothing is timed here: what Numba compiles, or others who use the cores, would break any deadline.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -84,7 +84,7 @@ def test_json_holds_no_numbers_that_it_does_not_know(value: float, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'{"a": 1,\n}', "line 2"),
+        (b'{"a": 1,\n"b" 2}', "line 2"),
         (b'{"a": NaN}', "NaN is not a number"),
         (b"\xff\xfe", "not valid JSON"),
         (b"", "line 1"),

@@ -65,7 +65,7 @@ def evaluated(lines: bytes) -> int:
     return lines[: lines.rfind(b"\n") + 1].count(b'"groups":')
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_state_that_a_kill_can_leave(data):
     """The journal can be cut at any byte after the checkpoint's generation, up to the end of the next one."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from fairlearn import metrics as fairlearn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
@@ -145,7 +145,6 @@ def test_group_accuracy_leaves_the_unknown_out_and_accuracy_counts_them() -> Non
     assert error(HAND).tolist() == [pytest.approx(4 / 13)]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.permutations(range(3)))
 def test_metrics_do_not_depend_on_the_order_of_groups(seed: int, order: list[int]) -> None:
     counts = _random(seed, samples=60)[3]
@@ -155,7 +154,6 @@ def test_metrics_do_not_depend_on_the_order_of_groups(seed: int, order: list[int
         np.testing.assert_allclose(metric(other), metric(counts), atol=1e-12, err_msg=name)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 50))
 def test_metrics_do_not_depend_on_how_often_the_samples_repeat(seed: int, times: int) -> None:
     counts = _random(seed, samples=60)[3]
@@ -164,7 +162,6 @@ def test_metrics_do_not_depend_on_how_often_the_samples_repeat(seed: int, times:
         np.testing.assert_allclose(metric(other), metric(counts), atol=1e-12, err_msg=name)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_a_network_that_is_always_right_is_fair_and_without_error(seed: int) -> None:
     labels, groups, _, counts = _random(seed, samples=30)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import evo_fair as ef
@@ -59,6 +60,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, here in libraries.items():
             text = re.sub(rf'(?m)^({name} = |\s*"{name}": )"[^"]*"', rf'\g<1>"{here}"', text)
         path.write_text(text)
+    manifest = root / "supernet" / "manifest.json"  # it tells builds of one version apart
+    manifest.write_text(re.sub(r'("torch": )"[^"]*"', rf'\g<1>"{torch.__version__}"', manifest.read_text()))
     problem = problem_in(root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVO_FAIR_CACHE", str(root.parent / "cache"))
