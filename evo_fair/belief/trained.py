@@ -37,7 +37,8 @@ __all__ = ["SIZES_ALONE", "Corrected", "Known", "correct", "left_out_pairs"]
 
 
 _INTERCEPT = 10.0
-"""Standard deviation of the intercept, in those of the frozen scores: trained networks may be far better."""
+"""Standard deviation of the intercept, in those of the frozen scores: trained networks may be far better. Where frozen
+scores hardly differ it is no smaller than how much better they are on the average."""
 
 _SLOPE, _SLOPE_SPREAD = 1.0, 0.5
 """Prior mean and deviation of the slope of the trend: frozen scores are taken for about right on size."""
@@ -109,13 +110,14 @@ def correct(known: Known, networks: Ints, results: Floats, noise: Floats, wanted
     """
     unit = _unit(known, results)
     rows = np.arange(len(known)) if wanted is None else wanted
-    trained = _parts(known, networks, networks, unit)
+    intercept = _intercept(known, results, unit)
+    trained = _parts(known, networks, networks, unit, intercept)
     fits = [_fit(member, trained, results, noise) for member in _grid(unit, known.genes.shape[1] > 0)]
     shares = np.exp(np.array([fit.log_weight for fit in fits]) - max(fit.log_weight for fit in fits))
     shares[shares < _NEGLIGIBLE] = 0.0
     shares /= shares.sum()
 
-    asked = _parts(known, rows, networks, unit)
+    asked = _parts(known, rows, networks, unit, intercept)
     whole, rest = _Mixture(len(rows)), _Mixture(len(rows))
     for fit, share in zip(fits, shares, strict=True):
         if share:
@@ -135,7 +137,7 @@ def left_out_pairs(known: Known, networks: Ints, results: Floats, noise: Floats)
     which the weights of the grid follow, too.
     """
     unit = _unit(known, results)
-    trained = _parts(known, networks, networks, unit)
+    trained = _parts(known, networks, networks, unit, _intercept(known, results, unit))
     fits = [_fit(member, trained, results, noise) for member in _grid(unit, known.genes.shape[1] > 0)]
     precision = np.stack([cho_solve((fit.factor, True), np.eye(len(networks))) for fit in fits])
     weights = np.stack([fit.weights for fit in fits])
@@ -158,6 +160,16 @@ def left_out_pairs(known: Known, networks: Ints, results: Floats, noise: Floats)
 def _unit(known: Known, results: Floats) -> float:
     """The unit of the priors: the deviation of frozen scores, or a third of the results' where those hardly differ."""
     return max(float(np.std(known.frozen.mean)), float(np.std(results)) / 3.0, 1e-9)
+
+
+def _intercept(known: Known, results: Floats, unit: float) -> float:
+    """The standard deviation of the intercept."""
+    return max(unit * _INTERCEPT, abs(float(np.mean(results)) - _level(known)))
+
+
+def _level(known: Known) -> float:
+    """Where results are expected before the first."""
+    return float(known.frozen.trend.mean())
 
 
 @dataclass(frozen=True)
@@ -214,9 +226,9 @@ class _Parts(dict[str, _Prior]):
         return _Prior(np.asarray(mean), np.asarray(covariance), np.asarray(variance))
 
 
-def _parts(known: Known, rows: Ints, networks: Ints, unit: float) -> _Parts:
+def _parts(known: Known, rows: Ints, networks: Ints, unit: float, intercept: float) -> _Parts:
     frozen, none = known.frozen, np.zeros(len(rows))
-    level = float(frozen.trend.mean())
+    level = _level(known)
     slope = _SLOPE_SPREAD * (frozen.trend - level)
     own, genes = _TRUST_SPREAD * frozen.own, _TRUST_SPREAD * frozen.genes
     size = known.size / np.sqrt(max(known.size.shape[1], 1))
@@ -227,9 +239,9 @@ def _parts(known: Known, rows: Ints, networks: Ints, unit: float) -> _Parts:
     above = sizes - sizes.min(axis=0, initial=0.0)
     bends = _bends(above[rows, None], above[networks]).sum(axis=2) / count
     bent = _bends(above[rows], above[rows]).sum(axis=1) / count
-    intercept = (unit * _INTERCEPT) ** 2
+    common = intercept**2
     return _Parts(
-        common=_Prior(none + level, np.full((len(rows), len(networks)), intercept), none + intercept),
+        common=_Prior(none + level, np.full((len(rows), len(networks)), common), none + common),
         plane=_Prior(sizes[rows] @ tilt, steep[rows] @ steep[networks].T, (steep[rows] ** 2).sum(axis=1)),
         curve=_Prior(none, bends, bent),
         trend=_Prior(_SLOPE * (frozen.trend[rows] - level), np.outer(slope[rows], slope[networks]), slope[rows] ** 2),

@@ -195,6 +195,19 @@ def test_it_works_from_the_first_training_on(trainings: int) -> None:
     assert belief.left_out()[1].shape == (trainings, 1)
 
 
+@pytest.mark.parametrize("trainings", [1, 2, 4])
+@pytest.mark.parametrize("differ", [0.0, 1e-4])
+def test_results_are_believed_where_frozen_scores_hardly_differ(trainings: int, differ: float) -> None:
+    """As those of a supernet that only guesses: how little they differ says nothing of what training gains."""
+    rng = np.random.default_rng(0)
+    costs = np.exp(rng.normal(14.0, 0.5, (20, 2)))
+    frozen = Belief.fit(0.5 + differ * rng.standard_normal((20, 1)), [differ / 2], costs)
+    results = 0.1 + 0.01 * rng.random((trainings, 1))
+    belief = frozen.after(Trainings.of(np.arange(trainings), results, [0.008]))
+    assert np.abs(belief.mean - results.mean()).max() < 0.02
+    assert belief.error.min() > 0.008 / np.sqrt(trainings) / 1.5
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match="costs are finite numbers"):
         Belief.fit(np.ones((3, 1)), 0.1, [[1.0], [2.0]])
