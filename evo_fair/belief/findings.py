@@ -14,7 +14,7 @@ _LEAST_SHARE = 0.1
 """Below this share of the variance at equal size a search tells nothing that size doesn't."""
 
 _SHARES = ("accuracy", "error", "gap", "difference")
-"""How the names of objectives end that are shares of samples."""
+"""How the names of objectives end that are shares of samples, where they have no unit and lie between 0 and 1."""
 
 _FEW = 4
 """Trained networks below which nothing is said of ranks."""
@@ -27,7 +27,8 @@ class Finding:
     `spread` is the standard deviation of the networks beyond noise, in the objective's unit. `told` is the share of its
     variance that the search can tell. `trained` is the number of trained networks; `tau` the rank correlation of what
     is believed with results that were left out, `size_tau` that of multiply-accumulates or of parameters, whichever is
-    higher; NaN where there are too few. `in_points` is for shares, of which hundredths are spoken of as points.
+    higher; NaN where there are too few, and `tau` where all results are the same. `in_points` is for shares, of which
+    hundredths are spoken of as points.
     """
 
     name: str
@@ -63,12 +64,14 @@ def find(belief: Belief, axis: Axis, place: int) -> Finding:
         tau, _ = belief.left_out_tau(place)
         # The one that ranks best, in the direction that does: 'size alone decides' is rather said too often.
         sizes = part.known.size[networks, :SIZES_ALONE].T
-        size_tau = max((abs(rank_correlation(size, results[:, place])) for size in sizes), default=0.0)
+        taus = [abs(rank_correlation(size, results[:, place])) for size in sizes]
+        size_tau = max((one for one in taus if not np.isnan(one)), default=0.0)  # a size that all have ranks nothing
     middle = np.median(center)
     deviation = np.sqrt(told + left)
     spread = float(part.natural(np.array([middle]), np.array([deviation]))[1][0])
     share = told / (told + left) if told + left > 0 else 0.0
-    return Finding(axis.name, spread, share, len(networks), tau, size_tau, axis.name.endswith(_SHARES))
+    in_points = axis.name.endswith(_SHARES) and not axis.unit and part.most == 1.0
+    return Finding(axis.name, spread, share, len(networks), tau, size_tau, in_points)
 
 
 def describe_belief(finding: Finding) -> str:
@@ -84,7 +87,10 @@ def describe_belief(finding: Finding) -> str:
     networks = f"{finding.trained} trained network{'s' if finding.trained > 1 else ''}"
     first = f"{name}: by {networks}, {beyond} once trained."
     if np.isnan(finding.tau):
-        return f"{first} The search may see {told} of that: there are too few trainings to check it."
+        unchecked = "there are too few trainings to check it"
+        if finding.trained >= _FEW:
+            unchecked = "the trainings cannot check it, as all came to the same"
+        return f"{first} The search may see {told} of that: {unchecked}."
     ranks = (
         f"each trained network predicted from the others: rank correlation {finding.tau:.2f}, from their size alone "
         f"{finding.size_tau:.2f}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evo_fair.belief import Belief, Finding, Trainings, describe_belief, find
+from evo_fair.belief import Belief, Finding, Trainings, describe_belief, find, rank_correlation
 from evo_fair.evolution import Axis
 
 from .truths import make_truth
@@ -20,6 +20,7 @@ NAN = float("nan")
         ),
         (Finding("error", 0.001, 0.02, 0, NAN, NAN, True), ["0.1 points", "size alone decides"]),
         (Finding("unfairness", 0.034, 0.5, 2, NAN, NAN, False), ["2 trained networks", "0.034", "too few trainings"]),
+        (Finding("error", 0.02, 0.6, 6, NAN, 0.0, True), ["6 trained networks", "all came to the same"]),
         (Finding("error", 0.02, 0.6, 8, 0.7, 0.5, True), ["8 trained networks", "about 60 %", "0.70", "0.50"]),
         (Finding("error", 0.02, 0.6, 8, 0.4, 0.5, True), ["no more of that than size does", "size alone decides"]),
         (Finding("error", 0.001, 0.0, 16, 0.83, 0.82, True), ["no more of that than size does", "size alone decides"]),
@@ -68,6 +69,34 @@ def test_size_alone_is_the_size_that_ranks_best() -> None:
     finding = find(belief, Axis("error"), 0)
     assert finding.size_tau == pytest.approx(1.0)
     assert finding.size_decides
+
+
+@pytest.mark.parametrize("alike", [0, 1])
+def test_a_size_that_all_trained_networks_have_ranks_nothing(alike: int) -> None:
+    rng = np.random.default_rng(3)
+    costs = np.exp(rng.normal(14.0, 0.5, (40, 2)))
+    costs[:6, alike] = 1e6
+    scores = 0.3 + 0.02 * rng.standard_normal((40, 1))
+    belief = Belief.fit(scores, [0.005], costs).after(Trainings.of(np.arange(6), 0.7 * scores[:6], [0.005]))
+    size, results = costs[:6, 1 - alike], scores[:6, 0]
+    assert find(belief, Axis("error"), 0).size_tau == pytest.approx(abs(rank_correlation(size, results)))
+
+
+@pytest.mark.parametrize(
+    ("axis", "scale", "told"),
+    [
+        (Axis("worst_class_error"), 1.0, "2.0 points"),
+        (Axis("rms_error"), 100.0, "about 2."),
+        (Axis("energy_gap", unit="mJ"), 1.0, "about 0.02"),
+    ],
+)
+def test_only_shares_are_spoken_of_as_points(axis: Axis, scale: float, told: str) -> None:
+    rng = np.random.default_rng(0)
+    scores = scale * (0.4 + 0.02 * rng.standard_normal((400, 1)))
+    belief = Belief.fit(scores, [0.001 * scale], np.exp(rng.normal(14.0, 0.5, (400, 1))))
+    text = describe_belief(find(belief, axis, 0))
+    assert told in text
+    assert ("points" in text) == ("points" in told)
 
 
 @pytest.mark.parametrize("knows", [0.0, 1.0])
