@@ -13,7 +13,7 @@ import pandas as pd
 from evo_fair.arguments import as_number, as_texts, as_wholes
 from evo_fair.errors import EvoFairError, RunError, UnknownNameError, check_list, quote
 from evo_fair.evolution import Axis, Box, box_around, hypervolume_trace, to_minimise
-from evo_fair.evolution.devices import LATENCY, WORST, device_named, plain_name
+from evo_fair.evolution.devices import ENDS, LATENCY, WORST, device_named, plain_name
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.latency.profile import known_hash
 from evo_fair.report.drawn import common_axes
@@ -333,7 +333,7 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
     for name in dict.fromkeys(names):
         if (device := device_named(name)) is not None:
             found.append((f"the device {device}", known_hash(device, run.devices.get(device))))
-        elif name == LATENCY:
+        elif name in (LATENCY, *ENDS):
             first, sha256 = (_value(run.configuration, ("device", key)) for key in ("name", "sha256"))
             found.append(("the device", known_hash(first or "", sha256)))
     return found

@@ -242,6 +242,14 @@ def test_another_device_does_not_matter_where_latency_is_no_objective(tmp_path):
     assert len(compare(runs, ["x", "y"]).by_label) == 2
 
 
+@pytest.mark.parametrize("name", ["latency_ms_low", "latency_ms_high"])
+def test_an_end_of_the_latency_is_of_a_device_too(tmp_path, name):
+    axes = (Axis("accuracy", "max"), Axis(name, unit="ms"))
+    runs = [made(tmp_path / "a", GOOD, axes=axes), made(tmp_path / "b", GOOD, axes=axes, device={"sha256": "z9"})]
+    with pytest.raises(RunError, match="differ in the device"):
+        compare(runs)
+
+
 TWO = (Axis("latency_ms[a]", unit="ms"), Axis("latency_ms[b]", unit="ms"))
 
 
