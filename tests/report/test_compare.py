@@ -242,6 +242,19 @@ def test_another_device_does_not_matter_where_latency_is_no_objective(tmp_path):
     assert len(compare(runs, ["x", "y"]).by_label) == 2
 
 
+def test_an_objective_of_ones_own_has_to_be_the_same_function(tmp_path):
+    axes = (Axis("wrong"), Axis("params"))
+
+    def run(name, **search):
+        return made(tmp_path / name, GOOD, axes=axes, search=search)
+
+    first = run("a", sources={"wrong": "a1", "of_a_limit": "b1"})
+    with pytest.raises(RunError, match=r"differ in the source of wrong \(a1, z9\)"):
+        compare([first, run("b", sources={"wrong": "z9"})])
+    alike = [run("c", sources={"wrong": "a1", "of_a_limit": "z9"}), run("d")]  # the latter is of a version without
+    assert len(compare([first, *alike], ["x", "y", "z"]).by_label) == 3
+
+
 @pytest.mark.parametrize("name", ["latency_ms_low", "latency_ms_high"])
 def test_an_end_of_the_latency_is_of_a_device_too(tmp_path, name):
     axes = (Axis("accuracy", "max"), Axis(name, unit="ms"))
