@@ -99,10 +99,14 @@ class Run:
         if self._folder.front.exists():
             return ""
         budget = self.configuration["search"].get("budget", "?")
+        evaluated = sum(record.evaluated for record in self.records)
+        told = f"{evaluated} of {budget} networks are evaluated"
+        if isinstance(budget, int) and evaluated > budget:  # they come on top of the budget
+            told = f"{evaluated} networks are evaluated, {evaluated - budget} of them chosen by trainings"
         read = "" if self.beliefs is not None else ", and limits and goals go by what was read, not by what is believed"
         return (
-            f"the search in {self.path} has not ended: {sum(record.evaluated for record in self.records)} of {budget} "
-            f"networks are evaluated, and its front may change{read}; go on with the same command and --resume"
+            f"the search in {self.path} has not ended: {told}, and its front may change{read}; go on with the same "
+            "command and --resume"
         )
 
     @cached_property

@@ -48,6 +48,11 @@ def test_a_search_without_its_front_has_not_ended(tmp_path):
     assert run.unfinished == choose_in(run.path, []).caution == ""
 
 
+def test_networks_that_trainings_chose_are_not_counted_as_those_of_the_budget(tmp_path):
+    run = write_run(tmp_path / "ham", budget=6)
+    assert "has not ended: 8 networks are evaluated, 2 of them chosen by trainings, and its front" in run.unfinished
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
