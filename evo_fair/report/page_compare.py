@@ -16,8 +16,8 @@ from evo_fair.job_folder import COMPARISONS
 from evo_fair.report.compare_tables import SURFACE
 from evo_fair.report.drawn import path_ends
 from evo_fair.report.page_figures import Series, points_figure
-from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section
-from evo_fair.show import visible
+from evo_fair.report.page_sheet import Sheet, SheetTable, between, number, percent, section, trade_off
+from evo_fair.show import counted, visible
 
 __all__ = ["comparison_sheet"]
 
@@ -57,11 +57,11 @@ def comparison_sheet(folder: Path) -> Sheet:
         "runs": ("The runs", _runs(runs)),
         "caveats": ("What the figures can't say", section(lines=_CAVEATS)),
     }
-    titles = ", ".join(axis.title for axis in facts.objectives)
+    titles = [axis.title for axis in facts.objectives]
     named = ", ".join(labels["label"])
     return Sheet.of_parts(
-        title=f"{len(runs):,} runs compared",
-        lead=f"Report of the comparison {folder.resolve().name}: {named}, between {titles}.",
+        title=f"{counted(len(runs), 'run')} compared",
+        lead=f"Report of the comparison {folder.resolve().name}: {named}, {trade_off(titles)}.",
         parts=parts,
     )
 

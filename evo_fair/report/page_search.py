@@ -14,7 +14,7 @@ from evo_fair.evolution.front import BELIEVED, UNCERTAINTY, believed_columns
 from evo_fair.report.network_cards import network_cards
 from evo_fair.report.operating_point import as_believed, better_direction, numeric_columns
 from evo_fair.report.page_search_figures import front_figures, search_figure
-from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at
+from evo_fair.report.page_sheet import Sheet, between, facts_of, groups_in, number, text_at, trade_off
 from evo_fair.report.run import Run, load_run
 from evo_fair.show import counted, visible
 
@@ -40,11 +40,11 @@ def search_sheet(folder: Path) -> Sheet:
         ("search", "How the search went"),
         ("caveats", "What the figures can't say"),
     ]
-    titles = ", ".join(axis["title"] for axis in content["axes"])
+    titles = [axis["title"] for axis in content["axes"]]
     networks = counted(len(run.front), "network")
     return Sheet(
         title=text_at(run.configuration, "problem", "title") or content["name"],
-        lead=f"Report of the search {content['name']}: {networks} on the front, between {titles}.",
+        lead=f"Report of the search {content['name']}: {networks} on the front, {trade_off(titles)}.",
         template="page_search.html",
         sections=sections,
         content=content,

@@ -24,6 +24,7 @@ __all__ = [
     "points",
     "section",
     "text_at",
+    "trade_off",
 ]
 
 UNKNOWN = "unknown"
@@ -111,6 +112,11 @@ def change(value: float | None) -> str:
 def between(shown: str, low: str, high: str) -> str:
     """A value with its interval; without the latter where an end is not known."""
     return shown if UNKNOWN in (low, high) else f"{shown} ({low.removesuffix(' %')} to {high})"
+
+
+def trade_off(titles: Sequence[str]) -> str:
+    """What fronts are of, in words: `between` several objectives, or `by` a single one."""
+    return f"{'by' if len(titles) == 1 else 'between'} {', '.join(titles)}"
 
 
 def facts_of(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:

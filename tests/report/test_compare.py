@@ -15,6 +15,7 @@ from evo_fair.report.compare_tables import attainment_frame
 from evo_fair.report.compare_text import comparison_figure
 from evo_fair.report.page import write_report
 from evo_fair.report.page_compare import comparison_sheet
+from evo_fair.report.page_search import search_sheet
 from tests.cli.conftest import refusal
 from tests.report import folders
 
@@ -445,3 +446,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused_in_one_line(runs, tmp_path
     below = refusal(capsys, "compare", *given, "--out", tmp_path / "file" / "x")
     assert "file is a file; give a folder in its place" in below
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_page_of_one_run_and_one_objective_says_so(tmp_path):
+    run = made(tmp_path / "a", GOOD, axes=AXES[:1])
+    write_comparison(compare([run]), tmp_path / "out")
+    sheet = comparison_sheet(tmp_path / "out")
+    assert sheet.title == "1 run compared"
+    assert sheet.lead == "Report of the comparison out: nsga2, by accuracy."
+    assert search_sheet(run.path).lead == "Report of the search a: 1 network on the front, by accuracy."
