@@ -89,11 +89,13 @@ def write_beliefs(path: Path, beliefs: pd.DataFrame) -> None:
     write_text(path, beliefs.to_csv(index=False, lineterminator="\n"))
 
 
-def read_beliefs(path: Path, objectives: Sequence[str], evaluated: Sequence[str]) -> pd.DataFrame:
+def read_beliefs(
+    path: Path, objectives: Sequence[str], evaluated: Sequence[str], *, ended: bool = True
+) -> pd.DataFrame | None:
     """The beliefs in a file of the networks `evaluated`, its first column `id`, each with both columns or neither.
 
-    Which of the `objectives` are believed about, the file says. Raises `RunError` where it is damaged, or is of other
-    networks.
+    Which of the `objectives` are believed about, the file says. None where a run that has not `ended` evaluated more
+    since. Raises `RunError` where it is damaged, or is of other networks.
     """
     table = _read(path, [], evaluated)
     names = [name for name in objectives if f"{name}{BELIEVED}" in table or f"{name}{UNCERTAINTY}" in table]
@@ -106,6 +108,8 @@ def read_beliefs(path: Path, objectives: Sequence[str], evaluated: Sequence[str]
             row = int((table[f"{name}{UNCERTAINTY}"] < 0).to_numpy().argmax()) + 1
             raise RunError(f"{path}, row {row}, column {quote(name + UNCERTAINTY)}: it is below 0: {_AGAIN}")
     if missing := next(iter(set(evaluated) - set(table["id"])), None):
+        if not ended:
+            return None
         raise RunError(f"{path} says nothing of network {quote(missing)} of the journal: {_AGAIN}")
     return table[["id", *columns]]
 

@@ -153,6 +153,8 @@ def train_chosen(
         device,
     )
     remove_leftovers(shop.folder)
+    if len(done) < trainings:
+        run.front.unlink(missing_ok=True)  # of fewer trainings: a run that is broken off now has not ended
     rounds, left_out = 0, set[str]()
     with trainer(team if len(done) < trainings else None, shop, listener) as train:
         while True:

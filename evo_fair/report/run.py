@@ -85,7 +85,8 @@ class Run:
         if not path.exists():
             return None
         names = [axis.name for axis in self.axes]
-        return read_beliefs(path, names, [record.id for record in self.records if record.evaluated])
+        evaluated = [record.id for record in self.records if record.evaluated]
+        return read_beliefs(path, names, evaluated, ended=self._folder.front.exists())
 
     @property
     def findings(self) -> list[str]:

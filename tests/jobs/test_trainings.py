@@ -184,6 +184,22 @@ def test_a_round_adds_a_generation_of_new_networks_on_top_of_the_budget(run: ef.
 
 
 @pytest.mark.slow
+def test_a_run_that_is_broken_off_in_further_trainings_has_not_ended(
+    run: ef.Run, problem_file: Path, tmp_path: Path
+) -> None:
+    out = shutil.copytree(run.path, tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        ef.search(str(problem_file), out=out, trainings=7, listener=Interrupts(1), resume=True, **OPTIONS)
+    assert "has not ended: 32 networks are evaluated, 8 of them chosen by trainings" in ef.load_run(out).unfinished
+    path = out / "beliefs.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-3]))  # as a kill leaves it, journal written
+    broken = ef.load_run(out)
+    assert broken.beliefs is None
+    assert "go by what was read, not by what is believed" in broken.unfinished
+    assert len(broken.front)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 3, 8])
 def test_a_round_whose_networks_were_not_all_written_is_gone_over_again(
     lines: int, run: ef.Run, problem_file: Path, tmp_path: Path
