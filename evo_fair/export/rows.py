@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandas.api.types import is_scalar
+from pandas.api.types import is_float_dtype, is_scalar
 
 from evo_fair.arguments import as_path
 from evo_fair.arrays import Float32s
@@ -79,12 +79,19 @@ def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[n
     code = (_Category(column) if _is_category(column) else _Number(column)).code
     known: dict[tuple[type, Any], float] = {}  # by type, too: True and 1 are equal
     values = np.empty(len(cells))
-    for place, cell in enumerate(cells.astype(object)):
+    for place, cell in enumerate(_widened(cells).astype(object)):
         key = (type(cell), cell if isinstance(cell, Hashable) else None)
         if key not in known:
             known[key] = code(cell)
         values[place] = known[key]
     return values
+
+
+def _widened(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Cells in single precision as the float64 of their digits: 24.9, where a cast makes 24.899999618530273."""
+    if not is_float_dtype(cells) or getattr(cells.dtype, "itemsize", 8) != 4:
+        return cells
+    return pd.Series(cells.to_numpy(np.float32, na_value=np.nan).astype(str).astype(np.float64))
 
 
 class _Cell:

@@ -406,6 +406,22 @@ def test_long_identifiers_in_parquet_stay_apart(tmp_path: Path) -> None:
         assert len(np.unique(_read(tmp_path, file="people.parquet", unit="household").units)) == 40
 
 
+def test_decimals_and_single_precision_in_parquet_are_the_numbers_that_they_are_written_as(tmp_path: Path) -> None:
+    """Cast to float64, the decimal 655.3 becomes 655.3000000000001, and a float32 24.9 24.899999618530273."""
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    people = _people()
+    written = ["700", "655.3", "24.9", "0.3"] * 30
+    bands = {"band": {"column": "score", "above": [0.3, 24.9, 655.3]}, "score": "score"}
+    for score in (pd.Series(written).map(Decimal), pd.Series(written).astype(np.float32)):
+        people.assign(score=score, hours=score).to_parquet(tmp_path / "people.parquet")
+        dataset = _read(tmp_path, file="people.parquet", groups=bands, categories=["score"], also_inputs=["score"])
+        assert dataset.grouping("score").names == ("0.3", "24.9", "655.3", "700")
+        assert dataset.grouping("band").index[:4].tolist() == [3, 2, 1, 0]
+        assert dataset.columns is not None
+        assert dataset.columns.encoding.categories[0].vocabulary.values == ("0.3", "24.9", "655.3", "700")
+        assert dataset.columns.values[:4, 0].tolist() == np.float32([700, 655.3, 24.9, 0.3]).tolist()
+
+
 def test_without_pyarrow_the_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 

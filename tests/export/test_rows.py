@@ -91,6 +91,15 @@ def test_parquet_gives_the_rows_that_the_search_saw(tmp_path: Path) -> None:
     np.testing.assert_array_equal(raw_rows(card_of(dataset), frame), wanted(dataset))
 
 
+@pytest.mark.parametrize("kind", ["float32", "Float32"])
+def test_a_frame_in_single_precision_gives_the_rows_that_the_search_saw(tmp_path: Path, kind: str) -> None:
+    texts().assign(age=lambda frame: frame["age"].replace("-999", "-99.9")).to_csv(tmp_path / "table.csv", index=False)
+    dataset = loaded(tmp_path, missing=("?", "-99.9"))
+    assert np.isnan(wanted(dataset)[:, 0]).sum() > 50
+    frame = pd.read_csv(tmp_path / "table.csv").astype({"age": kind, "share": kind, "floor": kind})
+    np.testing.assert_array_equal(raw_rows(card_of(dataset), frame), wanted(dataset))
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "code"),
     [
