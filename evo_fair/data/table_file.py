@@ -69,13 +69,13 @@ class Cells:
 
     def texts(self, column: str) -> "pd.Series[Any]":
         """A column as texts, "" for a missing one; whole numbers are written without a point, others in no more digits
-        than tell them.
+        than tell them. -0.0, which is 0, is `0`.
         """
         cells = self.frame[column]
         if not is_float_dtype(cells):
             return cells
         codes, values = cells.factorize()  # -1 for a missing one
-        named = [*(f"{value:.17g}" if value == value // 1 else str(value) for value in values), ""]
+        named = [*(f"{value + 0.0:.17g}" if value == value // 1 else str(value) for value in values), ""]
         return pd.Series(np.array(named, object)[codes], index=cells.index)
 
 

@@ -422,6 +422,15 @@ def test_decimals_and_single_precision_in_parquet_are_the_numbers_that_they_are_
         assert dataset.columns.values[:4, 0].tolist() == np.float32([700, 655.3, 24.9, 0.3]).tolist()
 
 
+def test_a_zero_in_parquet_is_called_so_where_the_first_is_a_negative_one(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    change = np.array([-0.0, 0.0, 1.0] * 40)  # as rounding -0.2 gives them
+    _people().assign(change=change).to_parquet(tmp_path / "people.parquet")
+    dataset = _read(tmp_path, file="people.parquet", groups={"change": "change"})
+    assert dataset.grouping("change").names == ("0", "1")
+    assert dataset.grouping("change").index[:3].tolist() == [0, 0, 1]
+
+
 def test_without_pyarrow_the_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
