@@ -112,7 +112,8 @@ def _is_image(path: Path) -> bool:
 def _key(images: Sequence[ImageFile]) -> str:
     total = hashlib.sha256(_RECIPE.encode())
     for image in images:
-        total.update(f"\n{image.member or image.path}\t{image.size}\t{image.stamp}".encode())
+        described = f"\n{image.member or image.path}\t{image.size}\t{image.stamp}"
+        total.update(described.encode(errors="surrogateescape"))  # a folder's name need not be UTF-8
     return total.hexdigest()[:20]
 
 

@@ -1,5 +1,6 @@
 """The user's own images with a labels.csv."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -495,6 +496,18 @@ def test_the_same_image_in_two_parts_is_said(tmp_path: Path) -> None:
         _load(tmp_path)
     (message,) = (str(one.message) for one in said)
     assert "the same image is in two parts: 0/0.jpg in train and 0/12.jpg in validation, and 1 more" in message
+
+
+def test_a_folder_whose_name_is_not_utf8_is_read(tmp_path: Path) -> None:
+    """As old archives unpack to it: Python has such a byte as half a character, which can't be encoded."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError as reason:
+        pytest.skip(f"this file system refuses it: {reason}")
+    _write(folder)
+    _write(tmp_path / "cafe")
+    np.testing.assert_array_equal(_load(folder).inputs, _load(tmp_path / "cafe").inputs)
 
 
 def test_paths_with_backslashes_are_understood(tmp_path: Path) -> None:
