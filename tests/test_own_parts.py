@@ -1,5 +1,6 @@
 """Parts of your own in Python: registered, or handed over as objects; searched, resumed, deployed and pruned."""
 
+import dataclasses
 import functools
 import multiprocessing
 import shutil
@@ -156,6 +157,15 @@ def test_data_that_do_not_suit_the_problem_are_refused(given: ef.Problem) -> Non
         given.with_data(table)
     with pytest.raises(ef.ProblemError, match=r"stripes\.toml: \[fairness\] group: unknown group 'site'"):
         given.with_data(ef.load_problem("digits").dataset())
+
+
+@pytest.mark.parametrize("reordered", ["labels", "names"])
+def test_classes_that_are_not_the_labels_are_refused(reordered: str, given: ef.Problem) -> None:
+    """As where samples or names were put in another order, and the grouping was not."""
+    data = small_dataset()
+    change = {"labels": data.labels[::-1]} if reordered == "labels" else {"label_names": data.label_names[::-1]}
+    with pytest.raises(ef.EvoFairError, match=r"'class' that is not that of its labels: make it with class_grouping"):
+        given.with_data(dataclasses.replace(data, **change))
 
 
 def test_a_plugin_is_the_same_in_python_and_its_parts_pass_the_kit(tmp_path: Path) -> None:

@@ -128,6 +128,12 @@ def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> 
         raise DataError(
             f"{origin} has {len(dataset.label_names)} labels, at most {MOST_LABELS} are possible: join some"
         )
+    classes = dataset.groupings["class"]
+    if classes.names != dataset.label_names or not np.array_equal(classes.index, dataset.labels):
+        raise DataError(
+            f"{origin} has a grouping 'class' that is not that of its labels: make it with "
+            "class_grouping(labels, label_names)"
+        )
     if dataset.inputs.dtype.kind == "f" and not np.isfinite(dataset.inputs).all():
         raise DataError(f"{origin} has inputs that are not finite: fix them")
 

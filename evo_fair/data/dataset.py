@@ -74,7 +74,8 @@ class Dataset:
             `[samples, features]`.
         labels: The number of each sample's label in `label_names`, int64 `[samples]`.
         label_names: The labels' names, at most 256.
-        groupings: The base groupings by name, `class` always among them.
+        groupings: The base groupings by name, `class` always among them, as
+            `class_grouping` makes it of the labels.
         split: The number of each sample's part in `train`, `validation`, `test`: int8
             `[samples]`, 0 to 2.
         units: The number of each sample's unit (a lesion, a patient), int64
