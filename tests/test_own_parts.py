@@ -159,6 +159,12 @@ def test_data_that_do_not_suit_the_problem_are_refused(given: ef.Problem) -> Non
         given.with_data(ef.load_problem("digits").dataset())
 
 
+def test_inputs_without_a_value_are_refused(given: ef.Problem) -> None:
+    data = small_dataset()
+    with pytest.raises(ef.EvoFairError, match=r"with_data has inputs of the shape \[1, 0, 8\], which hold nothing"):
+        given.with_data(dataclasses.replace(data, inputs=data.inputs[:, :, :0]))
+
+
 @pytest.mark.parametrize("reordered", ["labels", "names"])
 def test_classes_that_are_not_the_labels_are_refused(reordered: str, given: ef.Problem) -> None:
     """As where samples or names were put in another order, and the grouping was not."""

@@ -128,6 +128,8 @@ def check_dataset(dataset: object, origin: str, tabular: bool | None = None) -> 
         raise DataError(
             f"{origin} has {len(dataset.label_names)} labels, at most {MOST_LABELS} are possible: join some"
         )
+    if 0 in dataset.input_shape:
+        raise DataError(f"{origin} has inputs of the shape {list(dataset.input_shape)}, which hold nothing: fill them")
     classes = dataset.groupings["class"]
     if classes.names != dataset.label_names or not np.array_equal(classes.index, dataset.labels):
         raise DataError(
