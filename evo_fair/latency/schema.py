@@ -12,6 +12,7 @@ from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.files import read_json
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, Work
+from evo_fair.latency.uncertainty import LEVEL
 from evo_fair.layers import COLUMNS
 
 __all__ = [
@@ -66,6 +67,13 @@ class Device(_Part):
     name: ProfileText
     cores: ProfileText = "not recorded"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class Units(_Part):
+    """The units of a profile's numbers: the only ones there are, for whoever reads the file."""
+
+    latency: Literal["ms"] = "ms"
+    prices: Literal["ns"] = "ns"
 
 
 class Anchor(_Part):
@@ -150,7 +158,7 @@ class ProfileFile(_Part):
     device: Device
     runtime: ProfileText
     precision: Precision
-    units: dict[Literal["latency", "prices"], Literal["ms", "ns"]] = {"latency": "ms", "prices": "ns"}
+    units: Units = Units()
     source: ProfileText
     licence: ProfileText
     notes: ProfileText = ""
@@ -169,6 +177,13 @@ class ProfileFile(_Part):
             raise ValueError(f"prices lacks {missing[0]!r}: fit the profile again")
         if unknown := [name for name in self.prices if name not in PRICED]:
             raise ValueError(f"prices names {unknown[0]!r}, which is no term of schema {SCHEMA}: fit the profile again")
+        return self
+
+    @model_validator(mode="after")
+    def _check_level(self) -> "ProfileFile":
+        if self.intervals is not None and self.intervals.level != LEVEL:
+            given = f"intervals.level is {self.intervals.level:g}"
+            raise ValueError(f"{given}, and intervals are made to hold {LEVEL:g}: write {LEVEL:g}")
         return self
 
     @model_validator(mode="after")

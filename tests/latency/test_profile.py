@@ -146,6 +146,8 @@ def test_an_unknown_device_lists_those_that_exist() -> None:
         ({"name": "../../etc"}, "name: String should match pattern"),
         ({"prices": {}}, "prices lacks 'pointwise_macs'"),
         ({"precision": "fp8"}, "precision: Input should be 'fp32', 'fp16' or 'int8', got 'fp8'"),
+        ({"units": {"latency": "ms", "prices": "ms"}}, "units.prices: Input should be 'ns', got 'ms'"),
+        ({"units": {"latency": "ns"}}, "units.latency: Input should be 'ms', got 'ns'"),
         ({"surprise": 1}, "surprise: Extra inputs are not permitted"),
         ({"channel_block": 0}, "channel_block: Input should be greater than or equal to 1"),
         ({"anchors": [{"layer": [1, 2], "weight": 0}]}, "anchors.0.layer"),
@@ -252,6 +254,13 @@ def test_damaged_intervals_are_refused(damage: Any, message: str, tmp_path: Path
     content = load_profile("raspberry-pi-4-pooled").file.plain()
     content["intervals"]["root"] = damage(list(content["intervals"]["root"]))
     assert message in refused(tmp_path / "wrong.json", content)
+
+
+def test_intervals_of_another_level_are_refused(tmp_path: Path) -> None:
+    content = load_profile("raspberry-pi-4-pooled").file.plain()
+    content["intervals"]["level"] = 0.5
+    told = refused(tmp_path / "wrong.json", content)
+    assert "intervals.level is 0.5, and intervals are made to hold 0.9: write 0.9" in told
 
 
 BEFORE = {
