@@ -18,7 +18,7 @@ from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.profile import Profile
 from evo_fair.latency.schema import check_name
-from evo_fair.latency.validation import score
+from evo_fair.latency.validation import Agreement, score
 
 __all__ = ["OwnCalibration", "calibrate_this_machine", "measure_until_steady"]
 
@@ -53,7 +53,7 @@ def calibrate_this_machine(
     warn: Callable[[str], None] = lambda _warning: None,
     keep: Callable[[Measurements], None] = lambda _measured: None,
 ) -> OwnCalibration:
-    """Times the campaign's networks, fits all but the held-out ones, validates on those.
+    """Times the campaign's networks, fits all but the held-out ones, validates on those, or else in folds.
 
     Timing takes at most `minutes`, but two repeats of at least 5 rounds; on a machine on which repeats don't agree up
     to three times that. The process stays on as many processors as it uses threads. `accept_implausible` and `warn`
@@ -74,9 +74,7 @@ def calibrate_this_machine(
     )
     measured = Measurements(campaign.names, campaign.table, timings.latency_ms)
     keep(measured)
-    index = np.arange(len(campaign.names))
-    seen, held_out = measured.part(index[: -campaign.held_out]), measured.part(index[-campaign.held_out :])
-    scores = score(network_ms(fit_model(seen).model, held_out.table), held_out.latency_ms)
+    seen, held_out = _parts(measured, campaign.held_out)
     provenance = Provenance(
         device=_processor(),
         runtime=f"ONNX Runtime {version('onnxruntime')}",
@@ -84,11 +82,21 @@ def calibrate_this_machine(
         notes=f"{len(timings.rounds)} rounds; repeatability {timings.repeatability:.1%}, median spread "
         f"{timings.spread:.1%}, drift {timings.drift:.1%}, repeats differ by {disagreement:.1%}.",
     )
-    method = "networks of the search space that the fit did not see"
-    profile = calibrate(
-        name, seen, provenance, held_out=(method, scores), accept_implausible=accept_implausible, warn=warn
-    )
+    profile = calibrate(name, seen, provenance, held_out=held_out, accept_implausible=accept_implausible, warn=warn)
     return OwnCalibration(profile, measured, timings, disagreement)
+
+
+def _parts(measured: Measurements, held_out: int) -> tuple[Measurements, tuple[str, Agreement] | None]:
+    """What is fitted, and how well a fit to it predicts the last `held_out` networks.
+
+    A space of a few networks spares none, or one, which has no rank: then all are fitted, and left out in folds.
+    """
+    if held_out < 2:
+        return measured, None
+    index = np.arange(len(measured.names))
+    seen, unseen = measured.part(index[:-held_out]), measured.part(index[-held_out:])
+    scores = score(network_ms(fit_model(seen).model, unseen.table), unseen.latency_ms)
+    return seen, ("networks of the search space that the fit did not see", scores)
 
 
 def measure_until_steady(

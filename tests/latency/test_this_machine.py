@@ -38,6 +38,19 @@ def test_a_small_campaign_gives_a_profile(campaign: Campaign, monkeypatch: pytes
     assert (result.profile.latency_ms(campaign.table) > 0).all()
 
 
+@pytest.mark.parametrize(("held_out", "fitted"), [(0, 16), (1, 16), (2, 14)])
+def test_a_space_too_small_to_hold_networks_out_is_validated_in_folds(
+    held_out: int, fitted: int, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played(monkeypatch, [1.0])
+    small = Campaign(campaign.names, campaign.table, held_out)
+    file = calibrate_this_machine("here", small, accept_implausible=True).profile.file
+    assert file.fitted.networks == fitted
+    assert file.validation is not None
+    assert file.validation.networks == (held_out if held_out > 1 else 16)
+    assert ("5 folds" in file.validation.method) is (held_out < 2)
+
+
 def test_an_unsteady_machine_is_told_from_a_steady_one() -> None:
     def steady(rounds: list[list[float]]) -> bool:
         return OwnCalibration(None, None, Timings(["a"], rounds)).steady  # type: ignore[arg-type]
