@@ -28,6 +28,7 @@ __all__ = [
     "measure",
     "open_session",
     "pin",
+    "processors",
     "random_inputs",
     "write_csv",
 ]
@@ -83,6 +84,11 @@ class Timings:
     def joined(self, other: Timings) -> Timings:
         """The rounds of both."""
         return Timings(self.names, [*self.rounds.tolist(), *other.rounds.tolist()])
+
+
+def processors() -> int:
+    """How many processors this process may use: with more threads than that it measures how they wait."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pin(threads: int) -> None:
@@ -170,6 +176,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0)
     arguments = parser.parse_args()
+    if not 1 <= arguments.threads <= processors():
+        parser.error(f"--threads {arguments.threads}: give 1 to {processors()}, as many as there are processors")
+    if not 0 <= arguments.minutes < float("inf"):
+        parser.error(f"--minutes {arguments.minutes:g}: give a number from 0 on")
     here = Path(__file__).resolve().parent
     files = sorted((here / "networks").glob("*.onnx"))
     if not files:

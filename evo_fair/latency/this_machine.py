@@ -13,7 +13,7 @@ from evo_fair.errors import ProfileError
 from evo_fair.latency.calibrate import Provenance, calibrate
 from evo_fair.latency.campaign import Campaign
 from evo_fair.latency.fit import fit_model
-from evo_fair.latency.measure import UNSTEADY, Timings, measure, open_session, pin
+from evo_fair.latency.measure import UNSTEADY, Timings, measure, open_session, pin, processors
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.profile import Profile
@@ -58,11 +58,17 @@ def calibrate_this_machine(
     Timing takes at most `minutes`, but two repeats of at least 5 rounds; on a machine on which repeats don't agree up
     to three times that. The process stays on as many processors as it uses threads. `accept_implausible` and `warn`
     are those of `calibrate`; `keep` hears what was measured before anything is fitted to it, or refused.
-    Raises `ProfileError`, before anything is timed, for fewer than one thread or a name that no profile can have.
+    Raises `ProfileError`, before anything is timed, for fewer than one thread, for more than there are processors, and
+    for a name that no profile can have.
     """
     check_name(name)
     if threads < 1 or minutes <= 0:
         raise ProfileError(f"threads {threads} and minutes {minutes:g}: both have to be above 0")
+    if threads > processors():
+        raise ProfileError(
+            f"threads {threads} are more than the {processors()} processors that this process may use: give at most "
+            "as many; a calibration before this one keeps its process on its own"
+        )
     report = progress or _silent
     pin(threads)
     sessions = {}

@@ -93,6 +93,27 @@ def test_a_kit_warns_of_an_unsteady_board(
     assert (tmp_path / "latency.csv").is_file()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--threads", "0"], "--threads 0: give 1 to 4, as many as there are processors"),
+        (["--threads", "-1"], "--threads -1: give 1 to 4"),
+        (["--threads", "5"], "--threads 5: give 1 to 4"),
+        (["--minutes", "nan"], "--minutes nan: give a number from 0 on"),
+        (["--minutes", "-1"], "--minutes -1: give a number from 0 on"),
+    ],
+)
+def test_a_kit_refuses_what_it_can_not_measure_with(
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measuring, "processors", lambda: 4)
+    monkeypatch.setattr(measuring, "pin", lambda threads: pytest.fail("timing began"))
+    monkeypatch.setattr("sys.argv", ["measure.py", *arguments])
+    with pytest.raises(SystemExit):
+        measuring.main()
+    assert told in capsys.readouterr().err
+
+
 KIT = """
 import runpy
 runpy.run_path({script!r})["open_session"]({model!r}, 1)

@@ -66,6 +66,13 @@ def test_no_threads_and_no_time_are_refused(threads: int, minutes: float, campai
         calibrate_this_machine("here", campaign, threads, minutes)
 
 
+def test_more_threads_than_processors_are_refused(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(this_machine, "pin", lambda threads: pytest.fail("timing began"))
+    monkeypatch.setattr(this_machine, "processors", lambda: 4)
+    with pytest.raises(ProfileError, match="threads 5 are more than the 4 processors that this process may use"):
+        calibrate_this_machine("here", campaign, 5)
+
+
 @pytest.mark.parametrize("name", ["", "my board", "a/b", ".hidden", "x" * 65, "desk\n"])
 def test_a_name_that_no_profile_can_have_is_refused_before_timing(
     name: str, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
