@@ -181,13 +181,14 @@ def main() -> None:
     if not 0 <= arguments.minutes < float("inf"):
         parser.error(f"--minutes {arguments.minutes:g}: give a number from 0 on")
     here = Path(__file__).resolve().parent
-    files = sorted((here / "networks").glob("*.onnx"))
+    # Copies from a Mac hold files with a dot before each one's name.
+    files = sorted(path for path in (here / "networks").glob("*.onnx") if not path.name.startswith("."))
     if not files:
         sys.exit("no networks/*.onnx beside measure.py: copy the whole kit")
     pin(arguments.threads)
     sessions = {}
     for done, path in enumerate(files, 1):
-        sessions[path.stem] = open_session(str(path), arguments.threads)
+        sessions[path.stem] = _opened(path, arguments.threads)
         _say(f"loading {done}/{len(files)}")
     timings = measure(sessions, arguments.minutes, lambda done, total: _say(f"round {done}/{total}"))
     write_csv(here / "latency.csv", timings)
@@ -199,6 +200,16 @@ def main() -> None:
     )
     if not timings.steady:
         sys.stderr.write(f"the machine was not steady, within {UNSTEADY:.0%}: run it again with nothing else running\n")
+
+
+def _opened(path: Path, threads: int) -> Any:
+    try:
+        return open_session(str(path), threads)
+    except ImportError as error:
+        sys.exit(f"ONNX Runtime can't be imported ({error}): install it with 'python3 -m pip install onnxruntime'")
+    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        reason = " ".join(str(error).split())[:200]
+        sys.exit(f"{path} can't be loaded ({reason}): copy the whole kit again")
 
 
 def _say(text: str) -> None:

@@ -114,6 +114,32 @@ def test_a_kit_refuses_what_it_can_not_measure_with(
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("Protobuf\n parsing failed"), "a.onnx can't be loaded (Protobuf parsing failed): copy the whole"),
+        (ImportError("No module named 'onnxruntime'"), "install it with 'python3 -m pip install onnxruntime'"),
+    ],
+)
+def test_a_kit_names_a_network_that_can_not_be_loaded(
+    error: Exception, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: str, threads: int) -> None:
+        assert path == str(tmp_path / "networks" / "a.onnx"), "what a Mac adds is passed over"
+        raise error
+
+    (tmp_path / "networks").mkdir()
+    for name in ("._a.onnx", "a.onnx"):
+        (tmp_path / "networks" / name).write_bytes(b"")
+    monkeypatch.setattr(measuring, "__file__", str(tmp_path / "measure.py"))
+    monkeypatch.setattr(measuring, "pin", lambda threads: None)
+    monkeypatch.setattr(measuring, "open_session", fail)
+    monkeypatch.setattr("sys.argv", ["measure.py"])
+    with pytest.raises(SystemExit) as ended:
+        measuring.main()
+    assert told in str(ended.value)
+
+
 KIT = """
 import runpy
 runpy.run_path({script!r})["open_session"]({model!r}, 1)
