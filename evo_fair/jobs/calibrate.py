@@ -15,7 +15,7 @@ from evo_fair.latency.calibrate import calibrate as fit_profile
 from evo_fair.latency.campaign import Campaign, make_campaign, write_kit
 from evo_fair.latency.fit import FEWEST_NETWORKS
 from evo_fair.latency.measurements import Measurements, read_measurements, write_latency, write_layers
-from evo_fair.latency.schema import Precision
+from evo_fair.latency.schema import Precision, check_name
 from evo_fair.latency.several import MeasuredBy, calibrate_together
 from evo_fair.latency.this_machine import calibrate_this_machine
 from evo_fair.problem import Problem, as_problem
@@ -136,6 +136,7 @@ def calibrate(
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
     hearer = _Hearer(as_listener(listener))
     pairs = _pairs(_listed(layers), _listed(latency))
+    check_name(name)
     if not pairs:
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
         campaign, minutes = _campaign(problem, seed), MINUTES if minutes is None else minutes

@@ -69,6 +69,13 @@ def test_what_does_not_go_together_is_refused(wrong: dict[str, Any], told: str) 
         ef.calibrate("own", **wrong)
 
 
+def test_a_name_that_no_profile_can_have_is_refused_before_anything_is_fitted(files: dict[str, Any]) -> None:
+    hearer = Hearer()
+    with pytest.raises(ef.EvoFairError, match="profile name 'my board': expected up to 64 letters"):
+        ef.calibrate("my board", listener=hearer, **files)
+    assert not hearer.stages
+
+
 def test_a_kit_says_what_it_measures(tmp_path: Path) -> None:
     campaign = ef.calibration_kit(tmp_path / "kit", problem="digits")
     written = {path.stem for path in (tmp_path / "kit" / "networks").glob("*.onnx")}
