@@ -30,6 +30,7 @@ from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.selection import UNSTRUCTURED
 from evo_fair.pruning.structure import training_mode
 from evo_fair.pruning.task import Task, content_of
+from evo_fair.pruning.trials import awakened
 from evo_fair.time_limit import OutOfTime, time_limit
 
 __all__ = ["rehearse"]
@@ -85,8 +86,9 @@ def rehearse(network: nn.Module, task: Task, drawn_anew: bool = False, structure
         x = task.normalise(task.train_inputs[:SAMPLES])
         _check_held(copy.deepcopy(copied), network, x)
         copied.eval()
-        _check_repeats(copied, x)
-        _check_alone(copied, x)
+        awake = awakened(copied)
+        _check_repeats(awake, x)
+        _check_alone(awake, x)
         trained = _trained_a_little(copied, task)
         _check_stored(copied, trained, x)
         _check_export(trained, task, x)

@@ -14,10 +14,14 @@ from evo_fair.nets.randomness import random_numbers_as_before, seed_everything
 from evo_fair.pruning.removal import channel_mask, masked, remove_channels
 from evo_fair.pruning.structure import ChannelGroup, Keep, Structure, training_mode
 
-__all__ = ["breaking_groups", "untrainable_groups"]
+__all__ = ["awakened", "breaking_groups", "untrainable_groups"]
 
 _SAME = 1e-4
 """By how much of the largest output two networks that compute the same may differ."""
+
+_ASLEEP = 0.1
+"""Of a parameter whose values are all nearer to 0 than this, what it scales may not show: a layer scale begins at 1e-6.
+"""
 
 
 def breaking_groups(
@@ -29,7 +33,8 @@ def breaking_groups(
     random half, and with one or two alone, since a slice or a shuffle may be right for
     some of them only. The
     trials run on a copy with random weights: branches that are 0 when training begins,
-    as behind a batch norm whose scale starts at 0, would hide what goes wrong in them.
+    as behind a batch norm or another scale that starts at 0, would hide what goes wrong
+    in them.
 
     Args:
         network: The network.
@@ -126,18 +131,44 @@ def _outputs(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def _lively(network: nn.Module) -> nn.Module:
-    """A copy with random weights, biases and statistics in all convolutions, linear layers and batch norms."""
+def awakened(network: nn.Module) -> nn.Module:
+    """A copy with random values in all parameters that are about 0, so that no branch hides behind one of them.
+
+    Args:
+        network: The network.
+    """
     changed = copy.deepcopy(network)
+    generator = torch.Generator().manual_seed(2)
+    for parameter in changed.parameters():
+        asleep = parameter.is_floating_point() and parameter.numel() and float(parameter.abs().max()) < _ASLEEP
+        if asleep and parameter.dim() > 1:
+            _draw_weights(parameter, generator)
+        elif asleep:
+            _draw_scales(parameter, generator)
+    return changed
+
+
+@torch.no_grad()
+def _lively(network: nn.Module) -> nn.Module:
+    """An awakened copy with random weights and statistics in all convolutions, linear layers and batch norms."""
+    changed = awakened(network)
     generator = torch.Generator().manual_seed(0)
     for module in changed.modules():
         tensors = dict(chain(module.named_parameters(recurse=False), module.named_buffers(recurse=False)))
         if isinstance(module, nn.Conv2d | nn.Linear):
             for tensor in tensors.values():
-                fan = tensor[0].numel() if tensor.dim() > 1 else 4
-                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / max(fan, 1)) ** 0.5)
+                _draw_weights(tensor, generator)
         elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             for tensor in tensors.values():
                 if tensor.is_floating_point():
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)
+                    _draw_scales(tensor, generator)
     return changed
+
+
+def _draw_weights(tensor: torch.Tensor, generator: torch.Generator) -> None:
+    fan = tensor[0].numel() if tensor.dim() > 1 else 4
+    tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / max(fan, 1)) ** 0.5)
+
+
+def _draw_scales(tensor: torch.Tensor, generator: torch.Generator) -> None:
+    tensor.copy_(torch.rand(tensor.shape, generator=generator) + 0.5)

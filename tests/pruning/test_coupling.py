@@ -75,6 +75,46 @@ def test_what_goes_wrong_once_it_is_trained_is_found_before() -> None:
     assert structure.fixed["first"] == "without one of them the network computes something else than with it at 0"
 
 
+class LayerScale(nn.Module):
+    """A scale for each channel or one for all of them, as small as it is when training begins."""
+
+    def __init__(self, *shape: int, start: float = 0.0) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full(shape, start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * x
+
+
+class HiddenMean(nn.Module):
+    """A mean over channels in a branch whose scale starts at about 0."""
+
+    def __init__(self, scale: nn.Module) -> None:
+        super().__init__()
+        self.first, self.inner = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 12, 1)
+        self.outer, self.scale, self.head = nn.Conv2d(12, 8, 1), scale, nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        y = torch.relu(self.inner(x))
+        return self.head((x + self.scale(self.outer(y - y.mean(1, keepdim=True)))).mean((2, 3)))
+
+
+def group_norm_at_zero() -> nn.Module:
+    norm = nn.GroupNorm(2, 8)
+    nn.init.zeros_(norm.weight)
+    return norm
+
+
+@pytest.mark.parametrize("scale", [LayerScale(), LayerScale(1, 8, 1, 1, start=1e-6), group_norm_at_zero()])
+def test_no_scale_hides_a_branch_that_counts_its_channels(scale: nn.Module) -> None:
+    network = HiddenMean(scale).eval()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    structure = trace_structure(network, torch.randn(2, 1, 4, 4))
+    assert structure.fixed["inner"] == "without one of them the network computes something else than with it at 0"
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
 class GatedByLast(nn.Module):
     """Right without its first channel, wrong without its last, which gates the others."""
 

@@ -118,6 +118,18 @@ def batch_statistics():
     )
 
 
+class BatchBehindZero(Base):
+    """A branch that mixes the batch, and whose scale starts at 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        y = self.features(x)
+        return self.f(y + self.alpha * y.softmax(0))
+
+
 class SoftmaxOverBatch(Base):
     def forward(self, x):
         return torch.softmax(super().forward(x), 0)

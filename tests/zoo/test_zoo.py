@@ -108,6 +108,7 @@ REFUSED = {
     "EvenBatches": "does not run on a batch of 3 (shape '[2, -1, 10]' is invalid for input of size 30, refused.py:",
     "PairsOnly": "(mat1 and mat2 shapes cannot be multiplied (2x48 and 12x10), in layer 'f', refused.py:",
     "batch_statistics": "answers for a sample by what else is in its batch, first in layer '1'",
+    "BatchBehindZero": "answers for a sample by what else is in its batch, first in layer 'f'",
     "SoftmaxOverBatch": "answers for a sample by what else is in its batch, in its own forward",
     "FixedBatch": "turns a size of its input into a fixed number; use x.shape or -1",
     "Branching": "can't be exported as it is",
