@@ -5,7 +5,8 @@ ONNX files of a few pruned networks, and checked on others: what a table says is
 as. The rows of a block that is left out are those that its file lacks.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,7 +25,7 @@ from evo_fair.own.blocks import without_blocks
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup
 
-__all__ = ["TracedLayers", "exported_graph", "exported_rows", "trace_layers"]
+__all__ = ["TracedLayers", "blocks_with_rows", "exported_graph", "exported_rows", "trace_layers"]
 
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
@@ -127,6 +128,29 @@ def trace_layers(
     )
 
 
+def blocks_with_rows(
+    network: nn.Module, blocks: Mapping[str, tuple[str, ...]], input_shape: tuple[int, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Those of `blocks` that leave with rows of their own, together, too; the network is left as it is.
+
+    Others change what is around them: what is added up across them comes from elsewhere then, or turns of the axes on
+    both sides of them cancel out. Raises `PruningError` as `exported_rows` does.
+    """
+
+    def without(names: Iterable[str]) -> Rows:
+        return exported_rows(without_blocks(copy.deepcopy(network), names), input_shape)
+
+    found: dict[str, tuple[str, ...]] = {}
+    whole = rows = without([])
+    for name, within in blocks.items():
+        alone = without([name])
+        less = without([*found, name]) if found else alone
+        count = len(whole) - len(alone)
+        if count > 0 and count == len(rows) - len(less) and _places(whole, alone) and _places(rows, less):
+            found[name], rows = within, less
+    return found
+
+
 def exported_rows(network: nn.Module, input_shape: tuple[int, ...]) -> Rows:
     """The layer rows int32 `[layers, 8]` that the network's ONNX file is read as.
 
@@ -218,21 +242,35 @@ def _owners(whole: Rows, lacking: Sequence[Rows], steps: Sequence[Integers]) -> 
     """The number of the block that each row leaves with, `[layers]`, -1 for none; None where that can't be told.
 
     `lacking` are the rows of the network without each of the blocks, `steps` `[groups, numbers]` those of the groups
-    within it: a block's rows are neighbours, and those that change with these groups are among them.
+    within it: a block's rows are neighbours, and those that change with these groups are among them. Where blocks that
+    look alike follow each other, the rows of one can't be told from as many that begin later: the last has its rows
+    first, so that each has its own.
     """
     owners = np.full(len(whole), -1, np.int64)
-    for number, (less, own) in enumerate(zip(lacking, steps, strict=True)):
-        count = len(whole) - len(less)
-        changing = np.flatnonzero((own != 0).reshape(len(own), *whole.shape).any(axis=(0, 2)))
-        first, last = (changing[0], changing[-1]) if len(changing) else (len(whole), -1)
-        starts = (
-            start
-            for start in range(min(first, len(whole) - count), max(0, last + 1 - count) - 1, -1)
-            if np.array_equal(np.delete(whole, slice(start, start + count), axis=0), less)
-            and (owners[start : start + count] < 0).all()
-        )  # the latest: what a block adds its input to comes last, and may look like what came before the block
-        start = next(starts, None)
+    starts = [_starts(whole, less, own) for less, own in zip(lacking, steps, strict=True)]
+    for number in sorted(range(len(lacking)), key=lambda number: (starts[number][:1], number), reverse=True):
+        count = len(whole) - len(lacking[number])
+        free = (start for start in starts[number] if (owners[start : start + count] < 0).all())
+        start = next(free, None)
         if count < 1 or start is None:
             return None
         owners[start : start + count] = number
     return owners
+
+
+def _starts(whole: Rows, less: Rows, steps: Integers) -> list[int]:
+    """Where the rows can begin that `less` lacks, and among which `steps` `[groups, numbers]` change some.
+
+    The latest come first: what a block adds its input to comes last, and may look like what came before the block.
+    """
+    count = len(whole) - len(less)
+    changing = np.flatnonzero((steps != 0).reshape(len(steps), *whole.shape).any(axis=(0, 2)))
+    first, last = (changing[0], changing[-1]) if len(changing) else (len(whole), -1)
+    return [start for start in reversed(_places(whole, less)) if last - count < start <= first]
+
+
+def _places(whole: Rows, less: Rows) -> list[int]:
+    """Where the rows can begin without which `whole` is `less`, ascending."""
+    count = len(whole) - len(less)
+    starts = range(len(less) + 1)
+    return [start for start in starts if np.array_equal(np.delete(whole, slice(start, start + count), axis=0), less)]

@@ -14,7 +14,7 @@ from evo_fair.files import digest
 from evo_fair.nets.network import calibrate
 from evo_fair.nets.threads import torch_threads
 from evo_fair.own.blocks import removable_blocks, without_blocks
-from evo_fair.own.layers import TracedLayers, exported_rows, trace_layers
+from evo_fair.own.layers import TracedLayers, blocks_with_rows, exported_rows, trace_layers
 from evo_fair.own.space import NetworkSpace, Orders, channel_levels
 from evo_fair.pruning.criteria import CRITERIA, check_criteria, criterion_named
 from evo_fair.pruning.removal import remove_channels
@@ -70,6 +70,7 @@ def open_network(network: nn.Module, task: Task, orders: Orders) -> OwnNetwork:
 
     with torch_threads(1):
         blocks = removable_blocks(network, groups, task.example)
+        blocks = blocks_with_rows(network, blocks, task.dataset.input_shape)
     return OwnNetwork(network, NetworkSpace(groups, orders, digest(content_of(network)), trace, blocks))
 
 

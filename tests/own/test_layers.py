@@ -1,5 +1,7 @@
 """Layer tables by channel counts: what the exported files are read as."""
 
+import copy
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,8 @@ from evo_fair.layers import C_IN, C_OUT, OP, Op
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.nets.reference import build_reference
 from evo_fair.own import NetworkSpace, OwnNetwork
-from evo_fair.own.blocks import removable_blocks
-from evo_fair.own.layers import trace_layers
+from evo_fair.own.blocks import removable_blocks, without_blocks
+from evo_fair.own.layers import blocks_with_rows, exported_rows, trace_layers
 from evo_fair.own.space import channel_levels
 from evo_fair.pruning.trace import trace_structure
 
@@ -94,3 +96,64 @@ def test_operators_without_a_price_are_refused() -> None:
     structure = trace_structure(network, torch.zeros(2, 1, 8, 8))
     with pytest.raises(PruningError, match="its operators Einsum have no price"):
         trace_layers(network, structure.groups, (1, 8, 8))
+
+
+class TurnedBlock(nn.Module):
+    """A residual block as ConvNeXt has them: channels come last within it, and only its inner ones can leave."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.norm, self.first = nn.LayerNorm(channels), nn.Linear(channels, 2 * channels)
+        self.second = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.depthwise(x).permute(0, 2, 3, 1))
+        return x + self.second(torch.relu(self.first(y))).permute(0, 3, 1, 2)
+
+
+class TurnedNorm(nn.LayerNorm):
+    """Layer norm over the channels of images."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Across(nn.Module):
+    """A sum around a block, whose place in the file says how far back the other summand is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Conv2d(1, 8, 3), TurnedBlock(8), nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        return self.head((x.sigmoid() + self.block(x)).mean((2, 3)))
+
+
+def turned(*blocks: nn.Module) -> nn.Module:
+    """A stem and a norm that channels turn for, blocks, another such norm, and a classifier."""
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)]
+    return nn.Sequential(nn.Conv2d(1, 8, 3), TurnedNorm(8), *blocks, TurnedNorm(8), nn.Conv2d(8, 8, 1), *pooled)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        (turned(TurnedBlock(8), TurnedBlock(8), nn.Conv2d(8, 8, 1)), ["2", "3"]),
+        (turned(TurnedBlock(8), TurnedBlock(8)), ["2"]),  # without both, the norms' turns would cancel out
+        (Across(), []),
+    ],
+)
+def test_blocks_leave_where_nothing_else_changes(network: nn.Module, expected: list[str]) -> None:
+    network, shape = give_own_inputs(network).eval(), (1, 8, 8)
+    groups = trace_structure(network, torch.randn(2, *shape)).groups
+    blocks = blocks_with_rows(network, removable_blocks(network, groups, torch.randn(2, *shape)), shape)
+    assert list(blocks) == expected
+    layers = trace_layers(network, groups, shape, blocks)
+    for present in itertools.product([False, True], repeat=len(blocks)):
+        left_out = [name for name, stays in zip(blocks, present, strict=True) if not stays]
+        rows = exported_rows(without_blocks(copy.deepcopy(network), left_out), shape)
+        table = layers.table(layers.sizes[None], np.array([present], np.bool_))[0]
+        assert np.array_equal(table[: len(rows)], rows)
+        assert not table[len(rows) :].any()
