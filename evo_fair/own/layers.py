@@ -87,11 +87,13 @@ def trace_layers(
     groups: Mapping[str, ChannelGroup],
     input_shape: tuple[int, ...],
     blocks: Mapping[str, tuple[str, ...]] | None = None,
+    without: Mapping[str, Rows] | None = None,
 ) -> TracedLayers:
     """How the layers of `network` follow from what stays; the network is left as it is.
 
-    Channels of `groups` can leave, and `blocks`, by whose names stand the groups that lie within them. Raises
-    `PruningError` where an operator's time is not known, and where the layers don't follow from what stays.
+    Channels of `groups` can leave, and `blocks`, by whose names stand the groups that lie within them; `without` are
+    the rows of the network without each, where `blocks_with_rows` has found them. Raises `PruningError` where an
+    operator's time is not known, and where the layers don't follow from what stays.
     """
     names, sizes = list(groups), np.array([group.size for group in groups.values()], np.int64)
     blocks = blocks or {}
@@ -104,7 +106,7 @@ def trace_layers(
 
     nothing = np.zeros_like(sizes)
     whole = rows(nothing)
-    lacking = [rows(nothing, [name]) for name in blocks]
+    lacking = [without[name] if without else rows(nothing, [name]) for name in blocks]
     trials = [_trial(number, sizes, blocks, names) for number in range(_CHECKS)]
     expected = [
         rows(gone, [name for name, stays in zip(blocks, present, strict=True) if not stays]) for gone, present in trials
@@ -128,26 +130,27 @@ def trace_layers(
     )
 
 
-def blocks_with_rows(
-    network: nn.Module, blocks: Mapping[str, tuple[str, ...]], input_shape: tuple[int, ...]
-) -> dict[str, tuple[str, ...]]:
-    """Those of `blocks` that leave with rows of their own, together, too; the network is left as it is.
+def blocks_with_rows(network: nn.Module, blocks: Iterable[str], input_shape: tuple[int, ...]) -> dict[str, Rows]:
+    """By name those of `blocks` that leave with rows of their own, together, too, and the rows without each alone.
 
     Others change what is around them: what is added up across them comes from elsewhere then, or turns of the axes on
-    both sides of them cancel out. Raises `PruningError` as `exported_rows` does.
+    both sides of them cancel out. The network is left as it is. Raises `PruningError` as `exported_rows` does.
     """
 
     def without(names: Iterable[str]) -> Rows:
         return exported_rows(without_blocks(copy.deepcopy(network), names), input_shape)
 
-    found: dict[str, tuple[str, ...]] = {}
     whole = rows = without([])
-    for name, within in blocks.items():
-        alone = without([name])
+    lacking = {name: without([name]) for name in blocks}
+    owners = _owners(whole, list(lacking.values()), [np.zeros((1, whole.size), np.int64)] * len(lacking))
+    if owners is not None and np.array_equal(whole[owners < 0], without(lacking)):
+        return lacking
+    found: dict[str, Rows] = {}
+    for name, alone in lacking.items():
         less = without([*found, name]) if found else alone
         count = len(whole) - len(alone)
         if count > 0 and count == len(rows) - len(less) and _places(whole, alone) and _places(rows, less):
-            found[name], rows = within, less
+            found[name], rows = alone, less
     return found
 
 

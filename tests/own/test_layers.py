@@ -148,9 +148,11 @@ def turned(*blocks: nn.Module) -> nn.Module:
 def test_blocks_leave_where_nothing_else_changes(network: nn.Module, expected: list[str]) -> None:
     network, shape = give_own_inputs(network).eval(), (1, 8, 8)
     groups = trace_structure(network, torch.randn(2, *shape)).groups
-    blocks = blocks_with_rows(network, removable_blocks(network, groups, torch.randn(2, *shape)), shape)
-    assert list(blocks) == expected
-    layers = trace_layers(network, groups, shape, blocks)
+    removable = removable_blocks(network, groups, torch.randn(2, *shape))
+    without = blocks_with_rows(network, removable, shape)
+    assert list(without) == expected
+    blocks = {name: removable[name] for name in without}
+    layers = trace_layers(network, groups, shape, blocks, without)
     for present in itertools.product([False, True], repeat=len(blocks)):
         left_out = [name for name, stays in zip(blocks, present, strict=True) if not stays]
         rows = exported_rows(without_blocks(copy.deepcopy(network), left_out), shape)
