@@ -66,11 +66,10 @@ def searched_objectives(run: Run, listener: Listener) -> list[Objective]:
 
     An objective of the user's own has to be here as it was in the search; the listener hears of those that are not.
     """
-    written = run.configuration["search"].get("sources", {})
     found = []
     for name in dict.fromkeys([*(axis.name for axis in run.axes), *(limit.name for limit in run.limits)]):
         here = OBJECTIVES.get(plain_name(name))
-        if here is not None and (built_in(name) or sources([here]) == {name: written.get(name)}):
+        if here is not None and (built_in(name) or sources([here]) == {name: run.sources.get(name)}):
             found += [] if here.cheap else [here]
         elif f"{name}{BELIEVED}" in run.front or not run.believed():  # what is cheap is never believed, but known
             told = "is not known here" if here is None else "has another source here than in the search"

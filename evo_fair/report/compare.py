@@ -327,9 +327,9 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
         ("the network", _value(run.configuration, ("network", "weights"))),
     ]
     names = [axis.name for axis in like.axes]
-    own = _sources(run)
     # Runs of the first versions don't say it, and are taken for measured alike.
-    found += [(f"the source of {name}", own.get(name, ours)) for name, ours in _sources(like).items() if name in names]
+    own = run.sources
+    found += [(f"the source of {name}", own.get(name, ours)) for name, ours in like.sources.items() if name in names]
     if WORST in names:
         found.append(("the limits of latencies", ", ".join(_latency_limits(run))))
         names += [limit.name for limit in like.limits]
@@ -340,12 +340,6 @@ def _measured_on(run: Run, like: Run) -> list[tuple[str, str | None]]:
             first, sha256 = (_value(run.configuration, ("device", key)) for key in ("name", "sha256"))
             found.append(("the device", known_hash(first or "", sha256)))
     return found
-
-
-def _sources(run: Run) -> dict[str, str]:
-    """Hashes of the objectives that are the user's own, by name."""
-    known = run.configuration["search"].get("sources")
-    return {name: str(source) for name, source in known.items()} if isinstance(known, dict) else {}
 
 
 def _latency_limits(run: Run) -> list[str]:

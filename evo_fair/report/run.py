@@ -63,6 +63,12 @@ class Run:
         return self._folder.configuration
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Hashes of the code of objectives that are the user's own, by name; the first versions wrote none."""
+        known = self.configuration["search"].get("sources")
+        return {name: str(source) for name, source in known.items()} if isinstance(known, dict) else {}
+
+    @property
     def devices(self) -> dict[str, str]:
         """The devices that it was searched for, the first first: name -> SHA-256 of the profile."""
         return self._folder.devices

@@ -53,7 +53,7 @@ def test_objectives_of_a_search_that_are_not_here_as_they_were_are_told_and_not_
             limits=[parse_limit("accuracy >= 0.5")],
             front=front,
             believed=lambda: {"a": {}},
-            configuration={"search": {"sources": hashes}},
+            sources=hashes,
         ),
     )
     for name in ("mine", "changed"):
