@@ -122,6 +122,7 @@ class Dataset:
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, np.ndarray):
             raise ValueError(f"inputs are {type(self.inputs).__name__}: give a NumPy array, as np.asarray makes one")
+        _check_unmasked("inputs", self.inputs)
         for what in ("name", "licence"):
             _check_text(what, getattr(self, what))
         object.__setattr__(self, "inputs", _frozen(self.inputs, self.inputs.dtype))
@@ -150,8 +151,10 @@ class Dataset:
                 raise ValueError(f"{what} has the shape [{len(self.inputs)}], one a sample, got {list(array.shape)}")
         if "class" not in self.groupings:
             raise ValueError(f"the grouping 'class' is missing beside {list(self.groupings)}: add class_grouping(...)")
-        for name in self.groupings:
+        for name, grouping in self.groupings.items():
             _check_text("a grouping's name", name)
+            if grouping.name != name:
+                raise ValueError(f"groupings has {grouping.name!r} as {name!r}: give it under its own name")
             if ":" in name or "*" in name:
                 raise ValueError(
                     f"{name!r} can't name a grouping ('*' joins groupings, ':' stands between a grouping and its group)"
@@ -363,8 +366,15 @@ def _check_text(what: str, given: object) -> None:
         raise ValueError(f"{what}, {given!r}, holds half a character, which can't be written: replace it") from None
 
 
+def _check_unmasked(what: str, given: object) -> None:
+    """Raises `ValueError` for a masked array: beneath a mask lies any number."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise ValueError(f"{what} is a masked array, of which nothing reads the mask: fill it, as .filled() does")
+
+
 def _whole(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
     """Whole numbers as an array; raises `ValueError` for any others, which would be cut."""
+    _check_unmasked(what, given)
     array = np.asarray(given)
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not (array == np.rint(array)).all()):
         raise ValueError(f"{what}: its numbers are no whole ones ({array.dtype}): give integers")

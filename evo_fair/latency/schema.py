@@ -13,7 +13,7 @@ from evo_fair.errors import ProfileError
 from evo_fair.files import read_json
 from evo_fair.latency.terms import KINDS, NETWORK_CALLS, TERMS, Work
 from evo_fair.latency.uncertainty import LEVEL
-from evo_fair.layers import COLUMNS
+from evo_fair.layers import COLUMNS, Op
 
 __all__ = [
     "BYTES_PER_VALUE",
@@ -52,6 +52,7 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 ProfileName = Annotated[str, Field(pattern=f"^{_NAME}$")]
 ProfileText = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Size = Annotated[int, Field(ge=1, le=2**24)]
+Operator = Annotated[int, Field(ge=1, le=max(Op))]
 Price = Annotated[float, Field(gt=0, le=1e15, allow_inf_nan=False)]
 _NUMBER = re.compile(r"-?[0-9]{1,4}(\.[0-9]{1,5})?")
 ProfileNumber = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
@@ -79,7 +80,7 @@ class Units(_Part):
 class Anchor(_Part):
     """A measured layer at which the model is corrected, and by how much."""
 
-    layer: Annotated[tuple[Size, Size, Size, Size, Size, Size, Size, Size], Field()]
+    layer: tuple[Operator, Size, Size, Size, Size, Size, Size, Size]
     weight: ProfileNumber
 
 

@@ -152,6 +152,7 @@ def test_an_unknown_device_lists_those_that_exist() -> None:
         ({"channel_block": 0}, "channel_block: Input should be greater than or equal to 1"),
         ({"anchors": [{"layer": [1, 2], "weight": 0}]}, "anchors.0.layer"),
         ({"anchors": [{"layer": [1, 8, 8, 1, 1, 1, 4, 4], "weight": 1e300}]}, "anchors.0.weight"),
+        ({"anchors": [{"layer": [9, 8, 8, 1, 1, 1, 4, 4], "weight": 0}]}, "anchors.0.layer.0"),
         ({"notes": "x" * 3000}, "notes: String should have at most 2000 characters"),
     ],
 )
