@@ -218,14 +218,12 @@ def _show(table: "pd.DataFrame") -> None:
 
 def _say_objectives(table: "pd.DataFrame") -> None:
     """Says, a line each, what the search's other objectives are of which networks; 8-bit forms are left to the CSV."""
-    shown = ("accuracy", "unfairness", "worst_group_accuracy", "accuracy_gap")
-    for column in (str(name) for name in table if str(name).endswith("]") and f"{name}_low" in table):
-        name, _, grouping = column.partition("[")
-        if name in shown:
-            continue
+    from evo_fair.report.page_sheet import searched_metrics
+
+    for column, (name, grouping) in searched_metrics(table).items():
         rows = table[(table["precision"] == "fp32") & table[column].notna()].to_dict("records")
         told = "; ".join(f"{row['id']}, {_interval(*(row[f'{column}{end}'] for end in _ENDS))}" for row in rows)
-        say(f"{name.replace('_', ' ')}, by {grouping[:-1]}: {told}")
+        say(f"{name.replace('_', ' ')}, by {grouping}: {told}")
 
 
 def _say_worst_groups(table: "pd.DataFrame") -> None:

@@ -25,6 +25,7 @@ from evo_fair.report.page_sheet import (
     number,
     percent,
     plain,
+    searched_metrics,
     section,
     text_at,
 )
@@ -93,7 +94,7 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
         ("accuracy", "accuracy"),
         (f"worst_group_accuracy[{group}]", "accuracy of the worst group"),
         (f"unfairness[{group}]", "unfairness"),
-        *((name, plain(name)) for name in _objectives(table, group)),
+        *((column, plain(column)) for column in searched_metrics(table)),
     ]
     figures = [
         points_figure("networks", f"{title} and measured time", ("measured ms, one thread", title), series, log=True)
@@ -114,16 +115,6 @@ def _networks(table: pd.DataFrame, group: str) -> dict[str, Any]:
     if predicted:
         note += " A device's profile predicts files of its own precision alone, and only layers that it knows."
     return section(figures=figures, tables=[SheetTable("The trained networks and references", head, rows, note)])
-
-
-def _objectives(table: pd.DataFrame, group: str) -> list[str]:
-    """The columns of what the search measured by `group` and deployments do not measure anyway."""
-    names = [str(name).removesuffix(f"[{group}]") for name in table if f"{name}_low" in table]
-    return [
-        f"{name}[{group}]"
-        for name in names
-        if name.isidentifier() and f"{name}[{group}]" in table and name not in _BY_GROUP
-    ]
 
 
 def _by_kind(table: pd.DataFrame, name: str) -> list[Series]:
@@ -156,8 +147,6 @@ def _with_interval(row: dict[Any, Any], name: str) -> str:
 
 
 # ---- before and after training
-
-_BY_GROUP = ("unfairness", "worst_group_accuracy", "accuracy_gap")
 
 
 def _before_and_after(table: pd.DataFrame, cards: dict[str, Card], group: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "percent",
     "plain",
     "points",
+    "searched_metrics",
     "section",
     "text_at",
     "trade_off",
@@ -127,6 +128,21 @@ def facts_of(pairs: Iterable[tuple[str, Any]]) -> list[tuple[str, str]]:
 def plain(name: str) -> str:
     """A column's name in words."""
     return name.replace("_", " ")
+
+
+_BY_GROUPING = ("unfairness", "worst_group_accuracy", "accuracy_gap")
+"""What deployments measure by every grouping, in columns called `NAME[GROUPING]`."""
+
+
+def searched_metrics(columns: Iterable[object]) -> dict[str, tuple[str, str]]:
+    """By column the name and the grouping of what a deployment measures because its search looked at it."""
+    there = list(map(str, columns))
+    parts = {column: column.removesuffix("]").partition("[") for column in there if f"{column}_low" in there}
+    return {
+        column: (name, grouping)
+        for column, (name, bracket, grouping) in parts.items()
+        if bracket and name.isidentifier() and name not in ("accuracy", *_BY_GROUPING)
+    }
 
 
 def groups_in(columns: Iterable[object]) -> dict[str, dict[str, str]]:
