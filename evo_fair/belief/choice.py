@@ -70,8 +70,9 @@ def next_trainings(
         if not (gains > 0).any():
             if not hope:
                 break
-            # Nothing is hoped for: the least known of all tells most.
-            gains = np.where(np.ptp(points[shortlist], axis=0).any(), errors[shortlist].sum(axis=1), 0.0)
+            # Nothing is hoped for: the least known of all, as shares of the box, tells most.
+            unknown = (errors[shortlist] / (box.reference - box.ideal)).sum(axis=1)
+            gains = np.where(np.ptp(points[shortlist], axis=0).any(), unknown, 0.0)
         best = int(shortlist[gains.argmax()])
         chosen.append(best)
         free[best] = False

@@ -70,6 +70,15 @@ def test_without_hope_networks_count_as_what_is_expected_and_the_choice_ends_whe
     assert (chosen < 60).all()
 
 
+def test_where_nothing_is_hoped_for_the_least_known_is_chosen_whatever_the_units() -> None:
+    trained = np.arange(4) < 2
+    points = np.array([[0.1, 900.0], [0.3, 100.0], [0.5, 950.0], [0.5, 951.0]])
+    errors = np.array([[1e-3, 1.0], [1e-3, 1.0], [5e-2, 1.0], [1e-3, 2.0]])
+    for unit in (1.0, 1e-6, 1e6):
+        scale = np.array([1.0, unit])
+        assert next_trainings(points * scale, errors * scale, trained, 1).tolist() == [2]
+
+
 def test_of_more_than_are_drawn_for_the_one_that_may_be_much_better_is_among_them() -> None:
     """It lies behind what is trained, with an error that gives it a chance; others are sure to gain next to nothing."""
     sure = np.column_stack([0.30 - 1e-6 * np.arange(1, 401), np.linspace(10.0, 10.001, 400)])
