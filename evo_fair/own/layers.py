@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,20 @@ from evo_fair.own.blocks import without_blocks
 from evo_fair.pruning.removal import remove_channels
 from evo_fair.pruning.structure import ChannelGroup
 
-__all__ = ["TracedLayers", "blocks_with_rows", "exported_graph", "exported_rows", "trace_layers"]
+__all__ = ["BlockRows", "TracedLayers", "blocks_with_rows", "exported_graph", "exported_rows", "trace_layers"]
 
 Integers = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int32]
 
 _CHECKS = 2
 """Networks with random channel counts whose tables are held against those of their files."""
+
+
+class BlockRows(NamedTuple):
+    """The rows of the whole network, and by the names of blocks those of the network without each."""
+
+    whole: Rows
+    without: Mapping[str, Rows]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +95,13 @@ def trace_layers(
     groups: Mapping[str, ChannelGroup],
     input_shape: tuple[int, ...],
     blocks: Mapping[str, tuple[str, ...]] | None = None,
-    without: Mapping[str, Rows] | None = None,
+    found: BlockRows | None = None,
 ) -> TracedLayers:
     """How the layers of `network` follow from what stays; the network is left as it is.
 
-    Channels of `groups` can leave, and `blocks`, by whose names stand the groups that lie within them; `without` are
-    the rows of the network without each, where `blocks_with_rows` has found them. Raises `PruningError` where an
-    operator's time is not known, and where the layers don't follow from what stays.
+    Channels of `groups` can leave, and `blocks`, by whose names stand the groups that lie within them; `found` is what
+    `blocks_with_rows` has found of these, if it was asked. Raises `PruningError` where an operator's time is not known,
+    and where the layers don't follow from what stays.
     """
     names, sizes = list(groups), np.array([group.size for group in groups.values()], np.int64)
     blocks = blocks or {}
@@ -105,8 +113,8 @@ def trace_layers(
         return exported_rows(without_blocks(remove_channels(network, groups, keep), left_out), input_shape)
 
     nothing = np.zeros_like(sizes)
-    whole = rows(nothing)
-    lacking = [without[name] if without else rows(nothing, [name]) for name in blocks]
+    whole = found.whole if found else rows(nothing)
+    lacking = [found.without[name] if found else rows(nothing, [name]) for name in blocks]
     trials = [_trial(number, sizes, blocks, names) for number in range(_CHECKS)]
     expected = [
         rows(gone, [name for name, stays in zip(blocks, present, strict=True) if not stays]) for gone, present in trials
@@ -118,20 +126,20 @@ def trace_layers(
         owners = _owners(whole, lacking, [steps[[names.index(name) for name in held]] for held in blocks.values()])
         if owners is None:
             continue
-        found = _traced(whole, steps, sizes, owners)
+        traced = _traced(whole, steps, sizes, owners)
         if all(
-            np.array_equal(found.table((sizes - gone)[None], present[None])[0][: len(own)], own)
+            np.array_equal(traced.table((sizes - gone)[None], present[None])[0][: len(own)], own)
             for (gone, present), own in zip(trials, expected, strict=True)
         ):
-            return found
+            return traced
     raise PruningError(
         "the layers of the pruned network don't follow from its channel counts, so that its latency can't be told: "
         "prune it with evo-fair prune instead"
     )
 
 
-def blocks_with_rows(network: nn.Module, blocks: Iterable[str], input_shape: tuple[int, ...]) -> dict[str, Rows]:
-    """By name those of `blocks` that leave with rows of their own, together, too, and the rows without each alone.
+def blocks_with_rows(network: nn.Module, blocks: Iterable[str], input_shape: tuple[int, ...]) -> BlockRows:
+    """Those of `blocks` that leave with rows of their own, together, too.
 
     Others change what is around them: what is added up across them comes from elsewhere then, or turns of the axes on
     both sides of them cancel out. The network is left as it is. Raises `PruningError` as `exported_rows` does.
@@ -144,14 +152,14 @@ def blocks_with_rows(network: nn.Module, blocks: Iterable[str], input_shape: tup
     lacking = {name: without([name]) for name in blocks}
     owners = _owners(whole, list(lacking.values()), [np.zeros((1, whole.size), np.int64)] * len(lacking))
     if owners is not None and np.array_equal(whole[owners < 0], without(lacking)):
-        return lacking
+        return BlockRows(whole, lacking)
     found: dict[str, Rows] = {}
     for name, alone in lacking.items():
         less = without([*found, name]) if found else alone
         count = len(whole) - len(alone)
         if count > 0 and count == len(rows) - len(less) and _places(whole, alone) and _places(rows, less):
             found[name], rows = alone, less
-    return found
+    return BlockRows(whole, found)
 
 
 def exported_rows(network: nn.Module, input_shape: tuple[int, ...]) -> Rows:

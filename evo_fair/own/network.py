@@ -66,12 +66,12 @@ def open_network(network: nn.Module, task: Task, orders: Orders) -> OwnNetwork:
 
     def trace() -> TracedLayers:
         with torch_threads(1):
-            return trace_layers(network, groups, task.dataset.input_shape, blocks, without)
+            return trace_layers(network, groups, task.dataset.input_shape, blocks, found)
 
     with torch_threads(1):
         blocks = removable_blocks(network, groups, task.example)
-        without = blocks_with_rows(network, blocks, task.dataset.input_shape)
-        blocks = {name: blocks[name] for name in without}
+        found = blocks_with_rows(network, blocks, task.dataset.input_shape)
+        blocks = {name: blocks[name] for name in found.without}
     return OwnNetwork(network, NetworkSpace(groups, orders, digest(content_of(network)), trace, blocks))
 
 

@@ -82,6 +82,19 @@ def test_channels_behind_a_flattened_map_count_by_pixel() -> None:
     assert linear[0, 0, C_OUT] == linear[1, 0, C_OUT] == 10
 
 
+def test_no_network_is_exported_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported: list[str] = []
+
+    def note(network: nn.Module, *_: object) -> Path:
+        exported.append(repr(network))
+        return export_onnx(network, *_)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("evo_fair.own.layers.export_onnx", note)
+    own = opened.__wrapped__("squeezed")
+    assert len(own.space.layers.whole) > 0
+    assert len(set(exported)) == len(exported) > 4
+
+
 def test_operators_without_a_price_are_refused() -> None:
     class Multiplies(nn.Module):
         def __init__(self) -> None:
@@ -149,10 +162,10 @@ def test_blocks_leave_where_nothing_else_changes(network: nn.Module, expected: l
     network, shape = give_own_inputs(network).eval(), (1, 8, 8)
     groups = trace_structure(network, torch.randn(2, *shape)).groups
     removable = removable_blocks(network, groups, torch.randn(2, *shape))
-    without = blocks_with_rows(network, removable, shape)
-    assert list(without) == expected
-    blocks = {name: removable[name] for name in without}
-    layers = trace_layers(network, groups, shape, blocks, without)
+    found = blocks_with_rows(network, removable, shape)
+    assert list(found.without) == expected
+    blocks = {name: removable[name] for name in found.without}
+    layers = trace_layers(network, groups, shape, blocks, found)
     for present in itertools.product([False, True], repeat=len(blocks)):
         left_out = [name for name, stays in zip(blocks, present, strict=True) if not stays]
         rows = exported_rows(without_blocks(copy.deepcopy(network), left_out), shape)
