@@ -69,6 +69,7 @@ def dense_network(
     listener: Listener | None = None,
     check: Callable[[nn.Module], object] = lambda _: None,
     structured: bool = True,
+    before_training: Callable[[nn.Module], object] | None = None,
 ) -> tuple[Dense, str]:
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
@@ -76,8 +77,9 @@ def dense_network(
     its seed, unless the cache holds them; a training that was broken off goes on. Before it `check` gets the network
     and can refuse it; `listener` hears that it begins, and of its epochs. The weights that such a training began with
     are known, too, as `early`; those of a run's networks, which are the supernet's, and of files are not. A module's
-    whole way is tried first, see `rehearse`; `structured` says whether channels will leave. Raises `EvoFairError` of
-    the kind that fits for wrong input.
+    whole way is tried first, see `rehearse`; `structured` says whether channels will leave. One that will really be
+    trained goes to `before_training`, too, which may take longer. Raises `EvoFairError` of the kind that fits for wrong
+    input.
     """
     listener, epochs = as_listener(listener), task.recipe.epochs
     if source.module is not None:
@@ -90,7 +92,10 @@ def dense_network(
         rehearse(network, task, anew, structured)
         check(network)  # what is refused is not doubted, too
         warn_of_probabilities(name, network, task, listener)
-        dense = _trained(task, network, name, listener, check) if anew else Dense(task.settled(network), None, epochs)
+        if anew:
+            dense = _trained(task, network, name, listener, before_training or check)
+        else:
+            dense = Dense(task.settled(network), None, epochs)
         say_doubts(name, dense.network, task, listener, brought=not anew)
         return dense, name
     name = LARGEST if source.network is None else as_name("network", source.network)

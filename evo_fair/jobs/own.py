@@ -43,6 +43,7 @@ from evo_fair.own import (
     channel_orders,
     check_orders,
     check_searchable,
+    check_traceable,
     open_network,
     prunable_groups,
 )
@@ -164,7 +165,12 @@ class OwnOrigin:
         """
         task = Task(dataset, group, problem.training, device)
         dense, name = dense_network(
-            problem, task, given.source, listener, lambda network: check_searchable(network, task)
+            problem,
+            task,
+            given.source,
+            listener,
+            lambda network: check_searchable(network, task),
+            before_training=lambda network: check_traceable(network, task),
         )
         orders = None if folder is None else _kept_orders(folder, dense.network, task)
         if orders is None or tuple(orders) != given.orders:

@@ -7,6 +7,7 @@ from evo_fair.own.network import (
     channel_orders,
     check_orders,
     check_searchable,
+    check_traceable,
     open_network,
     prunable_groups,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "channel_orders",
     "check_orders",
     "check_searchable",
+    "check_traceable",
     "open_network",
     "prunable_groups",
 ]

@@ -29,6 +29,7 @@ __all__ = [
     "channel_orders",
     "check_orders",
     "check_searchable",
+    "check_traceable",
     "open_network",
     "prunable_groups",
 ]
@@ -104,6 +105,14 @@ def check_searchable(network: nn.Module, task: Task) -> None:
     prunable_groups(network, task)
     with torch_threads(1):
         exported_rows(deepcopy(network).eval(), task.dataset.input_shape)
+
+
+def check_traceable(network: nn.Module, task: Task) -> None:
+    """Refuses, before it is trained, a network whose layers don't follow from its channel counts, which takes longer.
+
+    Raises `PruningError`, as its layer tables would once it is trained.
+    """
+    _ = open_network(deepcopy(network).eval(), task, {}).space.layers
 
 
 def check_orders(names: Sequence[str]) -> tuple[str, ...]:

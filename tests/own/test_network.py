@@ -1,11 +1,18 @@
 """What is looked at before a network is trained."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
+from evo_fair.jobs.listener import Listener
+from evo_fair.jobs.own import GivenNetwork, OwnOrigin
 from evo_fair.own import check_searchable, prunable_groups
+from evo_fair.problem import load_problem
+from evo_fair.pruning.task import Task
 
 from .conftest import digits_task
 
@@ -35,6 +42,31 @@ def test_looking_at_a_network_changes_nothing_of_it() -> None:
     check_searchable(network, digits_task())
     assert all(module.training for module in network.modules())
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class Counts(nn.Module):
+    """Multiplies a row by itself, whose pairs are as many as its square: a number that no step per channel makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 16, 3), nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        row = self.first(x).flatten(2)
+        pairs = (row @ row.transpose(1, 2)).flatten(1).sum(1)
+        made: torch.Tensor = self.last(row.mean(2) * torch.sigmoid(pairs)[:, None])
+        return made
+
+
+def test_layers_that_do_not_follow_from_channel_counts_are_refused_untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def trains(*_: object, **_more: object) -> None:
+        raise AssertionError("it was trained")
+
+    monkeypatch.setattr(Task, "train", trains)
+    monkeypatch.setitem(sys.modules, "counts", SimpleNamespace(network=Counts))
+    problem, task = load_problem("digits"), digits_task()
+    with pytest.raises(PruningError, match="don't follow from its channel counts"):
+        OwnOrigin.open(GivenNetwork("counts:network"), problem, task.dataset, task.group, None, Listener())
 
 
 class Drops(nn.Module):
