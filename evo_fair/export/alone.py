@@ -85,6 +85,7 @@ class AloneTraining:
         """The trained network of a genome, in evaluation mode: the one that is kept, else one trained and kept now."""
         network = self.untrained(genome)
         if self.take(name, genome, network):
+            self._checkpoint(name).unlink(missing_ok=True)
             return network.eval()
         recipe = self.tuning.recipe(self.problem.training)
         train_network(
@@ -117,6 +118,7 @@ class AloneTraining:
         write_bytes(weights, save(stored_tensors(network), {"network": name}))
         facts = self._facts(genome)
         piece.finish({"format": 1, "id": name, "trained": facts, "weights": {"sha256": sha256_of(weights)}})
+        self._checkpoint(name).unlink(missing_ok=True)
 
     def keeps(self, name: str, genome: Sequence[int]) -> bool:
         """Whether a network is kept, whole, and is of this genome, recipe, seed and data."""

@@ -87,6 +87,7 @@ class Workshop:
         scaling = self.scaling
         recipe = self.tuning.recipe(self.problem.training)
         network = self._untrained(genome)
+        checkpoint = inside(self.folder, f"{name}.checkpoint.safetensors")
         if self.alone is None or not self.alone.take(name, genome, network):
             train_network(
                 network,
@@ -96,7 +97,7 @@ class Workshop:
                 recipe,
                 self.seed,
                 scaling,
-                checkpoint=inside(self.folder, f"{name}.checkpoint.safetensors"),
+                checkpoint=checkpoint,
                 on_epoch=on_epoch,
                 device=self.device,
                 whole=self.beginning.whole if self.beginning else None,
@@ -134,6 +135,7 @@ class Workshop:
         if self.int8:
             card["int8"] = self._quantised(files, predictions[0])
         self.piece(name).finish(card)
+        checkpoint.unlink(missing_ok=True)
 
     def piece(self, name: str) -> Piece:
         """The network's files, and its card."""

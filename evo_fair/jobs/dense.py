@@ -134,6 +134,7 @@ def _trained(
     key = digest(recipe.model_dump_json(), task.dataset.fingerprint, *what, torch.__version__, *layout, *where)
     path = cache_folder("dense") / f"{key[:24]}.safetensors"
     piece = Piece(path.with_suffix(".json"), {"": path})
+    checkpoint = path.with_suffix(".checkpoint.safetensors")
     if not piece.made:
         check(network)
         listener.noted(f"training {name}, {recipe.epochs} epochs")
@@ -142,10 +143,11 @@ def _trained(
             recipe.epochs,
             recipe.seed,
             on_epoch=lambda step: listener.tuning(name, step),
-            checkpoint=path.with_suffix(".checkpoint.safetensors"),
+            checkpoint=checkpoint,
         )
         write_bytes(path, content_of(network))
         piece.finish({"sha256": sha256_of(path)})
+    checkpoint.unlink(missing_ok=True)
     load_weights(network, path)
     return Dense(task.settled(network), early, recipe.epochs)
 

@@ -159,6 +159,7 @@ class _Training:
         scaling = Scaling.of(inputs)
         model = build_reference(network, len(self.dataset.label_names))
         initialise(model, torch.Generator().manual_seed(self.seed))
+        checkpoint = folder / f"{network}.checkpoint.safetensors"
         fit(
             model,
             inputs,
@@ -167,11 +168,12 @@ class _Training:
             self.seed,
             normalise=scaling,
             on_epoch=lambda step: listener.tuning(network, step),
-            checkpoint=folder / f"{network}.checkpoint.safetensors",
+            checkpoint=checkpoint,
             device=self.device,
         )
         model.requires_grad_(False)
         _store(model, folder / network, self.problem, self.dataset, scaling, self.seed, self.device)
+        checkpoint.unlink(missing_ok=True)
 
     def made(self, folder: Path, network: str) -> bool:
         """Whether a network is there, whole, as this would train it."""

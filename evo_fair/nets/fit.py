@@ -70,11 +70,11 @@ def fit(
     `teacher` says of each batch, as it is augmented.
 
     The same arguments give the same bytes: one thread, all randomness (dropout's too) from `seed`. With `checkpoint`
-    the state is written there after every epoch, a second call with the same arguments goes on from it to the same
-    bytes, and the file is removed at the end; functions are not compared. One that is damaged, or of another training,
-    of other epochs say, counts as none, with a `DataWarning`. Raises `RunError` for one that another kind of device
-    wrote, `NonFiniteError` when the loss or a weight is no longer finite: it asks for what `lower` names to be lowered,
-    by default the recipe's learning rate.
+    the state is written there after every epoch, the last one's, too, and a second call with the same arguments goes on
+    from it to the same bytes; functions are not compared. Whoever stores the network removes the file then. One that is
+    damaged, or of another training, of other epochs say, counts as none, with a `DataWarning`. Raises `RunError` for
+    one that another kind of device wrote, `NonFiniteError` when the loss or a weight is no longer finite: it asks for
+    what `lower` names to be lowered, by default the recipe's learning rate.
 
     On an accelerator the network is there in the meantime; initial weights, samples and their augmentation are the
     CPU's, sums are rounded otherwise, and a checkpoint goes on on the same kind of device alone.
@@ -145,15 +145,13 @@ def fit(
                 if checkpoint:  # it could only diverge again
                     checkpoint.unlink(missing_ok=True)
                 raise
-            if checkpoint and epoch < recipe.epochs:
+            if checkpoint:
                 state = _state(network) | momentum_tensors(sgd, numbered)
                 progress = {"epoch": epoch, "rng": rng.bit_generator.state, **device.facts()}
                 write_checkpoint(checkpoint, identity, progress, state)
             if on_epoch:
                 on_epoch(Step(epoch, recipe.epochs, mean_loss))
     network.eval()
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
 
 
 @torch.no_grad()

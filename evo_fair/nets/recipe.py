@@ -27,8 +27,8 @@ class Step(NamedTuple):
 
 
 def epoch_of(told: object, recipe: Training) -> int:
-    """The epoch that a checkpoint says has ended; raises `ValueError` for what is none between two of the recipe's."""
-    if isinstance(told, bool) or not isinstance(told, int) or not 0 < told < recipe.epochs:
+    """The epoch that a checkpoint says has ended; raises `ValueError` for what is none of the recipe's."""
+    if isinstance(told, bool) or not isinstance(told, int) or not 0 < told <= recipe.epochs:
         raise ValueError(f"its epoch is {quote(told)}, and the recipe has {recipe.epochs}")
     return told
 

@@ -90,7 +90,8 @@ def train_supernet(
 
     With `checkpoint` the state is written there after every epoch, and a second call with the same arguments goes on
     from it to the same weights; `on_resume` hears where. A damaged file, or one of another training, counts as none,
-    with a `DataWarning`. It is removed at the end. One that another kind of device wrote raises `RunError`.
+    with a `DataWarning`. Whoever stores the supernet removes it. One that another kind of device wrote raises
+    `RunError`.
 
     On an accelerator weights and samples are there meanwhile; see `nets.together` for the steps. The supernet comes
     back to the CPU.
@@ -157,14 +158,12 @@ def train_supernet(
             loss = mean_of(losses)
             check_finite(epoch + 1, loss, weights, recipe)
             done = Step(epoch + 1, recipe.epochs, loss)
-            if checkpoint and done.epoch < done.epochs:
+            if checkpoint:
                 progress = {"step": done, "generator": rng.bit_generator.state, **device.facts()}
                 state = {f"weight.{name}": weight for name, weight in supernet.weights.items()}
                 write_checkpoint(checkpoint, identity, progress, state | momentum_tensors(sgd, supernet.weights))
             if on_epoch:
                 on_epoch(done)
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
     for weight in weights:
         weight.requires_grad_(False).grad = None
     supernet = supernet.to(CPU.where)

@@ -174,6 +174,7 @@ def _train_and_store(
     device: TorchDevice,
 ) -> StoredSupernet:
     remove_leftovers(folder, "training.safetensors", "supernet.safetensors", "manifest.json")
+    checkpoint = folder / "training.safetensors"
     supernet = train_supernet(
         space,
         dataset.samples("train"),
@@ -181,7 +182,7 @@ def _train_and_store(
         problem.training.of_supernet(),
         problem.training.seed,
         on_epoch,
-        checkpoint=folder / "training.safetensors",
+        checkpoint=checkpoint,
         on_resume=on_resume,
         device=device,
     )
@@ -189,6 +190,7 @@ def _train_and_store(
     supernet.save(path)
     manifest = {**_manifest(problem, dataset, space, path, supernet), **device.described()}
     write_json(folder / "manifest.json", manifest)
+    checkpoint.unlink(missing_ok=True)
     return StoredSupernet(path, manifest)
 
 

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
-from evo_fair.jobs.dense import given_network
+from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
+from evo_fair.jobs.listener import Listener
+from evo_fair.nets import Step
 from evo_fair.nets.randomness import random_states
+from evo_fair.problem import load_problem
+from evo_fair.pruning.task import Task, content_of
 
 MASKED = """
 import random
@@ -38,3 +43,36 @@ def test_a_network_of_ones_own_is_the_same_each_time(tmp_path: Path) -> None:
     second = given_network(f"{path}:Masked", 3).state_dict()
     assert all(torch.equal(first[name], tensor) for name, tensor in second.items())
     assert random_states() == before
+
+
+class Epochs(Listener):
+    """Counts the epochs that are trained."""
+
+    def __init__(self) -> None:
+        self.trained = 0
+
+    def tuning(self, network: str, step: Step) -> None:
+        self.trained += 1
+
+
+def test_a_kill_before_a_trained_network_is_stored_trains_nothing_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    problem = load_problem("digits")
+    problem = problem.model_copy(update={"training": problem.training.model_copy(update={"epochs": 1, "seed": 7})})
+    task, listener = Task(problem.dataset(), problem.fairness.group, problem.training), Epochs()
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr("evo_fair.jobs.dense.write_bytes", kill)
+        with pytest.raises(KeyboardInterrupt):
+            dense_network(problem, task, NetworkSource(), listener)
+    dense, _ = dense_network(problem, task, NetworkSource(), listener)
+    assert listener.trained == 1
+    assert not list(tmp_path.rglob("*checkpoint*"))
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "another"))
+    whole, _ = dense_network(problem, task, NetworkSource(), listener)
+    assert content_of(dense.network) == content_of(whole.network)

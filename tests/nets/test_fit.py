@@ -76,7 +76,7 @@ def test_same_arguments_same_bytes_whatever_the_global_state(space: SearchSpace)
     assert results[0] == results[1] != results[2]
 
 
-@pytest.mark.parametrize("killed_after", [1, 3])
+@pytest.mark.parametrize("killed_after", [1, 3, 4])
 def test_resume_after_a_kill_gives_the_same_bytes(space: SearchSpace, tmp_path: Path, killed_after: int) -> None:
     def kill(step: Step) -> None:
         if step.epoch == killed_after:
@@ -91,7 +91,7 @@ def test_resume_after_a_kill_gives_the_same_bytes(space: SearchSpace, tmp_path: 
     fit(resumed, IMAGES, LABELS, RECIPE, 0, normalise=centre, on_epoch=epochs.append, checkpoint=path)
     assert [step.epoch for step in epochs] == list(range(killed_after + 1, 5))
     assert content(resumed) == content(straight)
-    assert not path.exists()
+    assert path.exists()  # until the network is stored
 
 
 def test_with_a_checkpoint_of_another_training_or_a_damaged_one_it_begins_anew(
@@ -117,7 +117,6 @@ def test_with_a_checkpoint_of_another_training_or_a_damaged_one_it_begins_anew(
         with pytest.warns(DataWarning, match=f"{message}: the training begins anew"):
             fit(network, IMAGES, LABELS, recipe, seed, normalise=centre, checkpoint=path)
         assert content(network) == content(straight)
-        assert not path.exists()
 
 
 def test_loss_gets_logits_and_the_samples_they_belong_to(space: SearchSpace) -> None:
@@ -226,7 +225,7 @@ def test_initial_weights_have_the_supernets_distribution(space: SearchSpace) -> 
     ("progress", "tensors", "message"),
     [
         ({"epoch": 0}, {}, "its epoch is 0, and the recipe has 4"),
-        ({"epoch": 4}, {}, "its epoch is 4"),
+        ({"epoch": 5}, {}, "its epoch is 5"),
         ({"epoch": "1"}, {}, "its epoch is '1'"),
         ({"rng": {"bit_generator": "PCG64"}}, {}, "its random state is none"),
         ({"rng": []}, {}, "its random state is none"),
@@ -288,6 +287,7 @@ def test_networks_of_other_habits_are_trained_and_resumed(tmp_path: Path) -> Non
             with pytest.raises(KilledError):
                 fit(other, IMAGES, LABELS, RECIPE, 0, normalise=centre, on_epoch=kill, checkpoint=tmp_path / "s")
         fit(network, IMAGES, LABELS, RECIPE, 0, normalise=centre, checkpoint=tmp_path / "s")
+        (tmp_path / "s").unlink()
         contents.append(save(stored_tensors(network)))
     assert contents[0] == contents[1]
 

@@ -244,7 +244,6 @@ def test_broken_off_training_goes_on_to_the_same_weights(
             on_resume=lambda step: went_on.append(step.epoch),
         )
     assert (seen, went_on) == (epochs, resumed)
-    assert not file.exists()
     whole = train_supernet(space, *data, recipe, 0)
     assert all(torch.equal(whole.weights[name], continued.weights[name]) for name in whole.weights)
 
@@ -252,7 +251,7 @@ def test_broken_off_training_goes_on_to_the_same_weights(
 @pytest.mark.parametrize(
     ("progress", "message"),
     [
-        ({"step": [6, 6, 0.5]}, "its epoch is 6, and the recipe has 6"),
+        ({"step": [7, 6, 0.5]}, "its epoch is 7, and the recipe has 6"),
         ({"step": [1, 5, 0.5]}, r"its step is \[1, 5, 0.5\], and the recipe has 6 epochs"),
         ({"step": [1, 6, None]}, r"its step is \[1, 6, None\]"),
         ({"step": 1}, "its step is 1, and not an epoch, all epochs and a loss"),

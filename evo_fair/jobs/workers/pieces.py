@@ -71,15 +71,20 @@ def make_files(
     """Makes the pieces that are not there yet, here or by a team; returns those that are there in the end, in order.
 
     A piece's files begin with its `name`, and its card, `NAME.json`, is written last. `heard` gets each piece once it
-    is there, and how many are.
+    is there, and how many are; what is left of a training of it that was broken off is removed first.
     """
+
+    def is_there(piece: P, done: int) -> None:
+        (folder / f"{name(piece)}.checkpoint.safetensors").unlink(missing_ok=True)
+        heard(piece, done)
+
     if team is None:
-        make_missing(pieces, made, lambda piece: make(piece, folder, listener), heard)
+        make_missing(pieces, made, lambda piece: make(piece, folder, listener), is_there)
         return list(pieces)
     there = [made(piece) for piece in pieces]
-    missing = [number for number, is_there in enumerate(there) if not is_there]
-    for done, piece in enumerate((piece for piece, is_there in zip(pieces, there, strict=True) if is_there), 1):
-        heard(piece, done)
+    missing = [number for number, found in enumerate(there) if not found]
+    for done, piece in enumerate((piece for piece, found in zip(pieces, there, strict=True) if found), 1):
+        is_there(piece, done)
     if not missing:
         return list(pieces)
     said = set()
@@ -92,11 +97,10 @@ def make_files(
                     getattr(listener, way)(line)
                 said.add(line)
             there[missing[one]] = True
-            heard(piece, sum(there))
-    return [piece for piece, is_there in zip(pieces, there, strict=True) if is_there]
+            is_there(piece, sum(there))
+    return [piece for piece, found in zip(pieces, there, strict=True) if found]
 
 
 def _write(files: dict[str, bytes], folder: Path, piece: str) -> None:
     for name in sorted(files, key=lambda name: (name == f"{piece}.json", name)):
         write_bytes(folder / name, files[name])
-    (folder / f"{piece}.checkpoint.safetensors").unlink(missing_ok=True)  # of a training that was broken off here
