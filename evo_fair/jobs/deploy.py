@@ -28,6 +28,7 @@ from evo_fair.jobs.searched_run import (
     check_space,
     given_reference,
     own_network,
+    plugin_facts,
     profiles_of,
     searched_objectives,
     searched_problem,
@@ -39,7 +40,6 @@ from evo_fair.nets import Supernet
 from evo_fair.nets.fair_training import DEFAULT_FAIRNESS_WEIGHT, FAIR_TRAINING_CODE
 from evo_fair.nets.plain import plain_torch
 from evo_fair.own import NetworkSpace
-from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.report import Run, load_run
 from evo_fair.space import SearchSpace
@@ -196,7 +196,7 @@ def deploy(
     objectives = searched_objectives(run, listener)
     origin = own.configuration() if own else {"supernet": {"sha256": stored.sha256 if stored else "none"}}
     configuration = _configuration(problem, grouping, dataset, origin, tuning, even_groups, seed, int8)
-    configuration = place.facts() | configuration | facts()
+    configuration = place.facts() | configuration | plugin_facts(run, begun)
     RUNS.start(folder, configuration, resume)
     remove_leftovers(folder)
     remove_leftovers(run.path, "deployed.csv")

@@ -1,7 +1,8 @@
 """What a deployment takes from the run that it deploys: problem, devices, own network or supernet, each checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -19,6 +20,7 @@ from evo_fair.jobs.own import OwnOrigin, own_of_run
 from evo_fair.jobs.reference import find_reference
 from evo_fair.latency import Profile, device_names, load_profile
 from evo_fair.nets.device import TorchDevice
+from evo_fair.plugins import facts
 from evo_fair.problem import Problem
 from evo_fair.proxy.supernets import StoredSupernet, find_supernet
 from evo_fair.registries import OBJECTIVES
@@ -30,6 +32,7 @@ __all__ = [
     "check_space",
     "given_reference",
     "own_network",
+    "plugin_facts",
     "profiles_of",
     "searched_objectives",
     "searched_problem",
@@ -78,6 +81,21 @@ def searched_objectives(run: Run, listener: Listener) -> list[Objective]:
                 "or in Python register it first"
             )
     return found
+
+
+def plugin_facts(run: Run, begun: Mapping[str, Any] | None) -> dict[str, dict[str, str]]:
+    """What a deployment records of plugins, as `facts` says; `begun` is what it recorded where it goes on.
+
+    Networks that were made without a plugin of the search's don't depend on it: it may come later, to measure them.
+    """
+    found = facts()
+    if begun is None or "plugins" not in found:
+        return found
+    before, searched = (side.get("plugins", {}) for side in (begun, run.configuration))
+    kept = {
+        name: value for name, value in found.pop("plugins").items() if name in before or searched.get(name) != value
+    }
+    return found | ({"plugins": kept} if kept else {})
 
 
 def own_network(

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
 import evo_fair as ef
 from evo_fair.evolution import parse_limit, register, sources
-from evo_fair.jobs.searched_run import searched_objectives, supernet_of
+from evo_fair.jobs.searched_run import plugin_facts, searched_objectives, supernet_of
 from evo_fair.nets.device import CPU
 from evo_fair.testing import small_dataset, small_space
 
@@ -68,3 +68,24 @@ def test_objectives_of_a_search_that_are_not_here_as_they_were_are_told_and_not_
         "objective 'changed' has another source here than in the search",
         "objective 'gone' is not known here",
     ]
+
+
+SEARCHED = {"mine.py": "1", "kinds.py": "2"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "here", "told"),
+    [
+        (None, SEARCHED, {"plugins": SEARCHED}),  # one that begins records all
+        ({}, SEARCHED, {}),
+        ({"plugins": {"kinds.py": "2"}}, SEARCHED, {"plugins": {"kinds.py": "2"}}),
+        ({}, {"mine.py": "changed", "other.py": "3"}, {"plugins": {"mine.py": "changed", "other.py": "3"}}),
+        ({"plugins": {"mine.py": "1"}}, {}, {}),
+    ],
+)
+def test_a_deployment_goes_on_with_a_plugin_of_the_search_that_it_was_begun_without(
+    begun: dict[str, Any] | None, here: dict[str, str], told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evo_fair.jobs.searched_run.facts", lambda: {"plugins": dict(here)} if here else {})
+    run = cast("ef.Run", SimpleNamespace(configuration={"plugins": SEARCHED}))
+    assert plugin_facts(run, begun) == told
