@@ -18,6 +18,7 @@ from evo_fair.jobs.guessing import say_doubts, warn_of_probabilities
 from evo_fair.jobs.listener import Listener, as_listener
 from evo_fair.jobs.reference import find_reference, train_references
 from evo_fair.jobs.rehearsal import rehearse
+from evo_fair.lock import held
 from evo_fair.nets import Network, Step, Supernet, initialise
 from evo_fair.nets.layout import has_own_inputs
 from evo_fair.nets.randomness import random_numbers_as_before, seed_everything
@@ -74,12 +75,12 @@ def dense_network(
     """The network in evaluation mode, checked to fit the task's data, and its name in tables and files.
 
     The problem's largest, a reference network's name and a module without weights are trained by the task's recipe and
-    its seed, unless the cache holds them; a training that was broken off goes on. Before it `check` gets the network
-    and can refuse it; `listener` hears that it begins, and of its epochs. The weights that such a training began with
-    are known, too, as `early`; those of a run's networks, which are the supernet's, and of files are not. A module's
-    whole way is tried first, see `rehearse`; `structured` says whether channels will leave. One that will really be
-    trained goes to `before_training`, too, which may take longer. Raises `EvoFairError` of the kind that fits for wrong
-    input.
+    its seed, unless the cache holds them; a training that was broken off goes on, and one that another job is at is
+    waited for. Before it `check` gets the network and can refuse it; `listener` hears that it begins, and of its
+    epochs. The weights that such a training began with are known, too, as `early`; those of a run's networks, which are
+    the supernet's, and of files are not. A module's whole way is tried first, see `rehearse`; `structured` says whether
+    channels will leave. One that will really be trained goes to `before_training`, too, which may take longer. Raises
+    `EvoFairError` of the kind that fits for wrong input.
     """
     listener, epochs = as_listener(listener), task.recipe.epochs
     if source.module is not None:
@@ -137,16 +138,18 @@ def _trained(
     checkpoint = path.with_suffix(".checkpoint.safetensors")
     if not piece.made:
         check(network)
-        listener.noted(f"training {name}, {recipe.epochs} epochs")
-        task.train(
-            network,
-            recipe.epochs,
-            recipe.seed,
-            on_epoch=lambda step: listener.tuning(name, step),
-            checkpoint=checkpoint,
-        )
-        write_bytes(path, content_of(network))
-        piece.finish({"sha256": sha256_of(path)})
+        with held(path.parent, f"a training of {name}", path.stem, wait=listener.noted):
+            if not piece.made:  # another job may just have trained it
+                listener.noted(f"training {name}, {recipe.epochs} epochs")
+                task.train(
+                    network,
+                    recipe.epochs,
+                    recipe.seed,
+                    on_epoch=lambda step: listener.tuning(name, step),
+                    checkpoint=checkpoint,
+                )
+                write_bytes(path, content_of(network))
+                piece.finish({"sha256": sha256_of(path)})
     checkpoint.unlink(missing_ok=True)
     load_weights(network, path)
     return Dense(task.settled(network), early, recipe.epochs)
@@ -172,7 +175,9 @@ def _reference(
             listener.noted(f"training {name}, {task.recipe.epochs} epochs")
 
         hears = _TrainedFirst(listener, begins)
-        (stored,) = train_references(problem, [name], seed=seed, torch_device=task.device, listener=hears, again=True)
+        (stored,) = train_references(
+            problem, [name], seed=seed, torch_device=task.device, listener=hears, wait=listener.noted
+        )
         path = stored.path
     load_weights(network, path)
     task.check_outputs(network)

@@ -1,7 +1,7 @@
 """Training reference networks, the API's part of it: a well-known network, a problem's data and its recipe."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,11 +105,13 @@ def train_references(
     workers: Workers | int | str | None = None,
     listener: Listener | None = None,
     again: bool = False,
+    wait: Callable[[str], None] | None = None,
 ) -> list[StoredReference]:
     """Trains several reference networks as `train_reference` does one, each by a worker if there are any.
 
     Those that are there already, trained by the same recipe, seed and data, are kept, unless they are to be trained
-    `again`. One that no worker survives can be left out, see `Workers`.
+    `again`. One that no worker survives can be left out, see `Workers`. One that another process is training is
+    refused, or with `wait`, which is told of it, waited for.
     """
     listener, team_wanted = as_listener(listener), ready_workers(workers)
     networks, seed = as_texts("networks", networks), as_whole("seed", 0 if seed is None else seed)
@@ -128,7 +130,7 @@ def train_references(
     training = _Training(problem, dataset, seed, place)
     with ExitStack() as stack:
         for network in networks:
-            stack.enter_context(held(folder, f"a training of {network}", network))
+            stack.enter_context(held(folder, f"a training of {network}", network, wait=wait))
             remove_leftovers(folder, f"{network}.onnx", f"{network}.checkpoint.safetensors", "parcel")
         team = stack.enter_context(open_team(team_wanted, folder, listener))
         there = make_files(

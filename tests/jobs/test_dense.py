@@ -1,6 +1,7 @@
 """The network that a job begins with is the same each time, wherever its owner's code draws numbers from."""
 
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 import torch
@@ -76,3 +77,33 @@ def test_a_kill_before_a_trained_network_is_stored_trains_nothing_again(
     monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path / "another"))
     whole, _ = dense_network(problem, task, NetworkSource(), listener)
     assert content_of(dense.network) == content_of(whole.network)
+
+
+class Waits(Epochs):
+    """Tells when it hears that another job is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = Event()
+
+    def noted(self, line: str) -> None:
+        if "a training of largest (process" in line and "waiting until it has ended" in line:
+            self.told.set()
+
+
+def test_a_network_that_another_job_is_training_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    problem = load_problem("digits")
+    problem = problem.model_copy(update={"training": problem.training.model_copy(update={"epochs": 1})})
+    task, waits = Task(problem.dataset(), problem.fairness.group, problem.training), Waits()
+    second = Thread(target=lambda: dense_network(problem, task, NetworkSource(), waits))
+
+    class First(Epochs):
+        def noted(self, line: str) -> None:
+            second.start()
+            assert waits.told.wait(120)
+
+    monkeypatch.setenv("EVO_FAIR_CACHE", str(tmp_path))
+    first = First()
+    dense_network(problem, task, NetworkSource(), first)
+    second.join()
+    assert (first.trained, waits.trained) == (1, 0)
