@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -45,22 +47,28 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
     twentieth of the time and without tens of kilobytes of source positions in each file.
     """
     example = torch.zeros(1, *input_shape)
+    doubtful = has_own_inputs(network) and _has_equal_tensors(network)
     if _takes_more(network):
         network = _OfOneInput(network)
     batch = {0: "batch"}
     with atomic_write(path) as temporary, warnings.catch_warnings(), _left_as_it_was(), torch_threads(1):
         warnings.simplefilter("ignore")  # of sizes that it takes for constants, too: the check of the file tells
+        write = partial(
+            torch.onnx.export,
+            network.eval(),
+            (example,),
+            temporary,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["input"],
+            output_names=["logits"],
+            dynamic_axes={"input": batch, "logits": batch},
+        )
         try:
-            torch.onnx.export(
-                network.eval(),
-                (example,),
-                temporary,
-                dynamo=False,
-                opset_version=OPSET,
-                input_names=["input"],
-                output_names=["logits"],
-                dynamic_axes={"input": batch, "logits": batch},
-            )
+            write()
+            if doubtful and not _opens(temporary):
+                with _equal_tensors_apart():
+                    write()
         except OSError:
             raise
         except Exception as error:  # a user's module can fail in any way, and torch's exporter on it
@@ -68,6 +76,39 @@ def export_onnx(network: nn.Module, input_shape: tuple[int, ...], path: Path) ->
             if any(map(is_parametrized, network.modules())):
                 mend = "take what computes its weights off first, with torch.nn.utils.parametrize's functions"
             raise EvoFairError(f"the network can't be exported as ONNX ({failure(error)}): {mend}") from error
+
+
+def _has_equal_tensors(network: nn.Module) -> bool:
+    """Whether two parameters or buffers of a network have the same values, as gains that are all still 1."""
+    seen: dict[torch.Size, list[torch.Tensor]] = {}
+    for tensor in chain(network.parameters(), network.buffers()):
+        alike = seen.setdefault(tensor.shape, [])
+        if any(torch.equal(tensor, other) for other in alike):
+            return True
+        alike.append(tensor)
+    return False
+
+
+def _opens(path: Path) -> bool:
+    try:
+        open_session(str(path), threads=1)
+    except Exception:  # ONNX Runtime's errors share no base class
+        return False
+    return True
+
+
+@contextmanager
+def _equal_tensors_apart() -> Iterator[None]:
+    """A block in which torch's exporter keeps tensors of the same values apart.
+
+    It makes them one, by nodes that ONNX Runtime loses where it computes weights before it begins.
+    """
+    together = torch._C._jit_pass_onnx_deduplicate_initializers
+    torch._C._jit_pass_onnx_deduplicate_initializers = lambda graph, params_dict, is_train: params_dict  # noqa: ARG005
+    try:
+        yield
+    finally:
+        torch._C._jit_pass_onnx_deduplicate_initializers = together
 
 
 class _OfOneInput(nn.Module):

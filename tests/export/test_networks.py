@@ -9,11 +9,13 @@ import onnx
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError
 from evo_fair.export import check_parity, export, export_onnx, onnx_logits, write_network
 from evo_fair.layers import params
+from evo_fair.nets.layout import give_own_inputs
 from evo_fair.problem import Problem
 from evo_fair.proxy import Proxy, predict_logits
 from evo_fair.proxy.supernets import StoredSupernet, proxy_source
@@ -106,6 +108,28 @@ def test_one_sample_alone_is_tried_too(network: nn.Module, message: str, tmp_pat
     export_onnx(network, (3,), tmp_path / "a.onnx")
     with pytest.raises(EvoFairError, match=message):
         check_parity(tmp_path / "a.onnx", predict_logits(network, x), x, network)
+
+
+class Standardised(nn.Conv2d):
+    """A convolution whose weights are standardised and scaled, as in NFNets; training begins with gains of 1."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 3, padding=1)
+        self.gain = nn.Parameter(torch.ones(c_out, 1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True)
+        scale = torch.rsqrt(torch.maximum(variance * self.weight[0].numel(), torch.tensor(1e-4))) * self.gain
+        return functional.conv2d(x, (self.weight - mean) * scale, self.bias, padding=1)
+
+
+def test_weights_that_are_scaled_by_equal_gains_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    layers = [Standardised(1, 4), nn.ReLU(), Standardised(4, 4), nn.ReLU(), Standardised(4, 4)]
+    network = give_own_inputs(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())).eval()
+    path, x = tmp_path / "network.onnx", torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    export_onnx(network, (1, 8, 8), path)
+    assert check_parity(path, predict_logits(network, x), x, network).holds
+    assert capfd.readouterr().err == ""
 
 
 def test_what_onnx_runtime_refuses_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
