@@ -76,7 +76,9 @@ def _untraced(weights: Iterable[str], reason: str) -> Structure:
 
 def _channel_groups(network: nn.Module, example: torch.Tensor) -> tuple[dict[str, ChannelGroup], dict[str, str]]:
     """The groups of channels that may be pruned, in the order of their layers, and why other layers stay whole."""
-    traced = copy.deepcopy(network).requires_grad_(True).eval()
+    traced = copy.deepcopy(network).eval()
+    for parameter in traced.parameters():
+        parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
     names = {module: name for name, module in traced.named_modules()}
     order = {name: number for number, name in enumerate(names.values())}
     own = {name for name, _ in (*traced.named_parameters(), *traced.named_buffers())}

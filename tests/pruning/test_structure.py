@@ -310,3 +310,9 @@ def test_sparsity_outside_its_range_is_refused(sparsity: float) -> None:
 def test_a_single_layer_is_a_network() -> None:
     structure = trace_structure(nn.Linear(6, 3), torch.zeros(2, 6))
     assert structure.weights == ("weight",)
+
+
+def test_a_parameter_of_whole_numbers_keeps_nothing_whole() -> None:
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    network.register_parameter("steps", nn.Parameter(torch.tensor([1, 2]), requires_grad=False))
+    assert list(trace_structure(network, torch.zeros(2, 4)).groups) == ["0"]
