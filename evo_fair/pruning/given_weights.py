@@ -50,9 +50,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     tensors = _under_all_names(tensors, known)
     for own, tensor in tensors.items():
-        if own in known and known[own].is_floating_point() and not tensor.is_floating_point():
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise PruningError(f"{path}: {quote(own)} is {kind}, and the network's is of real numbers: convert it")
+        if own in known:
+            _check_kind(path, own, tensor, known[own])
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -64,6 +63,18 @@ def load_weights(network: nn.Module, path: Path) -> None:
             _refuse_names(path, stored, known)
             why = _other_names(tensors, known)
         raise PruningError(f"{path} does not fit the network: {why}; give the weights of this very network") from error
+
+
+def _check_kind(path: Path, name: str, tensor: torch.Tensor, own: torch.Tensor) -> None:
+    """Refuses a tensor that the network's own could only hold as something else; real numbers may be rounded."""
+    kind, kept = (str(one.dtype).removeprefix("torch.") for one in (tensor, own))
+    if own.is_floating_point() and not tensor.is_floating_point():
+        raise PruningError(f"{path}: {quote(name)} is {kind}, and the network's is of real numbers: convert it")
+    whole = not own.is_floating_point() and not own.is_complex()
+    if whole and not torch.equal(tensor.to(own.dtype).to(tensor.dtype), tensor):
+        raise PruningError(
+            f"{path}: {quote(name)} is {kind}, with values that the network's, {kept}, can't hold: convert it"
+        )
 
 
 def _under_all_names(tensors: dict[str, torch.Tensor], known: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

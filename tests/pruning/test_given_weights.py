@@ -119,3 +119,15 @@ def test_weights_of_whole_numbers_are_refused(tmp_path: Path) -> None:
         load_weights(network, tmp_path / "w.safetensors")
     with pytest.raises(PruningError, match=r"are a folder: name a \.safetensors file"):
         load_weights(network, tmp_path)
+
+
+@pytest.mark.parametrize("value", [2.7, float("nan"), 1e30])
+def test_numbers_that_a_whole_number_can_not_hold_are_refused(value: float, tmp_path: Path) -> None:
+    network = nn.BatchNorm1d(3)
+    tensors = network.state_dict() | {"num_batches_tracked": torch.tensor(value)}
+    save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(PruningError, match="is float32, with values that the network's, int64, can't hold: convert it"):
+        load_weights(network, tmp_path / "w.safetensors")
+    save_file(tensors | {"num_batches_tracked": torch.tensor(7.0)}, tmp_path / "v.safetensors")
+    load_weights(network, tmp_path / "v.safetensors")
+    assert int(network.num_batches_tracked or 0) == 7
