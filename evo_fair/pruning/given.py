@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from evo_fair.blame import is_theirs
-from evo_fair.errors import PruningError, in_a_line
+from evo_fair.errors import PruningError, in_a_line, quote
 from evo_fair.files import digest, user_path
 from evo_fair.nets.layout import give_own_inputs
 from evo_fair.show import say
@@ -226,11 +226,8 @@ def _plain(network: Any, place: str) -> nn.Module:
         network = network.module
     if not isinstance(network, nn.Module):
         raise PruningError(f"{place} returns {type(network).__name__}: it has to return a torch.nn.Module")
-    if isinstance(network, torch.jit.ScriptModule) or type(network).__name__ == "OptimizedModule":
-        raise PruningError(
-            f"{place} returns a compiled {type(network).__name__}: return the module that it is made from"
-        )
     try:
+        compiled = next(((name, layer) for name, layer in network.named_modules() if _is_compiled(layer)), None)
         tensors = [*network.parameters(), *network.buffers()]
         found = network.cpu() if not any(tensor.is_meta for tensor in tensors) else None
     except Exception as error:  # a user's module can override anything, and hold itself
@@ -239,6 +236,13 @@ def _plain(network: Any, place: str) -> nn.Module:
             f"{place} returns a network whose layers can't be gone through ({why}): keep no layer among the layers "
             "that it has itself, and leave torch's own methods as they are"
         ) from error
+    if compiled is not None:
+        name, layer = compiled
+        what = f"network whose layer {quote(name)} is a " if name else ""
+        mend = "make the network of" if name else "return"
+        raise PruningError(
+            f"{place} returns a {what}compiled {type(layer).__name__}: {mend} the module that it is made from"
+        )
     if found is None:
         raise PruningError(f"{place} returns a network on the device 'meta', without weights: make it on the CPU")
     if any(not is_lazy(tensor) and tensor.is_inference() for tensor in tensors):
@@ -246,3 +250,9 @@ def _plain(network: Any, place: str) -> nn.Module:
             f"{place} makes its network under torch.inference_mode(), so that it can't be trained: make it outside"
         )
     return found
+
+
+def _is_compiled(layer: nn.Module) -> bool:
+    """Whether a layer with tensors was scripted, or one compiled, so that it can't be pruned or exported."""
+    scripted = isinstance(layer, torch.jit.ScriptModule) and any(True for _ in (*layer.parameters(), *layer.buffers()))
+    return scripted or type(layer).__name__ == "OptimizedModule"

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from evo_fair.errors import PruningError
-from evo_fair.pruning.given import given_modules, load_module, settings_of, source_of
+from evo_fair.pruning.given import copy_of_module, given_modules, load_module, settings_of, source_of
 
 PLAIN = "from torch import nn\n\n\ndef network():\n    return nn.Sequential(nn.Flatten(), nn.Linear(4, {width}))\n"
 
@@ -162,3 +162,13 @@ def test_a_relative_import_is_answered_with_what_takes_it(tmp_path: Path) -> Non
     path = written(tmp_path, "from .blocks import WIDTH\n" + PLAIN.format(width="WIDTH"))
     with pytest.raises(PruningError, match=r"relative import.*; import what lies beside it by its plain name, or name"):
         load_module(f"{path}:network")
+
+
+def test_a_layer_that_is_scripted_or_compiled_is_named() -> None:
+    layer = nn.Linear(4, 4)
+    for kind in (torch.jit.script(layer), torch.compile(layer)):
+        network = nn.Sequential(nn.Flatten(), kind, nn.Linear(4, 2))
+        with pytest.raises(PruningError, match=f"whose layer '1' is a compiled {type(kind).__name__}: make "):
+            copy_of_module(network)
+    without = nn.Sequential(torch.jit.script(nn.ReLU()), layer)
+    assert len(copy_of_module(without).state_dict()) == 2
