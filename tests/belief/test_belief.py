@@ -222,6 +222,12 @@ def test_rank_correlation_is_kendalls() -> None:
     assert rank_correlation([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
 
 
+def test_rank_correlation_is_of_pairs_whose_results_differ() -> None:
+    assert rank_correlation([1, 2, 3, 4], [5, 5, 6, 6]) == 1.0
+    assert rank_correlation([1, 2, 2, 2], [5, 5, 6, 6]) == pytest.approx(2 / 4)
+    assert np.isnan(rank_correlation([1, 2, 3], [5, 5, 5]))
+
+
 def test_the_example_is_right() -> None:
     found = doctest.testmod(module)
     assert (found.failed, found.attempted) == (0, 6)

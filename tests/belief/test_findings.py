@@ -71,6 +71,15 @@ def test_size_alone_is_the_size_that_ranks_best() -> None:
     assert finding.size_decides
 
 
+def test_equal_results_count_alike_for_belief_and_size() -> None:
+    """Belief orders networks as size does, and a third of the pairs came to the same: it sees no more than size."""
+    error = 0.4 - 0.2 * np.linspace(0.0, 1.0, 12)[:, None]
+    belief = Belief.fit(error, [0.001], np.exp(np.linspace(13.0, 18.0, 12))[:, None])
+    finding = find(belief.after(Trainings.of(np.arange(12), np.round(error, 1), [0.001])), Axis("error"), 0)
+    assert (finding.tau, finding.size_tau) == (1.0, 1.0)
+    assert finding.size_decides
+
+
 @pytest.mark.parametrize("alike", [0, 1])
 def test_a_size_that_all_trained_networks_have_ranks_nothing(alike: int) -> None:
     rng = np.random.default_rng(3)
