@@ -21,6 +21,10 @@ _NUMBER = r"[-+]?(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _LIMIT = re.compile(rf"\s*(?P<name>\S.*?)\s*(?P<relation><=|>=)\s*(?P<number>{_NUMBER})\s*", re.DOTALL)
 _STRICT = re.compile(rf"\s*(?P<name>[^<>=!\s]+)\s*(?P<relation><|>|==?|!=)\s*(?P<number>{_NUMBER})\s*")
 
+_ROUNDING, _LEAST_ROUNDING = 1e-12, 1e-9
+"""What rounding puts a computed share beyond a limit that it equals, at most, and as a part of small limits: the error
+of a network that gets 0.85 right is 1 - 0.85, a little more than 0.15."""
+
 _ALSO = re.compile(r"(?:[,;]|&+|\band\b)(?![^\[]*\])", re.IGNORECASE)
 """What stands between two limits; within brackets it is a part of a group's name."""
 _BETWEEN = re.compile(rf"\s*(?P<least>{_NUMBER})\s*<=?\s*(?P<name>[^<>=!\s]+)\s*<=?\s*(?P<most>{_NUMBER})\s*")
@@ -28,7 +32,7 @@ _BETWEEN = re.compile(rf"\s*(?P<least>{_NUMBER})\s*<=?\s*(?P<name>[^<>=!\s]+)\s*
 
 @dataclass(frozen=True)
 class Limit:
-    """`name <= number` or `name >= number`; a value equal to the number meets it.
+    """`name <= number` or `name >= number`; a value equal to the number, but for rounding, meets it.
 
     Args:
         name: What is limited, such as `latency_ms`.
@@ -56,8 +60,7 @@ class Limit:
         Returns:
             bool of the same shape.
         """
-        array = np.asarray(values, np.float64)
-        return np.asarray(array <= self.number if self.relation == "<=" else array >= self.number)
+        return np.asarray(self._excess(values) <= 0.0)
 
     def violation(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """How far values are beyond the limit.
@@ -71,10 +74,15 @@ class Limit:
         Returns:
             float64 of the same shape, from 0 (met) up to below 1.
         """
+        excess = np.maximum(self._excess(values), 0.0)
+        return np.asarray(excess / ((abs(self.number) or 1.0) + excess))
+
+    def _excess(self, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """By how much values are beyond the number; at most 0 where they meet it."""
         array = np.asarray(values, np.float64)
         excess = array - self.number if self.relation == "<=" else self.number - array
-        excess = np.maximum(excess, 0.0)
-        return np.asarray(excess / ((abs(self.number) or 1.0) + excess))
+        rounding = min(_ROUNDING, _LEAST_ROUNDING * abs(self.number))
+        return np.where(excess <= rounding, np.minimum(excess, 0.0), excess)
 
 
 @dataclass(frozen=True)

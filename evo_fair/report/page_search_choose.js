@@ -11,8 +11,11 @@ function makeChooser(table, axes) {
 
   function meets(limit) {
     const values = table.columns[limit.name];
+    // What rounding puts a share beyond a limit that it equals: 1 - 0.85 is a little more than 0.15.
+    const rounding = Math.min(1e-12, 1e-9 * Math.abs(limit.number));
+    const sign = limit.relation === "<=" ? 1 : -1;
     return Uint8Array.from(values, (value) =>
-      value !== null && (limit.relation === "<=" ? value <= limit.number : value >= limit.number) ? 1 : 0);
+      value !== null && sign * (value - limit.number) <= rounding ? 1 : 0);
   }
 
   function dominated(one, places) {

@@ -102,6 +102,19 @@ def test_the_limit_itself_is_met():
     assert Limit("a", ">=", 5.0).met([4.9, 5.0, 5.1, np.nan]).tolist() == [False, True, True, False]
 
 
+def test_a_share_that_rounding_moves_meets_the_limit_that_it_equals():
+    for samples in (20, 100, 1000):
+        wrong = np.arange(1, samples)
+        for limit, error in zip(wrong / samples, 1 - (samples - wrong) / samples, strict=True):
+            assert Limit("error", "<=", limit).met(error)
+            assert Limit("error", "<=", limit).violation(error) == 0.0
+            assert Limit("accuracy", ">=", 1 - limit).met((samples - round(limit * samples)) / samples)
+    assert not Limit("error", "<=", 0.15).met(0.15 + 1e-9)
+    assert not Limit("energy", "<=", 1e-14).met(1.1e-14)
+    assert not Limit("macs", "<=", 1e12).met(1e12 + 1)
+    assert not Limit("gap", "<=", 0.0).met(1e-300)
+
+
 def test_violations_are_relative_and_below_one():
     # Excess 5 over a limit of 5 is 1, and 1 / (1 + 1) = 0.5; 0.6 under a floor of 0.75 is 0.2, and 0.2 / 1.2 = 1/6.
     np.testing.assert_allclose(Limit("a", "<=", 5.0).violation([3.0, 5.0, 10.0, 1e300]), [0, 0, 0.5, 1.0])
