@@ -176,11 +176,13 @@ def _metric(objective: Objective) -> Metric:
 
 def _value(name: str, metric: Metric, counts: Counts, resampled: Resampled | None, units: int) -> Examination:
     try:
-        if resampled is None:
-            return {name: Interval(float(metric(counts)[0]), np.nan, np.nan)}
-        return {name: interval(metric, counts, resampled, units=units)}
+        alone = Interval(float(metric(counts)[0]), np.nan, np.nan)
     except UndefinedMetricError:
         return {}
+    try:
+        return {name: alone if resampled is None else interval(metric, counts, resampled, units=units)}
+    except UndefinedMetricError:
+        return {name: alone}
 
 
 def _groups(grouping: str, counts: Counts, resampled: Resampled | None, units: int) -> Examination:

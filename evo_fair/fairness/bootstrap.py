@@ -5,12 +5,14 @@ cluster bootstrap). The counts of a resample are exact: every sample counts as o
 and resamples are `Counts`, or for many labels `Resampled`.
 """
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from evo_fair.arrays import Floats
+from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness.counts import Counts
 from evo_fair.fairness.degenerate import effective_sizes, shares_with_spread, without_spread
 from evo_fair.fairness.metrics import ACCURACIES, METRICS, RECIPES, Metric
@@ -73,6 +75,8 @@ def interval(
     one the mean of the labels' own. That of the worst group reaches from the lowest
     lower to the lowest upper end of `ends_of_groups`. A metric that is not evo_fair's
     own has the ends of `ends_of_change`; NaN where it is the same in every resample.
+    Resamples on which it has no value, as where a group has no positive sample there,
+    don't count.
 
     Args:
         metric: The metric.
@@ -85,9 +89,21 @@ def interval(
         The value and the interval's ends.
 
     Raises:
-        UndefinedMetricError: The metric has no value on these samples, or on a resample.
+        UndefinedMetricError: The metric has no value on these samples, or on nineteen
+            resamples in twenty.
     """
-    name, value = _name_of(metric), float(metric(counts)[0])
+    value = float(metric(counts)[0])
+    try:
+        return _interval(metric, value, counts, resampled, level, units)
+    except UndefinedMetricError:
+        return _interval(metric, value, counts, _with_value(metric, resampled), level, units)
+
+
+def _interval(
+    metric: Metric, value: float, counts: Counts, resampled: Counted, level: float, units: int | None
+) -> Interval:
+    """`interval` of a `value` from resamples on which the metric has one."""
+    name = _name_of(metric)
     if name in ACCURACIES and without_spread(drawn := RECIPES[name].measured(resampled, name)):
         low, high = ends(value, drawn, level)
         least, most = _ends_of_all_alike(name, counts, resampled, level, units)
@@ -214,6 +230,19 @@ def ends_of_change(
 def _name_of(metric: Metric) -> str | None:
     """What one of `METRICS` is called; None for any other."""
     return next((name for name, known in METRICS.items() if known is metric), None)
+
+
+def _with_value(metric: Metric, resampled: Counted) -> Counted:
+    """The resamples on which a metric has a value; raises `UndefinedMetricError` for fewer than one in twenty."""
+    there = np.zeros(len(resampled), np.bool_)
+    each = (part[number] for part in resampled.parts() for number in range(len(part)))
+    for number, one in enumerate(each):
+        with suppress(UndefinedMetricError):
+            metric(one)
+            there[number] = True
+    if 20 * there.sum() < len(there):
+        raise UndefinedMetricError(f"of {len(there)} resamples {(~there).sum()} have no value; use a coarser grouping")
+    return resampled[there]
 
 
 def _ends_of_all_alike(name: str, counts: Counts, resampled: Counted, level: float, units: int | None) -> Floats:

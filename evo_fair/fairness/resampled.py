@@ -1,7 +1,7 @@
 """Resamples: whole units (lesions, patients) drawn anew, and what one network gets right on each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -65,6 +65,10 @@ class Resampled:
 
     def __len__(self) -> int:
         return len(self.sums)
+
+    def __getitem__(self, resamples: npt.NDArray[np.bool_]) -> "Resampled":
+        """The chosen resamples, by a mask."""
+        return replace(self, sums=self.sums[resamples])
 
     @property
     def group_names(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import pytest
 
 import evo_fair as ef
 from evo_fair.data import Dataset, Grouping
+from evo_fair.errors import UndefinedMetricError
 from evo_fair.evolution import resolve
 from evo_fair.export.examine import Examiner
 from evo_fair.fairness import METRICS, Counts, bootstrap, group_accuracy
@@ -212,3 +213,24 @@ def test_objectives_of_a_search_are_measured_by_the_first_grouping(dataset: Data
     expected = bootstrap.interval(METRICS["mcd"], counts, examiner.resampled(predictions, "class"), units=len(labels))
     assert found["mcd[class]"] == expected
     assert not [name for name in found if name.startswith(("error", "lead_of_sevens[odd", "mcd[odd"))]
+
+
+def precision_of_sevens(counts: Counts) -> np.ndarray:
+    """Which share of what is taken for a seven is one; of nothing there is none."""
+    taken = counts.overall[:, :, 7].sum(axis=1)
+    if not taken.all():
+        raise UndefinedMetricError("nothing is taken for a seven")
+    return counts.overall[:, 7, 7] / taken
+
+
+@pytest.mark.parametrize("sevens", [1, 3])
+def test_an_objective_without_a_value_on_some_resamples_is_measured(dataset: Dataset, sevens: int) -> None:
+    """Of one sample taken for a seven, a third of the resamples has none: all others say the same."""
+    labels = dataset.labels[dataset.part("test")]
+    taken = np.r_[np.flatnonzero(labels == 7)[: sevens - 1], np.flatnonzero(labels == 8)[:1]]
+    predictions = np.where(labels == 7, 6, labels).astype(np.uint8)
+    predictions[taken] = 7
+    own = ef.Objective("precision_of_sevens", "max", function=precision_of_sevens)
+    found = Examiner(dataset, "test", ("class",), 0, 300, [own]).examine(predictions)["precision_of_sevens[class]"]
+    assert found.value == (sevens - 1) / sevens
+    assert math.isnan(found.low) if sevens == 1 else found.low < found.value <= found.high

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from evo_fair.errors import UndefinedMetricError
 from evo_fair.fairness import METRICS, Counts, count_predictions, group_accuracy
 from evo_fair.fairness.bootstrap import ends, ends_of_change, ends_of_groups, interval
 from evo_fair.fairness.resampled import Resampled, draw_weights
@@ -280,3 +281,19 @@ def test_a_metric_that_is_not_ours_may_be_below_0_and_has_no_ends_without_spread
     same = interval(lambda each: np.full(len(each), -3.0), counts, resampled)
     assert same.value == -3
     assert np.isnan([same.low, same.high]).all()
+
+
+def test_resamples_without_a_positive_sample_of_a_group_do_not_count() -> None:
+    """A group of three positives has none in one resample of twenty; the interval is that of the others."""
+    labels, groups = np.repeat([0, 1, 0, 1], [100, 100, 30, 3]), np.repeat([0, 1], [200, 33]).astype(np.int16)
+    predictions = np.where(np.arange(233) % 4 == 0, 1 - labels, labels).astype(np.uint8)
+    predictions[-1] = 0
+    counts = Counts(*count_predictions(predictions[None], labels, groups, 2, 2), ("a", "b"), ("no", "yes"), (1,))
+    weights = draw_weights(np.arange(233), 400, np.random.default_rng(0))
+    whole = (weights[:, -3:] > 0).any(axis=1)
+    assert 10 < (~whole).sum() < 40
+    all_of_them, some = (Resampled.of(w, predictions, labels, groups, counts) for w in (weights, weights[whole]))
+    for name in ("equal_opportunity_difference", "equalized_odds_difference", "average_odds_difference"):
+        assert interval(METRICS[name], counts, all_of_them) == interval(METRICS[name], counts, some)
+    with pytest.raises(UndefinedMetricError, match="resamples"):
+        interval(METRICS["equal_opportunity_difference"], counts, all_of_them[~whole])
