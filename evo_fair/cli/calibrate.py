@@ -102,6 +102,7 @@ def calibrate(
     from evo_fair.errors import ProfileError
     from evo_fair.jobs.calibrate import calibrate as make_profile
     from evo_fair.jobs.calibrate import calibration_kit, check_left_out, check_unmeasured
+    from evo_fair.latency.schema import check_name
 
     record = {"runtime": runtime or None, "precision": precision, "cores": cores}
     record |= {"source": source or None, "licence": licence or None}
@@ -114,6 +115,7 @@ def calibrate(
         later = {"out": out, "threads": threads, "minutes": minutes, "keep": keep}
         later |= {"accept-implausible": accept_implausible or None}
         check_left_out(later, "not for writing a kit: leave it out")
+        check_name(name)  # the command that is printed states it
         networks = len(calibration_kit(kit, problem=problem, seed=seed, run=run, device=device).names)
         what = "networks" if run is None else "layers and networks, the most telling first,"
         before = "" if run is None else " --layers BEFORE/layers.csv --latency BEFORE/latency.csv"

@@ -85,12 +85,12 @@ def test_prices_can_be_carried_over(files: list[str], tmp_path: Path) -> None:
 
 def test_a_kit_is_written_for_the_problem_that_is_asked_for(tmp_path: Path) -> None:
     kit = tmp_path / "my kit"
-    result = CliRunner().invoke(app, ["calibrate", "--kit", str(kit), "--problem", "digits", "--name", "my board"])
+    result = CliRunner().invoke(app, ["calibrate", "--kit", str(kit), "--problem", "digits", "--name", "my-board"])
     assert result.exit_code == 0, result.output
     assert (kit / "measure.py").is_file()
     assert len(list((kit / "networks").glob("*.onnx"))) > 100
     measured = ["--layers", f"{kit}/layers.csv", "--latency", f"{kit}/latency.csv"]
-    assert shlex.split(result.output.splitlines()[-1]) == ["evo-fair", "calibrate", *measured, "--name", "my board"]
+    assert shlex.split(result.output.splitlines()[-1]) == ["evo-fair", "calibrate", *measured, "--name", "my-board"]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,7 @@ def test_damaged_measurements_are_refused(
         (["--precision", "int8"], "--precision is only for measurements: leave it out, or give --layers and --latency"),
         (["--carry-from", "pixel-3"], "--carry-from is only for measurements"),
         (["--board", "mine"], "--board is only for measurements"),
+        (["--kit", "k", "--name", "my board"], "profile name 'my board': expected up to 64 letters"),
         (["--kit", "k", "--minutes", "5"], "--minutes is not for writing a kit: leave it out"),
         (["--kit", "k", "--out", "b.json"], "--out is not for writing a kit"),
         (["--kit", "k", "--accept-implausible"], "--accept-implausible is not for writing a kit"),
