@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,9 @@ import numpy.typing as npt
 from evo_fair.arguments import as_path
 from evo_fair.arrays import Ints
 from evo_fair.csv_tables import number_in
-from evo_fair.errors import ProfileError
+from evo_fair.errors import DataWarning, ProfileError
 from evo_fair.files import size_of, write_text
-from evo_fair.layers import COLUMNS, LayerTable, Op
+from evo_fair.layers import C_IN, C_OUT, COLUMNS, LayerTable, Op
 
 __all__ = [
     "Measurements",
@@ -109,6 +110,7 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
 
     Returns:
         The networks' names in order of appearance, and their layers, int32 `[networks, layers, 8]`, padded with zeros.
+        A `DataWarning` names a network that seems to be two of one name, one below the other.
 
     Raises:
         ProfileError: A column is missing or there twice, an operator unknown, a value out of range or a network in
@@ -124,6 +126,7 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
     """
     path = as_path("layers", path)
     networks: dict[str, list[tuple[int, ...]]] = {}
+    anew: list[tuple[int, str]] = []
     before = None
     for line, row in _rows(path, ("network", *COLUMNS)):
         name = row["network"]
@@ -132,10 +135,21 @@ def read_layers(path: str | Path) -> tuple[list[str], LayerTable]:
                 f"{path}, line {line}: network {name!r} was there before: keep its layers together, once, "
                 "and give another network another name"
             )
-        networks.setdefault(name, []).append(_layer(path, line, row))
+        layer = _layer(path, line, row)
+        if _begins_anew(networks.setdefault(name, []), layer):
+            anew.append((line, name))
+        networks[name].append(layer)
         before = name
     if not networks:
         raise ProfileError(f"{path} holds no layers: give at least one row below the header")
+    if anew:
+        line, name = anew[0]
+        warnings.warn(
+            f"{path}, line {line}: network {name!r} seems to begin anew, and counts as one ({len(anew)} such): "
+            "if these are two networks, give each a name of its own",
+            DataWarning,
+            stacklevel=2,
+        )
     table = np.zeros((len(networks), max(map(len, networks.values())), len(COLUMNS)), np.int32)
     for n, layers in enumerate(networks.values()):
         table[n, : len(layers)] = layers
@@ -241,6 +255,11 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str
         raise ProfileError(f"cannot read {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ProfileError(f"{path} is not a CSV file in UTF-8 ({error}): export it again") from error
+
+
+def _begins_anew(layers: Sequence[tuple[int, ...]], layer: tuple[int, ...]) -> bool:
+    """Whether a layer can read only what its network reads, of whose channels no earlier layer makes as many."""
+    return bool(layers) and layer[C_IN] == layers[0][C_IN] and all(layer[C_IN] != one[C_OUT] for one in layers)
 
 
 def _layer(path: Path, line: int, row: dict[str, str]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo_fair.errors import ProfileError
+from evo_fair.errors import DataWarning, ProfileError
 from evo_fair.latency.measurements import (
     Measurements,
     read_latency,
@@ -37,9 +37,9 @@ def test_layers_become_a_padded_table_in_order_of_appearance(tmp_path: Path) -> 
 
 
 def test_a_convolution_with_a_group_for_each_channel_is_depthwise_as_in_graphs(tmp_path: Path) -> None:
-    rows = "a,conv,8,16,3,1,8,16,16\na,conv,8,8,3,1,4,16,16\na,conv,1,8,3,1,1,16,16\n"
+    rows = "a,conv,8,16,3,1,8,16,16\nb,conv,8,8,3,1,4,16,16\nc,conv,1,8,3,1,1,16,16\n"
     _, table = read_layers(written(tmp_path / "layers.csv", HEADER + rows))
-    assert table[0, :, 0].tolist() == [Op.DEPTHWISE, Op.CONV, Op.CONV]
+    assert table[:, 0, 0].tolist() == [Op.DEPTHWISE, Op.CONV, Op.CONV]
     assert table[0, 0, 1:].tolist() == [8, 16, 3, 1, 8, 16, 16]
 
 
@@ -78,6 +78,22 @@ def test_damaged_layers_are_refused(content: str, message: str, tmp_path: Path) 
     with pytest.raises(ProfileError, match=message) as refused:
         read_layers(path)
     assert str(path) in str(refused.value)
+
+
+def test_two_networks_of_one_name_below_each_other_are_doubted(tmp_path: Path) -> None:
+    smaller = "a,conv,3,16,3,2,1,24,24\na,linear,16,10,1,1,1,1,1\n"
+    twice = written(tmp_path / "layers.csv", HEADER + GOOD.removeprefix(HEADER).split("b,")[0] + smaller)
+    told = r"layers\.csv, line 4: network 'a' seems to begin anew, and counts as one \(1 such\): if these are two"
+    with pytest.warns(DataWarning, match=told):
+        names, table = read_layers(twice)
+    assert (names, table.shape) == (["a"], (1, 4, 8))
+
+
+def test_branches_and_repeated_layers_are_not_doubted(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    stacked = "c,conv,8,8,3,1,1,16,16\n" * 3
+    excited = "d,conv,3,8,3,2,1,32,32\nd,global_pool,8,8,1,1,1,16,16\nd,linear,8,3,1,1,1,1,1\nd,linear,3,8,1,1,1,1,1\n"
+    read_layers(written(tmp_path / "layers.csv", GOOD + stacked + excited + "d,mul,8,8,1,1,1,16,16\n"))
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(
