@@ -4,7 +4,8 @@
 
 Every round visits all networks once, in an order of its own, so that whatever slows the machine for a while slows all
 of them; a visit is a few runs after one that warms up; a network's latency is the median over rounds. Writes
-latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted.
+latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted. Ctrl-C
+keeps the rounds that are complete.
 """
 
 from __future__ import annotations
@@ -17,9 +18,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable  # noqa: UP035  # boards may run Python 3.8
 
-import numpy as np
+try:
+    import numpy as np
+except (ImportError, KeyboardInterrupt) as error:
+    if __name__ != "__main__":
+        raise
+    if isinstance(error, KeyboardInterrupt):
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
+    reason = " ".join(str(error).split())[:200]
+    sys.stderr.write(f"NumPy can't be imported ({reason}): install it with 'python3 -m pip install numpy'\n")
+    sys.exit(2)
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     import numpy.typing as npt
 
 __all__ = [
@@ -117,15 +130,19 @@ def measure(
     progress: Callable[[int, int], None],
     most_rounds: int = MOST_ROUNDS,
     seed: int = 0,
+    rounds: list[list[float]] | None = None,
 ) -> Timings:
-    """Times sessions by name, interleaved, for about `minutes` at most, but at least 5 rounds."""
+    """Times sessions by name, interleaved, for about `minutes` at most, but at least 5 rounds.
+
+    `rounds` is filled meanwhile with what each round measured, for who wants it after an interrupt.
+    """
     names = list(sessions)
     generator = np.random.default_rng(seed)
     feeds = {name: random_inputs(session, generator) for name, session in sessions.items()}
     started = time.perf_counter()
     first = {name: _visit(sessions[name], feeds[name], 1) for name in names}
     runs = {name: int(min(max(VISIT_MS / max(first[name], 1e-6), 3), MOST_RUNS)) for name in names}
-    rounds: list[list[float]] = []
+    rounds = [] if rounds is None else rounds
     while len(rounds) < most_rounds:
         begun = time.perf_counter()
         times = {}
@@ -184,13 +201,19 @@ def main() -> None:
     # Copies from a Mac hold files with a dot before each one's name.
     files = sorted(path for path in (here / "networks").glob("*.onnx") if not path.name.startswith("."))
     if not files:
-        sys.exit("no networks/*.onnx beside measure.py: copy the whole kit")
+        _end("no networks/*.onnx beside measure.py: copy the whole kit")
+    if not os.access(here, os.W_OK):
+        _end(f"{here} can't be written to, where latency.csv belongs: copy the kit to a folder of yours")
     pin(arguments.threads)
     sessions = {}
-    for done, path in enumerate(files, 1):
-        sessions[path.stem] = _opened(path, arguments.threads)
-        _say(f"loading {done}/{len(files)}")
-    timings = measure(sessions, arguments.minutes, lambda done, total: _say(f"round {done}/{total}"))
+    rounds: list[list[float]] = []
+    try:
+        for done, path in enumerate(files, 1):
+            sessions[path.stem] = _opened(path, arguments.threads)
+            _say(f"loading {done}/{len(files)}")
+        timings = measure(sessions, arguments.minutes, lambda done, total: _say(f"round {done}/{total}"), rounds=rounds)
+    except KeyboardInterrupt:
+        _interrupted(here / "latency.csv", list(sessions), rounds)
     write_csv(here / "latency.csv", timings)
     _say("")
     sys.stdout.write(
@@ -206,10 +229,26 @@ def _opened(path: Path, threads: int) -> Any:
     try:
         return open_session(str(path), threads)
     except ImportError as error:
-        sys.exit(f"ONNX Runtime can't be imported ({error}): install it with 'python3 -m pip install onnxruntime'")
+        reason = " ".join(str(error).split())[:200]
+        _end(f"ONNX Runtime can't be imported ({reason}): install it with 'python3 -m pip install onnxruntime'")
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
         reason = " ".join(str(error).split())[:200]
-        sys.exit(f"{path} can't be loaded ({reason}): copy the whole kit again")
+        _end(f"{path} can't be loaded ({reason}): copy the whole kit again")
+
+
+def _interrupted(path: Path, names: list[str], rounds: list[list[float]]) -> NoReturn:
+    """Writes the complete rounds, unless they are too few to replace what was measured before, and ends with 130."""
+    if not rounds or (len(rounds) < FEWEST_ROUNDS and path.exists()):
+        _end("interrupted: nothing was written", 130)
+    write_csv(path, Timings(names, rounds))
+    few = f", of which {FEWEST_ROUNDS} are needed to be sure" if len(rounds) < FEWEST_ROUNDS else ""
+    _end(f"interrupted: {path} has what {len(rounds)} complete rounds measured{few}", 130)
+
+
+def _end(line: str, code: int = 2) -> NoReturn:
+    """Ends the process with a line in place of the progress."""
+    _say(f"{line}\n")
+    sys.exit(code)
 
 
 def _say(text: str) -> None:

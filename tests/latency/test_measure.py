@@ -85,7 +85,7 @@ def test_a_kit_warns_of_an_unsteady_board(
     monkeypatch.setattr(measuring, "__file__", str(tmp_path / "measure.py"))
     monkeypatch.setattr(measuring, "pin", lambda threads: None)
     monkeypatch.setattr(measuring, "open_session", lambda path, threads: None)
-    monkeypatch.setattr(measuring, "measure", lambda *arguments: Timings(["a"], rounds))
+    monkeypatch.setattr(measuring, "measure", lambda *_, **__: Timings(["a"], rounds))
     monkeypatch.setattr("sys.argv", ["measure.py"])
     measuring.main()
     warned = "the machine was not steady, within 5%: run it again with nothing else running" in capsys.readouterr().err
@@ -122,7 +122,11 @@ def test_a_kit_refuses_what_it_can_not_measure_with(
     ],
 )
 def test_a_kit_names_a_network_that_can_not_be_loaded(
-    error: Exception, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(path: str, threads: int) -> None:
         assert path == str(tmp_path / "networks" / "a.onnx"), "what a Mac adds is passed over"
@@ -137,7 +141,75 @@ def test_a_kit_names_a_network_that_can_not_be_loaded(
     monkeypatch.setattr("sys.argv", ["measure.py"])
     with pytest.raises(SystemExit) as ended:
         measuring.main()
-    assert told in str(ended.value)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert told in line
+
+
+@pytest.mark.parametrize(
+    ("rounds", "before", "kept", "told"),
+    [
+        (0, False, None, "interrupted: nothing was written"),
+        (2, False, "1.500000", "latency.csv has what 2 complete rounds measured, of which 5 are needed to be sure"),
+        (2, True, "9", "interrupted: nothing was written"),
+        (6, True, "3.500000", "latency.csv has what 6 complete rounds measured"),
+    ],
+)
+def test_a_kit_that_is_interrupted_keeps_its_rounds(
+    rounds: int,
+    before: bool,
+    kept: str | None,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupt(*_: object, rounds: list[list[float]], done: int = rounds) -> None:
+        rounds += [[float(ms)] for ms in range(1, done + 1)]
+        raise KeyboardInterrupt
+
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "a.onnx").write_bytes(b"")
+    if before:
+        (tmp_path / "latency.csv").write_text("network,latency_ms\na,9\n")
+    monkeypatch.setattr(measuring, "__file__", str(tmp_path / "measure.py"))
+    monkeypatch.setattr(measuring, "pin", lambda threads: None)
+    monkeypatch.setattr(measuring, "open_session", lambda path, threads: None)
+    monkeypatch.setattr(measuring, "measure", interrupt)
+    monkeypatch.setattr("sys.argv", ["measure.py"])
+    with pytest.raises(SystemExit) as ended:
+        measuring.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.endswith(f"{told}\n")
+    table = tmp_path / "latency.csv"
+    assert (table.read_text().split(",")[-1].strip() if table.exists() else None) == kept
+
+
+def test_rounds_are_there_after_an_interrupt() -> None:
+    def interrupt(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    rounds: list[list[float]] = []
+    with pytest.raises(KeyboardInterrupt):
+        measure({"a": FakeSession()}, 1.0, interrupt, rounds=rounds)
+    assert len(rounds) == 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "told"),
+    [
+        ("ImportError('No module\\n named numpy')", 2, "NumPy can't be imported (No module named numpy): install it"),
+        ("KeyboardInterrupt", 130, "interrupted"),
+    ],
+)
+def test_a_kit_needs_numpy(raised: str, code: int, told: str, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text(f"raise {raised}")
+    (tmp_path / "measure.py").write_bytes(Path(measuring.__file__).read_bytes())
+    ended = subprocess.run([sys.executable, "measure.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (code, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(told)
 
 
 KIT = """
