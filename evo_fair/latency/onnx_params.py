@@ -12,13 +12,14 @@ from evo_fair.latency.onnx_rows import CONVOLUTIONS, MATRICES, RECURRENT, Row, w
 from evo_fair.latency.onnx_value import Parts, Value
 from evo_fair.latency.onnx_wiring import CASTS, QUANTISING, VIEWS
 
-__all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "may_take_a_bias", "parts_of"]
+__all__ = ["SAME_PARAMETERS", "Parameters", "holds_parameters", "leaves_as_is", "may_take_a_bias", "parts_of"]
 
 # Of their constants only the first counts as parameters, or none does: the rest say how and where, not what.
 NO_PARAMETERS = frozenset({"Resize", "Upsample", "Pad", "Clip", "Range", "OneHot", "Shape", "Size", "Slice", "Split"})
 SAME_PARAMETERS = VIEWS | CASTS | QUANTISING | {"Transpose"}
 CUTS = frozenset({"Split", "Slice", "Gather"})
 FIRST_ALONE = frozenset({"Gather", "GatherElements", "GatherND", "Expand", "Tile", "Reshape", *QUANTISING})
+NORMS = frozenset({"InstanceNormalization", "LayerNormalization", "GroupNormalization"})
 BIASES = {
     "QLinearConv": 8,
     "QGemm": 6,
@@ -45,6 +46,13 @@ def holds_parameters(value: Value | None) -> bool:
     if value.dtype in (onnx.TensorProto.INT16, onnx.TensorProto.UINT16):  # in a row they are codes of categories
         return sum(size > 1 for size in value.shape or ()) > 1
     return value.dtype in PARAMETER_TYPES
+
+
+def leaves_as_is(kind: str, inputs: Sequence[Value | None]) -> bool:
+    """Whether a norm of its own scales and shifts by ones and zeros alone."""
+    if kind not in NORMS or len(inputs) != 3 or inputs[1] is None or inputs[1].data is None or inputs[2] is None:
+        return False
+    return inputs[2].zeros and bool((inputs[1].data == 1).all())
 
 
 def may_take_a_bias(kind: str, inputs: Sequence[Value | None]) -> bool:

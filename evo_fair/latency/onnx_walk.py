@@ -16,7 +16,7 @@ from evo_fair.latency.onnx_control import CONTROL, ValueScope, walk_control
 from evo_fair.latency.onnx_file import MOST_NODES, Inputs, InputShapeError, OnnxFile, Shape, quoted
 from evo_fair.latency.onnx_fusing import Fusing
 from evo_fair.latency.onnx_layers import GraphLayer, GraphLayers
-from evo_fair.latency.onnx_params import SAME_PARAMETERS, holds_parameters, parts_of
+from evo_fair.latency.onnx_params import SAME_PARAMETERS, holds_parameters, leaves_as_is, parts_of
 from evo_fair.latency.onnx_rows import (
     CONVOLUTIONS,
     ELEMENTWISE,
@@ -277,7 +277,9 @@ class Walk:
             if data:
                 self._pass_on(data[0], outputs)
         else:
-            params = 0 if self.fusing.wiring.joins_scales(node) else self.account.parameters.of_node(kind, inputs, row)
+            wiring = self.fusing.wiring
+            made_up = wiring.joins_scales(node) or (leaves_as_is(kind, inputs) and wiring.fills_in_for_a_norm(node))
+            params = 0 if made_up else self.account.parameters.of_node(kind, inputs, row)
             self._append(node, kind, inputs, row, params, outputs)
         writes = {value.key: value.size for value in outputs if value.shape is not None}
         self.account.alive.run((value.key for value in data), writes)

@@ -66,6 +66,15 @@ class Wiring:
             and any(maker is not None and maker.op_type == "DynamicQuantizeLinear" for maker in makers)
         )
 
+    def fills_in_for_a_norm(self, node: onnx.NodeProto) -> bool:
+        """Whether exporters may have made up the scale and shift of a norm, which needs them.
+
+        So it is where it is part of a group norm, between two reshapes, or where both are constants among the nodes.
+        """
+        makers = [maker.op_type if (maker := self.maker.get(name)) is not None else "" for name in node.input]
+        reshaped = any(reader.op_type == "Reshape" for reader in self.readers.get(node.output[0], ()))
+        return makers[1:] == ["Constant", "Constant"] or (makers[:1] == ["Reshape"] and reshaped)
+
     def joins_integer_kernel(self, node: onnx.NodeProto, kind: str) -> bool:
         """Whether a conversion is part of an integer kernel, as ONNX Runtime makes them of operators between two."""
         if kind == "DequantizeLinear":

@@ -1,5 +1,6 @@
 """ONNX graphs as layer tables: both torch exporters, the usual operators, and what is unknown is said."""
 
+import copy
 import warnings
 from pathlib import Path
 
@@ -116,6 +117,39 @@ def test_torch_exports_become_the_table_worked_out_by_hand(dynamo: bool, folded:
     weights = sum(parameter.numel() for parameter in network.parameters())
     scales = sum(norm.weight.numel() for norm in network.modules() if isinstance(norm, nn.BatchNorm2d))
     assert sum(layer.params for layer in graph.layers) == weights - scales  # a folded norm leaves its shift
+
+
+@pytest.mark.parametrize(
+    ("norm", "moved"),
+    [
+        (nn.GroupNorm(4, 8), False),
+        (nn.GroupNorm(4, 8), True),
+        (nn.GroupNorm(4, 8, affine=False), False),
+        (nn.InstanceNorm2d(8, affine=True), False),
+        (nn.InstanceNorm2d(8, affine=True), True),
+        (nn.InstanceNorm2d(8), False),
+        (nn.LayerNorm([8, 5, 5]), False),
+        (nn.LayerNorm([8, 5, 5]), True),
+        (nn.LayerNorm([8, 5, 5], elementwise_affine=False), False),
+    ],
+)
+@pytest.mark.parametrize("trained", [False, True])
+def test_what_exporters_make_up_for_a_norm_is_no_parameter(
+    norm: nn.Module, moved: bool, trained: bool, tmp_path: Path
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), copy.deepcopy(norm)).eval()
+    for parameter in network.parameters() if trained else ():
+        nn.init.normal_(parameter)
+    torch.onnx.export(network, (torch.zeros(1, 3, 7, 7),), tmp_path / "x.onnx", dynamo=False)
+    if moved:  # to the initializers, as the newer exporter and optimisers do
+        model = onnx.load(tmp_path / "x.onnx")
+        for node in [node for node in model.graph.node if node.op_type == "Constant"]:
+            model.graph.initializer.add().CopyFrom(node.attribute[0].t)
+            model.graph.initializer[-1].name = node.output[0]
+            model.graph.node.remove(node)
+        onnx.save(model, tmp_path / "x.onnx")
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    assert sum(layer.params for layer in read_onnx(tmp_path / "x.onnx").layers) == weights
 
 
 def test_a_free_batch_is_one_sample(tmp_path: Path) -> None:
