@@ -378,6 +378,8 @@ def _whole(what: str, given: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(given)
     if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and not (array == np.rint(array)).all()):
         raise ValueError(f"{what}: its numbers are no whole ones ({array.dtype}): give integers")
+    if array.dtype.kind == "f" and array.size and not -(2.0**63) <= array.min() <= array.max() < 2.0**63:
+        raise ValueError(f"{what}: {array.min():g} to {array.max():g} are beyond 64 bits: give integers")
     return array
 
 

@@ -195,6 +195,8 @@ def test_the_fingerprint_covers(change: dict[str, object]) -> None:
         ({"labels": LABELS + 0.5}, "labels: its numbers are no whole ones .float64.: give integers"),
         ({"labels": LABELS.astype(str)}, "labels: its numbers are no whole ones"),
         ({"units": np.arange(6) / 2}, "units: its numbers are no whole ones"),
+        ({"units": 1e19 * np.arange(1, 7)}, r"units: 1e\+19 to 6e\+19 are beyond 64 bits: give integers"),
+        ({"units": np.array([0, 1, 2, 3, 4, np.inf])}, "units: 0 to inf are beyond 64 bits"),
         ({"split": np.full(6, 256)}, "split lie between 0 and 2, got 256 to 256"),
         ({"label_names": ("a", "a")}, "the labels have one name twice"),
         ({"label_names": (0, 1)}, "a name of the labels is 0: give a text"),
