@@ -218,6 +218,8 @@ def _parquet_column(path: Path, column: str) -> "pd.Series[Any]":
             # A cast would make 655.3000000000001 of the decimal 655.3, and 24.899999618530273 of a float32 that is
             # written 24.9: beyond a cut, and another category.
             chunks = chunks.cast(pyarrow.string())
+        if pyarrow.types.is_float16(kind):  # pyarrow would write all digits of the cast
+            return pd.Series(np.asarray(chunks.to_pandas(), np.float16).astype(str).astype(np.float64))
         if whole or pyarrow.types.is_floating(kind):
             return pd.Series(chunks.cast(pyarrow.float64(), safe=False).to_pandas())
     raise _of_other_kind(path, column, kind)

@@ -88,10 +88,11 @@ def _raw_column(column: Mapping[str, Any], frame: pd.DataFrame) -> npt.NDArray[n
 
 
 def _widened(cells: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Cells in single precision as the float64 of their digits: 24.9, where a cast makes 24.899999618530273."""
-    if not is_float_dtype(cells) or getattr(cells.dtype, "itemsize", 8) != 4:
+    """Cells in single or half precision as the float64 of their digits: 24.9, where a cast makes 24.899999618530273."""
+    size = getattr(cells.dtype, "itemsize", 8)
+    if not is_float_dtype(cells) or size not in (2, 4):
         return cells
-    return pd.Series(cells.to_numpy(np.float32, na_value=np.nan).astype(str).astype(np.float64))
+    return pd.Series(cells.to_numpy(f"f{size}", na_value=np.nan).astype(str).astype(np.float64))
 
 
 class _Cell:
@@ -180,6 +181,8 @@ class _Category(_Cell):
         return np.nan
 
     def of_text(self, text: str) -> float:
+        if _number(text) in self.blank_numbers and text not in (self.codes or ()):  # -999.0, where -999 is missing
+            return np.nan
         return code_of(text, self.codes, self.other)
 
     def of_bool(self, truth: bool) -> float:
@@ -193,7 +196,8 @@ class _Category(_Cell):
         if self.codes is None:
             return self.of_text(whole) if whole else self.other
         if abs(value) > _EXACT:  # long identifiers, of which a float would be several
-            return self.of_text(str(number))
+            written = f"{value:.17g}" if isinstance(number, float) else ""  # as the search writes those of Parquet
+            return self.of_text(written if written in self.codes else str(number))
         return self._one_of(self.written.get(value, []), number)
 
     def _one_of(self, texts: Sequence[str], cell: Any) -> float:

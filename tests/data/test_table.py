@@ -406,20 +406,26 @@ def test_long_identifiers_in_parquet_stay_apart(tmp_path: Path) -> None:
         assert len(np.unique(_read(tmp_path, file="people.parquet", unit="household").units)) == 40
 
 
-def test_decimals_and_single_precision_in_parquet_are_the_numbers_that_they_are_written_as(tmp_path: Path) -> None:
-    """Cast to float64, the decimal 655.3 becomes 655.3000000000001, and a float32 24.9 24.899999618530273."""
+def test_decimals_and_lower_precision_in_parquet_are_the_numbers_that_they_are_written_as(tmp_path: Path) -> None:
+    """Cast to float64, the decimal 655.3 becomes 655.3000000000001, and a float32 24.9 24.899999618530273.
+
+    Half precision has 655.5 for 655.3, three digits.
+    """
     pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
     people = _people()
     written = ["700", "655.3", "24.9", "0.3"] * 30
-    bands = {"band": {"column": "score", "above": [0.3, 24.9, 655.3]}, "score": "score"}
-    for score in (pd.Series(written).map(Decimal), pd.Series(written).astype(np.float32)):
+    bands: dict[str, Any] = {"band": {"column": "score", "above": [0.3, 24.9, 655.3]}, "score": "score"}
+    halves = pd.Series(written).replace("655.3", "655.5").astype(np.float16)
+    for score in (pd.Series(written).map(Decimal), pd.Series(written).astype(np.float32), halves):
+        most = "655.5" if score is halves else "655.3"
+        bands["band"]["above"][2] = float(most)
         people.assign(score=score, hours=score).to_parquet(tmp_path / "people.parquet")
         dataset = _read(tmp_path, file="people.parquet", groups=bands, categories=["score"], also_inputs=["score"])
-        assert dataset.grouping("score").names == ("0.3", "24.9", "655.3", "700")
+        assert dataset.grouping("score").names == ("0.3", "24.9", most, "700")
         assert dataset.grouping("band").index[:4].tolist() == [3, 2, 1, 0]
         assert dataset.columns is not None
-        assert dataset.columns.encoding.categories[0].vocabulary.values == ("0.3", "24.9", "655.3", "700")
-        assert dataset.columns.values[:4, 0].tolist() == np.float32([700, 655.3, 24.9, 0.3]).tolist()
+        assert dataset.columns.encoding.categories[0].vocabulary.values == ("0.3", "24.9", most, "700")
+        assert dataset.columns.values[:4, 0].tolist() == np.float32([700, float(most), 24.9, 0.3]).tolist()
 
 
 def test_a_zero_in_parquet_is_called_so_where_the_first_is_a_negative_one(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def texts() -> pd.DataFrame:
     )
 
 
-def loaded(folder: Path, name: str = "table.csv", missing: tuple[str, ...] = ("?", "-999")) -> Dataset:
+def loaded(folder: Path, name: str = "table.csv", missing: tuple[str, ...] = ("?", "-999"), **changed: Any) -> Dataset:
     settings: dict[str, Any] = {"file": name, "label": "label", "groups": {"sex": "sex"}, "numbers": ["age"]}
-    table = TableSettings.model_validate({**settings, "categories": CATEGORIES})
+    table = TableSettings.model_validate({**settings, "categories": CATEGORIES, **changed})
     return load_dataset("table", folder, min_samples=1, missing=list(missing), settings={"table": table})
 
 
@@ -91,8 +91,8 @@ def test_parquet_gives_the_rows_that_the_search_saw(tmp_path: Path) -> None:
     np.testing.assert_array_equal(raw_rows(card_of(dataset), frame), wanted(dataset))
 
 
-@pytest.mark.parametrize("kind", ["float32", "Float32"])
-def test_a_frame_in_single_precision_gives_the_rows_that_the_search_saw(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["float16", "float32", "Float32"])
+def test_a_frame_in_lower_precision_gives_the_rows_that_the_search_saw(tmp_path: Path, kind: str) -> None:
     texts().assign(age=lambda frame: frame["age"].replace("-999", "-99.9")).to_csv(tmp_path / "table.csv", index=False)
     dataset = loaded(tmp_path, missing=("?", "-99.9"))
     assert np.isnan(wanted(dataset)[:, 0]).sum() > 50
@@ -178,6 +178,30 @@ def test_a_number_that_means_missing_is_missing_as_the_search_took_it(tmp_path: 
     assert not np.isnan(wanted(dataset)[:, 3]).any()
     for table in (tmp_path / "table.csv", pd.read_csv(tmp_path / "table.csv"), frame):
         np.testing.assert_array_equal(raw_rows(card_of(dataset), table), wanted(dataset))
+
+
+def test_a_number_that_means_missing_is_so_in_a_category_that_is_cut_into_a_group(tmp_path: Path) -> None:
+    """The search reads such a column as numbers, too."""
+    frame = texts()
+    frame["floor"] = frame["floor"].replace("", "-999.0")
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    groups = {"sex": "sex", "height": {"column": "floor", "at_least": [1]}}
+    dataset = loaded(tmp_path, groups=groups, also_inputs=["floor"])
+    assert np.isnan(wanted(dataset)[:, -1]).sum() > 50
+    for table in (tmp_path / "table.csv", pd.read_csv(tmp_path / "table.csv"), frame):
+        np.testing.assert_array_equal(raw_rows(card_of(dataset), table), wanted(dataset))
+
+
+def test_long_decimal_identifiers_are_known_from_a_frame(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="Parquet needs pyarrow: pip install evo-fair[parquet]")
+    long = np.array([1e16, 123456789012345678.0, 1e20])[np.arange(ROWS) % 3]
+    frame = texts().assign(person=long)
+    for write, name in ((frame.to_parquet, "table.parquet"), (frame.to_csv, "table.csv")):
+        write(tmp_path / name, index=False)
+        dataset = loaded(tmp_path, name)
+        for table in (frame, tmp_path / name):
+            place = 1 + CATEGORIES.index("person")
+            np.testing.assert_array_equal(raw_rows(card_of(dataset), table)[:, place], wanted(dataset)[:, place])
 
 
 @pytest.mark.parametrize("searched", [False, True])
