@@ -98,6 +98,11 @@ def read_candidates(source: Path) -> pd.DataFrame:
             f"{path} says feasible = {quote(value)}: give True or False in each row, or leave the column out"
         )
     if both := [str(name) for name in table if f"validation_{name}" in table]:
+        if thrice := next((name for name in both if f"test_{name}" in table), None):
+            raise RunError(
+                f"{path} has {quote(thrice)} beside those of the validation and the test part, and says not of which "
+                "part it is: leave it out"
+            )
         table = table.rename(columns={name: f"test_{name}" for name in both})
         table = table.rename(columns={f"validation_{name}": name for name in both})
     if "id" not in table:

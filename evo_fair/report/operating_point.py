@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from evo_fair.arguments import as_text, as_texts
 from evo_fair.errors import ConstraintError, EvoFairError, UnknownNameError, quote
 from evo_fair.evolution import Axis, Limit, non_dominated, objective_direction, parse_limit, to_minimise
 from evo_fair.evolution.front import BELIEVED
@@ -93,6 +94,9 @@ def choose(
     The goal is to `minimise` one column or to `maximise` one; a column whose better direction is known is refused in
     the other one. Without a column `id` the first of equal rows is taken.
     """
+    limits = as_texts("limits", limits)
+    if (double := networks.columns[networks.columns.duplicated()]).size:
+        raise EvoFairError(f"the table has two columns {quote(double[0])}: rename one")
     goal = _goal(networks, minimise, maximise, axes)
     _check_table(networks, axes)
     measured, networks = networks, as_believed(networks)
@@ -187,7 +191,7 @@ def _goal(networks: pd.DataFrame, minimise: str | None, maximise: str | None, ax
     name = minimise if minimise is not None else maximise
     if name is None or (minimise is not None and maximise is not None):
         raise ConstraintError("an operating point has one goal: give a column to minimise, or one to maximise")
-    names = numeric_columns(networks)
+    name, names = as_text("minimise" if minimise is not None else "maximise", name), numeric_columns(networks)
     if name not in names:
         raise UnknownNameError("metric", name, names)
     if minimise is not None and better_direction(name, axes) == "max":

@@ -219,6 +219,27 @@ def test_a_goal_is_needed_and_has_a_direction():
         choose(TABLE.assign(cwv=0.1), [], maximise="cwv")
 
 
+@pytest.mark.parametrize(
+    ("columns", "limits", "goal", "told"),
+    [
+        (["latency_ms", 1], [], 1, "minimise 1 is no text"),
+        ([0, 1], [], "latency_ms", "unknown metric 'latency_ms': expected one of .none."),
+        (["latency_ms", "latency_ms"], [], "latency_ms", "the table has two columns 'latency_ms': rename one"),
+        (["latency_ms", "accuracy"], "accuracy >= 0.5", "latency_ms", "limits = .accuracy >= 0.5. is a single one: give"),
+    ],
+)
+def test_other_tables_goals_and_limits_are_refused_in_a_line(columns, limits, goal, told):
+    with pytest.raises(EvoFairError, match=told):
+        operating_point(pd.DataFrame([[1.0, 0.5], [2.0, 0.6]], columns=columns), limits, minimise=goal)
+
+
+def test_a_column_whose_name_is_a_whole_number_hinders_nothing():
+    table = pd.DataFrame({"latency_ms": [2.0, 1.0], 0: [1, 2], 1: ["x", "y"]})
+    point = operating_point(table, ["latency_ms <= 2"], minimise="latency_ms")
+    assert point is not None
+    assert point[1] == "y"
+
+
 def _with_worst(path, groups, worst=2 / 3):
     """A run of one network whose worst group of race is right in `worst`, and its card with `groups`."""
     run = create_run(path, {"search": {"objectives": describe(RUN_AXES), "constraints": [], "group": "race"}})
@@ -323,6 +344,13 @@ def test_the_test_part_chooses_nothing(tmp_path, limits, goals):
     point = choose_in(tmp_path, ["accuracy >= 0.5"], maximise="accuracy").point
     assert point is not None
     assert point["test_accuracy"] == 0.6
+
+
+def test_a_metric_of_both_parts_and_of_an_unknown_one_is_refused(tmp_path):
+    table = TABLE.assign(validation_accuracy=0.6, test_accuracy=0.5)
+    table.to_csv(tmp_path / "pruned.csv", index=False)
+    with pytest.raises(RunError, match="has 'accuracy' beside those of the validation and the test part, .*: leave it"):
+        choose_in(tmp_path, [])
 
 
 def test_deployed_networks_are_not_chosen_by_their_test_part(tmp_path):
