@@ -63,7 +63,7 @@ def as_number(name: str, value: None) -> None: ...
 @overload
 def as_number(name: str, value: object) -> Any: ...
 def as_number(name: str, value: object) -> float | None:
-    """A finite number as a `float`; None stays. Raises `EvoFairError` for anything else.
+    """A finite number as a `float`, -0.0 as 0.0; None stays. Raises `EvoFairError` for anything else.
 
     Args:
         name: What the argument is called, for the message.
@@ -75,7 +75,7 @@ def as_number(name: str, value: object) -> float | None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):
         raise EvoFairError(f"{name} {quote(value)} is no finite number: give one")
     # The shortest text that names a float32 is what was meant: 0.3 and not 0.30000001192092896.
-    return float(str(value)) if isinstance(value, np.floating) else float(value)
+    return (float(str(value)) if isinstance(value, np.floating) else float(value)) + 0.0
 
 
 def as_text(name: str, value: object) -> str:

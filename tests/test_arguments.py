@@ -103,3 +103,7 @@ def test_a_text_is_a_text() -> None:
 def test_a_path_that_no_file_can_have_is_refused() -> None:
     with pytest.raises(EvoFairError, match=r"out 'a.x00b' holds a NUL"):
         as_path("out", "a\0b")
+
+
+def test_a_negative_zero_is_zero() -> None:
+    assert str(as_number("epsilon", -0.0)) == str(as_number("epsilon", np.float32(-0.0))) == "0.0"

@@ -49,6 +49,7 @@ def test_scopes_are_global_unless_told() -> None:
         ({"ratios": 3}, "ratios 3 are no shares by layer"),
         ({"ratios": [("first", 0.5)]}, "are no shares by layer"),
         ({"methods": ["magnitude", "magnitude"]}, "is given twice"),
+        ({"sparsities": [-0.0, 0.0]}, "is given twice"),
         ({"sparsities": [1.0]}, "sparsity 1 "),
         ({"seeds": [-1]}, "seed -1 is negative"),
         ({"structure": "whole"}, "unknown structure 'whole'"),
