@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["operating_point"]
 
+_LEAST_PERCENT = 2
+"""What a limit on a share may mean in percent: less is a slip of another kind, such as 1.1, or nobody's limit."""
+
 
 def operating_point(
     run: Annotated[
@@ -47,7 +50,8 @@ def operating_point(
             limit = parse_limit(cost.limit)
             end = "highest" if limit.relation == ">=" else "lowest"
             nearest = f"the {end} {names.get(limit.name, limit.name)} is {cost.nearest:g}"
-            too_large = 1 < limit.number <= 100 and limit.name.partition("[")[0] in ACCURACIES
+            is_share = limit.name.partition("[")[0] in ACCURACIES and cost.nearest <= 1  # a CSV's can be in percent
+            too_large = is_share and _LEAST_PERCENT <= limit.number <= 100
             mend = f" (it is a share: write {limit.number / 100:g} for {limit.number:g} %)" if too_large else ""
             told = f" is met by no network: {nearest}{mend}; {without}"
         elif cost.cost is not None:
