@@ -2,6 +2,7 @@
 
 import errno
 import io
+import logging
 import sys
 import warnings
 from typing import Any
@@ -111,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
     Without `arguments` they are the process's own; once that was interrupted, a second Ctrl-C changes nothing.
     """
     warnings.showwarning = _show_warning
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else a home that is read-only is three lines, each time
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal or pipe that knows few letters gets the others' numbers
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
