@@ -24,8 +24,8 @@ from evo_fair.report.compare_tables import (
 )
 from evo_fair.report.page import REPORT
 from evo_fair.report.page_kinds import PAGE_KINDS
-from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
-from evo_fair.show import figure_label, markdown, markdown_table
+from evo_fair.report.style import Look, axis_label, common_legend, folded, grid, looks, save_figure, scale
+from evo_fair.show import markdown, markdown_table
 
 __all__ = ["check_place", "comparison_figure", "comparison_markdown", "write_comparison"]
 
@@ -169,7 +169,7 @@ def _draw_traces(panel: Axes, comparison: Comparison, styles: dict[str, Look]) -
         together = np.array([trace[:length] for trace in traces])
         mean, low, high = np.array([mean_interval(column) for column in together.T]).T
         evaluations = np.arange(1, length + 1)
-        named = figure_label(f"{label} ({len(traces)})")
+        named = folded(f"{label} ({len(traces)})")
         panel.plot(evaluations, mean, color=colour, linestyle=line, linewidth=1.0, label=named)
         if len(traces) > 1:
             panel.fill_between(evaluations, low, high, color=colour, alpha=0.18, linewidth=0)

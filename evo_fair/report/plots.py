@@ -13,8 +13,7 @@ from evo_fair.evolution import Axis, non_dominated, to_minimise
 from evo_fair.evolution.front import UNCERTAINTY, believed_columns
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.report.drawn import Drawn, common_axes, path_ends
-from evo_fair.report.style import Look, axis_label, common_legend, grid, looks, save_figure, scale
-from evo_fair.show import figure_label
+from evo_fair.report.style import Look, axis_label, common_legend, folded, grid, looks, save_figure, scale
 
 __all__ = ["pareto", "pareto_figure", "short_names"]
 
@@ -50,7 +49,7 @@ def pareto_figure(runs: Sequence[Drawn]) -> Figure:
             names = short_names([run.path for run in runs])
             for run, name, look in zip(runs, names, looks(len(runs)), strict=True):
                 best = _points(run, x, y, believed)[run.networks["front"].to_numpy(bool)]
-                _draw_front(panel, best, x, y, look, figure_label(f"{name} ({len(best)})"))
+                _draw_front(panel, best, x, y, look, folded(f"{name} ({len(best)})"))
         panel.set_xlabel(axis_label(x))
         panel.set_ylabel(axis_label(y))
     common_legend(figure, panels, columns, backwards=single)

@@ -1,7 +1,9 @@
 """How figures look and how they are saved: one style, told apart without colour, the same bytes for the same data."""
 
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ from evo_fair.evolution import Axis
 from evo_fair.evolution.hypervolume import Points
 from evo_fair.files import atomic_write
 from evo_fair.one_at_a_time import one_at_a_time
-from evo_fair.show import figure_label
+from evo_fair.show import figure_label, visible
 
-__all__ = ["Look", "axis_label", "common_legend", "grid", "looks", "save_figure", "scale"]
+__all__ = ["Look", "axis_label", "common_legend", "folded", "grid", "looks", "save_figure", "scale"]
 
 
 _STYLE: Any = {
@@ -58,8 +60,20 @@ _FRONTS = (
     ("s", "#8e8e8e", ":", False),
     ("v", "#7b2d43", "-", True),
     ("h", "#3f94d0", "--", False),
+    ("D", "#c02f6a", ":", False),
+    ("o", "#5b4a9e", "-", True),
+    ("^", "#c9a227", "--", False),
+    ("s", "#1f1f1f", "-.", True),
+    ("v", "#2aa198", ":", False),
+    ("h", "#a0522d", "-", True),
 )
 """Marker, colour, line and whether it is filled, of each run's front: told apart without the colour, too."""
+_LONGEST_LINE, _FOLDED_LINE = 38, 28
+"""Characters of a label that stands on one line, as long as a panel, and of the lines of one that does not."""
+_USUAL_LINES, _LINE = 3, 0.15
+"""The lines of a legend that a figure has room for, and the inches that any other one makes it higher."""
+_CHARACTER, _BESIDE_TEXT = 3.95, 34.0
+"""Points of a legend's width: a character's, on the mean, and those of an entry's marker and of the space around it."""
 Look = tuple[str, str, str, bool]
 
 
@@ -116,12 +130,44 @@ def common_legend(figure: Figure, panels: Sequence[Axes], columns: int, backward
     entries.sort(key=lambda entry: isinstance(entry[0], ErrorbarContainer))
     handles, labels = [entry[0] for entry in entries], [entry[1] for entry in entries]
     width = min(len(labels), columns + 1 if columns > 1 else 2)
+    while width > 1 and _legend_size(labels, width)[0] > 72 * figure.get_figwidth():
+        width -= 1
+    more = max(0, _legend_size(labels, width)[1] - _USUAL_LINES)
+    figure.set_figheight(figure.get_figheight() + _LINE * more)
     figure.legend(handles, labels, loc="outside upper center", ncols=width, frameon=False, markerscale=1.3)
 
 
+def _legend_size(labels: Sequence[str], columns: int) -> tuple[float, int]:
+    """About how wide a legend is, in points, and how many lines high.
+
+    Its entries go down the columns, of which the first ones may have one more.
+    """
+    rows, longer = divmod(len(labels), columns)
+    entries = iter(label.split("\n") for label in labels)
+    parts = [list(islice(entries, rows + (column < longer))) for column in range(columns)]
+    width = sum(_BESIDE_TEXT + _CHARACTER * max(len(line) for lines in part for line in lines) for part in parts)
+    return width, max(sum(map(len, part)) for part in parts)
+
+
 def looks(fronts: int) -> list[Look]:
-    """Marker, colour, line and whether it is filled, of each of so many fronts."""
-    return [_FRONTS[number % len(_FRONTS)] for number in range(fronts)]
+    """Marker, colour, line and whether it is filled, of each of so many fronts: no two of up to 144 are the same."""
+    found = []
+    for number in range(fronts):
+        turn, place = divmod(number, len(_FRONTS))
+        marker, _, line, filled = _FRONTS[place]
+        colour = _FRONTS[(place + turn) % len(_FRONTS)][1]
+        found.append((marker, colour, line, filled))
+    return found
+
+
+def folded(text: object) -> str:
+    """The text for a label in a figure, on as many lines as it takes to fit beside a panel.
+
+    Args:
+        text: The text.
+    """
+    shown = visible(text)
+    return "\n".join(map(figure_label, [shown] if len(shown) <= _LONGEST_LINE else textwrap.wrap(shown, _FOLDED_LINE)))
 
 
 def scale(panel: Axes, points: Points, x: Axis, y: Axis) -> None:
@@ -153,5 +199,5 @@ def _scale_one(
 
 def axis_label(axis: Axis) -> str:
     """What stands beside a ruler."""
-    title = figure_label(axis.title)
+    title = folded(axis.title)
     return title if axis.name == "generation" else f"{title}\n{axis.better}"

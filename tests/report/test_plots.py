@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.image as mpl_image
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from evo_fair.errors import EvoFairError, FigureError, RunError
 from evo_fair.evolution import Axis, parse_limit
 from evo_fair.report import pareto
 from evo_fair.report.plots import pareto_figure, short_names
+from evo_fair.report.style import _STYLE, looks
 
 from .conftest import AXES, NETWORKS, write_run
 
@@ -112,6 +114,30 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(run, tmp_path, monkeyp
     assert short_names([run.path, run.path]) == ["ham", "ham"]
     monkeypatch.chdir(run.path)
     assert short_names([Path()]) == ["ham"]
+
+
+def test_as_many_fronts_as_there_are_look_different():
+    assert len({(marker, colour) for marker, colour, _, _ in looks(40)}) == 40
+    assert len({(colour, line) for _, colour, line, _ in looks(12)}) == 12  # a comparison has lines alone
+
+
+LONG = "a board with a long name and eight threads on it"
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_long_names_lie_within_the_figure_and_over_no_other_text(tmp_path, count):
+    objectives = Axis("accuracy", "max", label=f"accuracy of {LONG}"), Axis("unfairness", label=LONG)
+    latency = Axis("latency_ms", unit="ms", label=f"latency on {LONG.replace(' ', '-')}")
+    runs = [write_run(tmp_path / f"{LONG} {number}", (*objectives, latency)[:count]) for number in range(9)]
+    with mpl.rc_context(_STYLE):
+        figure = pareto_figure(runs)
+        figure.draw_without_rendering()
+    texts = [text for panel in panels(figure) for text in (panel.xaxis.label, panel.yaxis.label)]
+    boxes = [text.get_window_extent() for text in (*texts, *figure.legends[0].get_texts())]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 for box in boxes)
+    assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
+    assert min(panel.bbox.height for panel in panels(figure)) > figure.dpi
 
 
 def test_a_logarithmic_ruler_has_several_numbers(tmp_path):
