@@ -1,6 +1,6 @@
 """The figures of an audit: who loses with rising sparsity, the Pareto front, the regression, the forecast of flips."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,22 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.optimize import isotonic_regression
 
 from evo_fair.auditing.flips import FlipForecast
 from evo_fair.evolution import Axis, non_dominated, to_minimise
-from evo_fair.report.style import axis_label, common_legend, grid, looks, save_figure, scale
+from evo_fair.report.style import axis_label, common_legend, folded, grid, looks, save_figure, scale
 from evo_fair.show import figure_label
 
 __all__ = ["draw_effects", "draw_forecast", "draw_losses", "draw_pareto"]
 
 DARK, WARM = "#0b3c5d", "#d06f00"
-DIFFERENT_LOOKS = 6
+_ROOM, _LINE = 16, 0.11
+"""The lines of names that have room beside a panel of `grid`, and the inches that any other one makes it higher."""
+_CHARACTER, _BESIDE = 3.7, 110.0
+"""Points of a term's character, on the mean, and of what stands beside the terms in a panel of effects."""
+_WIDTH = 0.018
+"""The share of a panel's width that a character of a name in it takes."""
 
 
 def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
@@ -37,7 +43,10 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
     shown = losses if by_band.empty else by_band
 
     def make() -> Figure:
-        figure, panels, _ = grid(len(groupings))
+        figure, panels, columns = grid(len(groupings))
+        named = shown.drop_duplicates(["grouping", "group"])
+        lines = max(_lines(named.loc[named["grouping"] == grouping, "group"]) for grouping in groupings)
+        _make_higher(figure, lines, -(-len(panels) // columns))
         for panel, grouping in zip(panels, groupings, strict=True):
             table = shown[shown["grouping"] == grouping]
             bands = list(dict.fromkeys(table["band"]))
@@ -46,8 +55,6 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
             ends = []
             for number, (group, look) in enumerate(zip(groups, looks(len(groups)), strict=True)):
                 marker, colour, line, filled = look
-                if number >= DIFFERENT_LOOKS:
-                    colour, filled = "#c02f6a", not filled
                 rows = table[table["group"] == group].set_index("band").loc[bands]
                 x = np.arange(len(bands)) + (number - (len(groups) - 1) / 2) * shift
                 value, low, high = (100 * rows[name].to_numpy(float) for name in ("loss", "low", "high"))
@@ -68,8 +75,8 @@ def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[
             panel.set_xticks(range(len(bands)), [band.replace(" to ", " to\n") for band in bands])
             panel.set_xlim(-0.4, len(bands) - 0.15)
             panel.set_xlabel("sparsity")
-            panel.set_ylabel(f"accuracy lost by {_words(grouping)} (points)\nlower is better")
-            _label_ends(panel, ends, len(bands) - 0.75)
+            panel.set_ylabel(f"{folded(f'accuracy lost by {_words(grouping)} (points)')}\nlower is better")
+            _label_ends(panel, ends, len(bands) - 0.75, 0.055 * _ROOM / max(_ROOM, lines))
         return figure
 
     save_figure(make, paths)
@@ -117,10 +124,16 @@ def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Pat
     """
 
     def make() -> Figure:
-        longest = max(len(table) for _, table in tables)
-        figure = Figure(figsize=(7.0, 0.7 + 0.155 * longest), layout="constrained")
-        for number, (title, table) in enumerate(tables, 1):
-            panel = figure.add_subplot(1, len(tables), number)
+        sizes = [len(table) for _, table in tables]
+        longest = [_CHARACTER * table["term"].str.len().max() + _BESIDE for _, table in tables]
+        beside = sum(longest) <= 72 * 7.0  # else below each other
+        figure = Figure(figsize=(7.0, 0.7 + 0.155 * max(sizes)), layout="constrained")
+        if not beside:
+            figure.set_figheight(sum(0.7 + 0.155 * size for size in sizes))
+        ratios = None if beside else sizes
+        shape = (1, len(tables)) if beside else (len(tables), 1)
+        panels = figure.subplots(*shape, squeeze=False, height_ratios=ratios).ravel()
+        for panel, (title, table) in zip(panels, tables, strict=True):
             y = np.arange(len(table))[::-1]
             value, low, high = (100 * table[name].to_numpy(float) for name in ("estimate", "low", "high"))
             panel.errorbar(
@@ -129,7 +142,7 @@ def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Pat
             panel.axvline(0, color="black", linewidth=0.5)
             panel.set_yticks(y, [figure_label(term) for term in table["term"]])
             panel.set_ylim(-0.7, len(table) - 0.3)
-            panel.set_xlabel(f"effect on accuracy by {_words(title)} (points)\nnegative is a loss")
+            panel.set_xlabel(f"{folded(f'effect on accuracy by {_words(title)} (points)')}\nnegative is a loss")
         return figure
 
     save_figure(make, paths)
@@ -147,11 +160,12 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
         figure, (left, right), _ = grid(2)
         fitted = forecast.quality[forecast.quality["score"] == "fitted"]
         names = [_name(row) for row in fitted.to_dict("records")]
+        _make_higher(figure, _lines(names), 1)
         y = np.arange(len(fitted))[::-1]
         auc, low, high = (fitted[name].to_numpy(float) for name in ("auc", "low", "high"))
         left.errorbar(auc, y, xerr=[auc - low, high - auc], fmt="o", color=DARK, markersize=2.5, elinewidth=0.8)
         left.axvline(0.5, color="black", linewidth=0.5, linestyle=":")
-        left.set_yticks(y, [figure_label(name) for name in names])
+        left.set_yticks(y, [folded(name) for name in names])
         left.set_xlabel("AUC of the forecast of flips\nhigher is better")
         risk = forecast.risk
         top = 1.12 * float(100 * risk[["forecast", "observed"]].to_numpy().max())
@@ -165,19 +179,21 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
             right.scatter(x, seen, s=14, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.8)
             for name, at_x, at_y in zip(rows["group"], x, seen, strict=True):
                 above = _free_side(at_y >= at_x, at_x / top, at_y / top, labelled)
+                width = _WIDTH * max(map(len, folded(name).split("\n")))
+                to_left = at_x / top > width if above else at_x / top > 1 - width
                 right.annotate(
-                    figure_label(name),
+                    folded(name),
                     (at_x, at_y),
-                    (-3, 2) if above else (3, -2),
+                    (-3 if to_left else 3, 2 if above else -2),
                     textcoords="offset points",
                     fontsize=5.5,
                     color=colour,
-                    ha="right" if above else "left",
+                    ha="right" if to_left else "left",
                     va="bottom" if above else "top",
                 )
         right.set_xlim(0, top)
         right.set_ylim(0, top)
-        right.set_xlabel("flips forecast from the dense network (%)")
+        right.set_xlabel("flips forecast\nfrom the dense network (%)")
         right.set_ylabel("flips observed (%)")
         return figure
 
@@ -192,37 +208,37 @@ def _free_side(above: bool, x: float, y: float, labelled: list[tuple[bool, float
     return above
 
 
+def _lines(names: Iterable[object]) -> int:
+    """How many lines names take below each other."""
+    return sum(folded(name).count("\n") + 1 for name in names)
+
+
+def _make_higher(figure: Figure, lines: int, rows: int) -> None:
+    """Makes room for so many lines of names beside each panel of a `grid` of so many rows."""
+    figure.set_figheight(figure.get_figheight() + rows * _LINE * max(0, lines - _ROOM))
+
+
 def _words(grouping: str) -> str:
-    return figure_label(grouping.replace("_", " "))
+    return grouping.replace("_", " ")
 
 
 def _name(row: dict[Any, Any]) -> str:
     return "all samples" if row["grouping"] == "all" else str(row["group"])
 
 
-def _label_ends(panel: Axes, ends: list[tuple[float, str, str]], x: float) -> None:
-    """Writes names at the right ends of lines, pushed apart where they would overlap."""
+def _label_ends(panel: Axes, ends: list[tuple[float, str, str]], x: float, line: float) -> None:
+    """Writes names at the right ends of lines, apart where they would overlap; a `line` is a share of the height."""
     bottom, top = panel.get_ylim()
-    places = _spread([value for value, _, _ in ends], 0.055 * (top - bottom))
+    highest = max((_lines([name]) for _, name, _ in ends), default=1)
+    places = _spread([value for value, _, _ in ends], line * highest * (top - bottom))
     for (_, name, colour), place in zip(ends, places, strict=True):
-        panel.annotate(
-            figure_label(name), (x, float(place)), fontsize=6, color=colour, va="center", annotation_clip=False
-        )
+        panel.annotate(folded(name), (x, float(place)), fontsize=6, color=colour, va="center", annotation_clip=False)
 
 
 def _spread(values: Sequence[float], gap: float) -> npt.NDArray[np.float64]:
     """The values moved as little as needed for neighbours to lie at least `gap` apart."""
     order = np.argsort(values, kind="stable")
-    placed = np.asarray(values, np.float64)[order]
-    for _ in range(200):
-        distances = np.diff(placed)
-        tight = np.flatnonzero(distances < gap - 1e-9)
-        if not tight.size:
-            break
-        for i in tight:
-            push = (gap - (placed[i + 1] - placed[i])) / 2
-            placed[i] -= push
-            placed[i + 1] += push
-    result = np.empty_like(placed)
-    result[order] = placed
+    steps = gap * np.arange(len(values))
+    result = np.empty(len(values))
+    result[order] = isotonic_regression(np.asarray(values, np.float64)[order] - steps).x + steps
     return result

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from evo_fair.files import write_text
-from evo_fair.report.style import save_figure
+from evo_fair.report.style import folded, save_figure
 from evo_fair.show import figure_label
 
 __all__ = ["header_figure", "write_header"]
@@ -25,9 +25,9 @@ def write_header(
 
 def header_figure(table: pd.DataFrame, group: str, threshold: float | None, networks: tuple[str, str]) -> Figure:
     """Blocks' outputs as a line of diamonds, the layers inside blocks as rings, the frozen header on grey ground."""
-    figure = Figure(figsize=(5.2, 2.6), layout="constrained")
-    panel = figure.subplots()
     outputs = table[table["layer"] == "output"]
+    figure = Figure(figsize=(max(5.2, 0.6 + 0.17 * len(outputs)), 2.6), layout="constrained")
+    panel = figure.subplots()
     inner = table[table["layer"] != "output"]
     frozen = outputs.index[outputs["frozen"]]
     if len(frozen):
@@ -61,7 +61,7 @@ def header_figure(table: pd.DataFrame, group: str, threshold: float | None, netw
         ha="right",
         rotation_mode="anchor",
     )
-    panel.set_ylabel(f"variation of feature maps\nbetween groups ({figure_label(group)})")
+    panel.set_ylabel(f"variation of feature maps\n{folded(f'between groups ({group})')}")
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     figure.supxlabel(f"networks to choose from: {networks[0]}, with the header frozen {networks[1]}", fontsize=7)
     return figure
