@@ -9,7 +9,7 @@ from pydantic import PrivateAttr, ValidationError, model_validator
 
 from evo_fair.arguments import as_path
 from evo_fair.data import SOURCES, Dataset, check_dataset, check_samples, find_data, load_dataset
-from evo_fair.errors import ConstraintError, ProblemError, UnknownNameError
+from evo_fair.errors import ConstraintError, DataError, ProblemError, UnknownNameError
 from evo_fair.files import read_toml, say_namesake, shipped_names, shipped_or_path
 from evo_fair.layers import params, peak_memory_bytes
 from evo_fair.problem_faults import fault_of
@@ -145,7 +145,7 @@ class Problem(Section):
 
     @contextmanager
     def at_fault(self, key: str) -> Iterator[None]:
-        """Says of a name that is unknown, or a limit that is wrong, where the problem has it.
+        """Says of a name that is unknown, or a limit or an intersection that is wrong, where the problem has it.
 
         Args:
             key: Where that is, such as `[search] device`.
@@ -154,12 +154,12 @@ class Problem(Section):
             A context manager, for the block that uses the name.
 
         Raises:
-            ProblemError: The name or limit is wrong; the message begins with the
+            ProblemError: One of these is wrong; the message begins with the
                 problem's file and the key.
         """
         try:
             yield
-        except (UnknownNameError, ConstraintError) as error:
+        except (UnknownNameError, ConstraintError, DataError) as error:
             raise ProblemError(f"{self._file or self.name}: {key}: {error}") from error
 
     def _loaded(self) -> Dataset:

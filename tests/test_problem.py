@@ -57,6 +57,12 @@ def test_own_file_gives_a_problem_of_its_name(tmp_path: Path) -> None:
     assert load_problem(written(tmp_path)).dataset().input_shape == (1, 8, 8)
 
 
+def test_an_intersection_that_cannot_be_is_told_with_its_key(tmp_path: Path) -> None:
+    path = written(tmp_path, '["class"]', '["class*class"]')
+    with pytest.raises(ProblemError, match=r"mine\.toml: \[fairness\] report: .* names a grouping twice"):
+        load_problem(path).dataset()
+
+
 def test_a_problem_is_named_as_a_shell_takes_it(tmp_path: Path) -> None:
     spaced = Path(written(tmp_path)).rename(tmp_path / "my photos.toml")
     assert load_problem(spaced).argument == "'my photos.toml'"
