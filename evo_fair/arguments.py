@@ -21,6 +21,7 @@ __all__ = [
     "as_whole",
     "as_wholes",
     "check_seeds",
+    "only_number",
 ]
 
 
@@ -76,6 +77,21 @@ def as_number(name: str, value: object) -> float | None:
         raise EvoFairError(f"{name} {quote(value)} is no finite number: give one")
     # The shortest text that names a float32 is what was meant: 0.3 and not 0.30000001192092896.
     return (float(str(value)) if isinstance(value, np.floating) else float(value)) + 0.0
+
+
+def only_number(value: object) -> object:
+    """The value of a file's key for a number, for pydantic, which takes true for 1 and a number in quotes for one.
+
+    Raises `ValueError` for these.
+
+    Args:
+        value: What the file has.
+    """
+    if isinstance(value, bool | np.bool_):
+        raise ValueError(f"{str(value).lower()} is no number")
+    if isinstance(value, str | bytes):
+        raise ValueError(f"expected a number without quotes, got {quote(value)}")
+    return value
 
 
 def as_text(name: str, value: object) -> str:

@@ -39,6 +39,7 @@ def fault_of(error: ValidationError, file: type[BaseModel], not_in_it: tuple[str
     """
     found: list[Any] = list(error.errors(include_url=False))
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
+    first = _of_the_kind_meant(first, found)
     parts = [part for part in first["loc"] if not _OF_SEVERAL.match(str(part))]
     place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in parts)
     if first["type"] == "extra_forbidden":
@@ -46,6 +47,15 @@ def fault_of(error: ValidationError, file: type[BaseModel], not_in_it: tuple[str
     else:
         message = in_plain_words(first, file)
     return f"{place}: {message}" if place else message
+
+
+def _of_the_kind_meant(first: Any, found: list[Any]) -> Any:
+    """Of a value that may be of several kinds, the fault of the kind that it comes nearest to, the deepest one."""
+    several = next((place for place, part in enumerate(first["loc"]) if _OF_SEVERAL.match(str(part))), None)
+    if several is None:
+        return first
+    place = first["loc"][:several]
+    return max((one for one in found if one["loc"][:several] == place), key=lambda one: len(one["loc"]))
 
 
 def in_plain_words(fault: Any, whole: Any, name: str = "") -> str:

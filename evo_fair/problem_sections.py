@@ -22,14 +22,14 @@ from evo_fair.arguments import as_name
 from evo_fair.data import SOURCES, Draw, TableSettings, for_sources, says_itself
 from evo_fair.errors import OWN_PARTS, UnknownNameError, quote
 from evo_fair.problem_faults import in_plain_words
-from evo_fair.space.schema import Section
+from evo_fair.space.schema import Number, Section, Whole
 
 __all__ = ["Data", "Fairness", "ProxySettings", "Search", "Text", "Training"]
 
 _MOST_DEVICES = 100
 
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**63)]
 Text = Annotated[str, Field(max_length=2000)]
 Texts = Annotated[tuple[Text, ...], Field(max_length=1000)]
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -72,11 +72,11 @@ class Data(Section):
     model_config = ConfigDict(extra="allow")  # those of the source; any other is refused
 
     source: Text
-    image_size: Annotated[int, Field(ge=8, le=512)] = 64
+    image_size: Annotated[Whole, Field(ge=8, le=512)] = 64
     fractions: tuple[Fraction, Fraction, Fraction] = (0.65, 0.15, 0.20)
     split_seed: Seed = 0
     positive: Texts | None = None
-    min_samples: Annotated[int, Field(ge=1, le=10**9)] = 10
+    min_samples: Annotated[Whole, Field(ge=1, le=10**9)] = 10
     missing: Texts | None = None
     folder: FolderName | None = None
     licence: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
@@ -119,7 +119,7 @@ class Data(Section):
                 fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
                 raise ValidationError.from_exception_data("Data", [fault])
             try:
-                checked[key] = TypeAdapter(kinds[key]).validate_python(value, strict=kinds[key] in (int, bool))
+                checked[key] = TypeAdapter(kinds[key]).validate_python(value, strict=kinds[key] in (int, float, bool))
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 raise ValueError(f"{key}: {in_plain_words(first, kinds[key], f'data.{key}')}") from None
@@ -220,16 +220,16 @@ class Training(Section):
         seed: The supernet's seed, 0 or more. Default: 0.
     """
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
-    supernet_epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    batch_size: Annotated[int, Field(ge=2, le=2**20)] = 128
-    learning_rate: Annotated[float, Field(gt=0, le=1000)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0, le=1000)] = 5e-4
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    epochs: Annotated[Whole, Field(ge=1, le=100_000)] = 30
+    supernet_epochs: Annotated[Whole, Field(ge=1, le=100_000)] | None = None
+    batch_size: Annotated[Whole, Field(ge=2, le=2**20)] = 128
+    learning_rate: Annotated[Number, Field(gt=0, le=1000)] = 0.1
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[Number, Field(ge=0, le=1000)] = 5e-4
+    label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     augment: Annotated[tuple[Literal["hflip", "vflip", "rot90", "shift"], ...], Field(max_length=100)] = ()
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    random_networks: Annotated[int, Field(ge=0, le=16)] = 2
+    warmup_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.1
+    random_networks: Annotated[Whole, Field(ge=0, le=16)] = 2
     sampling: Literal["sandwich", "fair"] = "sandwich"
     seed: Seed = 0
 
@@ -270,7 +270,7 @@ class ProxySettings(Section):
             from, 16 or more. Default: 512.
     """
 
-    calibration_samples: Annotated[int, Field(ge=16, le=10**6)] = 512
+    calibration_samples: Annotated[Whole, Field(ge=16, le=10**6)] = 512
 
 
 class Search(Section):
@@ -288,8 +288,8 @@ class Search(Section):
     objectives: Annotated[tuple[Text, ...], Field(min_length=1, max_length=100)]
     constraints: Texts = ()
     device: str | tuple[str, ...] = "raspberry-pi-4"
-    budget: Annotated[int, Field(ge=1, le=10**9)] = 1000
-    population: Annotated[int, Field(ge=2, le=100_000)] = 48
+    budget: Annotated[Whole, Field(ge=1, le=10**9)] = 1000
+    population: Annotated[Whole, Field(ge=2, le=100_000)] = 48
 
     @field_validator("device", mode="before")
     @classmethod

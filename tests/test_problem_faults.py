@@ -101,6 +101,37 @@ def test_fractions_that_are_no_shares_are_told_with_an_example(tmp_path: Path, g
     )
 
 
+@pytest.mark.parametrize(
+    ("content", "old", "new", "place"),
+    [
+        (MINIMAL, "[fairness]", "image_size = {}\n[fairness]", "data.image_size"),
+        (MINIMAL, "[fairness]", "split_seed = {}\n[fairness]", "data.split_seed"),
+        (MINIMAL, "[fairness]", "fractions = [{}, 0.5, 0.4]\n[fairness]", "data.fractions.1"),
+        (MINIMAL, "[4, 8]", "[{}, 8]", "space.stage.1.widths.1"),
+        (MINIMAL, "slots = 1", "slots = {}", "space.stage.1.slots"),
+        (MINIMAL, "slots = 1", "slots = 1\nexpansions = [{}]", "space.stage.1.expansions.1"),
+        (MINIMAL, "[search]", "[training]\nepochs = {}\n[search]", "training.epochs"),
+        (MINIMAL, "[search]", "[training]\nsupernet_epochs = {}\n[search]", "training.supernet_epochs"),
+        (MINIMAL, "[search]", "[training]\nlearning_rate = {}\n[search]", "training.learning_rate"),
+        (MINIMAL, "[search]", "[proxy]\ncalibration_samples = {}\n[search]", "proxy.calibration_samples"),
+        (MINIMAL, "[search]", "[search]\nbudget = {}", "search.budget"),
+        (TABLE, '"b"', '{{ column = "b", above = [{}] }}', "data.table.label.above.1"),
+    ],
+)
+def test_neither_true_nor_a_number_in_quotes_is_a_number(
+    tmp_path: Path, content: str, old: str, new: str, place: str
+) -> None:
+    assert refused(tmp_path, content, old, new.format("true")).endswith(f"{place}: true is no number")
+    said = refused(tmp_path, content, old, new.format('"16"'))
+    assert said.endswith(f"{place}: expected a number without quotes, got '16'")
+
+
+def test_of_names_for_values_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    """A list of names, which `names` can be, too, would be wrong there."""
+    said = refused(tmp_path, TABLE, '"b"', '{ column = "b", names = { f = "women", m = 1 } }')
+    assert said.endswith("data.table.label.names.m: expected a text in quotes, got 1")
+
+
 def test_the_settings_of_a_source_are_refused_in_the_same_words() -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(list[str]).validate_python("a")

@@ -13,19 +13,14 @@ from pydantic import (
     model_validator,
 )
 
+from evo_fair.arguments import only_number
+
 __all__ = ["Column", "TableSettings"]
-
-
-def _no_truth(value: object) -> object:
-    """Refuses true and false, which are 1 and 0 to Python."""
-    if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is no number")
-    return value
 
 
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 ShortTexts = Annotated[tuple[ShortText, ...], Field(max_length=1000)]
-Cuts = Annotated[tuple[Annotated[float, BeforeValidator(_no_truth)], ...], Field(max_length=100)]
+Cuts = Annotated[tuple[Annotated[float, BeforeValidator(only_number)], ...], Field(max_length=100)]
 
 
 class _Settings(BaseModel):

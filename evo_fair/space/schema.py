@@ -4,10 +4,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from evo_fair.arguments import only_number
 from evo_fair.errors import UnknownNameError, quote
 from evo_fair.space.kinds import UNPRUNED, Hidden, Kind, find_kind
 
-__all__ = ["Section", "SpaceSchema", "Stage", "Stem"]
+__all__ = ["Number", "Section", "SpaceSchema", "Stage", "Stem", "Whole"]
+
+Whole = Annotated[int, BeforeValidator(only_number)]
+Number = Annotated[float, BeforeValidator(only_number)]
+"""What stands in a problem file for a number, which neither `true` nor a number in quotes is."""
 
 
 def _known(name: str) -> str:
@@ -18,10 +23,10 @@ def _known(name: str) -> str:
 
 
 KindName = Annotated[str, Field(max_length=20), AfterValidator(_known)]
-ChannelCount = Annotated[int, Field(ge=1, le=8192)]
+ChannelCount = Annotated[Whole, Field(ge=1, le=8192)]
 """More than any layer of a network for small devices has; a supernet of such layers would not fit into memory."""
 ChannelChoices = Annotated[tuple[ChannelCount, ...], Field(min_length=1, max_length=32)]
-Expansions = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=32)]
+Expansions = Annotated[tuple[Annotated[Whole, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=32)]
 
 
 class Section(BaseModel):
@@ -94,7 +99,7 @@ class Stage(Section):
             pruned.
     """
 
-    slots: Annotated[int, Field(ge=1, le=16)]
+    slots: Annotated[Whole, Field(ge=1, le=16)]
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
     widths: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
     stride: Stride = 1
