@@ -18,6 +18,7 @@ from pydantic import BaseModel
 import evo_fair as ef
 from evo_fair import files
 from evo_fair.cli import app, main
+from evo_fair.data import SOURCES
 from evo_fair.data.table_settings import Column, TableSettings
 from evo_fair.fairness import Counts, count_predictions
 from evo_fair.problem import Data, Fairness, ProxySettings, Search, Training
@@ -160,6 +161,13 @@ def test_every_key_of_a_problem_file_is_in_the_reference(section: type[BaseModel
         assert found, name
         if isinstance(field.default, str | int | float) and field.default != "":
             assert str(field.default) in found, name
+
+
+def test_keys_of_some_sources_alone_are_said_to_be_theirs() -> None:
+    page = (ROOT / "docs" / "reference" / "problem-files.md").read_text(encoding="utf-8")
+    meanings = dict(re.findall(r"^\| `(\w+)` \| ([^|]*)", page.partition("## `[data.table]`")[0], re.MULTILINE))
+    some = set(SOURCES["image_folder"].settings)
+    assert {key for key, meaning in meanings.items() if "for image folders and tables" in meaning} == some
 
 
 def test_the_page_of_commands_has_the_names_that_can_be_chosen() -> None:
