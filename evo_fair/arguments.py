@@ -1,5 +1,6 @@
 """Arguments of the public functions as plain Python: NumPy's numbers and texts are theirs, and wrong kinds one line."""
 
+import math
 import os
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
@@ -51,12 +52,21 @@ def as_whole(name: str, value: object) -> int | None:
         return None
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise EvoFairError(f"{name} {quote(value)} is no whole number: give one")
-    if not isinstance(value, Integral) and not float(value).is_integer():
-        raise EvoFairError(f"{name} {value} is no whole number: give one")
+    if not isinstance(value, Integral) and not _as_float(value).is_integer():
+        told = value if isinstance(value, float | np.floating) else quote(value)
+        raise EvoFairError(f"{name} {told} is no whole number: give one")
     whole = int(value) if isinstance(value, Integral) else int(float(value))
     if not -_LARGEST <= whole <= _LARGEST:
         raise EvoFairError(f"{name} {quote(whole)} is too large: give one of at most {_LARGEST}")
     return whole
+
+
+def _as_float(value: Real) -> float:
+    """A number as a float, infinity where it is beyond their range, as whole numbers and fractions can be."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 @overload
@@ -73,7 +83,7 @@ def as_number(name: str, value: object) -> float | None:
     value = _scalar(value)
     if value is None:
         return None
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(float(value)):
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real) or not np.isfinite(_as_float(value)):
         raise EvoFairError(f"{name} {quote(value)} is no finite number: give one")
     # The shortest text that names a float32 is what was meant: 0.3 and not 0.30000001192092896.
     return (float(str(value)) if isinstance(value, np.floating) else float(value)) + 0.0

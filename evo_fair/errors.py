@@ -284,7 +284,10 @@ def quote(value: object) -> str:
     Returns:
         It as Python writes it, at most some 80 characters and four items deep.
     """
-    return " ".join(_QUOTES.repr(value).split())
+    try:
+        return " ".join(_QUOTES.repr(value).split())
+    except ValueError:  # Python writes no whole number of more than some thousand digits
+        return f"<{type(value).__name__} of too many digits>"
 
 
 _QUOTES = reprlib.Repr()

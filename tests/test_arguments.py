@@ -1,5 +1,6 @@
 """Arguments: NumPy's numbers, texts and arrays are Python's, and what is of another kind takes one line."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ def test_whole_numbers_of_every_kind_become_python_ones(value: object) -> None:
     assert type(as_whole("budget", value)) is int
 
 
-@pytest.mark.parametrize("value", ["5", 5.5, True, np.bool_(True), np.array([5]), [5], np.nan, np.inf, 5 + 0j])
+@pytest.mark.parametrize(
+    "value", ["5", 5.5, True, np.bool_(True), np.array([5]), [5], np.nan, np.inf, 5 + 0j, Fraction(10**400, 3)]
+)
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(EvoFairError, match=r"^budget .* is no whole number: give one$"):
         as_whole("budget", value)
@@ -27,7 +30,7 @@ def test_a_large_whole_number_keeps_every_digit() -> None:
 
 @pytest.mark.parametrize("value", [2**63, -(2**63), 10**400, 1e19])
 def test_a_whole_number_that_no_file_could_hold_is_refused(value: float) -> None:
-    with pytest.raises(EvoFairError, match=r"^seed -?\d.* is too large: give one of at most 9223372036854775807$"):
+    with pytest.raises(EvoFairError, match=r"^seed .+ is too large: give one of at most 9223372036854775807$"):
         as_whole("seed", value)
 
 
@@ -39,7 +42,7 @@ def test_numbers_of_every_kind_become_the_python_one_that_was_meant(value: objec
     assert as_number("epsilon", np.float32(0.3)) == 0.3
 
 
-@pytest.mark.parametrize("value", ["0.3", True, np.nan, np.inf, [0.3], 1j])
+@pytest.mark.parametrize("value", ["0.3", True, np.nan, np.inf, [0.3], 1j, 10**400, Fraction(10**400, 3)])
 def test_what_is_no_finite_number_is_refused(value: object) -> None:
     with pytest.raises(EvoFairError, match=r"^epsilon .* is no finite number: give one$"):
         as_number("epsilon", value)

@@ -114,6 +114,11 @@ def test_a_quoted_value_is_short_and_on_one_line(value: object) -> None:
     assert "\n" not in quote(value)
 
 
+def test_a_whole_number_of_more_digits_than_python_writes_is_told_as_one() -> None:
+    assert quote(10**5000) == "<int of too many digits>"
+    assert quote([10**5000]) == "<list of too many digits>"
+
+
 def test_a_short_value_is_quoted_as_it_is() -> None:
     assert quote([8, 9, 16]) == "[8, 9, 16]"
     assert quote("latency") == "'latency'"
