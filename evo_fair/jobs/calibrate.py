@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
-from evo_fair.arguments import as_number, as_path, as_text, as_whole, check_seeds
+from evo_fair.arguments import as_number, as_parts, as_path, as_text, as_texts, as_whole, check_seeds
 from evo_fair.data import SOURCES
 from evo_fair.errors import ProfileError, check_list
 from evo_fair.jobs.kit import campaign_for_run
@@ -135,12 +136,14 @@ def calibrate(
     check_list("carry_from", carry_from)
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
     hearer = _Hearer(as_listener(listener))
-    pairs = _pairs(_listed(layers), _listed(latency))
+    pairs = _pairs(_listed("layers", layers), _listed("latency", latency))
+    board = None if board is None else as_text("board", board)
     check_name(name)
     if not pairs:
         check_unmeasured({"board": board, "carry-from": carry_from or None, **record})
-        campaign, minutes = _campaign(problem, seed), MINUTES if minutes is None else minutes
-        profile, measured = _of_this_machine(name, campaign, threads or 1, minutes, keep, accept_implausible, hearer)
+        campaign = _campaign(problem, seed)
+        threads, minutes = 1 if threads is None else threads, MINUTES if minutes is None else minutes
+        profile, measured = _of_this_machine(name, campaign, threads, minutes, keep, accept_implausible, hearer)
     else:
         here = {"problem": problem, "minutes": minutes, "seed": seed, "keep": keep}
         check_left_out(here, "for what is measured here, and --layers was measured: leave one out")
@@ -233,11 +236,11 @@ def check_left_out(given: Mapping[str, object], reason: str) -> None:
             raise ProfileError(f"--{option} is {reason}")
 
 
-def _listed(files: str | Path | Sequence[str | Path] | None) -> list[str | Path]:
+def _listed(option: str, files: str | Path | Sequence[str | Path] | None) -> Sequence[str | Path]:
     """No file, one or several as a list."""
     if files is None:
         return []
-    return [files] if isinstance(files, str | Path) else list(files)
+    return [files] if isinstance(files, str | PathLike) else as_parts(option, files, PathLike)
 
 
 def _pairs(layers: Sequence[str | Path], latency: Sequence[str | Path]) -> list[tuple[str | Path, str | Path]]:
@@ -252,7 +255,7 @@ def _by_source(record: Mapping[str, str | Sequence[str] | None], sources: int) -
     """What was recorded of each source: what is given once holds for all of them."""
     found: list[dict[str, str]] = [{} for _ in range(sources)]
     for option, given in record.items():
-        texts = [] if given is None else [given] if isinstance(given, str) else list(given)
+        texts = [] if given is None else [given] if isinstance(given, str) else as_texts(option, given)
         if len(texts) not in (0, 1, sources):
             raise ProfileError(
                 f"--{option} is given {len(texts)} times for {sources} sources: give it once, or for each"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evo_fair.errors import ProfileError
 from evo_fair.latency.coverage import Fitter, leave_out
 from evo_fair.latency.fit import FEWEST_NETWORKS, Fit, fit_model
 from evo_fair.latency.measurements import Measurements, joined
@@ -36,7 +37,7 @@ _RULE = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a profile says of where its measurements come from."""
+    """What a profile says of where its measurements come from; raises `ProfileError` for a precision that is none."""
 
     device: str
     runtime: str = "not recorded"
@@ -46,6 +47,10 @@ class Provenance:
     source: str = "measurements of the user's own"
     licence: str = "the user's own"
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.precision not in BYTES_PER_VALUE:
+            raise ProfileError(f"precision {self.precision!r}: expected one of {', '.join(BYTES_PER_VALUE)}")
 
 
 def calibrate(

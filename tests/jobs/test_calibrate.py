@@ -76,6 +76,27 @@ def test_a_name_that_no_profile_can_have_is_refused_before_anything_is_fitted(fi
     assert not hearer.stages
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: 3} for name in ("board", "cores", "runtime", "precision", "source", "licence", "layers", "latency")),
+        *({name: [3]} for name in ("runtime", "layers", "latency")),
+        {"precision": "fp33"},
+        {"threads": 0},
+    ],
+)
+def test_arguments_of_another_kind_are_refused_in_one_line(wrong: dict[str, Any], files: dict[str, Any]) -> None:
+    with pytest.raises(ef.EvoFairError) as caught:
+        ef.calibrate("own", **files | wrong)
+    assert "\n" not in str(caught.value)
+    assert next(iter(wrong)) in str(caught.value)
+
+
+def test_a_machine_is_not_timed_on_no_thread() -> None:
+    with pytest.raises(ef.ProfileError, match=r"threads 0 .* have to be above 0"):
+        ef.calibrate("own", threads=0, minutes=0.01, problem="digits")
+
+
 def test_a_kit_says_what_it_measures(tmp_path: Path) -> None:
     campaign = ef.calibration_kit(tmp_path / "kit", problem="digits")
     written = {path.stem for path in (tmp_path / "kit" / "networks").glob("*.onnx")}
