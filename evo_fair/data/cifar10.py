@@ -6,6 +6,7 @@ not comparable with those on the original. Long tails after Cui et al. 2019: Cla
 
 import io
 import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -147,10 +148,10 @@ def _read(folder: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], n
     return images, labels, tested
 
 
-def _stamps(files: list[Path]) -> Iterator[str]:
+def _stamps(files: list[Path]) -> Iterator[str | bytes]:
     for file in files:
         about = file.stat()
-        yield from (str(file), str(about.st_size), str(about.st_mtime_ns))
+        yield from (os.fsencode(file), str(about.st_size), str(about.st_mtime_ns))  # a name can be no text
 
 
 class _Limited(io.RawIOBase):

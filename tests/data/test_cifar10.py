@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,14 @@ def test_an_archive_that_would_cost_too_much_is_refused(tmp_path: Path, monkeypa
 
 def load_unpacked(folder: Path) -> Dataset:
     return load_dataset("cifar10_lt", folder, image_size=32, min_samples=1)
+
+
+def test_a_folder_can_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """As folders have from systems that did not write UTF-8."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    write_archive(folder)
+    assert (load_unpacked(folder).inputs == load_unpacked(folder).inputs).all()
 
 
 def test_a_folder_that_is_completed_or_changed_is_read_again(tmp_path: Path) -> None:
