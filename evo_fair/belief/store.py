@@ -107,7 +107,8 @@ def read_beliefs(
         if (table[f"{name}{UNCERTAINTY}"] < 0).any():
             row = int((table[f"{name}{UNCERTAINTY}"] < 0).to_numpy().argmax()) + 1
             raise RunError(f"{path}, row {row}, column {quote(name + UNCERTAINTY)}: it is below 0: {_AGAIN}")
-    if missing := next(iter(set(evaluated) - set(table["id"])), None):
+    known = set(table["id"])
+    if missing := next((name for name in evaluated if name not in known), None):
         if not ended:
             return None
         raise RunError(f"{path} says nothing of network {quote(missing)} of the journal: {_AGAIN}")

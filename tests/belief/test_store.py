@@ -53,6 +53,13 @@ def test_beliefs_are_read_as_they_were_written(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(found, BELIEFS, check_dtype=False)
 
 
+def test_of_several_networks_that_beliefs_lack_the_first_is_named(tmp_path: Path) -> None:
+    write_beliefs(tmp_path / "beliefs.csv", BELIEFS)
+    evaluated = ["a1", *(f"n{number}" for number in range(20)), "0e1"]
+    with pytest.raises(RunError, match="says nothing of network 'n0'"):
+        read_beliefs(tmp_path / "beliefs.csv", ["error"], evaluated)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
