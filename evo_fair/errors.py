@@ -198,7 +198,9 @@ class UnknownNameError(EvoFairError, LookupError):
         listed = ", ".join(known[:_MOST_LISTED]) or "(none)"
         if len(known) > _MOST_LISTED:
             listed += f" and {len(known) - _MOST_LISTED} more"
-        super().__init__(f"{opening} {listed}{mend}{did_you_mean(name, [*known, *near])}")
+        super().__init__(
+            f"{opening} {listed}{mend}{did_you_mean(str(name), [*known, *near])}"
+        )  # in Python, a name can be anything
 
 
 class UndefinedMetricError(EvoFairError, ValueError):

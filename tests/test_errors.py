@@ -102,6 +102,10 @@ def test_a_message_is_one_line() -> None:
     assert str(EvoFairError("a key a\nb, a \u2028 c")) == "a key a b, a   c"
 
 
+def test_a_name_that_is_no_text_is_unknown_like_any_other() -> None:
+    assert str(UnknownNameError("scope", 3, ["global"])) == "unknown scope 3: expected one of global"  # type: ignore[arg-type]
+
+
 def test_a_message_can_be_printed_whatever_it_quotes() -> None:
     assert str(EvoFairError("half \ud800 of a pair")) == r"half \ud800 of a pair"
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from evo_fair.arguments import as_name
+from evo_fair.arguments import as_name, as_path
 from evo_fair.data import Dataset
 from evo_fair.errors import PruningError, RunError, UnknownNameError, quote
 from evo_fair.evolution.journal import check_records
@@ -55,6 +55,11 @@ class NetworkSource:
     weights: str | Path | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.module, str | nn.Module | None):
+            raise PruningError(f"module {quote(self.module)} is neither a text nor a torch.nn.Module: give one of them")
+        for name in ("run", "weights"):
+            if getattr(self, name) is not None:
+                as_path(name, getattr(self, name))
         if self.module is not None and (self.network is not None or self.run is not None):
             raise PruningError("a network and a module are given: give one of --network and --module")
         if self.weights is not None and self.module is None:

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import nn
 
 from evo_fair import __version__
-from evo_fair.arguments import as_text, as_texts, as_whole, check_seeds
+from evo_fair.arguments import as_path, as_text, as_texts, as_whole, check_seeds
 from evo_fair.data import Dataset
 from evo_fair.errors import EvoFairError, ProblemError, RunError, UnknownNameError
 from evo_fair.export.card import file_facts, write_onnx
@@ -115,6 +115,7 @@ def train_references(
     """
     listener, team_wanted = as_listener(listener), ready_workers(workers)
     networks, seed = as_texts("networks", networks), as_whole("seed", 0 if seed is None else seed)
+    chosen = None if out is None else as_path("out", out)
     place = open_device(torch_device)
     for network in networks:
         if not is_reference(network):
@@ -126,7 +127,7 @@ def train_references(
     dataset = problem.dataset()
     _check_images(problem, dataset)
     listener.prepared(dataset, problem.search_space(dataset.input_shape, len(dataset.label_names)))
-    folder = _folder(problem, dataset, seed, place) if out is None else Path(out)
+    folder = _folder(problem, dataset, seed, place) if chosen is None else chosen
     training = _Training(problem, dataset, seed, place)
     with ExitStack() as stack:
         for network in networks:

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 import torch
 
+from evo_fair.errors import EvoFairError
 from evo_fair.jobs.dense import NetworkSource, dense_network, given_network
 from evo_fair.jobs.listener import Listener
 from evo_fair.nets import Step
@@ -107,3 +109,17 @@ def test_a_network_that_another_job_is_training_is_waited_for(monkeypatch: pytes
     dense_network(problem, task, NetworkSource(), first)
     second.join()
     assert (first.trained, waits.trained) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"module": 3}, "module 3 is neither a text nor a torch.nn.Module"),
+        ({"module": "own.py:Net", "weights": 3}, "weights 3 is no path"),
+        ({"network": "0f8b", "run": 3}, "run 3 is no path"),
+        ({"network": "0f8b", "run": b"results"}, "run b'results' is no path"),
+    ],
+)
+def test_where_a_network_comes_from_is_said_by_texts_and_paths(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(EvoFairError, match=told):
+        NetworkSource(**wrong)
