@@ -180,7 +180,8 @@ def _visit(session: Any, feed: dict[str, Any], runs: int) -> float:
 def write_csv(path: Path, timings: Timings) -> None:
     """Writes latency.csv by way of a temporary file."""
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as stream:
+    # As it is read, wherever it was measured; names that are no text stay the bytes that they are.
+    with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["network", "latency_ms"])
         writer.writerows([name, f"{timings.latency_ms[i]:.6f}"] for i, name in enumerate(timings.names))

@@ -66,6 +66,22 @@ def test_what_is_written_can_be_fitted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["latency.csv"]
 
 
+def test_times_are_written_as_they_are_read_whatever_the_board_speaks(tmp_path: Path) -> None:
+    """A network of one's own in the kit can have any name."""
+    code = (
+        "import os; from pathlib import Path; from evo_fair.latency.measure import Timings, write_csv; "
+        "write_csv(Path('latency.csv'), Timings([os.fsdecode(b'gr\\xc3\\xb6\\xc3\\x9fe')], [[1.0]]))"
+    )
+    plain = {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": str(Path(measuring.__file__).parents[2]),
+    }
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **plain}, cwd=tmp_path, check=True)
+    assert read_latency(tmp_path / "latency.csv") == {"größe": 1.0}
+
+
 def test_repeats_are_compared_and_joined() -> None:
     first, second = Timings(["a", "b", "c"], [[1.0, 2.0, 4.0]]), Timings(["a", "b", "c"], [[1.0, 1.0, 5.0]])
     assert first.disagreement(second) == pytest.approx(0.2)
