@@ -3,17 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from evo_fair.data import SOURCES
 from evo_fair.errors import RunError
 from evo_fair.evolution import genome_of
+from evo_fair.jobs.facts import problem_of
 from evo_fair.latency import load_profile
 from evo_fair.latency.campaign import Campaign
 from evo_fair.latency.next_measurements import campaign_for
-from evo_fair.problem import Problem
 from evo_fair.report import Run, load_run
-from evo_fair.space import SearchSpace
 
 __all__ = ["campaign_for_run"]
 
@@ -32,18 +30,15 @@ def campaign_for_run(run: str | Path | Run, device: str | Path | None = None) ->
             f"the run in {run.path} searched a network of its own, and a kit has layers of a problem's space: give a "
             "run of a supernet, or leave the run out"
         )
-    profile = load_profile(run.configuration["device"]["name"] if device is None else device)
-    space = _space(run)
+    device = next(iter(run.devices), None) if device is None else device
+    if device is None:
+        raise RunError(f"{run.path / 'run.toml'} does not say which device was searched for: give one, as --device")
+    profile = load_profile(device)
+    problem = problem_of(run.configuration, run.path / "run.toml", None)
+    shape = SOURCES[problem.data.source].input_shape(problem.data.image_size)
+    space = problem.search_space(shape, _LABELS)
     try:
         table = space.decode(np.array([genome_of(text) for text in run.front["genome"]], np.int16))
     except ValueError as reason:
         raise RunError(f"the front of {run.path} is damaged ({reason}): restore its files") from reason
     return campaign_for(profile, table)
-
-
-def _space(run: Run) -> SearchSpace:
-    try:
-        problem = Problem.model_validate(run.configuration.get("problem"))
-    except ValidationError as error:
-        raise RunError(f"{run.path / 'run.toml'} does not say which problem was searched: restore the file") from error
-    return problem.search_space(SOURCES[problem.data.source].input_shape(problem.data.image_size), _LABELS)

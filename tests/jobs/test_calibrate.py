@@ -122,3 +122,12 @@ def test_a_run_of_a_network_of_its_own_has_no_kit(tmp_path: Path) -> None:
     with pytest.raises(ef.RunError, match="searched a network of its own, and a kit has layers of a problem's space"):
         ef.calibration_kit(tmp_path / "kit", run=tmp_path / "run")
     assert not (tmp_path / "kit").exists()
+
+
+def test_a_kit_of_a_run_that_says_no_device_is_refused(tmp_path: Path) -> None:
+    configuration = {"search": {"algorithm": "nsga2", "objectives": describe([Axis("error")]), "group": "class"}}
+    create_run(tmp_path / "run", configuration)
+    with pytest.raises(ef.RunError, match="does not say which device was searched for: give one"):
+        ef.calibration_kit(tmp_path / "kit", run=tmp_path / "run")
+    with pytest.raises(ef.RunError, match="does not say which problem was searched"):
+        ef.calibration_kit(tmp_path / "kit", run=tmp_path / "run", device="raspberry-pi-5")
