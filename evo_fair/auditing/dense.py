@@ -82,7 +82,7 @@ class DenseFacts:
         """Writes them as one .npz without pickles.
 
         Args:
-            path: The file or folder.
+            path: The file, `dense.npz`.
         """
         arrays: dict[str, Any] = {
             "bases": np.array(self.bases, np.str_),
@@ -103,7 +103,7 @@ class DenseFacts:
         """Reads what `write` wrote; raises `AuditError` if it is missing or damaged.
 
         Args:
-            path: The file or folder.
+            path: The file, `dense.npz`.
         """
         if not path.is_file():
             raise AuditError(f"{path} is missing: finish the audit with evo-fair audit ... --resume")

@@ -163,7 +163,7 @@ def start_audit(path: Path, configuration: Mapping[str, Any], plan: pd.DataFrame
     Raises `AuditError` if there is something else, or if a setting differs, naming it.
 
     Args:
-        path: The file or folder.
+        path: The audit's folder.
         configuration: The audit's settings.
         plan: The plan's table.
         resume: Whether to open a folder that is there.
@@ -186,7 +186,7 @@ def open_audit(path: Path) -> AuditFolder:
     """The audit in a folder, for reading; raises `AuditError` if there is none.
 
     Args:
-        path: The file or folder.
+        path: The audit's folder.
     """
     return AuditFolder(path, AUDITS.read(path))
 
@@ -200,7 +200,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Writes a table as CSV, packed where the name ends in .gz; the same table gives the same bytes.
 
     Args:
-        path: The file or folder.
+        path: The file.
         table: The table.
     """
     content = table.to_csv(index=False, lineterminator="\n").encode()

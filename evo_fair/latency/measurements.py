@@ -30,8 +30,8 @@ __all__ = [
 _OPS = {op.name.lower(): int(op) for op in Op if op is not Op.PADDING}
 _LARGEST = 2**24
 _MOST_WORK = 2**48
-_SHORTEST_MS, _LONGEST_MS = 1e-6, 1e9  # a nanosecond, eleven days
 """Products of a layer's sizes at most: a day's work for a board, and sums of thousands stay whole numbers."""
+_SHORTEST_MS, _LONGEST_MS = 1e-6, 1e9  # a nanosecond, eleven days
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def choose_method(
     Args:
         given: A name, or a function.
         treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
-            Default: none.
-        rounds: How many rounds. Default: none.
+            Default: None, `finetune`, or what the method itself does.
+        rounds: The most rounds. Default: None, one, or those of the method.
     """
     chosen = _by_name(given) if isinstance(given, str) else _by_function(given)
     if treatment is None and rounds is None:

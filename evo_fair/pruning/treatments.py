@@ -43,7 +43,7 @@ def round_sparsities(sparsity: float, iterative: bool, most: int | None = None) 
     Args:
         sparsity: The share that leaves, 0 to below 1.
         iterative: Whether it prunes in rounds.
-        most: The most rounds. Default: none.
+        most: The most rounds. Default: None, as many as it takes.
     """
     check_sparsity(sparsity)
     if not iterative or sparsity == 0:
@@ -85,7 +85,7 @@ def select(
         task: Data, groups and recipe.
         request: What is asked: sparsity, kind, scope, epochs and the rest.
         criterion: The criterion.
-        sparsity: The share that leaves, 0 to below 1. Default: none.
+        sparsity: The share that leaves, 0 to below 1. Default: None, the request's.
         already: An earlier mask. Default: none.
         purpose: Which of the method's Generators draws. Default: 1.
     """
@@ -122,7 +122,7 @@ def prune_and_train(
         treatment: What follows pruning: `none`, `finetune`, `rewind` or `reinit`.
             Default: `finetune`.
         iterative: Whether it prunes in rounds. Default: False.
-        rounds: How many rounds. Default: none.
+        rounds: The most rounds. Default: None, as many as it takes.
     """
     if treatment not in TREATMENTS:
         raise UnknownNameError("treatment", treatment, list(TREATMENTS))

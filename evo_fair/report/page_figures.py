@@ -265,7 +265,7 @@ def finite(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
 
 
 def scale_of(values: npt.NDArray[np.float64]) -> RulerKind:
-    """`log` for positive values of more than a decade, else `linear`."""
+    """`log` for positive values whose largest is more than 20 times the smallest, else `linear`."""
     return "log" if len(values) and values.min() > 0 and values.max() / values.min() > _LOGARITHMIC else "linear"
 
 
