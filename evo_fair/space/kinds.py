@@ -323,7 +323,6 @@ def _fault(kind: Kind) -> str:
     if (
         channels != Channels.OUT
         or kind.units[-1].depthwise
-        or not kind.units
         or [unit.gives for unit in kind.units].count(Channels.OUT) > 1
     ):
         return "its last unit, and no other, must give OUT, and not be depthwise"
