@@ -152,7 +152,7 @@ def deploy(
     for reference in references:
         as_path("references", reference)
     data = data if data is None or isinstance(data, Dataset) else as_path("data", data)
-    as_number("even groups", even_groups)
+    even_groups = as_number("even groups", even_groups)
     epochs, seed = as_whole("epochs", epochs), as_whole("seed", 0 if seed is None else seed)
     learning_rate, distillation = as_number("learning_rate", learning_rate), as_number("distillation", distillation)
     chosen_weight = DEFAULT_FAIRNESS_WEIGHT if str(fairness_weight) == "default" else fairness_weight
@@ -288,7 +288,7 @@ def _configuration(
     if tuning.fairness_weight:
         settings["fair_training_code"] = FAIR_TRAINING_CODE
     if even_groups is not None:
-        settings["even_groups"] = float(even_groups)
+        settings["even_groups"] = even_groups
     return {
         "versions": version_facts("numpy", "onnxruntime", "torch"),
         "deploy": {**settings, "seed": seed, "int8": int8, "group": grouping},

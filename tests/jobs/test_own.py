@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -163,7 +164,7 @@ def test_a_pruned_form_follows_the_whole_network_where_it_is_asked_to(
 def test_even_groups_move_the_biases_of_its_outputs(searched: tuple[ef.Run, nn.Module], tmp_path: Path) -> None:
     run, network = searched
     name = str(run.front["id"].iloc[0])
-    ef.deploy(run, module=network, networks=[name], epochs=0, even_groups=0.02, out=tmp_path / "even")
+    ef.deploy(run, module=network, networks=[name], epochs=0, even_groups=np.float32(0.02), out=tmp_path / "even")
     assert json.loads((tmp_path / "even" / f"{name}.json").read_text())["even_groups"]["epsilon"] == 0.02
 
 
