@@ -440,7 +440,7 @@ def check_criteria(
             raise
         except Exception as error:  # a user's module can fail in any way, as where it has no gradients in evaluation
             raise PruningError(
-                f"{name} can't score the network ({failure(error)}): use another, as magnitude"
+                f"{name} can't score the network ({failure(error)}): use another, such as magnitude_l1"
             ) from error
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from evo_fair.errors import PruningError, UnknownNameError
 from evo_fair.pruning import CRITERIA, Samples, Scores, Structure, choose, criterion_named, trace_structure
-from evo_fair.pruning.criteria import BETA, checked_criterion
+from evo_fair.pruning.criteria import BETA, check_criteria, checked_criterion
 from evo_fair.pruning.greedy import shares_kept
 
 from .conftest import TwoLayers
@@ -222,3 +222,12 @@ def test_scores_that_are_no_real_numbers_are_refused(
 
     with pytest.raises(PruningError, match=r"criterion 'odd': weights of 'first\.weight' are no numbers"):
         checked_criterion("odd", odd)(network, structure, samples, RNG)
+
+
+def test_a_criterion_that_fails_on_a_network_is_told_with_another_that_there_is() -> None:
+    def odd(*_: object) -> object:
+        raise ZeroDivisionError
+
+    with pytest.raises(PruningError, match=r"odd can't score the network .*: use another, such as (\w+)$") as caught:
+        check_criteria({"odd": odd}, nn.Linear(2, 2), None, None)  # type: ignore[dict-item, arg-type]
+    assert str(caught.value).rpartition(" ")[2] in CRITERIA
