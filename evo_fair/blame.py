@@ -12,7 +12,7 @@ from typing import Any
 
 from evo_fair.errors import EvoFairError, in_a_line, quote
 
-__all__ = ["blamed", "check_takes", "is_theirs", "lines_of", "place_of"]
+__all__ = ["blamed", "check_takes", "is_theirs", "lines_of", "place_of", "set_default_device"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _TORCH = find_spec("torch")  # which may be built from its source, in a folder of any name
@@ -102,8 +102,22 @@ def _torch_as_before() -> Iterator[None]:
             torch.set_grad_enabled(gradients)
         if torch.get_default_dtype() != dtype:
             torch.set_default_dtype(dtype)
+        set_default_device(torch, device)
+
+
+def set_default_device(torch: Any, device: Any) -> None:
+    """Makes `device` torch's default, if it is another; what was set first goes, so that a block's comes to light.
+
+    torch asks a default that is set at every call. One that is set within `with torch.device()` stands in that block's
+    place: where it stays, or is set once more, the block ends with an `AssertionError`.
+
+    Args:
+        torch: The library, which is not imported for this.
+        device: The device.
+    """
+    for default in (None, device):
         if torch.get_default_device() != device:
-            torch.set_default_device(device)
+            torch.set_default_device(default)
 
 
 def check_takes(

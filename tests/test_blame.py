@@ -53,3 +53,4 @@ def test_what_a_part_switches_of_torchs_is_put_back() -> None:
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_default_device() == torch.device("cpu")
+    assert not torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from evo_fair.blame import set_default_device
+
 __all__ = ["plain_torch"]
 
 _KINDS = ("cpu", "cuda")
@@ -22,12 +24,12 @@ def plain_torch() -> Iterator[None]:
         if any(map(torch.is_autocast_enabled, _KINDS)):
             _leave_autocast(afterwards)
         torch.set_default_dtype(torch.float32)
-        torch.set_default_device("cpu")
+        set_default_device(torch, torch.device("cpu"))
         try:
             yield
         finally:
             torch.set_default_dtype(dtype)
-            torch.set_default_device(device)
+            set_default_device(torch, device)
 
 
 def _leave_autocast(afterwards: ExitStack) -> None:

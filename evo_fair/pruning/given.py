@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from evo_fair.blame import is_theirs
+from evo_fair.blame import is_theirs, set_default_device
 from evo_fair.errors import PruningError, in_a_line, quote
 from evo_fair.files import digest, user_path
 from evo_fair.nets.layout import give_own_inputs
@@ -174,8 +174,7 @@ def _as_a_script(path: Path) -> Iterator[None]:
         sys.argv = arguments
         os.chdir(place)
         torch.set_default_dtype(dtype)
-        if torch.get_default_device() != device:
-            torch.set_default_device(device)
+        set_default_device(torch, device)
         sys.path[:] = [*(known for known in sys.path if known != folder), folder]  # ours go first from here on
         for name in set(sys.modules) - before:
             origin = getattr(sys.modules[name], "__file__", None)

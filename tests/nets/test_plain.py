@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from evo_fair.blame import blamed
+from evo_fair.errors import ObjectiveError
 from evo_fair.nets.plain import plain_torch
 
 
@@ -23,11 +25,19 @@ def on_meta() -> Any:
     torch.set_default_device("meta")
     yield
     assert torch.get_default_device() == torch.device("meta"), "it is left as it was"
-    torch.set_default_device("cpu")
+    torch.set_default_device(None)
 
 
 @pytest.mark.parametrize(
-    "switched", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), in_float64, on_meta]
+    "switched",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu"),
+        in_float64,
+        on_meta,
+        lambda: torch.device("meta"),
+    ],
 )
 def test_a_step_is_as_in_a_new_process(switched: Callable[[], AbstractContextManager[Any]]) -> None:
     @plain_torch()
@@ -45,6 +55,18 @@ def test_a_step_is_as_in_a_new_process(switched: Callable[[], AbstractContextMan
     assert found.dtype == torch.float32
     assert torch.equal(found, expected)
     assert gradients == (switched not in (torch.no_grad, torch.inference_mode))
+
+
+def test_a_block_with_a_default_device_is_as_it_was() -> None:
+    with torch.device("meta"):
+        for _ in range(2):
+            with plain_torch():
+                with blamed("objective", "mine", ObjectiveError):
+                    torch.set_default_device("meta")
+                assert torch.ones(1).device.type == "cpu"
+            assert torch.ones(1).device.type == "meta"
+    assert torch.ones(1).device.type == "cpu"
+    assert not torch.overrides._get_current_function_mode_stack()  # type: ignore[no-untyped-call]
 
 
 def test_what_is_cast_in_a_training_is_cast_anew_after_each_step() -> None:
