@@ -12,6 +12,7 @@ import numpy as np
 from evo_fair.errors import EvoFairError, check_list, quote
 
 __all__ = [
+    "as_flag",
     "as_name",
     "as_number",
     "as_numbers",
@@ -102,6 +103,19 @@ def only_number(value: object) -> object:
     if isinstance(value, str | bytes):
         raise ValueError(f"expected a number without quotes, got {quote(value)}")
     return value
+
+
+def as_flag(name: str, value: object) -> bool:
+    """True or False, NumPy's among them; raises `EvoFairError` for anything else: the text `no` would count as True.
+
+    Args:
+        name: What the argument is called, for the message.
+        value: What was given.
+    """
+    value = _scalar(value)
+    if not isinstance(value, bool | np.bool_):
+        raise EvoFairError(f"{name} {quote(value)} is neither True nor False: give one of them")
+    return bool(value)
 
 
 def as_text(name: str, value: object) -> str:

@@ -273,6 +273,8 @@ def check_list(name: str, values: object) -> None:
     """
     if isinstance(values, str | PurePath):
         raise EvoFairError(f"{name} = {str(values)!r} is a single one: give a list, [{str(values)!r}]")
+    if isinstance(values, bytes | bytearray):  # whose items are numbers
+        raise EvoFairError(f"{name} = {quote(values)} is a single one, of bytes: give a list, as [...]")
     if isinstance(values, Number) or getattr(values, "ndim", None) == 0:  # NumPy's scalars and arrays of one number
         raise EvoFairError(f"{name} = {values} is a single one: give a list, [{values}]")
 

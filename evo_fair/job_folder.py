@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import tomli_w
 
+from evo_fair.arguments import as_flag
 from evo_fair.errors import AuditError, EvoFairError, RunError, quote
 from evo_fair.files import (
     digest,
@@ -88,7 +89,7 @@ class FolderKind:
         Raises the kind's error where it may do neither: `resume` is not given and there is something already, or it is
         given and what is there is no such job.
         """
-        if not resume:
+        if not as_flag("resume", resume):
             self.check_new(path)
             return False
         if not self.has_begun(path):

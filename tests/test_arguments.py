@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evo_fair.arguments import as_name, as_number, as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
+from evo_fair.arguments import as_flag, as_name, as_number, as_numbers, as_path, as_text, as_texts, as_whole, as_wholes
 from evo_fair.errors import EvoFairError
 
 
@@ -22,6 +22,23 @@ def test_whole_numbers_of_every_kind_become_python_ones(value: object) -> None:
 def test_what_is_no_whole_number_is_refused(value: object) -> None:
     with pytest.raises(EvoFairError, match=r"^budget .* is no whole number: give one$"):
         as_whole("budget", value)
+
+
+@pytest.mark.parametrize("value", [True, False, np.bool_(True), np.array(False)])
+def test_flags_of_every_kind_become_python_ones(value: object) -> None:
+    assert as_flag("resume", value) is bool(value)
+
+
+@pytest.mark.parametrize("value", ["no", "", 0, 1, None, np.array([True])])
+def test_what_is_no_flag_is_refused(value: object) -> None:
+    with pytest.raises(EvoFairError, match=r"^resume .* is neither True nor False: give one of them$"):
+        as_flag("resume", value)
+
+
+@pytest.mark.parametrize("value", [b"12", bytearray(b"12")])
+def test_bytes_are_no_list_of_numbers(value: object) -> None:
+    with pytest.raises(EvoFairError, match=r"^seeds = .*b'12'.* is a single one, of bytes: give a list"):
+        as_wholes("seeds", value)
 
 
 def test_a_large_whole_number_keeps_every_digit() -> None:

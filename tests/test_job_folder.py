@@ -21,6 +21,8 @@ FACTS = {"seed": 3, "shares": (0.5, 0.25), "problem": {"name": "digits", "stages
 def test_a_job_begins_and_goes_on_with_the_same_facts(kind: FolderKind, tmp_path: Path) -> None:
     folder = tmp_path / "results" / "job"
     assert not kind.goes_on(folder, resume=False)
+    with pytest.raises(EvoFairError, match="resume 'no' is neither True nor False"):
+        kind.goes_on(folder, resume="no")  # type: ignore[arg-type]
     assert not kind.goes_on(folder, resume=True), "there is nothing to go on with"
     facts = kind.start(folder, FACTS, resume=True)
     assert facts == FACTS | {"shares": [0.5, 0.25]}

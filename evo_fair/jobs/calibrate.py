@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
-from evo_fair.arguments import as_number, as_parts, as_path, as_text, as_texts, as_whole, check_seeds
+from evo_fair.arguments import as_flag, as_number, as_parts, as_path, as_text, as_texts, as_whole, check_seeds
 from evo_fair.data import SOURCES
 from evo_fair.errors import ProfileError, check_list
 from evo_fair.jobs.kit import campaign_for_run
@@ -134,6 +134,7 @@ def calibrate(
     name, minutes = as_text("name", name), as_number("minutes", minutes)
     threads, seed = as_whole("threads", threads), as_whole("seed", seed)
     check_list("carry_from", carry_from)
+    accept_implausible = as_flag("accept_implausible", accept_implausible)
     record = {"runtime": runtime, "precision": precision, "cores": cores, "source": source, "licence": licence}
     hearer = _Hearer(as_listener(listener))
     pairs = _pairs(_listed("layers", layers), _listed("latency", latency))

@@ -28,7 +28,7 @@ def load_devices(
     latencies could not be told apart by.
     """
     several = [given] if isinstance(given, str | os.PathLike) else given
-    if isinstance(several, Mapping) or not isinstance(several, Iterable):
+    if isinstance(several, bytes | Mapping) or not isinstance(several, Iterable):
         raise EvoFairError(f"device {quote(given)} is no device: give a name, a path, or a list of them")
     found: dict[str, tuple[str | Path, Profile]] = {}
     for one in several:
