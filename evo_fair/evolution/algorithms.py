@@ -1,6 +1,6 @@
 """The search strategies by name, and those that users hand over as a class, a function or an object."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -212,7 +212,7 @@ class _Checked:
                 )
         return state
 
-    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def restore(self, state: State) -> None:
         """Takes up a state, or raises what says that it is not its own."""
         try:
             self._strategy.restore(state)

@@ -1,6 +1,5 @@
 """What a search strategy is to the engine: asked for genomes, told their worth, saved and restored as arrays."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,7 +65,7 @@ class Strategy(Protocol):
             Arrays without Python objects, by name.
         """
 
-    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+    def restore(self, state: State) -> None:
         """Takes up a state.
 
         Args:

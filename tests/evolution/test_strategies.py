@@ -1,5 +1,6 @@
 import secrets
 import warnings
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -7,11 +8,17 @@ import pytest
 from evo_fair.errors import UnknownNameError
 from evo_fair.evolution import ALGORITHMS, make_strategy
 from evo_fair.evolution.nsga3 import Nsga3, reference_directions
+from evo_fair.extend import State, Strategy
 
 from .fakes import GOALS, FakeSpace
 
 SPACE = FakeSpace()
 NAMES = sorted(ALGORITHMS)
+
+
+def test_what_is_restored_is_of_the_type_that_state_returns():
+    """A strategy of one's own is typed with `evo_fair.extend.State`, which mypy refused for a wider argument."""
+    assert get_type_hints(Strategy.restore)["state"] == get_type_hints(Strategy.state)["return"] == State
 
 
 def worth(genomes):
