@@ -105,7 +105,7 @@ def find(
         limits: Limits such as `worst_group_loss <= 0.02`. Default: `LIMITS`.
         seed: The seed, 0 or more. Default: 0.
     """
-    networks = pd.read_csv(folder.table, dtype={"base": str})
+    networks = folder.read_table()
     check_wishes(imbalance, limits, str(folder.configuration["source"]))
     facts = DenseFacts.read(folder.path / "dense.npz")
     predictions = folder.predictions[folder.networks["id"].isin(networks["id"]).to_numpy(bool)]

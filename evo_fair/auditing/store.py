@@ -35,7 +35,9 @@ from evo_fair.job_folder import AUDITS, Piece
 __all__ = ["AUDITS", "ROW_COLUMNS", "AuditFolder", "open_audit", "start_audit", "write_table"]
 
 _FILES = ("npz", "rows.csv.gz", "networks.csv")
-_PLAN_TEXTS = ("id", "base", "genome", "order")
+_TEXTS = ("id", "base", "criterion", "order", "scope", "structure", "treatment", "genome")
+"""Columns of the plan that are no numbers, though a criterion or a network may be called NA or 7."""
+
 _REMOVE = "remove the part's files and go on with --resume"
 ROW_COLUMNS = ("id", "grouping", "group", "class", "samples", "correct")
 """A row: how many samples of a class and group a network was asked for, and how many of them it got right."""
@@ -52,6 +54,10 @@ class AuditFolder:
     def table(self) -> Path:
         """`networks.csv`: a row a network, written at the end; what operating points are chosen from."""
         return self.path / "networks.csv"
+
+    def read_table(self) -> pd.DataFrame:
+        """The table in `networks.csv`, of a finished audit."""
+        return _read_networks(self.table, "write it anew with --resume")
 
     @cached_property
     def plan(self) -> pd.DataFrame:
@@ -208,8 +214,13 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_bytes(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
 
 
+def _read_networks(path: Path, mend: str) -> pd.DataFrame:
+    """The table in a file: a row a network, with columns of the plan."""
+    return parse_table(path, read_text(path, AuditError, "CSV"), AuditError, mend, _TEXTS)
+
+
 def _read_plan(path: Path) -> pd.DataFrame:
-    plan = parse_table(path, read_text(path, AuditError, "CSV"), AuditError, "restore it", _PLAN_TEXTS)
+    plan = _read_networks(path, "restore it")
     if missing := {"id", "order"} - set(plan):
         raise AuditError(f"{path} has no column {sorted(missing)[0]!r}: restore it")
     return plan
