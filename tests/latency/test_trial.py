@@ -32,7 +32,7 @@ def test_a_file_that_does_not_run_says_why(tmp_path: Path) -> None:
 def test_a_file_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:
     nodes = [helper.make_node("Expand", ["x", "large"], ["y"])]
     save(tmp_path / "x.onnx", nodes, integers(large=[2**15, 2**16]), {"x": [1, 1]})
-    with pytest.raises(TrialError, match=r"BFCAren|bad_alloc|memory"):
+    with pytest.raises(TrialError, match=r"(?i)bfc_?aren|bad_alloc|memory"):
         run_once(tmp_path / "x.onnx")
 
 
