@@ -195,6 +195,7 @@ class Workplace:
             return
         folder.mkdir(parents=True, exist_ok=True)
         tuning, recipe = self.training(unit)
+        checkpoint = folder / "checkpoint.safetensors"
         train_network(
             network,
             self.dataset,
@@ -203,9 +204,10 @@ class Workplace:
             recipe,
             unit.seed,
             self.scaling,
-            checkpoint=folder / "checkpoint.safetensors",
+            checkpoint=checkpoint,
         )
         write_bytes(trained, content_of(network))
+        checkpoint.unlink(missing_ok=True)
 
     def architecture(self, network: str) -> Path:
         """The ONNX file of a network before training, for its latency, which no weight changes; written if need be."""

@@ -295,6 +295,7 @@ def make(place: Place, unit: Unit) -> None:
     latency = float(place.profile.latency_ms(rows[None])[0])
     facts = {**asdict(unit), "rate": place.rate_of(unit), "latency_ms": latency}
     write_json(place.path(unit, ".json"), {**facts, "network": place.network})
+    place.path(unit, ".checkpoint.safetensors").unlink(missing_ok=True)
 
 
 def _dense(place: Place, unit: Unit) -> nn.Module:

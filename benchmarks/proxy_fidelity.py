@@ -136,6 +136,7 @@ class Work:
         }
         self.lines.append(line)
         write_text(self.path, "".join(json.dumps(each) + "\n" for each in self.lines))
+        path.unlink(missing_ok=True)
         accuracy = (predictions == dataset.labels[validation]).mean()
         print(f"{name} seed {seed}: {accuracy:.4f}, {line['cpu_seconds']} s of CPU", flush=True)
 

@@ -177,6 +177,7 @@ class Workplace:
             facts["cpu_seconds"] = round(time.process_time() - cpu, 1)  # of this call, if it was resumed
             facts |= {part: "".join(map(str, self._predicted(network, scaling, part))) for part in PARTS}
         write_json(self.path(unit), facts)
+        checkpoint.unlink(missing_ok=True)
         return facts
 
     def _predicted(self, network: nn.Module, scaling: Scaling, part: str) -> Iterator[int]:
