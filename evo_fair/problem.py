@@ -266,6 +266,13 @@ def load_problem(name: str | Path, data: str | Path | None = None) -> Problem:
         problem = Problem.model_validate({**content, "name": path.stem, "folder": data})
     except ValidationError as error:
         raise ProblemError(f"{path}: {first_fault(error)}") from error
+    source = problem.data.source
+    # Only of what is read: the configuration of a run states the size even where it makes no difference.
+    if "image_size" in problem.data.model_fields_set and not SOURCES[source].resizes:
+        raise ProblemError(
+            f"{path}: data.image_size: {source} does not resize its inputs, so {problem.data.image_size} would change "
+            "nothing: leave it out"
+        )
     if name == path.stem:
         say_namesake(path, "problem")
     else:

@@ -12,6 +12,8 @@ from evo_fair.errors import DataError, ProblemError, UnknownNameError
 from evo_fair.layers import macs
 from evo_fair.problem import load_problem, problem_names
 
+PROBLEMS = Path(__file__).resolve().parents[1] / "problems"
+
 MINIMAL = """
 title = "a test"
 [data]
@@ -235,6 +237,15 @@ def test_the_folder_of_a_problem_is_a_name_and_no_path(tmp_path: Path, name: str
     (tmp_path / "mine.toml").write_text(FOLDER.replace("min_samples", f'folder = "{name}"\nmin_samples'))
     with pytest.raises(ProblemError, match=r"mine.toml: data.folder: .* is not the name of one folder"):
         load_problem(str(tmp_path / "mine.toml"))
+
+
+@pytest.mark.parametrize("source", ["digits", "table"])
+def test_a_size_that_the_source_does_not_resize_to_is_refused(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "one.toml"
+    text = MINIMAL if source == "digits" else (PROBLEMS / "table.toml").read_text()
+    path.write_text(text.replace(f'source = "{source}"', f'source = "{source}"\nimage_size = 64'))
+    with pytest.raises(ProblemError, match=f"one.toml: data.image_size: {source} does not resize .* 64 .*leave it out"):
+        load_problem(str(path))
 
 
 def test_a_fault_of_form_is_said_in_words_of_a_problem_file(tmp_path: Path) -> None:

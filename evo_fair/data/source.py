@@ -118,6 +118,11 @@ class Source:
             return self.shape(image_size)
         return (100,) if self.tabular else (3, image_size, image_size)
 
+    @property
+    def resizes(self) -> bool:
+        """Whether the image size that a problem asks for makes a difference to its inputs."""
+        return self.input_shape(8) != self.input_shape(16)
+
 
 SOURCES: Registry[Source, None] = DATA_SOURCES
 """The data sources by name."""
