@@ -9,7 +9,7 @@ from evo_fair.arrays import Floats
 from evo_fair.errors import ProfileError
 from evo_fair.latency.calibrate import Provenance, distinct_layers, finish, intervals_of, without_gross
 from evo_fair.latency.coverage import by_network, misses
-from evo_fair.latency.fit import Fit
+from evo_fair.latency.fit import FEWEST_NETWORKS, Fit
 from evo_fair.latency.measurements import Measurements
 from evo_fair.latency.model import network_ms
 from evo_fair.latency.plausibility import Doubts, check_speed, examine
@@ -78,6 +78,10 @@ def calibrate_together(
     return finish(name, fits[0], kept, first, donors, held_out, doubts, intervals, records)
 
 
+_FEWEST = -(-FEWEST_NETWORKS * FOLDS // (FOLDS - 1))
+"""Networks of which enough for a fit remain without those of any fold."""
+
+
 def _check(sources: Sequence[MeasuredBy]) -> None:
     """Raises `ProfileError` for sources that can't be one board's."""
     precisions = {source.provenance.precision for source in sources}
@@ -99,7 +103,10 @@ def _held_out_ms(pool: Pool, sources: Sequence[Measurements], progress: Callable
         for number, fold in enumerate(by_network(measured, shuffle), 1):
             missed = misses(pool.fit, sources, [fold])
             if missed is None:
-                raise ProfileError(f"{len(measured.names)} networks of the first source are too few to leave any out")
+                raise ProfileError(
+                    f"{len(measured.names)} networks of the first source are too few to leave any out: measure at "
+                    f"least {_FEWEST} different ones of it, or give a source of more networks first"
+                )
             predicted[shuffle, fold] = missed.variances.ms
             progress(shuffle * FOLDS + number, shuffles * FOLDS)
     return predicted

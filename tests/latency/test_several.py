@@ -31,11 +31,16 @@ def test_what_is_no_second_source_is_refused(
         calibrate_together("board", [first, second])
 
 
-def test_a_first_source_too_small_for_folds_is_refused(made_up: Measurements) -> None:
-    few = MeasuredBy("few", made_up.part(np.arange(8)), HERE)
-    many = MeasuredBy("many", made_up.part(np.arange(8, 30)), HERE)
-    with pytest.raises(ProfileError, match="8 networks of the first source are too few to leave any out"):
+def test_a_first_source_too_small_for_folds_is_refused_with_how_many_it_takes(
+    made_up: Measurements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "shuffles_for", lambda _networks: 1)
+    few, enough = (MeasuredBy("few", made_up.part(np.arange(size)), HERE) for size in (9, 10))
+    many = MeasuredBy("many", made_up.part(np.arange(10, 30)), HERE)
+    message = "9 networks of the first source are too few to leave any out: measure at least 10 .* more networks first"
+    with pytest.raises(ProfileError, match=message):
         calibrate_together("board", [few, many])
+    assert calibrate_together("board", [enough, many]).file.validation is not None
 
 
 @pytest.mark.parametrize("shuffled", ["first", "second"])
