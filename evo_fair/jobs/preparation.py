@@ -100,10 +100,13 @@ def _own(problem: Problem, key: str, given: object) -> AbstractContextManager[No
 
 
 def check_sources(folder: Path, begun: dict[str, Any], own: dict[str, str]) -> None:
-    """Raises `RunError` for an objective of the user's own whose source is another one than when the run began."""
-    before = begun.get("search", {}).get("sources", {})
-    for name, source in own.items():
-        if name in before and before[name] != source:
+    """Raises `RunError` for an objective of the user's own whose source is another one than when the run began.
+
+    What is no table of sources, in a damaged file, is told with the other settings.
+    """
+    before = begun.get("search", {}).get("sources")
+    for name, source in own.items() if isinstance(before, dict) else ():
+        if before.get(name, source) != source:
             raise RunError(
                 f"objective {name!r} has another source than when the run in {folder} began: "
                 "restore it, or choose another --out"

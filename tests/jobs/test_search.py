@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
 import evo_fair as ef
 from evo_fair import errors
@@ -158,6 +160,12 @@ def test_a_resumed_run_says_that_its_objective_has_another_source(problem_file: 
         define(8)
         with pytest.raises(ef.RunError, match="objective 'own_gap' has another source than when the run in"):
             search(resume=True)
+        configuration = tomllib.loads((tmp_path / "run" / "run.toml").read_text())
+        for damage in (3, "own_gap"):
+            configuration["search"]["sources"] = damage
+            (tmp_path / "run" / "run.toml").write_text(tomli_w.dumps(configuration))
+            with pytest.raises(ef.RunError, match=r"was made with search\.sources\.own_gap = nothing, not"):
+                search(resume=True)
     finally:
         forget("own_gap")
 
