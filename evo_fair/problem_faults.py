@@ -24,6 +24,26 @@ _TO_WRITE = {
 """What is to be written where a key of a problem file is missing that needs an explanation."""
 _OF_SEVERAL = re.compile(r"(tuple|dict)\[")
 """What pydantic adds to a place whose value may be of several kinds."""
+_OF_A_NAME = "[key]"
+"""What it adds to a place where a table's own name is wrong."""
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false, without quotes",
+    "string_type": "a text in quotes",
+    "string_too_short": "a text of at least {min_length} characters",
+    "string_too_long": "a text of at most {max_length} characters",
+    "literal_error": "{expected}",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "too_short": "at least {min_length} in the list",
+    "too_long": "at most {max_length} in the list",
+}
+"""What pydantic's kinds of faults have to be instead, with the figures that it gives."""
 
 
 def fault_of(error: ValidationError, file: type[BaseModel], not_in_it: tuple[str, ...] = ()) -> str:
@@ -40,7 +60,7 @@ def fault_of(error: ValidationError, file: type[BaseModel], not_in_it: tuple[str
     found: list[Any] = list(error.errors(include_url=False))
     first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])  # a misspelt key is missing, too
     first = _of_the_kind_meant(first, found)
-    parts = [part for part in first["loc"] if not _OF_SEVERAL.match(str(part))]
+    parts = [part for part in first["loc"] if part != _OF_A_NAME and not _OF_SEVERAL.match(str(part))]
     place = ".".join(str(part + 1 if isinstance(part, int) else part)[:80] for part in parts)
     if first["type"] == "extra_forbidden":
         message = _unknown_key(first["loc"], file, not_in_it)
@@ -85,9 +105,9 @@ def in_plain_words(fault: Any, whole: Any, name: str = "") -> str:
     elif kind in ("model_type", "dict_type"):
         if isinstance(given, list) and given and all(isinstance(one, dict) for one in given):
             return f"there is one of them: write [{named}], in single brackets"
-        message = "expected a table of keys, such as { key = 1 }"
-    elif kind == "string_type":
-        message = "expected a text in quotes"
+        message = f"expected a table of keys, such as {_example_of_a_table(wanted)}"
+    elif kind in _EXPECTED:
+        message = f"expected {_EXPECTED[kind].format(**fault.get('ctx', {}))}"
     return f"{message}, got {quote(given)}"
 
 
@@ -95,13 +115,14 @@ def _unknown_key(place: tuple[int | str, ...], file: type[BaseModel], not_in_it:
     """Where a key belongs that is not one of its section; else which one of the section may have been meant."""
     key, section = str(place[-1]), _model(_kind_at(file, place[:-1]))
     homes = [(above, own) for name, above, own in _keys(file) if name == key and (above or name not in not_in_it)]
+    known = [] if section is None else [name for name in section.model_fields if name not in not_in_it]
     if not homes:
-        known = [] if section is None else [name for name in section.model_fields if name not in not_in_it]
         return f"there is no such key: fix its name, or take it out{did_you_mean(key, known)}"
+    meant = did_you_mean(key, [name for name in known if key in (f"{name}s", name.removesuffix("s"))])
     if sections := [own for _, own in homes if own]:
-        return f"there is no such key here: write {' or '.join(sections)}"
+        return f"there is no such key here: write {' or '.join(sections)}{meant}"
     told = [f"under {above}" if above else "at the top of the file, before all sections" for above, _ in homes]
-    return f"there is no such key here: it belongs {' or '.join(told)}"
+    return f"there is no such key here: it belongs {' or '.join(told)}{meant}"
 
 
 def _keys(model: type[BaseModel], path: str = "", heading: str = "") -> Iterator[tuple[str, str, str]]:
@@ -133,8 +154,31 @@ def _example(bare: Any, given: object) -> str:
     if bare is str or (values and all(isinstance(value, str) for value in values)):
         fits = isinstance(given, str) and len(given) <= _LONGEST_EXAMPLE and (not values or given in values)
         return json.dumps([given] if fits else list(values[:2]) or ["a", "b"], ensure_ascii=False)
-    fits = isinstance(given, int | float) and not isinstance(given, bool)
+    fits = isinstance(given, float | int if bare is float else int) and not isinstance(given, bool)
+    if values:
+        fits &= given in values
     return json.dumps([given] if fits else list(values) or [1, 2])
+
+
+def _example_of_a_table(wanted: Any) -> str:
+    """A table of the keys that a section can't do without, or else of its first one."""
+    section = _model(wanted)
+    if section is None:
+        return f"{{ NAME = {_example_of(_item(wanted))} }}"
+    keys = {name: field for name, field in section.model_fields.items() if field.is_required()}
+    keys = keys or dict(list(section.model_fields.items())[:1])
+    return f"{{ {', '.join(f'{name} = {_example_of(field.annotation)}' for name, field in keys.items())} }}"
+
+
+def _example_of(wanted: Any) -> str:
+    bare = _bare(wanted)
+    if _model(bare) is not None or get_origin(bare) is dict:
+        return _example_of_a_table(bare)
+    if get_origin(bare) in (list, tuple):
+        return _example(_bare(_item(bare)), None)
+    if get_origin(bare) is Literal:
+        return json.dumps(get_args(bare)[0])
+    return '"..."' if bare is str else "1"
 
 
 def _kind_at(kind: Any, place: tuple[int | str, ...]) -> Any:

@@ -204,7 +204,7 @@ def test_an_own_setting_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     load_plugin(tmp_path / "mine.py")
     (tmp_path / "stripes.toml").write_text(PROBLEM.replace("bands = 3", "bands = 'three'"))
-    with pytest.raises(ef.ProblemError, match=r"data: bands: Input should be a valid integer, got 'three'"):
+    with pytest.raises(ef.ProblemError, match=r"data: bands: expected a whole number, got 'three'"):
         ef.load_problem(tmp_path / "stripes.toml")
 
 

@@ -99,7 +99,7 @@ def test_a_problem_names_one_device_or_several(
             "data.source: unknown data source 'digit': expected one of adult, cifar10, cifar10_lt, digits,",
         ),
         ("widths = [4, 8]", "widths = [4, 9]", "width 9 is not a multiple of 4: stage 1 lists widths"),
-        ("slots = 1", "slots = 0", "space.stage.1.slots: Input should be greater than or equal to 1, got 0"),
+        ("slots = 1", "slots = 0", "space.stage.1.slots: expected a number of at least 1, got 0"),
         ("[search]", "[serach]", "serach: there is no such key: fix its name, or take it out"),
         ('objectives = ["error"]', "objectives = []", "search.objectives"),
         ("[search]", '[search]\ndevice = ["a", "b", "a"]', "search.device: 'a' is given twice: name each once"),
@@ -151,7 +151,7 @@ def test_a_problem_names_one_device_or_several(
         ),
         ('"digits"', '"adult"', "a table, whose space has FC stages and no stem"),
         ("[search]", "[training]\nlearning_rate = inf\n[search]", "training.learning_rate"),
-        ("widths = [4, 8]", f"widths = [4, {2**53}]", "space.stage.1.widths.2: Input should be less than or equal to"),
+        ("widths = [4, 8]", f"widths = [4, {2**53}]", "space.stage.1.widths.2: expected a number of at most 8192, got"),
         ("slots = 1", f"slots = {2**53}", "space.stage.1.slots"),
         ("slots = 1", f"slots = 1\nexpansions = [{2**53}]", "space.stage.1.expansions.1"),
         ("[search]", f"[training]\nepochs = {2**53}\n[search]", "training.epochs"),
@@ -162,7 +162,7 @@ def test_a_problem_names_one_device_or_several(
         ("[search]", f"[search]\npopulation = {2**53}", "search.population"),
         ("[search]", f"[search]\nbudget = {2**53}", "search.budget"),
         ("[fairness]", f"split_seed = {2**63}\n[fairness]", "'data.split_seed' is a number beyond 64 bits"),
-        ("title =", f"title = '{'x' * 140_000}' #", "title: String should have at most 2000 characters, got 'xxx"),
+        ("title =", f"title = '{'x' * 140_000}' #", "title: expected a text of at most 2000 characters, got 'xxx"),
     ],
 )
 def test_wrong_file_is_refused_in_one_line_with_its_path(tmp_path: Path, old: str, new: str, message: str) -> None:

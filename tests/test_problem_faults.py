@@ -74,6 +74,52 @@ def test_the_example_of_a_list_is_of_what_it_holds_and_of_the_value_where_that_f
 
 
 @pytest.mark.parametrize(
+    ("content", "old", "new", "message"),
+    [
+        (
+            MINIMAL,
+            "slots = 1",
+            "slots = 1\nkernels = 3",
+            "a list in brackets, such as [3, 5], or a table by kind, such as",
+        ),
+        (
+            MINIMAL,
+            "slots = 1",
+            "slots = 1\nkernels = { CB = [4] }",
+            "space.stage.1.kernels.CB.1: expected 3 or 5, got 4",
+        ),
+        (
+            MINIMAL,
+            "slots = 1",
+            "slots = 1\nkernels = { XB = [3] }",
+            "space.stage.1.kernels.XB: unknown block kind 'XB'",
+        ),
+        (
+            MINIMAL,
+            "{ widths = [4] }",
+            "[4, 8]",
+            "space.stem: expected a table of keys, such as { widths = [1, 2] }, got",
+        ),
+        (MINIMAL, "{ widths = [4] }", "{ widths = [] }", "space.stem.widths: expected at least 1 in the list, got []"),
+        (MINIMAL, "keep_channels = [4]", "keep_channels = 0.5", "a list in brackets, such as [1, 2], got 0.5"),
+        (MINIMAL, "slots = 1", "slots = 1.5", "space.stage.1.slots: expected a whole number, got 1.5"),
+        (MINIMAL, "slots = 1", "slots = 99", "space.stage.1.slots: expected a number of at most 16, got 99"),
+        (MINIMAL, "[search]", "[training]\nlearning_rate = 0\n[search]", "expected a number above 0, got 0"),
+        (MINIMAL, "[search]", "[training]\nlearning_rate = nan\n[search]", "expected a finite number, got nan"),
+        (TABLE, '"b"', "3", """data.table.label: expected a table of keys, such as { column = "..." }, got 3"""),
+        (TABLE, "numbers", "groups = 3\nnumbers", """such as { NAME = { column = "..." } }, got 3"""),
+        (MINIMAL, 'group = "class"', 'groups = "class"', "write [data.table.groups.NAME]; did you mean 'group'?"),
+    ],
+)
+def test_a_value_is_told_what_it_has_to_be_instead(
+    tmp_path: Path, content: str, old: str, new: str, message: str
+) -> None:
+    told = refused(tmp_path, content, old, new)
+    assert message in told
+    assert "nput should" not in told
+
+
+@pytest.mark.parametrize(
     ("old", "new", "message"),
     [
         (
@@ -145,7 +191,7 @@ def test_the_fault_of_a_whole_has_no_place() -> None:
 
     with pytest.raises(ValidationError) as caught:
         One.model_validate(3)
-    assert fault_of(caught.value, One) == "expected a table of keys, such as { key = 1 }, got 3"
+    assert fault_of(caught.value, One) == "expected a table of keys, such as { number = 1 }, got 3"
 
 
 def refused(folder: Path, content: str, old: str, new: str) -> str:

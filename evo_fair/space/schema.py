@@ -45,6 +45,18 @@ Stride = Annotated[Literal[1, 2] | tuple[Literal[1], Literal[2]], BeforeValidato
 """A stride, or both for a search to choose from."""
 
 
+def _by_kind_or_for_all(given: object) -> object:
+    if not isinstance(given, dict | list | tuple):
+        raise ValueError(
+            f"expected a list in brackets, such as [3, 5], or a table by kind, such as {{ MB = [3, 5] }}, got "
+            f"{quote(given)}"
+        )
+    return given
+
+
+Kernels = Annotated[dict[KindName, tuple[Literal[3, 5], ...]], BeforeValidator(_by_kind_or_for_all)]
+
+
 def _coarsest_first(stride: Stride) -> tuple[int, ...]:
     """The strides to choose from, in the order of a gene's values: a larger value is a larger network."""
     return (2, 1) if isinstance(stride, tuple) else (stride,)
@@ -103,7 +115,7 @@ class Stage(Section):
     kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
     widths: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
     stride: Stride = 1
-    kernels: dict[KindName, tuple[Literal[3, 5], ...]] = {}
+    kernels: Kernels = {}
     expansions: Expansions = (4,)
     keep_channels: Annotated[tuple[ChannelCount, ...], Field(max_length=32)] = ()
 
