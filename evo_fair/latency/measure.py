@@ -5,7 +5,7 @@
 Every round visits all networks once, in an order of its own, so that whatever slows the machine for a while slows all
 of them; a visit is a few runs after one that warms up; a network's latency is the median over rounds. Writes
 latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted. Ctrl-C
-keeps the rounds that are complete.
+keeps the rounds that are complete, and so does a network that fails while it is timed.
 """
 
 from __future__ import annotations
@@ -134,20 +134,21 @@ def measure(
 ) -> Timings:
     """Times sessions by name, interleaved, for about `minutes` at most, but at least 5 rounds.
 
-    `rounds` is filled meanwhile with what each round measured, for who wants it after an interrupt.
+    `rounds` is filled meanwhile with what each round measured, for who wants it after an interrupt. Raises
+    `RuntimeError` for a network that does not run, as where a board's memory is too small for it.
     """
     names = list(sessions)
     generator = np.random.default_rng(seed)
     feeds = {name: random_inputs(session, generator) for name, session in sessions.items()}
     started = time.perf_counter()
-    first = {name: _visit(sessions[name], feeds[name], 1) for name in names}
+    first = {name: _visit(name, sessions[name], feeds[name], 1) for name in names}
     runs = {name: int(min(max(VISIT_MS / max(first[name], 1e-6), 3), MOST_RUNS)) for name in names}
     rounds = [] if rounds is None else rounds
     while len(rounds) < most_rounds:
         begun = time.perf_counter()
         times = {}
         for i in generator.permutation(len(names)):
-            times[names[i]] = _visit(sessions[names[i]], feeds[names[i]], runs[names[i]])
+            times[names[i]] = _visit(names[i], sessions[names[i]], feeds[names[i]], runs[names[i]])
         rounds.append([times[name] for name in names])
         took = time.perf_counter() - begun
         left = 60 * minutes - (time.perf_counter() - started)
@@ -166,14 +167,17 @@ def random_inputs(session: Any, generator: np.random.Generator) -> dict[str, Any
     return feed
 
 
-def _visit(session: Any, feed: dict[str, Any], runs: int) -> float:
+def _visit(name: str, session: Any, feed: dict[str, Any], runs: int) -> float:
     """The median of `runs` runs after one that warms up, in milliseconds."""
-    session.run(None, feed)
     times = []
-    for _ in range(runs):
-        started = time.perf_counter_ns()
+    try:
         session.run(None, feed)
-        times.append(time.perf_counter_ns() - started)
+        for _ in range(runs):
+            started = time.perf_counter_ns()
+            session.run(None, feed)
+            times.append(time.perf_counter_ns() - started)
+    except Exception as error:  # ONNX Runtime's errors share no base class of their own
+        raise RuntimeError(f"{name} does not run ({_reason(error)})") from error
     return float(np.median(times)) / 1e6
 
 
@@ -214,7 +218,10 @@ def main() -> None:
             _say(f"loading {done}/{len(files)}")
         timings = measure(sessions, arguments.minutes, lambda done, total: _say(f"round {done}/{total}"), rounds=rounds)
     except KeyboardInterrupt:
-        _interrupted(here / "latency.csv", list(sessions), rounds)
+        _broken_off("interrupted", 130, here / "latency.csv", list(sessions), rounds)
+    except RuntimeError as error:
+        told = f"{error}, take its file out of networks or free some memory"
+        _broken_off(told, 2, here / "latency.csv", list(sessions), rounds)
     write_csv(here / "latency.csv", timings)
     _say("")
     sys.stdout.write(
@@ -230,20 +237,22 @@ def _opened(path: Path, threads: int) -> Any:
     try:
         return open_session(str(path), threads)
     except ImportError as error:
-        reason = " ".join(str(error).split())[:200]
-        _end(f"ONNX Runtime can't be imported ({reason}): install it with 'python3 -m pip install onnxruntime'")
+        _end(f"ONNX Runtime can't be imported ({_reason(error)}): install it with 'python3 -m pip install onnxruntime'")
     except Exception as error:  # ONNX Runtime's errors share no base class of their own
-        reason = " ".join(str(error).split())[:200]
-        _end(f"{path} can't be loaded ({reason}): copy the whole kit again")
+        _end(f"{path} can't be loaded ({_reason(error)}): copy the whole kit again")
 
 
-def _interrupted(path: Path, names: list[str], rounds: list[list[float]]) -> NoReturn:
-    """Writes the complete rounds, unless they are too few to replace what was measured before, and ends with 130."""
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _broken_off(why: str, code: int, path: Path, names: list[str], rounds: list[list[float]]) -> NoReturn:
+    """Writes the complete rounds, unless they are too few to replace what was measured before, and ends."""
     if not rounds or (len(rounds) < FEWEST_ROUNDS and path.exists()):
-        _end("interrupted: nothing was written", 130)
+        _end(f"{why}: nothing was written", code)
     write_csv(path, Timings(names, rounds))
     few = f", of which {FEWEST_ROUNDS} are needed to be sure" if len(rounds) < FEWEST_ROUNDS else ""
-    _end(f"interrupted: {path} has what {len(rounds)} complete rounds measured{few}", 130)
+    _end(f"{why}: {path} has what {len(rounds)} complete rounds measured{few}", code)
 
 
 def _end(line: str, code: int = 2) -> NoReturn:

@@ -201,6 +201,36 @@ def test_a_kit_that_is_interrupted_keeps_its_rounds(
     assert (table.read_text().split(",")[-1].strip() if table.exists() else None) == kept
 
 
+class FailingSession(FakeSession):
+    """Fails in the third round: the first visit takes two runs, that of a round four."""
+
+    def run(self, outputs: None, feed: dict[str, np.ndarray]) -> None:
+        super().run(outputs, feed)
+        if self.runs == 2 + 2 * 4 + 1:
+            raise MemoryError("std::bad\n alloc")
+
+
+def test_a_kit_whose_network_fails_while_it_is_timed_keeps_its_rounds_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "networks").mkdir()
+    for name in ("a.onnx", "b.onnx"):
+        (tmp_path / "networks" / name).write_bytes(b"")
+    monkeypatch.setattr(measuring, "__file__", str(tmp_path / "measure.py"))
+    monkeypatch.setattr(measuring, "pin", lambda threads: None)
+    monkeypatch.setattr(measuring, "MOST_RUNS", 3)
+    sessions = {"a": FakeSession(), "b": FailingSession()}
+    monkeypatch.setattr(measuring, "open_session", lambda path, threads: sessions[Path(path).stem])
+    monkeypatch.setattr("sys.argv", ["measure.py"])
+    with pytest.raises(SystemExit) as ended:
+        measuring.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert "b does not run (std::bad alloc), take its file out of networks or free some memory: " in told
+    assert told.endswith("latency.csv has what 2 complete rounds measured, of which 5 are needed to be sure")
+    assert len((tmp_path / "latency.csv").read_text().splitlines()) == 3
+
+
 def test_rounds_are_there_after_an_interrupt() -> None:
     def interrupt(done: int, total: int) -> None:
         if done == 3:
