@@ -28,6 +28,33 @@ def on_meta() -> Any:
     torch.set_default_device(None)
 
 
+@contextmanager
+def without_onednn() -> Any:
+    torch.backends.mkldnn.enabled = False
+    yield
+    assert not torch.backends.mkldnn.enabled, "it is left as it was"
+    torch.backends.mkldnn.enabled = True
+
+
+@contextmanager
+def rounding_products() -> Any:
+    torch.set_float32_matmul_precision("medium")
+    yield
+    assert torch.get_float32_matmul_precision() == "medium", "it is left as it was"
+    torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def rounding_all() -> Any:
+    backend: Any = torch.backends.mkldnn
+    if not hasattr(backend, "conv"):
+        pytest.skip("this version of torch has no such setting")
+    backend.fp32_precision = "bf16"
+    yield
+    backend.fp32_precision = "none"
+    assert {backend.matmul.fp32_precision, backend.conv.fp32_precision} <= {"none", "ieee"}, "it is left as it was"
+
+
 @pytest.mark.parametrize(
     "switched",
     [
@@ -37,15 +64,21 @@ def on_meta() -> Any:
         in_float64,
         on_meta,
         lambda: torch.device("meta"),
+        without_onednn,
+        rounding_products,
+        rounding_all,
     ],
 )
 def test_a_step_is_as_in_a_new_process(switched: Callable[[], AbstractContextManager[Any]]) -> None:
     @plain_torch()
     def step() -> torch.Tensor:
         torch.manual_seed(0)
-        layer = torch.nn.Linear(3, 2)
-        layer(torch.ones(1, 3)).sum().backward()
+        layer = torch.nn.Linear(64, 64)
+        layer(torch.rand(64, 64)).square().sum().backward()
         assert layer.weight.grad is not None
+        assert torch.backends.mkldnn.enabled
+        if (matmul := getattr(torch.backends.mkldnn, "matmul", None)) is not None:
+            assert matmul.fp32_precision in ("none", "ieee")
         return layer.weight.detach() + layer.weight.grad
 
     expected = step()
