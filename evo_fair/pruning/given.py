@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.prune import BasePruningMethod
 
 from evo_fair.blame import is_theirs, set_default_device
 from evo_fair.errors import PruningError, in_a_line, quote
@@ -97,14 +98,16 @@ def copy_of_module(module: nn.Module) -> nn.Module:
     Args:
         module: The network.
     """
+    place = f"the {type(module).__name__} that was given"
     try:
         copied = copy.deepcopy(module)
     except Exception as error:  # a user's module can hold anything
+        _check_unmasked(module, place)
         raise PruningError(
             f"the {type(module).__name__} can't be copied ({in_a_line(error)}): keep no tensor with a gradient, open "
             "file or lock in its attributes"
         ) from error
-    return give_own_inputs(_plain(copied, f"the {type(module).__name__} that was given"))
+    return give_own_inputs(_plain(copied, place))
 
 
 def given_modules() -> tuple[str, ...]:
@@ -244,11 +247,31 @@ def _plain(network: Any, place: str) -> nn.Module:
         )
     if found is None:
         raise PruningError(f"{place} returns a network on the device 'meta', without weights: make it on the CPU")
+    _check_unmasked(found, place)
+    for name, tensor in found.named_parameters():
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            raise PruningError(
+                f"{place} returns a network whose {quote(name)} is {str(tensor.dtype).removeprefix('torch.')}: return "
+                "network.float(), as networks are trained and exported in float32"
+            )
     if any(not is_lazy(tensor) and tensor.is_inference() for tensor in tensors):
         raise PruningError(
             f"{place} makes its network under torch.inference_mode(), so that it can't be trained: make it outside"
         )
     return found
+
+
+def _check_unmasked(network: Any, place: str) -> None:
+    """Raises `PruningError` for weights under masks of torch's own pruning, which are neither stored nor copied."""
+    for name, layer in network.named_modules() if isinstance(network, nn.Module) else ():
+        masked = [
+            hook._tensor_name for hook in layer._forward_pre_hooks.values() if isinstance(hook, BasePruningMethod)
+        ]
+        if masked:
+            raise PruningError(
+                f"{place} has masks of torch.nn.utils.prune in layer {quote(name)}: make them permanent with "
+                f"torch.nn.utils.prune.remove(layer, {masked[0]!r})"
+            )
 
 
 def _is_compiled(layer: nn.Module) -> bool:

@@ -172,3 +172,12 @@ def test_a_layer_that_is_scripted_or_compiled_is_named() -> None:
             copy_of_module(network)
     without = nn.Sequential(torch.jit.script(nn.ReLU()), layer)
     assert len(copy_of_module(without).state_dict()) == 2
+
+
+def test_masks_of_torchs_own_pruning_are_named_though_they_hinder_a_copy() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+    nn.utils.prune.random_unstructured(network[2], "bias", 0.5)
+    with pytest.raises(PruningError, match=r"layer '2': make them permanent with .*\.remove\(layer, 'bias'\)"):
+        copy_of_module(network)
+    nn.utils.prune.remove(network[2], "bias")
+    assert torch.equal(copy_of_module(network)[2].bias, network[2].bias)

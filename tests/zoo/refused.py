@@ -340,6 +340,21 @@ def in_inference():
     return Base()
 
 
+def under_masks():
+    network = Base()
+    nn.utils.prune.l1_unstructured(network.c, "weight", 0.5)
+    return network
+
+
+class HalfHead(Base):
+    def __init__(self):
+        super().__init__()
+        self.f.half()
+
+    def forward(self, x):
+        return self.f(self.features(x).half()).float()
+
+
 class NoReturn(Base):
     def train(self, mode=True):
         super().train(mode)

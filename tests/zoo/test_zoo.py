@@ -144,6 +144,8 @@ REFUSED = {
     "Listing": "layers can't be gone through (Listing.named_parameters() got an unexpected keyword argument",
     "on_meta": "returns a network on the device 'meta', without weights",
     "in_inference": "makes its network under torch.inference_mode(), so that it can't be trained",
+    "under_masks": "masks of torch.nn.utils.prune in layer 'c': make them permanent with torch.nn.utils.prune.remove",
+    "HalfHead": "whose 'f.weight' is float16: return network.float(), as networks are trained and exported in float32",
     "PlainList": "none of its parameters (in 'more'), so that they would be neither trained nor stored: keep layers in",
     "PlainTensor": "none of its parameters (in 'c.gain'), so that",
     "FromOutside": "none of its parameters, so that",
