@@ -1,15 +1,16 @@
 """The figures of an audit: who loses with rising sparsity, the Pareto front, the regression, the forecast of flips."""
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
 from evo_fair.auditing.flips import FlipForecast
@@ -24,8 +25,6 @@ _ROOM, _LINE = 16, 0.11
 """The lines of names that have room beside a panel of `grid`, and the inches that any other one makes it higher."""
 _CHARACTER, _BESIDE = 3.7, 110.0
 """Points of a term's character, on the mean, and of what stands beside the terms in a panel of effects."""
-_WIDTH = 0.018
-"""The share of a panel's width that a character of a name in it takes."""
 
 
 def draw_losses(losses: pd.DataFrame, groupings: Sequence[str], paths: Sequence[Path]) -> None:
@@ -151,6 +150,9 @@ def draw_effects(tables: Sequence[tuple[str, pd.DataFrame]], paths: Sequence[Pat
 def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
     """How well flips are told apart within each group, and the forecast share of flips beside the observed one.
 
+    Of many groups those are named beside their points that are farthest off the
+    forecast, as far as names have room.
+
     Args:
         forecast: The forecast.
         paths: The figure's files; a suffix says the form.
@@ -171,41 +173,58 @@ def draw_forecast(forecast: FlipForecast, paths: Sequence[Path]) -> None:
         top = 1.12 * float(100 * risk[["forecast", "observed"]].to_numpy().max())
         right.plot([0, top], [0, top], color="black", linewidth=0.5, linestyle=":")
         kinds = list(dict.fromkeys(risk["grouping"]))
-        labelled: list[tuple[bool, float, float]] = []
+        points = []
         for (marker, colour, _, filled), kind in zip(looks(len(kinds)), kinds, strict=True):
             rows = risk[risk["grouping"] == kind]
             face = colour if filled else "none"
             x, seen = 100 * rows["forecast"], 100 * rows["observed"]
             right.scatter(x, seen, s=14, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.8)
-            for name, at_x, at_y in zip(rows["group"], x, seen, strict=True):
-                above = _free_side(at_y >= at_x, at_x / top, at_y / top, labelled)
-                width = _WIDTH * max(map(len, folded(name).split("\n")))
-                to_left = at_x / top > width if above else at_x / top > 1 - width
-                right.annotate(
-                    folded(name),
-                    (at_x, at_y),
-                    (-3 if to_left else 3, 2 if above else -2),
-                    textcoords="offset points",
-                    fontsize=5.5,
-                    color=colour,
-                    ha="right" if to_left else "left",
-                    va="bottom" if above else "top",
-                )
+            called = map(folded, rows["group"])
+            points += [_Point(name, at_x, at_y, colour) for name, at_x, at_y in zip(called, x, seen, strict=True)]
         right.set_xlim(0, top)
         right.set_ylim(0, top)
         right.set_xlabel("flips forecast\nfrom the dense network (%)")
         right.set_ylabel("flips observed (%)")
+        figure.draw_without_rendering()  # only then is it known how large the panel is
+        _name_points(right, points, figure.dpi)
         return figure
 
     save_figure(make, paths)
 
 
-def _free_side(above: bool, x: float, y: float, labelled: list[tuple[bool, float, float]]) -> bool:
-    """The side of a point for its label, `above` unless a label is near there; notes it in `labelled`."""
-    if any(side == above and abs(x - a) < 0.2 and abs(y - b) < 0.05 for side, a, b in labelled):
-        above = not above
-    labelled.append((above, x, y))
-    return above
+class _Point(NamedTuple):
+    """A point of a panel with the name that is to stand beside it."""
+
+    name: str
+    x: float
+    y: float
+    colour: str
+
+
+def _name_points(panel: Axes, points: Sequence[_Point], dpi: float) -> None:
+    """Writes names beside points where they have room, those first that are farthest off what was forecast."""
+    centres = panel.transData.transform([(point.x, point.y) for point in points])
+    size = 2 * dpi / 72  # two points to each side of a mark
+    taken = [Bbox([centre - size, centre + size]) for centre in centres]
+    for point in sorted(points, key=lambda point: abs(point.y - point.x), reverse=True):
+        sides = (1, -1) if point.y >= point.x else (-1, 1)  # away from the diagonal, if possible
+        for vertical, horizontal in product(sides, (-sides[0], sides[0])):
+            text = panel.annotate(
+                point.name,
+                (point.x, point.y),
+                (3 * horizontal, 2 * vertical),
+                textcoords="offset points",
+                fontsize=5.5,
+                color=point.colour,
+                ha="left" if horizontal > 0 else "right",
+                va="bottom" if vertical > 0 else "top",
+            )
+            box = text.get_window_extent()
+            within = panel.bbox.x0 <= box.x0 and box.x1 <= panel.bbox.x1 and box.y1 <= panel.bbox.y1
+            if within and panel.bbox.y0 <= box.y0 and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
 
 
 def _lines(names: Iterable[object]) -> int:

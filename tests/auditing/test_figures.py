@@ -8,7 +8,7 @@ import pytest
 
 from evo_fair.auditing import figures
 from evo_fair.auditing.figures import draw_effects, draw_forecast, draw_losses
-from evo_fair.report.style import _STYLE
+from evo_fair.report.style import _STYLE, folded
 
 LONG = "actinic keratoses and intraepithelial carcinoma"
 
@@ -74,8 +74,11 @@ def test_the_groups_of_a_forecast_are_readable(drawn, groups):
     )
     risk = pd.DataFrame({"grouping": "class", "group": groups, "forecast": 0.1, "observed": 0.1})
     risk.loc[0, ["forecast", "observed"]] = 0.0
+    risk.loc[len(groups) - 1, "observed"] = 0.07
     draw_forecast(SimpleNamespace(quality=quality, risk=risk), [])
     left, right = drawn[0].axes
     assert apart(boxes(drawn[0], *left.get_yticklabels()))
-    boxes(drawn[0], right.xaxis.label, *right.texts)
+    assert apart(boxes(drawn[0], right.xaxis.label, *right.texts))
+    assert folded(groups[-1]) in {text.get_text() for text in right.texts}, "it is farthest off the forecast"
+    assert len(right.texts) > 1
     assert not any(text.get_window_extent().overlaps(left.bbox) for text in right.texts)
