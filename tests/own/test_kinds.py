@@ -58,7 +58,7 @@ REASONS = {
     "all group norm": "no layer of the network can lose channels (3: its channels are the network's outputs; 0.0: its "
     "channels go through '0.1', a GroupNorm)",
     "double": "its weights are torch.float64; return it as network.float()",
-    "half": "its weights are torch.float16; return it as network.float()",
+    "half": "returns a network whose '0.0.weight' is float16: return network.float(), as networks are trained",
     "fixed batch": "use x.shape or -1 where it does",
     "labels": "outputs for 2 samples are [2, 7], but digits has 10 labels",
     "no layers": "the network has no parameters",
