@@ -4,8 +4,8 @@
 
 Every round visits all networks once, in an order of its own, so that whatever slows the machine for a while slows all
 of them; a visit is a few runs after one that warms up; a network's latency is the median over rounds. Writes
-latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted. Ctrl-C
-keeps the rounds that are complete, and so does a network that fails while it is timed.
+latency.csv beside the folder `networks`, and says how far rounds disagree and whether the machine drifted. After
+Ctrl-C, or where a network fails, the rounds that are complete are kept.
 """
 
 from __future__ import annotations
